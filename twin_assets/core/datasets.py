@@ -1,0 +1,147 @@
+"""Dataset versions: immutable folders in the lake, named by their content hash.
+
+A version holds `train.jsonl`, `test.jsonl`, `manifest.json` and a readable `README.md` (dataset card).
+The same rows and parents give the same version on every machine: the hash covers rows and what they
+were made from, never times or paths.
+"""
+
+import json
+from typing import Any, Literal
+
+from twin_assets.core.hashing import fingerprint
+from twin_assets.core.lake import Lake
+from twin_assets.core.records import Message, Record, Split
+
+Kind = Literal["instruct", "preference"]
+
+
+class InstructRow(Record):
+    """A conversation that ends with the author's own text."""
+
+    row_id: str
+    doc_id: str
+    task: str
+    split: Split
+    messages: list[Message]
+
+
+class PreferenceRow(Record):
+    """A prompt with the author's own text (chosen) and a model's (rejected)."""
+
+    row_id: str
+    doc_id: str | None
+    task: str
+    split: Split
+    messages: list[Message]
+    chosen: Message
+    rejected: Message
+
+
+class Manifest(Record):
+    """What a dataset version is made of. `dropped` counts rows by reason."""
+
+    persona: str
+    kind: Kind
+    version: str
+    parents: dict[str, str]
+    prompts: str
+    counts: dict[str, int]
+    tasks: dict[str, int]
+    dropped: dict[str, int]
+    seed: int
+    license: str
+    visibility: str
+
+
+Row = InstructRow | PreferenceRow
+
+
+def write_dataset(
+    lake: Lake,
+    persona: str,
+    kind: Kind,
+    rows: list[Any],
+    *,
+    parents: dict[str, str],
+    prompts: str,
+    dropped: dict[str, int],
+    seed: int,
+    license: str,
+    visibility: str,
+    summary: str,
+) -> Manifest:
+    """Store rows as a version (once) and point `latest.json` to it. Returns the manifest."""  # fmt: skip
+    sides = {
+        "train": [r for r in rows if r.split == "train"],
+        "test": [r for r in rows if r.split == "heldout"],
+    }
+    files = {f"{side}.jsonl": _jsonl(kept) for side, kept in sides.items()}
+    version = fingerprint([{name: data.decode() for name, data in files.items()}, parents, prompts, seed])
+    tasks: dict[str, int] = {}
+    for row in rows:
+        tasks[row.task] = tasks.get(row.task, 0) + 1
+    manifest = Manifest(
+        persona=persona, kind=kind, version=version, parents=parents, prompts=prompts,
+        counts={side: len(kept) for side, kept in sides.items()}, tasks=dict(sorted(tasks.items())),
+        dropped=dict(sorted(dropped.items())), seed=seed, license=license, visibility=visibility,
+    )  # fmt: skip
+    folder = dataset_folder(persona, kind, version)
+    files["README.md"] = _card(manifest, summary).encode()
+    for name, data in files.items():
+        lake.write(f"{folder}/{name}", data)
+    # The manifest comes last: a version without one was never finished.
+    lake.write(f"{folder}/manifest.json", manifest.model_dump_json(indent=2).encode())
+    lake.write(f"datasets/{persona}/{kind}/latest.json", json.dumps({"version": version}).encode())
+    return manifest
+
+
+def read_manifest(lake: Lake, persona: str, kind: Kind, version: str) -> Manifest:
+    """The manifest of a version; raises KeyError when there is no such finished version."""
+    return Manifest.model_validate_json(lake.read(f"{dataset_folder(persona, kind, version)}/manifest.json"))
+
+
+def read_rows(
+    lake: Lake, persona: str, kind: Kind, version: str, side: Literal["train", "test"]
+) -> list[Any]:
+    """Rows of one side of a version, in their stored order."""
+    data = lake.read(f"{dataset_folder(persona, kind, version)}/{side}.jsonl").decode()
+    row = InstructRow if kind == "instruct" else PreferenceRow
+    return [row.model_validate_json(line) for line in data.split("\n") if line]
+
+
+def dataset_folder(persona: str, kind: Kind, version: str) -> str:
+    """Lake prefix of a version."""
+    return f"datasets/{persona}/{kind}/{version}"
+
+
+def _jsonl(rows: list[Any]) -> bytes:
+    return "".join(row.model_dump_json() + "\n" for row in rows).encode()
+
+
+def _card(manifest: Manifest, summary: str) -> str:
+    lines = [
+        "---",
+        f"license: {manifest.license}",
+        f"tags: [llm-twin, {manifest.kind}]",
+        "---",
+        f"# {manifest.kind.title()} dataset of {manifest.persona}, version {manifest.version}",
+        "",
+        summary,
+        "",
+        "| side | rows |",
+        "|---|---|",
+        *(f"| {side} | {n} |" for side, n in manifest.counts.items()),
+        "",
+        "| task | rows |",
+        "|---|---|",
+        *(f"| {task} | {n} |" for task, n in manifest.tasks.items()),
+        "",
+        "| dropped because | rows |",
+        "|---|---|",
+        *(f"| {reason} | {n} |" for reason, n in manifest.dropped.items()),
+        "",
+        f"Parents: {manifest.parents}. Prompts: {manifest.prompts}. Seed: {manifest.seed}. "
+        f"Visibility: {manifest.visibility}.",
+        "",
+    ]
+    return "\n".join(lines)

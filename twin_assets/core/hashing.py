@@ -1,0 +1,26 @@
+"""Content hashes: the identity of documents, datasets, configurations and models."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+def text_hash(text: str, length: int = 16) -> str:
+    """First `length` hex digits of the SHA-256 of UTF-8 text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def fingerprint(value: Any, length: int = 16) -> str:
+    """Hash of any JSON-able value, independent of dictionary order."""
+    return text_hash(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str), length)
+
+
+def folder_hash(folder: Path, length: int = 16) -> str:
+    """Hash of the names and bytes of all files below `folder`."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:length]

@@ -1,0 +1,83 @@
+"""Prompts are files; this module renders them, for training, evaluation and serving alike.
+
+One text path: datasets, evaluation and the service all build their messages here, and record
+`prompts_fingerprint()`, so that training-serving skew shows as a different fingerprint.
+"""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from string import Template
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import fingerprint
+from twin_assets.core.persona import Persona
+from twin_assets.core.records import Message, Passage
+
+FOLDER = Path(__file__).parent / "prompt_files"
+
+
+@lru_cache
+def _template(name: str) -> Template:
+    path = FOLDER / f"{name}.md"
+    if not path.is_file():
+        raise TwinError(f"There is no prompt {name!r}.", f"use one of: {', '.join(prompt_names())}.")
+    return Template(path.read_text().strip())
+
+
+def prompt_names() -> list[str]:
+    """Names of all prompt files, sorted."""
+    return sorted(p.stem for p in FOLDER.glob("*.md"))
+
+
+def render(name: str, **values: str) -> str:
+    """The prompt with its placeholders filled.
+
+    Raises TwinError when a placeholder has no value, or a value no placeholder: a document that
+    never reaches its prompt must not pass unseen.
+    """
+    template = _template(name)
+    wanted, given = set(template.get_identifiers()), set(values)
+    if wanted != given:
+        raise TwinError(
+            f"Prompt {name!r} has the placeholders {sorted(wanted)} but was given {sorted(given)}.",
+            f"make {name}.md and its caller agree.",
+        )
+    return template.substitute(values)
+
+
+@lru_cache
+def prompts_fingerprint() -> str:
+    """Identity of all prompt files together."""
+    return fingerprint({name: _template(name).template for name in prompt_names()}, 12)
+
+
+def system_message(persona: Persona) -> Message:
+    """What a fine-tuned twin is told about itself, in training and in production."""
+    return Message(role="system", content=render("system", full_name=persona.full_name, about=persona.about))
+
+
+def baseline_system_message(persona: Persona, samples: list[str]) -> Message:
+    """What an untuned model is told, with writing samples: the baseline a twin must beat."""
+    shown = "\n\n".join(samples)
+    return Message(
+        role="system",
+        content=render("baseline_system", full_name=persona.full_name, about=persona.about, samples=shown),
+    )
+
+
+def user_message(prompt: str, passages: list[Passage] | None = None, **values: str) -> Message:
+    """The request: prompt `prompt` filled with `values`, after numbered passages if there are any."""
+    task = render(prompt, **values)
+    if not passages:
+        return Message(role="user", content=task)
+    return Message(role="user", content=render("passages", passages=format_passages(passages), task=task))
+
+
+def format_passages(passages: list[Passage]) -> str:
+    """Passages numbered from 1, the numbers that citations use."""
+    return "\n".join(f"[{n}] {_one_line(p.text)}" for n, p in enumerate(passages, start=1))
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()

@@ -1,0 +1,161 @@
+"""The records that travel between stages, and their Arrow schemas.
+
+A record is a frozen pydantic model; a table of records is stored as Parquet. Fields are the contract
+between stages: add with a default, never rename in place.
+"""
+
+import types
+from datetime import datetime
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+Source = Literal["linkedin", "medium", "substack", "github", "web", "file"]
+Category = Literal["post", "article", "code"]
+Visibility = Literal["public", "connections", "private"]
+Split = Literal["train", "heldout"]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+R = TypeVar("R", bound=Record)
+
+
+class Document(Record):
+    """One piece of writing as the warehouse holds it; `body` is as fetched."""
+
+    persona: str
+    source: Source
+    category: Category
+    doc_id: str
+    url: str
+    title: str | None = None
+    author: str | None = None
+    published_at: datetime | None = None
+    fetched_at: datetime
+    language: str | None = None
+    mime: str
+    body: str
+    content_hash: str
+    visibility: Visibility = "public"
+    partial: bool = False
+
+
+class CleanedDocument(Record):
+    """A document with its two text views: `voice_text` to learn from, `search_text` to find by."""
+
+    persona: str
+    source: Source
+    category: Category
+    doc_id: str
+    url: str
+    title: str | None = None
+    published_at: datetime | None = None
+    language: str | None = None
+    content_hash: str
+    visibility: Visibility = "public"
+    voice_text: str
+    search_text: str
+    words: int
+    removed: list[str] = []
+
+
+class UniqueDocument(CleanedDocument):
+    """The representative of a cluster of duplicates."""
+
+    cluster_id: str
+    duplicates: list[str] = []
+
+
+class SplitDocument(UniqueDocument):
+    """A unique document that is on one side of the split, for good."""
+
+    split: Split
+
+
+class Chunk(Record):
+    """A passage of a document. `start` and `end` are character offsets into its `voice_text`."""
+
+    chunk_id: str
+    doc_id: str
+    persona: str
+    source: Source
+    category: Category
+    url: str
+    title: str | None = None
+    heading: str | None = None
+    text: str
+    start: int
+    end: int
+    tokens: int
+    split: Split
+    published_at: datetime | None = None
+    content_hash: str
+
+
+class EmbeddedChunk(Chunk):
+    """A chunk with its unit-length vector and the fingerprint of the embedder that made it."""
+
+    vector: list[float]
+    embedder: str
+
+
+class Passage(Record):
+    """A chunk found for a query. `score` is in [0, 1], higher is closer."""
+
+    chunk_id: str
+    doc_id: str
+    url: str
+    title: str | None = None
+    heading: str | None = None
+    category: Category
+    text: str
+    start: int
+    end: int
+    score: float
+
+
+class Message(Record):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+_ARROW: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    datetime: pa.timestamp("us", tz="UTC"),
+}
+
+
+def _arrow_type(annotation: Any) -> pa.DataType:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return pa.string()
+    if origin in (Union, types.UnionType):
+        return _arrow_type(next(a for a in args if a is not type(None)))
+    if origin is list:
+        inner = pa.float32() if args[0] is float else _arrow_type(args[0])
+        return pa.list_(inner)
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return pa.struct([(n, _arrow_type(f.annotation)) for n, f in annotation.model_fields.items()])
+    return _ARROW[annotation]
+
+
+def arrow_schema(record: type[Record]) -> pa.Schema:
+    """Arrow schema of a record type; vectors are float32 lists, times are UTC microseconds."""
+    return pa.schema([(name, _arrow_type(f.annotation)) for name, f in record.model_fields.items()])
+
+
+def to_table(records: list[R], record: type[R]) -> pa.Table:
+    """Arrow table of records, in the given order."""
+    return pa.Table.from_pylist([r.model_dump() for r in records], schema=arrow_schema(record))
+
+
+def from_table(table: pa.Table, record: type[R]) -> list[R]:
+    """Records of an Arrow table; raises pydantic's ValidationError on a row that does not fit."""
+    return [record.model_validate(row) for row in table.to_pylist()]

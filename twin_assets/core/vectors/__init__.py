@@ -1,0 +1,5 @@
+"""Vector stores: one contract, one implementation a file."""
+
+from twin_assets.core.vectors.base import SyncReport, VectorStore, open_store
+
+__all__ = ["SyncReport", "VectorStore", "open_store"]

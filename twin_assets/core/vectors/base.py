@@ -1,0 +1,58 @@
+"""The contract of a vector store, and the one place that chooses an implementation."""
+
+from typing import Protocol
+
+import numpy as np
+
+from twin_assets.core.records import EmbeddedChunk, Passage, Record
+from twin_assets.settings import Settings
+
+Filters = dict[str, str | list[str]]
+"""Equality filters on chunk fields: a value, or a list of allowed values."""
+
+
+class SyncReport(Record):
+    """What a sync did: numbers of chunks."""
+
+    added: int
+    updated: int
+    deleted: int
+    unchanged: int
+
+
+class VectorStore(Protocol):
+    """The index of one persona. Every method raises TwinError on a foreign embedder fingerprint."""
+
+    def sync(self, chunks: list[EmbeddedChunk]) -> SyncReport:
+        """Make the index hold exactly `chunks`: add, update and delete by difference. Idempotent."""
+        ...
+
+    def search(
+        self,
+        text: str,
+        vector: np.ndarray,
+        k: int,
+        *,
+        embedder: str,
+        filters: Filters | None = None,
+        alpha: float = 0.7,
+    ) -> list[Passage]:
+        """The `k` best chunks by hybrid score, best first.
+
+        `vector` has shape (dimensions,) and unit length; `embedder` is the fingerprint of what made it.
+        `alpha` weighs the vector side: 1 is pure vector, 0 pure full text. Scores are in [0, 1].
+        """
+        ...  # fmt: skip
+
+    def count(self) -> int: ...
+
+    def fingerprint(self) -> str | None:
+        """Fingerprint of the embedder whose vectors the index holds; None for an empty index."""
+        ...
+
+
+def open_store(settings: Settings, persona: str) -> VectorStore:
+    """The persona's store in the implementation that the settings name."""
+    from twin_assets.core.vectors.lance import LanceStore
+
+    return LanceStore(settings.vectors_uri, persona)

@@ -1,0 +1,81 @@
+"""Every setting of the platform, typed, in one place.
+
+Read from environment variables with the prefix ``TWIN_`` and from a ``.env`` file in the working
+directory. Secrets are `SecretStr`, so that they never show in logs, metadata or errors.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Settings(BaseSettings):
+    """Settings of one installation. Defaults run everything on one laptop without an account."""
+
+    model_config = SettingsConfigDict(env_prefix="TWIN_", env_file=".env", extra="ignore")
+
+    home: Path = Field(ROOT / ".twin", description="Folder of everything the platform writes.")
+    personas_dir: Path = Field(ROOT / "personas", description="One YAML file for each persona.")
+    profile: str = Field("nano", description="A profile of training_configs/profiles.yaml.")
+    seed: int = 17
+
+    lake_url: str | None = Field(None, description="`s3://bucket/prefix`; a folder under home if unset.")
+    s3_endpoint_url: str | None = Field(None, description="For S3-compatible servers.")
+
+    embedder: str = Field("offline-minilm", description="`offline-minilm`, a folder, or a hub model id.")
+    vector_store: Literal["lancedb"] = "lancedb"
+
+    allow_private_hosts: bool = Field(
+        False, description="Let spiders fetch loopback and private addresses (local test sites)."
+    )
+    linkedin_token: SecretStr | None = None
+    github_token: SecretStr | None = None
+    linkedin_api: str = "https://api.linkedin.com"
+    github_api: str = "https://api.github.com"
+
+    wandb_mode: Literal["offline", "online", "disabled"] = "offline"
+    wandb_project: str = "llm-twin"
+
+    llm_url: str = Field("http://127.0.0.1:3001/v1", description="OpenAI-compatible LLM service.")
+    llm_model: str | None = Field(None, description="LiteLLM model name when llm_url is not our own.")
+    llm_api_key: SecretStr | None = None
+    llm_port: int = 3001
+    twin_port: int = 3000
+    dagster_port: int = 3070
+
+    @cached_property
+    def lake_dir(self) -> Path:
+        """Folder of the local lake; with S3, of the local mirrors."""
+        return self.home / "lake"
+
+    @cached_property
+    def warehouse_path(self) -> Path:
+        """DuckDB file that dbt builds."""
+        return self.home / "warehouse.duckdb"
+
+    @cached_property
+    def cache_dir(self) -> Path:
+        """Things that can be computed again: embeddings, training runs, base models."""
+        return self.home / "cache"
+
+    @cached_property
+    def bentoml_home(self) -> Path:
+        return self.home / "bentoml"
+
+    @cached_property
+    def dagster_home(self) -> Path:
+        return self.home / "dagster"
+
+    @cached_property
+    def vectors_uri(self) -> str:
+        return str(self.home / "vectors")
+
+
+def load_settings() -> Settings:
+    """Settings from the environment, read afresh at every call."""
+    return Settings()  # type: ignore[call-arg]
