@@ -1,0 +1,51 @@
+# Two commands do everything: `make demo` and `make test`. The rest are their parts.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DO_NOT_TRACK := 1
+export AXOLOTL_DO_NOT_TRACK := 1
+export BENTOML_DO_NOT_TRACK := True
+export DAGSTER_HOME ?= $(CURDIR)/.twin/dagster
+
+.PHONY: help install demo up test lint types unit e2e validate clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: .venv/.installed ## Create .venv from the constraints file
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing (about 6 GB; the first time takes several minutes)"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[test,scale]'
+	touch $@
+
+demo: install ## Crawl, train, evaluate, approve and release the demo twin, offline on CPU
+	$(BIN)/python -m demo
+
+up: install ## Dagster and the two BentoML services; Ctrl-C stops them
+	$(BIN)/python -m serving.up
+
+test: install lint types validate unit e2e ## Everything CI runs
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+validate: install
+	mkdir -p $(DAGSTER_HOME)
+	$(BIN)/dagster definitions validate -w workspace.yaml
+
+unit: install
+	$(BIN)/python -m pytest -m 'not e2e'
+
+e2e: install
+	$(BIN)/python -m pytest -m e2e
+
+clean: ## Remove what the platform wrote (collected data and models too); keeps .venv
+	rm -rf .twin build *.egg-info
