@@ -8,7 +8,12 @@ from typing import Any
 
 def text_hash(text: str, length: int = 16) -> str:
     """First `length` hex digits of the SHA-256 of UTF-8 text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
+    return bytes_hash(text.encode(), length)
+
+
+def bytes_hash(data: bytes | memoryview, length: int = 16) -> str:
+    """First `length` hex digits of the SHA-256 of bytes."""
+    return hashlib.sha256(data).hexdigest()[:length]
 
 
 def fingerprint(value: Any, length: int = 16) -> str:

@@ -61,6 +61,9 @@ class Persona(_Part):
     impostors: list[Path] = Field(
         default=[], description="Folders of other authors' Markdown, for the voice metric."
     )
+    questions: Path | None = Field(
+        None, description="YAML of questions with the facts a right answer holds, and unanswerable ones."
+    )
     log_text: bool = Field(True, description="Keep the text of requests in the request log.")
 
     def sources(self) -> list[Literal["linkedin", "medium", "substack", "github", "web"]]:
@@ -115,4 +118,6 @@ def _absolute(persona: Persona, base: Path) -> Persona:
         update["web"] = persona.web.model_copy(update={"folders": [fix(p) for p in persona.web.folders]})
     if persona.linkedin and persona.linkedin.export:
         update["linkedin"] = persona.linkedin.model_copy(update={"export": fix(persona.linkedin.export)})
+    if persona.questions:
+        update["questions"] = fix(persona.questions)
     return persona.model_copy(update=update)

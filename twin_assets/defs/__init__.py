@@ -1,0 +1,1 @@
+"""The Dagster side: thin assets, checks, jobs, sensors and resources, one file a stage."""

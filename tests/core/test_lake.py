@@ -1,0 +1,83 @@
+"""The lake is the same lake in a folder and on S3 (moto's server over loopback)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from dagster_aws.s3 import S3Resource
+from moto.server import ThreadedMotoServer
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.lake import Lake, LocalLake, S3Lake, open_lake
+from twin_assets.defs.resources import Platform
+from twin_assets.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def s3_url() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def keys_of_a_stranger() -> dict[str, str]:
+    return {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+
+
+@pytest.fixture(params=["folder", "s3"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path, s3_url: str) -> Lake:
+    if request.param == "folder":
+        return LocalLake(tmp_path / "lake")
+    client = boto3.client("s3", endpoint_url=s3_url, **keys_of_a_stranger())
+    client.create_bucket(Bucket=tmp_path.name.replace("_", "-").lower())
+    return S3Lake(client, tmp_path.name.replace("_", "-").lower(), "some/prefix", tmp_path / "mirror")
+
+
+def test_what_is_written_is_read_listed_and_deleted(lake: Lake) -> None:
+    lake.write("raw/a/1.jsonl", b"one")
+    lake.write("raw/a/2.jsonl", b"two")
+    lake.write("raw/ab/3.jsonl", b"three")
+    assert lake.read("raw/a/2.jsonl") == b"two"
+    assert list(lake.keys("raw/a")) == ["raw/a/1.jsonl", "raw/a/2.jsonl"]
+    lake.delete("raw/a/1.jsonl")
+    assert not lake.exists("raw/a/1.jsonl")
+    assert lake.exists("raw/a/2.jsonl")
+    with pytest.raises(KeyError):
+        lake.read("raw/a/1.jsonl")
+
+
+def test_create_never_overwrites(lake: Lake) -> None:
+    lake.create("ledger/1.json", b"first")
+    with pytest.raises(FileExistsError):
+        lake.create("ledger/1.json", b"second")
+    assert lake.read("ledger/1.json") == b"first"
+
+
+def test_local_gives_a_folder_with_the_same_files_and_no_stale_ones(lake: Lake) -> None:
+    lake.write("raw/a/1.jsonl", b"one")
+    lake.write("raw/a/2.jsonl", b"two")
+    assert sorted(p.name for p in lake.local("raw").rglob("*.jsonl")) == ["1.jsonl", "2.jsonl"]
+    lake.delete("raw/a/1.jsonl")
+    assert [p.read_bytes() for p in lake.local("raw").rglob("*.jsonl")] == [b"two"]
+
+
+def test_a_key_cannot_leave_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(TwinError, match="leaves the lake"):
+        LocalLake(tmp_path / "lake").write("../outside.txt", b"x")
+
+
+def test_a_setting_moves_the_lake_to_s3_through_dagster_aws(tmp_path: Path, s3_url: str) -> None:
+    boto3.client("s3", endpoint_url=s3_url, **keys_of_a_stranger()).create_bucket(Bucket="twin")
+    s3 = S3Resource(endpoint_url=s3_url, **keys_of_a_stranger())
+    platform = Platform(s3=s3, overrides={"home": str(tmp_path), "lake_url": "s3://twin/prod"})
+    assert platform.lake.write("x.txt", b"in the bucket") == "s3://twin/prod/x.txt"
+    assert platform.lake.read("x.txt") == b"in the bucket"
+    assert not (tmp_path / "lake").exists()
+
+
+def test_an_unknown_lake_url_is_refused_with_the_fix(tmp_path: Path) -> None:
+    with pytest.raises(TwinError, match="set s3://bucket/prefix"):
+        open_lake(Settings(home=tmp_path, lake_url="gs://bucket"))

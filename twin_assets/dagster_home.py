@@ -1,0 +1,20 @@
+"""Dagster's own settings, written once: telemetry and pop-ups off, one slot for each scarce thing."""
+
+import yaml
+
+from twin_assets.settings import Settings
+
+# Pools are named by the assets in `defs/`. DuckDB has one writer; a training fills the machine.
+INSTANCE = {
+    "telemetry": {"enabled": False},
+    "nux": {"enabled": False},
+    "concurrency": {"pools": {"default_limit": 1, "granularity": "op"}, "runs": {"max_concurrent_runs": 4}},
+}
+
+
+def ensure_dagster_home(settings: Settings) -> None:
+    """Create DAGSTER_HOME with a `dagster.yaml`; a file that is there already is left alone."""
+    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    path = settings.dagster_home / "dagster.yaml"
+    if not path.exists():
+        path.write_text(yaml.safe_dump(INSTANCE, sort_keys=False))

@@ -1,0 +1,38 @@
+"""The code location, stage by stage in the order of the flow."""
+
+import dagster as dg
+
+from twin_assets.defs import (
+    jobs,
+    s1_collect,
+    s2_warehouse,
+    s3_corpus,
+    s4_index,
+    s5_datasets,
+    s6_training,
+    s7_evaluation,
+    s8_release,
+    s9_monitoring,
+)
+from twin_assets.defs.console import compact_console
+from twin_assets.defs.resources import build_resources
+
+defs = dg.Definitions(
+    assets=[
+        *s1_collect.raw_assets,
+        s2_warehouse.warehouse,
+        *s3_corpus.assets,
+        *s4_index.assets,
+        *s5_datasets.assets,
+        *s6_training.assets,
+        *s7_evaluation.assets,
+        *s8_release.assets,
+        *s9_monitoring.assets,
+    ],
+    asset_checks=[*s3_corpus.checks, *s5_datasets.checks],
+    jobs=[*jobs.jobs, *s8_release.jobs],
+    schedules=jobs.schedules,
+    sensors=jobs.sensors,
+    loggers={"console": compact_console},
+    resources=build_resources(),
+)

@@ -1,0 +1,42 @@
+"""What every stage shares: the persona partitions, groups in the order of the flow, owners, policies."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+personas = dg.DynamicPartitionsDefinition(name="personas")
+
+# Assets that read what the graph doesn't hold: Dagster can't know whether they are current.
+READS_OUTSIDE = {"reads_outside": "true"}
+
+OWNERS = ["team:llm-twin"]
+
+# The UI sorts groups by name, so the names carry the order of the flow.
+COLLECT = "s1_collect"
+WAREHOUSE = "s2_warehouse"
+CORPUS = "s3_corpus"
+INDEX = "s4_index"
+DATASETS = "s5_datasets"
+TRAINING = "s6_training"
+EVALUATION = "s7_evaluation"
+RELEASE = "s8_release"
+MONITORING = "s9_monitoring"
+
+# Carries new data forward, and only new data: a parent that was materialised again with the same
+# data version asks for nothing.
+when_inputs_change = (
+    (
+        dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
+        | dg.AutomationCondition.newly_missing()
+        | dg.AutomationCondition.code_version_changed()
+    ).since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated())
+    & ~dg.AutomationCondition.any_deps_missing()
+    & ~dg.AutomationCondition.any_deps_in_progress()
+    & ~dg.AutomationCondition.in_progress()
+).with_label("when_inputs_change")
+
+collected_daily = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=2))
+
+WAREHOUSE_POOL = "warehouse"
+TRAINING_POOL = "training"
+CRAWL_POOL = "crawl"

@@ -1,0 +1,148 @@
+"""Jobs by hand, schedules, and the sensors that carry a persona from new writing to a release."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from twin_assets.core.persona import persona_names
+from twin_assets.defs.common import COLLECT, CORPUS, DATASETS, INDEX, MONITORING, WAREHOUSE, personas
+from twin_assets.defs.resources import Platform
+
+collect = dg.define_asset_job("collect", dg.AssetSelection.groups(COLLECT), partitions_def=personas)
+features = dg.define_asset_job(
+    "features",
+    dg.AssetSelection.groups(WAREHOUSE, CORPUS, INDEX, DATASETS)
+    - dg.AssetSelection.assets("preference_dataset"),
+    partitions_def=personas,
+)
+train = dg.define_asset_job(
+    "train",
+    dg.AssetSelection.assets("base_model", "sft_model", "preference_dataset", "dpo_model"),
+    partitions_def=personas,
+)
+evaluate = dg.define_asset_job(
+    "evaluate", dg.AssetSelection.assets("evaluation_report"), partitions_def=personas
+)
+deploy = dg.define_asset_job("deploy", dg.AssetSelection.assets("release"), partitions_def=personas)
+monitor = dg.define_asset_job("monitor", dg.AssetSelection.groups(MONITORING), partitions_def=personas)
+
+
+def _every_persona(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    for persona in context.instance.get_dynamic_partitions("personas"):
+        yield dg.RunRequest(partition_key=persona)
+
+
+collect_daily = dg.ScheduleDefinition(
+    name="collect_daily", job=collect, cron_schedule="0 5 * * *", execution_fn=_every_persona,
+    description="Collects every persona's new writing each morning.",
+)  # fmt: skip
+monitor_hourly = dg.ScheduleDefinition(
+    name="monitor_hourly", job=monitor, cron_schedule="15 * * * *", execution_fn=_every_persona,
+    description="Scores the requests of the last hour and looks for drift.",
+)  # fmt: skip
+
+
+@dg.sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+    description="Adds a partition for every YAML file in personas/.",
+)
+def declare_personas(
+    context: dg.SensorEvaluationContext, platform: Platform
+) -> dg.SensorResult | dg.SkipReason:
+    known = set(context.instance.get_dynamic_partitions("personas"))
+    new = [name for name in persona_names(platform.settings.personas_dir) if name not in known]
+    if not new:
+        return dg.SkipReason("no new persona file")
+    return dg.SensorResult(dynamic_partitions_requests=[personas.build_add_request(new)])
+
+
+def _latest(context: dg.SensorEvaluationContext, asset: str, persona: str) -> dg.AssetMaterialization | None:
+    """The newest materialisation of a persona's partition, or None."""
+    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[persona])
+    records = context.instance.fetch_materializations(wanted, limit=1).records
+    return records[0].asset_materialization if records else None
+
+
+def _on_new_version(
+    asset: str, job: dg.UnresolvedAssetJobDefinition, name: str, description: str
+) -> dg.SensorDefinition:
+    """A sensor that runs `job` once for each new data version of `asset`, persona by persona."""
+
+    @dg.sensor(
+        job=job, name=name, description=description,
+        default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30,
+    )  # fmt: skip
+    def on_new_version(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        found = False
+        for persona in context.instance.get_dynamic_partitions("personas"):
+            if materialization := _latest(context, asset, persona):
+                found = True
+                version = (materialization.tags or {})["dagster/data_version"]
+                # The run key makes Dagster start one run a version, however often it is asked for.
+                yield dg.RunRequest(run_key=f"{persona}:{version}", partition_key=persona)
+        if not found:
+            yield dg.SkipReason(f"no persona has a {asset} yet")
+
+    return on_new_version
+
+
+train_on_new_dataset = _on_new_version(
+    "instruct_dataset", train, "train_on_new_dataset",
+    "Starts Axolotl SFT and DPO when a new dataset version lands, once a version.",
+)  # fmt: skip
+evaluate_new_candidate = _on_new_version(
+    "dpo_model", evaluate, "evaluate_new_candidate", "Evaluates every new candidate, once."
+)
+
+
+@dg.sensor(
+    job=deploy,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=15,
+    description="Deploys what a person has approved.",
+)
+def deploy_approved(
+    context: dg.SensorEvaluationContext, platform: Platform
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    found = False
+    for persona in context.instance.get_dynamic_partitions("personas"):
+        if approval := platform.ledger(persona).approved():
+            found = True
+            yield dg.RunRequest(run_key=f"{persona}:{approval.number}", partition_key=persona)
+    if not found:
+        yield dg.SkipReason("no approval waits")
+
+
+@dg.sensor(
+    job=collect,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=60,
+    description="Starts a rebuild, from collecting on, when the drift report says so.",
+)
+def rebuild_on_drift(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    found = False
+    for persona in context.instance.get_dynamic_partitions("personas"):
+        report = _latest(context, "drift_report", persona)
+        if report and report.metadata["drifted"].value:
+            found = True
+            version = (report.tags or {})["dagster/data_version"]
+            yield dg.RunRequest(run_key=f"{persona}:{version}", partition_key=persona)
+    if not found:
+        yield dg.SkipReason("no persona's production has drifted")
+
+
+carry_features_forward = dg.AutomationConditionSensorDefinition(
+    name="carry_features_forward",
+    target=dg.AssetSelection.groups(WAREHOUSE, CORPUS, INDEX, DATASETS),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+    description="Carries new writing through warehouse, corpus, index and dataset.",
+)
+
+jobs = [collect, features, train, evaluate, deploy, monitor]
+schedules = [collect_daily, monitor_hourly]
+sensors = [
+    declare_personas, carry_features_forward, train_on_new_dataset, evaluate_new_candidate, deploy_approved,
+    rebuild_on_drift,
+]  # fmt: skip

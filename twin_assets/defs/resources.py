@@ -1,0 +1,155 @@
+"""Resources: the platform's parts as Dagster sees them, and the IO manager that keeps every version."""
+
+import io
+from pathlib import Path
+from typing import Any, get_args
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dagster_aws.s3 import S3Resource
+from dagster_dbt import DbtCliResource
+from pydantic import BaseModel
+
+from twin_assets.core.embedder import Embedder, load_embedder
+from twin_assets.core.hashing import bytes_hash, text_hash
+from twin_assets.core.lake import Lake, open_lake
+from twin_assets.core.ledger import Ledger
+from twin_assets.core.persona import Persona, load_persona
+from twin_assets.core.profiles import Profile, load_profile
+from twin_assets.core.records import Record, from_table, to_table
+from twin_assets.core.registry import Registry
+from twin_assets.settings import ROOT, Settings, load_settings
+
+
+class Platform(dg.ConfigurableResource):
+    """Settings and what is opened with them. `overrides` replaces single settings, for tests."""
+
+    s3: dg.ResourceDependency[S3Resource]
+    overrides: dict[str, Any] = {}
+
+    @property
+    def settings(self) -> Settings:
+        return load_settings().model_copy(update=self._typed_overrides())
+
+    def _typed_overrides(self) -> dict[str, Any]:
+        parsed = Settings.model_validate(self.overrides)
+        return {name: getattr(parsed, name) for name in self.overrides}
+
+    @property
+    def lake(self) -> Lake:
+        settings = self.settings
+        return open_lake(settings, self.s3.get_client() if settings.lake_url else None)
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(self.settings)
+
+    @property
+    def profile(self) -> Profile:
+        return load_profile(self.settings.profile)
+
+    @property
+    def embedder(self) -> Embedder:
+        return load_embedder(self.settings.embedder)
+
+    def persona(self, name: str) -> Persona:
+        return load_persona(self.settings.personas_dir, name)
+
+    def ledger(self, persona: str) -> Ledger:
+        return Ledger(self.lake, persona)
+
+
+class FeatureStoreIOManager(dg.ConfigurableIOManager):
+    """Keeps every version of a value in the lake, named by its content.
+
+    Lists of records become Parquet, single records and strings JSON. `latest.json` names the newest.
+    """
+
+    platform: dg.ResourceDependency[Platform]
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        if obj is None:
+            return
+        folder = _folder(context)
+        data, name = _encode(obj, context.dagster_type.typing_type)
+        lake = self.platform.lake
+        if not lake.exists(f"{folder}/{name}"):
+            lake.write(f"{folder}/{name}", data)
+        lake.write(f"{folder}/latest.json", f'{{"version": "{name}"}}'.encode())
+        context.add_output_metadata({"stored_at": dg.MetadataValue.path(lake.uri(f"{folder}/{name}"))})
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        folder = _folder(context)
+        lake = self.platform.lake
+        try:
+            pointer = lake.read(f"{folder}/latest.json")
+        except KeyError:
+            raise dg.Failure(
+                f"{context.asset_key.to_user_string()} of {context.partition_key!r} was never materialised. "
+                "Fix: materialise it first."
+            ) from None
+        name = dict(_Pointer.model_validate_json(pointer))["version"]
+        return _decode(lake.read(f"{folder}/{name}"), context.dagster_type.typing_type)
+
+
+class _Pointer(BaseModel):
+    version: str
+
+
+def _folder(context: dg.InputContext | dg.OutputContext) -> str:
+    return f"feature_store/{context.asset_key.to_user_string()}/{context.partition_key}"
+
+
+def _encode(obj: Any, kind: Any) -> tuple[bytes, str]:
+    if isinstance(obj, list):
+        table = to_table(obj, get_args(kind)[0])
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd")
+        return sink.getvalue(), f"{table_version(table)}.parquet"
+    data = obj.encode() if isinstance(obj, str) else obj.model_dump_json().encode()
+    return data, f"{text_hash(data.decode())}.json"
+
+
+def _decode(data: bytes, kind: Any) -> Any:
+    if args := get_args(kind):
+        return from_table(pq.read_table(io.BytesIO(data)), args[0])
+    return data.decode() if kind is str else kind.model_validate_json(data)
+
+
+def table_version(table: pa.Table) -> str:
+    """Content hash of a table's rows, in order."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    return bytes_hash(memoryview(sink.getvalue()))
+
+
+def records_result(
+    value: list[Any],
+    kind: type[Record],
+    metadata: dict[str, Any],
+    checks: list[dg.AssetCheckResult] | None = None,
+) -> dg.MaterializeResult:
+    """A materialisation of records whose data version is their content."""
+    return dg.MaterializeResult(
+        value=value,
+        metadata=metadata,
+        check_results=checks or [],
+        data_version=dg.DataVersion(table_version(to_table(value, kind))),
+    )
+
+
+def build_resources(overrides: dict[str, Any] | None = None) -> dict[str, Any]:
+    """All resources of the code location."""
+    settings = load_settings()
+    platform = Platform(s3=S3Resource(endpoint_url=settings.s3_endpoint_url), overrides=overrides or {})
+    return {
+        "platform": platform,
+        "io_manager": FeatureStoreIOManager(platform=platform),
+        "dbt": DbtCliResource(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT)),
+        "pipes": dg.PipesSubprocessClient(),
+    }
+
+
+DBT_PROJECT: Path = ROOT / "dbt_project"

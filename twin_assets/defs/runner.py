@@ -1,0 +1,189 @@
+"""Bring one persona up to date from a terminal: `python -m twin_assets.defs.runner --persona NAME`.
+
+Collects, then materialises only the assets whose inputs or code have changed, in the order of the
+flow, each in its own Dagster run that the UI shows. Approval stays with a person, unless
+`--approve-as` names one here.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.persona import load_persona
+from twin_assets.dagster_home import ensure_dagster_home
+from twin_assets.defs.common import READS_OUTSIDE, personas
+from twin_assets.settings import Settings, load_settings
+
+
+@dataclass
+class Step:
+    """One asset (or the dbt assets together) of the walk. `state` is done, current, or failed."""
+
+    name: str
+    group: str
+    state: str
+    seconds: float = 0.0
+    problem: str | None = None
+
+
+class Runner:
+    """Walks the graph for one persona."""
+
+    def __init__(self, settings: Settings, persona: str) -> None:
+        from twin_assets.definitions import defs  # imports every stage: seconds, so not at module load
+
+        load_persona(settings.personas_dir, persona)
+        ensure_dagster_home(settings)
+        os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+        self.persona = persona
+        self.instance = dg.DagsterInstance.get()
+        self.instance.add_dynamic_partitions(personas.name, [persona])
+        self.job = defs.resolve_implicit_global_asset_job_def()
+        self.graph = defs.resolve_asset_graph()
+        self.defs = defs
+        self.steps: list[Step] = []
+
+    def walk(self) -> bool:
+        """Materialise what is not current. False as soon as a step failed that others need."""
+        failed: set[dg.AssetKey] = set()
+        for keys in self._order():
+            step = Step(_name(keys), self.graph.get(keys[0]).group_name, "current")
+            self.steps.append(step)
+            collects = step.name.startswith("raw_")
+            if any(parent in failed for key in keys for parent in self.graph.get(key).parent_keys):
+                step.state, step.problem = "failed", "an asset before it failed"
+                failed.update(keys)
+            elif self._reads_outside(keys[0]) or any(self._is_stale(key) for key in keys):
+                self._materialize(keys, step)
+                # A source that fails keeps what it has, so the rest goes on with that.
+                if step.state == "failed" and not collects:
+                    failed.update(keys)
+            print(_line(step), flush=True)
+        return not failed and all(s.state != "failed" for s in self.steps)
+
+    def approve(self, reviewer: str, reason: str) -> bool:
+        """Press the red button, then deploy. False when nothing waits or a run failed."""
+        config = {"persona": self.persona, "reviewer": reviewer, "reason": reason}
+        job = self.defs.resolve_job_def("approve_release")
+        result = job.execute_in_process(
+            run_config={"ops": {"decide_approval": {"config": config}}},
+            instance=self.instance,
+            raise_on_error=False,
+        )
+        if not result.success:
+            return False
+        step = Step("release", self.graph.get(dg.AssetKey("release")).group_name, "current")
+        self._materialize([dg.AssetKey("release")], step)
+        print(_line(step), flush=True)
+        return step.state == "done"
+
+    def _order(self) -> list[list[dg.AssetKey]]:
+        """Asset keys in topological order; assets of one computation (dbt) together."""
+        order: list[list[dg.AssetKey]] = []
+        seen: set[dg.AssetKey] = set()
+        for level in self.graph.toposorted_asset_keys_by_level:
+            for key in sorted(level):
+                if key in seen:
+                    continue
+                together = [
+                    k
+                    for k in self.graph.toposorted_asset_keys
+                    if k in self.graph.get(key).execution_set_asset_keys
+                ]
+                order.append(together or [key])
+                seen.update(together or [key])
+        return order
+
+    def _reads_outside(self, key: dg.AssetKey) -> bool:
+        return READS_OUTSIDE.items() <= self.graph.get(key).tags.items()
+
+    def _is_stale(self, key: dg.AssetKey) -> bool:
+        """Never materialised, made by other code, or from other inputs than there are now."""
+        tags = self._tags(key)
+        if tags is None:
+            return True
+        code_version = self.graph.get(key).code_version
+        if code_version and tags.get("dagster/code_version") != code_version:
+            return True
+        return any(
+            (self._tags(parent) or {}).get("dagster/data_version")
+            != tags.get(f"dagster/input_data_version/{parent.to_user_string()}")
+            for parent in self.graph.get(key).parent_keys
+        )
+
+    def _tags(self, key: dg.AssetKey) -> dict[str, str] | None:
+        wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[self.persona])
+        records = self.instance.fetch_materializations(wanted, limit=1).records
+        materialization = records[0].asset_materialization if records else None
+        return dict(materialization.tags or {}) if materialization else None
+
+    def _materialize(self, keys: Sequence[dg.AssetKey], step: Step) -> None:
+        print(f"  … {step.name}", flush=True)
+        start = time.monotonic()
+        result = self.job.execute_in_process(
+            instance=self.instance,
+            partition_key=self.persona,
+            asset_selection=list(keys),
+            raise_on_error=False,
+        )
+        step.seconds = time.monotonic() - start
+        step.state = "done" if result.success else "failed"
+        if not result.success:
+            step.problem = _problem(result)
+
+
+def _problem(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            cause = error.cause if error and error.cause else error
+            return " ".join(cause.message.split()) if cause else "unknown"
+    return "a blocking check failed"
+
+
+def _name(keys: Sequence[dg.AssetKey]) -> str:
+    return " + ".join(key.to_user_string() for key in keys)
+
+
+def _line(step: Step) -> str:
+    if step.state == "current":
+        return f"  = {step.name}: up to date"
+    if step.state == "failed":
+        return f"  ✗ {step.name}: {step.problem}"
+    return f"  ✓ {step.name}: {step.seconds:.1f} s"
+
+
+def main() -> int:
+    """Command line entry point; the exit status is 1 when a step failed."""
+    parser = argparse.ArgumentParser(description="Bring one persona's twin up to date.")
+    parser.add_argument("--persona", required=True)
+    parser.add_argument("--approve-as", metavar="NAME", help="approve a passing candidate as this person")
+    parser.add_argument("--reason", default="approved on the command line")
+    arguments = parser.parse_args()
+    settings = load_settings()
+    try:
+        runner = Runner(settings, arguments.persona)
+        fine = runner.walk()
+        if fine and arguments.approve_as and _waits(settings, arguments.persona):
+            fine = runner.approve(arguments.approve_as, arguments.reason)
+    except TwinError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0 if fine else 1
+
+
+def _waits(settings: Settings, persona: str) -> bool:
+    from twin_assets.core.lake import open_lake
+    from twin_assets.core.ledger import Ledger
+
+    return Ledger(open_lake(settings), persona).waiting() is not None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""Warehouse: the dbt project on DuckDB that standardises raw payloads into documents."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
+
+from twin_assets.defs.common import OWNERS, WAREHOUSE, WAREHOUSE_POOL, personas, when_inputs_change
+from twin_assets.defs.resources import DBT_PROJECT, Platform
+
+project = DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT)
+
+
+def _manifest() -> Path:
+    """The dbt manifest, parsed again when a project file is newer than it."""
+    manifest = project.manifest_path
+    sources = [
+        p for p in DBT_PROJECT.rglob("*") if p.suffix in {".sql", ".yml", ".csv"} and "target" not in p.parts
+    ]
+    if not manifest.exists() or manifest.stat().st_mtime < max(p.stat().st_mtime for p in sources):
+        project.preparer.prepare(project)
+    return manifest
+
+
+class Translator(DagsterDbtTranslator):
+    """Names, groups and policies of dbt models as assets of this graph."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        if dbt_resource_props["resource_type"] == "source":
+            return dg.AssetKey(f"raw_{dbt_resource_props['name']}")
+        return dg.AssetKey(dbt_resource_props["name"])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        return WAREHOUSE
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
+        return OWNERS
+
+    def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> dg.AutomationCondition:
+        return when_inputs_change
+
+
+os.environ.setdefault("TWIN_WAREHOUSE", str(Path("unset.duckdb")))  # parsing asks for it, nothing opens it
+
+
+@dbt_assets(
+    manifest=_manifest(),
+    project=project,
+    partitions_def=personas,
+    dagster_dbt_translator=Translator(),
+    pool=WAREHOUSE_POOL,
+)
+def warehouse(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform) -> Iterator[Any]:
+    """`dbt build` for one persona: models and their tests, as assets and asset checks."""
+    settings = platform.settings
+    settings.home.mkdir(parents=True, exist_ok=True)
+    os.environ["TWIN_WAREHOUSE"] = str(settings.warehouse_path)
+    variables = {"persona": context.partition_key, "raw_dir": str(platform.lake.local("raw"))}
+    yield from dbt.cli(["build", "--vars", json.dumps(variables)], context=context).stream()

@@ -1,0 +1,115 @@
+"""Corpus: two text views, one copy of everything, and a split that nothing crosses."""
+
+import dagster as dg
+
+from twin_assets.core.records import CleanedDocument, SplitDocument, UniqueDocument
+from twin_assets.defs.common import CORPUS, OWNERS, personas, when_inputs_change
+from twin_assets.defs.metadata import bar_table, image, sample_table
+from twin_assets.defs.resources import Platform, records_result
+from twin_assets.feature.clean import clean_documents
+from twin_assets.feature.dedup import find_duplicates
+from twin_assets.feature.plots import corpus_plot
+from twin_assets.feature.split import shared_ngrams, split_corpus
+from twin_assets.feature.warehouse import read_documents
+
+
+@dg.asset(
+    deps=["documents"],
+    partitions_def=personas,
+    group_name=CORPUS,
+    owners=OWNERS,
+    kinds={"unstructured", "parquet"},
+    code_version="1",
+    automation_condition=when_inputs_change,
+)
+def cleaned_documents(
+    context: dg.AssetExecutionContext, platform: Platform
+) -> dg.MaterializeResult[list[CleanedDocument]]:
+    """Documents without boilerplate: `voice_text` to learn from, `search_text` to find by."""
+    persona = platform.persona(context.partition_key)
+    documents = read_documents(platform.settings.warehouse_path, persona.name)
+    cleaned = clean_documents(documents, persona.languages)
+    return records_result(
+        cleaned.documents,
+        CleanedDocument,
+        {
+            "documents": len(cleaned.documents),
+            "words": sum(d.words for d in cleaned.documents),
+            "dropped": bar_table({reason: len(ids) for reason, ids in cleaned.dropped.items()}, "reason"),
+            "boilerplate_removed": bar_table(cleaned.removed, "kind"),
+            "sample": sample_table(cleaned.documents, ["title", "category", "words", "voice_text"]),
+            "plot": image(corpus_plot(cleaned.documents)),
+        },
+    )
+
+
+@dg.asset(
+    partitions_def=personas,
+    group_name=CORPUS,
+    owners=OWNERS,
+    kinds={"daft", "parquet"},
+    code_version="1",
+    automation_condition=when_inputs_change,
+)
+def unique_documents(
+    context: dg.AssetExecutionContext, platform: Platform, cleaned_documents: list[CleanedDocument]
+) -> dg.MaterializeResult[list[UniqueDocument]]:
+    """One representative for each cluster of exact, near and semantic duplicates."""
+    found = find_duplicates(cleaned_documents, platform.embedder.embed)
+    kinds = [c.kind for c in found.clusters]
+    return records_result(
+        found.documents,
+        UniqueDocument,
+        {
+            "documents": len(found.documents),
+            "removed": len(cleaned_documents) - len(found.documents),
+            "clusters": bar_table({kind: kinds.count(kind) for kind in sorted(set(kinds))}, "kind"),
+            "sample": sample_table(found.clusters, ["kind", "similarity", "representative", "members"]),
+        },
+    )
+
+
+@dg.asset(
+    partitions_def=personas,
+    group_name=CORPUS,
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    code_version="1",
+    automation_condition=when_inputs_change,
+)
+def corpus_split(
+    context: dg.AssetExecutionContext, platform: Platform, unique_documents: list[UniqueDocument]
+) -> dg.MaterializeResult[list[SplitDocument]]:
+    """Train and held-out sides, by document and cluster, before anything is generated from them."""
+    split = split_corpus(unique_documents, platform.embedder.embed, seed=platform.settings.seed)
+    sides = [f"{d.split} {d.category}" for d in split.documents]
+    return records_result(
+        split.documents,
+        SplitDocument,
+        {
+            "documents": len(split.documents),
+            "heldout": sum(d.split == "heldout" for d in split.documents),
+            "sides": bar_table({side: sides.count(side) for side in sorted(set(sides))}, "side"),
+            "contaminated": dg.MetadataValue.json(split.contaminated),
+            "heldout_titles": dg.MetadataValue.json(
+                [d.title or d.voice_text[:60] for d in split.documents if d.split == "heldout"]
+            ),
+        },
+    )
+
+
+@dg.asset_check(asset=corpus_split, blocking=True, description="No 13-gram is on both sides of the split.")
+def no_shared_ngrams(corpus_split: list[SplitDocument]) -> dg.AssetCheckResult:
+    prose = [d for d in corpus_split if d.category != "code"]
+    shared = shared_ngrams(
+        [d.voice_text for d in prose if d.split == "train"],
+        [d.voice_text for d in prose if d.split == "heldout"],
+    )
+    return dg.AssetCheckResult(
+        passed=not shared,
+        metadata={"shared": len(shared), "examples": dg.MetadataValue.json(sorted(shared)[:5])},
+    )
+
+
+assets = [cleaned_documents, unique_documents, corpus_split]
+checks = [no_shared_ngrams]

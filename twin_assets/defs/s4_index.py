@@ -1,0 +1,100 @@
+"""Index: chunks, their vectors, and the vector store synced to them by difference."""
+
+import dagster as dg
+
+from twin_assets.core.records import Chunk, EmbeddedChunk, SplitDocument, to_table
+from twin_assets.core.vectors import SyncReport, open_store
+from twin_assets.defs.common import INDEX, OWNERS, personas, when_inputs_change
+from twin_assets.defs.metadata import bar_table, sample_table
+from twin_assets.defs.resources import Platform, records_result, table_version
+from twin_assets.feature.chunk import chunk_documents
+from twin_assets.feature.embed import embed_chunks
+
+
+@dg.asset(
+    partitions_def=personas,
+    group_name=INDEX,
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    code_version="1",
+    automation_condition=when_inputs_change,
+)
+def chunks(
+    context: dg.AssetExecutionContext, platform: Platform, corpus_split: list[SplitDocument]
+) -> dg.MaterializeResult[list[Chunk]]:
+    """Passages by category: posts whole, articles by section, code by function."""
+    made = chunk_documents(corpus_split, platform.embedder.count_tokens)
+    categories = [c.category for c in made]
+    return records_result(
+        made,
+        Chunk,
+        {
+            "chunks": len(made),
+            "tokens": sum(c.tokens for c in made),
+            "categories": bar_table({c: categories.count(c) for c in sorted(set(categories))}, "category"),
+            "sample": sample_table(made, ["title", "heading", "tokens", "text"]),
+        },
+    )
+
+
+@dg.asset(
+    partitions_def=personas,
+    group_name=INDEX,
+    owners=OWNERS,
+    kinds={"huggingface", "parquet"},
+    code_version="1",
+    automation_condition=when_inputs_change,
+)
+def embeddings(
+    context: dg.AssetExecutionContext, platform: Platform, chunks: list[Chunk]
+) -> dg.MaterializeResult[list[EmbeddedChunk]]:
+    """Chunks with unit vectors; only texts never seen before are computed."""
+    embedder = platform.embedder
+    result = embed_chunks(chunks, embedder, platform.settings.cache_dir)
+    return records_result(
+        result.chunks,
+        EmbeddedChunk,
+        {
+            "chunks": len(result.chunks),
+            "computed": result.computed,
+            "reused": result.reused,
+            "dimensions": embedder.dimensions,
+            "embedder": f"{embedder.name} ({embedder.fingerprint})",
+        },
+    )
+
+
+@dg.asset(
+    partitions_def=personas,
+    group_name=INDEX,
+    owners=OWNERS,
+    kinds={"lancedb"},
+    code_version="1",
+    automation_condition=when_inputs_change,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "index_equals_corpus", asset="vector_index", blocking=True, description="Same chunks."
+        )
+    ],
+)
+def vector_index(
+    context: dg.AssetExecutionContext, platform: Platform, embeddings: list[EmbeddedChunk]
+) -> dg.MaterializeResult[SyncReport]:
+    """The persona's vector store, holding exactly these chunks."""
+    store = open_store(platform.settings, context.partition_key)
+    report = store.sync(embeddings)
+    return dg.MaterializeResult(
+        value=report,
+        metadata=report.model_dump() | {"count": store.count(), "embedder": str(store.fingerprint())},
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="index_equals_corpus",
+                passed=store.count() == len(embeddings),
+                metadata={"index": store.count(), "corpus": len(embeddings)},
+            )
+        ],
+        data_version=dg.DataVersion(table_version(to_table(embeddings, EmbeddedChunk))),
+    )
+
+
+assets = [chunks, embeddings, vector_index]

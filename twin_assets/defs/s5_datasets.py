@@ -1,0 +1,160 @@
+"""Datasets: immutable versions of instruct and preference data, checked before anyone trains on them."""
+
+from typing import Any
+
+import dagster as dg
+
+from twin_assets.core.datasets import Kind, Manifest, dataset_folder, read_rows, write_dataset
+from twin_assets.core.hashing import fingerprint
+from twin_assets.core.prompts import prompts_fingerprint
+from twin_assets.core.records import EmbeddedChunk, SplitDocument, to_table
+from twin_assets.defs.common import DATASETS, OWNERS, personas, when_inputs_change
+from twin_assets.defs.metadata import bar_table
+from twin_assets.defs.resources import Platform, table_version
+from twin_assets.feature.instruct import build_instruct_rows, describe_rows, unverifiable_rows
+from twin_assets.feature.preference import build_preference_rows, select_preference_prompts
+from twin_assets.feature.split import shared_ngrams
+from twin_assets.inference.generation import LocalGenerator
+
+PREFERENCE_PROMPTS = 64
+REJECTED_TEMPERATURE = 0.9
+
+
+@dg.asset(
+    partitions_def=personas,
+    group_name=DATASETS,
+    owners=OWNERS,
+    kinds={"python", "jsonl"},
+    code_version="1",
+    automation_condition=when_inputs_change,
+)
+def instruct_dataset(
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    corpus_split: list[SplitDocument],
+    embeddings: list[EmbeddedChunk],
+) -> dg.MaterializeResult[Manifest]:
+    """Conversations that end with the author's own text, as an immutable version."""
+    persona = platform.persona(context.partition_key)
+    built = build_instruct_rows(corpus_split, embeddings, persona, platform.profile, platform.settings.seed)
+    parents = {
+        "corpus_split": table_version(to_table(corpus_split, SplitDocument)),
+        "embeddings": table_version(to_table(embeddings, EmbeddedChunk)),
+        "profile": platform.profile.name,
+    }
+    return _store(platform, persona.name, "instruct", built.rows, built.dropped, parents)
+
+
+@dg.asset(
+    deps=["instruct_dataset"],
+    partitions_def=personas,
+    group_name=DATASETS,
+    owners=OWNERS,
+    kinds={"huggingface", "jsonl"},
+    code_version="1",
+)
+def preference_dataset(
+    context: dg.AssetExecutionContext, platform: Platform, instruct_dataset: Manifest, sft_model: str
+) -> dg.MaterializeResult[Manifest]:
+    """Pairs: chosen is the author's verbatim text, rejected what the SFT model writes for the same prompt."""
+    persona, seed, profile = platform.persona(context.partition_key), platform.settings.seed, platform.profile
+    rows = read_rows(platform.lake, persona.name, "instruct", instruct_dataset.version, "train")
+    prompts = select_preference_prompts(rows, PREFERENCE_PROMPTS, seed)
+    context.log.info(f"writing {len(prompts)} rejected answers with {sft_model}")
+    generator = LocalGenerator(platform.registry.get(sft_model).path, sft_model)
+    written = generator.generate(
+        [row.messages[:-1] for row in prompts],
+        max_tokens=profile.answer_tokens, temperature=REJECTED_TEMPERATURE, seed=seed,
+    )  # fmt: skip
+    built = build_preference_rows(prompts, [g.text for g in written], persona, seed)
+    parents = {"instruct": instruct_dataset.version, "rejected_by": sft_model}
+    return _store(platform, persona.name, "preference", built.rows, built.dropped, parents)
+
+
+def _store(
+    platform: Platform,
+    persona: str,
+    kind: Kind,
+    rows: list[Any],
+    dropped: dict[str, int],
+    parents: dict[str, str],
+) -> dg.MaterializeResult[Manifest]:
+    declared = platform.persona(persona)
+    manifest = write_dataset(
+        platform.lake, persona, kind, rows, parents=parents, prompts=prompts_fingerprint(), dropped=dropped,
+        seed=platform.settings.seed, license=declared.license, visibility=declared.visibility,
+        summary=f"Written by {declared.full_name}; every answer is their own text.",
+    )  # fmt: skip
+    return dg.MaterializeResult(
+        value=manifest,
+        metadata={
+            "version": manifest.version,
+            "train": manifest.counts["train"],
+            "test": manifest.counts["test"],
+            "tasks": bar_table(manifest.tasks, "task"),
+            "dropped": bar_table(manifest.dropped, "reason"),
+            "sample": dg.MetadataValue.md(describe_rows(rows, 3)),
+            "folder": dg.MetadataValue.path(
+                platform.lake.uri(dataset_folder(persona, kind, manifest.version))
+            ),
+        },
+        data_version=dg.DataVersion(manifest.version),
+    )
+
+
+@dg.asset_check(
+    asset=instruct_dataset,
+    additional_ins={"documents": dg.AssetIn("corpus_split")},
+    blocking=True,
+    description="Every answer is the author's text, to the letter.",
+)
+def answers_are_verbatim(
+    platform: Platform, instruct_dataset: Manifest, documents: list[SplitDocument]
+) -> dg.AssetCheckResult:
+    rows = _all_rows(platform, instruct_dataset)
+    wrong = unverifiable_rows(rows, documents)
+    return dg.AssetCheckResult(passed=not wrong, metadata={"rows": len(rows), "not_verbatim": len(wrong)})
+
+
+@dg.asset_check(
+    asset=instruct_dataset,
+    additional_ins={"documents": dg.AssetIn("corpus_split")},
+    blocking=True,
+    description="No 13-gram of a held-out document is in a training row.",
+)
+def no_heldout_text_in_train(
+    platform: Platform, instruct_dataset: Manifest, documents: list[SplitDocument]
+) -> dg.AssetCheckResult:
+    rows = read_rows(platform.lake, instruct_dataset.persona, "instruct", instruct_dataset.version, "train")
+    heldout = [d.voice_text for d in documents if d.split == "heldout" and d.category != "code"]
+    # What every row shares (the persona's description, the prompts) is no leak: leave the system turn out.
+    texts = [m.content for row in rows for m in row.messages if m.role != "system"]
+    shared = shared_ngrams(texts, heldout)
+    return dg.AssetCheckResult(
+        passed=not shared,
+        metadata={"shared": len(shared), "examples": dg.MetadataValue.json(sorted(shared)[:5])},
+    )
+
+
+@dg.asset_check(
+    asset=preference_dataset,
+    additional_ins={"instruct_dataset": dg.AssetIn("instruct_dataset")},
+    blocking=True,
+    description="Every chosen answer is an answer of the instruct dataset, to the letter.",
+)
+def chosen_is_verbatim(
+    platform: Platform, preference_dataset: Manifest, instruct_dataset: Manifest
+) -> dg.AssetCheckResult:
+    answers = {fingerprint(row.messages[-1].content) for row in _all_rows(platform, instruct_dataset)}
+    rows = _all_rows(platform, preference_dataset)
+    wrong = [row.row_id for row in rows if fingerprint(row.chosen.content) not in answers]
+    return dg.AssetCheckResult(passed=not wrong, metadata={"rows": len(rows), "not_verbatim": len(wrong)})
+
+
+def _all_rows(platform: Platform, manifest: Manifest) -> list[Any]:
+    where = (platform.lake, manifest.persona, manifest.kind, manifest.version)
+    return [*read_rows(*where, "train"), *read_rows(*where, "test")]
+
+
+assets = [instruct_dataset, preference_dataset]
+checks = [answers_are_verbatim, no_heldout_text_in_train, chosen_is_verbatim]

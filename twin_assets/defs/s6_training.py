@@ -1,0 +1,127 @@
+"""Training: the base model, then Axolotl SFT and DPO as outside processes through Dagster Pipes."""
+
+import sys
+from typing import Any
+
+import dagster as dg
+
+from twin_assets.core.datasets import Manifest, dataset_folder
+from twin_assets.core.registry import ModelVersion, Stage
+from twin_assets.defs.common import OWNERS, TRAINING, TRAINING_POOL, personas
+from twin_assets.defs.metadata import image
+from twin_assets.defs.resources import Platform
+from twin_assets.settings import ROOT
+from twin_assets.training.base import ensure_base_model
+from twin_assets.training.jobs import TrainingJob, done, finish_job, prepare_job, read_history
+from twin_assets.training.plots import loss_plot
+
+
+@dg.asset(
+    partitions_def=personas,
+    group_name=TRAINING,
+    owners=OWNERS,
+    kinds={"pytorch", "bentoml"},
+    code_version="1",
+    pool=TRAINING_POOL,
+)
+def base_model(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[str]:
+    """The untuned model of the profile: fetched from a hub, or for nano built here once and kept."""
+    version = ensure_base_model(
+        platform.settings, platform.profile, lambda facts: context.log.info(f"base model: {facts}")
+    )
+    return dg.MaterializeResult(
+        value=version.tag, metadata=_model_metadata(version), data_version=dg.DataVersion(version.tag)
+    )
+
+
+def _train(
+    context: dg.AssetExecutionContext, platform: Platform, pipes: dg.PipesSubprocessClient, stage: Stage,
+    parent: str, manifest: Manifest,
+) -> dg.MaterializeResult[str]:  # fmt: skip
+    settings, registry = platform.settings, platform.registry
+    folder = platform.lake.local(dataset_folder(manifest.persona, manifest.kind, manifest.version))
+    job = prepare_job(
+        settings, platform.profile, stage, registry.get(parent), manifest, folder, manifest.persona
+    )
+    version = done(settings, job)
+    trained_now = version is None
+    if version is None:
+        command = [sys.executable, "-m", "twin_assets.training.run", str(job.folder / "job.json")]
+        pipes.run(context=context.op_execution_context, command=command, cwd=str(ROOT))
+        version = finish_job(settings, job)
+    else:
+        context.log.info(f"{version.tag} was trained from exactly these inputs before: nothing to do")
+    return dg.MaterializeResult(
+        value=version.tag,
+        metadata=_model_metadata(version) | _run_metadata(job) | {"trained_now": trained_now},
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="every_row_trained",
+                passed=version.metrics["rows_trained"] == manifest.counts["train"],
+                metadata={"trained": version.metrics["rows_trained"], "dataset": manifest.counts["train"]},
+            )
+        ],
+        data_version=dg.DataVersion(version.tag),
+    )
+
+
+def _every_row_trained(asset: str) -> list[dg.AssetCheckSpec]:
+    return [
+        dg.AssetCheckSpec("every_row_trained", asset=asset, blocking=True, description="No row was lost.")
+    ]
+
+
+@dg.asset(
+    partitions_def=personas,
+    group_name=TRAINING,
+    owners=OWNERS,
+    kinds={"axolotl", "wandb", "bentoml"},
+    code_version="1",
+    pool=TRAINING_POOL,
+    check_specs=_every_row_trained("sft_model"),
+)
+def sft_model(
+    context: dg.AssetExecutionContext, platform: Platform, pipes: dg.PipesSubprocessClient,
+    base_model: str, instruct_dataset: Manifest,
+) -> dg.MaterializeResult[str]:  # fmt: skip
+    """Supervised fine-tuning of the base model on the instruct dataset."""
+    return _train(context, platform, pipes, "sft", base_model, instruct_dataset)
+
+
+@dg.asset(
+    partitions_def=personas,
+    group_name=TRAINING,
+    owners=OWNERS,
+    kinds={"axolotl", "wandb", "bentoml"},
+    code_version="1",
+    pool=TRAINING_POOL,
+    check_specs=_every_row_trained("dpo_model"),
+)
+def dpo_model(
+    context: dg.AssetExecutionContext, platform: Platform, pipes: dg.PipesSubprocessClient,
+    sft_model: str, preference_dataset: Manifest,
+) -> dg.MaterializeResult[str]:  # fmt: skip
+    """Direct preference optimisation (Rafailov et al. 2023) of the SFT model: the candidate."""
+    return _train(context, platform, pipes, "dpo", sft_model, preference_dataset)
+
+
+def _model_metadata(version: ModelVersion) -> dict[str, Any]:
+    return {
+        "model": version.tag,
+        "parent": version.lineage.parent or "none",
+        "datasets": dg.MetadataValue.json(version.lineage.datasets),
+        "metrics": dg.MetadataValue.json(version.metrics),
+        "size_mb": round(version.size_bytes / 1e6, 1),
+        "folder": dg.MetadataValue.path(version.path),
+    }
+
+
+def _run_metadata(job: TrainingJob) -> dict[str, Any]:
+    return {
+        "loss": image(loss_plot(read_history(job)), "loss"),
+        "config": dg.MetadataValue.md(f"```yaml\n{(job.folder / 'config.yaml').read_text()}\n```"),
+        "log": dg.MetadataValue.path(job.folder / "train.log"),
+    }
+
+
+assets = [base_model, sft_model, dpo_model]
