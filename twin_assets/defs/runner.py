@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import dagster as dg
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.lake import open_lake
+from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import load_persona
 from twin_assets.dagster_home import ensure_dagster_home
 from twin_assets.defs.common import READS_OUTSIDE, personas
@@ -41,7 +43,7 @@ class Runner:
         load_persona(settings.personas_dir, persona)
         ensure_dagster_home(settings)
         os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
-        self.persona = persona
+        self.settings, self.persona = settings, persona
         self.instance = dg.DagsterInstance.get()
         self.instance.add_dynamic_partitions(personas.name, [persona])
         self.job = defs.resolve_implicit_global_asset_job_def()
@@ -66,6 +68,10 @@ class Runner:
                     failed.update(keys)
             print(_line(step), flush=True)
         return not failed and all(s.state != "failed" for s in self.steps)
+
+    def waits_for_approval(self) -> bool:
+        """Whether a candidate passed its gate and nobody has decided yet."""
+        return Ledger(open_lake(self.settings), self.persona).waiting() is not None
 
     def approve(self, reviewer: str, reason: str) -> bool:
         """Press the red button, then deploy. False when nothing waits or a run failed."""
@@ -170,19 +176,12 @@ def main() -> int:
     try:
         runner = Runner(settings, arguments.persona)
         fine = runner.walk()
-        if fine and arguments.approve_as and _waits(settings, arguments.persona):
+        if fine and arguments.approve_as and runner.waits_for_approval():
             fine = runner.approve(arguments.approve_as, arguments.reason)
     except TwinError as error:
         print(error, file=sys.stderr)
         return 1
     return 0 if fine else 1
-
-
-def _waits(settings: Settings, persona: str) -> bool:
-    from twin_assets.core.lake import open_lake
-    from twin_assets.core.ledger import Ledger
-
-    return Ledger(open_lake(settings), persona).waiting() is not None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,125 @@
+"""The asset graph as a person finds it in the Dagster UI."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from twin_assets.defs.common import personas
+from twin_assets.definitions import defs
+
+GRAPH = defs.resolve_asset_graph()
+STAGES = {
+    "s1_collect": {"raw_linkedin", "raw_medium", "raw_substack", "raw_github", "raw_web"},
+    "s2_warehouse": {"stg_documents", "documents", "document_history"},
+    "s3_corpus": {"cleaned_documents", "unique_documents", "corpus_split"},
+    "s4_index": {"chunks", "embeddings", "vector_index"},
+    "s5_datasets": {"instruct_dataset", "preference_dataset"},
+    "s6_training": {"base_model", "sft_model", "dpo_model"},
+    "s7_evaluation": {"evaluation_report"},
+    "s8_release": {"release"},
+    "s9_monitoring": {"scored_requests", "drift_report", "cost_report"},
+}
+
+
+@pytest.mark.parametrize("group", sorted(STAGES))
+def test_a_stage_has_its_assets_described_owned_and_partitioned(group: str) -> None:
+    found = {
+        k.to_user_string(): GRAPH.get(k)
+        for k in GRAPH.materializable_asset_keys
+        if GRAPH.get(k).group_name == group
+    }
+    assert set(found) == STAGES[group]
+    for name, node in found.items():
+        assert node.description, name
+        assert node.owners, name
+        assert node.kinds, name
+        assert node.code_version, name
+        assert node.partitions_def == personas, name
+
+
+def test_stages_depend_only_on_earlier_stages_but_for_the_models_own_answers() -> None:
+    for key in GRAPH.materializable_asset_keys:
+        for parent in GRAPH.get(key).parent_keys:
+            edge = (parent.to_user_string(), key.to_user_string())
+            if edge != ("sft_model", "preference_dataset"):  # rejected answers are the SFT model's
+                assert GRAPH.get(parent).group_name <= GRAPH.get(key).group_name, edge
+
+
+def test_blocking_checks_guard_what_must_not_go_wrong() -> None:
+    blocking = {
+        f"{key.asset_key.to_user_string()}.{key.name}"
+        for key in GRAPH.asset_check_keys
+        if GRAPH.get(key).blocking
+    }
+    assert {
+        "corpus_split.no_shared_ngrams",
+        "vector_index.index_equals_corpus",
+        "instruct_dataset.answers_are_verbatim",
+        "instruct_dataset.no_heldout_text_in_train",
+        "preference_dataset.chosen_is_verbatim",
+        "sft_model.every_row_trained",
+        "dpo_model.every_row_trained",
+        "evaluation_report.voice_beats_baseline",
+    } <= blocking
+
+
+def test_jobs_schedules_and_sensors_are_there() -> None:
+    repository = defs.get_repository_def()
+    assert {"collect", "features", "train", "evaluate", "approve_release", "roll_back_release"} <= set(
+        repository.job_names
+    )
+    assert {s.name for s in repository.schedule_defs} == {"collect_daily", "monitor_hourly"}
+    assert {"train_on_new_dataset", "deploy_approved", "rebuild_on_drift", "carry_features_forward"} <= {
+        s.name for s in repository.sensor_defs
+    }
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as local:
+        yield local
+
+
+def sensor_result(name: str, instance: dg.DagsterInstance, home: Path) -> Any:
+    from twin_assets.defs.resources import build_resources
+
+    sensor = defs.get_repository_def().get_sensor_def(name)
+    resources = {"platform": build_resources({"home": str(home)})["platform"]}
+    with dg.build_sensor_context(instance=instance, resources=resources) as context:
+        return sensor.evaluate_tick(context)
+
+
+def report_dataset(instance: dg.DagsterInstance, persona: str, version: str) -> None:
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization("instruct_dataset", partition=persona, tags={"dagster/data_version": version})
+    )
+
+
+def test_a_new_dataset_version_starts_training_once_for_each_persona(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    instance.add_dynamic_partitions("personas", ["runa", "other"])
+    assert sensor_result("train_on_new_dataset", instance, tmp_path).skip_message
+    report_dataset(instance, "runa", "v1")
+    report_dataset(instance, "other", "v9")
+    report_dataset(instance, "runa", "v2")
+    requests = sensor_result("train_on_new_dataset", instance, tmp_path).run_requests
+    assert {(r.run_key, r.partition_key) for r in requests} == {("runa:v2", "runa"), ("other:v9", "other")}
+
+
+def test_an_approval_is_deployed_by_the_sensor(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    from twin_assets.core.lake import LocalLake
+    from twin_assets.core.ledger import Ledger
+
+    instance.add_dynamic_partitions("personas", ["runa"])
+    ledger = Ledger(LocalLake(tmp_path / "lake"), "runa")
+    ledger.append("m:1", "proposed", "pipeline", "new")
+    ledger.append("m:1", "evaluated", "pipeline", "fine", passed=True)
+    assert sensor_result("deploy_approved", instance, tmp_path).skip_message
+    ledger.append("m:1", "approved", "Ines", "sounds like her")
+    assert [r.run_key for r in sensor_result("deploy_approved", instance, tmp_path).run_requests] == [
+        "runa:3"
+    ]
