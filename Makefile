@@ -8,7 +8,7 @@ export AXOLOTL_DO_NOT_TRACK := 1
 export BENTOML_DO_NOT_TRACK := True
 export DAGSTER_HOME ?= $(CURDIR)/.twin/dagster
 
-.PHONY: help install demo up test lint types unit e2e validate clean
+.PHONY: help install demo twin up test lint types unit e2e validate clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ install: .venv/.installed ## Create .venv from the constraints file
 
 demo: install ## Crawl, train, evaluate, approve and release the demo twin, offline on CPU
 	$(BIN)/python -m demo
+
+twin: install ## Bring PERSONA up to date; APPROVE_AS=name approves a passing candidate
+	$(BIN)/python -m twin_assets.defs.runner --persona "$(PERSONA)" $(if $(APPROVE_AS),--approve-as "$(APPROVE_AS)")
 
 up: install ## Dagster and the two BentoML services; Ctrl-C stops them
 	$(BIN)/python -m serving.up

@@ -7,8 +7,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from twin_assets.defs.common import personas
 from twin_assets.definitions import defs
+from twin_assets.defs.common import personas
 
 GRAPH = defs.resolve_asset_graph()
 STAGES = {
