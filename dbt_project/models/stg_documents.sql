@@ -1,0 +1,49 @@
+-- Every raw version of every item, typed. Only this persona's raw objects that weren't read before.
+{{ config(materialized='incremental', incremental_strategy='append') }}
+
+{% for name in raw_sources() %}
+-- depends_on: {{ source('raw', name) }}
+{% endfor %}
+
+with raw as (
+  {% for name in raw_sources() %}
+  ({{ read_raw(new_raw_files(name)) }})
+  {{ 'union all by name' if not loop.last }}
+  {% endfor %}
+),
+
+typed as (
+  select
+    persona,
+    source,
+    case
+      when category in ('post', 'article', 'code') then category
+      when source = 'linkedin' then 'post'
+      when source = 'github' then 'code'
+      else 'article'
+    end as category,
+    sha256(persona || '/' || source || '/' || item_id)[:16] as doc_id,
+    item_id,
+    kind,
+    url,
+    nullif(trim(title), '') as title,
+    nullif(trim(author), '') as author,
+    published_at::timestamptz as published_at,
+    fetched_at::timestamptz as fetched_at,
+    language,
+    mime,
+    body,
+    content_hash,
+    coalesce(visibility, 'public') as visibility,
+    coalesce(partial, false) as partial,
+    payload,
+    parse_filename(raw_file) as raw_file
+  from raw
+)
+
+select
+  sha256(doc_id || '/' || kind || '/' || content_hash || '/' || epoch_us(fetched_at))[:20] as version_id,
+  *
+from typed
+-- A crawl killed between two writes may have stored a line twice.
+qualify row_number() over (partition by version_id order by raw_file) = 1

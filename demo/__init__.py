@@ -1,0 +1,1 @@
+"""The demo persona: its writing, and local sites that serve it."""

@@ -1,0 +1,71 @@
+"""Crawls one source in a process of its own and hands back its report, streaming the log meanwhile."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from twin_assets.core.persona import Persona
+from twin_assets.feature.crawl.items import CrawlReport
+from twin_assets.settings import ROOT, Settings
+
+__all__ = ["CrawlReport", "crawl_source"]
+
+
+def crawl_source(
+    settings: Settings, persona: Persona, source: str, on_line: Callable[[str], None]
+) -> CrawlReport:
+    """Crawl one source of a persona; `on_line` gets each line of the log.
+
+    What was fetched is stored before this returns, also when the crawl failed in part: then
+    `report.error` says what, and how to mend it.
+    """
+    with tempfile.TemporaryDirectory(prefix="twin-crawl-") as folder:
+        path = Path(folder) / "report.json"
+        command = [sys.executable, "-m", "twin_assets.feature.crawl.run", "--persona", "-"]
+        command += ["--source", source, "--report", str(path)]
+        last = ""
+        with subprocess.Popen(
+            command, env=_environment(settings), cwd=ROOT, text=True, errors="replace",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        ) as process:  # fmt: skip
+            assert process.stdin
+            assert process.stdout
+            try:
+                with contextlib.suppress(BrokenPipeError):  # it died early; its last words say why
+                    process.stdin.write(persona.model_dump_json())
+                    process.stdin.close()
+                for line in process.stdout:
+                    last = line.rstrip() or last
+                    on_line(line.rstrip())
+            except BaseException:
+                process.terminate()  # what it fetched stays in its part file for the next run
+                raise
+        if path.exists():
+            return CrawlReport.model_validate_json(path.read_text())
+    return CrawlReport(
+        persona=persona.name, source=source,
+        error=f"The {source} crawl ended with status {process.returncode} and no report; its last words: "
+        f"{last or 'none'}. Fix: crawl again, what was fetched will be recovered.",
+    )  # fmt: skip
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """This process's environment with exactly these settings; secrets travel here, never as arguments."""
+    environment = {k: v for k, v in os.environ.items() if not k.upper().startswith("TWIN_")}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        if isinstance(value, Path):
+            value = value.absolute()
+        if value is not None:
+            environment[f"TWIN_{name.upper()}"] = str(value)
+    for token in ("TWIN_LINKEDIN_TOKEN", "TWIN_GITHUB_TOKEN"):
+        environment.setdefault(token, "")  # else the child might take one from the .env file
+    return environment

@@ -1,0 +1,235 @@
+"""GitHub REST: the persona's own repositories, code and prose they committed to, and their own words
+in issues, pull requests and reviews. Forks, vendored code and other people's files stay out.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from scrapy.http import Response
+
+from twin_assets.core.records import Category
+from twin_assets.feature.crawl.feeds import parse_time
+from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
+
+MAX_FILE_BYTES = 200_000
+CODE = {
+    ".py": "text/x-python", ".pyi": "text/x-python", ".rs": "text/x-rust", ".go": "text/x-go",
+    ".js": "text/javascript", ".ts": "text/x-typescript", ".tsx": "text/x-typescript", ".c": "text/x-c",
+    ".h": "text/x-c", ".cpp": "text/x-c++", ".java": "text/x-java", ".rb": "text/x-ruby",
+    ".sh": "text/x-shellscript", ".sql": "text/x-sql", ".ex": "text/x-elixir", ".lua": "text/x-lua",
+}  # fmt: skip
+PROSE = {".md": "text/markdown", ".rst": "text/x-rst"}
+VENDORED = re.compile(
+    r"(^|/)(third[_-]party|vendor(ed)?|node_modules|external|extern|deps|dist|site-packages|\.venv)/"
+    r"|\.min\.js$|_pb2\.py$"
+)
+
+
+class GitHubSpider(SourceSpider):
+    name = "github"
+    title = "GitHub"
+    unknown_fix = "check github.user and github.repositories in the persona's YAML."
+
+    def begin(self) -> Answers:
+        assert self.persona.github
+        self.declared = self.persona.github
+        self.user = self.declared.user
+        self.api = (self.declared.api or self.twin.github_api).rstrip("/")
+        yield from self._ask(
+            f"{self.api}/users/{quote(self.user)}/repos?type=owner&per_page=100", self.parse_repositories
+        )
+
+    def refused(self, response: Response) -> tuple[str, str] | None:
+        if response.status == 401:
+            return "HTTP 401: the token was refused", "renew TWIN_GITHUB_TOKEN."
+        if response.headers.get("X-RateLimit-Remaining") == b"0" and response.status in (403, 429):
+            return "HTTP 403: the rate limit is used up", "wait an hour; what came so far is stored."
+        return None
+
+    def _ask(self, url: str, read: Any, use: Any = None) -> Iterator[Any]:
+        """A page of a listing. `read` gives (items, memo); `use` takes the memo, on a 304 too."""
+
+        def follow(memo: dict[str, Any]) -> Answers:
+            if use:
+                yield from use(memo)
+            elif "repositories" in memo:
+                yield from self._walk(memo)
+            if memo.get("next"):
+                yield from self._ask(memo["next"], read, use)
+
+        def callback(response: Response) -> Answers:
+            items, memo = read(response)
+            memo["next"] = self._next_page(response)
+            self.remember(response, url, memo)
+            yield from items
+            yield from follow(memo)
+
+        yield self.fetch(url, callback, listing=True, unchanged=follow, headers=self._headers())
+
+    def _headers(self) -> dict[str, str]:
+        token = self.twin.github_token
+        assert token
+        return {
+            "Authorization": f"Bearer {token.get_secret_value()}",
+            "Accept": "application/vnd.github+json",
+            "X-GitHub-Api-Version": "2022-11-28",
+        }
+
+    def _next_page(self, response: Response) -> str | None:
+        link = (response.headers.get("Link") or b"").decode()
+        found = re.search(r'<([^>]+)>;\s*rel="next"', link)
+        # The token goes along, so only the API itself may be the next page.
+        return found.group(1) if found and found.group(1).startswith(self.api + "/") else None
+
+    def parse_repositories(self, response: Response) -> tuple[list[Any], dict[str, Any]]:
+        """The persona's own repositories, forks aside."""
+        own = []
+        for repo in _rows(response):
+            wanted = self.declared.repositories
+            if repo.get("fork"):
+                self.skip("fork")
+            elif wanted and repo["name"] not in wanted:
+                self.skip("repository not wanted")
+            else:
+                own.append({"name": repo["full_name"], "branch": repo.get("default_branch") or "main"})
+        return [], {"repositories": own}
+
+    def _walk(self, memo: dict[str, Any]) -> Answers:
+        for repo in memo["repositories"]:
+            name = repo["name"]
+            base = f"{self.api}/repos/{name}"
+            yield from self._ask(
+                f"{base}/git/trees/{quote(repo['branch'], safe='')}?recursive=1",
+                lambda r, repo=repo: self.parse_tree(r, repo),
+            )
+            yield from self._ask(
+                f"{base}/issues?state=all&creator={quote(self.user)}&per_page=100",
+                lambda r, name=name: self.parse_words(r, name, "issues"),
+            )
+            for kind in ("issues", "pulls"):
+                yield from self._ask(
+                    f"{base}/{kind}/comments?per_page=100",
+                    lambda r, name=name, kind=kind: self.parse_words(r, name, f"{kind}/comments"),
+                )
+
+    def parse_tree(self, response: Response, repo: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
+        """Requests for the files worth having; those with a known blob need none."""
+        tree = _json(response)
+        if not isinstance(tree, dict) or not isinstance(tree.get("tree"), list):
+            raise Unreadable("expected a git tree")
+        if tree.get("truncated"):
+            self.listing_complete = False
+            self.skip("file list truncated by GitHub")
+        requests, ids = [], []
+        for entry in tree["tree"]:
+            if entry["type"] != "blob":
+                continue
+            if reason := _file_refusal(entry):
+                self.skip(reason)
+                continue
+            item_id = f"{repo['name']}/blob/{entry['path']}"
+            known = self.store.state.known.get(item_id)
+            ids.append(item_id)
+            if known and known.mark == entry["sha"]:
+                self.listed.add(item_id)
+                self.report.unchanged += 1
+            else:
+                requests.append(self._authored(repo, entry, item_id, ids))
+        return requests, {"ids": ids}
+
+    def _authored(self, repo: dict[str, str], entry: dict[str, Any], item_id: str, ids: list[str]) -> Any:
+        """Ask for the persona's newest commit on a file, then for the file."""
+        base = f"{self.api}/repos/{repo['name']}"
+        known = item_id in self.store.state.known
+        if known:
+            self.listed.add(item_id)  # it's in the tree, whatever becomes of the two requests
+
+        def parse_commits(response: Response) -> Answers:
+            commits = _rows(response)
+            if not commits:
+                self.skip("no commit by the persona")
+                self.listed.discard(item_id)
+                if item_id in ids:
+                    ids.remove(item_id)  # the same list as in the memo
+                return
+            date = parse_time(commits[0]["commit"]["author"]["date"])
+            yield self.fetch(
+                f"{base}/git/blobs/{entry['sha']}",
+                lambda r: self.parse_blob(r, repo, entry, item_id, date),
+                headers=self._headers(),
+            )
+
+        return self.fetch(
+            f"{base}/commits?author={quote(self.user)}&path={quote(entry['path'])}&per_page=1",
+            parse_commits, headers=self._headers(),
+        )  # fmt: skip
+
+    def parse_blob(
+        self, response: Response, repo: dict[str, str], entry: dict[str, Any], item_id: str, date: Any
+    ) -> Answers:
+        """One file's text."""
+        blob = _json(response)
+        try:
+            body = base64.b64decode(blob["content"]).decode()
+        except (KeyError, TypeError, binascii.Error):
+            raise Unreadable("expected a base64 blob") from None
+        except UnicodeDecodeError:
+            self.skip("not UTF-8 text")
+            return
+        if not body.strip():
+            self.skip("empty file")
+            return
+        suffix = PurePosixPath(entry["path"]).suffix
+        category: Category = "code" if suffix in CODE else "article"
+        yield self.item(
+            item_id, category=category, title=f"{repo['name'].split('/')[1]}/{entry['path']}",
+            url=f"https://github.com/{repo['name']}/blob/{repo['branch']}/{entry['path']}",
+            published_at=date, mime=(CODE | PROSE)[suffix], body=body, mark=entry["sha"],
+            author=self.user, payload={"sha": entry["sha"], "path": entry["path"], "repo": repo["name"]},
+        )  # fmt: skip
+
+    def parse_words(self, response: Response, repo: str, kind: str) -> tuple[list[Any], dict[str, Any]]:
+        """The persona's own issues, pull requests and comments."""
+        items = []
+        for row in _rows(response):
+            if (row.get("user") or {}).get("login", "").lower() != self.user.lower():
+                self.skip("someone else's words")
+            elif not (row.get("body") or "").strip():
+                self.skip("no text")
+            else:
+                key = row["id"] if "comments" in kind else row["number"]
+                items.append(self.item(
+                    f"{repo}/{kind}/{key}", category="post", url=row["html_url"], title=row.get("title"),
+                    published_at=parse_time(row.get("created_at")), mime="text/markdown", body=row["body"],
+                    author=self.user,
+                    payload={k: row.get(k) for k in ("id", "number", "title", "created_at", "path", "state")},
+                ))  # fmt: skip
+        return items, {"ids": [item.item_id for item in items]}
+
+
+def _file_refusal(entry: dict[str, Any]) -> str | None:
+    if VENDORED.search(entry["path"]):
+        return "vendored"
+    if PurePosixPath(entry["path"]).suffix not in CODE | PROSE:
+        return "neither source nor prose"
+    return "too large" if entry.get("size", 0) > MAX_FILE_BYTES else None
+
+
+def _json(response: Response) -> Any:
+    try:
+        return json.loads(response.body)
+    except ValueError:
+        raise Unreadable("expected JSON") from None
+
+
+def _rows(response: Response) -> list[dict[str, Any]]:
+    rows = _json(response)
+    if not isinstance(rows, list):
+        raise Unreadable("expected a list")
+    return rows

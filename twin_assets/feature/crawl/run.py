@@ -1,0 +1,187 @@
+"""Runs one spider in this process: `python -m twin_assets.feature.crawl.run --persona runa --source medium`.
+
+Twisted's reactor can't restart, so every crawl has its own process; `crawl.py` starts it. With
+`--persona -` the persona is read from stdin as JSON, and `--report` names a file for the report.
+"""
+
+import argparse
+import logging
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from scrapy.crawler import CrawlerProcess
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.lake import open_lake
+from twin_assets.core.persona import Persona, load_persona
+from twin_assets.feature.crawl.github import GitHubSpider
+from twin_assets.feature.crawl.items import CrawlReport, RawItem, body_hash
+from twin_assets.feature.crawl.linkedin import LinkedInSpider
+from twin_assets.feature.crawl.medium import MediumSpider
+from twin_assets.feature.crawl.spider import SourceSpider
+from twin_assets.feature.crawl.store import CrawlStore
+from twin_assets.feature.crawl.substack import SubstackSpider
+from twin_assets.feature.crawl.web import WebSpider
+from twin_assets.settings import Settings, load_settings
+
+SPIDERS: dict[str, type[SourceSpider]] = {
+    spider.name: spider for spider in (LinkedInSpider, MediumSpider, SubstackSpider, GitHubSpider, WebSpider)
+}
+USER_AGENT = "llm-twin-crawler/0.1 (collects its owner's own writing; obeys robots.txt)"
+SAMPLES = 5
+log = logging.getLogger("crawl")
+
+
+class StoreItems:
+    """The pipeline's one step: keep what is news, count everything."""
+
+    def __init__(self, spider: SourceSpider) -> None:
+        self.store, self.report = spider.store, spider.report
+
+    @classmethod
+    def from_crawler(cls, crawler: Any) -> "StoreItems":
+        return cls(crawler.spider)
+
+    def process_item(self, item: RawItem) -> RawItem:
+        verdict = self.store.offer(item)
+        self.report.fetched += 1
+        self.report.partial += item.partial
+        setattr(self.report, verdict, getattr(self.report, verdict) + 1)
+        if verdict != "unchanged":
+            log.info("%s: %s", verdict, item.title or item.url)
+            if len(self.report.samples) < SAMPLES:
+                self.report.samples.append(f"{item.title or item.body[:60]} ({item.url})")
+        return item
+
+
+def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
+    """Crawl one source to its end and store what it had. Starts the reactor: once a process."""
+    report = CrawlReport(persona=persona.name, source=source)
+    try:
+        _check_declared(settings, persona, source)
+    except TwinError as error:
+        report.error = str(error)
+        return report
+    store = CrawlStore(open_lake(settings), settings.cache_dir, persona.name, source)
+    report.recovered = store.recovered
+    process = CrawlerProcess(_scrapy_settings(settings))
+    for chatty in ("scrapy", "twisted", "asyncio"):  # after Scrapy has set its own levels
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    crawler = process.create_crawler(SPIDERS[source])
+    process.crawl(crawler, persona=persona, settings=settings, store=store, report=report)
+    process.start()
+    stats = crawler.stats
+    assert stats
+    report.requests = int(stats.get_value("downloader/request_count") or 0)
+    report.bytes = int(stats.get_value("downloader/response_bytes") or 0)
+    bugs = int(stats.get_value("log_count/CRITICAL") or 0) + sum(
+        int(n) for key, n in stats.get_stats().items() if key.startswith("spider_exceptions/")
+    )
+    spider = crawler.spider
+    if bugs or not isinstance(spider, SourceSpider):
+        report.failed["spider error"] = max(bugs, 1)
+        report.error = f"{source}: the spider itself failed. Fix: read the crawl's log; this is a bug."
+    if isinstance(spider, SourceSpider):
+        spider.listing_complete &= not bugs
+        _settle(spider, store, report)
+    report.raw_uri = store.finish()
+    return report
+
+
+def _check_declared(settings: Settings, persona: Persona, source: str) -> None:
+    if source not in persona.sources():
+        raise TwinError(f"{persona.name} has no {source} source.", f"declare `{source}:` in the YAML.")
+    if source == "linkedin" and persona.linkedin and not persona.linkedin.export:
+        _need_token(settings.linkedin_token, "LinkedIn", "TWIN_LINKEDIN_TOKEN", " (or set linkedin.export)")
+    if source == "github":
+        _need_token(settings.github_token, "GitHub", "TWIN_GITHUB_TOKEN", "")
+
+
+def _need_token(token: Any, title: str, variable: str, otherwise: str) -> None:
+    if token is None or not token.get_secret_value().strip():
+        raise TwinError(f"{title} needs a token and none is set.", f"set {variable}{otherwise}.")
+
+
+def _settle(spider: SourceSpider, store: CrawlStore, report: CrawlReport) -> None:
+    """Deletions, validators and the empty-source error, once the crawl is over."""
+    if not spider.listed and not report.error and not report.blocked:
+        left_out = f" (left out: {report.skipped})" if report.skipped else ""
+        report.error = f"{spider.title}: nothing was found there{left_out}. Fix: {spider.unknown_fix}"
+        spider.listing_complete = False
+    if spider.listing_complete:
+        for item_id in sorted(set(store.state.known) - spider.listed):
+            known = store.state.known[item_id]
+            if not known.windowed:
+                store.delete(_tombstone(spider, item_id, known.category, known.url))
+                report.deleted += 1
+    # A listing's 304 vouches for its items, so its validators are kept only when all of them came.
+    kept = dict(store.state.validators) | spider.leaves
+    if spider.listing_complete and not report.failed and not report.blocked:
+        kept = spider.leaves | spider.validators
+    store.state.validators = kept
+
+
+def _tombstone(spider: SourceSpider, item_id: str, category: Any, url: str) -> RawItem:
+    return RawItem(
+        persona=spider.persona.name, source=spider.name, item_id=item_id, kind="deleted",
+        category=category, url=url, fetched_at=datetime.now(UTC), mime="text/plain", body="",
+        content_hash=body_hash(""),
+    )  # fmt: skip
+
+
+def _scrapy_settings(settings: Settings) -> dict[str, Any]:
+    return {
+        "USER_AGENT": USER_AGENT,
+        "ROBOTSTXT_OBEY": True,
+        "HTTPERROR_ALLOW_ALL": True,
+        "COOKIES_ENABLED": False,
+        "TELNETCONSOLE_ENABLED": False,
+        "AUTOTHROTTLE_ENABLED": True,
+        "AUTOTHROTTLE_START_DELAY": 0.05,
+        "AUTOTHROTTLE_TARGET_CONCURRENCY": 2.0,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": 4,
+        "DOWNLOAD_TIMEOUT": 30,
+        "DOWNLOAD_MAXSIZE": 20_000_000,
+        "RETRY_TIMES": 2,
+        "LOG_INSTALL_ROOT_HANDLER": False,
+        "EXTENSIONS": {"scrapy.extensions.remote_control.RemoteControl": None},  # it opens a port
+        "TWIN_ALLOW_PRIVATE": settings.allow_private_hosts,
+        "TWISTED_DNS_RESOLVER": "scrapy.resolver.CachingThreadedResolver"
+        if settings.allow_private_hosts
+        else "twin_assets.feature.crawl.guard.PublicResolver",
+        "DOWNLOADER_MIDDLEWARES": {"twin_assets.feature.crawl.guard.GuardMiddleware": 10},
+        "ITEM_PIPELINES": {"twin_assets.feature.crawl.run.StoreItems": 100},
+    }
+
+
+def main() -> int:
+    """Command line entry point; the exit status is 1 when the report has an error."""
+    parser = argparse.ArgumentParser(description="Crawl one source of one persona.")
+    parser.add_argument("--persona", required=True, help="a persona's name, or - for JSON on stdin")
+    parser.add_argument("--source", required=True, choices=sorted(SPIDERS))
+    parser.add_argument("--report", type=Path, help="write the report there as JSON")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(name)s: %(message)s")
+    log.setLevel(logging.INFO)
+    settings = load_settings()
+    try:
+        persona = (
+            Persona.model_validate_json(sys.stdin.read())
+            if arguments.persona == "-"
+            else load_persona(settings.personas_dir, arguments.persona)
+        )
+    except TwinError as error:
+        print(error, file=sys.stderr)
+        return 1
+    report = run_crawl(settings, persona, arguments.source)
+    if arguments.report:
+        arguments.report.write_text(report.model_dump_json())
+    else:
+        print(report.model_dump_json(indent=2))
+    return 1 if report.error else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
