@@ -71,7 +71,7 @@ class Registry:
         if known := self.find(lineage):
             return known
         metadata: dict[str, Any] = {
-            "lineage": lineage.model_dump(),
+            "lineage": lineage.model_dump(exclude_none=True),  # BentoML refuses None
             "metrics": metrics or {},
             "run_link": run_link or "",
             "weights_hash": folder_hash(folder),

@@ -1,59 +1,102 @@
-"""The base model of a profile: built here for nano, a folder or a hub model otherwise; stored once."""
+"""The base model of a profile: built here (nano), copied from a folder, or fetched from a hub; once.
+
+It is shared by all personas and kept in the registry like every other model version.
+"""
 
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.hashing import fingerprint
+from twin_assets.core.hashing import fingerprint, folder_hash
 from twin_assets.core.profiles import Profile
 from twin_assets.core.registry import Lineage, ModelVersion, Registry
 from twin_assets.settings import Settings
-from twin_assets.training.nano import NanoPlan, base_text, build_nano_base, plan_fingerprint
+from twin_assets.training.nano import NanoShape, build_nano_base, plan
+from twin_assets.training.nano_text import base_text
 
 BASE_CODE_VERSION = "1"
+NANO_STEPS = 1300  # about three and a half minutes on 2 idle cores; see tests for the speed this assumes
+_HUB_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
 
 
 def ensure_base_model(
-    settings: Settings, profile: Profile, on_progress: Callable[[str], None], plan: NanoPlan | None = None
+    settings: Settings,
+    profile: Profile,
+    on_progress: Callable[[dict[str, Any]], None],
+    nano_steps: int = NANO_STEPS,
+    nano_shape: NanoShape = NanoShape(),
 ) -> ModelVersion:
-    """The profile's base model, from the registry when it is there already; shared by all personas.
+    """The registered base model of `profile`; made the first time, found ever after.
 
-    Raises TwinError when a hub model can't be fetched.
+    `base_model` of the profile is `nano`, a folder, or a hub id with an optional `@revision`. Raises
+    TwinError when a folder holds no model or the hub can't be reached.
     """
     registry = Registry(settings)
-    if profile.base_model == "nano":
-        text, plan = base_text(), plan or NanoPlan()
-        lineage = _lineage(profile, plan_fingerprint(plan, text, settings.seed), settings.seed)
-        if known := registry.find(lineage):
-            on_progress(f"{known.tag} is in the registry already")
-            return known
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / "base"
-            metrics = build_nano_base(folder, text, settings.seed, on_progress, plan)
-            return registry.save(folder, lineage, metrics)
-    lineage = _lineage(profile, fingerprint(profile.base_model, 12), settings.seed)
-    return registry.find(lineage) or registry.save(_fetch(profile.base_model), lineage)
+    settings.cache_dir.mkdir(parents=True, exist_ok=True)
+    # Two personas may ask at once; the second waits and finds what the first has built.
+    with FileLock(settings.cache_dir / "base_model.lock"):
+        source = profile.base_model
+        if source == "nano":
+            return _nano(settings, registry, profile, on_progress, nano_steps, nano_shape)
+        if (folder := Path(source).expanduser()).is_dir():
+            _check_model_folder(folder)
+            lineage = _lineage(profile, {"weights": folder_hash(folder)}, settings.seed)
+            return registry.find(lineage) or registry.save(folder, lineage)
+        lineage = _lineage(profile, {"hub": source}, settings.seed)
+        return registry.find(lineage) or _fetch(settings, registry, source, lineage, on_progress)
 
 
-def _lineage(profile: Profile, config_hash: str, seed: int) -> Lineage:
+def _lineage(profile: Profile, made_from: dict[str, Any], seed: int) -> Lineage:
     return Lineage(
-        persona="shared", stage="base", profile=profile.name, config_hash=config_hash,
+        persona="shared", stage="base", profile=profile.name, config_hash=fingerprint(made_from, 12),
         code_version=BASE_CODE_VERSION, seed=seed, prompts="none",
     )  # fmt: skip
 
 
-def _fetch(name: str) -> Path:
-    if Path(name).is_dir():
-        return Path(name)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+def _nano(
+    settings: Settings, registry: Registry, profile: Profile,
+    on_progress: Callable[[dict[str, Any]], None], steps: int, shape: NanoShape,
+) -> ModelVersion:  # fmt: skip
+    text = base_text(settings.seed)
+    lineage = _lineage(profile, plan(text, steps, shape), settings.seed)
+    if known := registry.find(lineage):
+        return known
+    with tempfile.TemporaryDirectory(dir=settings.cache_dir) as scratch:
+        folder = Path(scratch) / "nano"
+        metrics = build_nano_base(folder, text, settings.seed, steps, on_progress, shape)
+        return registry.save(folder, lineage, metrics)
 
+
+def _fetch(
+    settings: Settings, registry: Registry, source: str, lineage: Lineage,
+    on_progress: Callable[[dict[str, Any]], None],
+) -> ModelVersion:  # fmt: skip
+    from httpx import HTTPError
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    name, _, revision = source.partition("@")
+    on_progress({"fetching": name, "revision": revision or "main"})
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.jinja"]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        folder = snapshot_download(
+            name, revision=revision or None, allow_patterns=_HUB_FILES,
+            local_dir=settings.cache_dir / "hub" / name.replace("/", "--"),
+        )  # fmt: skip
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
         raise TwinError(
-            f"The base model {name!r} can't be fetched from the hub: {reason}",
-            "check the id, the network and HF_TOKEN, put a folder in the profile, or set TWIN_PROFILE=nano.",
-        ) from None
+            f"The base model {source!r} can't be fetched: {str(error).splitlines()[0]}",
+            "check the name, the network and HF_TOKEN; or set base_model to a folder; or use profile nano.",
+        ) from error
+    _check_model_folder(Path(folder))
+    return registry.save(Path(folder), lineage)
+
+
+def _check_model_folder(folder: Path) -> None:
+    missing = [name for name in ("config.json", "tokenizer_config.json") if not (folder / name).is_file()]
+    if missing or not list(folder.glob("*.safetensors")):
+        what = ", ".join(missing) or "*.safetensors"
+        raise TwinError(f"{folder} holds no complete model: {what} is missing.", "name another folder or id.")

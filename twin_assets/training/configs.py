@@ -1,4 +1,7 @@
-"""Axolotl configurations: a base, a small overlay by profile and stage, and the facts of the run."""
+"""Axolotl configurations: shared values, an overlay for model size and stage, and the facts of a run.
+
+Goes in: a profile and where base model and dataset lie. Comes out: the dictionary that Axolotl reads.
+"""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -8,85 +11,94 @@ import yaml
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.profiles import Profile
-from twin_assets.settings import ROOT
+from twin_assets.settings import ROOT, Settings
 from twin_assets.training.cpu import cpu_has_bfloat16
 
+TrainingStage = Literal["sft", "dpo"]
 FOLDER = ROOT / "training_configs"
 
-TrainedStage = Literal["sft", "dpo"]
-
-# Facts of one run or one machine: they don't make it another training.
+# Where a run happens, on what hardware, and how it is watched doesn't make it another training.
 _NOT_HASHED = {
-    "base_model", "datasets", "test_datasets", "output_dir", "dataset_prepared_path", "plugins", "bf16",
-    "use_wandb", "wandb_project", "wandb_mode", "wandb_name",
+    "base_model", "datasets", "test_datasets", "output_dir", "dataset_prepared_path", "bf16",
+    "wandb_mode", "wandb_project", "wandb_name", "wandb_run_id", "use_wandb",
 }  # fmt: skip
-
-
-def load_config(name: str) -> dict[str, Any]:
-    """The base configuration with one overlay on top. Raises TwinError naming an unusable file."""
-    merged: dict[str, Any] = {}
-    for path in (FOLDER / "base.yaml", FOLDER / name):
-        try:
-            layer = yaml.safe_load(path.read_text())
-        except FileNotFoundError:
-            raise TwinError(
-                f"There is no training config {path.name}.", f"add it to {FOLDER.name}/."
-            ) from None
-        except yaml.YAMLError as error:
-            raise TwinError(f"{path.name} is not YAML: {error}.", "mend the file's syntax.") from None
-        if not isinstance(layer, dict):
-            raise TwinError(f"{path.name} holds no settings.", "write `name: value` lines.")
-        merged |= layer
-    return merged
-
-
-def config_hash(config: dict[str, Any]) -> str:
-    """Identity of a configuration, without paths and machine facts."""
-    return fingerprint({k: v for k, v in config.items() if k not in _NOT_HASHED}, 12)
 
 
 def compose_config(
     profile: Profile,
-    stage: TrainedStage,
-    *,
+    stage: TrainingStage,
     base_path: Path,
     dataset_dir: Path,
-    folder: Path,
-    seed: int,
-    wandb_mode: str,
-    wandb_project: str,
-    name: str,
+    output_dir: Path,
+    settings: Settings,
+    rows: dict[str, int],
 ) -> dict[str, Any]:
-    """The whole Axolotl configuration of one run, whose outputs go below `folder`."""  # fmt: skip
+    """The Axolotl configuration of one run. `rows` counts the sides {"train": n, "test": m}.
+
+    Raises TwinError when a config file is missing or isn't a YAML mapping. Without test rows nothing
+    is evaluated during training.
+    """
     import torch
 
-    config = load_config(profile.sft_config if stage == "sft" else profile.dpo_config)
-    gpu = torch.cuda.is_available()
+    overlay = profile.sft_config if stage == "sft" else profile.dpo_config
+    config = _read("base.yaml") | _read(overlay)
     config |= {
         "base_model": str(base_path),
-        "datasets": [_dataset(dataset_dir / "train.jsonl", stage)],
-        "output_dir": str(folder / "model"),
-        "dataset_prepared_path": str(folder / "prepared"),
-        "seed": seed,
-        "bf16": "auto" if gpu else cpu_has_bfloat16(),
-        "tf32": False,
+        "output_dir": str(output_dir),
+        "dataset_prepared_path": str(output_dir.parent / "prepared"),
+        "seed": settings.seed,
+        "datasets": [_dataset(stage, dataset_dir / "train.jsonl")],
+        "bf16": "auto" if torch.cuda.is_available() else cpu_has_bfloat16(),
+        "use_wandb": settings.wandb_mode != "disabled",
     }
-    config["plugins"] = ["twin_assets.training.plugin.TwinPlugin"]
-    test = dataset_dir / "test.jsonl"
-    if stage == "sft" and test.stat().st_size:
-        config["test_datasets"] = [_dataset(test, stage) | {"split": "train"}]
+    if stage == "dpo":
+        config["rl"] = "dpo"
+    if rows.get("test"):
+        config["test_datasets"] = [_dataset(stage, dataset_dir / "test.jsonl")]
     else:
-        config.pop("eval_strategy", None)
-    if wandb_mode != "disabled":
-        config |= {
-            "use_wandb": True, "wandb_project": wandb_project, "wandb_mode": wandb_mode, "wandb_name": name,
-        }  # fmt: skip
+        config.pop("evals_per_epoch", None)
+    if settings.wandb_mode != "disabled":
+        config |= {"wandb_mode": settings.wandb_mode, "wandb_project": settings.wandb_project}
     return config
 
 
-def _dataset(path: Path, stage: TrainedStage) -> dict[str, Any]:
-    common = {"path": str(path), "ds_type": "json", "field_messages": "messages"}
+def config_hash(config: dict[str, Any]) -> str:
+    """Identity of what is learnt and how, without paths and without how the run is watched."""
+    kept = {key: value for key, value in config.items() if key not in _NOT_HASHED}
+    kept["formats"] = [_without_path(d) for d in config["datasets"]]
+    return fingerprint(kept, 12)
+
+
+def write_config(config: dict[str, Any], path: Path) -> None:
+    """Store a configuration as YAML, in the order it was composed."""
+    path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def _dataset(stage: TrainingStage, path: Path) -> dict[str, Any]:
+    shared = {"path": str(path), "ds_type": "json", "split": "train", "field_messages": "messages"}
     if stage == "sft":
-        return common | {"type": "chat_template", "roles_to_train": ["assistant"], "train_on_eos": "turn"}
-    fields = {"field_chosen": "chosen", "field_rejected": "rejected"}
-    return common | fields | {"type": "chat_template.default", "split": "train"}
+        only_answers = {"roles_to_train": ["assistant"], "train_on_eos": "turn"}
+        return {"type": "chat_template", **shared, **only_answers}
+    return {
+        "type": "chat_template.default", **shared, "field_chosen": "chosen", "field_rejected": "rejected",
+    }  # fmt: skip
+
+
+def _without_path(dataset: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in dataset.items() if key != "path"}
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = FOLDER / name
+    if not path.is_file():
+        known = ", ".join(sorted(p.name for p in FOLDER.glob("*.yaml")))
+        raise TwinError(f"There is no training config {name!r}.", f"name one of: {known}.")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise TwinError(
+            f"{name} is not YAML: {str(error).splitlines()[0]}.", "mend the file's syntax."
+        ) from None
+    if not isinstance(values, dict):
+        raise TwinError(f"{name} holds no mapping of settings.", "write it as `key: value` lines.")
+    return values

@@ -1,121 +1,161 @@
-"""A training job: a folder that says what to train from, and later holds what came of it.
+"""From a dataset version to a registered model version, around the Axolotl run in between.
 
-`prepare_job` writes it, `python -m twin_assets.training.run` works in it, `finish_job` stores the model.
-The folder's name carries the hash of everything that goes in, so nothing trains twice for the same inputs.
+A job is named by its inputs, so that nothing trains twice: the registry is asked first, then the job's
+folder for a finished run that never got registered.
 """
 
 import json
 import shutil
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from twin_assets.core.datasets import Manifest
 from twin_assets.core.errors import TwinError
 from twin_assets.core.profiles import Profile
-from twin_assets.core.prompts import prompts_fingerprint
-from twin_assets.core.records import Record
 from twin_assets.core.registry import Lineage, ModelVersion, Registry
 from twin_assets.settings import Settings
-from twin_assets.training.configs import TrainedStage, compose_config, config_hash
+from twin_assets.training.configs import TrainingStage, compose_config, config_hash, write_config
+from twin_assets.training.records import HistoryPoint, TrainingJob, TrainingResult
 
+# Part of every lineage: raise it when a change here makes another model of the same inputs.
 TRAINING_CODE_VERSION = "1"
 
-
-class TrainingJob(Record):
-    """What to train. `rows` is what the dataset holds, and what must be trained."""
-
-    folder: Path
-    stage: TrainedStage
-    lineage: Lineage
-    rows: int
-    offline: bool
-
-
-class TrainingResult(Record):
-    """What came of it. Metrics: train_loss, eval_loss where measured, steps, seconds, rows_trained."""
-
-    model_dir: Path
-    metrics: dict[str, float]
-    wandb_dir: Path | None = None
+_MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json",
+                "tokenizer*", "special_tokens_map.json", "chat_template.jinja", "vocab.json", "merges.txt",
+                "added_tokens.json")  # fmt: skip
 
 
 def prepare_job(
     settings: Settings,
     profile: Profile,
-    stage: TrainedStage,
+    stage: str,
     parent: ModelVersion,
     manifest: Manifest,
     dataset_dir: Path,
     persona: str,
 ) -> TrainingJob:
-    """Write the job's folder: `job.json` and Axolotl's `config.yaml`. Raises TwinError on too few rows."""
-    rows = manifest.counts["train"]
-    if rows == 0 or (stage == "sft" and rows < profile.min_train_rows):
-        raise TwinError(
-            f"The {manifest.kind} dataset {manifest.version} of {persona!r} has {rows} training rows; "
-            f"profile {profile.name!r} needs {max(profile.min_train_rows if stage == 'sft' else 1, 1)}.",
-            "add sources to the persona, or choose a profile that needs less.",
-        )
-    name = f"{persona}-{stage}-{manifest.version[:8]}"
-    scratch = settings.cache_dir / "training" / persona
-    config = compose_config(
-        profile, stage, base_path=parent.path, dataset_dir=dataset_dir, folder=scratch / stage,
-        seed=settings.seed, wandb_mode=settings.wandb_mode, wandb_project=settings.wandb_project, name=name,
-    )  # fmt: skip
+    """Write the job's folder (job.json, config.yaml) and return the job.
+
+    `stage` is "sft" or "dpo". Raises TwinError when the dataset is of the wrong kind or has no training
+    rows.
+    """
+    checked = _check_inputs(stage, manifest)
+    datasets = {manifest.kind: manifest.version}
+    if checked == "dpo":
+        datasets |= {k: v for k, v in parent.lineage.datasets.items() if k == "instruct"}
+    shared = {"profile": profile, "stage": checked, "base_path": parent.path, "dataset_dir": dataset_dir,
+              "settings": settings, "rows": manifest.counts}  # fmt: skip
     lineage = Lineage(
-        persona=persona, stage=stage, profile=profile.name, parent=parent.tag,
-        datasets=parent.lineage.datasets | {manifest.kind: manifest.version},
-        config_hash=config_hash(config), code_version=TRAINING_CODE_VERSION, seed=settings.seed,
-        prompts=prompts_fingerprint(),
-    )  # fmt: skip
-    folder = scratch / f"{stage}-{lineage.inputs_hash}"
-    folder.mkdir(parents=True, exist_ok=True)
-    config |= {"output_dir": str(folder / "model"), "dataset_prepared_path": str(folder / "prepared")}
-    job = TrainingJob(
-        folder=folder, stage=stage, lineage=lineage, rows=rows, offline=profile.base_model == "nano"
+        persona=persona,
+        stage=checked,
+        profile=profile.name,
+        parent=parent.tag,
+        datasets=datasets,
+        config_hash=config_hash(compose_config(**shared, output_dir=Path("model"))),
+        code_version=TRAINING_CODE_VERSION,
+        seed=settings.seed,
+        prompts=manifest.prompts,
     )
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=True))
-    (folder / "job.json").write_text(job.model_dump_json(indent=2))
+    folder = settings.cache_dir / "training" / persona / f"{stage}-{lineage.inputs_hash}"
+    folder.mkdir(parents=True, exist_ok=True)
+    job = TrainingJob(
+        folder=folder,
+        stage=checked,
+        lineage=lineage,
+        parent_path=parent.path,
+        dataset_dir=dataset_dir,
+        rows=manifest.counts,
+        config=compose_config(**shared, output_dir=folder / "model"),
+        wandb_mode=settings.wandb_mode,
+    )
+    write_config(job.config, job.config_file)
+    job.file.write_text(job.model_dump_json(indent=2))
     return job
 
 
 def done(settings: Settings, job: TrainingJob) -> ModelVersion | None:
-    """The version this job would make, if it was made before; a finished, unstored run is stored now."""
+    """The model version made from exactly these inputs, if there is one; None when it must be trained.
+
+    A run that finished without being registered is registered now.
+    """
     if known := Registry(settings).find(job.lineage):
         return known
-    return finish_job(settings, job) if (job.folder / "result.json").exists() else None
+    return finish_job(settings, job) if _has_model(job) else None
 
 
 def finish_job(settings: Settings, job: TrainingJob) -> ModelVersion:
-    """Store a finished run's model with its lineage. Raises TwinError when the run didn't finish."""
-    path = job.folder / "result.json"
-    if not path.exists():
-        raise TwinError(
-            f"The {job.stage} run in {job.folder.name} left no result.", f"read {job.folder}/train.log."
-        )
-    result = TrainingResult.model_validate_json(path.read_text())
-    run_link = str(result.wandb_dir) if result.wandb_dir else None
-    version = Registry(settings).save(_merged(job, result), job.lineage, result.metrics, run_link)
-    shutil.rmtree(job.folder / "prepared", ignore_errors=True)
+    """Register what the run made, a LoRA adapter merged into its base; returns the model version.
+
+    The weights move to the registry; config, log and history stay in the job's folder. Raises
+    TwinError when the run has not finished.
+    """
+    result = read_result(job)
+    if result is None or not _has_model(job):
+        raise TwinError(f"The training in {job.folder} has not finished.", "run it (again).")
+    clean = job.folder / "registered"
+    shutil.rmtree(clean, ignore_errors=True)
+    if (job.model_dir / "adapter_config.json").is_file():
+        _merge_adapter(job, clean)
+    else:
+        _copy_model(job.model_dir, clean)
+    link = str(result.wandb_dir) if result.wandb_dir else None
+    version = Registry(settings).save(clean, job.lineage, result.metrics, link)
+    shutil.rmtree(clean)
+    shutil.rmtree(job.model_dir)
     return version
 
 
-def _merged(job: TrainingJob, result: TrainingResult) -> Path:
-    """The folder of whole weights; a LoRA adapter is merged into its base."""
-    if not (result.model_dir / "adapter_config.json").exists():
-        return result.model_dir
-    from peft import AutoPeftModelForCausalLM
-    from transformers import AutoTokenizer
-
-    merged = job.folder / "merged"
-    AutoPeftModelForCausalLM.from_pretrained(result.model_dir).merge_and_unload().save_pretrained(merged)
-    AutoTokenizer.from_pretrained(result.model_dir).save_pretrained(merged)
-    return merged
+def read_result(job: TrainingJob) -> TrainingResult | None:
+    """What the run reported, or None when it has not finished."""
+    path = job.folder / "result.json"
+    return TrainingResult.model_validate_json(path.read_text()) if path.is_file() else None
 
 
-def read_history(job: TrainingJob) -> list[dict[str, Any]]:
-    """What the trainer logged, one dictionary a log event, oldest first."""
-    path = job.folder / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def read_history(job: TrainingJob) -> list[HistoryPoint]:
+    """What the trainer logged, in order; empty before a run, or when its folder was cleared."""
+    path = job.folder / "history.json"
+    return [HistoryPoint.model_validate(p) for p in json.loads(path.read_text())] if path.is_file() else []
+
+
+def read_error(job: TrainingJob) -> TwinError | None:
+    """Why the last run failed, or None when it didn't."""
+    path = job.folder / "error.json"
+    return TwinError(**json.loads(path.read_text())) if path.is_file() else None
+
+
+def _check_inputs(stage: str, manifest: Manifest) -> TrainingStage:
+    if stage not in ("sft", "dpo"):
+        raise TwinError(f"There is no training stage {stage!r}.", "use sft or dpo.")
+    wanted = "instruct" if stage == "sft" else "preference"
+    if manifest.kind != wanted:
+        raise TwinError(
+            f"{stage} needs a dataset of kind {wanted}, not {manifest.kind}.", "hand in that one."
+        )
+    if not manifest.counts.get("train"):
+        raise TwinError(
+            f"The {manifest.kind} dataset {manifest.version} of {manifest.persona} has no training rows.",
+            "collect more of the persona's writing, or see in its card what dropped the rows.",
+        )
+    return "sft" if stage == "sft" else "dpo"
+
+
+def _has_model(job: TrainingJob) -> bool:
+    saved = any((job.model_dir / name).is_file() for name in ("config.json", "adapter_config.json"))
+    return saved and (job.folder / "result.json").is_file()
+
+
+def _copy_model(source: Path, target: Path) -> None:
+    """Weights, configuration and tokenizer; not the trainer's state, logs or its own card."""
+    target.mkdir(parents=True)
+    for pattern in _MODEL_FILES:
+        for path in source.glob(pattern):
+            shutil.copy2(path, target / path.name)
+
+
+def _merge_adapter(job: TrainingJob, target: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = AutoModelForCausalLM.from_pretrained(job.parent_path, local_files_only=True)
+    merged = PeftModel.from_pretrained(base, str(job.model_dir)).merge_and_unload()
+    merged.save_pretrained(target)
+    AutoTokenizer.from_pretrained(job.model_dir, local_files_only=True).save_pretrained(target)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from twin_assets.core.errors import TwinError
+from twin_assets.training.cpu import cpu_has_bfloat16
 from twin_assets.training.nano_text import BaseText
 
 BOUNDARY, PAD, START, END = "<|endoftext|>", "<|pad|>", "<|im_start|>", "<|im_end|>"
@@ -36,7 +37,7 @@ class NanoShape:
     heads: int = 4
     positions: int = 1024
     batch: int = 4
-    length: int = 512
+    length: int = 256
     peak_lr: float = 2e-3
     warmup: int = 30
     weight_decay: float = 0.1
@@ -154,7 +155,7 @@ def _train(
     for step, batch in enumerate(_windows(ids, seed, steps, shape), start=1):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps, shape)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=_has_bf16()):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=cpu_has_bfloat16()):
             loss = model(input_ids=batch, labels=batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -190,10 +191,3 @@ def learning_rate(step: int, steps: int, shape: NanoShape) -> float:
         return shape.peak_lr * step / shape.warmup
     done = (step - shape.warmup) / max(1, steps - shape.warmup)
     return shape.peak_lr * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
-
-
-def _has_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16 in hardware; emulated it is several times slower than float32."""
-    import torch
-
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,24 +1,29 @@
-"""Plots of training runs, as PNG bytes."""
+"""Pictures of a training run."""
 
 import io
-from typing import Any
+from collections.abc import Sequence
+
+from twin_assets.training.records import HistoryPoint
 
 
-def loss_plot(history: list[dict[str, Any]]) -> bytes:
-    """Training loss and, where measured, evaluation loss by step."""
+def loss_plot(history: Sequence[HistoryPoint]) -> bytes:
+    """Training and evaluation loss over steps as a PNG; says so when nothing was logged."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 3), layout="constrained")
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
     axes = figure.subplots()
-    for field, style in (("loss", "-"), ("eval_loss", "o--")):
-        points = [(row["step"], row[field]) for row in history if field in row]
-        if points:
-            axes.plot(*zip(*points, strict=True), style, label=field.replace("_", " "))
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss")
-    axes.grid(alpha=0.3)
-    if axes.lines:
+    trained = [(p.step, p.loss) for p in history if p.loss is not None]
+    evaluated = [(p.step, p.eval_loss) for p in history if p.eval_loss is not None]
+    if trained:
+        axes.plot(*zip(*trained, strict=True), color="0.6", linewidth=1, label="training")
+    if evaluated:
+        axes.plot(*zip(*evaluated, strict=True), "o-", color="C0", label="held out")
+    if trained or evaluated:
         axes.legend(frameon=False)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=90)
-    return png.getvalue()
+    else:
+        axes.text(0.5, 0.5, "nothing logged", ha="center", transform=axes.transAxes)
+    axes.set(xlabel="step", ylabel="loss (nats a token)")
+    axes.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()

@@ -1,174 +1,190 @@
-"""Runs one training job with Axolotl: `python -m twin_assets.training.run JOB.json`.
+"""The training process: `python -m twin_assets.training.run JOB.json`, started by Dagster Pipes or by hand.
 
-Started by Dagster through Pipes, or by hand. Axolotl runs in a process group of its own, so that stopping
-this process stops everything. Its whole log is kept in `train.log`; progress is reported as it comes.
+It runs Axolotl as a process group of its own, shows every line, reports progress, and leaves result,
+history and log in the job's folder. Ending this process ends the whole group.
 """
 
 import json
-import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 from dagster_pipes import open_dagster_pipes
 
 from twin_assets.core.errors import TwinError
-from twin_assets.training.jobs import TrainingJob, TrainingResult, read_history
+from twin_assets.settings import ROOT
+from twin_assets.training.failures import broken_loss, name_failure
+from twin_assets.training.progress import Progress
+from twin_assets.training.records import TrainingJob, TrainingResult
+from twin_assets.training.rows import check_rows
 
-REPORT_EVERY_SECONDS = 10
-LOG_LINES_IN_ERRORS = 15
-
-# What Axolotl's log says, and what a person can do about it.
-KNOWN_FAILURES = [
-    ("No space left on device", "The disk is full.", "free some space; nothing already trained was touched."),
-    (
-        "out of memory",
-        "The memory is full.",
-        "lower micro_batch_size or sequence_len, or choose a smaller profile.",
-    ),
-    (
-        "ValidationError",
-        "Axolotl refused the configuration.",
-        "mend the values it names in training_configs/.",
-    ),
-    (
-        "exceeds sequence_len",
-        "A row is longer than sequence_len.",
-        "raise sequence_len in training_configs/.",
-    ),
-]
+_REPORT_EVERY = 5.0  # seconds
+_TAIL = 40  # lines kept to name a failure
+_GRACE = 10.0  # seconds between asking a process group to end and killing it
 
 
-def run_job(job: TrainingJob, report: Callable[[str], None]) -> TrainingResult:
-    """Train, and write `result.json`. Raises TwinError when training fails or lost rows."""
+class Stopped(Exception):
+    """Someone asked this process to end."""
+
+
+def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
+    """Train, and write result.json and history.json; `tell` gets a line of progress every few seconds.
+
+    Raises TwinError naming what went wrong: bad dataset, bad config, NaN loss, out of memory, full disk.
+    """
     start = time.monotonic()
-    result_path = job.folder / "result.json"
-    result_path.unlink(missing_ok=True)
-    code = _axolotl(job, report)
-    log = (job.folder / "train.log").read_text(errors="replace")
-    if code != 0:
-        raise _failure(job, log, code)
-    history = read_history(job)
-    losses = [row["loss"] for row in history if "loss" in row]
-    if not losses or not all(math.isfinite(loss) for loss in losses):
-        raise TwinError(
-            f"The loss of {job.folder.name} is not a number.", "lower the learning rate in training_configs/."
-        )
-    trained = json.loads((job.folder / "facts.json").read_text())["rows"]
-    if trained != job.rows:
-        raise TwinError(
-            f"Axolotl trained on {trained} of {job.rows} rows.", "look for dropped rows in train.log."
-        )
-    last = history[-1]
-    metrics = {
-        "train_loss": last.get("train_loss", losses[-1]),
-        "steps": float(last["step"]),
-        "seconds": round(time.monotonic() - start, 1),
-        "rows_trained": float(trained),
-    }
-    evaluated = [row["eval_loss"] for row in history if "eval_loss" in row]
-    if evaluated:
-        metrics["eval_loss"] = evaluated[-1]
-    wandb = sorted(job.folder.glob("wandb/*run-*"))
+    _clear(job.folder)
+    check_rows(job)
+    progress = Progress(job.stage)
+    status, tail = _train(job, progress, tell)
+    (job.folder / "history.json").write_text(json.dumps([p.model_dump() for p in progress.history]))
+    if progress.broken:
+        raise broken_loss(*progress.broken)
+    if status != 0:
+        raise name_failure(status, tail)
+    rows = job.rows["train"]
     result = TrainingResult(
-        model_dir=job.folder / "model", metrics=metrics, wandb_dir=wandb[-1] if wandb else None
-    )
-    result_path.write_text(result.model_dump_json(indent=2))
+        model_dir=job.model_dir,
+        metrics=progress.metrics() | {
+            "seconds": round(time.monotonic() - start, 1),
+            "rows_trained": progress.rows_trained,
+            "rows_dropped": rows - progress.rows_trained,
+        },
+        rows_trained=progress.rows_trained,
+        rows_dropped=rows - progress.rows_trained,
+        wandb_dir=next(iter(sorted((job.folder / "wandb").glob("*run-*"))), None),
+    )  # fmt: skip
+    for name in ("prepared", "hf"):
+        shutil.rmtree(job.folder / name, ignore_errors=True)
+    # The result comes last: a folder without one was never finished.
+    (job.folder / "result.json").write_text(result.model_dump_json(indent=2))
     return result
 
 
-def _axolotl(job: TrainingJob, report: Callable[[str], None]) -> int:
-    binaries = str(Path(sys.executable).parent)
-    environment = os.environ | {
-        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
-        "TWIN_JOB_FOLDER": str(job.folder),
-        "WANDB_DIR": str(job.folder),
-        "WANDB_SILENT": "true",
-        "AXOLOTL_DO_NOT_TRACK": "1",
-        "PYTHONUNBUFFERED": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    if job.offline:
-        environment["HF_HUB_OFFLINE"] = "1"
-    command = ["axolotl", "train", str(job.folder / "config.yaml"), "--launcher", "python"]
-    with (job.folder / "train.log").open("w") as log:
-        process = subprocess.Popen(
-            command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+def _clear(folder: Path) -> None:
+    """Remove what an earlier attempt left, so that no part of it can be taken for this run's."""
+    for name in ("result.json", "error.json", "history.json", "train.log"):
+        (folder / name).unlink(missing_ok=True)
+    for name in ("model", "prepared", "hf", "wandb"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _train(job: TrainingJob, progress: Progress, tell: Callable[[str], None]) -> tuple[int, list[str]]:
+    """Axolotl's exit status and last lines; every line goes to train.log, all but reports to stdout."""
+    tail: deque[str] = deque(maxlen=_TAIL)
+    told = time.monotonic()
+    with job.log_file.open("w") as log, _process_group(job) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            log.write(line)
+            log.flush()
+            if progress.read(line):
+                now = time.monotonic()
+                if now - told > _REPORT_EVERY or progress.finished:
+                    told = now
+                    tell(progress.line())
+            else:
+                print(line, end="", flush=True)
+                tail.extend([line.rstrip()] if line.strip() else [])
+        return process.wait(), list(tail)
+
+
+@contextmanager
+def _process_group(job: TrainingJob) -> Iterator[subprocess.Popen[str]]:
+    """Axolotl in its own process group, which is gone when the block is left, however it is left."""
+    axolotl = Path(sys.executable).parent / "axolotl"
+    process = subprocess.Popen(
+        [str(axolotl), "train", str(job.config_file), "--launcher", "python"],
+        cwd=job.folder, env=_environment(job), start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, encoding="utf-8", errors="replace",
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        _end_group(process)
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """Ask the group to end, then make it; data loaders and W&B's service are in it too."""
+    group = process.pid
+    for sign, wait in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, 2.0)):
         try:
-            return _watch(process, job, report)
-        finally:
-            _stop(process)
-            signal.signal(signal.SIGTERM, previous)
-
-
-def _watch(process: "subprocess.Popen[bytes]", job: TrainingJob, report: Callable[[str], None]) -> int:
-    start = time.monotonic()
-    reported: dict[str, Any] | None = None
-    report(f"axolotl {job.stage}: {job.rows} rows, config {job.lineage.config_hash}")
-    while True:
-        try:
-            return process.wait(timeout=REPORT_EVERY_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
-        steps = [row for row in read_history(job) if "loss" in row]
-        if steps and steps[-1] != reported:
-            reported = steps[-1]
-            report(_progress(reported, time.monotonic() - start))
-
-
-def _progress(row: dict[str, Any], elapsed: float) -> str:
-    left = elapsed / max(row["step"], 1) * (row["of"] - row["step"])
-    rate = f", learning rate {row['learning_rate']:.1e}" if "learning_rate" in row else ""
-    return f"step {row['step']:.0f}/{row['of']:.0f}, loss {row['loss']:.3f}{rate}, about {left:.0f} s left"
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End the whole process group: politely, then not."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(timeout=10)
+            os.killpg(group, sign)
         except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+            break
+        deadline = time.monotonic() + wait
+        while time.monotonic() < deadline and _group_lives(process, group):
+            time.sleep(0.05)
+    process.wait()
 
 
-def _failure(job: TrainingJob, log: str, code: int) -> TwinError:
-    tail = "\n".join(log.replace("\r", "\n").splitlines()[-LOG_LINES_IN_ERRORS:])
-    for sign, problem, fix in KNOWN_FAILURES:
-        if sign.lower() in log.lower():
-            return TwinError(f"{problem} Axolotl's last lines:\n{tail}\n", fix)
-    killed = " (killed, which is what a full memory looks like)" if code == -9 else ""
-    return TwinError(
-        f"Axolotl stopped with status {code}{killed} in {job.folder.name}. Its last lines:\n{tail}\n",
-        f"read {job.folder / 'train.log'}.",
-    )
+def _group_lives(process: subprocess.Popen[str], group: int) -> bool:
+    process.poll()  # a leader that ended but was not waited for still counts as a member
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _environment(job: TrainingJob) -> dict[str, str]:
+    """The parent and the dataset are local folders: nothing needs the hub, and nothing reports home."""
+    return os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep),
+        "PYTHONUNBUFFERED": "1",
+        "TQDM_DISABLE": "1",
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_CACHE": str(job.folder / "hf"),
+        "AXOLOTL_DO_NOT_TRACK": "1",
+        "DO_NOT_TRACK": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "WANDB_DIR": str(job.folder),
+        "WANDB_MODE": job.wandb_mode,
+        "WANDB_SILENT": "true",
+    }
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, signal.SIG_IGN)  # a second one must not interrupt the ending of the group
+    raise Stopped(signal.Signals(signum).name)
 
 
 def main() -> int:
-    """Command line entry point, inside or outside Dagster."""
+    """Entry point; the exit status is 0 when a result was written, 1 on failure, 143 when stopped."""
+    if len(sys.argv) != 2:
+        print("usage: python -m twin_assets.training.run JOB.json", file=sys.stderr)
+        return 2
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, _stop)
     job = TrainingJob.model_validate_json(Path(sys.argv[1]).read_text())
     with open_dagster_pipes() as pipes:
 
-        def report(message: str) -> None:
-            pipes.log.info(message)
-            print(message, flush=True)
+        def tell(line: str) -> None:
+            print(line, flush=True)
+            pipes.log.info(line)
 
         try:
-            result = run_job(job, report)
+            result = run(job, tell)
         except TwinError as error:
+            (job.folder / "error.json").write_text(json.dumps({"problem": error.problem, "fix": error.fix}))
             pipes.log.error(str(error))
             print(error, file=sys.stderr)
             return 1
-        report(f"done: {result.metrics}")
+        except Stopped as stopped:
+            print(f"stopped by {stopped}; nothing of this run is kept", file=sys.stderr)
+            return 143
+        tell(f"{job.stage} finished: {result.metrics}")
     return 0
 
 

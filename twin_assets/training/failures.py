@@ -1,0 +1,49 @@
+"""Names what went wrong in a training run from its exit status and its last lines of output."""
+
+from twin_assets.core.errors import TwinError
+
+# In this order: the first phrase found names the failure. Each has (phrases, problem, fix).
+_KNOWN: list[tuple[tuple[str, ...], str, str]] = [
+    (
+        ("no space left on device", "errno 28"),
+        "The disk is full.",
+        "free some space (old runs under the cache folder can go), or move TWIN_HOME to a larger disk.",
+    ),
+    (
+        ("out of memory", "can't allocate memory", "cannot allocate memory", "memoryerror"),
+        "The training ran out of memory.",
+        "lower micro_batch_size (and raise gradient_accumulation_steps as much), or take a smaller profile.",
+    ),
+    (
+        ("exceeds configured sequence_len", "exceeds sequence_len"),
+        "A row is longer than sequence_len.",
+        "raise sequence_len in the training config, or make the dataset's rows shorter.",
+    ),
+    (
+        ("validation error", "extra inputs are not permitted", "value error,"),
+        "Axolotl refuses the training config.",
+        "mend the field it names in training_configs/.",
+    ),
+]
+_KILLED = -9
+
+
+def name_failure(status: int, lines: list[str], shown: int = 12) -> TwinError:
+    """The failure of a process that ended with `status` after printing `lines`; shows the last of them."""
+    text = "\n".join(lines).lower()
+    tail = "\n".join(line for line in lines[-shown:] if line.strip())
+    for phrases, problem, fix in _KNOWN:
+        if any(phrase in text for phrase in phrases):
+            return TwinError(f"{problem} Its last lines:\n{tail}\n", fix)
+    if status == _KILLED:
+        _, problem, fix = _KNOWN[1]
+        return TwinError(f"{problem} The system killed it. Its last lines:\n{tail}\n", fix)
+    return TwinError(f"The training ended with status {status}. Its last lines:\n{tail}\n", "see train.log.")
+
+
+def broken_loss(what: str, step: int) -> TwinError:
+    """The loss or gradient stopped being a number."""
+    return TwinError(
+        f"The training broke at step {step}: {what} is no number any more.",
+        "lower learning_rate or raise warmup_steps in the training config.",
+    )

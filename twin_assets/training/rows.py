@@ -1,0 +1,59 @@
+"""Looks at every row before any training: a row that could not be learnt whole stops the run here.
+
+Lengths are those of the parent's own tokenizer and chat template, as Axolotl counts them.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from twin_assets.core.errors import TwinError
+from twin_assets.training.records import TrainingJob
+
+_SIDES = {"train": "train.jsonl", "test": "test.jsonl"}
+
+
+def check_rows(job: TrainingJob) -> dict[str, int]:
+    """The number of tokens of the longest row of each side.
+
+    Raises TwinError when a file is missing, has other rows than its manifest says, has no training
+    rows, or has rows longer than sequence_len.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(job.parent_path, local_files_only=True)
+    limit = int(job.config["sequence_len"])
+    longest: dict[str, int] = {}
+    for side, name in _SIDES.items():
+        rows = _read(job.dataset_dir / name, required=side == "train")
+        if len(rows) != job.rows.get(side, 0):
+            raise TwinError(
+                f"{name} has {len(rows)} rows where its manifest says {job.rows.get(side, 0)}.",
+                "build the dataset again: a version never changes.",
+            )
+        if side == "train" and not rows:
+            raise TwinError(f"The dataset in {job.dataset_dir} has no training rows.", "build it again.")
+        lengths = [_tokens(tokenizer, row) for row in rows]
+        if too_long := [n for n in lengths if n > limit]:
+            raise TwinError(
+                f"{len(too_long)} of {len(rows)} rows in {name} are longer than sequence_len {limit} "
+                f"(the longest has {max(too_long)} tokens); they would be lost.",
+                "raise sequence_len in the training config, or make the dataset's rows shorter.",
+            )
+        longest[side] = max(lengths, default=0)
+    return longest
+
+
+def _tokens(tokenizer: Any, row: dict[str, Any]) -> int:
+    """Tokens of a conversation; of a preference row, of the longer of its two."""
+    ends = [[row[name]] for name in ("chosen", "rejected") if name in row] or [[]]
+    texts = [tokenizer.apply_chat_template(row["messages"] + end, tokenize=False) for end in ends]
+    return max(len(tokenizer(t, add_special_tokens=False, verbose=False).input_ids) for t in texts)
+
+
+def _read(path: Path, required: bool) -> list[dict[str, Any]]:
+    if not path.is_file():
+        if required:
+            raise TwinError(f"The dataset file {path} is missing.", "build the dataset again.")
+        return []
+    return [json.loads(line) for line in path.read_text().split("\n") if line]
