@@ -33,7 +33,7 @@ class Embedder:
 
     @cached_property
     def dimensions(self) -> int:
-        return int(self._model.get_sentence_embedding_dimension())
+        return int(self._model.get_embedding_dimension())
 
     @cached_property
     def max_tokens(self) -> int:

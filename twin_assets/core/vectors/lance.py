@@ -1,0 +1,140 @@
+"""The embedded vector store: LanceDB, one table a persona, no server."""
+
+from typing import Any
+
+import lancedb
+import numpy as np
+import pyarrow as pa
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.records import EmbeddedChunk, Passage, arrow_schema
+from twin_assets.core.vectors.base import Filters, SyncReport
+
+# Below this, a scan is faster than an approximate index and exact.
+INDEX_FROM_ROWS = 5_000
+# Each side of a hybrid search looks this much further than it has to return.
+OVERFETCH = 4
+
+
+class LanceStore:
+    """See VectorStore."""
+
+    def __init__(self, uri: str, persona: str) -> None:
+        self._db = lancedb.connect(uri)
+        self._name = f"chunks_{persona.replace('-', '_')}"
+
+    def _table(self) -> Any | None:
+        return self._db.open_table(self._name) if self._name in self._db.list_tables().tables else None
+
+    def sync(self, chunks: list[EmbeddedChunk]) -> SyncReport:
+        kinds = {c.embedder for c in chunks}
+        if len(kinds) > 1:
+            raise TwinError(
+                f"These chunks come from several embedders: {sorted(kinds)}.", "embed them again."
+            )
+        table = self._table()
+        if table is None:
+            if not chunks:
+                return SyncReport(added=0, updated=0, deleted=0, unchanged=0)
+            self._db.create_table(self._name, _rows(chunks))
+            self._reindex()
+            return SyncReport(added=len(chunks), updated=0, deleted=0, unchanged=0)
+        if kinds:
+            self._check(kinds.pop())
+        stored = {r["chunk_id"]: _facts(r) for r in table.to_arrow().drop_columns(["vector"]).to_pylist()}
+        wanted = {c.chunk_id: c for c in chunks}
+        added = [c for i, c in wanted.items() if i not in stored]
+        updated = [c for i, c in wanted.items() if i in stored and _facts(c.model_dump()) != stored[i]]
+        deleted = [i for i in stored if i not in wanted]
+        if added or updated:
+            merge = table.merge_insert("chunk_id").when_matched_update_all().when_not_matched_insert_all()
+            merge.execute(_rows([*added, *updated]))
+        for start in range(0, len(deleted), 500):
+            table.delete(_among("chunk_id", deleted[start : start + 500]))
+        if added or updated or deleted:
+            self._reindex()
+        return SyncReport(
+            added=len(added), updated=len(updated), deleted=len(deleted),
+            unchanged=len(wanted) - len(added) - len(updated),
+        )  # fmt: skip
+
+    def _reindex(self) -> None:
+        table = self._table()
+        if table is None or table.count_rows() == 0:
+            return
+        indexed = {column for index in table.list_indices() for column in index.columns}
+        if "text" not in indexed:
+            table.create_fts_index("text")
+        if "vector" not in indexed and table.count_rows() >= INDEX_FROM_ROWS:
+            table.create_index(metric="cosine", vector_column_name="vector", index_type="IVF_HNSW_SQ")
+        table.optimize()  # takes new rows into the indices
+
+    def search(
+        self, text: str, vector: np.ndarray, k: int, *, embedder: str,
+        filters: Filters | None = None, alpha: float = 0.7,
+    ) -> list[Passage]:  # fmt: skip
+        table = self._table()
+        if table is None or table.count_rows() == 0:
+            return []
+        self._check(embedder)
+        where = " and ".join(_among(f, v if isinstance(v, list) else [v]) for f, v in (filters or {}).items())
+        wanted = k * OVERFETCH
+        near = table.search(vector, vector_column_name="vector").distance_type("cosine").limit(wanted)
+        match = table.search(text, query_type="fts").limit(wanted)
+        if where:
+            near, match = near.where(where, prefilter=True), match.where(where, prefilter=True)
+        scores: dict[str, float] = {}
+        rows: dict[str, dict[str, Any]] = {}
+        for row in near.to_list():
+            scores[row["chunk_id"]] = alpha * max(0.0, 1.0 - row["_distance"])
+            rows[row["chunk_id"]] = row
+        matched = match.to_list() if text.strip() and alpha < 1 else []
+        best = max((row["_score"] for row in matched), default=0.0)
+        for row in matched:
+            known = row["chunk_id"]
+            cosine = 0.0 if known in scores else max(0.0, float(np.dot(row["vector"], vector)))
+            scores[known] = scores.get(known, alpha * cosine) + (1 - alpha) * row["_score"] / best
+            rows[known] = row
+        ranked = sorted(scores, key=lambda i: (-scores[i], i))[:k]
+        return [Passage.model_validate(rows[i] | {"score": min(scores[i], 1.0)}) for i in ranked]
+
+    def count(self) -> int:
+        table = self._table()
+        return table.count_rows() if table is not None else 0
+
+    def fingerprint(self) -> str | None:
+        table = self._table()
+        first = table.search().select(["embedder"]).limit(1).to_list() if table is not None else []
+        return first[0]["embedder"] if first else None
+
+    def reset(self) -> None:
+        """Forget the whole index, to build it with another embedder."""
+        if self._table() is not None:
+            self._db.drop_table(self._name)
+
+    def _check(self, embedder: str) -> None:
+        built_with = self.fingerprint()
+        if built_with is not None and embedder != built_with:
+            raise TwinError(
+                f"The index {self._name} was built with embedder {built_with}, this is {embedder}.",
+                "use the same embedder, or reset the index and materialise vector_index again.",
+            )
+
+
+def _rows(chunks: list[EmbeddedChunk]) -> pa.Table:
+    dimensions = len(chunks[0].vector)
+    schema = arrow_schema(EmbeddedChunk)
+    at = schema.get_field_index("vector")
+    schema = schema.set(at, pa.field("vector", pa.list_(pa.float32(), dimensions)))
+    return pa.Table.from_pylist([c.model_dump() for c in chunks], schema=schema)
+
+
+def _facts(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "vector"}
+
+
+def _among(field: str, values: list[str]) -> str:
+    if not field.isidentifier():
+        raise TwinError(f"{field!r} is no field of a chunk.", "filter by a chunk's field.")
+    quoted = ", ".join("'" + v.replace("'", "''") + "'" for v in values)
+    return f"{field} in ({quoted})"

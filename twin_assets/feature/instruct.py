@@ -1,0 +1,305 @@
+"""Instruct rows: the answer is always the author's own text, the instruction comes from the document.
+
+Built offline, without a teacher: titles, headings and key phrases name the topic, the passages are what
+retrieval would find. Messages are made by `core.prompts`, as the service makes them.
+"""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import yaml
+
+from twin_assets.core.datasets import InstructRow
+from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import fingerprint, text_hash
+from twin_assets.core.persona import Persona
+from twin_assets.core.profiles import Profile
+from twin_assets.core.prompts import render, system_message, user_message
+from twin_assets.core.records import EmbeddedChunk, Message, Passage, Record, SplitDocument
+from twin_assets.feature.keyphrases import KeyPhrases
+from twin_assets.settings import ROOT
+
+# Measured on English prose with a byte-level BPE of 3,000 entries; larger vocabularies need less.
+TOKENS_PER_WORD = 1.7
+MIN_ANSWER_WORDS = 20
+PASSAGE_WORDS = 45
+# Of the writing tasks, how many carry passages, as every served request does.
+SHARE_WITH_PASSAGES = 0.4
+QUESTIONS = ROOT / "twin_assets" / "feature" / "unanswerable.yaml"
+
+
+class RowsResult(Record):
+    """Rows in a stable order, and counts of what was dropped by reason."""
+
+    rows: list[InstructRow]
+    dropped: dict[str, int]
+
+
+def build_instruct_rows(
+    documents: list[SplitDocument], chunks: list[EmbeddedChunk], persona: Persona, profile: Profile, seed: int
+) -> RowsResult:
+    """All instruct rows of a corpus. Raises TwinError when there are too few to train on."""
+    builder = _Builder(documents, chunks, persona, profile, seed)
+    rows, dropped = [], Counter[str]()
+    seen: set[str] = set()
+    for row in [*builder.rows(), *refusal_rows(persona, seed)]:
+        instruction, answer = row.messages[-2].content, row.messages[-1].content
+        reason = None
+        if fingerprint([instruction, answer]) in seen:
+            reason = "duplicate"
+        elif row.task != "refuse" and len(answer.split()) < MIN_ANSWER_WORDS:
+            reason = "too_short"
+        elif _words(row) * TOKENS_PER_WORD > profile.context_tokens:
+            reason = "too_long"
+        elif row.task not in ("answer", "refuse") and answer in instruction:
+            reason = "instruction_holds_answer"
+        if reason:
+            dropped[reason] += 1
+        else:
+            seen.add(fingerprint([instruction, answer]))
+            rows.append(row)
+    train = sum(row.split == "train" for row in rows)
+    if train < profile.min_train_rows:
+        raise TwinError(
+            f"The corpus of {persona.name!r} gives {train} training rows; profile {profile.name!r} needs "
+            f"{profile.min_train_rows}.",
+            "add sources or documents to the persona.",
+        )
+    return RowsResult(rows=sorted(rows, key=lambda r: r.row_id), dropped=dict(dropped))
+
+
+def refusal_rows(persona: Persona, seed: int) -> list[InstructRow]:
+    """Questions that no persona's corpus answers, declined with the served refusal; a few are held out."""
+    rows = []
+    for question in yaml.safe_load(QUESTIONS.read_text()):
+        refusal = render("refusal", looked_for=question["about"])
+        messages = [
+            system_message(persona),
+            user_message("answer", question=question["question"]),
+            Message(role="assistant", content=refusal),
+        ]
+        heldout = int(text_hash(question["question"], 4), 16) % 5 == 0
+        rows.append(_row("", "refuse", "heldout" if heldout else "train", messages))
+    return rows
+
+
+def unverifiable_rows(rows: list[InstructRow], documents: list[SplitDocument]) -> list[str]:
+    """Ids of rows whose answer is not, to the letter, part of its document; refusals are templates."""
+    texts = {d.doc_id: d.voice_text for d in documents}
+    return [
+        row.row_id
+        for row in rows
+        if row.task != "refuse" and row.messages[-1].content not in texts.get(row.doc_id, "")
+    ]
+
+
+def describe_rows(rows: list[InstructRow], n: int) -> str:
+    """The first rows of different tasks, as Markdown."""
+    shown: dict[str, str] = {}
+    for row in rows:
+        if row.task not in shown and len(shown) < n:
+            asked, answered = row.messages[1].content, getattr(row, "chosen", row.messages[-1]).content
+            shown[row.task] = f"**{row.task}**\n\n> {_quote(asked)}\n\n{_quote(answered)}"
+    return "\n\n---\n\n".join(shown.values())
+
+
+def _quote(text: str) -> str:
+    return text.replace("\n", "\n> ")[:600]
+
+
+def _words(row: InstructRow) -> int:
+    return sum(len(m.content.split()) for m in row.messages)
+
+
+def _row(doc_id: str, task: str, split: str, messages: list[Message]) -> InstructRow:
+    row_id = fingerprint([doc_id, task, [m.model_dump() for m in messages]])
+    return InstructRow.model_validate(
+        {"row_id": row_id, "doc_id": doc_id, "task": task, "split": split, "messages": messages}
+    )
+
+
+class _Builder:
+    def __init__(
+        self,
+        documents: list[SplitDocument],
+        chunks: list[EmbeddedChunk],
+        persona: Persona,
+        profile: Profile,
+        seed: int,
+    ) -> None:
+        self.documents, self.persona, self.seed, self.profile = documents, persona, seed, profile
+        self.answer_words = int(profile.answer_tokens / TOKENS_PER_WORD)
+        self.phrases = KeyPhrases([d.voice_text for d in documents])
+        # Training rows must not quote the held-out side, so passages come from the training side only.
+        self.train_chunks = [c for c in chunks if c.split == "train"]
+        self.chunks = chunks
+        self.vectors = np.array([c.vector for c in self.train_chunks], dtype=np.float32)
+
+    def rows(self) -> Iterator[InstructRow]:
+        for document in self.documents:
+            if document.category == "code":
+                yield from self._code(document)
+            elif document.category == "post":
+                yield from self._post(document)
+            else:
+                yield from self._article(document)
+
+    def _emit(
+        self,
+        document: SplitDocument,
+        prompt: str,
+        answer: str,
+        passages: list[Passage] | None = None,
+        **values: str,
+    ) -> InstructRow:
+        messages = [
+            system_message(self.persona),
+            user_message(prompt, passages, **values),
+            Message(role="assistant", content=answer),
+        ]
+        return _row(document.doc_id, prompt, document.split, messages)
+
+    def _post(self, document: SplitDocument) -> Iterator[InstructRow]:
+        text = document.voice_text
+        for block in self._blocks(text):
+            topics = self._topics(document, block)
+            for topic in topics:
+                yield self._emit(
+                    document, "write_post", block, self._notes(document, block, topic), topic=topic
+                )
+            if outline := self._outline(block):
+                yield self._emit(document, "expand_outline", block, outline=outline)
+        yield from self._continuations(document, text)
+
+    def _article(self, document: SplitDocument) -> Iterator[InstructRow]:
+        title = document.title or " ".join(self.phrases.top(document.voice_text))
+        blocks = self._blocks(document.voice_text)
+        for number, block in enumerate(blocks):
+            heading = re.match(r"## (.+)", block)
+            topics = [_topic(heading.group(1))] if heading else []
+            topics.append(self._topics(document, block)[0])
+            for topic in topics:
+                notes = self._notes(document, block, topic)
+                yield self._emit(document, "write_section", block, notes, topic=topic, title=title)
+            if number == 0:
+                yield self._emit(document, "write_article", block, topic=_topic(title))
+                if document.words <= 2 * self.answer_words:
+                    yield self._emit(document, "write_post", block, topic=_topic(title))
+            if outline := self._outline(block):
+                yield self._emit(document, "expand_outline", block, outline=outline)
+            yield self._emit(
+                document,
+                "answer",
+                block,
+                self._evidence(document, block),
+                question=self._question(title, block),
+            )
+        yield from self._continuations(document, document.voice_text)
+
+    def _code(self, document: SplitDocument) -> Iterator[InstructRow]:
+        for block in self._blocks(document.voice_text):
+            name = document.title or document.url.rsplit("/", 1)[-1]
+            about = ", ".join(self.phrases.top(block, 2))
+            yield self._emit(document, "explain_code", block, topic=f"{name}: {about}" if about else name)
+
+    def _blocks(self, text: str) -> list[str]:
+        """Slices of the text at paragraph ends, each within the answer budget."""
+        blocks: list[tuple[int, int]] = []
+        for start, end in _paragraphs(text, self.answer_words):
+            joined = text[blocks[-1][0] : end] if blocks else ""
+            heading = text[start:end].startswith("## ")
+            if blocks and not heading and len(joined.split()) <= self.answer_words:
+                blocks[-1] = (blocks[-1][0], end)
+            else:
+                blocks.append((start, end))
+        return [text[a:b] for a, b in blocks]
+
+    def _continuations(self, document: SplitDocument, text: str) -> Iterator[InstructRow]:
+        blocks = self._blocks(text)
+        for block in blocks:
+            cut = block.find("\n\n", len(block) // 5)
+            if cut > 0:
+                start, rest = block[:cut], block[cut:].strip()
+                yield self._emit(document, "continue", rest, text=start)
+        for first, second in itertools.pairwise(blocks):
+            ending = first.split("\n\n")[-1]
+            if len(ending.split()) >= 12:
+                yield self._emit(document, "continue", second, text=ending)
+
+    def _topics(self, document: SplitDocument, block: str) -> list[str]:
+        terms = self.phrases.top(block, 4)
+        topics = [" and ".join(terms[:2]), ", ".join(terms[1:4])]
+        if document.title and document.category == "post":
+            topics.append(_topic(document.title))
+        return [t for t in topics if t] or [document.category]
+
+    def _outline(self, block: str) -> str:
+        """The opening words of each paragraph, as points."""
+        paragraphs = [
+            p for p in block.split("\n\n") if len(p.split()) >= 6 and not p.startswith(("```", "## "))
+        ]
+        points = [" ".join(self.phrases.top(p, 3)) for p in paragraphs]
+        return "\n".join(f"- {p}" for p in points if p) if len(points) >= 3 else ""
+
+    def _question(self, title: str, block: str) -> str:
+        about = " and ".join(self.phrases.top(block, 2))
+        return f'What do you say about {about} in "{title}"?'
+
+    def _notes(self, document: SplitDocument, block: str, topic: str) -> list[Passage] | None:
+        share = int(text_hash(f"{self.seed}:{document.doc_id}:{topic}", 8), 16) / 16**8
+        if share >= SHARE_WITH_PASSAGES:
+            return None
+        return self._nearest(self._vector_of(document, block), lambda c: c.doc_id != document.doc_id)
+
+    def _evidence(self, document: SplitDocument, block: str) -> list[Passage]:
+        """What retrieval would bring: the passage itself and a neighbour of another document."""
+        own = [c for c in self.chunks if c.doc_id == document.doc_id and c.text in block][:1]
+        others = self._nearest(self._vector_of(document, block), lambda c: c.doc_id != document.doc_id)
+        return [_passage(c) for c in own] + (others or [])[: self.profile.passages - len(own)]
+
+    def _vector_of(self, document: SplitDocument, block: str) -> np.ndarray | None:
+        own = [c for c in self.chunks if c.doc_id == document.doc_id and (c.text in block or block in c.text)]
+        own = own or [c for c in self.chunks if c.doc_id == document.doc_id]
+        return np.array(own[0].vector, dtype=np.float32) if own else None
+
+    def _nearest(
+        self, vector: np.ndarray | None, wanted: Callable[[EmbeddedChunk], bool]
+    ) -> list[Passage] | None:
+        if vector is None or not self.train_chunks:
+            return None
+        order = np.argsort(-(self.vectors @ vector), kind="stable")
+        found = [self.train_chunks[i] for i in order if wanted(self.train_chunks[i])]
+        return [_passage(c) for c in found[: self.profile.passages]] or None
+
+
+def _passage(chunk: EmbeddedChunk) -> Passage:
+    words = chunk.text.split()
+    text = chunk.text if len(words) <= PASSAGE_WORDS else " ".join(words[:PASSAGE_WORDS]) + " ..."
+    return Passage.model_validate(chunk.model_dump() | {"text": text, "score": 1.0})
+
+
+def _topic(title: str) -> str:
+    """A title in the middle of a sentence."""
+    title = title.strip().rstrip(".!")
+    first = title.split(" ", 1)[0]
+    return title if first.isupper() or any(c.isupper() for c in first[1:]) else title[:1].lower() + title[1:]
+
+
+def _paragraphs(text: str, most: int) -> Iterator[tuple[int, int]]:
+    """Spans of paragraphs; one over the budget is split at sentence ends."""
+    for match in re.finditer(r"(?:```.*?```|\S(?:(?!\n\s*\n).)*)", text, re.DOTALL):
+        start, end = match.span()
+        if len(match.group().split()) <= most:
+            yield start, end
+            continue
+        at = start
+        for sentence in re.finditer(r".+?(?:[.!?][\"')\]]*(?=\s|$)|\n|$)", match.group(), re.DOTALL):
+            stop = start + sentence.end()
+            if len(text[at:stop].split()) > most * 0.8:
+                yield at + len(text[at:stop]) - len(text[at:stop].lstrip()), stop
+                at = stop
+        if text[at:end].strip():
+            yield at + len(text[at:end]) - len(text[at:end].lstrip()), end
