@@ -39,11 +39,18 @@ typed as (
     payload,
     parse_filename(raw_file) as raw_file
   from raw
+),
+
+versions as (
+  select
+    sha256(doc_id || '/' || kind || '/' || content_hash || '/' || epoch_us(fetched_at))[:20] as version_id,
+    *
+  from typed
 )
 
-select
-  sha256(doc_id || '/' || kind || '/' || content_hash || '/' || epoch_us(fetched_at))[:20] as version_id,
-  *
-from typed
--- A crawl killed between two writes may have stored a line twice.
+select * from versions
+{% if is_incremental() %}
+where version_id not in (select version_id from {{ this }} where persona = {{ quoted(var('persona')) }})
+{% endif %}
+-- The same line may lie in two raw objects: one that was copied back, say.
 qualify row_number() over (partition by version_id order by raw_file) = 1

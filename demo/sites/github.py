@@ -71,7 +71,7 @@ def _value(question: Question) -> Any:
 def _repository(name: str, fork: bool) -> dict[str, Any]:
     return {
         "id": len(name), "name": name, "full_name": f"{USER}/{name}", "fork": fork, "private": False,
-        "default_branch": "main", "owner": {"login": USER}, "license": {"spdx_id": "MIT"}, "created_at": CREATED,
+        "default_branch": "main", "owner": {"login": USER}, "created_at": CREATED,
     }  # fmt: skip
 
 
@@ -113,7 +113,8 @@ def _row(number: int, entry: dict[str, Any]) -> tuple[dict[str, Any], str]:
     page = "issues" if kind == "issue" else "pull"
     created = entry["created_at"]
     row: dict[str, Any] = {
-        "id": 7_100_000 + number, "number": entry["number"], "state": "closed", "body": entry["body"].rstrip("\n"),
+        "id": 7_100_000 + number, "number": entry["number"], "state": "closed",
+        "body": entry["body"].rstrip("\n"),
         "user": {"login": entry.get("user", USER)},
         "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ") if hasattr(created, "strftime") else created,
         "html_url": f"https://github.com/{REPO}/{page}/{entry['number']}",

@@ -36,7 +36,8 @@ def _item(story: Piece) -> str:
     head = (
         f"<item><title><![CDATA[{story.title}]]></title><link>{link}?source=rss------2</link>"
         f'<guid isPermaLink="false">https://medium.com/p/{story.id}</guid>{tags}'
-        f"<dc:creator><![CDATA[Runa Hollis]]></dc:creator><pubDate>{format_datetime(story.date, usegmt=True)}</pubDate>"
+        f"<dc:creator><![CDATA[Runa Hollis]]></dc:creator>"
+        f"<pubDate>{format_datetime(story.date, usegmt=True)}</pubDate>"
     )
     if story.fields.get("member_only"):
         snippet = story.text.split("\n\n")[0][:180]
@@ -56,8 +57,10 @@ def _dressed(story: Piece) -> str:
         f"{subtitle}<p>5 min read · Member of 3 publications · Listen · Share</p>{story.html()}<hr>"
         '<p><em>If you enjoyed this, follow me on <a href="https://medium.com/@runahollis">Medium</a> and '
         "subscribe to get an email whenever I publish.</em></p>"
-        f'<img src="https://medium.com/_/stat?event=post.clientViewed&amp;referrerSource=full_rss&amp;postId={story.id}" '
+        f'<img src="https://medium.com/_/stat?event=post.clientViewed&amp;'
+        f'referrerSource=full_rss&amp;postId={story.id}" '
         f'width="1" height="1" alt=""><hr><p><a href="https://medium.com/{USER}/{story.slug}-{story.id}">'
-        f'{escape(story.title)}</a> was originally published in <a href="https://medium.com/dry-land">Dry Land</a> '
-        "on Medium, where people are continuing the conversation by highlighting and responding to this story.</p>"
+        f"{escape(story.title)}</a> was originally published in "
+        '<a href="https://medium.com/dry-land">Dry Land</a> on Medium, where people are continuing the '
+        "conversation by highlighting and responding to this story.</p>"
     )

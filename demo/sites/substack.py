@@ -17,8 +17,8 @@ UNEVEN = (3, 4, 2)  # the real archive returns fewer rows than asked, and not ev
 FEED = 20
 _WIDGET = (
     '<div class="subscription-widget-wrap-editor"><div class="subscription-widget show-subscribe">'
-    '<div class="preamble"><p class="cta-caption">Thanks for reading! Subscribe for free to receive new posts '
-    'and support my work.</p></div><form class="subscription-widget-subscribe"><input type="email" '
+    '<div class="preamble"><p class="cta-caption">Thanks for reading! Subscribe for free to receive '
+    'new posts and support my work.</p></div><form class="subscription-widget-subscribe"><input type="email" '
     'placeholder="Type your email…"><input type="submit" value="Subscribe"></form></div></div>'
 )
 _SHARE = (
@@ -90,7 +90,8 @@ def _feed(question: Question) -> Answer:
         items += (
             f"<item><title><![CDATA[{piece.title}]]></title><description><![CDATA[{escape(piece.subtitle)}]]>"
             f'</description><link>{question.base}/p/{piece.slug}</link><guid isPermaLink="false">'
-            f"{question.base}/p/{piece.slug}</guid><pubDate>{format_datetime(piece.date, usegmt=True)}</pubDate>"
+            f"{question.base}/p/{piece.slug}</guid>"
+            f"<pubDate>{format_datetime(piece.date, usegmt=True)}</pubDate>"
             f"<content:encoded><![CDATA[{html}]]></content:encoded></item>"
         )
     feed = (

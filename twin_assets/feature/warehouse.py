@@ -20,7 +20,7 @@ def read_documents(warehouse: Path, persona: str) -> list[Document]:
     try:
         with duckdb.connect(str(warehouse), read_only=True) as connection:
             query = f"select {', '.join(schema.names)} from documents where persona = ? order by doc_id"  # noqa: S608
-            table = connection.execute(query, [persona]).to_arrow_table()
+            table = connection.sql(query, params=[persona]).to_arrow_table()
     except duckdb.CatalogException:
         raise TwinError(f"{warehouse.name} has no table `documents`.", collect) from None
     except duckdb.IOException as error:

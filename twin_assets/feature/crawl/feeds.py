@@ -1,5 +1,6 @@
 """Reads RSS 2.0 and Atom feeds. Entities and the network are off: a feed is untrusted input."""
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -48,9 +49,10 @@ def parse_time(text: str | None) -> datetime | None:
     """UTC time of an RFC 2822 or ISO 8601 string; None when there is none that can be read."""
     if not text:
         return None
+    padded = re.sub(r"([T ])(\d:\d\d)", r"\g<1>0\2", text.strip())  # bloggers write T8:09 too
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
-            moment = parse(text.strip())
+            moment = parse(padded)
         except ValueError:
             continue
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

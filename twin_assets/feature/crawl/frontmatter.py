@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from twin_assets.feature.crawl.feeds import parse_time
+
 _BLOCK = re.compile(r"\A\ufeff?(\+\+\+|---)[ \t]*\r?\n(.*?)(?:\r?\n)?^\1[ \t]*(?:\r?\n|\Z)", re.S | re.M)
 
 
@@ -30,10 +32,7 @@ def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
 def as_time(value: Any) -> dt.datetime | None:
     """UTC time of a front matter date in any of its forms; None when it can't be read."""
     if isinstance(value, str):
-        try:
-            value = dt.datetime.fromisoformat(value.strip())
-        except ValueError:
-            return None
+        return parse_time(value)
     if isinstance(value, dt.datetime):
         return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
     if isinstance(value, dt.date):

@@ -54,7 +54,7 @@ class CrawlReport(BaseModel):
     """What one crawl of one source did. `error` names what went wrong and the fix, else None."""
 
     persona: str
-    source: Source
+    source: str
     fetched: int = 0
     new: int = 0
     changed: int = 0

@@ -11,7 +11,7 @@ import zipfile
 from typing import Any
 from urllib.parse import unquote
 
-from lxml import etree, html
+from lxml import html
 from scrapy.http import Response
 
 from twin_assets.core.hashing import text_hash
@@ -106,7 +106,8 @@ class LinkedInSpider(SourceSpider):
         date = lowered.get("publisheddate") or lowered.get("date") or lowered.get("createddate")
         return self.item(
             f"article/{url.rstrip('/').rsplit('/', 1)[-1]}", category="article", url=url,
-            title=lowered.get("title"), published_at=parse_time(date), mime="text/html", body=body, payload=row,
+            title=lowered.get("title"), published_at=parse_time(date), mime="text/html", body=body,
+            payload=row,
         )  # fmt: skip
 
     def read_export(self) -> Answers:
@@ -132,12 +133,14 @@ class LinkedInSpider(SourceSpider):
                 elif re.search(r"(^|/)Articles/.*\.html$", info.filename):
                     if info.file_size > MAX_ARTICLE_BYTES:
                         self.skip("article too large")
-                        continue
-                    yield self._exported_article(info.filename, archive.read(info))
+                    elif not (data := archive.read(info)).strip():
+                        self.skip("an article without text")
+                    else:
+                        yield self._exported_article(info.filename, data)
 
     def _exported_article(self, name: str, data: bytes) -> RawItem:
         text = data.decode("utf-8", errors="replace")
-        tree = html.fromstring(text, parser=etree.HTMLParser(no_network=True))
+        tree = html.fromstring(text.encode(), parser=html.HTMLParser(no_network=True, encoding="utf-8"))
         title = (tree.findtext(".//title") or "").strip() or None
         published = re.search(r"Published on (\d{4}-\d\d-\d\d[ T]?[\d:]*)", tree.text_content())
         links = tree.xpath("//h1/a/@href")

@@ -66,9 +66,10 @@ def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
         return report
     store = CrawlStore(open_lake(settings), settings.cache_dir, persona.name, source)
     report.recovered = store.recovered
-    process = CrawlerProcess(_scrapy_settings(settings))
-    for chatty in ("scrapy", "twisted", "asyncio"):  # after Scrapy has set its own levels
+    for chatty in ("scrapy.utils.log", "scrapy.crawler", "twisted", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    process = CrawlerProcess(_scrapy_settings(settings))
+    logging.getLogger("scrapy").setLevel(logging.WARNING)  # after Scrapy has set its own
     crawler = process.create_crawler(SPIDERS[source])
     process.crawl(crawler, persona=persona, settings=settings, store=store, report=report)
     process.start()

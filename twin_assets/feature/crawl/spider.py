@@ -116,8 +116,8 @@ class SourceSpider(scrapy.Spider):
         kind = (response.headers.get("Content-Type") or b"").decode("latin-1").lower()
         if response.status == 404 and missing:
             yield from missing()
-        elif self.refused(response):
-            self.fail(url, *self.refused(response), listing=listing)  # type: ignore[misc]
+        elif refused := self.refused(response):
+            self.fail(url, refused[0], listing, refused[1])
         elif reason := block_reason(response.status, kind, text, mitigated):
             log.warning("blocked: %s: %s", reason, url)
             self.report.count(self.report.blocked, reason)

@@ -5,7 +5,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lxml import etree, html
+from lxml import html
 from scrapy.http import Response
 
 from twin_assets.feature.crawl.feeds import is_feed, parse_time, read_feed
@@ -113,7 +113,7 @@ class WebSpider(SourceSpider):
 
 def _page_meta(text: str) -> dict[str, Any]:
     """Title, author, time and canonical address that a page declares about itself."""
-    tree = html.fromstring(text.encode(), parser=etree.HTMLParser(no_network=True, encoding="utf-8"))
+    tree = html.fromstring(text.encode(), parser=html.HTMLParser(no_network=True, encoding="utf-8"))
 
     def first(path: str) -> str | None:
         found = [str(x).strip() for x in tree.xpath(path)]
