@@ -56,7 +56,7 @@ def compose_config(
     if rows.get("test"):
         config["test_datasets"] = [_dataset(stage, dataset_dir / "test.jsonl")]
     else:
-        config.pop("evals_per_epoch", None)
+        config.pop("eval_strategy", None)
     if settings.wandb_mode != "disabled":
         config |= {"wandb_mode": settings.wandb_mode, "wandb_project": settings.wandb_project}
     return config

@@ -26,12 +26,16 @@ _KNOWN: list[tuple[tuple[str, ...], str, str]] = [
     ),
 ]
 _KILLED = -9
+_FRAMES = (
+    '  File "',
+    "    ",
+)  # where in the code it happened: train.log has that, a person needs the message
 
 
 def name_failure(status: int, lines: list[str], shown: int = 12) -> TwinError:
     """The failure of a process that ended with `status` after printing `lines`; shows the last of them."""
     text = "\n".join(lines).lower()
-    tail = "\n".join(line for line in lines[-shown:] if line.strip())
+    tail = "\n".join([line for line in lines if line.strip() and not line.startswith(_FRAMES)][-shown:])
     for phrases, problem, fix in _KNOWN:
         if any(phrase in text for phrase in phrases):
             return TwinError(f"{problem} Its last lines:\n{tail}\n", fix)

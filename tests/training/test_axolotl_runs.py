@@ -1,0 +1,143 @@
+"""Real Axolotl runs on a tiny model, through the process that Dagster starts."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from training_factories import (
+    instruct_dataset,
+    overlay,
+    preference_dataset,
+    profile,
+    settings,
+    start,
+    tiny_base,
+    train,
+)
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.registry import ModelVersion, Registry
+from twin_assets.training.jobs import done, finish_job, prepare_job, read_error, read_history, read_result
+from twin_assets.training.records import TrainingJob
+
+pytestmark = pytest.mark.e2e
+
+
+def sft_job(home: Path, config: str = "nano_sft.yaml", rows: int = 20, words: int = 12) -> TrainingJob:
+    manifest = instruct_dataset(home / "instruct", rows, words=words)
+    platform = settings(home)
+    return prepare_job(
+        platform, profile(sft_config=config), "sft", tiny_base(platform), manifest, home / "instruct", "runa"
+    )
+
+
+def weights(version: ModelVersion) -> dict[str, torch.Tensor]:
+    return AutoModelForCausalLM.from_pretrained(version.path).state_dict()
+
+
+def test_sft_then_dpo_train_every_row_once_and_land_in_the_registry(tmp_path: Path) -> None:
+    platform = settings(tmp_path)
+    job = sft_job(tmp_path)
+    assert done(platform, job) is None
+    status, output = train(job)
+    assert status == 0, output
+    # A finished run that was never registered is registered without training.
+    sft = done(platform, job)
+    assert sft is not None
+    assert sft.metrics["rows_trained"] == 20
+    assert sft.metrics["rows_dropped"] == 0
+    assert sft.metrics["eval_loss"] > 0
+    assert "step" in output
+    assert sft.lineage.datasets == {"instruct": "instruct-v1"}
+    assert sft.lineage.parent == tiny_base(platform).tag
+    assert Path(str(sft.run_link)).is_dir()
+    assert len(read_history(job)) > 3
+    tokenizer = AutoTokenizer.from_pretrained(sft.path)
+    assert tokenizer.chat_template == AutoTokenizer.from_pretrained(job.parent_path).chat_template
+    assert not (sft.path / "training_args.bin").exists()
+    before = weights(tiny_base(platform))
+    assert any(not torch.equal(before[name], tensor) for name, tensor in weights(sft).items())
+
+    manifest = preference_dataset(tmp_path / "preference", 20)
+    dpo_job = prepare_job(platform, profile(), "dpo", sft, manifest, tmp_path / "preference", "runa")
+    status, output = train(dpo_job)
+    assert status == 0, output
+    dpo = finish_job(platform, dpo_job)
+    assert dpo.metrics["rows_trained"] == 20
+    assert {"reward_margin", "eval_loss"} <= set(dpo.metrics)
+    assert dpo.lineage.datasets == {"preference": "preference-v1", "instruct": "instruct-v1"}
+
+    # The same inputs: nothing to train, and nothing new in the registry.
+    again = prepare_job(platform, profile(), "dpo", sft, manifest, tmp_path / "preference", "runa")
+    assert done(platform, again) == dpo
+    assert {v.lineage.stage for v in Registry(platform).list()} == {"base", "sft", "dpo"}
+
+
+def test_an_adapter_is_merged_into_its_base(tmp_path: Path) -> None:
+    config = overlay(
+        tmp_path,
+        "small_sft.yaml",
+        sequence_len=512,
+        num_epochs=1,
+        gradient_accumulation_steps=1,
+        learning_rate=0.01,
+    )
+    job = sft_job(tmp_path, config, rows=8)
+    status, output = train(job)
+    assert status == 0, output
+    version = finish_job(settings(tmp_path), job)
+    assert version.metrics["rows_trained"] == 8
+    assert not (version.path / "adapter_config.json").exists()
+    before, after = weights(tiny_base(settings(tmp_path))), weights(version)
+    assert before.keys() == after.keys()
+    assert any(not torch.equal(before[name], tensor) for name, tensor in after.items())
+
+
+def test_a_setting_that_axolotl_refuses_is_named(tmp_path: Path) -> None:
+    job = sft_job(tmp_path, overlay(tmp_path, "nano_sft.yaml", micro_batch_size="many"))
+    status, _output = train(job)
+    assert status == 1
+    error = read_error(job)
+    assert error is not None
+    assert "refuses the training config" in error.problem
+    assert "micro_batch_size" in error.problem
+    with pytest.raises(TwinError, match="not finished"):
+        finish_job(settings(tmp_path), job)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    config = overlay(tmp_path, "nano_sft.yaml", learning_rate=1e30, warmup_steps=0, max_grad_norm=1e30)
+    job = sft_job(tmp_path, config)
+    status, output = train(job)
+    assert status == 1, output
+    assert "no number any more" in output
+    assert read_result(job) is None
+
+
+def test_ending_the_run_ends_every_process_of_it(tmp_path: Path) -> None:
+    job = sft_job(tmp_path, overlay(tmp_path, "nano_sft.yaml", num_epochs=3000))
+    process = start(job)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "sft: step" in line:
+            break
+    assert processes_of(job)
+    process.send_signal(signal.SIGTERM)
+    process.stdout.read()
+    assert process.wait(timeout=30) == 143
+    assert not processes_of(job)
+    assert done(settings(tmp_path), job) is None
+
+
+def processes_of(job: TrainingJob) -> list[str]:
+    """Command lines of the processes that carry this job's folder in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(job.folder).encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_text())
+        except OSError:  # it ended while we looked
+            continue
+    return found

@@ -1,0 +1,65 @@
+"""Jobs are refused before they start when their data can't be learnt whole."""
+
+import json
+from pathlib import Path
+
+import pytest
+from training_factories import instruct_dataset, preference_dataset, profile, settings, tiny_base, train
+
+from twin_assets.core.errors import TwinError
+from twin_assets.training.jobs import done, prepare_job, read_error
+from twin_assets.training.rows import check_rows
+
+
+def test_a_dataset_without_training_rows_is_refused(tmp_path: Path) -> None:
+    platform = settings(tmp_path)
+    manifest = instruct_dataset(tmp_path / "data", train=0)
+    with pytest.raises(TwinError, match="no training rows"):
+        prepare_job(platform, profile(), "sft", tiny_base(platform), manifest, tmp_path / "data", "runa")
+
+
+def test_a_dataset_emptied_after_its_manifest_stops_the_run_with_its_name(tmp_path: Path) -> None:
+    platform = settings(tmp_path)
+    manifest = instruct_dataset(tmp_path / "data", train=3)
+    job = prepare_job(platform, profile(), "sft", tiny_base(platform), manifest, tmp_path / "data", "runa")
+    (tmp_path / "data" / "train.jsonl").write_text("")
+    status, output = train(job)
+    assert status == 1
+    assert "train.jsonl has 0 rows where its manifest says 3" in output
+    assert read_error(job) is not None
+    assert done(platform, job) is None
+
+
+def test_rows_too_long_for_the_model_are_counted_before_training(tmp_path: Path) -> None:
+    platform = settings(tmp_path)
+    data = tmp_path / "data"
+    manifest = instruct_dataset(data, train=3)
+    rows = (data / "train.jsonl").read_text().splitlines()
+    long = json.loads(rows[1])
+    long["messages"][-1]["content"] = "word " * 2000
+    (data / "train.jsonl").write_text("\n".join([rows[0], json.dumps(long), rows[2]]) + "\n")
+    job = prepare_job(platform, profile(), "sft", tiny_base(platform), manifest, data, "runa")
+    with pytest.raises(TwinError, match=r"1 of 3 rows in train.jsonl are longer than sequence_len 1024"):
+        check_rows(job)
+
+
+def test_a_job_is_named_by_its_inputs(tmp_path: Path) -> None:
+    platform = settings(tmp_path)
+    base = tiny_base(platform)
+    manifest = instruct_dataset(tmp_path / "data", train=3)
+
+    def folder(version: str, seed: int) -> Path:
+        other = platform.model_copy(update={"seed": seed})
+        changed = manifest.model_copy(update={"version": version})
+        return prepare_job(other, profile(), "sft", base, changed, tmp_path / "data", "runa").folder
+
+    assert folder("v1", 17) == folder("v1", 17)
+    assert len({folder("v1", 17), folder("v2", 17), folder("v1", 18)}) == 3
+    assert folder("v1", 17).is_relative_to(platform.cache_dir / "training" / "runa")
+
+
+def test_the_wrong_kind_of_dataset_is_refused(tmp_path: Path) -> None:
+    platform = settings(tmp_path)
+    manifest = preference_dataset(tmp_path / "data", train=3)
+    with pytest.raises(TwinError, match="needs a dataset of kind instruct"):
+        prepare_job(platform, profile(), "sft", tiny_base(platform), manifest, tmp_path / "data", "runa")

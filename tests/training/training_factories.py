@@ -1,0 +1,105 @@
+"""Small models, datasets and jobs for the training tests."""
+
+import json
+import sys
+from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen, run
+
+from twin_assets.core.datasets import Manifest
+from twin_assets.core.profiles import Profile, load_profile
+from twin_assets.core.registry import ModelVersion
+from twin_assets.settings import Settings
+from twin_assets.training.base import ensure_base_model
+from twin_assets.training.nano import NanoShape
+from twin_assets.training.nano_text import BaseText
+from twin_assets.training.records import TrainingJob
+
+TINY = NanoShape(
+    vocabulary=400,
+    hidden=32,
+    intermediate=64,
+    layers=1,
+    heads=2,
+    positions=1024,
+    batch=2,
+    length=64,
+    warmup=2,
+)
+
+
+def tiny_text() -> BaseText:
+    return BaseText(prose="The quick brown fox jumps over the lazy dog. " * 40, chats=[])
+
+
+def settings(home: Path) -> Settings:
+    return Settings(home=home, wandb_mode="offline")
+
+
+def profile(**changes: str) -> Profile:
+    return load_profile("nano").model_copy(update=changes)
+
+
+def tiny_base(settings: Settings) -> ModelVersion:
+    return ensure_base_model(settings, profile(), print, nano_steps=3, nano_shape=TINY)
+
+
+def instruct_dataset(folder: Path, train: int, test: int = 2, words: int = 12) -> Manifest:
+    return _write(folder, "instruct", [_chat(n, words) for n in range(train + test)], train)
+
+
+def preference_dataset(folder: Path, train: int, test: int = 2) -> Manifest:
+    rows = [
+        {
+            "messages": chat["messages"][:-1],
+            "chosen": chat["messages"][-1],
+            "rejected": {"role": "assistant", "content": "As a model I can not."},
+        }
+        for chat in (_chat(n, 12) for n in range(train + test))
+    ]
+    return _write(folder, "preference", rows, train)
+
+
+def overlay(folder: Path, shipped: str, **changes: object) -> str:
+    """A shipped training config with some values replaced; its path can stand in a profile."""
+    import yaml
+
+    from twin_assets.training.configs import FOLDER
+
+    path = folder / f"changed_{shipped}"
+    path.write_text(yaml.safe_dump(yaml.safe_load((FOLDER / shipped).read_text()) | changes))
+    return str(path)
+
+
+def start(job: TrainingJob) -> "Popen[str]":
+    command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
+    return Popen(command, stdout=PIPE, stderr=STDOUT, text=True)
+
+
+def train(job: TrainingJob) -> tuple[int, str]:
+    """Exit status and output of a whole run."""
+    command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
+    ended = run(command, stdout=PIPE, stderr=STDOUT, text=True, check=False)
+    return ended.returncode, ended.stdout
+
+
+def _chat(n: int, words: int) -> dict[str, list[dict[str, str]]]:
+    answer = " ".join(f"word{n}" for _ in range(words)) + " – don't “quote” me 🦊"
+    return {
+        "messages": [
+            {"role": "system", "content": "You are Runa."},
+            {"role": "user", "content": f"Write about topic {n}."},
+            {"role": "assistant", "content": answer},
+        ]
+    }
+
+
+def _write(folder: Path, kind: str, rows: list[dict[str, object]], train: int) -> Manifest:
+    folder.mkdir(parents=True, exist_ok=True)
+    sides = {"train": rows[:train], "test": rows[train:]}
+    for side, kept in sides.items():
+        (folder / f"{side}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in kept))
+    return Manifest(
+        persona="runa", kind=kind, version=f"{kind}-v1", parents={}, prompts="p1",
+        counts={side: len(kept) for side, kept in sides.items()}, tasks={}, dropped={}, seed=17,
+        license="CC-BY-4.0", visibility="public",
+    )  # fmt: skip
