@@ -66,7 +66,7 @@ def preference_dataset(
         [row.messages[:-1] for row in prompts],
         max_tokens=profile.answer_tokens, temperature=REJECTED_TEMPERATURE, seed=seed,
     )  # fmt: skip
-    built = build_preference_rows(prompts, [g.text for g in written], persona, seed)
+    built = build_preference_rows(prompts, [g.text for g in written], seed)
     parents = {"instruct": instruct_dataset.version, "rejected_by": sft_model}
     return _store(platform, persona.name, "preference", built.rows, built.dropped, parents)
 

@@ -11,13 +11,15 @@ from twin_assets.core.vectors import open_store
 from twin_assets.defs.common import EVALUATION, OWNERS, personas
 from twin_assets.defs.metadata import image
 from twin_assets.defs.resources import Platform
-from twin_assets.inference.evaluate import Contestant, EvaluationReport, evaluate
+from twin_assets.inference.answer import Twin
+from twin_assets.inference.evaluate import Contestant, EvaluationReport, Prompting, evaluate, read_questions
 from twin_assets.inference.gate import GateResult, check_gate
 from twin_assets.inference.generation import LocalGenerator
 from twin_assets.inference.impostors import read_impostors
 from twin_assets.inference.report import render_html, summary_table, voice_plot
 from twin_assets.inference.retrieve import Retriever
 
+TEMPERATURE = 0.8
 GATES = ["voice_beats_baseline", "not_copied", "refuses"]
 
 
@@ -43,6 +45,8 @@ def evaluation_report(
     persona, settings = platform.persona(context.partition_key), platform.settings
     ledger = platform.ledger(persona.name)
     retriever = Retriever(open_store(settings, persona.name), platform.embedder)
+    generator = LocalGenerator(platform.registry.get(dpo_model).path, dpo_model)
+    twin = Twin(persona, platform.profile, generator, retriever.retrieve)
     contestants = {
         "candidate": _contestant(platform, dpo_model, "twin"),
         "base+prompt+retrieval": _contestant(platform, base_model, "baseline"),
@@ -59,7 +63,8 @@ def evaluation_report(
         persona=persona,
         profile=platform.profile,
         retrieve=retriever.retrieve,
-        questions=[],
+        questions=read_questions(persona.questions),
+        would_refuse=lambda question: twin.plan_answer(question).refusal is not None,
         seed=settings.seed,
         on_progress=context.log.info,
     )

@@ -1,0 +1,151 @@
+"""The twin: retrieve, build the prompt, generate, cite. What the service does for a request."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from twin_assets.core.persona import Persona
+from twin_assets.core.profiles import Profile
+from twin_assets.core.prompts import render, system_message, user_message
+from twin_assets.core.records import Message, Passage, Record
+from twin_assets.inference.generation import Generator
+
+# Hybrid scores of the best passage below this mean that the corpus has nothing to stand on.
+MIN_SCORE = 0.45
+# As in the training prompts: a passage in a prompt is cut to this many words.
+PASSAGE_WORDS = 45
+CITED_WORDS = 60
+
+WriteKind = Literal["linkedin_post", "article"]
+PROMPT_OF: dict[WriteKind, str] = {"linkedin_post": "write_post", "article": "write_article"}
+
+Retrieve = Callable[[str, int], list[Passage]]
+
+
+class Citation(Record):
+    """A passage that the prompt carried. `start` and `end` are offsets in the document's voice_text."""
+
+    number: int
+    chunk_id: str
+    doc_id: str
+    url: str
+    title: str | None
+    start: int
+    end: int
+    quote: str
+    score: float
+
+
+class Answer(Record):
+    """What a request gets. `steps_ms` is the time of each step in milliseconds."""
+
+    text: str
+    outcome: Literal["answered", "refused"]
+    citations: list[Citation]
+    model: str
+    prompt_kind: str
+    tokens_in: int = 0
+    tokens_out: int = 0
+    steps_ms: dict[str, float] = {}
+
+
+class Plan(Record):
+    """A request made ready for the model; `refusal` is set when there is nothing to answer from."""
+
+    conversation: list[Message]
+    prompt_kind: str
+    citations: list[Citation]
+    retrieve_ms: float
+    refusal: str | None = None
+
+
+class Twin:
+    """One persona with its model and its index."""
+
+    def __init__(self, persona: Persona, profile: Profile, generator: Generator, retrieve: Retrieve) -> None:
+        self.persona, self.profile, self.generator, self.retrieve = persona, profile, generator, retrieve
+
+    def plan_answer(self, question: str) -> Plan:
+        """Passages and messages for a question; a refusal when the corpus can't support an answer."""
+        question = defuse(question)
+        passages, took = self._passages(question)
+        supported = [p for p in passages if p.score >= MIN_SCORE]
+        refusal = None if supported else render("refusal", looked_for=_short(question))
+        return self._plan("answer", supported, took, refusal, question=question)
+
+    def plan_write(self, kind: WriteKind, topic: str) -> Plan:
+        """Passages and messages for a piece of writing; without passages it is written all the same."""
+        topic = defuse(topic)
+        passages, took = self._passages(topic)
+        return self._plan(PROMPT_OF[kind], passages, took, None, topic=topic)
+
+    def _passages(self, query: str) -> tuple[list[Passage], float]:
+        start = time.monotonic()
+        found = self.retrieve(query, self.profile.passages)
+        return found, (time.monotonic() - start) * 1000
+
+    def _plan(
+        self, prompt: str, passages: list[Passage], took: float, refusal: str | None, **values: str
+    ) -> Plan:
+        safe = [p.model_copy(update={"text": _cut(defuse(p.text), PASSAGE_WORDS)}) for p in passages]
+        conversation = [system_message(self.persona), user_message(prompt, safe, **values)]
+        citations = [_citation(n, p) for n, p in enumerate(passages, start=1)]
+        return Plan(
+            conversation=conversation,
+            prompt_kind=prompt,
+            citations=citations,
+            retrieve_ms=took,
+            refusal=refusal,
+        )
+
+    def run(
+        self, plan: Plan, temperature: float = 0.8, seed: int | None = None, max_tokens: int | None = None
+    ) -> Answer:
+        """The whole answer to a plan. Raises TwinError when the engine can't give one."""
+        if plan.refusal is not None:
+            return self._refused(plan)
+        start = time.monotonic()
+        limit = min(max_tokens or self.profile.answer_tokens, self.profile.answer_tokens)
+        written = self.generator.generate([plan.conversation], limit, temperature, seed)[0]
+        return Answer(
+            text=written.text, outcome="answered", citations=plan.citations, model=self.generator.model,
+            prompt_kind=plan.prompt_kind, tokens_in=written.tokens_in, tokens_out=written.tokens_out,
+            steps_ms={"retrieve": plan.retrieve_ms, "generate": (time.monotonic() - start) * 1000},
+        )  # fmt: skip
+
+    def stream(
+        self, plan: Plan, temperature: float = 0.8, seed: int | None = None, max_tokens: int | None = None
+    ) -> Iterator[str]:
+        """The text of the answer in pieces."""
+        if plan.refusal is not None:
+            yield plan.refusal
+            return
+        limit = min(max_tokens or self.profile.answer_tokens, self.profile.answer_tokens)
+        yield from self.generator.stream(plan.conversation, limit, temperature, seed)
+
+    def _refused(self, plan: Plan) -> Answer:
+        return Answer(
+            text=plan.refusal or "", outcome="refused", citations=[], model=self.generator.model,
+            prompt_kind=plan.prompt_kind, steps_ms={"retrieve": plan.retrieve_ms},
+        )  # fmt: skip
+
+
+def defuse(text: str) -> str:
+    """Text without the marks that a chat template gives meaning to: passages and requests are data."""
+    return re.sub(r"<\|[^|>]{1,40}\|>|</?s>|\[/?INST\]", " ", text)
+
+
+def _cut(text: str, words: int) -> str:
+    parts = text.split()
+    return text if len(parts) <= words else " ".join(parts[:words]) + " ..."
+
+
+def _short(question: str) -> str:
+    return _cut(question.strip().rstrip("?."), 12)
+
+
+def _citation(number: int, passage: Passage) -> Citation:
+    return Citation(
+        number=number, quote=_cut(passage.text, CITED_WORDS), **passage.model_dump(exclude={"text"})
+    )
