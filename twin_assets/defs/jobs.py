@@ -1,6 +1,7 @@
 """Jobs by hand, schedules, and the sensors that carry a persona from new writing to a release."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -64,9 +65,7 @@ def _latest(context: dg.SensorEvaluationContext, asset: str, persona: str) -> dg
     return records[0].asset_materialization if records else None
 
 
-def _on_new_version(
-    asset: str, job: dg.UnresolvedAssetJobDefinition, name: str, description: str
-) -> dg.SensorDefinition:
+def _on_new_version(asset: str, job: Any, name: str, description: str) -> dg.SensorDefinition:
     """A sensor that runs `job` once for each new data version of `asset`, persona by persona."""
 
     @dg.sensor(

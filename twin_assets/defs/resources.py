@@ -1,6 +1,7 @@
 """Resources: the platform's parts as Dagster sees them, and the IO manager that keeps every version."""
 
 import io
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,6 +21,16 @@ from twin_assets.core.profiles import Profile, load_profile
 from twin_assets.core.records import Record, from_table, to_table
 from twin_assets.core.registry import Registry
 from twin_assets.settings import ROOT, Settings, load_settings
+
+DBT_PROJECT: Path = ROOT / "dbt_project"
+
+
+def dbt_cli() -> DbtCliResource:
+    """dbt of this environment, also when its folder is not on the PATH."""
+    executable = Path(sys.executable).with_name("dbt")
+    return DbtCliResource(
+        project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=str(executable)
+    )
 
 
 class Platform(dg.ConfigurableResource):
@@ -147,9 +158,6 @@ def build_resources(overrides: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "platform": platform,
         "io_manager": FeatureStoreIOManager(platform=platform),
-        "dbt": DbtCliResource(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT)),
+        "dbt": dbt_cli(),
         "pipes": dg.PipesSubprocessClient(),
     }
-
-
-DBT_PROJECT: Path = ROOT / "dbt_project"

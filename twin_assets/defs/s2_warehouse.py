@@ -10,8 +10,9 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
 from twin_assets.defs.common import OWNERS, WAREHOUSE, WAREHOUSE_POOL, personas, when_inputs_change
-from twin_assets.defs.resources import DBT_PROJECT, Platform
+from twin_assets.defs.resources import DBT_PROJECT, Platform, dbt_cli
 
+os.environ.setdefault("TWIN_WAREHOUSE", "unset.duckdb")  # parsing asks for it, but opens nothing
 project = DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT)
 
 
@@ -22,7 +23,7 @@ def _manifest() -> Path:
         p for p in DBT_PROJECT.rglob("*") if p.suffix in {".sql", ".yml", ".csv"} and "target" not in p.parts
     ]
     if not manifest.exists() or manifest.stat().st_mtime < max(p.stat().st_mtime for p in sources):
-        project.preparer.prepare(project)
+        dbt_cli().cli(["parse", "--quiet"], target_path=project.project_dir / project.target_path).wait()
     return manifest
 
 
@@ -42,9 +43,6 @@ class Translator(DagsterDbtTranslator):
 
     def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> dg.AutomationCondition:
         return when_inputs_change
-
-
-os.environ.setdefault("TWIN_WAREHOUSE", str(Path("unset.duckdb")))  # parsing asks for it, nothing opens it
 
 
 @dbt_assets(

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from twin_assets.core.records import Chunk, EmbeddedChunk, SplitDocument, to_table
-from twin_assets.core.vectors import SyncReport, open_store
+from twin_assets.core.vectors import open_store
 from twin_assets.defs.common import INDEX, OWNERS, personas, when_inputs_change
 from twin_assets.defs.metadata import bar_table, sample_table
 from twin_assets.defs.resources import Platform, records_result, table_version
@@ -79,7 +79,7 @@ def embeddings(
 )
 def vector_index(
     context: dg.AssetExecutionContext, platform: Platform, embeddings: list[EmbeddedChunk]
-) -> dg.MaterializeResult[SyncReport]:
+) -> dg.MaterializeResult:
     """The persona's vector store, holding exactly these chunks."""
     store = open_store(platform.settings, context.partition_key)
     report = store.sync(embeddings)

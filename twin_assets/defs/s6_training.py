@@ -6,14 +6,16 @@ from typing import Any
 import dagster as dg
 
 from twin_assets.core.datasets import Manifest, dataset_folder
+from twin_assets.core.errors import TwinError
 from twin_assets.core.registry import ModelVersion, Stage
 from twin_assets.defs.common import OWNERS, TRAINING, TRAINING_POOL, personas
 from twin_assets.defs.metadata import image
 from twin_assets.defs.resources import Platform
 from twin_assets.settings import ROOT
 from twin_assets.training.base import ensure_base_model
-from twin_assets.training.jobs import TrainingJob, done, finish_job, prepare_job, read_history
+from twin_assets.training.jobs import done, finish_job, prepare_job, read_error, read_history
 from twin_assets.training.plots import loss_plot
+from twin_assets.training.records import TrainingJob
 
 
 @dg.asset(
@@ -37,7 +39,7 @@ def base_model(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mate
 def _train(
     context: dg.AssetExecutionContext, platform: Platform, pipes: dg.PipesSubprocessClient, stage: Stage,
     parent: str, manifest: Manifest,
-) -> dg.MaterializeResult[str]:  # fmt: skip
+) -> dg.MaterializeResult:  # fmt: skip
     settings, registry = platform.settings, platform.registry
     folder = platform.lake.local(dataset_folder(manifest.persona, manifest.kind, manifest.version))
     job = prepare_job(
@@ -46,8 +48,11 @@ def _train(
     version = done(settings, job)
     trained_now = version is None
     if version is None:
-        command = [sys.executable, "-m", "twin_assets.training.run", str(job.folder / "job.json")]
-        pipes.run(context=context.op_execution_context, command=command, cwd=str(ROOT))
+        command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
+        try:
+            pipes.run(context=context.op_execution_context, command=command, cwd=str(ROOT))
+        except dg.DagsterError:
+            raise (read_error(job) or TwinError("The training stopped.", f"read {job.log_file}.")) from None
         version = finish_job(settings, job)
     else:
         context.log.info(f"{version.tag} was trained from exactly these inputs before: nothing to do")
@@ -83,7 +88,7 @@ def _every_row_trained(asset: str) -> list[dg.AssetCheckSpec]:
 def sft_model(
     context: dg.AssetExecutionContext, platform: Platform, pipes: dg.PipesSubprocessClient,
     base_model: str, instruct_dataset: Manifest,
-) -> dg.MaterializeResult[str]:  # fmt: skip
+) -> dg.MaterializeResult:  # fmt: skip
     """Supervised fine-tuning of the base model on the instruct dataset."""
     return _train(context, platform, pipes, "sft", base_model, instruct_dataset)
 
@@ -100,7 +105,7 @@ def sft_model(
 def dpo_model(
     context: dg.AssetExecutionContext, platform: Platform, pipes: dg.PipesSubprocessClient,
     sft_model: str, preference_dataset: Manifest,
-) -> dg.MaterializeResult[str]:  # fmt: skip
+) -> dg.MaterializeResult:  # fmt: skip
     """Direct preference optimisation (Rafailov et al. 2023) of the SFT model: the candidate."""
     return _train(context, platform, pipes, "dpo", sft_model, preference_dataset)
 
@@ -119,8 +124,8 @@ def _model_metadata(version: ModelVersion) -> dict[str, Any]:
 def _run_metadata(job: TrainingJob) -> dict[str, Any]:
     return {
         "loss": image(loss_plot(read_history(job)), "loss"),
-        "config": dg.MetadataValue.md(f"```yaml\n{(job.folder / 'config.yaml').read_text()}\n```"),
-        "log": dg.MetadataValue.path(job.folder / "train.log"),
+        "config": dg.MetadataValue.md(f"```yaml\n{job.config_file.read_text()}\n```"),
+        "log": dg.MetadataValue.path(job.log_file),
     }
 
 

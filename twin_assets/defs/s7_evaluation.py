@@ -40,7 +40,7 @@ GATES = ["voice_beats_baseline", "not_copied", "refuses"]
 def evaluation_report(
     context: dg.AssetExecutionContext, platform: Platform, dpo_model: str, base_model: str,
     corpus_split: list[SplitDocument],
-) -> dg.MaterializeResult[EvaluationReport]:  # fmt: skip
+) -> dg.MaterializeResult:  # fmt: skip
     """Voice, copying, retrieval and refusals: the candidate beside its baseline and production."""
     persona, settings = platform.persona(context.partition_key), platform.settings
     ledger = platform.ledger(persona.name)
