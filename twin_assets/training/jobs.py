@@ -7,6 +7,7 @@ folder for a finished run that never got registered.
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from twin_assets.core.datasets import Manifest
 from twin_assets.core.errors import TwinError
@@ -39,18 +40,22 @@ def prepare_job(
     rows.
     """
     checked = _check_inputs(stage, manifest)
-    datasets = {manifest.kind: manifest.version}
+    datasets: dict[str, str] = {manifest.kind: manifest.version}
     if checked == "dpo":
         datasets |= {k: v for k, v in parent.lineage.datasets.items() if k == "instruct"}
-    shared = {"profile": profile, "stage": checked, "base_path": parent.path, "dataset_dir": dataset_dir,
-              "settings": settings, "rows": manifest.counts}  # fmt: skip
+
+    def compose(output_dir: Path) -> dict[str, Any]:
+        return compose_config(
+            profile, checked, parent.path, dataset_dir, output_dir, settings, manifest.counts
+        )
+
     lineage = Lineage(
         persona=persona,
         stage=checked,
         profile=profile.name,
         parent=parent.tag,
         datasets=datasets,
-        config_hash=config_hash(compose_config(**shared, output_dir=Path("model"))),
+        config_hash=config_hash(compose(Path("model"))),
         code_version=TRAINING_CODE_VERSION,
         seed=settings.seed,
         prompts=manifest.prompts,
@@ -64,7 +69,7 @@ def prepare_job(
         parent_path=parent.path,
         dataset_dir=dataset_dir,
         rows=manifest.counts,
-        config=compose_config(**shared, output_dir=folder / "model"),
+        config=compose(folder / "model"),
         wandb_mode=settings.wandb_mode,
     )
     write_config(job.config, job.config_file)
