@@ -19,8 +19,13 @@ from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import load_persona
 from twin_assets.dagster_home import ensure_dagster_home
-from twin_assets.defs.common import READS_OUTSIDE, personas
+from twin_assets.defs.common import READS_OUTSIDE, TRAINING, personas
 from twin_assets.settings import Settings, load_settings
+
+# Dagster uses the code location's loggers only where a run asks for them.
+CONSOLE = {"loggers": {"console": {"config": {}}}}
+
+MADE_BY_TRAINING = {dg.AssetKey("preference_dataset")}
 
 
 @dataclass
@@ -78,7 +83,7 @@ class Runner:
         config = {"persona": self.persona, "reviewer": reviewer, "reason": reason}
         job = self.defs.resolve_job_def("approve_release")
         result = job.execute_in_process(
-            run_config={"ops": {"decide_approval": {"config": config}}},
+            run_config={"ops": {"decide_approval": {"config": config}}} | CONSOLE,
             instance=self.instance,
             raise_on_error=False,
         )
@@ -93,18 +98,16 @@ class Runner:
         """Asset keys in topological order; assets of one computation (dbt) together."""
         order: list[list[dg.AssetKey]] = []
         seen: set[dg.AssetKey] = set()
-        for level in self.graph.toposorted_asset_keys_by_level:
-            for key in sorted(level):
-                if key in seen:
-                    continue
-                together = [
-                    k
-                    for k in self.graph.toposorted_asset_keys
-                    if k in self.graph.get(key).execution_set_asset_keys
-                ]
-                order.append(together or [key])
-                seen.update(together or [key])
+        for key in sorted(self.graph.toposorted_asset_keys, key=self._stage):
+            if key not in seen:
+                together = sorted(self.graph.get(key).assets_def.keys)
+                order.append(together)
+                seen.update(together)
         return order
+
+    def _stage(self, key: dg.AssetKey) -> str:
+        """Stages in the order of the flow; preference data is made between the two trainings."""
+        return TRAINING if key in MADE_BY_TRAINING else str(self.graph.get(key).group_name)
 
     def _reads_outside(self, key: dg.AssetKey) -> bool:
         return READS_OUTSIDE.items() <= self.graph.get(key).tags.items()
@@ -133,6 +136,7 @@ class Runner:
         print(f"  … {step.name}", flush=True)
         start = time.monotonic()
         result = self.job.execute_in_process(
+            run_config=CONSOLE,
             instance=self.instance,
             partition_key=self.persona,
             asset_selection=list(keys),
