@@ -71,6 +71,7 @@ def embeddings(
     kinds={"lancedb"},
     code_version="1",
     automation_condition=when_inputs_change,
+    dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=[
         dg.AssetCheckSpec(
             "index_equals_corpus", asset="vector_index", blocking=True, description="Same chunks."

@@ -83,6 +83,7 @@ def _every_row_trained(asset: str) -> list[dg.AssetCheckSpec]:
     kinds={"axolotl", "wandb", "bentoml"},
     code_version="1",
     pool=TRAINING_POOL,
+    dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=_every_row_trained("sft_model"),
 )
 def sft_model(
@@ -100,6 +101,7 @@ def sft_model(
     kinds={"axolotl", "wandb", "bentoml"},
     code_version="1",
     pool=TRAINING_POOL,
+    dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=_every_row_trained("dpo_model"),
 )
 def dpo_model(
