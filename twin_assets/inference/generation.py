@@ -185,8 +185,10 @@ def _before_stop(text: str, stop: list[str] | None) -> str:
 class RemoteGenerator:
     """An OpenAI-compatible engine (our LLM service, vLLM, a hosted one) through LiteLLM."""
 
-    def __init__(self, url: str, model: str, api_key: str = "none") -> None:
-        self.url, self.model, self._key = url, model, api_key
+    def __init__(self, url: str, name: str, api_key: str = "none", model: str | None = None) -> None:
+        """`name` is what the engine is asked for; `model` the exact version, corrected by its answers."""
+        self.url, self.name, self._key = url, name, api_key
+        self.model = model or name
 
     def _complete(self, conversation: list[Message], stream: bool, **options: Any) -> Any:
         import litellm
@@ -195,7 +197,7 @@ class RemoteGenerator:
         litellm.suppress_debug_info = True
         try:
             return litellm.completion(
-                model=f"openai/{self.model}", api_base=self.url, api_key=self._key, stream=stream, num_retries=0,
+                model=f"openai/{self.name}", api_base=self.url, api_key=self._key, stream=stream, num_retries=0,
                 messages=[m.model_dump() for m in conversation],
                 **{name: value for name, value in options.items() if value is not None},
             )  # fmt: skip

@@ -1,0 +1,51 @@
+"""LLMService: OpenAI-compatible chat completions from the models that are in production."""
+
+from typing import Any
+
+import bentoml
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+
+from serving.errors import install_error_handlers
+from serving.protocol import ChatRequest, completion, event_stream
+from serving.released import ReleasedModels
+from twin_assets.core.records import Message
+from twin_assets.settings import load_settings
+
+DEFAULT_TOKENS = 256
+
+app = FastAPI(title="LLM service", version="1")
+install_error_handlers(app)
+
+
+@bentoml.service(name="llm_service", workers=1, traffic={"timeout": 300})
+@bentoml.asgi_app(app, path="/")
+class LLMService:
+    """One process holds the models; requests for one model take turns."""
+
+    def __init__(self) -> None:
+        self.models = ReleasedModels(load_settings())
+
+    @app.get("/v1/models")
+    def list_models(self) -> dict[str, Any]:
+        """Exact versions in production; `owned_by` is the persona."""
+        data = [
+            {"id": tag, "object": "model", "created": 0, "owned_by": p}
+            for p, tag in self.models.all().items()
+        ]
+        return {"object": "list", "data": data}
+
+    @app.post("/v1/chat/completions", response_model=None)
+    def complete(self, request: ChatRequest) -> dict[str, Any] | StreamingResponse:
+        """OpenAI's chat completion; `model` is a persona's name or an exact version."""
+        generator = self.models.find(request.model)
+        conversation = [Message(role=t.role, content=t.content) for t in request.messages]
+        stop = [request.stop] if isinstance(request.stop, str) else request.stop
+        limit = request.max_tokens or DEFAULT_TOKENS
+        if request.stream:
+            pieces = generator.stream(conversation, limit, request.temperature, request.seed, stop)
+            return StreamingResponse(event_stream(generator.model, pieces), media_type="text/event-stream")
+        written = generator.generate([conversation], limit, request.temperature, request.seed, stop)[0]
+        return completion(
+            generator.model, written.text, written.tokens_in, written.tokens_out, written.finish_reason
+        )

@@ -1,0 +1,177 @@
+"""`make up`: the Dagster webserver and daemon, and both BentoML services, as one thing to start and stop."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from twin_assets.core.errors import TwinError
+from twin_assets.dagster_home import ensure_dagster_home
+from twin_assets.settings import ROOT, Settings, load_settings
+
+START_SECONDS = 180
+STOP_SECONDS = 20
+LOG_LINES = 15
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process: how it is started, and the URL that answers when it is ready."""
+
+    name: str
+    command: list[str]
+    port: int
+    setting: str
+    ready: str
+
+
+def parts(settings: Settings) -> list[Part]:
+    """Everything that `make up` starts, in order."""
+    binaries = Path(sys.executable).parent
+    bento = [str(binaries / "bentoml"), "serve", "--host", "127.0.0.1"]
+    dagster = [str(binaries / "dagster"), "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1"]
+    return [
+        Part("dagster", [*dagster, "-p", str(settings.dagster_port)], settings.dagster_port, "TWIN_DAGSTER_PORT", "/server_info"),
+        Part(
+            "llm", [*bento, "-p", str(settings.llm_port), "serving.llm_service:LLMService"], settings.llm_port,
+            "TWIN_LLM_PORT", "/readyz",
+        ),
+        Part(
+            "twin", [*bento, "-p", str(settings.twin_port), "serving.twin_service:TwinService"], settings.twin_port,
+            "TWIN_TWIN_PORT", "/readyz",
+        ),
+    ]  # fmt: skip
+
+
+def check_ports(wanted: list[Part]) -> None:
+    """Raise TwinError for the first port that is in use."""
+    for part in wanted:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", part.port))
+            except OSError:
+                raise TwinError(
+                    f"Port {part.port}, which {part.name} needs, is in use.",
+                    f"stop what listens there, or set {part.setting} to a free port.",
+                ) from None
+
+
+class Running:
+    """The started processes, each in a group of its own, with its log in a file."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.logs = settings.home / "logs"
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "DAGSTER_HOME": str(settings.dagster_home),
+            "BENTOML_HOME": str(settings.bentoml_home),
+            "BENTOML_DO_NOT_TRACK": "True",
+            "TWIN_LLM_URL": os.environ.get("TWIN_LLM_URL", f"http://127.0.0.1:{settings.llm_port}/v1"),
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        }
+
+    def start(self, part: Part) -> None:
+        with (self.logs / f"{part.name}.log").open("wb") as log:
+            self.processes[part.name] = subprocess.Popen(
+                part.command, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def check(self) -> None:
+        """Raise TwinError, with its last lines, if a process has ended."""
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                log = self.logs / f"{name}.log"
+                tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+                raise TwinError(f"{name} stopped (status {process.returncode}):\n{tail}\n", f"read {log}.")
+
+    def wait_ready(self, part: Part) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            self.check()
+            try:
+                if httpx.get(f"http://127.0.0.1:{part.port}{part.ready}", timeout=2).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.5)
+        raise TwinError(
+            f"{part.name} was not ready after {START_SECONDS} s.", f"read {self.logs / part.name}.log."
+        )
+
+    def stop(self) -> None:
+        """End every process group: politely, then not."""
+        for process in self.processes.values():
+            _signal(process, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in self.processes.values():
+            try:
+                process.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                pass
+            _signal(process, signal.SIGKILL)  # what is left of the group, if anything
+
+
+def _signal(process: "subprocess.Popen[bytes]", number: int) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return
+
+
+def main() -> int:
+    """Start, say where everything is, and wait for Ctrl-C."""
+    settings = load_settings()
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    running = Running(settings)
+    try:
+        wanted = parts(settings)
+        check_ports(wanted)
+        ensure_dagster_home(settings)
+        for part in wanted:
+            running.start(part)
+        for part in wanted:
+            print(f"starting {part.name} ...", flush=True)
+            running.wait_ready(part)
+        print(_where(settings, running.logs), flush=True)
+        while not stopped.wait(1):
+            running.check()
+    except TwinError as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        running.stop()
+    print("stopped")
+    return 0
+
+
+def _where(settings: Settings, logs: Path) -> str:
+    twin = f"http://127.0.0.1:{settings.twin_port}"
+    return f"""
+  twin (web page and API)   {twin}
+  LLM service               http://127.0.0.1:{settings.llm_port}/v1
+  Dagster                   http://127.0.0.1:{settings.dagster_port}
+  logs                      {logs}
+
+  curl {twin}/v1/chat/completions -H 'content-type: application/json' \\
+    -d '{{"model": "runa", "messages": [{{"role": "user", "content": "What did Lantern cost to buy?"}}]}}'
+  curl {twin}/v1/write -H 'content-type: application/json' \\
+    -d '{{"persona": "runa", "kind": "linkedin_post", "topic": "why we rehearse restores"}}'
+
+  Ctrl-C stops everything."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
