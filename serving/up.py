@@ -1,5 +1,6 @@
 """`make up`: the Dagster webserver and daemon, and both BentoML services, as one thing to start and stop."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -115,10 +116,8 @@ class Running:
             _signal(process, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         for process in self.processes.values():
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(deadline - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                pass
             _signal(process, signal.SIGKILL)  # what is left of the group, if anything
 
 
