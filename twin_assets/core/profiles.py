@@ -34,6 +34,7 @@ class Profile(BaseModel):
     answer_tokens: int
     passages: int
     min_train_rows: int
+    nano_steps: int = 1000
     gate: Gate
 
 

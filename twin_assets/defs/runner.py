@@ -6,6 +6,7 @@ flow, each in its own Dagster run that the UI shows. Approval stays with a perso
 """
 
 import argparse
+import hashlib
 import os
 import sys
 import time
@@ -24,6 +25,8 @@ from twin_assets.settings import Settings, load_settings
 
 # Dagster uses the code location's loggers only where a run asks for them.
 CONSOLE = {"loggers": {"console": {"config": {}}}}
+
+PID_TAG = "twin/runner_pid"
 
 MADE_BY_TRAINING = {dg.AssetKey("preference_dataset")}
 
@@ -50,6 +53,7 @@ class Runner:
         os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
         self.settings, self.persona = settings, persona
         self.instance = dg.DagsterInstance.get()
+        _release_slots_of_dead_runs(self.instance)
         self.instance.add_dynamic_partitions(personas.name, [persona])
         self.job = defs.resolve_implicit_global_asset_job_def()
         self.graph = defs.resolve_asset_graph()
@@ -121,8 +125,8 @@ class Runner:
         if code_version and tags.get("dagster/code_version") != code_version:
             return True
         return any(
-            (self._tags(parent) or {}).get("dagster/data_version")
-            != tags.get(f"dagster/input_data_version/{parent.to_user_string()}")
+            tags.get(f"dagster/input_data_version/{parent.to_user_string()}")
+            != _as_recorded((self._tags(parent) or {}).get("dagster/data_version", ""))
             for parent in self.graph.get(key).parent_keys
         )
 
@@ -137,6 +141,7 @@ class Runner:
         start = time.monotonic()
         result = self.job.execute_in_process(
             run_config=CONSOLE,
+            tags={PID_TAG: str(os.getpid())},
             instance=self.instance,
             partition_key=self.persona,
             asset_selection=list(keys),
@@ -146,6 +151,30 @@ class Runner:
         step.state = "done" if result.success else "failed"
         if not result.success:
             step.problem = _problem(result)
+
+
+def _as_recorded(version: str) -> str:
+    """A data version as a downstream materialisation records it: Dagster hashes those of partitions."""
+    return hashlib.sha256(version.encode()).hexdigest()
+
+
+def _release_slots_of_dead_runs(instance: dg.DagsterInstance) -> None:
+    """A runner that was killed leaves its run open and its pool slots taken: close and free them."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        pid = run.tags.get(PID_TAG)
+        if pid is not None and not _alive(int(pid)):
+            instance.report_run_failed(run, "The process that ran this was killed.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _problem(result: dg.ExecuteInProcessResult) -> str:

@@ -28,12 +28,17 @@ from twin_assets.training.records import TrainingJob
 )
 def base_model(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[str]:
     """The untuned model of the profile: fetched from a hub, or for nano built here once and kept."""
+    profile = platform.profile
     version = ensure_base_model(
-        platform.settings, platform.profile, lambda facts: context.log.info(f"base model: {facts}")
+        platform.settings, profile, lambda facts: context.log.info(_progress(facts)), profile.nano_steps
     )
     return dg.MaterializeResult(
         value=version.tag, metadata=_model_metadata(version), data_version=dg.DataVersion(version.tag)
     )
+
+
+def _progress(facts: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
 
 
 def _train(
