@@ -10,7 +10,11 @@ PROFILES_FILE = ROOT / "training_configs" / "profiles.yaml"
 
 
 class Gate(BaseModel):
-    """What a candidate must reach to be proposed."""
+    """What a candidate must reach to be proposed.
+
+    `min_margin_gain` is held against the lower end of the interval of candidate minus baseline; shares and
+    rates are in [0, 1].
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -18,6 +22,7 @@ class Gate(BaseModel):
     max_copied_share: float
     max_copied_words: int
     min_refusal_rate: float
+    max_false_refusal_rate: float = 1.0
 
 
 class Profile(BaseModel):

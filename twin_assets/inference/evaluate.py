@@ -1,32 +1,51 @@
 """Evaluation on the held-out side: the candidate, its base with prompt and retrieval, production, people.
 
-Every contestant gets the same topics and seeds. Retrieval sees the training side only while voice is
-measured, so nobody is handed the real text. The ceiling is the author's own held-out writing, the floor
-other authors'. LLM judges are not used here.
+Every contestant gets the same tasks. Retrieval sees the training side only while voice is measured, so
+nobody is handed the real text. The ceiling is the author's own held-out writing, the floor other authors,
+each scored by a meter that was not shown them: contestants are strangers to the meter too. No contestant's
+text is used to fit it. LLM judges are not used here.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import yaml
 
 from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
 from twin_assets.core.prompts import baseline_system_message, system_message, user_message
 from twin_assets.core.records import Message, Passage, Record, SplitDocument
-from twin_assets.inference.copying import CopyReport, copied
-from twin_assets.inference.stylometry import windows
-from twin_assets.inference.voice import BOOTSTRAPS, VoiceMeter, VoiceScore
+from twin_assets.inference.answer import PASSAGE_WORDS, defuse
+from twin_assets.inference.compare import paired_gain
+from twin_assets.inference.copying import CopyCheck, CopyReport
+from twin_assets.inference.questions import (
+    Question,
+    Retrieve,
+    read_questions,
+    refusal_rate,
+    score_retrieval,
+)
+from twin_assets.inference.stylometry import windows, word_count
+from twin_assets.inference.voice import VoiceMeter, VoiceScore, summarise, too_little
+from twin_assets.inference.write_tasks import WriteTask, write_tasks
 
-PROMPTS = 24
-HIT_AT = 3
-SAMPLE_WORDS = 60
+__all__ = ["Contest", "Contestant", "EvaluationReport", "Question", "evaluate", "read_questions"]
+
+CANDIDATE, BASELINE = "candidate", "base+prompt+retrieval"
+# Tasks a round; rounds go on until everybody has written 8 windows.
+ROUND = 24
+MAX_ROUNDS = 3
+ENOUGH_WINDOWS = 8
+SHOWN_SAMPLES = 4
+REAL_WORDS = 150
+# A small vocabulary needs about 1.7 tokens a word; system text, task and chat marks take about 120.
+TOKENS_PER_WORD, FIXED_TOKENS = 1.7, 120
+# Fewer impostors can't spare one.
+MIN_FOR_LEAVING_OUT = 3
 
 Prompting = Literal["twin", "baseline", "bare"]
-Retrieve = Callable[[str, int, dict[str, str | list[str]] | None], list[Passage]]
 
 
 @dataclass(frozen=True)
@@ -38,26 +57,21 @@ class Contestant:
     prompting: Prompting
 
 
-class Question(Record):
-    """A question with strings that a right passage contains; none where the corpus has no answer."""
-
-    question: str
-    answer_facts: list[str] = []
-    unanswerable: bool = False
-
-
 class Sample(Record):
     prompt: str
     text: str
 
 
 class Contest(Record):
-    """How one contestant did."""
+    """How one contestant did. `own_voice` is the voice of what is left without copied runs."""
 
     model: str
     voice: VoiceScore
     copying: CopyReport
     samples: list[Sample]
+    own_voice: VoiceScore | None = None
+    seconds: float = 0.0
+    words: int = 0
 
 
 class EvaluationReport(Record):
@@ -78,6 +92,11 @@ class EvaluationReport(Record):
     refusal_rate: float | None
     false_refusal_rate: float | None
     prompts: int
+    floor_is: str = ""
+    ceiling_copying: CopyReport | None = None
+    gain_pairs: int = 0
+    questions: int = 0
+    seed: int = 0
 
 
 def evaluate(
@@ -94,123 +113,126 @@ def evaluate(
     seed: int,
     on_progress: Callable[[str], None],
 ) -> EvaluationReport:
-    """Write, measure and compare. Raises TwinError when there is too little text to measure a voice."""  # fmt: skip
+    """Write, measure and compare; `contestants` are by role, with at least a candidate.
+
+    Raises TwinError when there is too little text to measure a voice.
+    """  # fmt: skip
     prose = [d.voice_text for d in train if d.category != "code"]
-    known, unseen = _halves(impostors)
-    meter = VoiceMeter.fit(prose, known)
-    topics = _topics(heldout)
-    contests: dict[str, Contest] = {}
-    written: dict[str, list[str]] = {}
+    real = [d.voice_text for d in heldout if d.category != "code"]
+    meter, check = VoiceMeter.fit(prose, impostors), CopyCheck(prose)
+    desk = _Desk(train, persona, profile, retrieve, seed)
+    tasks, written, seconds = _write_all(contestants, write_tasks(heldout, train), desk, on_progress)
+    contests = {}
     for role, contestant in contestants.items():
-        on_progress(f"{role} ({contestant.model}) writes {len(topics)} texts")
-        conversations = [
-            _conversation(contestant.prompting, kind, topic, persona, profile, retrieve, prose)
-            for kind, topic in topics
-        ]
-        texts = written[role] = contestant.generate(conversations)
+        texts = written[role]
         contests[role] = Contest(
-            model=contestant.model, voice=meter.score(texts, seed), copying=copied(texts, prose),
-            samples=[Sample(prompt=topic, text=text) for (_, topic), text in list(zip(topics, texts, strict=True))[:4]],
+            model=contestant.model, voice=meter.score(texts, seed), copying=check.report(texts),
+            samples=[Sample(prompt=t.topic, text=x) for t, x in zip(tasks, texts, strict=True)][:SHOWN_SAMPLES],
+            own_voice=meter.score([check.without_copies(t) for t in texts], seed),
+            seconds=seconds[role], words=word_count(texts),
         )  # fmt: skip
         on_progress(f"{role}: {_sentence(contests[role])}")
-    gain = _gain(meter, written, seed)
-    hits, ranks = _retrieval(questions, retrieve)
+    gain = paired_gain(meter, written[CANDIDATE], written.get(BASELINE, []), seed)
+    floor, floor_is = _floor(prose, impostors, seed)
+    found = score_retrieval(questions, retrieve)
     return EvaluationReport(
-        persona=persona.name, candidate=contestants["candidate"].model, profile=profile.name, contestants=contests,
-        ceiling=meter.score([d.voice_text for d in heldout if d.category != "code"], seed),
-        floor=meter.score([t for texts in unseen.values() for t in texts], seed),
-        real_sample=" ".join(heldout[0].voice_text.split()[: 2 * SAMPLE_WORDS]) if heldout else "",
-        gain=gain[0], gain_low=gain[1], gain_high=gain[2], hit_rate=hits, mrr=ranks,
-        refusal_rate=_rate([would_refuse(q.question) for q in questions if q.unanswerable]),
-        false_refusal_rate=_rate([would_refuse(q.question) for q in questions if not q.unanswerable]),
-        prompts=len(topics),
+        persona=persona.name, candidate=contestants[CANDIDATE].model, profile=profile.name, contestants=contests,
+        ceiling=meter.score(real, seed), floor=floor, floor_is=floor_is, ceiling_copying=check.report(real),
+        real_sample=" ".join(real[0].split()[:REAL_WORDS]) if real else "",
+        gain=gain.mean, gain_low=gain.low, gain_high=gain.high, gain_pairs=gain.pairs,
+        hit_rate=found.hit_rate, mrr=found.mrr, questions=len(questions),
+        refusal_rate=refusal_rate([q for q in questions if q.unanswerable], would_refuse),
+        false_refusal_rate=refusal_rate([q for q in questions if not q.unanswerable], would_refuse),
+        prompts=len(tasks), seed=seed,
     )  # fmt: skip
 
 
-def read_questions(path: Path | None) -> list[Question]:
-    """The persona's questions; none when it names no file."""
-    return [Question.model_validate(q) for q in yaml.safe_load(path.read_text())] if path else []
+def _write_all(
+    contestants: dict[str, Contestant], tasks: list[WriteTask], desk: "_Desk", on_progress: Callable[[str], None]
+) -> tuple[list[WriteTask], dict[str, list[str]], dict[str, float]]:  # fmt: skip
+    """Tasks that were set, texts and seconds by role. Everybody writes every task, so that texts pair."""
+    written: dict[str, list[str]] = {role: [] for role in contestants}
+    seconds = dict.fromkeys(contestants, 0.0)
+    done = 0
+    for _ in range(MAX_ROUNDS):
+        batch = tasks[done : done + ROUND]
+        if not batch or min(len(windows(texts)) for texts in written.values()) >= ENOUGH_WINDOWS:
+            break
+        for role, contestant in contestants.items():
+            on_progress(f"{role} ({contestant.model}) writes {len(batch)} texts")
+            start = time.monotonic()
+            conversations = [
+                desk.conversation(task, contestant.prompting, done + n) for n, task in enumerate(batch)
+            ]
+            written[role] += contestant.generate(conversations)
+            seconds[role] += time.monotonic() - start
+        done += len(batch)
+    return tasks[:done], written, seconds
 
 
-def _halves(impostors: dict[str, list[str]]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Texts that the meter is fitted on, and texts of the same authors that it has never seen."""
-    return {n: t[::2] for n, t in impostors.items()}, {n: t[1::2] for n, t in impostors.items()}
+class _Desk:
+    """Sets tasks: the same task in the prompt format of each kind of contestant."""
+
+    def __init__(
+        self, train: list[SplitDocument], persona: Persona, profile: Profile, retrieve: Retrieve, seed: int
+    ) -> None:
+        self._persona, self._profile, self._retrieve, self._seed = persona, profile, retrieve, seed
+        self._samples = {
+            "write_post": [d.voice_text for d in train if d.category == "post"],
+            "write_article": [d.voice_text for d in train if d.category == "article"],
+        }
+
+    def conversation(self, task: WriteTask, prompting: Prompting, number: int) -> list[Message]:
+        if prompting == "bare":
+            return [user_message(task.prompt, topic=task.topic)]
+        topic = defuse(task.topic)
+        found = self._retrieve(topic, self._profile.passages, {"split": "train"})
+        passages = [p.model_copy(update={"text": _cut(defuse(p.text), PASSAGE_WORDS)}) for p in found]
+        asked = user_message(task.prompt, passages, topic=topic)
+        if prompting == "twin":
+            return [system_message(self._persona), asked]
+        samples = self._shown_samples(task, passages, number)
+        return [baseline_system_message(self._persona, samples), asked]
+
+    def _shown_samples(self, task: WriteTask, passages: list[Passage], number: int) -> list[str]:
+        """As much of the author's writing of the same kind as the context holds, others for each task."""
+        profile = self._profile
+        room = profile.context_tokens - profile.answer_tokens - FIXED_TOKENS
+        words = int(room / TOKENS_PER_WORD) - sum(len(p.text.split()) for p in passages)
+        known = self._samples[task.prompt] or [t for texts in self._samples.values() for t in texts]
+        random = np.random.default_rng([self._seed, number])
+        shown: list[str] = []
+        for at in random.permutation(len(known)):
+            if words < PASSAGE_WORDS:
+                break
+            shown.append(_cut(known[at], words))
+            words -= len(shown[-1].split())
+        return shown
 
 
-def _topics(heldout: list[SplitDocument]) -> list[tuple[str, str]]:
-    """Prompt name and topic of each text to write, over and over the held-out documents."""
-    prose = [d for d in heldout if d.category != "code"]
-    topics: list[tuple[str, str]] = []
-    for document in prose:
-        kind = "write_post" if document.category == "post" else "write_article"
-        headings = [line[3:] for line in document.voice_text.split("\n") if line.startswith("## ")]
-        first = document.title or " ".join(document.voice_text.split()[:8])
-        topics += [(kind, topic.strip(" .:,")) for topic in [first, *headings]]
-    repeats = -(-PROMPTS // max(len(topics), 1))
-    return (topics * repeats)[:PROMPTS]
-
-
-def _conversation(
-    prompting: Prompting, kind: str, topic: str, persona: Persona, profile: Profile, retrieve: Retrieve,
-    samples: list[str],
-) -> list[Message]:  # fmt: skip
-    if prompting == "bare":
-        return [user_message(kind, topic=topic)]
-    passages = [
-        p.model_copy(update={"text": _cut(p.text, 45)})
-        for p in retrieve(topic, profile.passages, {"split": "train"})
-    ]
-    if prompting == "twin":
-        return [system_message(persona), user_message(kind, passages, topic=topic)]
-    # A third of the context for samples of the voice; about 1.7 tokens a word in a small vocabulary.
-    room = int(profile.context_tokens / 3 / 1.7 / 2)
-    shown = [_cut(s, room) for s in samples[:2]]
-    return [baseline_system_message(persona, shown), user_message(kind, passages, topic=topic)]
+def _floor(author: list[str], impostors: dict[str, list[str]], seed: int) -> tuple[VoiceScore, str]:
+    """Other authors' score, and how it was taken."""
+    usable = {name: texts for name, texts in impostors.items() if windows(texts)}
+    if len(usable) < MIN_FOR_LEAVING_OUT:
+        shown = {name: texts[::2] for name, texts in usable.items()}
+        if not any(windows(texts) for texts in shown.values()):
+            return too_little(0), "not measured: too little of other authors to set some aside"
+        unseen = [text for texts in usable.values() for text in texts[1::2]]
+        score = VoiceMeter.fit(author, shown).score(unseen, seed)
+        return score, "texts of the other authors that the meter was not shown"
+    margins, verified, words = [], [], 0
+    for name, texts in usable.items():
+        rest = VoiceMeter.fit(author, {n: t for n, t in usable.items() if n != name})
+        margins.append(rest.margins(windows(texts)))
+        verified.append(rest.verify(windows(texts)))
+        words += word_count(texts)
+    score = summarise(np.concatenate(margins), np.concatenate(verified), words, seed)
+    return score, "other authors, each scored by a meter that was not shown them"
 
 
 def _cut(text: str, words: int) -> str:
     parts = text.split()
-    return text if len(parts) <= words else " ".join(parts[:words])
-
-
-def _gain(
-    meter: VoiceMeter, written: dict[str, list[str]], seed: int
-) -> tuple[float | None, float | None, float | None]:
-    """Candidate's mean margin minus the baseline's, with a 95% bootstrap interval over windows."""
-    candidate, baseline = windows(written["candidate"]), windows(written.get("base+prompt+retrieval", []))
-    if not candidate or not baseline:
-        return None, None, None
-    ours, theirs = meter.margins(candidate), meter.margins(baseline)
-    random = np.random.default_rng(seed)
-    draws = (
-        random.choice(ours, size=(BOOTSTRAPS, len(ours))).mean(axis=1)
-        - random.choice(theirs, size=(BOOTSTRAPS, len(theirs))).mean(axis=1)
-    )  # fmt: skip
-    return (
-        float(ours.mean() - theirs.mean()), float(np.percentile(draws, 2.5)), float(np.percentile(draws, 97.5)),
-    )  # fmt: skip
-
-
-def _retrieval(questions: list[Question], retrieve: Retrieve) -> tuple[float | None, float | None]:
-    """Hit rate at 3 and mean reciprocal rank: a passage hits when it holds one of the facts."""
-    ranks = []
-    for question in questions:
-        if question.unanswerable or not question.answer_facts:
-            continue
-        passages = retrieve(question.question, 10, None)
-        places = (
-            n
-            for n, p in enumerate(passages, 1)
-            if any(f.lower() in p.text.lower() for f in question.answer_facts)
-        )
-        ranks.append(next(places, 0))
-    if not ranks:
-        return None, None
-    return _rate([0 < r <= HIT_AT for r in ranks]), sum(1 / r for r in ranks if r) / len(ranks)
-
-
-def _rate(outcomes: list[bool]) -> float | None:
-    return sum(outcomes) / len(outcomes) if outcomes else None
+    return text if len(parts) <= words else " ".join(parts[:words]) + " ..."
 
 
 def _sentence(contest: Contest) -> str:

@@ -5,17 +5,30 @@ from pathlib import Path
 
 from twin_assets.core.errors import TwinError
 
-_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)\n.*?\n\1\n", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A\ufeff?(---|\+\+\+)[ \t]*\r?\n.*?\r?\n\1[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
 
 def read_impostors(folders: list[Path]) -> dict[str, list[str]]:
-    """Texts by author: one folder of Markdown an author. Raises TwinError on a folder without any."""
+    """Texts by author: one folder of Markdown an author, front matter (YAML or TOML) taken off.
+
+    Raises TwinError on a folder without Markdown, on a file that isn't UTF-8, and on two folders of one
+    name, which would pass for one author.
+    """
     found: dict[str, list[str]] = {}
     for folder in folders:
-        texts = [_FRONT_MATTER.sub("", p.read_text()).strip() for p in sorted(folder.glob("**/*.md"))]
+        if folder.name in found:
+            raise TwinError(f"Two impostor folders are called {folder.name!r}.", "give each author a name.")
+        texts = [text for path in sorted(folder.glob("**/*.md")) if (text := _read(path))]
         if not texts:
             raise TwinError(
                 f"The impostor folder {folder} holds no Markdown.", "name a folder of *.md files."
             )
         found[folder.name] = texts
     return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return _FRONT_MATTER.sub("", path.read_text(encoding="utf-8")).strip()
+    except UnicodeDecodeError as error:
+        raise TwinError(f"{path} is not UTF-8 ({error.reason}).", "save it as UTF-8.") from None
