@@ -36,25 +36,26 @@ class CopyCheck:
     def report(self, texts: list[str]) -> CopyReport:
         """What of all texts together is copied; zeros for no words."""
         total = inside = 0
-        runs: list[list[str]] = []
+        runs: list[tuple[int, str]] = []
         for text in texts:
-            words = _words(text)
-            total += len(words)
-            for start, end in self._runs(words):
+            spans = _spans(text)
+            total += len(spans)
+            for start, end in self._runs(_words(text)):
                 inside += end - start
-                runs.append(words[start:end])
-        runs.sort(key=len, reverse=True)
-        examples = list(dict.fromkeys(" ".join(run[:EXAMPLE_WORDS]) for run in runs))[:EXAMPLES]
+                last = min(end, start + EXAMPLE_WORDS) - 1
+                runs.append((end - start, text[spans[start][0] : spans[last][1]]))
+        runs.sort(key=lambda run: -run[0])
+        examples = list(dict.fromkeys(" ".join(run.split()) for _, run in runs))[:EXAMPLES]
         return CopyReport(
             copied_share=inside / total if total else 0.0,
-            longest_words=len(runs[0]) if runs else 0,
+            longest_words=runs[0][0] if runs else 0,
             longest=examples[0] if examples else "",
             examples=examples,
         )
 
     def without_copies(self, text: str) -> str:
         """The text with its copied runs cut out: what the model wrote of its own."""
-        spans = [m.span() for m in re.finditer(r"\w+", text)]
+        spans = _spans(text)
         kept, at = [], 0
         for start, end in self._runs(_words(text)):
             kept.append(text[at : spans[start][0]])
@@ -79,6 +80,10 @@ class CopyCheck:
 def copied(texts: list[str], training: list[str]) -> CopyReport:
     """Compare texts with the training texts, once."""
     return CopyCheck(training).report(texts)
+
+
+def _spans(text: str) -> list[tuple[int, int]]:
+    return [m.span() for m in re.finditer(r"\w+", text)]
 
 
 def _words(text: str) -> list[str]:

@@ -5,55 +5,63 @@ import html
 import io
 
 from twin_assets.core.records import Record
-from twin_assets.inference.evaluate import Contest, EvaluationReport
-from twin_assets.inference.gate import GateResult
+from twin_assets.inference.copying import CopyReport
+from twin_assets.inference.evaluate import BASELINE, CANDIDATE, EvaluationReport
+from twin_assets.inference.gate import MEMORISED, GateResult
 from twin_assets.inference.voice import VoiceScore
 
+SAMPLE_WORDS = 150
+
 _STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}
-.verdict{padding:1rem;border-radius:.5rem}.yes{background:#e3f4e8}.no{background:#fbe6e4}
-.wide{overflow-x:auto}table{border-collapse:collapse;min-width:34rem;width:100%}
-th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #d8dee6}
-img{max-width:100%}blockquote{margin:.5rem 0;padding:.5rem 1rem;background:#f4f6f8;white-space:pre-wrap}
-small{color:#5b6675}
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:1.5rem auto;padding:0 1rem;color:#1c2430;
+overflow-wrap:anywhere}
+h1{font-size:1.4rem;margin-bottom:0}h2{font-size:1.15rem;margin-top:2.2rem}h3{font-size:1rem}
+.verdict{padding:.8rem 1rem;border-radius:.5rem;margin-top:1rem}.verdict ul{list-style:none;padding:0;margin:.5rem 0 0}
+.verdict li{padding-left:1.5em;text-indent:-1.5em;margin:.3rem 0}
+.yes{background:#e3f4e8}.no{background:#fbe6e4}.warn{background:#fdf3d7;padding:.8rem 1rem;border-radius:.5rem}
+.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+th,td{text-align:right;padding:.35rem .5rem;border-bottom:1px solid #d8dee6;overflow-wrap:normal}
+td{white-space:nowrap}th{vertical-align:bottom}
+th:first-child,td:first-child{text-align:left;white-space:normal;min-width:8rem}.mine td{font-weight:600}
+img{width:100%;max-width:46rem;height:auto}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(17rem,1fr));gap:0 1rem}
+blockquote{margin:.2rem 0 1rem;padding:.6rem 1rem;background:#f4f6f8;white-space:pre-wrap;border-radius:.3rem}
+.muted{color:#5b6675;font-size:.9rem}
 """
 
 
 class _Line(Record):
     name: str
     score: VoiceScore
-    copied: str
-    longest: str
+    copying: CopyReport | None = None
+    own: VoiceScore | None = None
 
 
 def _lines(report: EvaluationReport) -> list[_Line]:
     return [
-        _Line(name="ceiling: the author, held out", score=report.ceiling, copied="", longest=""),
-        *(_contest_line(role, contest) for role, contest in report.contestants.items()),
-        _Line(name="floor: other authors", score=report.floor, copied="", longest=""),
+        _Line(name="ceiling: the author, held out", score=report.ceiling, copying=report.ceiling_copying),
+        *(
+            _Line(name=role, score=contest.voice, copying=contest.copying, own=contest.own_voice)
+            for role, contest in report.contestants.items()
+        ),
+        _Line(name="floor: other authors", score=report.floor),
     ]
 
 
-def _contest_line(role: str, contest: Contest) -> _Line:
-    copying = contest.copying
-    return _Line(
-        name=role,
-        score=contest.voice,
-        copied=f"{copying.copied_share:.0%}",
-        longest=str(copying.longest_words),
-    )
+_HEAD = ["", "voice margin", "95% interval", "verifier", "windows", "copied", "longest run", "without copies"]
 
 
 def _cells(line: _Line) -> list[str]:
-    score = line.score
-    if score.margin is None:
-        return [line.name, "–", "–", "–", line.copied, line.longest]
-    interval = f"{score.margin_low:+.3f} to {score.margin_high:+.3f}"
-    return [line.name, f"{score.margin:+.3f}", interval, f"{score.verifier:.2f}", line.copied, line.longest]
+    score, copying = line.score, line.copying
+    copies = [f"{copying.copied_share:.0%}", str(copying.longest_words)] if copying else ["", ""]
+    own = "" if line.own is None else _signed(line.own.margin)
+    interval = "" if score.margin is None else f"{score.margin_low:+.3f} to {score.margin_high:+.3f}"
+    verifier = "" if score.verifier is None else f"{score.verifier:.2f}"
+    return [line.name, _signed(score.margin), interval, verifier, str(score.windows), *copies, own]
 
 
-_HEAD = ["", "voice margin", "95% interval", "verifier", "copied", "longest run"]
+def _signed(value: float | None) -> str:
+    return "too little text" if value is None else f"{value:+.3f}"
 
 
 def summary_table(report: EvaluationReport) -> str:
@@ -62,19 +70,24 @@ def summary_table(report: EvaluationReport) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows]
     lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
-    return "\n".join([*lines, "", _facts(report)])
+    return "\n".join([*lines, "", *_facts(report)])
 
 
-def _facts(report: EvaluationReport) -> str:
+def _facts(report: EvaluationReport) -> list[str]:
+    """Retrieval, refusals and effort in sentences."""
+
     def share(value: float | None) -> str:
         return "not measured" if value is None else f"{value:.0%}"
 
     mrr = "not measured" if report.mrr is None else f"{report.mrr:.2f}"
-    return (
-        f"Retrieval: hit rate at 3 {share(report.hit_rate)}, MRR {mrr}. Unanswerable questions declined: "
-        f"{share(report.refusal_rate)}; answerable ones declined: {share(report.false_refusal_rate)}. "
-        f"{report.prompts} texts each."
-    )
+    seconds = sum(c.seconds for c in report.contestants.values())
+    words = sum(c.words for c in report.contestants.values())
+    return [
+        f"Retrieval: hit rate at 3 {share(report.hit_rate)}, MRR {mrr} ({report.questions} questions).",
+        f"Unanswerable questions declined: {share(report.refusal_rate)}; "
+        f"answerable ones declined: {share(report.false_refusal_rate)}.",
+        f"{report.prompts} texts each; {words} words in {seconds:.0f} s; seed {report.seed}.",
+    ]
 
 
 def voice_plot(report: EvaluationReport) -> bytes:
@@ -82,19 +95,23 @@ def voice_plot(report: EvaluationReport) -> bytes:
     from matplotlib.figure import Figure
 
     lines = [line for line in _lines(report) if line.score.margin is not None][::-1]
-    figure = Figure(figsize=(7, 0.5 * len(lines) + 1), layout="constrained")
+    figure = Figure(figsize=(7, 0.5 * len(lines) + 1.1), layout="constrained")
     axes = figure.subplots()
     for at, line in enumerate(lines):
         score = line.score
-        colour = "#b05a2c" if line.name == "candidate" else "#456990"
-        axes.plot([score.margin_low, score.margin_high], [at, at], color=colour, lw=3, solid_capstyle="round")
-        axes.plot([score.margin], [at], "o", color=colour)
+        colour = {CANDIDATE: "#b05a2c", BASELINE: "#456990"}.get(line.name, "#7c8794")
+        axes.plot([score.margin_low, score.margin_high], [at, at], color=colour, lw=4, solid_capstyle="round")
+        axes.plot([score.margin], [at], "o", color=colour, ms=8)
+        axes.annotate(f"{score.margin:+.2f}", (score.margin, at), (0, 8), textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
+    if report.ceiling.margin_low is not None:
+        axes.axvspan(report.ceiling.margin_low, report.ceiling.margin_high, color="#3a7d5c", alpha=0.12, lw=0)
     axes.axvline(0, color="#888", lw=1, ls=":")
+    axes.set_ylim(-0.6, max(len(lines), 1) - 0.3)
     axes.set_yticks(range(len(lines)), [line.name for line in lines])
     axes.set_xlabel("voice margin (above 0: nearer to the author than to any impostor)")
     axes.spines[["top", "right"]].set_visible(False)
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=110)
+    figure.savefig(png, format="png", dpi=130)
     return png.getvalue()
 
 
@@ -106,45 +123,92 @@ def render_html(report: EvaluationReport, gates: list[GateResult]) -> str:
     )
     plot = base64.b64encode(voice_plot(report)).decode()
     return "".join([
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
-        f"<title>{html.escape(report.candidate)}</title><style>{_STYLE}</style>",
+        "<!doctype html><html lang=en><head><meta charset=utf-8>",
+        "<meta name=viewport content='width=device-width,initial-scale=1'>",
+        f"<title>Evaluation of {html.escape(report.candidate)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>Evaluation of {html.escape(report.candidate)}</h1>",
-        f"<p>Persona {html.escape(report.persona)}, profile {html.escape(report.profile)}</p>",
+        f"<p class=muted>Persona {html.escape(report.persona)}, profile {html.escape(report.profile)}</p>",
         f"<div class='verdict {'yes' if passed else 'no'}'><strong>{verdict}</strong><ul>",
-        *(f"<li>{'✓' if g.passed else '✗'} {html.escape(g.message)}</li>" for g in gates),
-        "</ul></div><h2>Voice</h2>",
-        f"<p><img alt='voice margins' src='data:image/png;base64,{plot}'></p><div class=wide>{_table(report)}</div>",
-        f"<p><small>{html.escape(_facts(report))}</small></p>",
+        *(_gate_item(g) for g in gates),
+        f"</ul></div>{_warning(report)}<h2>Voice</h2><p>{html.escape(_gain(report))}</p>",
+        f"<p><img alt='voice margins of all contestants' src='data:image/png;base64,{plot}'></p>",
+        f"<div class=wide>{_table(report)}</div>",
+        f"<p class=muted>Ceiling: writing of the author that nothing here was trained on. Floor: {html.escape(report.floor_is)}. "
+        "Without copies: the margin of what is left when runs of eight or more words from training text are cut out.</p>",
+        "<h2>Retrieval and refusals</h2>",
+        "<ul>",
+        *(f"<li>{html.escape(fact)}</li>" for fact in _facts(report)),
+        "</ul>",
         _copying(report),
-        "<h2>Side by side</h2>",
         *_samples(report),
-        f"<h2>The author's own words, held out</h2><blockquote>{html.escape(report.real_sample)}</blockquote></html>",
+        "<h2>The author's own words, held out</h2>",
+        f"<blockquote>{html.escape(report.real_sample)}</blockquote></body></html>",
     ])  # fmt: skip
+
+
+def _gate_item(gate: GateResult) -> str:
+    mark = "✓" if gate.passed else "✗" if gate.blocking else "!"
+    return f"<li>{mark}&nbsp; {html.escape(gate.message)}</li>"
+
+
+def _gain(report: EvaluationReport) -> str:
+    if report.gain is None:
+        return "The gain over base+prompt+retrieval was not measured: too little text was written."
+    return (
+        f"The candidate is {report.gain:+.3f} nearer to the author than its own base model with a good prompt and "
+        f"retrieval (95% interval {report.gain_low:+.3f} to {report.gain_high:+.3f}, {report.gain_pairs} pairs of texts)."
+    )
+
+
+def _warning(report: EvaluationReport) -> str:
+    """Said above the voice figures, because it decides what they mean."""
+    candidate = report.contestants[CANDIDATE]
+    if candidate.copying.copied_share <= MEMORISED:
+        return ""
+    own = candidate.own_voice
+    rest = (
+        "too little is left without the copied runs to measure"
+        if own is None or own.margin is None
+        else f"what is left without the copied runs has a margin of {own.margin:+.3f}"
+    )
+    return (
+        f"<p class=warn><strong>This model recites.</strong> {candidate.copying.copied_share:.0%} of what it wrote stands "
+        f"word for word in its training text, so its voice score shows memory more than style; {rest}.</p>"
+    )
 
 
 def _table(report: EvaluationReport) -> str:
     head = "".join(f"<th>{c}</th>" for c in _HEAD)
     rows = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in _cells(line)) + "</tr>"
+        f"<tr{' class=mine' if line.name == CANDIDATE else ''}>"
+        + "".join(f"<td>{html.escape(c)}</td>" for c in _cells(line))
+        + "</tr>"
         for line in _lines(report)
     )
-    return f"<table><tr>{head}</tr>{rows}</table>"
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _copying(report: EvaluationReport) -> str:
-    copying = report.contestants["candidate"].copying
-    text = (
+    copying = report.contestants[CANDIDATE].copying
+    examples = "".join(f"<blockquote>{html.escape(e)}</blockquote>" for e in copying.examples)
+    return (
         f"<h2>Copying</h2><p>{copying.copied_share:.0%} of the candidate's words lie in runs of eight or more words "
-        f"that stand in its training text; the longest run has {copying.longest_words} words.</p>"
+        f"that stand in its training text; the longest run has {copying.longest_words} words."
+        f"{' The longest runs begin:' if examples else ''}</p>{examples}"
     )
-    return text + (f"<blockquote>{html.escape(copying.longest)}</blockquote>" if copying.longest else "")
 
 
 def _samples(report: EvaluationReport) -> list[str]:
-    parts = []
-    for number, sample in enumerate(report.contestants["candidate"].samples):
-        parts.append(f"<h3>{html.escape(sample.prompt)}</h3>")
+    samples = report.contestants[CANDIDATE].samples
+    parts = ["<h2>Side by side</h2>"] if samples else []
+    for number, sample in enumerate(samples):
+        parts.append(f"<h3>{html.escape(sample.prompt)}</h3><div class=pair>")
         for role, contest in report.contestants.items():
-            parts.append(f"<small>{html.escape(role)}</small>")
-            parts.append(f"<blockquote>{html.escape(contest.samples[number].text)}</blockquote>")
+            words = contest.samples[number].text.strip().split(" ")
+            shown = " ".join(words[:SAMPLE_WORDS]) + (" …" if len(words) > SAMPLE_WORDS else "")
+            text = html.escape(shown)
+            parts.append(
+                f"<div><span class=muted>{html.escape(role)}</span><blockquote>{text}</blockquote></div>"
+            )
+        parts.append("</div>")
     return parts
