@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import dagster as dg
 
-personas = dg.DynamicPartitionsDefinition(name="personas")
+PERSONAS = "personas"
+personas = dg.DynamicPartitionsDefinition(name=PERSONAS)
 
 # Assets that read what the graph doesn't hold: Dagster can't know whether they are current.
 READS_OUTSIDE = {"reads_outside": "true"}

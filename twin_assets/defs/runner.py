@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
@@ -20,11 +21,11 @@ from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import load_persona
 from twin_assets.dagster_home import ensure_dagster_home
-from twin_assets.defs.common import READS_OUTSIDE, TRAINING, personas
+from twin_assets.defs.common import PERSONAS, READS_OUTSIDE, TRAINING
 from twin_assets.settings import Settings, load_settings
 
 # Dagster uses the code location's loggers only where a run asks for them.
-CONSOLE = {"loggers": {"console": {"config": {}}}}
+CONSOLE: dict[str, Any] = {"loggers": {"console": {"config": {}}}}
 
 PID_TAG = "twin/runner_pid"
 
@@ -54,7 +55,7 @@ class Runner:
         self.settings, self.persona = settings, persona
         self.instance = dg.DagsterInstance.get()
         _release_slots_of_dead_runs(self.instance)
-        self.instance.add_dynamic_partitions(personas.name, [persona])
+        self.instance.add_dynamic_partitions(PERSONAS, [persona])
         self.job = defs.resolve_implicit_global_asset_job_def()
         self.graph = defs.resolve_asset_graph()
         self.defs = defs

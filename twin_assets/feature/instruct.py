@@ -61,10 +61,11 @@ def build_instruct_rows(
         else:
             seen.add(fingerprint([instruction, answer]))
             rows.append(row)
-    train = sum(row.split == "train" for row in rows)
+    # Refusals are the same for everybody: they don't make a corpus.
+    train = sum(row.split == "train" and row.task != "refuse" for row in rows)
     if train < profile.min_train_rows:
         raise TwinError(
-            f"The corpus of {persona.name!r} gives {train} training rows; profile {profile.name!r} needs "
+            f"The corpus of {persona.name!r} gives {train} training rows of its own; profile {profile.name!r} needs "
             f"{profile.min_train_rows}.",
             "add sources or documents to the persona.",
         )

@@ -28,7 +28,8 @@ def select_preference_prompts(rows: list[InstructRow], limit: int, seed: int) ->
     """At most `limit` rows, one a document and task where possible, a fixed share of them refusals."""
     order = sorted((r for r in rows if r.task in TASKS), key=lambda r: text_hash(f"{seed}:{r.row_id}"))
     refusals = [r for r in order if r.task == "refuse"][: int(limit * REFUSAL_SHARE)]
-    first, rest = [], []
+    first: list[InstructRow] = []
+    rest: list[InstructRow] = []
     seen: set[tuple[str, str]] = set()
     for row in order:
         if row.task != "refuse":

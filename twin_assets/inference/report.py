@@ -100,10 +100,10 @@ def voice_plot(report: EvaluationReport) -> bytes:
     for at, line in enumerate(lines):
         score = line.score
         colour = {CANDIDATE: "#b05a2c", BASELINE: "#456990"}.get(line.name, "#7c8794")
-        axes.plot([score.margin_low, score.margin_high], [at, at], color=colour, lw=4, solid_capstyle="round")
-        axes.plot([score.margin], [at], "o", color=colour, ms=8)
+        axes.plot([score.margin_low or 0.0, score.margin_high or 0.0], [at, at], color=colour, lw=4, solid_capstyle="round")
+        axes.plot([score.margin or 0.0], [at], "o", color=colour, ms=8)
         axes.annotate(f"{score.margin:+.2f}", (score.margin, at), (0, 8), textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
-    if report.ceiling.margin_low is not None:
+    if report.ceiling.margin_low is not None and report.ceiling.margin_high is not None:
         axes.axvspan(report.ceiling.margin_low, report.ceiling.margin_high, color="#3a7d5c", alpha=0.12, lw=0)
     axes.axvline(0, color="#888", lw=1, ls=":")
     axes.set_ylim(-0.6, max(len(lines), 1) - 0.3)

@@ -20,7 +20,8 @@ class Retriever:
             query, vector, k * OVERFETCH, embedder=self.embedder.fingerprint, filters=filters
         )
         seen: set[str] = set()
-        first, again = [], []
+        first: list[Passage] = []
+        again: list[Passage] = []
         for passage in found:
             (again if passage.doc_id in seen else first).append(passage)
             seen.add(passage.doc_id)

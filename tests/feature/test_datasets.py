@@ -1,0 +1,138 @@
+"""Chunks lose nothing; answers are the author's; the same inputs give the same dataset version."""
+
+import itertools
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twin_assets.core.datasets import read_rows, write_dataset
+from twin_assets.core.embedder import load_embedder
+from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import text_hash
+from twin_assets.core.lake import LocalLake
+from twin_assets.core.persona import Persona
+from twin_assets.core.profiles import load_profile
+from twin_assets.core.records import EmbeddedChunk, SplitDocument
+from twin_assets.feature.chunk import chunk_documents
+from twin_assets.feature.embed import embed_chunks
+from twin_assets.feature.instruct import build_instruct_rows, unverifiable_rows
+from twin_assets.feature.preference import build_preference_rows, select_preference_prompts
+from twin_assets.settings import ROOT
+
+RUNA = Persona(
+    name="runa", full_name="Runa Hollis", about="She looks after a ferry company's data.", license="CC-BY-4.0"
+)
+
+
+def document(
+    text: str, category: str = "article", split: str = "train", url: str = "https://x/a"
+) -> SplitDocument:
+    return SplitDocument.model_validate({
+        "persona": "runa", "source": "medium", "category": category, "doc_id": text_hash(text), "url": url, "title": "Mud",
+        "content_hash": text_hash(text), "voice_text": text, "search_text": text, "words": len(text.split()),
+        "cluster_id": text_hash(text), "split": split, "published_at": datetime(2024, 1, 1, tzinfo=UTC),
+    })  # fmt: skip
+
+
+def demo_documents() -> list[SplitDocument]:
+    """A few real pieces of the demo persona, one of them held out."""
+    paths = sorted((ROOT / "demo" / "writing").glob("*/0[1-4]-*.md"))
+    bodies = [path.read_text().split("---\n", 2)[2].strip() for path in paths]
+    categories = ["post" if path.parent.name == "linkedin" else "article" for path in paths]
+    return [
+        document(body, category, "heldout" if number == 1 else "train", f"https://x/{number}")
+        for number, (body, category) in enumerate(zip(bodies, categories, strict=True))
+    ]
+
+
+def embedded(documents: list[SplitDocument], folder: Path) -> list[EmbeddedChunk]:
+    embedder = load_embedder("offline-minilm")
+    return embed_chunks(chunk_documents(documents, embedder.count_tokens), embedder, folder).chunks
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.text(alphabet="ab .!?\n#-é⛴", max_size=60), min_size=1, max_size=8),
+    st.sampled_from(["post", "article", "code"]),
+)
+def test_chunks_are_slices_that_lose_and_repeat_nothing(parts: list[str], category: str) -> None:
+    source = document("\n\n".join(parts), category, url="https://x/a.py")
+    chunks = chunk_documents([source], lambda text: len(text.split()), max_tokens=5)
+    assert all(c.text == source.voice_text[c.start : c.end] for c in chunks)
+    assert all(a.end <= b.start for a, b in itertools.pairwise(chunks))
+    assert "".join("".join(c.text.split()) for c in chunks) == "".join(source.voice_text.split())
+
+
+def test_python_is_chunked_by_function() -> None:
+    code = "import os\n\n\ndef first():\n    return 1\n\n\n@cached\ndef second():\n    return 2\n"
+    chunks = chunk_documents(
+        [document(code, "code", url="https://x/a.py")], lambda t: len(t.split()), max_tokens=6
+    )
+    assert [c.heading for c in chunks] == [None, "first", "second"]
+
+
+def test_an_embedding_is_computed_once(tmp_path: Path) -> None:
+    embedder = load_embedder("offline-minilm")
+    chunks = chunk_documents(demo_documents()[:2], embedder.count_tokens)
+    first = embed_chunks(chunks, embedder, tmp_path)
+    again = embed_chunks(chunks, embedder, tmp_path)
+    assert (first.computed, again.computed) == (len(chunks), 0)
+    assert again.chunks == first.chunks
+
+
+def test_every_answer_is_the_authors_and_no_training_row_quotes_the_heldout_side(tmp_path: Path) -> None:
+    documents = demo_documents()
+    built = build_instruct_rows(documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17)
+    assert unverifiable_rows(built.rows, documents) == []
+    tasks = {row.task for row in built.rows}
+    assert {"write_post", "write_section", "continue", "answer", "refuse"} <= tasks
+    heldout = next(d for d in documents if d.split == "heldout")
+    sentence = heldout.voice_text.split("\n\n")[1][:60]
+    assert not [
+        r for r in built.rows if r.split == "train" and any(sentence in m.content for m in r.messages)
+    ]
+    tampered = built.rows[0].model_copy(
+        update={"task": "write_post", "messages": [*built.rows[0].messages[:-1], built.rows[0].messages[0]]}
+    )
+    assert unverifiable_rows([tampered], documents) == [tampered.row_id]
+
+
+def test_too_little_text_names_persona_count_and_fix() -> None:
+    with pytest.raises(TwinError, match=r"'runa' gives \d+ training rows of its own.*needs 40.*add sources"):
+        build_instruct_rows([document("Only this. " * 12, "post")], [], RUNA, load_profile("nano"), 17)
+
+
+def test_the_same_inputs_give_the_same_version_and_others_another(tmp_path: Path) -> None:
+    documents = demo_documents()
+    rows = build_instruct_rows(documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17).rows
+    facts = {
+        "parents": {"c": "1"},
+        "prompts": "p",
+        "dropped": {},
+        "license": "x",
+        "visibility": "public",
+        "summary": "s",
+    }
+    here, there = LocalLake(tmp_path / "here"), LocalLake(tmp_path / "there")
+    first = write_dataset(here, "runa", "instruct", rows, seed=1, **facts)
+    assert write_dataset(there, "runa", "instruct", rows, seed=1, **facts).version == first.version
+    assert write_dataset(there, "runa", "instruct", rows[1:], seed=1, **facts).version != first.version
+    assert len(read_rows(here, "runa", "instruct", first.version, "train")) == first.counts["train"]
+
+
+def test_preference_pairs_are_balanced_and_counted(tmp_path: Path) -> None:
+    documents = demo_documents()
+    rows = build_instruct_rows(documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17).rows
+    prompts = select_preference_prompts([r for r in rows if r.split == "train"], 20, 17)
+    written = ["A much longer sentence than needed, over and over again. " * 40] * (len(prompts) - 2)
+    written += ["Short.", prompts[-1].messages[-1].content]
+    built = build_preference_rows(prompts, written, 17)
+    assert len(built.rows) + sum(built.dropped.values()) == len(prompts)
+    assert built.dropped["rejected_is_chosen"] == 1
+    answers = {p.messages[-1].content for p in prompts}
+    for row in built.rows:
+        assert row.chosen.content in answers
+        assert len(row.rejected.content.split()) <= 2 * max(len(row.chosen.content.split()), 10)
