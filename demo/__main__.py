@@ -34,6 +34,9 @@ def main() -> int:
     except TwinError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped; run `make demo` again to go on where it was")
+        return 130
 
 
 def _run(start: float) -> int:

@@ -88,7 +88,11 @@ def sensor_result(name: str, instance: dg.DagsterInstance, home: Path) -> Any:
 
     sensor = defs.get_repository_def().get_sensor_def(name)
     resources = {"platform": build_resources({"home": str(home)})["platform"]}
-    with dg.build_sensor_context(instance=instance, resources=resources) as context:
+    repository = defs.get_repository_def()
+    with (
+        dg.partition_loading_context(dynamic_partitions_store=instance),
+        dg.build_sensor_context(instance=instance, resources=resources, repository_def=repository) as context,
+    ):
         return sensor.evaluate_tick(context)
 
 

@@ -9,23 +9,21 @@ from twin_assets.core.persona import persona_names
 from twin_assets.defs.common import COLLECT, CORPUS, DATASETS, INDEX, MONITORING, WAREHOUSE, personas
 from twin_assets.defs.resources import Platform
 
-collect = dg.define_asset_job("collect", dg.AssetSelection.groups(COLLECT), partitions_def=personas)
+collect = dg.define_asset_job("collect", dg.AssetSelection.groups(COLLECT))
 features = dg.define_asset_job(
     "features",
     dg.AssetSelection.groups(WAREHOUSE, CORPUS, INDEX, DATASETS)
     - dg.AssetSelection.assets("preference_dataset"),
-    partitions_def=personas,
 )
 train = dg.define_asset_job(
     "train",
     dg.AssetSelection.assets("base_model", "sft_model", "preference_dataset", "dpo_model"),
-    partitions_def=personas,
 )
 evaluate = dg.define_asset_job(
     "evaluate", dg.AssetSelection.assets("evaluation_report"), partitions_def=personas
 )
-deploy = dg.define_asset_job("deploy", dg.AssetSelection.assets("release"), partitions_def=personas)
-monitor = dg.define_asset_job("monitor", dg.AssetSelection.groups(MONITORING), partitions_def=personas)
+deploy = dg.define_asset_job("deploy", dg.AssetSelection.assets("release"))
+monitor = dg.define_asset_job("monitor", dg.AssetSelection.groups(MONITORING))
 
 
 def _every_persona(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:

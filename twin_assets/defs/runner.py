@@ -152,6 +152,8 @@ class Runner:
         step.state = "done" if result.success else "failed"
         if not result.success:
             step.problem = _problem(result)
+            if "DagsterExecutionInterruptedError" in step.problem:
+                raise KeyboardInterrupt  # Dagster turns Ctrl-C into a failed step; the walk must end
 
 
 def _as_recorded(version: str) -> str:
@@ -215,6 +217,9 @@ def main() -> int:
     except TwinError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped; run it again to go on where it was")
+        return 130
     return 0 if fine else 1
 
 
