@@ -1,22 +1,33 @@
-"""Production watched from its request log: scores, drift, cost. Runs beside the service, never in it."""
+"""Production watched from its request log: scores and cost. Runs beside the service, never in it.
 
+`drift.py` compares what is measured here over time and with the release.
+"""
+
+import re
 from collections import defaultdict
 from datetime import datetime
+from typing import Literal
 
 import numpy as np
 
 from twin_assets.core.records import Record
+from twin_assets.inference.drift import DriftReport, find_drift
+from twin_assets.inference.function_words import ENGLISH
 from twin_assets.inference.request_log import RequestRecord
 from twin_assets.inference.voice import VoiceMeter
 
-# Fewer requests than this say nothing about drift.
-MIN_REQUESTS = 30
-DRIFT_P_VALUE = 0.01
-MAX_REFUSAL_RISE = 0.2
+__all__ = ["CostReport", "DriftReport", "ModelCost", "ModelVoice", "ScoredRequest", "count_cost", "find_drift", "score_requests", "voices"]  # fmt: skip
+
+# Fewer content words than this say nothing of how far an answer is supported.
+MIN_CONTENT_WORDS = 5
 
 
 class ScoredRequest(Record):
-    """A request with what can be measured of it. `support` is the share of answer words in its passages."""
+    """A request with what can be measured of it.
+
+    `top_score` is the best passage's, in [0, 1]; `support` the share of the answer's content words that
+    stand in its passages, None where the text isn't kept, was refused, or had no passages.
+    """
 
     request_id: str
     time: datetime
@@ -24,26 +35,36 @@ class ScoredRequest(Record):
     outcome: str
     top_score: float | None
     support: float | None
+    prompt_kind: str = ""
 
 
 class ModelVoice(Record):
-    """The voice of all answers of one model version together; None with too little text."""
+    """The voice of all texts of a kind by one model version; None with too little text."""
 
     model: str
     margin: float | None
     words: int
+    kind: Literal["write", "answer"] = "write"
+    margin_low: float | None = None
+    margin_high: float | None = None
+    windows: int = 0
 
 
-class DriftReport(Record):
-    """Each finding is a sentence. `drifted` starts a rebuild."""
+class ModelCost(Record):
+    """One model version's share; latency is the sum of a request's steps, in milliseconds."""
 
+    model: str
     requests: int
-    drifted: bool
-    findings: list[str]
+    failed: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    latency_p50: float | None
+    latency_p95: float | None
 
 
 class CostReport(Record):
-    """By model: requests, tokens, money and latency in milliseconds."""
+    """Totals; latency in milliseconds by step, `total` being all steps of a request; then by model."""
 
     requests: int
     tokens_in: int
@@ -51,13 +72,14 @@ class CostReport(Record):
     cost: float
     latency_p50: dict[str, float]
     latency_p95: dict[str, float]
+    models: list[ModelCost] = []
 
 
 def score_requests(requests: list[RequestRecord], passages: dict[str, str]) -> list[ScoredRequest]:
-    """Score each request; `passages` maps chunk ids to their text."""
+    """Score each request; `passages` maps chunk ids to their text, ids that are gone may be missing."""
     return [
         ScoredRequest(
-            request_id=r.request_id, time=r.time, model=r.model, outcome=r.outcome,
+            request_id=r.request_id, time=r.time, model=r.model, outcome=r.outcome, prompt_kind=r.prompt_kind,
             top_score=max(r.scores, default=None), support=_support(r, passages),
         )
         for r in requests
@@ -65,61 +87,65 @@ def score_requests(requests: list[RequestRecord], passages: dict[str, str]) -> l
 
 
 def _support(request: RequestRecord, passages: dict[str, str]) -> float | None:
-    if request.answer is None or request.outcome != "answered" or not request.retrieved:
+    found = [passages[i] for i in request.retrieved if i in passages]
+    if request.answer is None or request.outcome != "answered" or not found:
         return None
-    known = {w for i in request.retrieved for w in passages.get(i, "").lower().split()}
-    words = [w for w in request.answer.lower().split() if len(w) > 4]
-    return sum(w in known for w in words) / len(words) if words else None
+    known = {word for text in found for word in _content_words(text)}
+    words = _content_words(request.answer)
+    return sum(w in known for w in words) / len(words) if len(words) >= MIN_CONTENT_WORDS else None
+
+
+def _content_words(text: str) -> list[str]:
+    """Words that carry facts: numbers, and words of four letters or more that aren't function words."""
+    words = re.findall(r"\d+|[^\W\d_]{4,}", text.lower())
+    return [w for w in words if w not in ENGLISH]
 
 
 def voices(requests: list[RequestRecord], meter: VoiceMeter, seed: int) -> list[ModelVoice]:
-    """The voice margin of each model version's answers."""
-    texts: dict[str, list[str]] = defaultdict(list)
+    """The voice of each model version, writing and answers apart: only writing compares with a release."""
+    texts: dict[tuple[str, Literal["write", "answer"]], list[str]] = defaultdict(list)
     for request in requests:
         if request.answer and request.outcome == "answered":
-            texts[request.model].append(request.answer)
-    scores = {model: meter.score(answers, seed) for model, answers in sorted(texts.items())}
-    return [ModelVoice(model=m, margin=s.margin, words=s.words) for m, s in scores.items()]
-
-
-def find_drift(scored: list[ScoredRequest]) -> DriftReport:
-    """Compare the newer half of the requests with the older: retrieval scores and refusals.
-
-    Scores by a two-sample Kolmogorov-Smirnov test; needs 30 requests.
-    """
-    if len(scored) < MIN_REQUESTS:
-        finding = f"{len(scored)} requests so far; drift is looked for from {MIN_REQUESTS} on"
-        return DriftReport(requests=len(scored), drifted=False, findings=[finding])
-    from scipy.stats import ks_2samp
-
-    ordered = sorted(scored, key=lambda s: s.time)
-    old, new = ordered[: len(ordered) // 2], ordered[len(ordered) // 2 :]
-    before = [s.top_score for s in old if s.top_score is not None]
-    after = [s.top_score for s in new if s.top_score is not None]
-    findings = []
-    if before and after and np.mean(after) < np.mean(before):
-        p = float(ks_2samp(before, after).pvalue)
-        if p < DRIFT_P_VALUE:
-            findings.append(
-                f"newer requests find worse passages: mean score {np.mean(after):.2f} after {np.mean(before):.2f} (p={p:.4f})"
+            kind: Literal["write", "answer"] = (
+                "write" if request.prompt_kind.startswith("write") else "answer"
             )
-    rise = np.mean([s.outcome == "refused" for s in new]) - np.mean([s.outcome == "refused" for s in old])
-    if rise > MAX_REFUSAL_RISE:
-        findings.append(f"refusals rose by {rise:.0%} of requests")
-    return DriftReport(
-        requests=len(scored), drifted=bool(findings), findings=findings or ["no drift in scores or refusals"]
-    )
+            texts[request.model, kind].append(request.answer)
+    found = []
+    for (model, kind), written in sorted(texts.items()):
+        score = meter.score(written, seed)
+        found.append(
+            ModelVoice(
+                model=model, kind=kind, margin=score.margin, words=score.words, windows=score.windows,
+                margin_low=score.margin_low, margin_high=score.margin_high,
+            )
+        )  # fmt: skip
+    return found
 
 
 def count_cost(requests: list[RequestRecord]) -> CostReport:
-    """Totals, and latency by step."""
+    """What production took: zeros and no latencies for no requests."""
     steps: dict[str, list[float]] = defaultdict(list)
+    by_model: dict[str, list[RequestRecord]] = defaultdict(list)
     for request in requests:
+        by_model[request.model].append(request)
         for step, took in request.steps_ms.items():
             steps[step].append(took)
+        if request.steps_ms:
+            steps["total"].append(sum(request.steps_ms.values()))
     return CostReport(
         requests=len(requests), tokens_in=sum(r.tokens_in for r in requests),
         tokens_out=sum(r.tokens_out for r in requests), cost=sum(r.cost for r in requests),
         latency_p50={s: float(np.percentile(t, 50)) for s, t in sorted(steps.items())},
         latency_p95={s: float(np.percentile(t, 95)) for s, t in sorted(steps.items())},
+        models=[_model_cost(model, rows) for model, rows in sorted(by_model.items())],
+    )  # fmt: skip
+
+
+def _model_cost(model: str, rows: list[RequestRecord]) -> ModelCost:
+    took = [sum(r.steps_ms.values()) for r in rows if r.steps_ms]
+    return ModelCost(
+        model=model, requests=len(rows), failed=sum(r.outcome == "failed" for r in rows),
+        tokens_in=sum(r.tokens_in for r in rows), tokens_out=sum(r.tokens_out for r in rows),
+        cost=sum(r.cost for r in rows), latency_p50=float(np.percentile(took, 50)) if took else None,
+        latency_p95=float(np.percentile(took, 95)) if took else None,
     )  # fmt: skip
