@@ -100,7 +100,13 @@ def voice_plot(report: EvaluationReport) -> bytes:
     for at, line in enumerate(lines):
         score = line.score
         colour = {CANDIDATE: "#b05a2c", BASELINE: "#456990"}.get(line.name, "#7c8794")
-        axes.plot([score.margin_low or 0.0, score.margin_high or 0.0], [at, at], color=colour, lw=4, solid_capstyle="round")
+        axes.plot(
+            [score.margin_low or 0.0, score.margin_high or 0.0],
+            [at, at],
+            color=colour,
+            lw=4,
+            solid_capstyle="round",
+        )
         axes.plot([score.margin or 0.0], [at], "o", color=colour, ms=8)
         axes.annotate(f"{score.margin:+.2f}", (score.margin, at), (0, 8), textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
     if report.ceiling.margin_low is not None and report.ceiling.margin_high is not None:
