@@ -195,3 +195,14 @@ def test_the_demos_questions_can_be_read_and_broken_ones_are_named(
     broken.write_text("- answer_facts: [no question]")
     with pytest.raises(TwinError, match=r"q\.yaml"):
         read_questions(broken)
+
+
+def test_made_up_words_show_beside_the_authors_own_share() -> None:
+    def nonsense(conversations: list[list[Message]]) -> list[str]:
+        return ["the weekr in a drassing and the sailingwing of it was " * 13] * len(conversations)
+
+    report = run_evaluation({"candidate": Contestant("a", nonsense, "twin")})
+    made_up, real = report.contestants["candidate"].unseen_words, report.ceiling_unseen_words
+    assert made_up is not None
+    assert real is not None
+    assert made_up > 0.25 > real

@@ -159,3 +159,11 @@ def test_the_summary_is_a_markdown_table_with_a_row_for_each() -> None:
     assert len(rows) == 2 + len(report.contestants) + 2
     assert len({line.count("|") for line in rows}) == 1
     assert any(line.startswith("| candidate") for line in rows)
+
+
+def test_a_score_above_the_authors_own_is_not_sold_as_a_better_voice() -> None:
+    report = reciting_report()
+    low = report.ceiling.model_copy(update={"margin": -1.0})
+    assert "More like the author than the author" in page(report.model_copy(update={"ceiling": low})).text
+    high = report.ceiling.model_copy(update={"margin": 1.0})
+    assert "More like the author" not in page(report.model_copy(update={"ceiling": high})).text

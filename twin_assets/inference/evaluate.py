@@ -28,15 +28,15 @@ from twin_assets.inference.questions import (
     score_retrieval,
 )
 from twin_assets.inference.stylometry import windows, word_count
+from twin_assets.inference.vocabulary import Vocabulary
 from twin_assets.inference.voice import VoiceMeter, VoiceScore, summarise, too_little
 from twin_assets.inference.write_tasks import WriteTask, write_tasks
 
 __all__ = ["Contest", "Contestant", "EvaluationReport", "Question", "evaluate", "read_questions"]
 
 CANDIDATE, BASELINE = "candidate", "base+prompt+retrieval"
-# Tasks a round; rounds go on until everybody has written 8 windows.
-ROUND = 24
-MAX_ROUNDS = 3
+# Tasks at first; more follow, a few at a time, until everybody has written 8 windows.
+FIRST_TASKS, MORE_TASKS, MAX_TASKS = 24, 8, 72
 ENOUGH_WINDOWS = 8
 SHOWN_SAMPLES = 4
 REAL_WORDS = 150
@@ -63,7 +63,8 @@ class Sample(Record):
 
 
 class Contest(Record):
-    """How one contestant did. `own_voice` is the voice of what is left without copied runs."""
+    """How one contestant did. `own_voice` is the voice of what is left without copied runs, `unseen_words`
+    the share of words that stand in no training text and no other author's."""
 
     model: str
     voice: VoiceScore
@@ -72,6 +73,7 @@ class Contest(Record):
     own_voice: VoiceScore | None = None
     seconds: float = 0.0
     words: int = 0
+    unseen_words: float | None = None
 
 
 class EvaluationReport(Record):
@@ -94,6 +96,7 @@ class EvaluationReport(Record):
     prompts: int
     floor_is: str = ""
     ceiling_copying: CopyReport | None = None
+    ceiling_unseen_words: float | None = None
     gain_pairs: int = 0
     questions: int = 0
     seed: int = 0
@@ -120,6 +123,7 @@ def evaluate(
     prose = [d.voice_text for d in train if d.category != "code"]
     real = [d.voice_text for d in heldout if d.category != "code"]
     meter, check = VoiceMeter.fit(prose, impostors), CopyCheck(prose)
+    vocabulary = Vocabulary([d.voice_text for d in train] + [t for ts in impostors.values() for t in ts])
     desk = _Desk(train, persona, profile, retrieve, seed)
     tasks, written, seconds = _write_all(contestants, write_tasks(heldout, train), desk, on_progress)
     contests = {}
@@ -130,6 +134,7 @@ def evaluate(
             samples=[Sample(prompt=t.topic, text=x) for t, x in zip(tasks, texts, strict=True)][:SHOWN_SAMPLES],
             own_voice=meter.score([check.without_copies(t) for t in texts], seed),
             seconds=seconds[role], words=word_count(texts),
+            unseen_words=vocabulary.unseen_share(texts),
         )  # fmt: skip
         on_progress(f"{role}: {_sentence(contests[role])}")
     gain = paired_gain(meter, written[CANDIDATE], written.get(BASELINE, []), seed)
@@ -138,6 +143,7 @@ def evaluate(
     return EvaluationReport(
         persona=persona.name, candidate=contestants[CANDIDATE].model, profile=profile.name, contestants=contests,
         ceiling=meter.score(real, seed), floor=floor, floor_is=floor_is, ceiling_copying=check.report(real),
+        ceiling_unseen_words=vocabulary.unseen_share(real),
         real_sample=" ".join(real[0].split()[:REAL_WORDS]) if real else "",
         gain=gain.mean, gain_low=gain.low, gain_high=gain.high, gain_pairs=gain.pairs,
         hit_rate=found.hit_rate, mrr=found.mrr, questions=len(questions),
@@ -154,8 +160,8 @@ def _write_all(
     written: dict[str, list[str]] = {role: [] for role in contestants}
     seconds = dict.fromkeys(contestants, 0.0)
     done = 0
-    for _ in range(MAX_ROUNDS):
-        batch = tasks[done : done + ROUND]
+    while True:
+        batch = tasks[done : min(done + (MORE_TASKS if done else FIRST_TASKS), MAX_TASKS)]
         if not batch or min(len(windows(texts)) for texts in written.values()) >= ENOUGH_WINDOWS:
             break
         for role, contestant in contestants.items():

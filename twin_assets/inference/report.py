@@ -35,20 +35,42 @@ class _Line(Record):
     score: VoiceScore
     copying: CopyReport | None = None
     own: VoiceScore | None = None
+    unseen: float | None = None
 
 
 def _lines(report: EvaluationReport) -> list[_Line]:
     return [
-        _Line(name="ceiling: the author, held out", score=report.ceiling, copying=report.ceiling_copying),
+        _Line(
+            name="ceiling: the author, held out",
+            score=report.ceiling,
+            copying=report.ceiling_copying,
+            unseen=report.ceiling_unseen_words,
+        ),
         *(
-            _Line(name=role, score=contest.voice, copying=contest.copying, own=contest.own_voice)
+            _Line(
+                name=role,
+                score=contest.voice,
+                copying=contest.copying,
+                own=contest.own_voice,
+                unseen=contest.unseen_words,
+            )
             for role, contest in report.contestants.items()
         ),
         _Line(name="floor: other authors", score=report.floor),
     ]
 
 
-_HEAD = ["", "voice margin", "95% interval", "verifier", "windows", "copied", "longest run", "without copies"]
+_HEAD = [
+    "",
+    "voice margin",
+    "95% interval",
+    "verifier",
+    "windows",
+    "copied",
+    "longest run",
+    "without copies",
+    "unseen words",
+]
 
 
 def _cells(line: _Line) -> list[str]:
@@ -57,7 +79,8 @@ def _cells(line: _Line) -> list[str]:
     own = "" if line.own is None else _signed(line.own.margin)
     interval = "" if score.margin is None else f"{score.margin_low:+.3f} to {score.margin_high:+.3f}"
     verifier = "" if score.verifier is None else f"{score.verifier:.2f}"
-    return [line.name, _signed(score.margin), interval, verifier, str(score.windows), *copies, own]
+    unseen = "" if line.unseen is None else f"{line.unseen:.0%}"
+    return [line.name, _signed(score.margin), interval, verifier, str(score.windows), *copies, own, unseen]
 
 
 def _signed(value: float | None) -> str:
@@ -140,7 +163,8 @@ def render_html(report: EvaluationReport, gates: list[GateResult]) -> str:
         f"<p><img alt='voice margins of all contestants' src='data:image/png;base64,{plot}'></p>",
         f"<div class=wide>{_table(report)}</div>",
         f"<p class=muted>Ceiling: writing of the author that nothing here was trained on. Floor: {html.escape(report.floor_is)}. "
-        "Without copies: the margin of what is left when runs of eight or more words from training text are cut out.</p>",
+        "Without copies: the margin of what is left when runs of eight or more words from training text are cut out. "
+        "Unseen words: the share that stands in no training text and no other author's.</p>",
         "<h2>Retrieval and refusals</h2>",
         "<ul>",
         *(f"<li>{html.escape(fact)}</li>" for fact in _facts(report)),
@@ -168,18 +192,35 @@ def _gain(report: EvaluationReport) -> str:
 
 def _warning(report: EvaluationReport) -> str:
     """Said above the voice figures, because it decides what they mean."""
-    candidate = report.contestants[CANDIDATE]
-    if candidate.copying.copied_share <= MEMORISED:
+    candidate, ceiling = report.contestants[CANDIDATE], report.ceiling
+    warnings = []
+    if candidate.copying.copied_share > MEMORISED:
+        own = candidate.own_voice
+        rest = (
+            "too little is left without the copied runs to measure"
+            if own is None or own.margin is None
+            else f"what is left without the copied runs has a margin of {own.margin:+.3f}"
+        )
+        warnings.append(
+            f"<strong>This model recites.</strong> {candidate.copying.copied_share:.0%} of what it wrote stands word "
+            f"for word in its training text, so its voice score shows memory more than style; {rest}."
+        )
+    if None not in (candidate.voice.margin, ceiling.margin) and candidate.voice.margin > ceiling.margin:  # type: ignore[operator]
+        warnings.append(
+            "<strong>More like the author than the author.</strong> The candidate scores above the author's own unseen "
+            "writing. That is the author's commonest words overdone, not a better voice: even nonsense can have it. "
+            f"{_unseen(report)} Read the samples below."
+        )
+    return "".join(f"<p class=warn>{w}</p>" for w in warnings)
+
+
+def _unseen(report: EvaluationReport) -> str:
+    mine, real = report.contestants[CANDIDATE].unseen_words, report.ceiling_unseen_words
+    if mine is None or real is None:
         return ""
-    own = candidate.own_voice
-    rest = (
-        "too little is left without the copied runs to measure"
-        if own is None or own.margin is None
-        else f"what is left without the copied runs has a margin of {own.margin:+.3f}"
-    )
     return (
-        f"<p class=warn><strong>This model recites.</strong> {candidate.copying.copied_share:.0%} of what it wrote stands "
-        f"word for word in its training text, so its voice score shows memory more than style; {rest}.</p>"
+        f"{mine:.0%} of its words stand in no text known here, against {real:.0%} of the author's; "
+        "some may be made up."
     )
 
 
