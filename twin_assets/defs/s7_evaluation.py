@@ -84,7 +84,10 @@ def _contestant(platform: Platform, tag: str, prompting: Prompting) -> Contestan
 
     def generate(conversations: list[list[Message]]) -> list[str]:
         written = generator.generate(
-            conversations, max_tokens=profile.answer_tokens, temperature=TEMPERATURE, seed=seed
+            [generator.fit(c, profile.answer_tokens) for c in conversations],
+            max_tokens=profile.answer_tokens,
+            temperature=TEMPERATURE,
+            seed=seed,
         )
         return [g.text for g in written]
 

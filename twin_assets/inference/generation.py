@@ -83,6 +83,20 @@ class LocalGenerator:
         turns = [m.model_dump() for m in conversation]
         return self._loaded[0].apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
 
+    def fit(self, conversation: list[Message], max_tokens: int) -> list[Message]:
+        """The conversation with its system turn cut at the end as far as the context asks for.
+
+        What stands there last are writing samples: a small context gets fewer of them.
+        """
+        room = self._loaded[1].config.max_position_embeddings - max_tokens
+        while (over := self.count_tokens(conversation) - room) > 0 and conversation[0].role == "system":
+            words = conversation[0].content.split(" ")
+            kept = words[: max(len(words) - max(over // 3, 1), 0)]
+            if not kept:
+                break
+            conversation = [Message(role="system", content=" ".join(kept)), *conversation[1:]]
+        return conversation
+
     def _inputs(self, conversations: list[list[Message]], max_tokens: int) -> Any:
         tokenizer, model = self._loaded
         inputs = tokenizer(
