@@ -13,14 +13,14 @@ from twin_assets.inference.voice import VoiceScore
 SAMPLE_WORDS = 150
 
 _STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:1.5rem auto;padding:0 1rem;color:#1c2430;
+body{font:16px/1.5 system-ui,sans-serif;max-width:66rem;margin:1.5rem auto;padding:0 1rem;color:#1c2430;
 overflow-wrap:anywhere}
 h1{font-size:1.4rem;margin-bottom:0}h2{font-size:1.15rem;margin-top:2.2rem}h3{font-size:1rem}
 .verdict{padding:.8rem 1rem;border-radius:.5rem;margin-top:1rem}.verdict ul{list-style:none;padding:0;margin:.5rem 0 0}
 .verdict li{padding-left:1.5em;text-indent:-1.5em;margin:.3rem 0}
 .yes{background:#e3f4e8}.no{background:#fbe6e4}.warn{background:#fdf3d7;padding:.8rem 1rem;border-radius:.5rem}
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{text-align:right;padding:.35rem .5rem;border-bottom:1px solid #d8dee6;overflow-wrap:normal}
+.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.94rem;font-variant-numeric:tabular-nums}
+th,td{text-align:right;padding:.35rem .4rem;border-bottom:1px solid #d8dee6;overflow-wrap:normal}
 td{white-space:nowrap}th{vertical-align:bottom}
 th:first-child,td:first-child{text-align:left;white-space:normal;min-width:8rem}.mine td{font-weight:600}
 img{width:100%;max-width:46rem;height:auto}
@@ -208,7 +208,7 @@ def _warning(report: EvaluationReport) -> str:
     if None not in (candidate.voice.margin, ceiling.margin) and candidate.voice.margin > ceiling.margin:  # type: ignore[operator]
         warnings.append(
             "<strong>More like the author than the author.</strong> The candidate scores above the author's own unseen "
-            "writing. That is the author's commonest words overdone, not a better voice: even nonsense can have it. "
+            "writing. That is memory, or the author's commonest words overdone, and not a better voice: even nonsense can have it. "
             f"{_unseen(report)} Read the samples below."
         )
     return "".join(f"<p class=warn>{w}</p>" for w in warnings)
@@ -216,7 +216,7 @@ def _warning(report: EvaluationReport) -> str:
 
 def _unseen(report: EvaluationReport) -> str:
     mine, real = report.contestants[CANDIDATE].unseen_words, report.ceiling_unseen_words
-    if mine is None or real is None:
+    if mine is None or real is None or mine <= real:
         return ""
     return (
         f"{mine:.0%} of its words stand in no text known here, against {real:.0%} of the author's; "
