@@ -104,7 +104,8 @@ class EmbeddedChunk(Chunk):
 
 
 class Passage(Record):
-    """A chunk found for a query. `score` is in [0, 1], higher is closer."""
+    """A chunk found for a query, both numbers in [0, 1]: `score` ranks it among the others found,
+    `similarity` (cosine of the embeddings, negatives as 0) says how near it is in itself."""
 
     chunk_id: str
     doc_id: str
@@ -116,6 +117,7 @@ class Passage(Record):
     start: int
     end: int
     score: float
+    similarity: float = 0.0
 
 
 class Message(Record):

@@ -10,7 +10,6 @@ from typing import Protocol
 import numpy as np
 
 from twin_assets.core.records import Record
-from twin_assets.inference.answer import MIN_SCORE
 from twin_assets.inference.evaluate import EvaluationReport
 
 # Fewer requests than this say nothing about drift; more than RECENT are another season.
@@ -19,6 +18,8 @@ RECENT = 2000
 MIN_SCORES = 10
 P_VALUE = 0.01
 # Differences that are certain but smaller than this are not worth a rebuild.
+# A hybrid score under this: nothing found was much to the point.
+WEAK_SCORE = 0.45
 MIN_SCORE_FALL = 0.05
 MIN_RISE = 0.1
 MIN_VOICE_WINDOWS = 4
@@ -111,7 +112,7 @@ def _top_scores(part: Sequence[Scored]) -> list[float]:
 
 def _outside(part: Sequence[Scored]) -> list[bool]:
     """Refused, or written from a best passage that is too weak for an answer to stand on."""
-    return [s.outcome == "refused" or (s.top_score is not None and s.top_score < MIN_SCORE) for s in part]
+    return [s.outcome == "refused" or (s.top_score is not None and s.top_score < WEAK_SCORE) for s in part]
 
 
 def _failed(part: Sequence[Scored]) -> list[bool]:

@@ -1,5 +1,6 @@
 """Text from models: a model in this process, or any OpenAI-compatible engine by URL. One interface."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -205,6 +206,7 @@ class RemoteGenerator:
         self.model = model or name
 
     def _complete(self, conversation: list[Message], stream: bool, **options: Any) -> Any:
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or the import asks the web for prices
         import litellm
 
         litellm.telemetry = False

@@ -83,20 +83,19 @@ class LanceStore:
         match = table.search(text, query_type="fts").limit(wanted)
         if where:
             near, match = near.where(where, prefilter=True), match.where(where, prefilter=True)
-        scores: dict[str, float] = {}
         rows: dict[str, dict[str, Any]] = {}
         for row in near.to_list():
-            scores[row["chunk_id"]] = alpha * max(0.0, 1.0 - row["_distance"])
-            rows[row["chunk_id"]] = row
+            rows[row["chunk_id"]] = row | {"similarity": max(0.0, 1.0 - row["_distance"]), "word_match": 0.0}
         matched = match.to_list() if text.strip() and alpha < 1 else []
         best = max((row["_score"] for row in matched), default=0.0)
         for row in matched:
-            known = row["chunk_id"]
-            cosine = 0.0 if known in scores else max(0.0, float(np.dot(row["vector"], vector)))
-            scores[known] = scores.get(known, alpha * cosine) + (1 - alpha) * row["_score"] / best
-            rows[known] = row
-        ranked = sorted(scores, key=lambda i: (-scores[i], i))[:k]
-        return [Passage.model_validate(rows[i] | {"score": min(scores[i], 1.0)}) for i in ranked]
+            cosine = max(0.0, float(np.dot(row["vector"], vector)))
+            rows.setdefault(row["chunk_id"], row | {"similarity": min(cosine, 1.0)})
+            rows[row["chunk_id"]]["word_match"] = row["_score"] / best
+        for row in rows.values():
+            row["score"] = min(alpha * row["similarity"] + (1 - alpha) * row["word_match"], 1.0)
+        ranked = sorted(rows.values(), key=lambda row: (-row["score"], row["chunk_id"]))[:k]
+        return [Passage.model_validate(row) for row in ranked]
 
     def count(self) -> int:
         table = self._table()
