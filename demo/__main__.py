@@ -42,16 +42,19 @@ def main() -> int:
 def _run(start: float) -> int:
     from demo.sites import DemoSites
     from demo.summary import print_summary
-    from twin_assets.defs.runner import Runner
+    from twin_assets.defs.console import only_progress, say
+    from twin_assets.defs.runner import Runner, walk_log
     from twin_assets.settings import load_settings
 
     settings = load_settings()
-    print("LLM Twin demo: the whole graph for the persona 'runa', offline.", flush=True)
-    with DemoSites(port=SITES_PORT):
+    log_file = walk_log(settings, PERSONA)
+    print("LLM Twin demo: the whole graph for the persona 'runa', offline.")
+    print(f"What the tools print goes to {log_file}", flush=True)
+    with DemoSites(port=SITES_PORT), only_progress(log_file):
         runner = Runner(settings, PERSONA)
         fine = runner.walk()
         if fine and runner.waits_for_approval():
-            print(f"\n  The candidate passed its gate and waits. Approving as {REVIEWER!r}:", flush=True)
+            say(f"\n  The candidate passed its gate and waits. Approving as {REVIEWER!r}:")
             fine = runner.approve(REVIEWER, "make demo approves what passes the gate")
     print_summary(settings, PERSONA, runner.steps, time.monotonic() - start)
     return 0 if fine else 1

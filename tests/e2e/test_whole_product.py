@@ -12,68 +12,33 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from product import Product
 
 from demo.sites import DemoSites
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.registry import Registry
 from twin_assets.inference.request_log import read_requests
-from twin_assets.settings import ROOT, Settings
+from twin_assets.settings import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 
-@dataclass
-class Product:
-    """An installation of its own, with its environment and free ports."""
-
-    home: Path
-    environment: dict[str, str]
-    ports: dict[str, int]
-
-    @property
-    def settings(self) -> Settings:
-        return Settings(home=self.home, personas_dir=self.home / "personas", profile="smoke")
-
-    def walk(self, *extra: str) -> str:
-        command = [sys.executable, "-m", "twin_assets.defs.runner", "--persona", "runa", *extra]
-        done = subprocess.run(
-            command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
-        return done.stdout
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    home = tmp_path_factory.mktemp("home")
-    (home / "personas").mkdir()
-    ports = {name: free_port() for name in ("TWIN_TWIN_PORT", "TWIN_LLM_PORT", "TWIN_DAGSTER_PORT")}
+    product = Product.install(tmp_path_factory.mktemp("home"))
     with DemoSites(port=0) as sites:
         declared = (ROOT / "personas" / "runa.yaml").read_text()
         declared = declared.replace("http://127.0.0.1:8765", sites.url("").rstrip("/")).replace(
             "../demo", str(ROOT / "demo")
         )
-        (home / "personas" / "runa.yaml").write_text(declared)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("TWIN_")} | {
-            "TWIN_HOME": str(home), "TWIN_PERSONAS_DIR": str(home / "personas"), "TWIN_PROFILE": "smoke",
-            "TWIN_ALLOW_PRIVATE_HOSTS": "true", "TWIN_LINKEDIN_TOKEN": "demo", "TWIN_GITHUB_TOKEN": "demo",
-            "OMP_WAIT_POLICY": "PASSIVE",
-        } | {name: str(port) for name, port in ports.items()}  # fmt: skip
-        made = Product(home, environment, ports)
-        made.first = made.walk("--approve-as", "Ines", "--reason", "reads like her")  # type: ignore[attr-defined]
-        yield made
+        (product.home / "personas" / "runa.yaml").write_text(declared)
+        product.walk("runa", "--approve-as", "Ines", "--reason", "reads like her")
+        yield product
 
 
 def test_one_walk_ends_with_a_released_model_that_knows_its_parents(product: Product) -> None:
@@ -90,7 +55,7 @@ def test_one_walk_ends_with_a_released_model_that_knows_its_parents(product: Pro
 
 
 def test_a_second_walk_does_only_what_reads_the_outside(product: Product) -> None:
-    again = product.walk()
+    again = product.walk("runa")
     done = set(re.findall(r"✓ (\w+):", again))
     assert done <= {
         "raw_linkedin",

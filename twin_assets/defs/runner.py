@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -22,6 +23,7 @@ from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import load_persona
 from twin_assets.dagster_home import ensure_dagster_home
 from twin_assets.defs.common import PERSONAS, READS_OUTSIDE, TRAINING
+from twin_assets.defs.console import only_progress, say
 from twin_assets.settings import Settings, load_settings
 
 # Dagster uses the code location's loggers only where a run asks for them.
@@ -76,7 +78,7 @@ class Runner:
                 # A source that fails keeps what it has, so the rest goes on with that.
                 if step.state == "failed" and not collects:
                     failed.update(keys)
-            print(_line(step), flush=True)
+            say(_line(step))
         return not failed and all(s.state != "failed" for s in self.steps)
 
     def waits_for_approval(self) -> bool:
@@ -96,7 +98,7 @@ class Runner:
             return False
         step = Step("release", self.graph.get(dg.AssetKey("release")).group_name, "current")
         self._materialize([dg.AssetKey("release")], step)
-        print(_line(step), flush=True)
+        say(_line(step))
         return step.state == "done"
 
     def _order(self) -> list[list[dg.AssetKey]]:
@@ -138,7 +140,7 @@ class Runner:
         return dict(materialization.tags or {}) if materialization else None
 
     def _materialize(self, keys: Sequence[dg.AssetKey], step: Step) -> None:
-        print(f"  … {step.name}", flush=True)
+        say(f"  … {step.name}")
         start = time.monotonic()
         result = self.job.execute_in_process(
             run_config=CONSOLE,
@@ -201,6 +203,11 @@ def _line(step: Step) -> str:
     return f"  ✓ {step.name}: {step.seconds:.1f} s"
 
 
+def walk_log(settings: Settings, persona: str) -> Path:
+    """Where the tools' own output of a walk goes."""
+    return settings.home / "logs" / f"{persona}.log"
+
+
 def main() -> int:
     """Command line entry point; the exit status is 1 when a step failed."""
     parser = argparse.ArgumentParser(description="Bring one persona's twin up to date.")
@@ -209,11 +216,14 @@ def main() -> int:
     parser.add_argument("--reason", default="approved on the command line")
     arguments = parser.parse_args()
     settings = load_settings()
+    log_file = walk_log(settings, arguments.persona)
+    print(f"What the tools print goes to {log_file}", flush=True)
     try:
-        runner = Runner(settings, arguments.persona)
-        fine = runner.walk()
-        if fine and arguments.approve_as and runner.waits_for_approval():
-            fine = runner.approve(arguments.approve_as, arguments.reason)
+        with only_progress(log_file):
+            runner = Runner(settings, arguments.persona)
+            fine = runner.walk()
+            if fine and arguments.approve_as and runner.waits_for_approval():
+                fine = runner.approve(arguments.approve_as, arguments.reason)
     except TwinError as error:
         print(error, file=sys.stderr)
         return 1

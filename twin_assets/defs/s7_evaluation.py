@@ -16,7 +16,7 @@ from twin_assets.inference.evaluate import Contestant, EvaluationReport, Prompti
 from twin_assets.inference.gate import GateResult, check_gate
 from twin_assets.inference.generation import LocalGenerator
 from twin_assets.inference.impostors import read_impostors
-from twin_assets.inference.report import render_html, summary_table, voice_plot
+from twin_assets.inference.report import render_html, report_key, summary_table, voice_plot
 from twin_assets.inference.retrieve import Retriever
 
 TEMPERATURE = 0.8
@@ -119,14 +119,18 @@ def _as_check(gate: GateResult) -> dg.AssetCheckResult:
 
 def _metadata(platform: Platform, report: EvaluationReport, gates: list[GateResult]) -> dict[str, Any]:
     html = render_html(report, gates).encode()
-    key = f"reports/{report.persona}/{report.candidate.replace(':', '-')}.html"
+    lake = platform.lake
+    lake.write(
+        report_key(report.persona, report.candidate, "json"), report.model_dump_json(indent=1).encode()
+    )
+    page = lake.write(report_key(report.persona, report.candidate, "html"), html)
     return {
         "candidate": report.candidate,
         "passed": all(g.passed for g in gates if g.blocking),
         "summary": dg.MetadataValue.md(summary_table(report)),
         "gates": dg.MetadataValue.md("\n".join(f"- {'✓' if g.passed else '✗'} {g.message}" for g in gates)),
         "voice": image(voice_plot(report), "voice"),
-        "report": dg.MetadataValue.url(platform.lake.write(key, html)),
+        "report": dg.MetadataValue.url(page),
         "prompts": prompts_fingerprint(),
     }
 

@@ -87,6 +87,11 @@ def _signed(value: float | None) -> str:
     return "too little text" if value is None else f"{value:+.3f}"
 
 
+def report_key(persona: str, model: str, suffix: str) -> str:
+    """Where in the lake the report of a model version is kept: `html` for people, `json` for programs."""
+    return f"reports/{persona}/{model.replace(':', '-')}.{suffix}"
+
+
 def summary_table(report: EvaluationReport) -> str:
     """The contestants as a Markdown table, columns aligned for a terminal too."""
     rows = [_HEAD, *(_cells(line) for line in _lines(report))]
