@@ -1,5 +1,6 @@
 """The asset graph as a person finds it in the Dagster UI."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,26 @@ def test_an_approval_is_deployed_by_the_sensor(instance: dg.DagsterInstance, tmp
     assert [r.run_key for r in sensor_result("deploy_approved", instance, tmp_path).run_requests] == [
         "runa:3"
     ]
+
+
+def test_nothing_is_trained_or_evaluated_again_that_a_walk_has_made(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    instance.add_dynamic_partitions("personas", ["runa"])
+
+    def report(asset: str, parent: str) -> None:
+        made_from = hashlib.sha256(f"{parent}-v1".encode()).hexdigest()
+        tags = {
+            "dagster/data_version": f"{asset}-v1",
+            f"dagster/input_data_version/{parent}": made_from,
+        }
+        instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition="runa", tags=tags))
+
+    report("instruct_dataset", "chunks")
+    report("sft_model", "instruct_dataset")
+    assert len(sensor_result("train_on_new_dataset", instance, tmp_path).run_requests) == 1
+    report("dpo_model", "sft_model")
+    assert "current" in sensor_result("train_on_new_dataset", instance, tmp_path).skip_message
+    assert len(sensor_result("evaluate_new_candidate", instance, tmp_path).run_requests) == 1
+    report("evaluation_report", "dpo_model")
+    assert "current" in sensor_result("evaluate_new_candidate", instance, tmp_path).skip_message

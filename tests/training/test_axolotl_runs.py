@@ -1,6 +1,8 @@
 """Real Axolotl runs on a tiny model, through the process that Dagster starts."""
 
+import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -37,17 +39,25 @@ def weights(version: ModelVersion) -> dict[str, torch.Tensor]:
     return AutoModelForCausalLM.from_pretrained(version.path).state_dict()
 
 
-def test_sft_then_dpo_train_every_row_once_and_land_in_the_registry(tmp_path: Path) -> None:
+def lengthen_a_row(train_file: Path) -> None:
+    rows = [json.loads(line) for line in train_file.read_text().splitlines()]
+    rows[7]["messages"][-1]["content"] = "word " * 2000
+    train_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_sft_then_dpo_train_every_row_that_fits_and_land_in_the_registry(tmp_path: Path) -> None:
     platform = settings(tmp_path)
-    job = sft_job(tmp_path)
+    job = sft_job(tmp_path, overlay(tmp_path, "nano_sft.yaml", num_epochs=1), rows=100)
+    lengthen_a_row(job.dataset_dir / "train.jsonl")
     assert done(platform, job) is None
     status, output = train(job)
     assert status == 0, output
     # A finished run that was never registered is registered without training.
     sft = done(platform, job)
     assert sft is not None
-    assert sft.metrics["rows_trained"] == 20
-    assert sft.metrics["rows_dropped"] == 0
+    assert sft.metrics["rows_trained"] == 99
+    assert sft.metrics["rows_dropped"] == 1
+    assert "1 of 100 rows in train.jsonl are left out" in output
     assert sft.metrics["eval_loss"] > 0
     assert "step" in output
     assert sft.lineage.datasets == {"instruct": "instruct-v1"}
@@ -127,6 +137,10 @@ def test_ending_the_run_ends_every_process_of_it(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     process.stdout.read()
     assert process.wait(timeout=30) == 143
+    # W&B's system monitor has a session of its own, and looks every second whether its parent lives.
+    deadline = time.monotonic() + 10
+    while processes_of(job) and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert not processes_of(job)
     assert done(settings(tmp_path), job) is None
 

@@ -35,7 +35,7 @@ def test_axolotl_accepts_every_shipped_config(name: str, stage: TrainingStage, t
     prepare_plugins(given)
     accepted = validate_config(given)
     assert accepted.learning_rate == config["learning_rate"]
-    assert accepted.excess_length_strategy == "raise"
+    assert accepted.excess_length_strategy == "drop"
 
 
 def test_the_hash_ignores_where_and_knows_what(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_rows_too_long_for_the_model_are_counted_before_training(tmp_path: Path)
     (data / "train.jsonl").write_text("\n".join([rows[0], json.dumps(long), rows[2]]) + "\n")
     job = prepare_job(platform, profile(), "sft", tiny_base(platform), manifest, data, "runa")
     with pytest.raises(TwinError, match=r"1 of 3 rows in train.jsonl are longer than sequence_len 1024"):
-        check_rows(job)
+        check_rows(job, print)
 
 
 def test_a_job_is_named_by_its_inputs(tmp_path: Path) -> None:

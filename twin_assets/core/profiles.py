@@ -38,6 +38,7 @@ class Profile(BaseModel):
     context_tokens: int
     answer_tokens: int
     passages: int
+    passage_tokens: int
     min_train_rows: int
     nano_steps: int = 1000
     gate: Gate

@@ -13,6 +13,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.persona import Persona
 from twin_assets.core.records import Message, Passage
+from twin_assets.core.tokens import first_words
 
 FOLDER = Path(__file__).parent / "prompt_files"
 
@@ -72,6 +73,16 @@ def user_message(prompt: str, passages: list[Passage] | None = None, **values: s
     if not passages:
         return Message(role="user", content=task)
     return Message(role="user", content=render("passages", passages=format_passages(passages), task=task))
+
+
+def shown_passages(passages: list[Passage], tokens: int) -> list[Passage]:
+    """Passages as a prompt carries them: each at most that many tokens long, and without chat marks."""
+    return [p.model_copy(update={"text": first_words(defuse(p.text), tokens)}) for p in passages]
+
+
+def defuse(text: str) -> str:
+    """Text without the marks that a chat template gives meaning to: passages and requests are data."""
+    return re.sub(r"<\|[^|>]{1,40}\|>|</?s>|\[/?INST\]", " ", text)
 
 
 def format_passages(passages: list[Passage]) -> str:

@@ -8,6 +8,7 @@ import dagster as dg
 from twin_assets.core.persona import persona_names
 from twin_assets.defs.common import COLLECT, CORPUS, DATASETS, INDEX, MONITORING, WAREHOUSE, personas
 from twin_assets.defs.resources import Platform
+from twin_assets.defs.versions import latest, made_from, tags_of
 
 collect = dg.define_asset_job("collect", dg.AssetSelection.groups(COLLECT))
 features = dg.define_asset_job(
@@ -57,40 +58,46 @@ def declare_personas(
 
 
 def _latest(context: dg.SensorEvaluationContext, asset: str, persona: str) -> dg.AssetMaterialization | None:
-    """The newest materialisation of a persona's partition, or None."""
-    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[persona])
-    records = context.instance.fetch_materializations(wanted, limit=1).records
-    return records[0].asset_materialization if records else None
+    return latest(context.instance, dg.AssetKey(asset), persona)
 
 
-def _on_new_version(asset: str, job: Any, name: str, description: str) -> dg.SensorDefinition:
-    """A sensor that runs `job` once for each new data version of `asset`, persona by persona."""
+def _on_new_version(chain: list[str], job: Any, name: str, description: str) -> dg.SensorDefinition:
+    """A sensor that runs `job` once for each new data version of the first asset of `chain`, persona by
+    persona, unless every further asset was already made from the one before it."""
 
     @dg.sensor(
         job=job, name=name, description=description,
         default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30,
     )  # fmt: skip
     def on_new_version(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        found = False
+        reasons = []
         for persona in context.instance.get_dynamic_partitions("personas"):
-            if materialization := _latest(context, asset, persona):
-                found = True
-                version = (materialization.tags or {})["dagster/data_version"]
+            links = [_latest(context, asset, persona) for asset in chain]
+            if links[0] is None:
+                reasons.append(f"{persona} has no {chain[0]} yet")
+            elif all(
+                made_from(child, dg.AssetKey(asset), parent)
+                for asset, parent, child in zip(chain, links, links[1:], strict=False)
+            ):
+                reasons.append(f"{persona}'s {chain[-1]} is current")
+            else:
                 # The run key makes Dagster start one run a version, however often it is asked for.
+                version = tags_of(links[0])["dagster/data_version"]
                 yield dg.RunRequest(run_key=f"{persona}:{version}", partition_key=persona)
-        if not found:
-            yield dg.SkipReason(f"no persona has a {asset} yet")
+        if reasons:
+            yield dg.SkipReason("; ".join(reasons))
 
     return on_new_version
 
 
 train_on_new_dataset = _on_new_version(
-    "instruct_dataset", train, "train_on_new_dataset",
+    ["instruct_dataset", "sft_model", "dpo_model"], train, "train_on_new_dataset",
     "Starts Axolotl SFT and DPO when a new dataset version lands, once a version.",
 )  # fmt: skip
 evaluate_new_candidate = _on_new_version(
-    "dpo_model", evaluate, "evaluate_new_candidate", "Evaluates every new candidate, once."
-)
+    ["dpo_model", "evaluation_report"], evaluate, "evaluate_new_candidate",
+    "Evaluates every new candidate, once.",
+)  # fmt: skip
 
 
 @dg.sensor(

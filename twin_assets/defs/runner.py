@@ -6,7 +6,6 @@ flow, each in its own Dagster run that the UI shows. Approval stays with a perso
 """
 
 import argparse
-import hashlib
 import os
 import sys
 import time
@@ -24,6 +23,7 @@ from twin_assets.core.persona import load_persona
 from twin_assets.dagster_home import ensure_dagster_home
 from twin_assets.defs.common import PERSONAS, READS_OUTSIDE, TRAINING
 from twin_assets.defs.console import only_progress, say
+from twin_assets.defs.versions import latest, made_from, tags_of
 from twin_assets.settings import Settings, load_settings
 
 # Dagster uses the code location's loggers only where a run asks for them.
@@ -121,23 +121,16 @@ class Runner:
 
     def _is_stale(self, key: dg.AssetKey) -> bool:
         """Never materialised, made by other code, or from other inputs than there are now."""
-        tags = self._tags(key)
-        if tags is None:
+        newest = latest(self.instance, key, self.persona)
+        if newest is None:
             return True
         code_version = self.graph.get(key).code_version
-        if code_version and tags.get("dagster/code_version") != code_version:
+        if code_version and tags_of(newest).get("dagster/code_version") != code_version:
             return True
-        return any(
-            tags.get(f"dagster/input_data_version/{parent.to_user_string()}")
-            != _as_recorded((self._tags(parent) or {}).get("dagster/data_version", ""))
+        return not all(
+            made_from(newest, parent, latest(self.instance, parent, self.persona))
             for parent in self.graph.get(key).parent_keys
         )
-
-    def _tags(self, key: dg.AssetKey) -> dict[str, str] | None:
-        wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[self.persona])
-        records = self.instance.fetch_materializations(wanted, limit=1).records
-        materialization = records[0].asset_materialization if records else None
-        return dict(materialization.tags or {}) if materialization else None
 
     def _materialize(self, keys: Sequence[dg.AssetKey], step: Step) -> None:
         say(f"  … {step.name}")
@@ -156,11 +149,6 @@ class Runner:
             step.problem = _problem(result)
             if "DagsterExecutionInterruptedError" in step.problem:
                 raise KeyboardInterrupt  # Dagster turns Ctrl-C into a failed step; the walk must end
-
-
-def _as_recorded(version: str) -> str:
-    """A data version as a downstream materialisation records it: Dagster hashes those of partitions."""
-    return hashlib.sha256(version.encode()).hexdigest()
 
 
 def _release_slots_of_dead_runs(instance: dg.DagsterInstance) -> None:

@@ -17,15 +17,13 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
-from twin_assets.core.prompts import render, system_message, user_message
+from twin_assets.core.prompts import render, shown_passages, system_message, user_message
 from twin_assets.core.records import EmbeddedChunk, Message, Passage, Record, SplitDocument
+from twin_assets.core.tokens import estimated_tokens
 from twin_assets.feature.keyphrases import KeyPhrases
 from twin_assets.settings import ROOT
 
-# Measured on English prose with a byte-level BPE of 3,000 entries; larger vocabularies need less.
-TOKENS_PER_WORD = 1.7
 MIN_ANSWER_WORDS = 20
-PASSAGE_WORDS = 45
 # Of the writing tasks, how many carry passages, as every served request does.
 SHARE_WITH_PASSAGES = 0.4
 QUESTIONS = ROOT / "twin_assets" / "feature" / "unanswerable.yaml"
@@ -52,7 +50,7 @@ def build_instruct_rows(
             reason = "duplicate"
         elif row.task != "refuse" and len(answer.split()) < MIN_ANSWER_WORDS:
             reason = "too_short"
-        elif _words(row) * TOKENS_PER_WORD > profile.context_tokens:
+        elif _tokens(row) > profile.context_tokens:
             reason = "too_long"
         elif row.task not in ("answer", "refuse") and answer in instruction:
             reason = "instruction_holds_answer"
@@ -111,8 +109,8 @@ def _quote(text: str) -> str:
     return text.replace("\n", "\n> ")[:600]
 
 
-def _words(row: InstructRow) -> int:
-    return sum(len(m.content.split()) for m in row.messages)
+def _tokens(row: InstructRow) -> int:
+    return sum(estimated_tokens(m.content) for m in row.messages)
 
 
 def _row(doc_id: str, task: str, split: str, messages: list[Message]) -> InstructRow:
@@ -132,7 +130,6 @@ class _Builder:
         seed: int,
     ) -> None:
         self.documents, self.persona, self.seed, self.profile = documents, persona, seed, profile
-        self.answer_words = int(profile.answer_tokens / TOKENS_PER_WORD)
         self.phrases = KeyPhrases([d.voice_text for d in documents])
         # Training rows must not quote the held-out side, so passages come from the training side only.
         self.train_chunks = [c for c in chunks if c.split == "train"]
@@ -187,7 +184,7 @@ class _Builder:
                 yield self._emit(document, "write_section", block, notes, topic=topic, title=title)
             if number == 0:
                 yield self._emit(document, "write_article", block, topic=_topic(title))
-                if document.words <= 2 * self.answer_words:
+                if estimated_tokens(document.voice_text) <= 2 * self.profile.answer_tokens:
                     yield self._emit(document, "write_post", block, topic=_topic(title))
             if outline := self._outline(block):
                 yield self._emit(document, "expand_outline", block, outline=outline)
@@ -209,10 +206,10 @@ class _Builder:
     def _blocks(self, text: str) -> list[str]:
         """Slices of the text at paragraph ends, each within the answer budget."""
         blocks: list[tuple[int, int]] = []
-        for start, end in _paragraphs(text, self.answer_words):
+        for start, end in _paragraphs(text, self.profile.answer_tokens):
             joined = text[blocks[-1][0] : end] if blocks else ""
             heading = text[start:end].startswith("## ")
-            if blocks and not heading and len(joined.split()) <= self.answer_words:
+            if blocks and not heading and estimated_tokens(joined) <= self.profile.answer_tokens:
                 blocks[-1] = (blocks[-1][0], end)
             else:
                 blocks.append((start, end))
@@ -259,7 +256,7 @@ class _Builder:
         """What retrieval would bring: the passage itself and a neighbour of another document."""
         own = [c for c in self.chunks if c.doc_id == document.doc_id and c.text in block][:1]
         others = self._nearest(self._vector_of(document, block), lambda c: c.doc_id != document.doc_id)
-        return [_passage(c) for c in own] + (others or [])[: self.profile.passages - len(own)]
+        return self._shown(own) + (others or [])[: self.profile.passages - len(own)]
 
     def _vector_of(self, document: SplitDocument, block: str) -> np.ndarray | None:
         own = [c for c in self.chunks if c.doc_id == document.doc_id and (c.text in block or block in c.text)]
@@ -273,13 +270,11 @@ class _Builder:
             return None
         order = np.argsort(-(self.vectors @ vector), kind="stable")
         found = [self.train_chunks[i] for i in order if wanted(self.train_chunks[i])]
-        return [_passage(c) for c in found[: self.profile.passages]] or None
+        return self._shown(found[: self.profile.passages]) or None
 
-
-def _passage(chunk: EmbeddedChunk) -> Passage:
-    words = chunk.text.split()
-    text = chunk.text if len(words) <= PASSAGE_WORDS else " ".join(words[:PASSAGE_WORDS]) + " ..."
-    return Passage.model_validate(chunk.model_dump() | {"text": text, "score": 1.0})
+    def _shown(self, chunks: list[EmbeddedChunk]) -> list[Passage]:
+        passages = [Passage.model_validate(c.model_dump() | {"score": 1.0}) for c in chunks]
+        return shown_passages(passages, self.profile.passage_tokens)
 
 
 def _topic(title: str) -> str:
@@ -293,13 +288,13 @@ def _paragraphs(text: str, most: int) -> Iterator[tuple[int, int]]:
     """Spans of paragraphs; one over the budget is split at sentence ends."""
     for match in re.finditer(r"(?:```.*?```|\S(?:(?!\n\s*\n).)*)", text, re.DOTALL):
         start, end = match.span()
-        if len(match.group().split()) <= most:
+        if estimated_tokens(match.group()) <= most:
             yield start, end
             continue
         at = start
         for sentence in re.finditer(r".+?(?:[.!?][\"')\]]*(?=\s|$)|\n|$)", match.group(), re.DOTALL):
             stop = start + sentence.end()
-            if len(text[at:stop].split()) > most * 0.8:
+            if estimated_tokens(text[at:stop]) > most * 0.8:
                 yield at + len(text[at:stop]) - len(text[at:stop].lstrip()), stop
                 at = stop
         if text[at:end].strip():

@@ -1,21 +1,18 @@
 """The twin: retrieve, build the prompt, generate, cite. What the service does for a request."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Literal
 
 from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
-from twin_assets.core.prompts import render, system_message, user_message
+from twin_assets.core.prompts import defuse, render, shown_passages, system_message, user_message
 from twin_assets.core.records import Message, Passage, Record
 from twin_assets.inference.generation import Generator
 
 # No passage as near as this, and the corpus has nothing to stand on. Measured with offline-minilm on the
 # demo persona: it declines 96% of far-off questions, 53% of tempting near ones, and no answerable one.
 MIN_SIMILARITY = 0.33
-# As in the training prompts: a passage in a prompt is cut to this many words.
-PASSAGE_WORDS = 45
 CITED_WORDS = 60
 
 WriteKind = Literal["linkedin_post", "article"]
@@ -89,7 +86,7 @@ class Twin:
     def _plan(
         self, prompt: str, passages: list[Passage], took: float, refusal: str | None, **values: str
     ) -> Plan:
-        safe = [p.model_copy(update={"text": _cut(defuse(p.text), PASSAGE_WORDS)}) for p in passages]
+        safe = shown_passages(passages, self.profile.passage_tokens)
         conversation = [system_message(self.persona), user_message(prompt, safe, **values)]
         citations = [_citation(n, p) for n, p in enumerate(passages, start=1)]
         return Plan(
@@ -130,11 +127,6 @@ class Twin:
             text=plan.refusal or "", outcome="refused", citations=[], model=self.generator.model,
             prompt_kind=plan.prompt_kind, steps_ms={"retrieve": plan.retrieve_ms},
         )  # fmt: skip
-
-
-def defuse(text: str) -> str:
-    """Text without the marks that a chat template gives meaning to: passages and requests are data."""
-    return re.sub(r"<\|[^|>]{1,40}\|>|</?s>|\[/?INST\]", " ", text)
 
 
 def _cut(text: str, words: int) -> str:

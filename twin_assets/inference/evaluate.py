@@ -15,9 +15,15 @@ import numpy as np
 
 from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
-from twin_assets.core.prompts import baseline_system_message, system_message, user_message
+from twin_assets.core.prompts import (
+    baseline_system_message,
+    defuse,
+    shown_passages,
+    system_message,
+    user_message,
+)
 from twin_assets.core.records import Message, Passage, Record, SplitDocument
-from twin_assets.inference.answer import PASSAGE_WORDS, defuse
+from twin_assets.core.tokens import estimated_tokens, first_words
 from twin_assets.inference.compare import paired_gain
 from twin_assets.inference.copying import CopyCheck, CopyReport
 from twin_assets.inference.questions import (
@@ -40,8 +46,8 @@ FIRST_TASKS, MORE_TASKS, MAX_TASKS = 24, 8, 72
 ENOUGH_WINDOWS = 8
 SHOWN_SAMPLES = 4
 REAL_WORDS = 150
-# A small vocabulary needs about 1.7 tokens a word; system text, task and chat marks take about 120.
-TOKENS_PER_WORD, FIXED_TOKENS = 1.7, 120
+# What system text, task and chat marks take of the context.
+FIXED_TOKENS = 120
 # Fewer impostors can't spare one.
 MIN_FOR_LEAVING_OUT = 3
 
@@ -193,7 +199,7 @@ class _Desk:
             return [user_message(task.prompt, topic=task.topic)]
         topic = defuse(task.topic)
         found = self._retrieve(topic, self._profile.passages, {"split": "train"})
-        passages = [p.model_copy(update={"text": _cut(defuse(p.text), PASSAGE_WORDS)}) for p in found]
+        passages = shown_passages(found, self._profile.passage_tokens)
         asked = user_message(task.prompt, passages, topic=topic)
         if prompting == "twin":
             return [system_message(self._persona), asked]
@@ -204,15 +210,15 @@ class _Desk:
         """As much of the author's writing of the same kind as the context holds, others for each task."""
         profile = self._profile
         room = profile.context_tokens - profile.answer_tokens - FIXED_TOKENS
-        words = int(room / TOKENS_PER_WORD) - sum(len(p.text.split()) for p in passages)
+        room -= sum(estimated_tokens(p.text) for p in passages)
         known = self._samples[task.prompt] or [t for texts in self._samples.values() for t in texts]
         random = np.random.default_rng([self._seed, number])
         shown: list[str] = []
         for at in random.permutation(len(known)):
-            if words < PASSAGE_WORDS:
+            if room < profile.passage_tokens:
                 break
-            shown.append(_cut(known[at], words))
-            words -= len(shown[-1].split())
+            shown.append(first_words(known[at], room))
+            room -= estimated_tokens(shown[-1])
         return shown
 
 
@@ -234,11 +240,6 @@ def _floor(author: list[str], impostors: dict[str, list[str]], seed: int) -> tup
         words += word_count(texts)
     score = summarise(np.concatenate(margins), np.concatenate(verified), words, seed)
     return score, "other authors, each scored by a meter that was not shown them"
-
-
-def _cut(text: str, words: int) -> str:
-    parts = text.split()
-    return text if len(parts) <= words else " ".join(parts[:words]) + " ..."
 
 
 def _sentence(contest: Contest) -> str:

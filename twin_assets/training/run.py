@@ -42,7 +42,7 @@ def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
     """
     start = time.monotonic()
     _clear(job.folder)
-    check_rows(job)
+    check_rows(job, tell)
     progress = Progress(job.stage)
     status, tail = _train(job, progress, tell)
     (job.folder / "history.json").write_text(json.dumps([p.model_dump() for p in progress.history]))
