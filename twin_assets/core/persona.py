@@ -99,6 +99,11 @@ def load_persona(personas_dir: Path, name: str) -> Persona:
         raise TwinError(
             f"{path.name} does not fit the persona schema: {faults}.", "mend those fields."
         ) from None
+    if not persona.sources():
+        raise TwinError(
+            f"{path.name} names no place where {persona.full_name} writes.",
+            "declare at least one of linkedin, medium, substack, github and web.",
+        )
     if persona.name != name:
         raise TwinError(f"{path.name} declares the name {persona.name!r}.", "make file name and name agree.")
     return _absolute(persona, personas_dir)

@@ -50,6 +50,8 @@ class _Progress(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         meta = getattr(record, "dagster_meta", {})
         message = meta.get("orig_message") or record.getMessage()
+        if meta.get("dagster_event"):  # Dagster's own word on a failed step: the walk says it better
+            return
         say(f"    {meta.get('step_key') or 'run'}: {message}")
 
 

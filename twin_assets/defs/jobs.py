@@ -20,9 +20,7 @@ train = dg.define_asset_job(
     "train",
     dg.AssetSelection.assets("base_model", "sft_model", "preference_dataset", "dpo_model"),
 )
-evaluate = dg.define_asset_job(
-    "evaluate", dg.AssetSelection.assets("evaluation_report"), partitions_def=personas
-)
+evaluate = dg.define_asset_job("evaluate", dg.AssetSelection.assets("evaluation_report"))
 deploy = dg.define_asset_job("deploy", dg.AssetSelection.assets("release"))
 monitor = dg.define_asset_job("monitor", dg.AssetSelection.groups(MONITORING))
 

@@ -20,8 +20,9 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import load_persona
+from twin_assets.core.profiles import load_profile
 from twin_assets.dagster_home import ensure_dagster_home
-from twin_assets.defs.common import PERSONAS, READS_OUTSIDE, TRAINING
+from twin_assets.defs.common import COLLECT, PERSONAS, READS_OUTSIDE, TRAINING
 from twin_assets.defs.console import only_progress, say
 from twin_assets.defs.versions import latest, made_from, tags_of
 from twin_assets.settings import Settings, load_settings
@@ -52,6 +53,7 @@ class Runner:
         from twin_assets.definitions import defs  # imports every stage: seconds, so not at module load
 
         load_persona(settings.personas_dir, persona)
+        load_profile(settings.profile)
         ensure_dagster_home(settings)
         os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
         self.settings, self.persona = settings, persona
@@ -64,22 +66,19 @@ class Runner:
         self.steps: list[Step] = []
 
     def walk(self) -> bool:
-        """Materialise what is not current. False as soon as a step failed that others need."""
-        failed: set[dg.AssetKey] = set()
-        for keys in self._order():
+        """Materialise what is not current, up to the first asset that fails; True when none did."""
+        order = self._order()
+        for number, keys in enumerate(order):
             step = Step(_name(keys), self.graph.get(keys[0]).group_name, "current")
             self.steps.append(step)
-            collects = step.name.startswith("raw_")
-            if any(parent in failed for key in keys for parent in self.graph.get(key).parent_keys):
-                step.state, step.problem = "failed", "an asset before it failed"
-                failed.update(keys)
-            elif self._reads_outside(keys[0]) or any(self._is_stale(key) for key in keys):
+            if self._reads_outside(keys[0]) or any(self._is_stale(key) for key in keys):
                 self._materialize(keys, step)
-                # A source that fails keeps what it has, so the rest goes on with that.
-                if step.state == "failed" and not collects:
-                    failed.update(keys)
             say(_line(step))
-        return not failed and all(s.state != "failed" for s in self.steps)
+            # A source that fails keeps what it has, so the rest goes on with that.
+            if step.state == "failed" and step.group != COLLECT:
+                say(f"    not made, for that reason: {', '.join(map(_name, order[number + 1 :]))}")
+                break
+        return all(s.state != "failed" for s in self.steps)
 
     def waits_for_approval(self) -> bool:
         """Whether a candidate passed its gate and nobody has decided yet."""
@@ -147,7 +146,7 @@ class Runner:
         step.state = "done" if result.success else "failed"
         if not result.success:
             step.problem = _problem(result)
-            if "DagsterExecutionInterruptedError" in step.problem:
+            if _interrupted(result):
                 raise KeyboardInterrupt  # Dagster turns Ctrl-C into a failed step; the walk must end
 
 
@@ -170,12 +169,18 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    errors = [e.step_failure_data.error for e in result.all_events if e.is_step_failure]
+    return any(e is not None and "DagsterExecutionInterruptedError" in e.to_string() for e in errors)
+
+
 def _problem(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
             cause = error.cause if error and error.cause else error
-            return " ".join(cause.message.split()) if cause else "unknown"
+            # A message begins with the class of the error, which only its author cares for.
+            return " ".join(cause.message.split()).split(": ", 1)[-1] if cause else "unknown"
     return "a blocking check failed"
 
 

@@ -66,10 +66,7 @@ def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
         return report
     store = CrawlStore(open_lake(settings), settings.cache_dir, persona.name, source)
     report.recovered = store.recovered
-    for chatty in ("scrapy.utils.log", "scrapy.crawler", "twisted", "asyncio"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     process = CrawlerProcess(_scrapy_settings(settings))
-    logging.getLogger("scrapy").setLevel(logging.WARNING)  # after Scrapy has set its own
     crawler = process.create_crawler(SPIDERS[source])
     process.crawl(crawler, persona=persona, settings=settings, store=store, report=report)
     process.start()
@@ -164,8 +161,10 @@ def main() -> int:
     parser.add_argument("--source", required=True, choices=sorted(SPIDERS))
     parser.add_argument("--report", type=Path, help="write the report there as JSON")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(name)s: %(message)s")
-    log.setLevel(logging.INFO)
+    shown = logging.StreamHandler(sys.stdout)
+    # On the handler: Scrapy sets the levels of its own loggers, and lowers them as it starts.
+    shown.addFilter(lambda record: record.levelno >= logging.WARNING or record.name == log.name)
+    logging.basicConfig(level=logging.INFO, handlers=[shown], format="%(name)s: %(message)s")
     settings = load_settings()
     try:
         persona = (
