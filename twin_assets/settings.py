@@ -35,8 +35,17 @@ class Settings(BaseSettings):
     )
     linkedin_token: SecretStr | None = None
     github_token: SecretStr | None = None
+    gitlab_token: SecretStr | None = None
     linkedin_api: str = "https://api.linkedin.com"
     github_api: str = "https://api.github.com"
+    gitlab_api: str = "https://gitlab.com/api/v4"
+    crawl_backoff: float = Field(
+        2.0, description="Seconds before a failed request is tried again, at first; doubled each time."
+    )
+    crawl_concurrency: int = Field(
+        2,
+        description="Requests that a host is asked to answer at a time, on average. More for your own sites.",
+    )
 
     wandb_mode: Literal["offline", "online", "disabled"] = "offline"
     wandb_project: str = "llm-twin"

@@ -1,6 +1,4 @@
-{# The raw payloads: which sources there are, their columns, their files, and a view over each source. #}
-
-{% macro raw_sources() %}{{ return(['linkedin', 'medium', 'substack', 'github', 'web']) }}{% endmacro %}
+{# The raw payloads: their columns, a persona's files, and one view over everything. #}
 
 {% macro raw_columns() %}
   {{ return({
@@ -12,13 +10,13 @@
   }) }}
 {% endmacro %}
 
-{# Where a persona's raw objects lie; '*' means everyone's. #}
-{% macro raw_glob(source, persona) %}
-  {{ return(var('raw_dir') ~ '/' ~ source ~ '/' ~ persona ~ '/*.jsonl') }}
+{# Where raw objects lie: raw_dir/<source>/<persona>/<crawl>.jsonl; '*' means everyone's. #}
+{% macro raw_glob(persona) %}
+  {{ return(var('raw_dir') ~ '/*/' ~ persona ~ '/*.jsonl') }}
 {% endmacro %}
 
-{% macro raw_files(source, persona) %}
-  {% set found = run_query("select file from glob(" ~ quoted(raw_glob(source, persona)) ~ ") order by file") %}
+{% macro raw_files(persona) %}
+  {% set found = run_query("select file from glob(" ~ quoted(raw_glob(persona)) ~ ") order by file") %}
   {{ return(found.columns[0].values() | list) }}
 {% endmacro %}
 
@@ -40,21 +38,19 @@
   {% endif %}
 {% endmacro %}
 
-{% macro create_raw_views() %}
-  {# One view a source, so that the payloads can be queried beside the models. #}
+{% macro create_raw_view() %}
+  {# So that the payloads can be queried beside the models, and their freshness be measured. #}
   {% if execute %}
     {% do run_query("create schema if not exists raw") %}
-    {% for source in raw_sources() %}
-      {% do run_query("create or replace view raw." ~ source ~ " as " ~ read_raw([raw_glob(source, '*')] if raw_files(source, '*') else [])) %}
-    {% endfor %}
+    {% do run_query("create or replace view raw.items as " ~ read_raw([raw_glob('*')] if raw_files('*') else [])) %}
   {% endif %}
   select 1
 {% endmacro %}
 
-{% macro new_raw_files(source) %}
+{% macro new_raw_files() %}
   {# This persona's raw objects that the staging table hasn't seen. #}
   {% if not execute %}{{ return([]) }}{% endif %}
-  {% set files = raw_files(source, var('persona')) %}
+  {% set files = raw_files(var('persona')) %}
   {% if is_incremental() %}
     {% set query %}
       select distinct source || '/' || persona || '/' || raw_file from {{ this }}

@@ -1,27 +1,17 @@
 -- Every raw version of every item, typed. Only this persona's raw objects that weren't read before.
 {{ config(materialized='incremental', incremental_strategy='append') }}
 
-{% for name in raw_sources() %}
--- depends_on: {{ source('raw', name) }}
-{% endfor %}
+-- depends_on: {{ source('raw', 'items') }}
 
 with raw as (
-  {% for name in raw_sources() %}
-  ({{ read_raw(new_raw_files(name)) }})
-  {{ 'union all by name' if not loop.last }}
-  {% endfor %}
+  {{ read_raw(new_raw_files()) }}
 ),
 
 typed as (
   select
     persona,
     source,
-    case
-      when category in ('post', 'article', 'code') then category
-      when source = 'linkedin' then 'post'
-      when source = 'github' then 'code'
-      else 'article'
-    end as category,
+    category,
     sha256(persona || '/' || source || '/' || item_id)[:16] as doc_id,
     item_id,
     kind,

@@ -49,17 +49,18 @@ def _value(question: Question) -> Any:
         return _repository("tidelog", False)
     if rest == "git/trees/main":
         entries = [
-            {"path": p, "mode": "100644", "type": "blob", "sha": _sha(data), "size": len(data)}
+            {"path": p, "mode": "100644", "type": "blob", "sha": blob_sha(data), "size": len(data)}
             for p, data in files.items()
         ]
         folders = {p.rsplit("/", 1)[0] for p in files if "/" in p}
         entries += [
-            {"path": f, "mode": "040000", "type": "tree", "sha": _sha(f.encode())} for f in sorted(folders)
+            {"path": f, "mode": "040000", "type": "tree", "sha": blob_sha(f.encode())}
+            for f in sorted(folders)
         ]
-        return {"sha": _sha(b"".join(files.values())), "tree": entries, "truncated": False}
+        return {"sha": blob_sha(b"".join(files.values())), "tree": entries, "truncated": False}
     if rest.startswith("git/blobs/"):
         sha = rest.removeprefix("git/blobs/")
-        return next((_blob(data) for data in files.values() if _sha(data) == sha), None)
+        return next((_blob(data) for data in files.values() if blob_sha(data) == sha), None)
     if rest.startswith("contents/") or rest == "readme":
         name = "README.md" if rest == "readme" else rest.removeprefix("contents/")
         return _blob(files[name]) | {"path": name, "type": "file"} if name in files else None
@@ -75,13 +76,13 @@ def _repository(name: str, fork: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _sha(data: bytes) -> str:
+def blob_sha(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def _blob(data: bytes) -> dict[str, Any]:
     content = base64.encodebytes(data).decode()
-    return {"sha": _sha(data), "size": len(data), "encoding": "base64", "content": content}
+    return {"sha": blob_sha(data), "size": len(data), "encoding": "base64", "content": content}
 
 
 def _commits(question: Question) -> list[Any]:
@@ -91,7 +92,7 @@ def _commits(question: Question) -> list[Any]:
         return []
     who = {"name": author, "date": CREATED}
     return [{
-        "sha": _sha(path.encode()), "author": {"login": author},
+        "sha": blob_sha(path.encode()), "author": {"login": author},
         "commit": {"author": who, "committer": who, "message": "One more page of the logbook"},
     }]  # fmt: skip
 

@@ -1,9 +1,11 @@
 """One loopback HTTP server for all demo sites, with faults to inject.
 
-`fail["/medium"] = 500` makes every path below /medium answer that status; `"garbage"`, `"challenge"`
-and `"empty"` answer nonsense, a block page, or an empty body.
+`fail["/medium"] = 500` makes every path below /medium answer that status; `"garbage"`, `"challenge"`,
+`"empty"`, `"cut short"` and `"bomb"` answer nonsense, a block page, an empty body, half a body, and a
+small gzip that unpacks to 100 MB. An `Answer` stands for itself; `once` faults end with their first use.
 """
 
+import gzip
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from demo.sites import github, linkedin, medium, substack
+from demo.sites import github, gitlab, linkedin, medium, substack
 from demo.sites.answers import CHALLENGE, Answer, Question
 from demo.sites.writing import WRITING, Writing, read_writing
 
@@ -20,7 +22,10 @@ SITES: dict[str, Callable[[Question], Answer]] = {
     "medium": medium.answer,
     "substack": substack.answer,
     "github": github.answer,
+    "gitlab": gitlab.answer,
 }
+# What a fault does to the wire, past what an Answer can say.
+CUT_SHORT = "X-Demo-Cut-Short"
 
 
 class DemoSites:
@@ -28,7 +33,8 @@ class DemoSites:
 
     def __init__(self, writing: Path = WRITING, port: int = 0, edition: int = 1) -> None:
         self.folder = writing
-        self.fail: dict[str, int | str] = {}
+        self.fail: dict[str, int | str | Answer] = {}
+        self.once: dict[str, int | str | Answer] = {}
         self.robots = "User-agent: *\nDisallow: /private/\n"
         self.pages: dict[str, tuple[str, bytes]] = {}
         self.redirects: dict[str, str] = {}
@@ -86,6 +92,8 @@ class DemoSites:
         self.asked.append(path)
         if path == "/robots.txt":
             return Answer.text(self.robots)
+        for prefix in [p for p in self.once if path.startswith(p)]:
+            return _fault(self.once.pop(prefix))
         for prefix, fault in self.fail.items():
             if path.startswith(prefix):
                 return _fault(fault)
@@ -104,11 +112,18 @@ class DemoSites:
         return SITES[site](question).conditional(headers)
 
 
-def _fault(fault: int | str) -> Answer:
+def _fault(fault: int | str | Answer) -> Answer:
+    if isinstance(fault, Answer):
+        return fault
     if isinstance(fault, int):
         return Answer.text(f"Injected fault {fault}", fault)
     if fault == "challenge":
         return Answer.html(CHALLENGE, 403)
+    if fault == "cut short":
+        return Answer(200, {"Content-Type": "text/html", CUT_SHORT: "1"}, b"<html><p>It begins, and")
+    if fault == "bomb":
+        packed = {"Content-Type": "text/html", "Content-Encoding": "gzip"}
+        return Answer(200, packed, gzip.compress(b"a" * 100_000_000, 9))
     return Answer(
         200, {"Content-Type": "text/html"}, b"" if fault == "empty" else b"\x07<<<not what you asked"
     )
@@ -119,7 +134,9 @@ def _send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
     for name, value in answer.headers.items():
         handler.send_header(name, value)
     if answer.status != 304:
-        handler.send_header("Content-Length", str(len(answer.body)))
+        promised = len(answer.body) + (1_000 if CUT_SHORT in answer.headers else 0)
+        handler.send_header("Content-Length", str(promised))
     handler.end_headers()
     if answer.status != 304:
         handler.wfile.write(answer.body)
+    handler.close_connection = handler.close_connection or CUT_SHORT in answer.headers

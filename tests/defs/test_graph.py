@@ -8,12 +8,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from twin_assets.core.persona import SOURCES
 from twin_assets.definitions import defs
 from twin_assets.defs.common import personas
 
 GRAPH = defs.resolve_asset_graph()
 STAGES = {
-    "s1_collect": {"raw_linkedin", "raw_medium", "raw_substack", "raw_github", "raw_web"},
+    "s1_collect": {f"raw_{source}" for source in SOURCES},
     "s2_warehouse": {"stg_documents", "documents", "document_history"},
     "s3_corpus": {"cleaned_documents", "unique_documents", "corpus_split"},
     "s4_index": {"chunks", "embeddings", "vector_index"},

@@ -87,7 +87,7 @@ def test_edits_and_deletions_change_the_documents_and_stay_in_the_history(tmp_pa
         ("c", 1, False, True, True),
     ]  # fmt: skip
     assert query(warehouse, "select payload->>'$.deep[0]' from stg_documents where item_id = 'c'") == [("1",)]
-    assert query(warehouse, "select count(*) from raw.medium") == [(6,)]
+    assert query(warehouse, "select count(*) from raw.items") == [(6,)]
 
 
 def test_each_persona_is_built_alone(tmp_path: Path) -> None:

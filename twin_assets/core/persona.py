@@ -1,50 +1,18 @@
 """A persona: whose twin it is, where their writing lives, and what may be done with it."""
 
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Visibility
+from twin_assets.core.sources import GitHub, GitLab, LinkedIn, Medium, Part, SourcePart, Substack, Web, X
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LinkedIn(_Part):
-    """The Member Data Portability API (token in TWIN_LINKEDIN_TOKEN) or the export zip."""
-
-    profile: str = Field(description="Profile URL, for links and the author's name.")
-    api: str | None = Field(None, description="API base; default https://api.linkedin.com.")
-    export: Path | None = Field(None, description="Path of the account's data export zip.")
-
-
-class Medium(_Part):
-    feed: str = Field(description="Feed URL, e.g. https://medium.com/feed/@name.")
-
-
-class Substack(_Part):
-    url: str = Field(description="Publication URL, e.g. https://name.substack.com.")
-
-
-class GitHub(_Part):
-    user: str
-    api: str | None = Field(None, description="API base; default https://api.github.com.")
-    repositories: list[str] = Field(default=[], description="Names to take; empty means all own ones.")
-
-
-class Web(_Part):
-    """Folders of Markdown (Hugo, Jekyll, plain), single pages and feeds."""
-
-    folders: list[Path] = []
-    pages: list[str] = []
-    include: list[str] = Field(default=["**/*.md"], description="Globs inside the folders.")
-
-
-class Persona(_Part):
+class Persona(Part):
     """One persona, as declared in `personas/<name>.yaml`."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{1,40}$", description="Short id, the partition key.")
@@ -57,6 +25,8 @@ class Persona(_Part):
     medium: Medium | None = None
     substack: Substack | None = None
     github: GitHub | None = None
+    gitlab: GitLab | None = None
+    x: X | None = None
     web: Web | None = None
     impostors: list[Path] = Field(
         default=[], description="Folders of other authors' Markdown, for the voice metric."
@@ -66,12 +36,29 @@ class Persona(_Part):
     )
     log_text: bool = Field(True, description="Keep the text of requests in the request log.")
 
-    def sources(self) -> list[Literal["linkedin", "medium", "substack", "github", "web"]]:
+    def sources(self) -> list[str]:
         """Names of the sources this persona has."""
-        names: list[Literal["linkedin", "medium", "substack", "github", "web"]] = [
-            "linkedin", "medium", "substack", "github", "web",
-        ]  # fmt: skip
-        return [name for name in names if getattr(self, name) is not None]
+        return [name for name in SOURCES if getattr(self, name) is not None]
+
+    def declared(self, source: str) -> SourcePart:
+        """What the persona says of one of its sources. Raises TwinError when it says nothing."""
+        part = getattr(self, source, None)
+        if not isinstance(part, SourcePart):
+            raise TwinError(f"{self.name} has no {source} source.", f"declare `{source}:` in the YAML.")
+        return part
+
+
+def _sources() -> tuple[str, ...]:
+    fields = Persona.model_fields.items()
+    return tuple(
+        name
+        for name, field in fields
+        if any(isinstance(t, type) and issubclass(t, SourcePart) for t in get_args(field.annotation))
+    )
+
+
+# In the order of Persona's fields. Spiders and raw assets carry these names.
+SOURCES = _sources()
 
 
 def load_persona(personas_dir: Path, name: str) -> Persona:
@@ -102,11 +89,16 @@ def load_persona(personas_dir: Path, name: str) -> Persona:
     if not persona.sources():
         raise TwinError(
             f"{path.name} names no place where {persona.full_name} writes.",
-            "declare at least one of linkedin, medium, substack, github and web.",
+            f"declare at least one of {', '.join(SOURCES)}.",
         )
     if persona.name != name:
         raise TwinError(f"{path.name} declares the name {persona.name!r}.", "make file name and name agree.")
     return _absolute(persona, personas_dir)
+
+
+def persona_schema() -> str:
+    """The JSON schema of a persona's YAML, for editors and for other programs."""
+    return json.dumps(Persona.model_json_schema(), indent=2) + "\n"
 
 
 def persona_names(personas_dir: Path) -> list[str]:
@@ -118,11 +110,19 @@ def _absolute(persona: Persona, base: Path) -> Persona:
     def fix(path: Path) -> Path:
         return path if path.is_absolute() else (base / path).resolve()
 
-    update: dict[str, object] = {"impostors": [fix(p) for p in persona.impostors]}
-    if persona.web:
-        update["web"] = persona.web.model_copy(update={"folders": [fix(p) for p in persona.web.folders]})
-    if persona.linkedin and persona.linkedin.export:
-        update["linkedin"] = persona.linkedin.model_copy(update={"export": fix(persona.linkedin.export)})
+    update: dict[str, Any] = {"impostors": [fix(p) for p in persona.impostors]}
+    for source in persona.sources():
+        part = persona.declared(source)
+        paths = {name: value for name, value in part if isinstance(value, Path)}
+        lists = {name: value for name, value in part if isinstance(value, list)}
+        update[source] = part.model_copy(
+            update={name: fix(path) for name, path in paths.items()}
+            | {name: [fix(p) if isinstance(p, Path) else p for p in values] for name, values in lists.items()}
+        )
     if persona.questions:
         update["questions"] = fix(persona.questions)
     return persona.model_copy(update=update)
+
+
+if __name__ == "__main__":
+    print(persona_schema(), end="")

@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-Source = Literal["linkedin", "medium", "substack", "github", "web", "file"]
+# A field of `core.persona.Persona`, where the sources are declared.
+Source = str
 Category = Literal["post", "article", "code"]
 Visibility = Literal["public", "connections", "private"]
 Split = Literal["train", "heldout"]

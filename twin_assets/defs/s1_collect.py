@@ -5,14 +5,21 @@ from typing import Any
 import dagster as dg
 
 from twin_assets.core.hashing import fingerprint
+from twin_assets.core.persona import SOURCES
 from twin_assets.defs.common import COLLECT, CRAWL_POOL, OWNERS, READS_OUTSIDE, collected_daily, personas
 from twin_assets.defs.resources import Platform
+from twin_assets.defs.versions import latest
 from twin_assets.feature.crawl.crawl import CrawlReport, crawl_source
-
-SOURCES = ["linkedin", "medium", "substack", "github", "web"]
 
 MAX_BLOCKED_SHARE = 0.2
 MAX_PARTIAL_SHARE = 0.5
+# A source that suddenly has so much less has rather changed its format than lost its writing.
+MAX_DROP = 0.3
+CHECKS = {
+    "few_blocked": "Few block pages.",
+    "few_partial": "Few truncated items.",
+    "no_volume_drop": "Not much fewer items than the crawl before.",
+}
 
 
 def _raw_asset(source: str) -> dg.AssetsDefinition:
@@ -28,8 +35,8 @@ def _raw_asset(source: str) -> dg.AssetsDefinition:
         freshness_policy=collected_daily,
         description=f"Payloads collected from {source}: immutable, as fetched, append-only.",
         check_specs=[
-            dg.AssetCheckSpec("few_blocked", asset=f"raw_{source}", description="Few block pages."),
-            dg.AssetCheckSpec("few_partial", asset=f"raw_{source}", description="Few truncated items."),
+            dg.AssetCheckSpec(name, asset=f"raw_{source}", description=about)
+            for name, about in CHECKS.items()
         ],
     )
     def collect(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
@@ -37,9 +44,7 @@ def _raw_asset(source: str) -> dg.AssetsDefinition:
         if source not in persona.sources():
             return dg.MaterializeResult(
                 metadata={"note": f"{persona.name} has no {source} source"},
-                check_results=[
-                    dg.AssetCheckResult(check_name=c, passed=True) for c in ("few_blocked", "few_partial")
-                ],
+                check_results=[dg.AssetCheckResult(check_name=name, passed=True) for name in CHECKS],
                 data_version=dg.DataVersion("none"),
             )
         report = crawl_source(platform.settings, persona, source, context.log.info)
@@ -49,7 +54,7 @@ def _raw_asset(source: str) -> dg.AssetsDefinition:
         stored = list(platform.lake.keys(f"raw/{source}/{persona.name}"))
         return dg.MaterializeResult(
             metadata=_metadata(report) | {"objects": len(stored)},
-            check_results=_checks(report),
+            check_results=_checks(report, _items_before(context)),
             data_version=dg.DataVersion(fingerprint(stored)),
         )
 
@@ -60,20 +65,32 @@ def _metadata(report: CrawlReport) -> dict[str, Any]:
     counts = {
         "fetched": report.fetched, "new": report.new, "changed": report.changed,
         "unchanged": report.unchanged, "partial": report.partial, "deleted": report.deleted,
+        "items": report.items, "recovered": report.recovered,
         "requests": report.requests, "bytes": report.bytes, "not_modified": report.not_modified,
+        "saved_requests": report.saved_requests, "saved_bytes": report.saved_bytes,
     }  # fmt: skip
     return counts | {
         "blocked": dg.MetadataValue.json(report.blocked),
         "failed": dg.MetadataValue.json(report.failed),
+        "skipped": dg.MetadataValue.json(report.skipped),
         "samples": dg.MetadataValue.json(report.samples),
+        "troubles": dg.MetadataValue.json(report.troubles),
     }
 
 
-def _checks(report: CrawlReport) -> list[dg.AssetCheckResult]:
+def _items_before(context: dg.AssetExecutionContext) -> int:
+    """How many items the source had after the crawl before this one; 0 when there was none."""
+    before = latest(context.instance, context.asset_key, context.partition_key)
+    items = before.metadata.get("items") if before else None
+    return int(str(items.value)) if items else 0
+
+
+def _checks(report: CrawlReport, before: int) -> list[dg.AssetCheckResult]:
     blocked, seen = sum(report.blocked.values()), max(report.fetched, 1)
     return [
         _share_check("few_blocked", blocked / (seen + blocked), MAX_BLOCKED_SHARE),
         _share_check("few_partial", report.partial / seen, MAX_PARTIAL_SHARE),
+        _share_check("no_volume_drop", max(before - report.items, 0) / max(before, 1), MAX_DROP),
     ]
 
 

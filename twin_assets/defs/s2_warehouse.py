@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
+from twin_assets.core.persona import SOURCES
 from twin_assets.defs.common import OWNERS, WAREHOUSE, WAREHOUSE_POOL, personas, when_inputs_change
 from twin_assets.defs.resources import DBT_PROJECT, Platform, dbt_cli
 
@@ -31,9 +32,16 @@ class Translator(DagsterDbtTranslator):
     """Names, groups and policies of dbt models as assets of this graph."""
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        if dbt_resource_props["resource_type"] == "source":
-            return dg.AssetKey(f"raw_{dbt_resource_props['name']}")
         return dg.AssetKey(dbt_resource_props["name"])
+
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetSpec:
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        if unique_id.endswith(".stg_documents"):
+            # dbt reads one folder with every source in it; each source is an asset of its own here.
+            return spec.replace_attributes(deps=[dg.AssetKey(f"raw_{source}") for source in SOURCES])
+        return spec
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         return WAREHOUSE

@@ -5,12 +5,12 @@ items as `- `, code in fences. Nothing inside a paragraph is changed but white s
 """
 
 import re
-from functools import cache
 from typing import Any
 
 from bs4 import BeautifulSoup, NavigableString, Tag
 
 from twin_assets.feature.boilerplate import DROPPED_TAGS, is_dropped_class
+from twin_assets.feature.offline_sentences import give_unstructured_a_pipeline
 
 _BLOCK_TAGS = {
     "p",
@@ -154,22 +154,9 @@ def join_blocks(blocks: list[str]) -> str:
 
 def element_kinds(html: str) -> dict[str, str]:
     """The kind (Title, NarrativeText, ListItem, Footer...) that unstructured gives each text of a page."""
-    _give_unstructured_a_pipeline()
+    give_unstructured_a_pipeline()
     from unstructured.partition.html import partition_html
 
     # Its own language detection costs half the time, and the persona's languages are known.
     elements = partition_html(text=html, languages=["eng"])
     return {re.sub(r"\s+", "", e.text): e.category for e in elements}
-
-
-@cache
-def _give_unstructured_a_pipeline() -> None:
-    """A blank English pipeline, where the trained one that unstructured would download is absent."""
-    import spacy
-    from unstructured.nlp import tokenize
-
-    if spacy.util.is_package("en_core_web_sm"):
-        return
-    pipeline = spacy.blank("en")
-    pipeline.add_pipe("sentencizer")
-    tokenize._load_spacy_model = lambda: pipeline

@@ -181,9 +181,10 @@ def test_a_killed_crawl_is_recovered_by_the_next_one(tmp_path: Path) -> None:
         killed.offer(lost)
         with killed.part.open("a") as part:
             part.write('{"persona": "ru')  # the line that the kill cut short
+        killed.close()  # as the system does for a process that is killed
         write_post(tmp_path / "w", 2)
         sites.reread()
         report = crawl(here, persona(sites), "linkedin")
     assert (report.recovered, report.new) == (1, 1)
     assert {"7000000099", "7000000001", "7000000002"} == {i.item_id for i in stored(here, "linkedin")}
-    assert not list(killed.parts.glob("*"))
+    assert not list(killed.parts.glob("*.jsonl"))

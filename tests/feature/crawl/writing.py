@@ -60,7 +60,12 @@ def web_persona(web: Web) -> Persona:
 
 
 def settings(home: Path, **changes: Any) -> Settings:
-    values = {"allow_private_hosts": True, "linkedin_token": "t", "github_token": "t"} | changes
+    values = {
+        "allow_private_hosts": True,
+        "crawl_backoff": 0.05,
+        "linkedin_token": "t",
+        "github_token": "t",
+    } | changes
     return Settings(home=home / "home", **values)
 
 

@@ -66,6 +66,7 @@ def _environment(settings: Settings) -> dict[str, str]:
             value = value.absolute()
         if value is not None:
             environment[f"TWIN_{name.upper()}"] = str(value)
-    for token in ("TWIN_LINKEDIN_TOKEN", "TWIN_GITHUB_TOKEN"):
-        environment.setdefault(token, "")  # else the child might take one from the .env file
+    for name in type(settings).model_fields:
+        if name.endswith("_token"):
+            environment.setdefault(f"TWIN_{name.upper()}", "")  # else the child might take one from .env
     return environment

@@ -7,33 +7,21 @@ import binascii
 import json
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
 from scrapy.http import Response
 
-from twin_assets.core.records import Category
+from twin_assets.feature.crawl.code_files import file_refusal, kind_of
 from twin_assets.feature.crawl.feeds import parse_time
 from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
-
-MAX_FILE_BYTES = 200_000
-CODE = {
-    ".py": "text/x-python", ".pyi": "text/x-python", ".rs": "text/x-rust", ".go": "text/x-go",
-    ".js": "text/javascript", ".ts": "text/x-typescript", ".tsx": "text/x-typescript", ".c": "text/x-c",
-    ".h": "text/x-c", ".cpp": "text/x-c++", ".java": "text/x-java", ".rb": "text/x-ruby",
-    ".sh": "text/x-shellscript", ".sql": "text/x-sql", ".ex": "text/x-elixir", ".lua": "text/x-lua",
-}  # fmt: skip
-PROSE = {".md": "text/markdown", ".rst": "text/x-rst"}
-VENDORED = re.compile(
-    r"(^|/)(third[_-]party|vendor(ed)?|node_modules|external|extern|deps|dist|site-packages|\.venv)/"
-    r"|\.min\.js$|_pb2\.py$"
-)
 
 
 class GitHubSpider(SourceSpider):
     name = "github"
     title = "GitHub"
+    key_setting = "github_token"
+    key_page = "https://github.com/settings/tokens"
     unknown_fix = "check github.user and github.repositories in the persona's YAML."
 
     def begin(self) -> Answers:
@@ -130,16 +118,15 @@ class GitHubSpider(SourceSpider):
         for entry in tree["tree"]:
             if entry["type"] != "blob":
                 continue
-            if reason := _file_refusal(entry):
+            if reason := file_refusal(entry["path"], entry.get("size", 0)):
                 self.skip(reason)
                 continue
             item_id = f"{repo['name']}/blob/{entry['path']}"
-            known = self.store.state.known.get(item_id)
+            if not self.wanted(item_id, entry["path"]):
+                self.skip("left out by the persona's patterns")
+                continue
             ids.append(item_id)
-            if known and known.mark == entry["sha"]:
-                self.listed.add(item_id)
-                self.report.unchanged += 1
-            else:
+            if not self.known_unchanged(item_id, entry["sha"], requests=2):
                 requests.append(self._authored(repo, entry, item_id, ids))
         return requests, {"ids": ids}
 
@@ -185,12 +172,11 @@ class GitHubSpider(SourceSpider):
         if not body.strip():
             self.skip("empty file")
             return
-        suffix = PurePosixPath(entry["path"]).suffix
-        category: Category = "code" if suffix in CODE else "article"
+        category, mime = kind_of(entry["path"])
         yield self.item(
             item_id, category=category, title=f"{repo['name'].split('/')[1]}/{entry['path']}",
             url=f"https://github.com/{repo['name']}/blob/{repo['branch']}/{entry['path']}",
-            published_at=date, mime=(CODE | PROSE)[suffix], body=body, mark=entry["sha"],
+            published_at=date, mime=mime, body=body, mark=entry["sha"],
             author=self.user, payload={"sha": entry["sha"], "path": entry["path"], "repo": repo["name"]},
         )  # fmt: skip
 
@@ -211,14 +197,6 @@ class GitHubSpider(SourceSpider):
                     payload={k: row.get(k) for k in ("id", "number", "title", "created_at", "path", "state")},
                 ))  # fmt: skip
         return items, {"ids": [item.item_id for item in items]}
-
-
-def _file_refusal(entry: dict[str, Any]) -> str | None:
-    if VENDORED.search(entry["path"]):
-        return "vendored"
-    if PurePosixPath(entry["path"]).suffix not in CODE | PROSE:
-        return "neither source nor prose"
-    return "too large" if entry.get("size", 0) > MAX_FILE_BYTES else None
 
 
 def _json(response: Response) -> Any:

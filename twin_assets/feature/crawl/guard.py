@@ -4,12 +4,13 @@ The resolver checks the very address that is connected to, so a name can't chang
 """
 
 import ipaddress
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from scrapy.exceptions import IgnoreRequest
 from scrapy.resolver import CachingThreadedResolver
 from twisted.internet.defer import Deferred
+from twisted.internet.error import DNSLookupError
 
 
 class Refused(IgnoreRequest):
@@ -57,10 +58,15 @@ class GuardMiddleware:
         reason = refusal(request.url, self.allow_private)
         if reason:
             raise Refused(reason)
+        host = urlsplit(request.url).hostname or ""
+        if host in PublicResolver.refused:  # also its retries
+            raise Refused(f"{host} leads to a private address")
 
 
 class PublicResolver(CachingThreadedResolver):
-    """Resolves names to public addresses only."""
+    """Resolves names to public addresses only; `refused` are the names that led elsewhere."""
+
+    refused: ClassVar[set[str]] = set()
 
     def getHostByName(self, name: str, timeout: Any = ()) -> Deferred:
         return super().getHostByName(name, timeout).addCallback(self._check, name)
@@ -68,5 +74,7 @@ class PublicResolver(CachingThreadedResolver):
     def _check(self, address: str, name: str) -> str:
         reason = _address_refusal(address)
         if reason:
-            raise Refused(f"{name} leads to a private address")
+            self.refused.add(name)
+            # Twisted passes on no other error of a resolver than this one, and not its message.
+            raise DNSLookupError(f"{name} leads to a private address")
         return address

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.records import Category, Source, Visibility
 
+SAMPLES = 5
+
 
 class RawItem(BaseModel):
     """One version of one piece of writing, as its source served it.
@@ -51,10 +53,15 @@ def body_hash(body: str) -> str:
 
 
 class CrawlReport(BaseModel):
-    """What one crawl of one source did. `error` names what went wrong and the fix, else None."""
+    """What one crawl of one source did. `error` names what went wrong and the fix, else None.
+
+    `items` is how many the source has now; `saved_*` count what a first crawl would have cost on top: requests that were not sent, and the
+    sizes of answers that a 304 stood for. `troubles` are the first few of `failed` and `blocked`.
+    """
 
     persona: str
     source: str
+    items: int = 0
     fetched: int = 0
     new: int = 0
     changed: int = 0
@@ -68,10 +75,15 @@ class CrawlReport(BaseModel):
     requests: int = 0
     bytes: int = 0
     not_modified: int = 0
+    saved_requests: int = 0
+    saved_bytes: int = 0
     samples: list[str] = []
+    troubles: list[str] = []
     raw_uri: str | None = None
     error: str | None = None
 
-    def count(self, tally: dict[str, int], reason: str) -> None:
-        """Add one to a reason of `blocked`, `failed` or `skipped`."""
+    def count(self, tally: dict[str, int], reason: str, where: str) -> None:
+        """Add one to a reason of `blocked` or `failed`, and keep the first few as samples."""
         tally[reason] = tally.get(reason, 0) + 1
+        if len(self.troubles) < SAMPLES:
+            self.troubles.append(f"{reason}: {where}")

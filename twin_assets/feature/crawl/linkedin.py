@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import re
-import zipfile
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,14 +14,16 @@ from lxml import html
 from scrapy.http import Response
 
 from twin_assets.core.hashing import text_hash
+from twin_assets.core.persona import Persona
 from twin_assets.core.records import Visibility
+from twin_assets.feature.crawl.archives import zip_members
 from twin_assets.feature.crawl.feeds import parse_time
 from twin_assets.feature.crawl.items import RawItem
 from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
+from twin_assets.settings import Settings
 
 API_VERSION = "202312"
 DOMAINS = ("MEMBER_SHARE_INFO", "ARTICLES")
-MAX_ARTICLE_BYTES = 5_000_000
 # What isn't known to be public stays with the connections.
 _VISIBILITY: dict[str, Visibility] = {"PUBLIC": "public", "ANYONE": "public", "LOGGED_IN": "public"}
 
@@ -30,7 +31,14 @@ _VISIBILITY: dict[str, Visibility] = {"PUBLIC": "public", "ANYONE": "public", "L
 class LinkedInSpider(SourceSpider):
     name = "linkedin"
     title = "LinkedIn"
+    key_setting = "linkedin_token"
+    key_page = "https://www.linkedin.com/developers/tools/oauth (or set linkedin.export to the export zip)"
     unknown_fix = "check linkedin.api in the persona's YAML."
+
+    @classmethod
+    def check(cls, settings: Settings, persona: Persona) -> None:
+        if not (persona.linkedin and persona.linkedin.export):
+            super().check(settings, persona)
 
     def begin(self) -> Answers:
         assert self.persona.linkedin
@@ -115,28 +123,19 @@ class LinkedInSpider(SourceSpider):
         path = self.declared.export
         assert path
         try:
-            archive = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile):
+            for name, data in zip_members(path, r"(^|/)(Shares\.csv|Articles/.*\.html)$"):
+                if name.endswith(".csv"):
+                    rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig")))
+                    yield from filter(None, map(self._share, rows))
+                elif data.strip():
+                    yield self._exported_article(name, data)
+                else:
+                    self.skip("an article without text")
+        except ValueError as error:
             self.fail(
-                path.name, "unreadable export: not a zip file", True,
+                path.name, f"unreadable export: {error}", True,
                 "set linkedin.export to the zip that LinkedIn mailed you.",
             )  # fmt: skip
-            return
-        with archive:
-            for info in archive.infolist():
-                if info.filename.rsplit("/", 1)[-1] == "Shares.csv":
-                    text = archive.read(info).decode("utf-8-sig")
-                    for row in csv.DictReader(io.StringIO(text)):
-                        item = self._share(row)
-                        if item:
-                            yield item
-                elif re.search(r"(^|/)Articles/.*\.html$", info.filename):
-                    if info.file_size > MAX_ARTICLE_BYTES:
-                        self.skip("article too large")
-                    elif not (data := archive.read(info)).strip():
-                        self.skip("an article without text")
-                    else:
-                        yield self._exported_article(info.filename, data)
 
     def _exported_article(self, name: str, data: bytes) -> RawItem:
         text = data.decode("utf-8", errors="replace")

@@ -5,6 +5,7 @@ Twisted's reactor can't restart, so every crawl has its own process; `crawl.py` 
 """
 
 import argparse
+import importlib
 import logging
 import sys
 from datetime import UTC, datetime
@@ -14,38 +15,46 @@ from typing import Any
 from scrapy.crawler import CrawlerProcess
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import fingerprint
 from twin_assets.core.lake import open_lake
-from twin_assets.core.persona import Persona, load_persona
-from twin_assets.feature.crawl.github import GitHubSpider
-from twin_assets.feature.crawl.items import CrawlReport, RawItem, body_hash
-from twin_assets.feature.crawl.linkedin import LinkedInSpider
-from twin_assets.feature.crawl.medium import MediumSpider
+from twin_assets.core.persona import SOURCES, Persona, load_persona
+from twin_assets.feature.crawl.items import SAMPLES, CrawlReport, RawItem, body_hash
 from twin_assets.feature.crawl.spider import SourceSpider
 from twin_assets.feature.crawl.store import CrawlStore
-from twin_assets.feature.crawl.substack import SubstackSpider
-from twin_assets.feature.crawl.web import WebSpider
 from twin_assets.settings import Settings, load_settings
 
-SPIDERS: dict[str, type[SourceSpider]] = {
-    spider.name: spider for spider in (LinkedInSpider, MediumSpider, SubstackSpider, GitHubSpider, WebSpider)
-}
 USER_AGENT = "llm-twin-crawler/0.1 (collects its owner's own writing; obeys robots.txt)"
-SAMPLES = 5
 log = logging.getLogger("crawl")
 
 
+def spider_of(source: str) -> type[SourceSpider]:
+    """The spider of a source: the one in the module of that name."""
+    module = importlib.import_module(f"twin_assets.feature.crawl.{source}")
+    return next(
+        found
+        for found in vars(module).values()
+        if isinstance(found, type) and issubclass(found, SourceSpider) and vars(found).get("name") == source
+    )
+
+
 class StoreItems:
-    """The pipeline's one step: keep what is news, count everything."""
+    """The pipeline's one step: keep what is wanted and news, count everything."""
 
     def __init__(self, spider: SourceSpider) -> None:
-        self.store, self.report = spider.store, spider.report
+        self.spider, self.store, self.report = spider, spider.store, spider.report
 
     @classmethod
     def from_crawler(cls, crawler: Any) -> "StoreItems":
         return cls(crawler.spider)
 
     def process_item(self, item: RawItem) -> RawItem:
+        if not self.spider.wanted(item.item_id, item.url):
+            self.spider.listed.discard(item.item_id)
+            self.spider.skip("left out by the persona's patterns")
+            return item
         verdict = self.store.offer(item)
+        if leaf := self.spider.leaf_of.pop(item.item_id, None):
+            self.store.keep_leaf(leaf, self.spider.leaves[leaf])
         self.report.fetched += 1
         self.report.partial += item.partial
         setattr(self.report, verdict, getattr(self.report, verdict) + 1)
@@ -59,15 +68,20 @@ class StoreItems:
 def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
     """Crawl one source to its end and store what it had. Starts the reactor: once a process."""
     report = CrawlReport(persona=persona.name, source=source)
+    kind = spider_of(source)
     try:
-        _check_declared(settings, persona, source)
+        kind.check(settings, persona)
+        # A local site of one's own is the same source as before when only its port has changed.
+        declared = fingerprint(
+            persona.declared(source).model_dump(include={"include", "exclude", "visibility"})
+        )
+        store = CrawlStore(open_lake(settings), settings.cache_dir, persona.name, source, declared)
     except TwinError as error:
         report.error = str(error)
         return report
-    store = CrawlStore(open_lake(settings), settings.cache_dir, persona.name, source)
     report.recovered = store.recovered
     process = CrawlerProcess(_scrapy_settings(settings))
-    crawler = process.create_crawler(SPIDERS[source])
+    crawler = process.create_crawler(kind)
     process.crawl(crawler, persona=persona, settings=settings, store=store, report=report)
     process.start()
     stats = crawler.stats
@@ -85,21 +99,9 @@ def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
         spider.listing_complete &= not bugs
         _settle(spider, store, report)
     report.raw_uri = store.finish()
+    report.items = len(store.state.known)
+    store.close()
     return report
-
-
-def _check_declared(settings: Settings, persona: Persona, source: str) -> None:
-    if source not in persona.sources():
-        raise TwinError(f"{persona.name} has no {source} source.", f"declare `{source}:` in the YAML.")
-    if source == "linkedin" and persona.linkedin and not persona.linkedin.export:
-        _need_token(settings.linkedin_token, "LinkedIn", "TWIN_LINKEDIN_TOKEN", " (or set linkedin.export)")
-    if source == "github":
-        _need_token(settings.github_token, "GitHub", "TWIN_GITHUB_TOKEN", "")
-
-
-def _need_token(token: Any, title: str, variable: str, otherwise: str) -> None:
-    if token is None or not token.get_secret_value().strip():
-        raise TwinError(f"{title} needs a token and none is set.", f"set {variable}{otherwise}.")
 
 
 def _settle(spider: SourceSpider, store: CrawlStore, report: CrawlReport) -> None:
@@ -138,18 +140,23 @@ def _scrapy_settings(settings: Settings) -> dict[str, Any]:
         "TELNETCONSOLE_ENABLED": False,
         "AUTOTHROTTLE_ENABLED": True,
         "AUTOTHROTTLE_START_DELAY": 0.05,
-        "AUTOTHROTTLE_TARGET_CONCURRENCY": 2.0,
-        "CONCURRENT_REQUESTS_PER_DOMAIN": 4,
+        "AUTOTHROTTLE_TARGET_CONCURRENCY": float(settings.crawl_concurrency),
+        "CONCURRENT_REQUESTS_PER_DOMAIN": 2 * settings.crawl_concurrency,
         "DOWNLOAD_TIMEOUT": 30,
         "DOWNLOAD_MAXSIZE": 20_000_000,
         "RETRY_TIMES": 2,
+        "TWIN_BACKOFF": settings.crawl_backoff,
         "LOG_INSTALL_ROOT_HANDLER": False,
         "EXTENSIONS": {"scrapy.extensions.remote_control.RemoteControl": None},  # it opens a port
         "TWIN_ALLOW_PRIVATE": settings.allow_private_hosts,
         "TWISTED_DNS_RESOLVER": "scrapy.resolver.CachingThreadedResolver"
         if settings.allow_private_hosts
         else "twin_assets.feature.crawl.guard.PublicResolver",
-        "DOWNLOADER_MIDDLEWARES": {"twin_assets.feature.crawl.guard.GuardMiddleware": 10},
+        "DOWNLOADER_MIDDLEWARES": {
+            "twin_assets.feature.crawl.guard.GuardMiddleware": 10,
+            "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
+            "twin_assets.feature.crawl.politeness.PatientRetry": 550,
+        },
         "ITEM_PIPELINES": {"twin_assets.feature.crawl.run.StoreItems": 100},
     }
 
@@ -158,7 +165,7 @@ def main() -> int:
     """Command line entry point; the exit status is 1 when the report has an error."""
     parser = argparse.ArgumentParser(description="Crawl one source of one persona.")
     parser.add_argument("--persona", required=True, help="a persona's name, or - for JSON on stdin")
-    parser.add_argument("--source", required=True, choices=sorted(SPIDERS))
+    parser.add_argument("--source", required=True, choices=SOURCES)
     parser.add_argument("--report", type=Path, help="write the report there as JSON")
     arguments = parser.parse_args()
     shown = logging.StreamHandler(sys.stdout)

@@ -7,15 +7,20 @@ between the two is handled and counted here.
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Any
+from urllib.parse import urlsplit
 
 import scrapy
+from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
+from twisted.internet.error import DNSLookupError
 
+from twin_assets.core.errors import TwinError
 from twin_assets.core.persona import Persona
 from twin_assets.core.records import Category, Visibility
 from twin_assets.feature.crawl.blocked import block_reason
-from twin_assets.feature.crawl.guard import Refused
+from twin_assets.feature.crawl.guard import PublicResolver, Refused
 from twin_assets.feature.crawl.items import CrawlReport, RawItem, body_hash
 from twin_assets.feature.crawl.store import CrawlStore, Validator
 from twin_assets.settings import Settings
@@ -32,6 +37,8 @@ class SourceSpider(scrapy.Spider):
     """A spider of one source. Subclasses set `name`, `title` and implement `begin`."""
 
     title = "source"
+    key_setting: str | None = None  # the setting that must hold one, where the source insists
+    key_page = ""
     unknown_fix = "check the address in the persona's YAML."
     windowed = False  # the listing shows only the newest items, so absence means nothing
 
@@ -42,6 +49,27 @@ class SourceSpider(scrapy.Spider):
         self.listing_complete = True
         self.validators: dict[str, Validator] = {}
         self.leaves: dict[str, Validator] = {}
+        self.leaf_of: dict[str, str] = {}
+        declared = persona.declared(self.name)
+        self.include, self.exclude = declared.include, declared.exclude
+        self.visibility = declared.visibility or persona.visibility
+
+    @classmethod
+    def check(cls, settings: Settings, persona: Persona) -> None:
+        """Raise TwinError when the crawl can't even begin: undeclared, or without its token."""
+        persona.declared(cls.name)
+        secret = getattr(settings, cls.key_setting) if cls.key_setting else None
+        if cls.key_setting and (secret is None or not secret.get_secret_value().strip()):
+            raise TwinError(
+                f"{cls.title} needs a token and none is set.",
+                f"set TWIN_{cls.key_setting.upper()}; get one at {cls.key_page}.",
+            )
+
+    def wanted(self, *names: str) -> bool:
+        """Whether an item passes the persona's patterns; `names` are its path and its address."""
+        if self.include and not any(fnmatchcase(n, glob) for n in names for glob in self.include):
+            return False
+        return not any(fnmatchcase(n, glob) for n in names for glob in self.exclude)
 
     def begin(self) -> Answers:
         """First requests (and items that need none)."""
@@ -107,7 +135,8 @@ class SourceSpider(scrapy.Spider):
             self._keep(url, known, listing)
             ids = known.memo.get("ids", [])
             self.listed.update(ids)
-            self.report.unchanged += len(ids)
+            self.report.unchanged += len(self.store.state.known.keys() & set(ids))
+            self.report.saved_bytes += known.size
             if unchanged:
                 yield from unchanged(known.memo)
             return
@@ -120,7 +149,7 @@ class SourceSpider(scrapy.Spider):
             self.fail(url, refused[0], listing, refused[1])
         elif reason := block_reason(response.status, kind, text, mitigated):
             log.warning("blocked: %s: %s", reason, url)
-            self.report.count(self.report.blocked, reason)
+            self.report.count(self.report.blocked, reason, url)
             if blocked:
                 yield from blocked()
             elif listing:
@@ -140,7 +169,7 @@ class SourceSpider(scrapy.Spider):
 
     def fail(self, url: str, problem: str, listing: bool, fix: str = "") -> None:
         """Count a failure; one of a listing also stops deletions, and the first one is the error."""
-        self.report.count(self.report.failed, problem.split(":")[0])
+        self.report.count(self.report.failed, problem.split(":")[0], url)
         log.error("failed: %s: %s", problem, url)
         if listing:
             self.listing_complete = False
@@ -149,13 +178,23 @@ class SourceSpider(scrapy.Spider):
 
     def _unreachable(self, failure: Any, url: str, listing: bool) -> None:
         error = failure.value
+        host = urlsplit(url).hostname or ""
+        if isinstance(error, DNSLookupError) and host in PublicResolver.refused:
+            error = Refused(f"{host} leads to a private address")
         if isinstance(error, Refused):
             self.fail(
                 url, f"refused: {error}", listing,
                 "use a public http(s) address, or set TWIN_ALLOW_PRIVATE_HOSTS=true for sites of your own.",
             )  # fmt: skip
-        elif type(error).__name__ == "IgnoreRequest":
-            self.fail(url, "forbidden by robots.txt", listing, "respect it, or ask the site's owner.")
+        elif isinstance(error, IgnoreRequest):
+            # Scrapy says all of these with one class: robots.txt, a bomb, a circle of redirects.
+            why = str(error).lower()
+            if "robots" in why:
+                self.fail(url, "forbidden by robots.txt", listing, "respect it, or ask the site's owner.")
+            elif "redirect" in why:
+                self.fail(url, "redirected without end", listing, self.unknown_fix)
+            else:
+                self.fail(url, "larger than 20 MB unpacked", listing, "leave it out of the persona's YAML.")
         else:
             self.fail(
                 url, f"unreachable: {type(error).__name__}", listing, "check the address and the network."
@@ -172,8 +211,11 @@ class SourceSpider(scrapy.Spider):
                 etag=etag.decode() if etag else None,
                 last_modified=modified.decode() if modified else None,
                 memo=memo,
+                size=len(response.body),
             )
             (self.leaves if leaf else self.validators)[url] = validator
+            if leaf:
+                self.leaf_of |= dict.fromkeys(memo.get("ids", []), url)
 
     def _keep(self, url: str, validator: Validator, listing: bool) -> None:
         (self.validators if listing else self.leaves)[url] = validator
@@ -189,6 +231,7 @@ class SourceSpider(scrapy.Spider):
         title: str | None = None,
         author: str | None = None,
         published_at: datetime | None = None,
+        language: str | None = None,
         visibility: Visibility | None = None,
         partial: bool = False,
         payload: dict[str, Any] | None = None,
@@ -201,10 +244,20 @@ class SourceSpider(scrapy.Spider):
             persona=self.persona.name, source=self.name, item_id=item_id, category=category, url=url,
             title=title, author=author or self.persona.full_name, published_at=published_at,
             fetched_at=datetime.now(UTC), mime=mime, body=body, content_hash=body_hash(body),
-            language=self.persona.languages[0] if len(self.persona.languages) == 1 else None,
-            visibility=visibility or self.persona.visibility, partial=partial, payload=payload or {},
+            language=language or (self.persona.languages[0] if len(self.persona.languages) == 1 else None),
+            visibility=visibility or self.visibility, partial=partial, payload=payload or {},
             mark=mark, windowed=self.windowed if windowed is None else windowed,
         )  # fmt: skip
+
+    def known_unchanged(self, item_id: str, mark: str, requests: int) -> bool:
+        """Whether an item is stored with the mark that its listing shows now; `requests` were not needed."""
+        known = self.store.state.known.get(item_id)
+        if known is None or known.mark != mark:
+            return False
+        self.listed.add(item_id)
+        self.report.unchanged += 1
+        self.report.saved_requests += requests
+        return True
 
     def skip(self, reason: str, times: int = 1) -> None:
         """Count something left out on purpose."""

@@ -11,10 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
+from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake
 from twin_assets.feature.crawl.items import RawItem
+
+# A part this large is stored and a new one begun, so that memory stays flat however long the crawl.
+PART_BYTES = 8_000_000
+_LEAF = '{"leaf": '
 
 
 class Known(BaseModel):
@@ -33,24 +39,42 @@ class Validator(BaseModel):
     etag: str | None = None
     last_modified: str | None = None
     memo: dict[str, Any] = {}
+    size: int = 0
 
 
 class State(BaseModel):
+    """`declared` is the fingerprint of what the persona says of the source: other patterns, other items,
+    so what was learned under the old ones vouches for nothing."""
+
     known: dict[str, Known] = {}
     validators: dict[str, Validator] = {}
+    declared: str = ""
 
 
 class CrawlStore:
-    """Storage of one persona's source. Not for two crawls of the same source at a time."""
+    """Storage of one persona's source. Raises TwinError when another crawl of it has it open."""
 
-    def __init__(self, lake: Lake, cache_dir: Path, persona: str, source: str) -> None:
+    def __init__(self, lake: Lake, cache_dir: Path, persona: str, source: str, declared: str = "") -> None:
         self.lake, self.persona, self.source = lake, persona, source
         self.parts = cache_dir / "crawl" / persona / source
         self.parts.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.parts / ".lock", timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise TwinError(
+                f"Another crawl of {persona}'s {source} is running.", "wait for its end, or end it."
+            ) from None
         self.state = self._read_state()
+        if self.state.declared != declared:
+            self.state.declared, self.state.validators = declared, {}
         self.recovered = self._recover()
+        self.part = self._new_part()
+        self.last_uri: str | None = None
+
+    def _new_part(self) -> Path:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        self.part = self.parts / f"{stamp}-{secrets.token_hex(4)}.jsonl"
+        return self.parts / f"{stamp}-{secrets.token_hex(4)}.jsonl"
 
     @property
     def _state_key(self) -> str:
@@ -70,10 +94,11 @@ class CrawlStore:
         """Store what killed crawls had fetched. Returns the number of items."""
         count = 0
         for part in sorted(self.parts.glob("*.jsonl")):
-            items = _whole_items(part)
+            items, leaves = _read_part(part)
             for item in items:
                 self._know(item)
-            self._store(part, items)
+            self.state.validators |= leaves
+            self._store(part, [item.model_dump_json() for item in items])
             count += len(items)
         return count
 
@@ -92,9 +117,28 @@ class CrawlStore:
         self._append(tombstone)
         self._know(tombstone)
 
+    def keep_leaf(self, url: str, validator: Validator) -> None:
+        """Keep the validators of a stored item's own address, so that a killed crawl need not ask again.
+
+        Call it after `offer`: a 304 for an item that was never stored would lose it.
+        """
+        self.state.validators[url] = validator
+        self._write(_LEAF + f'{json.dumps(url)}, "validator": {validator.model_dump_json()}}}')
+
+    def close(self) -> None:
+        """Let other crawls of this source begin."""
+        self._lock.release()
+
     def _append(self, item: RawItem) -> None:
+        self._write(item.model_dump_json())
+
+    def _write(self, line: str) -> None:
         with self.part.open("a", encoding="utf-8") as file:
-            file.write(item.model_dump_json() + "\n")
+            file.write(line + "\n")
+            full = file.tell() > PART_BYTES
+        if full:
+            self.last_uri = self._store_own_part()
+            self.part = self._new_part()
 
     def _know(self, item: RawItem) -> None:
         if item.kind == "deleted":
@@ -107,18 +151,23 @@ class CrawlStore:
 
     def finish(self) -> str | None:
         """Move the part file to the lake and store the state. URI of the object, or None if no news."""
-        items = _whole_items(self.part) if self.part.exists() else []
-        uri = self._store(self.part, items)
+        uri = self._store_own_part()
         self.write_state()
-        return uri
+        return uri or self.last_uri
 
-    def _store(self, part: Path, items: list[RawItem]) -> str | None:
+    def _store_own_part(self) -> str | None:
+        if not self.part.exists():
+            return None
+        lines = self.part.read_text(encoding="utf-8").split("\n")
+        return self._store(self.part, [line for line in lines if line and not line.startswith(_LEAF)])
+
+    def _store(self, part: Path, lines: list[str]) -> str | None:
+        """Store a part's items under its own name, then the state, then forget the part."""
         uri = None
-        if items:
+        if lines:
             key = f"raw/{self.source}/{self.persona}/{part.name}"
-            data = "".join(item.model_dump_json() + "\n" for item in items).encode()
             try:
-                uri = self.lake.create(key, data)
+                uri = self.lake.create(key, "".join(line + "\n" for line in lines).encode())
             except FileExistsError:
                 uri = self.lake.uri(key)
             self.write_state()
@@ -126,16 +175,21 @@ class CrawlStore:
         return uri
 
 
-def _whole_items(part: Path) -> list[RawItem]:
-    """Items of a part file, without a last line that a kill cut short."""
-    items = []
+def _read_part(part: Path) -> tuple[list[RawItem], dict[str, Validator]]:
+    """Items and validators of a part file, without a last line that a kill cut short."""
+    items: list[RawItem] = []
+    leaves: dict[str, Validator] = {}
     lines = part.read_text(encoding="utf-8", errors="replace").split("\n")
     for number, line in enumerate(lines):
         if not line:
             continue
         try:
-            items.append(RawItem.model_validate(json.loads(line)))
+            record = json.loads(line)
+            if "leaf" in record:
+                leaves[record["leaf"]] = Validator.model_validate(record["validator"])
+            else:
+                items.append(RawItem.model_validate(record))
         except (json.JSONDecodeError, ValidationError):
             if number != len(lines) - 1:
                 raise
-    return items
+    return items, leaves

@@ -1,82 +1,80 @@
-"""Web: folders of Markdown (Hugo, Jekyll, plain), single article pages, and feeds."""
+"""Web: folders of writing (Hugo, Jekyll, plain files), single article pages, feeds and sitemaps."""
 
 import json
-import re
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
-from lxml import html
 from scrapy.http import Response
 
 from twin_assets.feature.crawl.feeds import is_feed, parse_time, read_feed
-from twin_assets.feature.crawl.frontmatter import as_time, split_front_matter
+from twin_assets.feature.crawl.files import is_readable, read_file
 from twin_assets.feature.crawl.items import RawItem
+from twin_assets.feature.crawl.pages import ask_sitemap, page_meta
 from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
 
-_DATE_IN_NAME = re.compile(r"^(\d{4}-\d\d-\d\d)-")
+MAX_FILE_BYTES = 20_000_000
 
 
 class WebSpider(SourceSpider):
     name = "web"
     title = "Web"
-    unknown_fix = "check web.pages in the persona's YAML."
+    unknown_fix = "check web.pages and web.sitemaps in the persona's YAML."
 
     def begin(self) -> Answers:
         assert self.persona.web
         declared = self.persona.web
         for folder in declared.folders:
             prefix = f"{folder.name}/" if len(declared.folders) > 1 else ""
-            yield from self.read_folder(folder, declared.include, prefix)
+            yield from self.read_folder(folder, prefix)
         for url in declared.pages:
-            yield self.fetch(url, lambda r, url=url: self.parse_page(r, url), listing=True)
+            yield self.fetch(url, lambda r, url=url: self.parse_page(r, url, url, None), listing=True)
+        for url in declared.sitemaps:
+            yield ask_sitemap(self, url, lambda address: address, self.parse_page)
 
-    def read_folder(self, folder: Path, include: list[str], prefix: str = "") -> Answers:
+    def read_folder(self, folder: Path, prefix: str = "") -> Answers:
         """Documents of a folder; drafts are skipped. Links that lead out of the folder aren't followed."""
         if not folder.is_dir():
             self.fail(str(folder), "missing folder", True, "correct web.folders in the persona's YAML.")
             return
         root = folder.resolve()
-        for path in sorted({p for glob in include for p in folder.glob(glob) if p.is_file()}):
+        for path in sorted(p for p in folder.rglob("*") if is_readable(p) and p.is_file()):
+            item_id = prefix + path.relative_to(folder).as_posix()
             if not path.resolve().is_relative_to(root):
                 self.skip("link out of the folder")
-                continue
-            item = self._file(path, prefix + path.relative_to(folder).as_posix())
-            if item:
+            elif not self.wanted(item_id, path.name):
+                self.skip("left out by the persona's patterns")
+            elif item := self._file(path, item_id):
                 yield item
 
     def _file(self, path: Path, item_id: str) -> RawItem | None:
+        facts = path.stat()
+        mark = f"{facts.st_mtime_ns}:{facts.st_size}"
+        if self.known_unchanged(item_id, mark, requests=0):
+            return None
         try:
-            fields, body = split_front_matter(path.read_text(encoding="utf-8"))
-        except UnicodeDecodeError:
-            self._unreadable(item_id, "not UTF-8")
-            return None
+            if facts.st_size > MAX_FILE_BYTES:
+                raise ValueError(f"larger than {MAX_FILE_BYTES // 1_000_000} MB")
+            found = read_file(path.name, path.read_bytes())
         except ValueError as error:
-            self._unreadable(item_id, str(error))
+            self.listed.add(item_id)  # it is there, so it isn't deleted
+            self.fail(
+                item_id, f"unreadable file: {error}", False, "mend the file, or name it in web.exclude."
+            )
             return None
-        if fields.get("draft") is True or fields.get("published") is False:
-            self.skip("draft")
+        if found.draft or not found.body.strip():
+            self.skip("draft" if found.draft else "empty file")
             return None
-        if not body.strip():
-            self.skip("empty file")
-            return None
-        named = _DATE_IN_NAME.match(path.name)
-        heading = re.match(r"#\s+(.+)", body)
-        title = fields.get("title") or (heading.group(1).strip() if heading else PurePosixPath(item_id).stem)
-        author = fields.get("author")
         return self.item(
-            item_id, category="article", url=str(fields.get("canonical_url") or path.resolve().as_uri()),
-            title=str(title), author=author if isinstance(author, str) else None,
-            published_at=as_time(fields.get("date")) or (as_time(named.group(1)) if named else None),
-            mime="text/markdown", body=body, payload=json.loads(json.dumps(fields, default=str)),
+            item_id, category="article", url=found.url or path.resolve().as_uri(), title=found.title,
+            author=found.author, published_at=found.published_at, mime=found.mime, body=found.body, mark=mark,
+            payload=json.loads(json.dumps(found.fields, default=str)),
         )  # fmt: skip
 
-    def _unreadable(self, item_id: str, problem: str) -> None:
-        self.listed.add(item_id)  # it is there, so it isn't deleted
-        self.fail(item_id, f"unreadable file: {problem}", False, "mend the file, or narrow web.include.")
-
-    def parse_page(self, response: Response, url: str) -> Answers:
-        """One article page, or the entries of a feed."""
+    def parse_page(self, response: Response, url: str, item_id: str, modified: str | None) -> Answers:
+        """One article page (HTML, Markdown, PDF...), or the entries of a feed."""
         kind = (response.headers.get("Content-Type") or b"").decode("latin-1").lower()
+        if "pdf" in kind or response.body[:5] == b"%PDF-":
+            yield self._read(response, "page.pdf", url, item_id, modified)
+            return
         if not hasattr(response, "text"):
             raise Unreadable(f"expected a page or a feed, got {kind or 'bytes'}")
         if is_feed(kind, response.text):
@@ -85,16 +83,28 @@ class WebSpider(SourceSpider):
         if not response.text.strip():
             raise Unreadable("expected a page, got nothing")
         if "html" not in kind:
-            self.remember(response, url, {"ids": [url]})
-            mime = "text/markdown" if "markdown" in kind or url.endswith(".md") else "text/plain"
-            yield self.item(url, category="article", url=url, mime=mime, body=response.text)
+            markdown = "markdown" in kind or url.endswith(".md")
+            yield self._read(response, "page.md" if markdown else "page.txt", url, item_id, modified)
             return
-        meta = _page_meta(response.text)
-        self.remember(response, url, {"ids": [url]})
+        meta = page_meta(response.text)
+        self.remember(response, url, {"ids": [item_id]}, leaf=True)
         yield self.item(
-            url, category="article", url=meta.get("canonical") or url, title=meta.get("title"),
+            item_id, category="article", url=meta.get("canonical") or url, title=meta.get("title"),
             author=meta.get("author"), published_at=parse_time(meta.get("published")), mime="text/html",
-            body=response.text, payload=meta,
+            body=response.text, partial=not meta["free"], mark=modified, payload=meta,
+        )  # fmt: skip
+
+    def _read(self, response: Response, name: str, url: str, item_id: str, modified: str | None) -> RawItem:
+        try:
+            found = read_file(name, response.body)
+        except ValueError as error:
+            raise Unreadable(str(error)) from None
+        self.remember(response, url, {"ids": [item_id]}, leaf=True)
+        title = found.title if found.title != "page" else None
+        return self.item(
+            item_id, category="article", url=url, title=title, author=found.author, mime=found.mime,
+            published_at=found.published_at, body=found.body, mark=modified,
+            payload=json.loads(json.dumps(found.fields, default=str)),
         )  # fmt: skip
 
     def _feed(self, response: Response, url: str) -> Answers:
@@ -109,20 +119,3 @@ class WebSpider(SourceSpider):
                 published_at=entry.published_at, mime="text/html", body=entry.content or entry.summary or "",
                 partial=entry.content is None, payload={"feed": url, "guid": entry.id}, windowed=True,
             )  # fmt: skip
-
-
-def _page_meta(text: str) -> dict[str, Any]:
-    """Title, author, time and canonical address that a page declares about itself."""
-    tree = html.fromstring(text.encode(), parser=html.HTMLParser(no_network=True, encoding="utf-8"))
-
-    def first(path: str) -> str | None:
-        found = [str(x).strip() for x in tree.xpath(path)]
-        return next((x for x in found if x), None)
-
-    return {
-        "title": first("//meta[@property='og:title']/@content") or first("//title/text()"),
-        "author": first("//meta[@name='author']/@content"),
-        "published": first("//meta[@property='article:published_time']/@content")
-        or first("//time/@datetime"),
-        "canonical": first("//link[@rel='canonical'][starts-with(@href, 'http')]/@href"),
-    }

@@ -1,0 +1,57 @@
+"""What a persona's YAML may say, and how a mistake in it is told."""
+
+from pathlib import Path
+
+import pytest
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.persona import SOURCES, load_persona, persona_schema
+from twin_assets.defs.s1_collect import raw_assets
+from twin_assets.feature.crawl.run import spider_of
+from twin_assets.settings import ROOT
+
+START = "name: ada\nfull_name: Ada Example\nabout: Ada builds bridges.\nlicense: MIT\n"
+
+
+def declared(folder: Path, more: str) -> Path:
+    (folder / "ada.yaml").write_text(START + more)
+    return folder
+
+
+def test_paths_are_taken_from_the_folder_of_the_yaml(tmp_path: Path) -> None:
+    more = "web: {folders: [blog, /abs]}\nx: {archive: x.zip}\nmedium: {export: m.zip}\nimpostors: [others]\n"
+    persona = load_persona(declared(tmp_path, more), "ada")
+    assert persona.sources() == ["medium", "x", "web"]
+    assert persona.web is not None
+    assert persona.web.folders == [tmp_path / "blog", Path("/abs")]
+    assert (persona.x and persona.x.archive, persona.medium and persona.medium.export) == (
+        tmp_path / "x.zip",
+        tmp_path / "m.zip",
+    )
+    assert persona.impostors == [tmp_path / "others"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("substack: {url: ftp://x}\n", r"substack\.url: String should match pattern"),
+        ("github: {usr: ada}\n", r"github\.user: Field required; github\.usr: Extra inputs"),
+        ("visibility: secret\nx: {archive: a.zip}\n", r"visibility: Input should be 'public'"),
+        ("web: [\n", r"ada\.yaml is not YAML"),
+        ("", r"names no place where Ada Example writes.*linkedin, medium, substack, github, gitlab, x, web"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, more: str, said: str) -> None:
+    with pytest.raises(TwinError, match=said):
+        load_persona(declared(tmp_path, more), "ada")
+
+
+def test_the_committed_schema_is_the_models_own() -> None:
+    assert (ROOT / "personas" / "schema.json").read_text() == persona_schema(), (
+        "run: python -m twin_assets.core.persona > personas/schema.json"
+    )
+
+
+def test_every_source_has_its_spider_and_its_raw_asset() -> None:
+    assert {spider_of(source).name for source in SOURCES} == set(SOURCES)
+    assert [asset.key.to_user_string() for asset in raw_assets] == [f"raw_{source}" for source in SOURCES]

@@ -1,0 +1,143 @@
+"""GitLab REST v4: the persona's own projects, and the files in them that they committed to.
+
+Paged by the Link header. A file's blob id tells whether it has changed, so a known one is not asked for.
+"""
+
+import base64
+import binascii
+import json
+import re
+from typing import Any
+from urllib.parse import quote
+
+from scrapy.http import Response
+
+from twin_assets.feature.crawl.code_files import MAX_FILE_BYTES, file_refusal, kind_of
+from twin_assets.feature.crawl.feeds import parse_time
+from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
+
+
+class GitLabSpider(SourceSpider):
+    name = "gitlab"
+    title = "GitLab"
+    unknown_fix = "check gitlab.user and gitlab.projects in the persona's YAML."
+
+    def begin(self) -> Answers:
+        assert self.persona.gitlab
+        self.declared = self.persona.gitlab
+        self.api = (self.declared.api or self.twin.gitlab_api).rstrip("/")
+        user = quote(self.declared.user, safe="")
+        yield self._listing(f"{self.api}/users/{user}/projects?per_page=100", self.parse_projects)
+
+    def refused(self, response: Response) -> tuple[str, str] | None:
+        if response.status == 401:
+            return "HTTP 401: the token was refused", (
+                "renew TWIN_GITLAB_TOKEN (gitlab.com/-/user_settings/personal_access_tokens, read_api)."
+            )
+        return None
+
+    def _headers(self) -> dict[str, str]:
+        token = self.twin.gitlab_token
+        # The standard header and not PRIVATE-TOKEN: Scrapy drops it when a redirect leaves the host.
+        return {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+
+    def _listing(self, url: str, read: Any) -> Any:
+        def callback(response: Response) -> Answers:
+            yield from read(_json(response, list))
+            if following := self._next_page(response):
+                yield self._listing(following, read)
+
+        return self.fetch(url, callback, listing=True, headers=self._headers())
+
+    def _next_page(self, response: Response) -> str | None:
+        found = re.search(r'<([^>]+)>;\s*rel="next"', (response.headers.get("Link") or b"").decode())
+        return found.group(1) if found and found.group(1).startswith(self.api + "/") else None
+
+    def parse_projects(self, rows: list[dict[str, Any]]) -> Answers:
+        """A request for the files of each own project; forks and empty ones aside."""
+        wanted = self.declared.projects
+        for project in rows:
+            if project.get("forked_from_project"):
+                self.skip("fork")
+            elif wanted and project["path"] not in wanted:
+                self.skip("project not wanted")
+            elif branch := project.get("default_branch"):
+                yield self._listing(
+                    f"{self.api}/projects/{project['id']}/repository/tree"
+                    f"?recursive=true&per_page=100&ref={quote(branch, safe='')}",
+                    lambda entries, project=project: self.parse_tree(entries, project),
+                )
+
+    def parse_tree(self, entries: list[dict[str, Any]], project: dict[str, Any]) -> Answers:
+        """Requests for the files worth having; those with a known blob need none."""
+        for entry in entries:
+            if entry["type"] != "blob":
+                continue
+            item_id = f"{project['path_with_namespace']}/blob/{entry['path']}"
+            if reason := file_refusal(entry["path"]):
+                self.skip(reason)
+            elif not self.wanted(item_id, entry["path"]):
+                self.skip("left out by the persona's patterns")
+            elif self.known_unchanged(item_id, entry["id"], requests=2):
+                continue
+            else:
+                yield self._authored(project, entry, item_id)
+
+    def _authored(self, project: dict[str, Any], entry: dict[str, Any], item_id: str) -> Any:
+        """Ask for the persona's newest commit on a file, then for the file."""
+        base = f"{self.api}/projects/{project['id']}/repository"
+        if item_id in self.store.state.known:
+            self.listed.add(item_id)  # it's in the tree, whatever becomes of the two requests
+
+        def parse_commits(response: Response) -> Answers:
+            commits = _json(response, list)
+            if not commits:
+                self.skip("no commit by the persona")
+                self.listed.discard(item_id)
+                return
+            date = parse_time(commits[0].get("created_at"))
+            yield self.fetch(
+                f"{base}/blobs/{entry['id']}",
+                lambda r: self.parse_blob(r, project, entry, item_id, date),
+                headers=self._headers(),
+            )
+
+        author = quote(self.declared.user, safe="")
+        return self.fetch(
+            f"{base}/commits?path={quote(entry['path'], safe='')}&author={author}&per_page=1",
+            parse_commits, headers=self._headers(),
+        )  # fmt: skip
+
+    def parse_blob(
+        self, response: Response, project: dict[str, Any], entry: dict[str, Any], item_id: str, date: Any
+    ) -> Answers:
+        """One file's text."""
+        blob = _json(response, dict)
+        try:
+            data = base64.b64decode(blob["content"])
+            body = data.decode()
+        except (KeyError, TypeError, binascii.Error):
+            raise Unreadable("expected a base64 blob") from None
+        except UnicodeDecodeError:
+            self.skip("not UTF-8 text")
+            return
+        if len(data) > MAX_FILE_BYTES or not body.strip():
+            self.skip("too large" if body.strip() else "empty file")
+            return
+        category, mime = kind_of(entry["path"])
+        yield self.item(
+            item_id, category=category, title=f"{project['path']}/{entry['path']}",
+            url=f"{project['web_url']}/-/blob/{project['default_branch']}/{entry['path']}",
+            published_at=date, mime=mime, body=body, mark=entry["id"], author=self.declared.user,
+            payload={"sha": entry["id"], "path": entry["path"], "project": project["path_with_namespace"]},
+        )  # fmt: skip
+
+
+def _json(response: Response, kind: type) -> Any:
+    try:
+        answer = json.loads(response.body)
+    except ValueError:
+        raise Unreadable("expected JSON") from None
+    if not isinstance(answer, kind):
+        raise Unreadable(f"expected a JSON {kind.__name__}")
+    return answer
