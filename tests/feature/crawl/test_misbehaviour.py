@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 
 from demo.sites import DemoSites
 from demo.sites.answers import Answer
-from tests.feature.crawl.writing import crawl, persona, settings, stored, web_persona, write_article
+from tests.feature.crawl.writing import (
+    crawl,
+    persona,
+    settings,
+    stored,
+    web_persona,
+    write_article,
+    write_repository,
+)
 from twin_assets.core.lake import open_lake
 from twin_assets.core.persona import Persona
 from twin_assets.core.sources import LinkedIn, Web
@@ -83,6 +91,17 @@ def test_what_stays_broken_is_named_and_stores_nothing(tmp_path: Path, fault: st
         report = crawl(settings(tmp_path), who, "web")
     assert said in (report.error or "")
     assert stored(settings(tmp_path), "web") == []
+
+
+def test_robots_txt_speaks_of_pages_and_not_of_apis(tmp_path: Path) -> None:
+    write_article(tmp_path / "w", "medium", 1)
+    write_repository(tmp_path / "w")
+    here = settings(tmp_path)
+    with DemoSites(tmp_path / "w") as sites:
+        sites.robots = "User-agent: *\nDisallow: /\n"
+        feed, api = crawl(here, persona(sites), "medium"), crawl(here, persona(sites), "github")
+    assert "robots.txt" in (feed.error or "")
+    assert (api.error, api.new) == (None, 4)
 
 
 def test_a_circle_of_redirects_ends(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ _SIGNS: list[tuple[str, re.Pattern[str]]] = [
     ("access denied", re.compile(r"<title>\s*(access denied|403 forbidden|request blocked)", re.I)),
     ("bot check", re.compile(r"verify(ing)? (that )?you are (a )?human|enable javascript and cookies", re.I)),
 ]
+# No sign can be there without one of these: a look that spares ordinary pages the patterns.
+_HINTS = ("cf-chl", "_cf_chl", "challenge", "captcha", "just a moment", "attention required", "denied",
+          "forbidden", "blocked", "human", "cookies")  # fmt: skip
 _REFUSALS = {403: "refused (HTTP 403)", 429: "too many requests (HTTP 429)", 999: "refused (HTTP 999)"}
 _INTERSTITIAL_BYTES = 60_000
 
@@ -28,8 +31,9 @@ def block_reason(status: int, content_type: str, text: str, mitigated: bool = Fa
         return "cloudflare challenge"
     looks_html = "html" in content_type or text.lstrip()[:15].lower().startswith(("<!doctype html", "<html"))
     if looks_html and len(text) < _INTERSTITIAL_BYTES:
-        head = text[:20_000]
-        signs = [name for name, sign in _SIGNS if sign.search(head)]
+        head = text[:20_000].lower()
+        hinted = any(hint in head for hint in _HINTS)
+        signs = [name for name, sign in _SIGNS if sign.search(head)] if hinted else []
         # A normal page may carry a captcha widget in its comment form; an interstitial has no article.
         if signs and (status >= 400 or not re.search(r"<article|<p[\s>].{400}", text, re.I | re.S)):
             return signs[0]

@@ -22,6 +22,7 @@ class GitHubSpider(SourceSpider):
     title = "GitHub"
     key_setting = "github_token"
     key_page = "https://github.com/settings/tokens"
+    obeys_robots = False
     unknown_fix = "check github.user and github.repositories in the persona's YAML."
 
     def begin(self) -> Answers:
@@ -35,7 +36,7 @@ class GitHubSpider(SourceSpider):
 
     def refused(self, response: Response) -> tuple[str, str] | None:
         if response.status == 401:
-            return "HTTP 401: the token was refused", "renew TWIN_GITHUB_TOKEN."
+            return "HTTP 401: the token was refused", f"renew TWIN_GITHUB_TOKEN at {self.key_page}."
         if response.headers.get("X-RateLimit-Remaining") == b"0" and response.status in (403, 429):
             return "HTTP 403: the rate limit is used up", "wait an hour; what came so far is stored."
         return None

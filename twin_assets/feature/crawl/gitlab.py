@@ -20,6 +20,7 @@ from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
 class GitLabSpider(SourceSpider):
     name = "gitlab"
     title = "GitLab"
+    obeys_robots = False
     unknown_fix = "check gitlab.user and gitlab.projects in the persona's YAML."
 
     def begin(self) -> Answers:

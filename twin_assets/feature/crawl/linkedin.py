@@ -33,6 +33,7 @@ class LinkedInSpider(SourceSpider):
     title = "LinkedIn"
     key_setting = "linkedin_token"
     key_page = "https://www.linkedin.com/developers/tools/oauth (or set linkedin.export to the export zip)"
+    obeys_robots = False
     unknown_fix = "check linkedin.api in the persona's YAML."
 
     @classmethod

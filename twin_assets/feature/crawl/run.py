@@ -100,6 +100,11 @@ def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
         _settle(spider, store, report)
     report.raw_uri = store.finish()
     report.items = len(store.state.known)
+    log.info(
+        "%d requests, %s bytes; saved %d requests, %d answers by 304, %s bytes",
+        report.requests, f"{report.bytes:,}", report.saved_requests, report.not_modified,
+        f"{report.saved_bytes:,}",
+    )  # fmt: skip
     store.close()
     return report
 
@@ -145,6 +150,10 @@ def _scrapy_settings(settings: Settings) -> dict[str, Any]:
         "DOWNLOAD_TIMEOUT": 30,
         "DOWNLOAD_MAXSIZE": 20_000_000,
         "RETRY_TIMES": 2,
+        # Both cost as much as our own work on a page: a look at each callback's source, and a task for
+        # each of a hundred items that a page might have.
+        "WARN_ON_GENERATOR_RETURN_VALUE": False,
+        "CONCURRENT_ITEMS": 4,
         "TWIN_BACKOFF": settings.crawl_backoff,
         "LOG_INSTALL_ROOT_HANDLER": False,
         "EXTENSIONS": {"scrapy.extensions.remote_control.RemoteControl": None},  # it opens a port

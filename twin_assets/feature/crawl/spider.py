@@ -40,6 +40,7 @@ class SourceSpider(scrapy.Spider):
     key_setting: str | None = None  # the setting that must hold one, where the source insists
     key_page = ""
     unknown_fix = "check the address in the persona's YAML."
+    obeys_robots = True  # robots.txt speaks of pages; an API with a token has terms of its own
     windowed = False  # the listing shows only the newest items, so absence means nothing
 
     def __init__(self, persona: Persona, settings: Settings, store: CrawlStore, report: CrawlReport) -> None:
@@ -117,7 +118,10 @@ class SourceSpider(scrapy.Spider):
         def unreachable(failure: Any) -> None:
             self._unreachable(failure, url, listing)
 
-        return scrapy.Request(url, callback=received, errback=unreachable, headers=sent, dont_filter=True)
+        meta = {} if self.obeys_robots else {"dont_obey_robotstxt": True}
+        return scrapy.Request(
+            url, callback=received, errback=unreachable, headers=sent, dont_filter=True, meta=meta
+        )
 
     def _received(
         self,
