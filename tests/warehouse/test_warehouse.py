@@ -39,21 +39,25 @@ def store(lake: Path, name: str, items: list[RawItem]) -> None:
 
 
 def build(tmp_path: Path, persona: str = "runa") -> Path:
+    done = run_dbt(tmp_path, ["build"], persona)
+    assert done.returncode == 0, done.stdout[-3000:]
+    return tmp_path / "warehouse.duckdb"
+
+
+def run_dbt(tmp_path: Path, command: list[str], persona: str) -> "subprocess.CompletedProcess[str]":
     warehouse = tmp_path / "warehouse.duckdb"
     (tmp_path / "raw").mkdir(exist_ok=True)
     variables = json.dumps({"persona": persona, "raw_dir": str(tmp_path / "raw")})
     dbt = Path(sys.executable).with_name("dbt")
     project = str(ROOT / "dbt_project")
-    done = subprocess.run(
+    return subprocess.run(
         [
-            str(dbt), "--no-use-colors", "build", "--project-dir", project, "--profiles-dir", project,
+            str(dbt), "--no-use-colors", *command, "--project-dir", project, "--profiles-dir", project,
             "--target-path", str(tmp_path / "target"), "--log-path", str(tmp_path), "--vars", variables,
         ],
         env=os.environ | {"TWIN_WAREHOUSE": str(warehouse), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:]
-    return warehouse
 
 
 def query(warehouse: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -87,7 +91,18 @@ def test_edits_and_deletions_change_the_documents_and_stay_in_the_history(tmp_pa
         ("c", 1, False, True, True),
     ]  # fmt: skip
     assert query(warehouse, "select payload->>'$.deep[0]' from stg_documents where item_id = 'c'") == [("1",)]
-    assert query(warehouse, "select count(*) from raw.items") == [(6,)]
+    assert query(warehouse, "select count(*) from raw.items") == [(7,)]
+
+
+def test_a_persona_that_was_not_collected_for_days_is_stale(tmp_path: Path) -> None:
+    now = (datetime.now(UTC) - START) / timedelta(days=1)
+    store(tmp_path / "raw", "1", [raw("a", "old", 0)])
+    store(tmp_path / "raw", "2", [raw("b", "new", int(now), persona="ada")])
+    build(tmp_path)
+    old = run_dbt(tmp_path, ["source", "freshness"], "runa")
+    new = run_dbt(tmp_path, ["source", "freshness"], "ada")
+    assert ("ERROR STALE" in old.stdout, old.returncode) == (True, 1), old.stdout
+    assert ("PASS freshness of raw.items" in new.stdout, new.returncode) == (True, 0), new.stdout
 
 
 def test_each_persona_is_built_alone(tmp_path: Path) -> None:
