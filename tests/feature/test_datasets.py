@@ -71,7 +71,8 @@ def test_python_is_chunked_by_function() -> None:
     chunks = chunk_documents(
         [document(code, "code", url="https://x/a.py")], lambda t: len(t.split()), max_tokens=6
     )
-    assert [c.heading for c in chunks] == [None, "first", "second"]
+    assert [c.heading for c in chunks] == [None, "def first()", "def second()"]
+    assert chunks[2].text.startswith("@cached")
 
 
 def test_an_embedding_is_computed_once(tmp_path: Path) -> None:

@@ -1,20 +1,21 @@
-"""Documents into passages by category: posts whole, articles by section, code by function or class.
+"""Documents into passages by category: posts whole, articles by section, code by definition (code_parts.py).
 
 Every chunk is a slice of its document's `voice_text`; together the chunks are the whole text, nothing lost
 and nothing twice, so that a citation can point to the exact place.
 """
 
-import ast
 import itertools
 import re
 from collections.abc import Callable
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Chunk, SplitDocument
+from twin_assets.feature.code_parts import code_parts
 
 MAX_TOKENS = 200
 
 Span = tuple[int, int]
+_HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 
 
 def chunk_documents(
@@ -26,11 +27,11 @@ def chunk_documents(
 
 def _chunks(document: SplitDocument, count_tokens: Callable[[str], int], max_tokens: int) -> list[Chunk]:
     text = document.voice_text
-    parts: list[Span] = []
-    for section in _sections(document):
-        parts += _fit(text, section, count_tokens, max_tokens)
+    parts: list[tuple[Span, str | None]] = []
+    for section, heading in _sections(document, lambda part: count_tokens(part) <= max_tokens):
+        parts += [(part, heading) for part in _fit(text, section, count_tokens, max_tokens)]
     chunks = []
-    for start, end in (_trim(text, part) for part in parts):
+    for (start, end), heading in ((_trim(text, part), heading) for part, heading in parts):
         passage = text[start:end]
         if not passage:
             continue
@@ -38,7 +39,7 @@ def _chunks(document: SplitDocument, count_tokens: Callable[[str], int], max_tok
             Chunk(
                 chunk_id=text_hash(f"{document.doc_id}:{start}:{passage}"), doc_id=document.doc_id,
                 persona=document.persona, source=document.source, category=document.category, url=document.url,
-                title=document.title, heading=_heading(text, start, document.category), text=passage,
+                title=document.title, heading=heading, text=passage,
                 start=start, end=end, tokens=count_tokens(passage), split=document.split,
                 published_at=document.published_at, content_hash=text_hash(passage),
             )
@@ -46,30 +47,18 @@ def _chunks(document: SplitDocument, count_tokens: Callable[[str], int], max_tok
     return chunks
 
 
-def _sections(document: SplitDocument) -> list[Span]:
-    """The natural parts of a document, covering it without gaps."""
+def _sections(document: SplitDocument, fits: Callable[[str], bool]) -> list[tuple[Span, str | None]]:
+    """The natural parts of a document, covering it without gaps, each with the heading it stands under."""
     text = document.voice_text
-    if document.category == "code" and document.url.endswith(".py"):
-        return _python_parts(text)
-    if document.category == "article" or "\n## " in text:
-        return _cut(text, [m.start() for m in re.finditer(r"^## ", text, re.MULTILINE)])
-    return [(0, len(text))]
-
-
-def _python_parts(text: str) -> list[Span]:
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return [(0, len(text))]  # another Python's syntax: blank lines will do
-    lines = [0]
-    for line in text.splitlines(keepends=True):
-        lines.append(lines[-1] + len(line))
-    starts = []
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            starts.append(lines[first - 1])
-    return _cut(text, starts)
+    if document.category == "code":
+        parts = code_parts(text, document.url, fits)
+        ends = [*(part.start for part in parts[1:]), len(text)]
+        return [((part.start, end), part.heading) for part, end in zip(parts, ends, strict=True)]
+    if document.category == "post":
+        return [((0, len(text)), None)]
+    spans = _cut(text, [m.start() for m in _HEADING.finditer(text)])
+    headings = [_HEADING.match(text, start) for start, _ in spans]
+    return [(span, found.group(1) if found else None) for span, found in zip(spans, headings, strict=True)]
 
 
 def _cut(text: str, starts: list[int]) -> list[Span]:
@@ -113,14 +102,3 @@ def _trim(text: str, span: Span) -> Span:
     while end > start and text[end - 1].isspace():
         end -= 1
     return start, end
-
-
-def _heading(text: str, start: int, category: str) -> str | None:
-    if category == "code":
-        match = re.match(r"(?:@.*\n)*\s*(?:async\s+def|def|class)\s+(\w+)", text[start:])
-        return match.group(1) if match else None
-    headings = re.findall(
-        r"^## (.+)$", text[: start + 200].split("\n\n## ", 1)[0] if start == 0 else text[:start], re.MULTILINE
-    )
-    own = re.match(r"## (.+)", text[start:])
-    return own.group(1) if own else (headings[-1] if headings and start else None)
