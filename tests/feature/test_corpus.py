@@ -12,7 +12,7 @@ from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import CleanedDocument, Document, UniqueDocument
 from twin_assets.feature.clean import clean_document, clean_documents
 from twin_assets.feature.dedup import find_duplicates
-from twin_assets.feature.split import shared_ngrams, split_corpus
+from twin_assets.feature.split import shared_ngrams, sides_of, split_corpus
 
 STORY = (
     "I don't trust a green tick. It says the job ran (it didn't say what it ran on), and that's the whole trick: "
@@ -112,11 +112,19 @@ def test_a_document_never_changes_side_as_the_corpus_grows(first: set[int], late
         return np.zeros((len(texts), 2), dtype=np.float32)
 
     before = split_corpus([unique(n) for n in first], nothing_alike)
-    after = split_corpus([unique(n) for n in first | later], nothing_alike)
-    sides = {d.doc_id: d.split for d in after.documents}
-    moved = [d for d in before.documents if sides[d.doc_id] != d.split]
-    heldout = [d for d in before.documents if d.split == "heldout"]
-    assert not moved or len(heldout) == 2  # only the guaranteed minimum of a small corpus may give way
+    # A new copy may change which document stands for a cluster, and the cluster's id with it.
+    grown = [unique(n).model_copy(update={"cluster_id": f"new{n}"}) for n in first | later]
+    replaced = grown[0].model_copy(update={"doc_id": "a longer copy", "duplicates": [grown[0].doc_id]})
+    after = split_corpus([replaced, *grown[1:]], nothing_alike, before=sides_of(before.documents))
+    sides = sides_of(after.documents)
+    assert [d.doc_id for d in before.documents if sides[d.doc_id] != d.split] == []
+
+
+def test_a_copy_that_joins_both_sides_is_held_out() -> None:
+    both = unique(1).model_copy(update={"doc_id": "both", "duplicates": ["a", "b"]})
+    side = {"a": "train", "b": "heldout"}
+    result = split_corpus([both], lambda texts: np.zeros((len(texts), 2)), before=side)  # type: ignore[arg-type]
+    assert result.documents[0].split == "heldout"
 
 
 def test_train_text_shared_with_the_heldout_side_is_taken_out_and_named() -> None:

@@ -1,24 +1,20 @@
 """Resources: the platform's parts as Dagster sees them, and the IO manager that keeps every version."""
 
-import io
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.parquet as pq
 from dagster_aws.s3 import S3Resource
 from dagster_dbt import DbtCliResource
-from pydantic import BaseModel
 
 from twin_assets.core.embedder import Embedder, load_embedder
-from twin_assets.core.hashing import bytes_hash, text_hash
+from twin_assets.core.feature_store import FeatureStore, table_version
 from twin_assets.core.lake import Lake, open_lake
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import Persona, load_persona
 from twin_assets.core.profiles import Profile, load_profile
-from twin_assets.core.records import Record, from_table, to_table
+from twin_assets.core.records import Record, to_table
 from twin_assets.core.registry import Registry
 from twin_assets.settings import ROOT, Settings, load_settings
 
@@ -72,68 +68,20 @@ class Platform(dg.ConfigurableResource):
 
 
 class FeatureStoreIOManager(dg.ConfigurableIOManager):
-    """Keeps every version of a value in the lake, named by its content.
-
-    Lists of records become Parquet, single records and strings JSON. `latest.json` names the newest.
-    """
+    """Keeps every version of a value in the feature store."""
 
     platform: dg.ResourceDependency[Platform]
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         if obj is None:
             return
-        folder = _folder(context)
-        data, name = _encode(obj, context.dagster_type.typing_type)
-        lake = self.platform.lake
-        if not lake.exists(f"{folder}/{name}"):
-            lake.write(f"{folder}/{name}", data)
-        lake.write(f"{folder}/latest.json", f'{{"version": "{name}"}}'.encode())
-        context.add_output_metadata({"stored_at": dg.MetadataValue.path(lake.uri(f"{folder}/{name}"))})
+        asset, kind = context.asset_key.to_user_string(), context.dagster_type.typing_type
+        uri = FeatureStore(self.platform.lake).write(asset, context.partition_key, obj, kind)
+        context.add_output_metadata({"stored_at": dg.MetadataValue.path(uri)})
 
     def load_input(self, context: dg.InputContext) -> Any:
-        folder = _folder(context)
-        lake = self.platform.lake
-        try:
-            pointer = lake.read(f"{folder}/latest.json")
-        except KeyError:
-            raise dg.Failure(
-                f"{context.asset_key.to_user_string()} of {context.partition_key!r} was never materialised. "
-                "Fix: materialise it first."
-            ) from None
-        name = dict(_Pointer.model_validate_json(pointer))["version"]
-        return _decode(lake.read(f"{folder}/{name}"), context.dagster_type.typing_type)
-
-
-class _Pointer(BaseModel):
-    version: str
-
-
-def _folder(context: dg.InputContext | dg.OutputContext) -> str:
-    return f"feature_store/{context.asset_key.to_user_string()}/{context.partition_key}"
-
-
-def _encode(obj: Any, kind: Any) -> tuple[bytes, str]:
-    if isinstance(obj, list):
-        table = to_table(obj, get_args(kind)[0])
-        sink = io.BytesIO()
-        pq.write_table(table, sink, compression="zstd")
-        return sink.getvalue(), f"{table_version(table)}.parquet"
-    data = obj.encode() if isinstance(obj, str) else obj.model_dump_json().encode()
-    return data, f"{text_hash(data.decode())}.json"
-
-
-def _decode(data: bytes, kind: Any) -> Any:
-    if args := get_args(kind):
-        return from_table(pq.read_table(io.BytesIO(data)), args[0])
-    return data.decode() if kind is str else kind.model_validate_json(data)
-
-
-def table_version(table: pa.Table) -> str:
-    """Content hash of a table's rows, in order."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return bytes_hash(memoryview(sink.getvalue()))
+        asset, kind = context.asset_key.to_user_string(), context.dagster_type.typing_type
+        return FeatureStore(self.platform.lake).load(asset, context.partition_key, kind)
 
 
 def records_result(

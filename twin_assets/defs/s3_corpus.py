@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from twin_assets.core.feature_store import FeatureStore
 from twin_assets.core.records import CleanedDocument, SplitDocument, UniqueDocument
 from twin_assets.defs.common import CORPUS, OWNERS, personas, when_inputs_change
 from twin_assets.defs.metadata import bar_table, image, sample_table
@@ -9,7 +10,7 @@ from twin_assets.defs.resources import Platform, records_result
 from twin_assets.feature.clean import clean_documents
 from twin_assets.feature.dedup import find_duplicates
 from twin_assets.feature.plots import corpus_plot
-from twin_assets.feature.split import shared_ngrams, split_corpus
+from twin_assets.feature.split import shared_ngrams, sides_of, split_corpus
 from twin_assets.feature.warehouse import read_documents
 
 
@@ -81,7 +82,15 @@ def corpus_split(
     context: dg.AssetExecutionContext, platform: Platform, unique_documents: list[UniqueDocument]
 ) -> dg.MaterializeResult[list[SplitDocument]]:
     """Train and held-out sides, by document and cluster, before anything is generated from them."""
-    split = split_corpus(unique_documents, platform.embedder.embed, seed=platform.settings.seed)
+    store = FeatureStore(platform.lake)
+    last = (
+        store.read("corpus_split", context.partition_key)
+        if store.versions("corpus_split", context.partition_key)
+        else []
+    )
+    split = split_corpus(
+        unique_documents, platform.embedder.embed, seed=platform.settings.seed, before=sides_of(last)
+    )
     sides = [f"{d.split} {d.category}" for d in split.documents]
     return records_result(
         split.documents,

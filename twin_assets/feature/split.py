@@ -1,16 +1,17 @@
 """Train and held-out sides, by duplicate cluster, before anything is generated; then decontamination.
 
-A cluster's place is its seeded hash in [0, 1). Below the share it is held out, for good: new documents
-never move an old one. Only where a category would hold out too little are its lowest places added.
+A new cluster's place is its seeded hash in [0, 1): below the share it is held out. A document that was on
+a side before stays there, whatever joins it: what a released model was trained on must never measure a
+later one. Only where a category would hold out too little are the lowest places of new documents added.
 """
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from twin_assets.core.records import Record, SplitDocument, UniqueDocument
+from twin_assets.core.records import Record, Split, SplitDocument, UniqueDocument
 
 HELDOUT_SHARE = 0.2
 # A category of at least MIN_FROM documents holds out at least MIN_HELDOUT: the voice metric needs windows.
@@ -31,18 +32,25 @@ def split_corpus(
     embed: Callable[[list[str]], np.ndarray],
     heldout_share: float = HELDOUT_SHARE,
     seed: int = 17,
+    before: Mapping[str, Split] | None = None,
 ) -> SplitResult:
     """Both sides, in order of id. Code is never held out: it is no measure of a voice.
+
+    `before` has the sides of the last split by document, its duplicates included. A cluster that joins
+    both sides is held out.
 
     What the training side shares with the held-out side (a 13-gram, or an embedding nearly the same) is
     taken out of training and named in `contaminated`.
     """
-    heldout: set[str] = set()
+    known = {d.doc_id: side for d in documents if (side := _side_before(d, before or {}))}
+    heldout = {doc_id for doc_id, side in known.items() if side == "heldout"}
     for category in ("post", "article"):
-        placed = sorted((place(d.cluster_id, seed), d.doc_id) for d in documents if d.category == category)
+        these = [d for d in documents if d.category == category]
+        placed = sorted((place(d.cluster_id, seed), d.doc_id) for d in these if d.doc_id not in known)
         chosen = [doc_id for at, doc_id in placed if at < heldout_share]
-        if len(placed) >= MIN_FROM and len(chosen) < MIN_HELDOUT:
-            chosen = [doc_id for _, doc_id in placed[:MIN_HELDOUT]]
+        missing = MIN_HELDOUT - len(chosen) - sum(d.doc_id in heldout for d in these)
+        if len(these) >= MIN_FROM and missing > 0:
+            chosen = [doc_id for _, doc_id in placed[: len(chosen) + missing]]
         heldout.update(chosen)
     sides = [
         SplitDocument(**d.model_dump(), split="heldout" if d.doc_id in heldout else "train")
@@ -51,6 +59,16 @@ def split_corpus(
     contaminated = _contaminated(sides, embed)
     kept = [d for d in sides if d.doc_id not in contaminated]
     return SplitResult(documents=sorted(kept, key=lambda d: d.doc_id), contaminated=contaminated)
+
+
+def sides_of(documents: list[SplitDocument]) -> dict[str, Split]:
+    """The side of every document of a split, and of the duplicates that it stands for."""
+    return {i: d.split for d in documents for i in (d.doc_id, *d.duplicates)}
+
+
+def _side_before(document: UniqueDocument, before: Mapping[str, Split]) -> Split | None:
+    sides = {before[i] for i in (document.doc_id, *document.duplicates) if i in before}
+    return "heldout" if "heldout" in sides else "train" if sides else None
 
 
 def place(cluster_id: str, seed: int) -> float:
