@@ -87,14 +87,12 @@ class WeaviateServer:
 
 def server_of(settings: Settings) -> WeaviateServer:
     """The Weaviate that the settings name. TwinError when they name none, or one that can't be."""
-    url, key = settings.weaviate_url, settings.weaviate_api_key
+    url, key = settings.weaviate_url, _key(settings)
     if not url:
         raise TwinError(
             "The vector store is weaviate, but TWIN_WEAVIATE_URL is not set.",
             "set it to http[s]://host:port, a Weaviate Cloud URL, or embedded; or TWIN_VECTOR_STORE=lancedb.",
         )
-    if key is not None:
-        key = SecretStr(key.get_secret_value().strip())
     server = WeaviateServer(url.rstrip("/"), settings.weaviate_grpc_port, key, settings.home / "weaviate")
     if url == EMBEDDED:
         return server
@@ -106,6 +104,14 @@ def server_of(settings: Settings) -> WeaviateServer:
     if _is_cloud(server.url) and key is None:
         raise TwinError(f"Weaviate Cloud ({server.url}) needs a key.", "set TWIN_WEAVIATE_API_KEY.")
     return server
+
+
+def _key(settings: Settings) -> SecretStr | None:
+    text = settings.weaviate_api_key.get_secret_value().strip() if settings.weaviate_api_key else ""
+    if not all("!" <= c <= "~" for c in text):
+        # The HTTP library would refuse it too, but with the key in its words.
+        raise TwinError("TWIN_WEAVIATE_API_KEY has characters that no key has.", "copy the key again.")
+    return SecretStr(text) if text else None
 
 
 def _is_address(url: str, grpc_port: int) -> bool:
