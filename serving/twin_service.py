@@ -20,7 +20,7 @@ from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import Persona, load_persona, persona_names
 from twin_assets.core.profiles import load_profile
-from twin_assets.core.vectors import open_store
+from twin_assets.core.vectors import VectorStore, open_store
 from twin_assets.inference.answer import Answer, Plan, Twin
 from twin_assets.inference.generation import RemoteGenerator
 from twin_assets.inference.request_log import RequestLog, RequestRecord
@@ -42,6 +42,7 @@ class TwinService:
         self.settings: Settings = load_settings()
         self.lake = open_lake(self.settings)
         self.log = RequestLog(self.lake)
+        self.stores: dict[str, VectorStore] = {}
         load_embedder(self.settings.embedder).embed(["warm"])
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -114,7 +115,9 @@ class TwinService:
                 f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `make demo`."
             )
         key = self.settings.llm_api_key.get_secret_value() if self.settings.llm_api_key else "none"
-        retriever = Retriever(open_store(self.settings, name), load_embedder(self.settings.embedder))
+        if name not in self.stores:  # kept, since a store on a server has a connection
+            self.stores[name] = open_store(self.settings, name)
+        retriever = Retriever(self.stores[name], load_embedder(self.settings.embedder))
         # Our LLM service is asked by persona, so that a release in the middle of a request is no error.
         generator = RemoteGenerator(self.settings.llm_url, self.settings.llm_model or name, key, production)
         return persona, Twin(persona, load_profile(self.settings.profile), generator, retriever.retrieve)

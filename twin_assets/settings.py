@@ -28,7 +28,12 @@ class Settings(BaseSettings):
     s3_endpoint_url: str | None = Field(None, description="For S3-compatible servers.")
 
     embedder: str = Field("offline-minilm", description="`offline-minilm`, a folder, or a hub model id.")
-    vector_store: Literal["lancedb"] = "lancedb"
+    vector_store: Literal["lancedb", "weaviate"] = "lancedb"
+    weaviate_url: str | None = Field(
+        None, description="`http[s]://host:port`, `https://….weaviate.cloud`, or `embedded`."
+    )
+    weaviate_api_key: SecretStr | None = None
+    weaviate_grpc_port: int = Field(50051, description="Of a server or embedded; Weaviate Cloud has its own.")
 
     allow_private_hosts: bool = Field(
         False, description="Let spiders fetch loopback and private addresses (local test sites)."

@@ -1,41 +1,59 @@
 """One contract for every vector store: synced by difference, hybrid, filtered, and true to its embedder."""
 
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.core.chunks import CHUNKS, DIMENSIONS, chunk, vector
+from tests.core.weaviate_double import running
 from twin_assets.core.errors import TwinError
-from twin_assets.core.records import EmbeddedChunk
-from twin_assets.core.vectors import VectorStore
-from twin_assets.core.vectors.lance import LanceStore
+from twin_assets.core.vectors import VectorStore, open_store
+from twin_assets.settings import Settings, load_settings
 
-DIMENSIONS = 8
+NOT_RUN = (
+    "WEAVIATE HALF DID NOT RUN: set TWIN_WEAVIATE_URL (and TWIN_WEAVIATE_API_KEY) to a server for tests."
+)
 
-
-@pytest.fixture(params=["lancedb"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> VectorStore:
-    return LanceStore(str(tmp_path), "runa-h")
+Opener = Callable[[str], VectorStore]
 
 
-def vector(axis: int) -> list[float]:
-    return [1.0 if i == axis else 0.0 for i in range(DIMENSIONS)]
+@pytest.fixture(params=["lancedb", "weaviate over a local double", "weaviate"])
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+    """Opens the store of a persona; afterwards every one is emptied and closed."""
+    with ExitStack() as afterwards:
+        run = ""
+        if request.param == "lancedb":
+            settings = Settings(home=tmp_path, vector_store="lancedb")
+        elif request.param == "weaviate":
+            if "TWIN_WEAVIATE_URL" not in os.environ:
+                pytest.skip(NOT_RUN)
+            settings = load_settings().model_copy(update={"vector_store": "weaviate"})
+            run = f"-{uuid.uuid4().hex[:8]}"  # other people may test on the same server
+        else:
+            double = afterwards.enter_context(running())
+            settings = Settings(
+                home=tmp_path, vector_store="weaviate", weaviate_url=f"http://127.0.0.1:{double.http_port}",
+                weaviate_grpc_port=double.grpc_port, weaviate_api_key=None,
+            )  # fmt: skip
+
+        def open_for(persona: str) -> VectorStore:
+            store = open_store(settings, persona + run)
+            afterwards.callback(store.close)
+            afterwards.callback(store.reset)
+            return store
+
+        yield open_for
 
 
-def chunk(name: str, text: str, axis: int, **changes: object) -> EmbeddedChunk:
-    fields = {
-        "chunk_id": name, "doc_id": f"doc-{name}", "persona": "runa", "source": "medium", "category": "article",
-        "url": "https://x", "text": text, "start": 0, "end": len(text), "tokens": 3, "split": "train",
-        "content_hash": text, "vector": vector(axis), "embedder": "e1",
-    }  # fmt: skip
-    return EmbeddedChunk.model_validate(fields | changes)
-
-
-CHUNKS = [
-    chunk("a", "the tide table was late", 0),
-    chunk("b", "backups are restored on Tuesdays", 1),
-    chunk("c", "it's Peder's logbook", 2, category="post", split="heldout"),
-]
+@pytest.fixture
+def store(opener: Opener) -> VectorStore:
+    return opener("runa-h")
 
 
 def found(store: VectorStore, text: str, axis: int, **options: object) -> list[str]:
@@ -79,3 +97,96 @@ def test_another_embedder_is_refused_with_both_named(store: VectorStore) -> None
         store.search("tide", np.zeros(DIMENSIONS, dtype=np.float32), 1, embedder="e2")
     with pytest.raises(TwinError, match=r"e1.*e2"):
         store.sync([CHUNKS[0].model_copy(update={"embedder": "e2"})])
+
+
+def test_chunks_of_two_embedders_are_refused(store: VectorStore) -> None:
+    with pytest.raises(TwinError, match=r"e1.*e2"):
+        store.sync([CHUNKS[0], CHUNKS[1].model_copy(update={"embedder": "e2"})])
+
+
+def test_similarity_is_the_cosine_and_only_ranking_weighs_words(store: VectorStore) -> None:
+    store.sync(CHUNKS)
+    for alpha in (0.0, 0.5, 1.0):
+        passages = store.search(
+            "tide", np.array(vector(1), dtype=np.float32), 3, embedder="e1", alpha=alpha
+        )  # fmt: skip
+        near = {p.chunk_id: p.similarity for p in passages}
+        assert all(near[i] == pytest.approx(1.0 if i == "b" else 0.0) for i in near)
+
+
+def test_every_fact_comes_back_and_counts_for_a_change(store: VectorStore) -> None:
+    full = chunk(
+        "d", "Ærøskøbing 🌊\nnext line", 3, title="T", heading="H", tokens=2**40,
+        published_at=datetime(2024, 5, 1, 10, 30, 0, 120000, tzinfo=UTC),
+    )  # fmt: skip
+    store.sync([full])
+    assert store.sync([full]).unchanged == 1
+    naive = full.model_copy(update={"published_at": datetime(2024, 5, 1, 10, 30, 0, 120000)})
+    assert store.sync([naive]).unchanged == 1
+    for change in ({"published_at": None}, {"heading": None}, {"tokens": 1}, {"text": "new"}):
+        full = full.model_copy(update=change)
+        assert store.sync([full]).updated == 1
+    [passage] = store.search("", np.array(vector(3), dtype=np.float32), 3, embedder="e1")
+    assert (passage.text, passage.title, passage.heading, passage.doc_id) == ("new", "T", None, "doc-d")
+
+
+def test_a_filter_without_values_finds_nothing_and_an_unknown_one_is_refused(store: VectorStore) -> None:
+    store.sync(CHUNKS)
+    assert found(store, "tide", 0, filters={"split": []}) == []
+    assert found(store, "tide", 0, filters={"split": "train", "category": ["post", "article"]}) == ["a", "b"]
+    with pytest.raises(TwinError, match="colour"):
+        found(store, "tide", 0, filters={"colour": "red"})
+
+
+def test_a_large_sync_goes_in_pieces(store: VectorStore) -> None:
+    many = [chunk(f"n{i}", f"sentence {i}", i % DIMENSIONS) for i in range(1201)]
+    assert store.sync(many).added == len(many)
+    assert store.count() == len(many)
+    assert store.sync(many[:1]).model_dump() == {"added": 0, "updated": 0, "deleted": 1200, "unchanged": 1}
+
+
+def test_an_empty_sync_empties_the_index(store: VectorStore) -> None:
+    store.sync(CHUNKS)
+    assert store.sync([]).deleted == 3
+    assert (store.count(), store.fingerprint()) == (0, None)
+
+
+def test_personas_do_not_see_each_other(opener: Opener) -> None:
+    one, other = opener("runa-h"), opener("peder")
+    one.sync(CHUNKS)
+    other.sync(CHUNKS[:1])
+    other.reset()
+    assert (one.count(), other.count()) == (3, 0)
+
+
+def test_after_a_reset_another_embedder_with_other_dimensions_fits(store: VectorStore) -> None:
+    store.sync(CHUNKS)
+    store.reset()
+    assert store.count() == 0
+    store.sync([CHUNKS[0].model_copy(update={"embedder": "e2", "vector": [0.0, 1.0]})])
+    assert store.fingerprint() == "e2"
+
+
+def test_a_closed_store_opens_again(store: VectorStore) -> None:
+    store.sync(CHUNKS)
+    store.close()
+    store.close()
+    assert store.count() == 3
+
+
+def test_a_store_that_is_kept_open_sees_what_another_writes(opener: Opener) -> None:
+    reader, writer = opener("runa-h"), opener("runa-h")
+    assert found(reader, "tide", 0) == []
+    writer.sync(CHUNKS)
+    assert found(reader, "tide", 0)[0] == "a"
+    writer.reset()
+    writer.sync([CHUNKS[1].model_copy(update={"text": "tide again"})])
+    assert found(reader, "tide", 1) == ["b"]
+
+
+def test_alpha_moves_the_ranking_from_words_to_meaning(store: VectorStore) -> None:
+    store.sync(CHUNKS)
+    assert found(store, "tide", 1, alpha=0.0)[0] == "a"
+    assert found(store, "tide", 1, alpha=0.1)[0] == "a"
+    assert found(store, "tide", 1, alpha=0.9)[0] == "b"
+    assert found(store, "tide", 1, alpha=1.0)[0] == "b"

@@ -1,5 +1,7 @@
 """Index: chunks, their vectors, and the vector store synced to them by difference."""
 
+from contextlib import closing
+
 import dagster as dg
 
 from twin_assets.core.records import Chunk, EmbeddedChunk, SplitDocument, to_table
@@ -82,16 +84,17 @@ def vector_index(
     context: dg.AssetExecutionContext, platform: Platform, embeddings: list[EmbeddedChunk]
 ) -> dg.MaterializeResult:
     """The persona's vector store, holding exactly these chunks."""
-    store = open_store(platform.settings, context.partition_key)
-    report = store.sync(embeddings)
+    with closing(open_store(platform.settings, context.partition_key)) as store:
+        report = store.sync(embeddings)
+        count, embedder = store.count(), str(store.fingerprint())
     return dg.MaterializeResult(
         value=report,
-        metadata=report.model_dump() | {"count": store.count(), "embedder": str(store.fingerprint())},
+        metadata=report.model_dump() | {"count": count, "embedder": embedder},
         check_results=[
             dg.AssetCheckResult(
                 check_name="index_equals_corpus",
-                passed=store.count() == len(embeddings),
-                metadata={"index": store.count(), "corpus": len(embeddings)},
+                passed=count == len(embeddings),
+                metadata={"index": count, "corpus": len(embeddings)},
             )
         ],
         data_version=dg.DataVersion(table_version(to_table(embeddings, EmbeddedChunk))),

@@ -41,6 +41,7 @@ class VectorStore(Protocol):
 
         `vector` has shape (dimensions,) and unit length; `embedder` is the fingerprint of what made it.
         `alpha` weighs the vector side: 1 is pure vector, 0 pure full text. Scores are in [0, 1].
+        A filter by anything but a chunk's ids, kinds and names is a TwinError; one with no value finds nothing.
         """
         ...  # fmt: skip
 
@@ -50,9 +51,25 @@ class VectorStore(Protocol):
         """Fingerprint of the embedder whose vectors the index holds; None for an empty index."""
         ...
 
+    def reset(self) -> None:
+        """Forget the persona's whole index, to build it with another embedder."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections; the next call opens them again. For `contextlib.closing`."""
+        ...
+
 
 def open_store(settings: Settings, persona: str) -> VectorStore:
-    """The persona's store in the implementation that the settings name."""
+    """The persona's store in the implementation that the settings name; connects on first use.
+
+    TwinError when the settings of that implementation are incomplete.
+    """
+    if settings.vector_store == "weaviate":
+        from twin_assets.core.vectors.weaviate import WeaviateStore
+        from twin_assets.core.vectors.weaviate_connection import server_of
+
+        return WeaviateStore(server_of(settings), persona)
     from twin_assets.core.vectors.lance import LanceStore
 
     return LanceStore(settings.vectors_uri, persona)

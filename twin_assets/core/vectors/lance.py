@@ -6,9 +6,14 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 
-from twin_assets.core.errors import TwinError
 from twin_assets.core.records import EmbeddedChunk, Passage, arrow_schema
 from twin_assets.core.vectors.base import Filters, SyncReport
+from twin_assets.core.vectors.common import (
+    allowed_values,
+    difference,
+    only_embedder,
+    refuse_other_embedder,
+)
 
 # Below this, a scan is faster than an approximate index and exact.
 INDEX_FROM_ROWS = 5_000
@@ -27,36 +32,25 @@ class LanceStore:
         return self._db.open_table(self._name) if self._name in self._db.list_tables().tables else None
 
     def sync(self, chunks: list[EmbeddedChunk]) -> SyncReport:
-        kinds = {c.embedder for c in chunks}
-        if len(kinds) > 1:
-            raise TwinError(
-                f"These chunks come from several embedders: {sorted(kinds)}.", "embed them again."
-            )
+        embedder = only_embedder(chunks)
         table = self._table()
         if table is None:
-            if not chunks:
-                return SyncReport(added=0, updated=0, deleted=0, unchanged=0)
-            self._db.create_table(self._name, _rows(chunks))
-            self._reindex()
-            return SyncReport(added=len(chunks), updated=0, deleted=0, unchanged=0)
-        if kinds:
-            self._check(kinds.pop())
-        stored = {r["chunk_id"]: _facts(r) for r in table.to_arrow().drop_columns(["vector"]).to_pylist()}
-        wanted = {c.chunk_id: c for c in chunks}
-        added = [c for i, c in wanted.items() if i not in stored]
-        updated = [c for i, c in wanted.items() if i in stored and _facts(c.model_dump()) != stored[i]]
-        deleted = [i for i in stored if i not in wanted]
-        if added or updated:
+            todo = difference({}, chunks)
+            if todo.added:
+                self._db.create_table(self._name, _rows(todo.added))
+                self._reindex()
+            return todo.report()
+        refuse_other_embedder(self._name, self.fingerprint(), embedder)
+        stored = {r["chunk_id"]: r for r in table.to_arrow().drop_columns(["vector"]).to_pylist()}
+        todo = difference(stored, chunks)
+        if todo.changed:
             merge = table.merge_insert("chunk_id").when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(_rows([*added, *updated]))
-        for start in range(0, len(deleted), 500):
-            table.delete(_among("chunk_id", deleted[start : start + 500]))
-        if added or updated or deleted:
+            merge.execute(_rows(todo.changed))
+        for start in range(0, len(todo.deleted), 500):
+            table.delete(_among("chunk_id", todo.deleted[start : start + 500]))
+        if todo.changed or todo.deleted:
             self._reindex()
-        return SyncReport(
-            added=len(added), updated=len(updated), deleted=len(deleted),
-            unchanged=len(wanted) - len(added) - len(updated),
-        )  # fmt: skip
+        return todo.report()
 
     def _reindex(self) -> None:
         table = self._table()
@@ -73,11 +67,13 @@ class LanceStore:
         self, text: str, vector: np.ndarray, k: int, *, embedder: str,
         filters: Filters | None = None, alpha: float = 0.7,
     ) -> list[Passage]:  # fmt: skip
-        table = self._table()
+        allowed, table = allowed_values(filters), self._table()
         if table is None or table.count_rows() == 0:
             return []
-        self._check(embedder)
-        where = " and ".join(_among(f, v if isinstance(v, list) else [v]) for f, v in (filters or {}).items())
+        refuse_other_embedder(self._name, self.fingerprint(), embedder)
+        if not all(allowed.values()):
+            return []
+        where = " and ".join(_among(field, values) for field, values in allowed.items())
         wanted = k * OVERFETCH
         near = table.search(vector, vector_column_name="vector").distance_type("cosine").limit(wanted)
         match = table.search(text, query_type="fts").limit(wanted)
@@ -107,17 +103,11 @@ class LanceStore:
         return first[0]["embedder"] if first else None
 
     def reset(self) -> None:
-        """Forget the whole index, to build it with another embedder."""
         if self._table() is not None:
             self._db.drop_table(self._name)
 
-    def _check(self, embedder: str) -> None:
-        built_with = self.fingerprint()
-        if built_with is not None and embedder != built_with:
-            raise TwinError(
-                f"The index {self._name} was built with embedder {built_with}, this is {embedder}.",
-                "use the same embedder, or reset the index and materialise vector_index again.",
-            )
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 def _rows(chunks: list[EmbeddedChunk]) -> pa.Table:
@@ -128,12 +118,6 @@ def _rows(chunks: list[EmbeddedChunk]) -> pa.Table:
     return pa.Table.from_pylist([c.model_dump() for c in chunks], schema=schema)
 
 
-def _facts(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "vector"}
-
-
 def _among(field: str, values: list[str]) -> str:
-    if not field.isidentifier():
-        raise TwinError(f"{field!r} is no field of a chunk.", "filter by a chunk's field.")
     quoted = ", ".join("'" + v.replace("'", "''") + "'" for v in values)
     return f"{field} in ({quoted})"

@@ -1,0 +1,258 @@
+"""A small Weaviate in memory, on real sockets: REST for the schema, gRPC for objects and searches.
+
+It speaks the wire format with the stubs that weaviate-client brings, and refuses what a server would:
+unknown tenants, unknown properties, a vector of other dimensions, a wrong key. BM25 is word counting.
+"""
+
+import json
+import re
+import struct
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from uuid import UUID
+
+import grpc
+import numpy as np
+from google.protobuf.json_format import MessageToDict
+from weaviate.proto.v1 import (
+    aggregate_pb2,
+    base_pb2,
+    batch_delete_pb2,
+    batch_pb2,
+    properties_pb2,
+    search_get_pb2,
+    weaviate_pb2_grpc,
+)
+
+HNSW = {
+    "cleanupIntervalSeconds": 300, "dynamicEfMin": 100, "dynamicEfMax": 500, "dynamicEfFactor": 8, "ef": -1,
+    "efConstruction": 128, "flatSearchCutoff": 40000, "maxConnections": 32, "skip": False,
+    "vectorCacheMaxObjects": 1000000000000,
+}  # fmt: skip
+
+
+class Double:
+    """What the server holds: collections by name, and objects by collection, tenant and id."""
+
+    def __init__(self, key: str | None = None) -> None:
+        self.key = key
+        self.schema: dict[str, dict[str, Any]] = {}
+        self.tenants: dict[tuple[str, str], dict[UUID, tuple[dict[str, Any], np.ndarray]]] = {}
+        self.http_port = self.grpc_port = 0
+
+    def create(self, definition: dict[str, Any]) -> dict[str, Any]:
+        for prop in definition["properties"]:
+            prop.setdefault("indexFilterable", True)
+        for vector in definition["vectorConfig"].values():
+            vector["vectorIndexConfig"] = HNSW | vector["vectorIndexConfig"]
+        self.schema[definition["class"]] = definition
+        return definition
+
+    def kinds(self, collection: str) -> dict[str, str]:
+        return {p["name"]: p["dataType"][0] for p in self.schema[collection]["properties"]}
+
+    def rest(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+        """Status and answer of one REST call."""
+        parts = path.removeprefix("/v1/").split("/")
+        if parts[0] == "meta":
+            return 200, {"version": "1.32.0", "hostname": "double", "modules": {}}
+        if parts[0] != "schema":
+            return 404, {}
+        if method == "POST" and len(parts) == 1:
+            if body["class"] in self.schema:
+                return 422, {"error": [{"message": "class name already exists"}]}
+            return 200, self.create(body)
+        name = parts[1]
+        if name not in self.schema:
+            return 404, {}
+        if parts[2:] == ["properties"]:
+            self.schema[name]["properties"].append({"indexFilterable": True} | body)
+            return 200, body
+        if parts[2:3] == ["tenants"] and method == "HEAD":
+            return (200 if (name, parts[3]) in self.tenants else 404), None
+        if parts[2:] == ["tenants"]:
+            for tenant in body:
+                if method == "DELETE":
+                    self.tenants.pop((name, tenant), None)
+                elif re.fullmatch(r"[A-Za-z0-9_-]{4,64}", tenant["name"]):
+                    self.tenants.setdefault((name, tenant["name"]), {})
+                else:
+                    return 422, {"error": [{"message": "invalid tenant name"}]}
+            return 200, body
+        return 200, self.schema[name]
+
+
+class Grpc(weaviate_pb2_grpc.WeaviateServicer):
+    def __init__(self, double: Double) -> None:
+        self.double = double
+
+    def _objects(self, request: Any, context: Any) -> dict[UUID, tuple[dict[str, Any], np.ndarray]]:
+        key = dict(context.invocation_metadata()).get("authorization")
+        if self.double.key and key != f"Bearer {self.double.key}":
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "unauthorized: invalid api key")
+        found = self.double.tenants.get((request.collection, request.tenant))
+        if found is None:
+            context.abort(grpc.StatusCode.UNKNOWN, f'tenant not found: "{request.tenant}"')
+        return found  # type: ignore[return-value]
+
+    def BatchObjects(self, request: Any, context: Any) -> Any:
+        reply = batch_pb2.BatchObjectsReply()
+        for index, new in enumerate(request.objects):
+            objects = self._objects(new, context)
+            props = MessageToDict(new.properties.non_ref_properties)
+            vector = unpack(new.vectors[0].vector_bytes)
+            dimensions = next((len(v) for _, v in objects.values()), len(vector))
+            if len(vector) != dimensions:
+                text = f"new node has a vector with length {len(vector)}. Existing nodes have {dimensions}"
+                reply.errors.add(index=index, error=text)
+            elif unknown := set(props) - set(self.double.kinds(new.collection)):
+                reply.errors.add(index=index, error=f"no such properties: {unknown}")
+            else:
+                objects[UUID(new.uuid)] = ({k: v for k, v in props.items() if v is not None}, vector)
+        return reply
+
+    def BatchDelete(self, request: Any, context: Any) -> Any:
+        objects = self._objects(request, context)
+        doomed = [i for i, (props, _) in objects.items() if matches(request.filters, i, props)]
+        for i in doomed:
+            del objects[i]
+        return batch_delete_pb2.BatchDeleteReply(matches=len(doomed), successful=len(doomed))
+
+    def Aggregate(self, request: Any, context: Any) -> Any:
+        count = len(self._objects(request, context))
+        return aggregate_pb2.AggregateReply(single_result={"objects_count": count})
+
+    def Search(self, request: Any, context: Any) -> Any:
+        objects = self._objects(request, context)
+        kept = {i: o for i, o in sorted(objects.items()) if matches(request.filters, i, o[0])}
+        scores: dict[UUID, float] = {}
+        if request.HasField("hybrid_search"):
+            query = request.hybrid_search
+            near = relative(nearness(kept, unpack(query.vector_bytes), context))
+            words = relative(word_counts(kept, query.query, query.properties))
+            sides = [(near, query.alpha), (words, 1 - query.alpha)]
+            for side, weight in sides:
+                for i, score in side.items() if weight > 0 else ():
+                    scores[i] = scores.get(i, 0.0) + weight * score
+            kept = {i: kept[i] for i in sorted(scores, key=lambda i: -scores[i])}
+        elif request.HasField("near_vector"):
+            near = nearness(kept, unpack(request.near_vector.vectors[0].vector_bytes), context)
+            kept = {i: kept[i] for i in sorted(near, key=lambda i: -near[i])}
+        elif request.after:
+            kept = {i: o for i, o in kept.items() if i > UUID(request.after)}
+        reply, kinds = search_get_pb2.SearchReply(), self.double.kinds(request.collection)
+        for i, (props, vector) in list(kept.items())[: request.limit or 10]:
+            result = reply.results.add()
+            result.metadata.id_as_bytes = i.bytes
+            if request.metadata.score:
+                result.metadata.score, result.metadata.score_present = scores[i], True
+            if request.metadata.vector or request.metadata.vectors:
+                packed = struct.pack(f"<{len(vector)}f", *vector)
+                single = base_pb2.Vectors.VECTOR_TYPE_SINGLE_FP32
+                result.metadata.vectors.add(name="default", vector_bytes=packed, type=single)
+            for name in request.properties.non_ref_properties:
+                result.properties.non_ref_props.fields[name].CopyFrom(value(kinds[name], props.get(name)))
+        return reply
+
+
+def unpack(data: bytes) -> np.ndarray:
+    return np.frombuffer(data, dtype="<f4")
+
+
+def value(kind: str, content: Any) -> Any:
+    if content is None:
+        return properties_pb2.Value(null_value=0)  # type: ignore[arg-type]
+    if kind == "int":
+        return properties_pb2.Value(int_value=int(content))
+    if kind == "date":  # as Go writes times: Z, and no zeros at the end of a fraction
+        time = datetime.fromisoformat(content).astimezone(UTC)
+        fraction = f".{time.microsecond:06d}".rstrip("0").rstrip(".")
+        return properties_pb2.Value(date_value=f"{time:%Y-%m-%dT%H:%M:%S}{fraction}Z")
+    return properties_pb2.Value(text_value=content)
+
+
+def matches(f: Any, object_id: UUID, props: dict[str, Any]) -> bool:
+    kind = base_pb2.Filters
+    if f.operator == kind.OPERATOR_UNSPECIFIED:
+        return True
+    if f.operator == kind.OPERATOR_AND:
+        return all(matches(inner, object_id, props) for inner in f.filters)
+    if f.operator not in (kind.OPERATOR_EQUAL, kind.OPERATOR_CONTAINS_ANY):
+        raise NotImplementedError(f.operator)
+    allowed = list(f.value_text_array.values) or [f.value_text]
+    name = f.target.property
+    return (str(object_id) if name == "_id" else props.get(name)) in allowed
+
+
+def nearness(objects: dict[UUID, Any], vector: np.ndarray, context: Any) -> dict[UUID, float]:
+    for _, stored in objects.values():
+        if len(stored) != len(vector):
+            context.abort(grpc.StatusCode.UNKNOWN, "vector lengths don't match")
+    norm = float(np.linalg.norm(vector)) or 1.0
+    return {i: float(stored @ vector) / norm for i, (_, stored) in objects.items()}
+
+
+def word_counts(objects: dict[UUID, Any], query: str, fields: Any) -> dict[UUID, float]:
+    asked = set(re.findall(r"\w+", query.lower()))
+    counts = {
+        i: float(sum(w in asked for f in fields for w in re.findall(r"\w+", str(props.get(f)).lower())))
+        for i, (props, _) in objects.items()
+    }
+    return {i: n for i, n in counts.items() if n}
+
+
+def relative(scores: dict[UUID, float]) -> dict[UUID, float]:
+    low, high = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
+    return {i: (s - low) / (high - low) if high > low else 1.0 for i, s in scores.items()}
+
+
+def handler(double: Double) -> type[BaseHTTPRequestHandler]:
+    class Rest(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            length = int(self.headers.get("content-length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            if double.key and self.headers.get("authorization") != f"Bearer {double.key}":
+                status, reply = 401, {"error": [{"message": "unauthorized: invalid api key"}]}
+            else:
+                status, reply = double.rest(self.command, self.path, body)
+            data = b"" if reply is None else json.dumps(reply).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_HEAD = do_POST = do_DELETE = answer
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    return Rest
+
+
+@contextmanager
+def running(key: str | None = None, *, with_grpc: bool = True) -> Iterator[Double]:
+    """A double on two free loopback ports; without gRPC, that port is closed."""
+    double = Double(key)
+    rest = ThreadingHTTPServer(("127.0.0.1", 0), handler(double))
+    rpc = grpc.server(ThreadPoolExecutor(4))
+    weaviate_pb2_grpc.add_WeaviateServicer_to_server(Grpc(double), rpc)
+    double.http_port, double.grpc_port = rest.server_port, rpc.add_insecure_port("127.0.0.1:0")
+    thread = Thread(target=rest.serve_forever, daemon=True)
+    thread.start()
+    if with_grpc:
+        rpc.start()
+    else:
+        rpc.stop(None).wait()
+    try:
+        yield double
+    finally:
+        rpc.stop(None).wait()
+        rest.shutdown()
+        rest.server_close()
+        thread.join()

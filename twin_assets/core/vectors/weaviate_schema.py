@@ -1,0 +1,72 @@
+"""The Weaviate collection of chunks: its definition, and chunks as its objects. Pure."""
+
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+from weaviate.classes.config import Configure, DataType, Property, Tokenization, VectorDistances
+from weaviate.util import generate_uuid5
+
+from twin_assets.core.records import EmbeddedChunk, arrow_schema
+from twin_assets.core.vectors.common import FACTS, FILTERABLE
+
+COLLECTION = "TwinChunk"
+VECTOR = "default"
+"""Name of the one vector an object has."""
+
+
+def properties() -> list[Property]:
+    """A typed property for every field of a chunk but the vector. Full-text search reads `text` only."""
+    schema = arrow_schema(EmbeddedChunk)
+    return [_property(schema.field(name)) for name in FACTS]
+
+
+def _property(field: pa.Field) -> Property:
+    is_text = field.name == "text"
+    data_type = _data_type(field.type)
+    return Property(
+        name=field.name,
+        data_type=data_type,
+        tokenization=None if data_type != DataType.TEXT else Tokenization.WORD if is_text else Tokenization.FIELD,
+        index_searchable=is_text,
+        index_filterable=field.name in FILTERABLE,
+    )  # fmt: skip
+
+
+def _data_type(kind: pa.DataType) -> DataType:
+    if pa.types.is_string(kind):
+        return DataType.TEXT
+    if pa.types.is_integer(kind):
+        return DataType.INT
+    if pa.types.is_boolean(kind):
+        return DataType.BOOL
+    if pa.types.is_timestamp(kind):
+        return DataType.DATE
+    return DataType.NUMBER
+
+
+def definition() -> dict[str, Any]:
+    """Arguments of `collections.create`: one tenant a persona, vectors from us, cosine, HNSW."""
+    return {
+        "name": COLLECTION,
+        "properties": properties(),
+        "multi_tenancy_config": Configure.multi_tenancy(enabled=True),
+        "vector_config": Configure.Vectors.self_provided(
+            name=VECTOR,
+            vector_index_config=Configure.VectorIndex.hnsw(distance_metric=VectorDistances.COSINE),
+        ),
+    }
+
+
+def tenant_of(persona: str) -> str:
+    """Name of the persona's tenant. Weaviate wants at least four letters, digits, `_` or `-`."""
+    return f"twin-{persona}"
+
+
+def object_id(persona: str, chunk_id: str) -> UUID:
+    """Id of the chunk's object: the same in every run."""
+    return UUID(generate_uuid5(f"{persona}/{chunk_id}"))
+
+
+def as_properties(chunk: EmbeddedChunk) -> dict[str, Any]:
+    return chunk.model_dump(include=set(FACTS))
