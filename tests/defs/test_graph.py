@@ -57,6 +57,7 @@ def test_blocking_checks_guard_what_must_not_go_wrong() -> None:
         if GRAPH.get(key).blocking
     }
     assert {
+        "cleaned_documents.no_secrets",
         "corpus_split.no_shared_ngrams",
         "vector_index.index_equals_corpus",
         "instruct_dataset.answers_are_verbatim",

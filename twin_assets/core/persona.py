@@ -34,6 +34,11 @@ class Persona(Part):
     questions: Path | None = Field(
         None, description="YAML of questions with the facts a right answer holds, and unanswerable ones."
     )
+    mask_personal_data: bool = Field(
+        True,
+        description="Mask e-mail and IP addresses, phone, bank and card numbers before anything is learnt; "
+        "secrets are always masked.",
+    )
     log_text: bool = Field(True, description="Keep the text of requests in the request log.")
 
     def sources(self) -> list[str]:

@@ -1,5 +1,7 @@
 """Corpus: two text views, one copy of everything, and a split that nothing crosses."""
 
+from collections import Counter
+
 import dagster as dg
 
 from twin_assets.core.feature_store import FeatureStore
@@ -7,7 +9,7 @@ from twin_assets.core.records import CleanedDocument, SplitDocument, UniqueDocum
 from twin_assets.defs.common import CORPUS, OWNERS, personas, when_inputs_change
 from twin_assets.defs.metadata import bar_table, image, sample_table
 from twin_assets.defs.resources import Platform, records_result
-from twin_assets.feature.clean import clean_documents
+from twin_assets.feature.clean import clean_documents, leaks
 from twin_assets.feature.dedup import find_duplicates
 from twin_assets.feature.plots import corpus_plot
 from twin_assets.feature.split import shared_ngrams, sides_of, split_corpus
@@ -20,7 +22,7 @@ from twin_assets.feature.warehouse import read_documents
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"unstructured", "parquet"},
-    code_version="1",
+    code_version="2",
     automation_condition=when_inputs_change,
 )
 def cleaned_documents(
@@ -29,7 +31,7 @@ def cleaned_documents(
     """Documents without boilerplate: `voice_text` to learn from, `search_text` to find by."""
     persona = platform.persona(context.partition_key)
     documents = read_documents(platform.settings.warehouse_path, persona.name)
-    cleaned = clean_documents(documents, persona.languages)
+    cleaned = clean_documents(documents, persona.languages, persona.mask_personal_data)
     return records_result(
         cleaned.documents,
         CleanedDocument,
@@ -38,6 +40,8 @@ def cleaned_documents(
             "words": sum(d.words for d in cleaned.documents),
             "dropped": bar_table({reason: len(ids) for reason, ids in cleaned.dropped.items()}, "reason"),
             "boilerplate_removed": bar_table(cleaned.removed, "kind"),
+            "masked": bar_table(cleaned.masked, "kind"),
+            "languages": bar_table(Counter(d.language or "unknown" for d in cleaned.documents), "language"),
             "sample": sample_table(cleaned.documents, ["title", "category", "words", "voice_text"]),
             "plot": image(corpus_plot(cleaned.documents)),
         },
@@ -107,6 +111,21 @@ def corpus_split(
     )
 
 
+@dg.asset_check(
+    asset=cleaned_documents,
+    blocking=True,
+    description="No secret, and no personal data that the persona masks, is in any cleaned text.",
+)
+def no_secrets(platform: Platform, cleaned_documents: list[CleanedDocument]) -> dg.AssetCheckResult:
+    names = {d.persona for d in cleaned_documents}
+    masking = {name: platform.persona(name).mask_personal_data for name in names}
+    found = sum((leaks([d], masking[d.persona]) for d in cleaned_documents), Counter[str]())
+    return dg.AssetCheckResult(
+        passed=not found,
+        metadata={"documents": len(cleaned_documents), "found": bar_table(found, "kind")},
+    )
+
+
 @dg.asset_check(asset=corpus_split, blocking=True, description="No 13-gram is on both sides of the split.")
 def no_shared_ngrams(corpus_split: list[SplitDocument]) -> dg.AssetCheckResult:
     prose = [d for d in corpus_split if d.category != "code"]
@@ -121,4 +140,4 @@ def no_shared_ngrams(corpus_split: list[SplitDocument]) -> dg.AssetCheckResult:
 
 
 assets = [cleaned_documents, unique_documents, corpus_split]
-checks = [no_shared_ngrams]
+checks = [no_secrets, no_shared_ngrams]

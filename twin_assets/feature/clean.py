@@ -1,4 +1,4 @@
-"""Documents in, cleaned documents out: two text views, boilerplate gone, secrets masked.
+"""Documents in, cleaned documents out: two text views, boilerplate gone, secrets and personal data masked.
 
 `voice_text` keeps what makes a voice: punctuation, case, line breaks, contractions, emoji. `search_text` is
 normalised for retrieval. A document that is dropped is counted under its reason.
@@ -6,37 +6,40 @@ normalised for retrieval. A document that is dropped is counted under its reason
 
 import re
 import unicodedata
+from collections import Counter
 
 from twin_assets.core.records import CleanedDocument, Document, Record
 from twin_assets.feature.boilerplate import boilerplate_kind, is_block_page
+from twin_assets.feature.language import detect_language
+from twin_assets.feature.privacy import ALL_KINDS, SECRET_KINDS, kinds_to_mask, mask, scan
 from twin_assets.feature.quality import assess_quality
 from twin_assets.feature.views import element_kinds, html_blocks, join_blocks, markdown_blocks
 
 # Kinds of unstructured elements that are no running text of the author's.
 _NOT_WRITING = {"Footer", "Header", "EmailAddress", "Address", "PageBreak", "Image", "FormKeysValues"}
 
-_EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]*\w\b")
-_SECRET = re.compile(
-    r"\b(?:sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}|xox[abprs]-[A-Za-z0-9-]{10,}|"
-    r"hf_[A-Za-z0-9]{30,}|eyJ[A-Za-z0-9_-]{15,}\.[A-Za-z0-9_-]{15,}\.[A-Za-z0-9_-]+)\b|"
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----",
-    re.DOTALL,
-)
+# Only a short line without a full stop can be such an element; the rest need not be asked about.
+_MAX_DOUBTFUL_WORDS = 8
+_DOUBTFUL = re.compile(r"@|\d{5}")
 
 
 class CleaningResult(Record):
-    """`dropped` holds document ids by reason, `removed` counts of boilerplate blocks by kind."""
+    """`dropped` holds document ids by reason, `removed` counts of boilerplate blocks by kind, `masked` counts
+    of secrets and personal data by kind."""
 
     documents: list[CleanedDocument]
     dropped: dict[str, list[str]]
     removed: dict[str, int]
+    masked: dict[str, int] = {}
 
 
-def clean_documents(documents: list[Document], languages: list[str]) -> CleaningResult:
+def clean_documents(
+    documents: list[Document], languages: list[str], mask_personal_data: bool = True
+) -> CleaningResult:
     """Clean every document; drop, with a reason, what nothing should be learnt from."""
     kept: list[CleanedDocument] = []
     dropped: dict[str, list[str]] = {}
-    removed: dict[str, int] = {}
+    removed: Counter[str] = Counter()
     for document in documents:
         if document.partial:
             dropped.setdefault("partial", []).append(document.doc_id)
@@ -44,36 +47,60 @@ def clean_documents(documents: list[Document], languages: list[str]) -> Cleaning
         if is_block_page(document.body):
             dropped.setdefault("block_page", []).append(document.doc_id)
             continue
-        cleaned = clean_document(document)
-        for kind in cleaned.removed:
-            removed[kind] = removed.get(kind, 0) + 1
+        cleaned = clean_document(document, mask_personal_data)
+        removed.update(cleaned.removed)
         reasons = assess_quality(cleaned, languages)
         if reasons:
             dropped.setdefault(reasons[0], []).append(document.doc_id)
         else:
             kept.append(cleaned)
     return CleaningResult(
-        documents=sorted(kept, key=lambda d: d.doc_id), dropped=dict(sorted(dropped.items())), removed=removed
+        documents=sorted(kept, key=lambda d: d.doc_id),
+        dropped=dict(sorted(dropped.items())),
+        removed={kind: n for kind, n in removed.items() if kind not in ALL_KINDS},
+        masked={kind: n for kind, n in removed.items() if kind in ALL_KINDS},
     )
 
 
-def clean_document(document: Document) -> CleanedDocument:
-    """Both views of one document. `removed` names the kind of each boilerplate block taken out."""
+def clean_document(document: Document, mask_personal_data: bool = True) -> CleanedDocument:
+    """Both views of one document, and its language where none was declared.
+
+    `removed` names the kind of each boilerplate block taken out and of each thing masked in `voice_text`.
+    """
     blocks, removed = _writing(document)
-    voice, masked = _mask(
-        join_blocks(blocks) if document.category != "code" or _is_prose(document) else blocks[0]
-    )
+    kinds = kinds_to_mask(mask_personal_data)
+    prose = _is_prose(document)
+    voice, masked = mask(join_blocks(blocks) if document.category != "code" or prose else blocks[0], kinds)
+    language = document.language
+    if language is None and (prose or document.category != "code"):
+        language = detect_language(voice)
     return CleanedDocument(
         persona=document.persona, source=document.source, category=document.category, doc_id=document.doc_id,
-        url=document.url, title=document.title, published_at=document.published_at, language=document.language,
-        content_hash=document.content_hash, visibility=document.visibility, voice_text=voice,
-        search_text=search_view(voice), words=len(voice.split()), removed=[*removed, *masked],
+        url=mask(document.url, SECRET_KINDS)[0], title=mask(document.title, kinds)[0] if document.title else document.title,
+        published_at=document.published_at, language=language, content_hash=document.content_hash,
+        visibility=document.visibility, voice_text=voice,
+        # Normalising may uncover what was spread over two lines.
+        search_text=mask(search_view(voice), kinds)[0],
+        words=len(voice.split()), removed=[*removed, *masked.elements()],
     )  # fmt: skip
+
+
+def leaks(documents: list[CleanedDocument], mask_personal_data: bool = True) -> Counter[str]:
+    """Secrets, and personal data where it is to be masked, still in any text of the documents, by kind."""
+    kinds = kinds_to_mask(mask_personal_data)
+    return Counter(
+        finding.kind
+        for document in documents
+        for text in (document.voice_text, document.search_text, document.title or "")
+        for finding in scan(text, kinds)
+    )
 
 
 def search_view(text: str) -> str:
     """Text normalised for retrieval: NFKC, white space collapsed, markup signs gone. Never trained on."""
-    plain = re.sub(r"^(## |- |> |```)", "", unicodedata.normalize("NFKC", text), flags=re.MULTILINE)
+    plain = re.sub(
+        r"^(## |- |> |(?:```|~~~)[\w+#-]*)", "", unicodedata.normalize("NFKC", text), flags=re.MULTILINE
+    )
     return re.sub(r"\s+", " ", plain).strip()
 
 
@@ -84,17 +111,17 @@ def _is_prose(document: Document) -> bool:
 def _writing(document: Document) -> tuple[list[str], list[str]]:
     """The author's blocks of a document, and the kinds of the blocks left out."""
     if document.mime == "text/html":
-        kinds = element_kinds(document.body)
         blocks = html_blocks(document.body)
+        furniture = _furniture(blocks, document.language)
     elif document.mime == "text/markdown":
-        kinds, blocks = {}, markdown_blocks(document.body)
+        blocks, furniture = markdown_blocks(document.body), set()
     else:
         return [document.body.replace("\r\n", "\n").strip("\n")], []
     kept: list[str] = []
     removed: list[str] = []
     for number, block in enumerate(blocks):
         kind = None if block.startswith("```") else boilerplate_kind(re.sub(r"^(## |- |> )", "", block))
-        if kind is None and kinds.get(re.sub(r"\s+", "", block)) in _NOT_WRITING:
+        if kind is None and block in furniture:
             kind = "page_furniture"
         if (
             kind is None
@@ -110,8 +137,12 @@ def _writing(document: Document) -> tuple[list[str], list[str]]:
     return kept, removed
 
 
-def _mask(text: str) -> tuple[str, list[str]]:
-    """Secrets and e-mail addresses replaced, and what was found."""
-    text, secrets = _SECRET.subn("[secret]", text)
-    text, addresses = _EMAIL.subn("[email]", text)
-    return text, ["secret"] * secrets + ["email"] * addresses
+def _furniture(blocks: list[str], language: str | None) -> set[str]:
+    """Blocks that unstructured tells to be an address or the like and no writing."""
+    short = [
+        b
+        for b in blocks
+        if _DOUBTFUL.search(b) and len(b.split()) <= _MAX_DOUBTFUL_WORDS and b[0] not in "`#>-"
+    ]
+    kinds = element_kinds(short, language)
+    return {block for block, kind in zip(short, kinds, strict=True) if kind in _NOT_WRITING}

@@ -5,158 +5,113 @@ items as `- `, code in fences. Nothing inside a paragraph is changed but white s
 """
 
 import re
-from typing import Any
+from html import escape, unescape
 
-from bs4 import BeautifulSoup, NavigableString, Tag
-
-from twin_assets.feature.boilerplate import DROPPED_TAGS, is_dropped_class
 from twin_assets.feature.offline_sentences import give_unstructured_a_pipeline
+from twin_assets.feature.page import html_blocks as html_blocks
 
-_BLOCK_TAGS = {
-    "p",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "li",
-    "pre",
-    "blockquote",
-    "figcaption",
-    "td",
-    "th",
-    "dt",
-    "dd",
-}
 _SHORTCODE = re.compile(r"\{\{[<%].*?[%>]\}\}", re.DOTALL)
 _LIQUID = re.compile(r"\{%.*?%\}", re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_SCRIPT = re.compile(r"(?<!`)<(script|style)\b[^>`]*>[^`]*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
 _LINK = re.compile(r"\[([^\]]+)\]\((?:[^()\s]|\([^)]*\))*(?:\s+\"[^\"]*\")?\)")
-_FENCE = re.compile(r"^(```|~~~)")
-
-
-def html_blocks(html: str) -> list[str]:
-    """Blocks of an HTML page or fragment, in order, boilerplate elements left out."""
-    soup = BeautifulSoup(html, "lxml")
-    for tag in soup.find_all(True):
-        if tag.decomposed:
-            continue
-        marks = " ".join([*(tag.get("class") or []), str(tag.get("id") or "")])
-        if tag.name in DROPPED_TAGS or (
-            tag.name not in ("html", "body", "article", "main") and is_dropped_class(marks)
-        ):
-            tag.decompose()
-    root = soup.find("article") or soup.find("main") or soup.body or soup
-    blocks: list[str] = []
-    _walk(root, blocks)
-    return [b for b in blocks if b.strip()]
-
-
-def _walk(node: Any, blocks: list[str]) -> None:
-    """Append the blocks below a node; text between block elements makes blocks of its own."""
-    loose: list[str] = []
-
-    def flush() -> None:
-        text = _tidy("".join(loose))
-        if text:
-            blocks.append(text)
-        loose.clear()
-
-    for child in node.children:
-        if isinstance(child, Tag) and child.name in _BLOCK_TAGS:
-            flush()
-            if block := _block(child):
-                blocks.append(block)
-        elif (isinstance(child, Tag) and child.find(_BLOCK_TAGS)) or (
-            isinstance(child, Tag) and child.name in ("div", "section", "ul", "ol", "table")
-        ):
-            flush()
-            _walk(child, blocks)
-        elif isinstance(child, Tag | NavigableString):
-            loose.append(_inline(child))
-    flush()
-
-
-def _block(tag: Tag) -> str:
-    if tag.name == "pre":
-        return f"```\n{tag.get_text().strip(chr(10))}\n```"
-    if tag.name == "blockquote" and tag.find(_BLOCK_TAGS):
-        inner: list[str] = []
-        _walk(tag, inner)
-        return "\n".join(f"> {line}" for block in inner for line in block.split("\n"))
-    text = _tidy(_inline(tag))
-    if not text:
-        return ""
-    if tag.name in {"h1", "h2", "h3", "h4", "h5", "h6"}:
-        return f"## {text}"
-    if tag.name == "li":
-        return f"- {text}"
-    return f"> {text}" if tag.name == "blockquote" else text
-
-
-def _inline(node: Any) -> str:
-    if isinstance(node, NavigableString):
-        return re.sub(r"[ \t\r\n]+", " ", str(node))
-    if node.name == "br":
-        return "\n"
-    if node.name == "img":
-        return ""
-    text = "".join(_inline(child) for child in node.children if isinstance(child, Tag | NavigableString))
-    return f"`{text}`" if node.name == "code" else text
-
-
-def _tidy(text: str) -> str:
-    return re.sub(r" *\n *", "\n", re.sub(r"[ \xa0]+", " ", text)).strip()
+_FENCE = re.compile(r"^(`{3,}|~{3,})")
+_FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,}).*?(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+_CODE_SPAN = re.compile(r"(`+[^`]+`+)")
+_TAG = re.compile(
+    r"</?(?:a|abbr|b|big|blockquote|br|center|cite|code|details|div|em|figcaption|figure|font|hr|i|iframe|img|kbd|li|mark|ol|p|"
+    r"picture|pre|q|s|script|small|source|span|strong|sub|summary|sup|table|tbody|td|th|thead|time|tr|u|ul|video|h[1-6])"
+    # An attribute has a value: `a <b and c> d` is a comparison.
+    r"(?:\s[^<>]*=[^<>]*|\s+(?:controls|open))?\s*/?>",
+    re.IGNORECASE,
+)
+_ENTITY = re.compile(r"&(?:[a-zA-Z]{2,10}|#\d{2,6}|#x[0-9a-fA-F]{2,6});")
+_BOLD = re.compile(r"(?<![\w/])(\*\*|__)(?=\S)(.+?)(?<=\S)\1(?!\w)")
 
 
 def markdown_blocks(body: str) -> list[str]:
-    """Blocks of a Markdown document: link targets, images, shortcodes and comments taken out."""
-    body = _COMMENT.sub("", _LIQUID.sub("", _SHORTCODE.sub("", body)))
+    """Blocks of a Markdown document: link targets, images, shortcodes and comments taken out of the prose.
+
+    Code fences stay as written, with the language they name.
+    """
     blocks: list[str] = []
     current: list[str] = []
-    fenced = False
-    for line in body.replace("\r\n", "\n").split("\n"):
-        if _FENCE.match(line.strip()):
-            fenced = not fenced
-            current.append("```")
-        elif fenced:
+    fence = ""
+
+    def flush() -> None:
+        blocks.append("\n".join(current))
+        current.clear()
+
+    for line in _outside_fences(body.replace("\r\n", "\n")).split("\n"):
+        mark = _FENCE.match(line.strip())
+        if fence:
             current.append(line)
+            if mark and line.strip().startswith(fence) and not line.strip().strip(fence[0]):
+                fence = ""
+                flush()
+        elif mark:
+            fence = mark[1]
+            current.append(line.strip())
         elif line.strip():
             current.append(_markdown_line(line))
         else:
-            blocks.append("\n".join(current))
-            current = []
-            continue
-        if not fenced and current[-1] == "```" and len(current) > 1:
-            blocks.append("\n".join(current))
-            current = []
-    blocks.append("\n".join(current))
+            flush()
+    flush()
     return [b for b in blocks if b.strip()]
+
+
+def _outside_fences(body: str) -> str:
+    """A body without comments, shortcodes and template tags, which may span lines; code keeps what it shows."""
+    kept: list[str] = []
+    at = 0
+    for fence in [*_FENCED.finditer(body), None]:
+        prose = body[at : fence.start() if fence else len(body)]
+        kept += [_unmarked(prose), fence[0] if fence else ""]
+        at = fence.end() if fence else at
+    return "".join(kept)
+
+
+def _unmarked(prose: str) -> str:
+    for pattern in (_SHORTCODE, _LIQUID, _COMMENT, _SCRIPT):
+        prose = pattern.sub("", prose)
+    return prose
 
 
 def _markdown_line(line: str) -> str:
     line = re.sub(r"^#{1,6}\s+", "## ", line.rstrip())
     line = re.sub(r"^(\s*)[*+]\s+", r"\1- ", line)
-    line = re.sub(r"<[/a-zA-Z][^>]*>", "", _LINK.sub(r"\1", _IMAGE.sub("", line)))
-    return re.sub(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1", r"\2", line)
+    parts = _CODE_SPAN.split(line)
+    for n in range(0, len(parts), 2):
+        parts[n] = _ENTITY.sub(lambda m: unescape(m[0]), _TAG.sub("", _IMAGE.sub("", parts[n])))
+    line = "".join(parts)
+    # A link may have code for its text, so links are undone over the whole line, unless it is code itself.
+    parts = _CODE_SPAN.split(_LINK.sub(r"\1", line))
+    for n in range(0, len(parts), 2):
+        parts[n] = _BOLD.sub(r"\2", parts[n])
+    return "".join(parts)
 
 
 def join_blocks(blocks: list[str]) -> str:
     """Blocks as one text: blank lines between them, list items on lines of their own."""
     text = ""
     for block in blocks:
-        tight = block.startswith("- ") and text.rsplit("\n", 1)[-1].startswith("- ")
+        tight = block.lstrip().startswith("- ") and text.rsplit("\n", 1)[-1].lstrip().startswith("- ")
         text += ("" if not text else "\n" if tight else "\n\n") + block
     return text
 
 
-def element_kinds(html: str) -> dict[str, str]:
-    """The kind (Title, NarrativeText, ListItem, Footer...) that unstructured gives each text of a page."""
+def element_kinds(texts: list[str], language: str | None) -> list[str]:
+    """The kind (Title, NarrativeText, EmailAddress, Address...) that unstructured gives each text, in order.
+
+    `language` is an ISO 639-1 code. With None, unstructured is told not to guess one: it would for each call.
+    """
+    if not texts:
+        return []
     give_unstructured_a_pipeline()
     from unstructured.partition.html import partition_html
 
-    # Its own language detection costs half the time, and the persona's languages are known.
-    elements = partition_html(text=html, languages=["eng"])
-    return {re.sub(r"\s+", "", e.text): e.category for e in elements}
+    fragment = "".join(f"<p>{escape(text)}</p>" for text in texts)
+    elements = partition_html(text=fragment, languages=[(language or "").split("-")[0]])
+    kinds = {re.sub(r"\s+", "", element.text): element.category for element in elements}
+    return [kinds.get(re.sub(r"\s+", "", text), "Text") for text in texts]
