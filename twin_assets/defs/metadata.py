@@ -27,10 +27,10 @@ def bar_table(counts: Mapping[str, int], label: str) -> dg.MetadataValue:
     return dg.MetadataValue.md("\n".join([f"| {label} | count | |", "|---|---:|---|", *rows]))
 
 
-def sample_table(rows: Sequence[Any], fields: list[str]) -> dg.MetadataValue:
+def sample_table(rows: Sequence[Any], fields: list[str], n: int = SAMPLE_ROWS) -> dg.MetadataValue:
     """The first rows as a table of the given fields, long texts cut."""
     lines = [f"| {' | '.join(fields)} |", "|" + "---|" * len(fields)]
-    for row in rows[:SAMPLE_ROWS]:
+    for row in rows[:n]:
         cells = [str(getattr(row, f)).replace("|", "\\|").replace("\n", " ⏎ ") for f in fields]
         lines.append("| " + " | ".join(_cut(c) for c in cells) + " |")
     return dg.MetadataValue.md("\n".join(lines))

@@ -5,15 +5,25 @@ from collections import Counter
 import dagster as dg
 
 from twin_assets.core.feature_store import FeatureStore
-from twin_assets.core.records import CleanedDocument, SplitDocument, UniqueDocument
+from twin_assets.core.records import CleanedDocument, Document, Record, SplitDocument, UniqueDocument
 from twin_assets.defs.common import CORPUS, OWNERS, personas, when_inputs_change
 from twin_assets.defs.metadata import bar_table, image, sample_table
 from twin_assets.defs.resources import Platform, records_result
 from twin_assets.feature.clean import clean_documents, leaks
 from twin_assets.feature.dedup import find_duplicates
-from twin_assets.feature.plots import corpus_plot
+from twin_assets.feature.plots import clusters_plot, corpus_plot
+from twin_assets.feature.privacy import ALL_KINDS, mask
 from twin_assets.feature.split import shared_ngrams, sides_of, split_corpus
 from twin_assets.feature.warehouse import read_documents
+
+
+class DroppedDocument(Record):
+    """What the report says of a document that was left out."""
+
+    reason: str
+    title: str | None
+    url: str
+    begins: str
 
 
 @dg.asset(
@@ -39,6 +49,7 @@ def cleaned_documents(
             "documents": len(cleaned.documents),
             "words": sum(d.words for d in cleaned.documents),
             "dropped": bar_table({reason: len(ids) for reason, ids in cleaned.dropped.items()}, "reason"),
+            "dropped_samples": _dropped_samples(documents, cleaned.dropped),
             "boilerplate_removed": bar_table(cleaned.removed, "kind"),
             "masked": bar_table(cleaned.masked, "kind"),
             "languages": bar_table(Counter(d.language or "unknown" for d in cleaned.documents), "language"),
@@ -46,6 +57,22 @@ def cleaned_documents(
             "plot": image(corpus_plot(cleaned.documents)),
         },
     )
+
+
+def _dropped_samples(documents: list[Document], dropped: dict[str, list[str]]) -> dg.MetadataValue:
+    """A few of each reason, with how they begin, so that a person can judge the filter."""
+    by_id = {d.doc_id: d for d in documents}
+    shown = [
+        DroppedDocument(
+            reason=reason,
+            title=by_id[i].title,
+            url=by_id[i].url,
+            begins=mask(by_id[i].body[:2_000], ALL_KINDS)[0],  # the raw body: nothing has masked it yet
+        )
+        for reason, ids in dropped.items()
+        for i in ids[:3]
+    ]
+    return sample_table(shown, ["reason", "title", "url", "begins"], n=30)
 
 
 @dg.asset(
@@ -69,6 +96,11 @@ def unique_documents(
             "documents": len(found.documents),
             "removed": len(cleaned_documents) - len(found.documents),
             "clusters": bar_table({kind: kinds.count(kind) for kind in sorted(set(kinds))}, "kind"),
+            "plot": image(
+                clusters_plot(
+                    {k: [len(c.members) for c in found.clusters if c.kind == k] for k in sorted(set(kinds))}
+                )
+            ),
             "sample": sample_table(found.clusters, ["kind", "similarity", "representative", "members"]),
         },
     )

@@ -7,10 +7,11 @@ import dagster as dg
 from twin_assets.core.records import Chunk, EmbeddedChunk, SplitDocument, to_table
 from twin_assets.core.vectors import open_store
 from twin_assets.defs.common import INDEX, OWNERS, personas, when_inputs_change
-from twin_assets.defs.metadata import bar_table, sample_table
+from twin_assets.defs.metadata import bar_table, image, sample_table
 from twin_assets.defs.resources import Platform, records_result, table_version
 from twin_assets.feature.chunk import chunk_documents
 from twin_assets.feature.embed import embed_chunks
+from twin_assets.feature.plots import vectors_plot
 
 
 @dg.asset(
@@ -52,7 +53,7 @@ def embeddings(
 ) -> dg.MaterializeResult[list[EmbeddedChunk]]:
     """Chunks with unit vectors; only texts never seen before are computed."""
     embedder = platform.embedder
-    result = embed_chunks(chunks, embedder, platform.settings.cache_dir)
+    result = embed_chunks(chunks, embedder, platform.settings.cache_dir, context.log.info)
     return records_result(
         result.chunks,
         EmbeddedChunk,
@@ -62,6 +63,7 @@ def embeddings(
             "reused": result.reused,
             "dimensions": embedder.dimensions,
             "embedder": f"{embedder.name} ({embedder.fingerprint})",
+            "map": image(vectors_plot(result.chunks)),
         },
     )
 
@@ -70,7 +72,7 @@ def embeddings(
     partitions_def=personas,
     group_name=INDEX,
     owners=OWNERS,
-    kinds={"lancedb"},
+    kinds={"lancedb", "weaviate"},
     code_version="1",
     automation_condition=when_inputs_change,
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation

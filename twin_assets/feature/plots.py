@@ -1,26 +1,117 @@
-"""Plots of the corpus, as PNG bytes."""
+"""Plots of the corpus and its vectors, as PNG bytes."""
 
 import io
+from collections import Counter
+from typing import TYPE_CHECKING
 
-from twin_assets.core.records import CleanedDocument
+import numpy as np
+
+from twin_assets.core.records import CleanedDocument, EmbeddedChunk
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CATEGORIES = ("post", "article", "code")
+# More points are a cloud anyway, and UMAP takes minutes on them.
+MAX_POINTS = 5_000
 
 
 def corpus_plot(documents: list[CleanedDocument]) -> bytes:
-    """Documents by source and category, and how long they are."""
-    from matplotlib.figure import Figure
+    """Documents by source and category, their lengths, their growth over time, and their languages."""
+    figure = _figure(8, 6)
+    axes = figure.subplots(2, 2)
+    _stacked(axes[0, 0], documents)
+    axes[0, 1].hist([d.words for d in documents], bins=20)
+    axes[0, 1].set_xlabel("words in a document")
+    dated = sorted((d.published_at, d.category) for d in documents if d.published_at)
+    for category in CATEGORIES:
+        times = [at for at, kind in dated if kind == category]
+        if times:
+            axes[1, 0].step(times, range(1, len(times) + 1), where="post", label=category)
+    axes[1, 0].set_ylabel("documents published so far")
+    axes[1, 0].tick_params(axis="x", rotation=30)
+    if dated:
+        axes[1, 0].legend(frameon=False)
+    languages = Counter(d.language or "unknown" for d in documents).most_common(8)
+    axes[1, 1].barh([name for name, _ in languages], [n for _, n in languages])
+    axes[1, 1].set_xlabel("documents by language")
+    return _png(figure)
 
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    left, right = figure.subplots(1, 2)
+
+def clusters_plot(sizes: dict[str, list[int]]) -> bytes:
+    """Sizes of duplicate clusters, by the kind of their weakest link."""
+    figure = _figure(5, 3)
+    axes = figure.subplots()
+    largest = max((n for these in sizes.values() for n in these), default=2)
+    bins = np.arange(1.5, min(largest, 20) + 1.5)
+    kinds = [kind for kind in sorted(sizes) if sizes[kind]]
+    axes.hist([np.minimum(sizes[kind], 20) for kind in kinds], bins=list(bins), stacked=True, label=kinds)
+    axes.set_xlabel("documents in a cluster (20: or more)")
+    axes.set_ylabel("clusters")
+    if kinds:
+        axes.legend(frameon=False)
+    return _png(figure)
+
+
+def vectors_plot(chunks: list[EmbeddedChunk], seed: int = 17) -> bytes:
+    """A map of the chunks: their vectors in two dimensions, by UMAP where it is installed, else by PCA."""
+    figure = _figure(6, 5)
+    axes = figure.subplots()
+    chosen = np.random.default_rng(seed).permutation(len(chunks))[:MAX_POINTS]
+    points, method = _flat(np.array([chunks[i].vector for i in chosen], dtype=np.float32), seed)
+    kinds = [(chunks[i].category, chunks[i].split) for i in chosen]
+    for category in CATEGORIES:
+        for split, marker in (("train", "o"), ("heldout", "x")):
+            mine = [n for n, kind in enumerate(kinds) if kind == (category, split)]
+            if mine:
+                axes.scatter(
+                    points[mine, 0],
+                    points[mine, 1],
+                    s=12,
+                    marker=marker,
+                    alpha=0.7,
+                    label=f"{category}, {split}",
+                )
+    axes.set_title(f"{len(chosen)} of {len(chunks)} chunks, {method}")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if kinds:
+        axes.legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def _flat(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
+    """Points, shape (n, 2), and the method's name."""
+    if len(vectors) < 3:
+        return np.zeros((len(vectors), 2)), "too few for a map"
+    try:
+        from umap import UMAP
+
+        return UMAP(n_neighbors=min(15, len(vectors) - 1), random_state=seed).fit_transform(vectors), "UMAP"
+    except ImportError:
+        from sklearn.decomposition import PCA
+
+        return PCA(2, random_state=seed).fit_transform(vectors), "PCA"
+
+
+def _stacked(axes, documents: list[CleanedDocument]) -> None:  # type: ignore[no-untyped-def]
     sources = sorted({d.source for d in documents})
     bottom = [0] * len(sources)
-    for category in ("post", "article", "code"):
+    for category in CATEGORIES:
         counts = [sum(d.source == s and d.category == category for d in documents) for s in sources]
-        left.bar(sources, counts, bottom=bottom, label=category)
+        axes.bar(sources, counts, bottom=bottom, label=category)
         bottom = [a + b for a, b in zip(bottom, counts, strict=True)]
-    left.set_ylabel("documents")
-    left.legend(frameon=False)
-    right.hist([d.words for d in documents], bins=20)
-    right.set_xlabel("words in a document")
+    axes.set_ylabel("documents")
+    axes.legend(frameon=False)
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _png(figure: "Figure") -> bytes:
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=90)
     return png.getvalue()
