@@ -21,6 +21,7 @@ from product import Product
 from demo.sites import DemoSites
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
+from twin_assets.core.persona import SOURCES
 from twin_assets.core.registry import Registry
 from twin_assets.inference.request_log import read_requests
 from twin_assets.settings import ROOT
@@ -57,15 +58,7 @@ def test_one_walk_ends_with_a_released_model_that_knows_its_parents(product: Pro
 def test_a_second_walk_does_only_what_reads_the_outside(product: Product) -> None:
     again = product.walk("runa")
     done = set(re.findall(r"✓ (\w+):", again))
-    assert done <= {
-        "raw_linkedin",
-        "raw_medium",
-        "raw_substack",
-        "raw_github",
-        "raw_web",
-        "scored_requests",
-        "cost_report",
-    }
+    assert done <= {f"raw_{source}" for source in SOURCES} | {"scored_requests", "cost_report"}
     assert "sft_model: up to date" in again
 
 
