@@ -1,0 +1,124 @@
+"""The vector index at size: one changed document against a full rebuild, and hybrid search with a filter.
+
+    python -m benchmarks.index [--chunks 20000] [--full]
+
+Chunks are synthetic (Zipf words, unit vectors of 384 dimensions round 300
+topics, ten a document), so only the store
+is measured: a rebuild would also embed every chunk, which `--embed-rate` (texts a second, from
+benchmarks/embedding.py) adds to it. Peers in the same run: the same store built anew (sync), and exact
+search by numpy over all vectors with a boolean mask (search, vector side only). `--full` is 100,000 chunks.
+"""
+
+import argparse
+import tempfile
+import time
+
+import numpy as np
+
+from twin_assets.core.hashing import text_hash
+from twin_assets.core.records import EmbeddedChunk
+from twin_assets.core.vectors.lance import LanceStore
+
+DIMENSIONS, PER_DOCUMENT, QUERIES, TOPICS = 384, 10, 100, 300
+
+
+def synthetic(count: int, seed: int = 0) -> list[EmbeddedChunk]:
+    """Chunks of about 60 words from a vocabulary of 20,000."""
+    rng = np.random.default_rng(seed)
+    words = [f"w{i}" for i in range(20_000)]
+    chances = 1 / np.arange(1, len(words) + 1)
+    chances /= chances.sum()
+    topics = rng.normal(size=(TOPICS, DIMENSIONS))  # texts gather round topics; random vectors would not
+    vectors = 0.8 * topics[rng.integers(0, TOPICS, count)] + rng.normal(size=(count, DIMENSIONS))
+    vectors = vectors.astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    chunks = []
+    for n in range(count):
+        text = " ".join(words[i] for i in rng.choice(len(words), 60, p=chances))
+        chunks.append(
+            EmbeddedChunk(
+                chunk_id=text_hash(f"{n}:{text}"), doc_id=f"d{n // PER_DOCUMENT}", persona="bench", source="web",
+                category="post" if n % 3 else "article", url="https://x", text=text, start=0, end=len(text),
+                tokens=80, split="train" if n % 5 else "heldout", content_hash=text_hash(text),
+                vector=vectors[n].tolist(), embedder="bench",
+            )
+        )  # fmt: skip
+    return chunks
+
+
+def change_one_document(chunks: list[EmbeddedChunk]) -> list[EmbeddedChunk]:
+    """The same corpus after an edit: the first document's chunks have new texts, ids and vectors."""
+    edited = synthetic(PER_DOCUMENT, seed=1)
+    return [c.model_copy(update={"doc_id": "d0"}) for c in edited] + chunks[PER_DOCUMENT:]
+
+
+def milliseconds(times: list[float]) -> str:
+    return f"p50 {np.percentile(times, 50) * 1e3:.1f} ms, p95 {np.percentile(times, 95) * 1e3:.1f} ms"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--chunks", type=int, default=20_000)
+    parser.add_argument("--full", action="store_true", help="100,000 chunks")
+    parser.add_argument("--embed-rate", type=float, help="texts a second that the embedder does here")
+    arguments = parser.parse_args()
+    count = 100_000 if arguments.full else arguments.chunks
+    chunks = synthetic(count)
+    with tempfile.TemporaryDirectory() as folder:
+        store = LanceStore(folder, "bench")
+        began = time.monotonic()
+        store.sync(chunks)
+        rebuild = time.monotonic() - began
+        began = time.monotonic()
+        store.sync(chunks)
+        unchanged = time.monotonic() - began
+        edited = change_one_document(chunks)
+        began = time.monotonic()
+        report = store.sync(edited)
+        one = time.monotonic() - began
+        print(f"{count:,} chunks, {count // PER_DOCUMENT:,} documents")
+        print(f"  built anew           {rebuild:8.2f} s (store only)")
+        print(f"  synced, nothing new  {unchanged:8.2f} s")
+        print(
+            f"  one document changed {one:8.2f} s: {report.added} added, {report.deleted} deleted, none embedded again"
+        )
+        print(f"  rebuild / one change: {rebuild / one:.0f} times (store only)")
+        if arguments.embed_rate:
+            whole = rebuild + count / arguments.embed_rate
+            part = one + PER_DOCUMENT / arguments.embed_rate
+            print(f"  with embedding: {whole:.0f} s against {part:.2f} s, {whole / part:.0f} times")
+        search(store, edited)
+
+
+def search(store: LanceStore, chunks: list[EmbeddedChunk]) -> None:
+    """Hybrid search with a filter, beside exact vector search by numpy; recall of the vector side."""
+    rng = np.random.default_rng(2)
+    matrix = np.array([c.vector for c in chunks], dtype=np.float32)
+    train = np.array([c.split == "train" for c in chunks])
+    ids = np.array([c.chunk_id for c in chunks])
+    hybrid, exact, shared = [], [], 0
+    for n in rng.integers(0, len(chunks), QUERIES):
+        # A query near a chunk, as a question about it is.
+        query = matrix[n] + 0.5 * rng.normal(size=DIMENSIONS).astype(np.float32) / DIMENSIONS**0.5
+        query /= np.linalg.norm(query)
+        text = " ".join(chunks[n].text.split()[20:26])
+        began = time.monotonic()
+        store.search(text, query, 5, embedder="bench", filters={"split": "train"})
+        hybrid.append(time.monotonic() - began)
+        began = time.monotonic()
+        scores = np.where(train, matrix @ query, -1)
+        best = set(ids[np.argpartition(-scores, 5)[:5]])
+        exact.append(time.monotonic() - began)
+        near = store.search("", query, 5, embedder="bench", filters={"split": "train"}, alpha=1.0)
+        shared += len(best & {p.chunk_id for p in near})
+    print(f"  hybrid search, filtered: {milliseconds(hybrid)}")
+    print(f"  numpy, exact, no words:  {milliseconds(exact)}")
+    print(
+        f"  hybrid / numpy p50: {np.median(hybrid) / np.median(exact):.2f}; the vector side finds {shared / 5 / QUERIES:.0%} of the exact five"
+    )
+
+
+if __name__ == "__main__":
+    main()
