@@ -24,8 +24,10 @@ NEAR_JACCARD = 0.4
 _ESTIMATE_SLACK = 0.15
 # A bucket with more members is boilerplate: see `candidate_pairs`.
 FULL_BUCKET, NEIGHBOURS = 16, 8
-_PAIRS_AT_ONCE, _SHINGLES_AT_ONCE = 16_384, 1 << 20
-_PARTITION = 10_000
+_PAIRS_AT_ONCE, _WORDS_AT_ONCE, _SHINGLES_AT_ONCE, _CODES_AT_ONCE = 16_384, 1 << 17, 1 << 18, 1 << 22
+_PARTITION = 5_000
+# Odd multipliers for the places of a 3-gram, from the digits of π, e and √2.
+_FACTORS = (np.uint64(0x243F6A8885A308D3), np.uint64(0xB7E151628AED2A6B), np.uint64(0x6A09E667F3BCC909))
 
 Runner = Literal["native", "ray"]
 
@@ -78,40 +80,37 @@ def signatures(texts: pa.LargeStringArray, runner: Runner | None = None) -> np.n
     """MinHash signatures of word 3-grams: uint32 of shape (texts, 128), in the order of `texts`."""
     import daft
 
-    ray = _choose(runner) == "ray"
-    frame = daft.from_arrow(pa.table({"at": np.arange(len(texts)), "text": texts}))
-    if ray:
-        frame = frame.into_partitions(-(-len(texts) // _PARTITION))
+    _use(runner)
+    table = pa.table({"at": np.arange(len(texts)), "text": texts})
+    # A partition is what one thread or one worker of a cluster takes.
+    frame = daft.from_arrow([table.slice(i, _PARTITION) for i in range(0, len(texts), _PARTITION)])
     minhash = daft.col("text").minhash(num_hashes=HASHES, ngram_size=SHINGLE, seed=1)
-    table = frame.select(daft.col("at"), minhash.alias("hashes")).to_arrow()
     hashes = np.empty((len(texts), HASHES), dtype=np.uint32)
-    for batch in table.to_batches():
+    for batch in frame.select(daft.col("at"), minhash.alias("hashes")).to_arrow().to_batches():
         found = batch.column("hashes").flatten().to_numpy(zero_copy_only=False)
         hashes[batch.column("at").to_numpy()] = found.reshape(-1, HASHES)
     return hashes
 
 
-def _choose(runner: Runner | None) -> str:
+def _use(runner: Runner | None) -> None:
+    if runner is None:
+        return
     from daft import runners
 
-    if runner is None or (runner == runners.get_or_infer_runner_type() and runner == "native"):
-        return runners.get_or_infer_runner_type()
+    cause: Exception | None = None
     try:
         if runner == "ray":
             runners.set_runner_ray(noop_if_initialized=True)
         else:
             runners.set_runner_native()
     except Exception as error:
+        # Daft refuses a second choice, the same one too.
+        cause = error
+    if (used := runners.get_or_infer_runner_type()) != runner:
         raise RuntimeError(
-            f"Daft's runner cannot become {runner!r} in this process: {error}. "
+            f"Daft's runner in this process is {used!r} and cannot become {runner!r}. "
             "Fix: choose it before Daft's first use, or set DAFT_RUNNER."
-        ) from error
-    used = runners.get_or_infer_runner_type()
-    if used != runner:
-        raise RuntimeError(
-            f"This process already uses Daft's {used!r} runner. Fix: choose it before Daft's first use."
-        )
-    return used
+        ) from cause
 
 
 def candidate_pairs(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,9 +127,10 @@ def candidate_pairs(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         columns = hashes[:, band * ROWS : (band + 1) * ROWS].astype(np.uint64)
         keys = _mix(_mix(_mix(columns[:, 0]) + columns[:, 1]) + columns[:, 2])
         order = np.argsort(keys, kind="stable")
-        _, start, size = np.unique(keys[order], return_index=True, return_counts=True)
-        shared = size > 1
-        start, size = start[shared], size[shared]
+        ranked = keys[order]
+        start = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+        size = np.diff(start, append=n)
+        start, size = start[size > 1], size[size > 1]
         members = order[_ranges(start, size)]
         bucket = np.repeat(np.arange(len(size)), size)
         if (oversize := np.repeat(size > FULL_BUCKET, size)).any():
@@ -146,7 +146,8 @@ def candidate_pairs(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                 here &= ~oversize[step:]
             found.append(_codes(members[:-step][here], members[step:][here], n))
         # A bucket that recurs in every band must not pile up copies of its pairs.
-        found = [np.unique(np.concatenate(found))] if sum(map(len, found)) > 1 << 22 else found
+        if sum(map(len, found)) > _CODES_AT_ONCE:
+            found = [np.unique(np.concatenate(found))]
     left, right = np.divmod(np.unique(np.concatenate(found)), n)
     return left[left != right], right[left != right]
 
@@ -179,19 +180,32 @@ def jaccard(texts: pa.LargeStringArray, left: np.ndarray, right: np.ndarray) -> 
 def _shingle_keys(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
     """Sorted distinct keys (text's position in the upper 32 bits, shingle hash below) and their number by text."""
     words = pc.split_pattern(texts, " ")
-    ids = words.flatten().dictionary_encode().indices.to_numpy().astype(np.uint64) + np.uint64(1)
-    ids = np.concatenate([ids, np.zeros(SHINGLE, np.uint64)])
-    lengths = pc.list_value_length(words).to_numpy()
-    counts = np.maximum(lengths - SHINGLE + 1, 1)
-    at = _ranges(np.cumsum(lengths) - lengths, counts)
-    short = np.repeat(lengths, counts)
-    hashed = np.zeros(len(at), np.uint64)
-    for k in range(SHINGLE):
-        hashed = _mix(hashed + np.where(k < short, ids[at + k], np.uint64(0)))
-    owner = np.repeat(np.arange(len(texts), dtype=np.uint64), counts) << np.uint64(32)
-    keys = np.sort(owner | (hashed >> np.uint64(32)))
-    keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
-    return keys, np.bincount((keys >> np.uint64(32)).astype(np.int64), minlength=len(texts))
+    ids = words.flatten().dictionary_encode().indices.to_numpy()
+    ends = words.offsets.to_numpy()[1:]
+    # Blocks small enough for the cache; their keys follow each other, so that the whole is sorted.
+    edges = np.unique(np.searchsorted(ends, np.arange(0, len(ids), _WORDS_AT_ONCE)))
+    edges = [0, *edges[edges > 0], len(texts)]
+    keys = []
+    for lo, hi in pairwise(edges):
+        first = ends[lo - 1] if lo else 0
+        keys.append(_block_keys(ids[first : ends[hi - 1]], np.diff(ends[lo:hi], prepend=first), lo))
+    joined = np.concatenate(keys)
+    return joined, np.bincount((joined >> np.uint64(32)).astype(np.int64), minlength=len(texts))
+
+
+def _block_keys(ids: np.ndarray, lengths: np.ndarray, position: int) -> np.ndarray:
+    """Sorted distinct keys of texts of `lengths` words with these word ids, the first of them at `position`."""
+    starts, counts = np.cumsum(lengths) - lengths, np.maximum(lengths - SHINGLE + 1, 1)
+    a, b, c = ((ids.astype(np.uint64) + np.uint64(1)) * factor for factor in _FACTORS)
+    short = starts[lengths < SHINGLE]
+    alone = a[short] + np.where(lengths[lengths < SHINGLE] > 1, np.roll(b, -1)[short], np.uint64(0))
+    a[:-1] += b[1:]
+    a[:-2] += c[2:]
+    a[short] = alone
+    owners = np.arange(position, position + len(lengths), dtype=np.uint64) << np.uint64(32)
+    keys = np.repeat(owners, counts) | (_mix(a[_ranges(starts, counts)]) >> np.uint64(32))
+    keys.sort()
+    return keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
 
 
 def _estimates(hashes: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
