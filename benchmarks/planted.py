@@ -115,7 +115,8 @@ def _write(words: np.ndarray, vocabulary: np.ndarray, rng: np.random.Generator) 
 
 def main() -> None:
     """Print recall, precision and seconds of our near pairs on one planted corpus."""
-    from twin_assets.feature.near_duplicates import near_pairs, normalise
+    from twin_assets.feature.near_duplicates import near_pairs
+    from twin_assets.feature.word_texts import normalise_all
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=20_000)
@@ -123,7 +124,7 @@ def main() -> None:
     arguments = parser.parse_args()
     corpus = plant(arguments.documents, arguments.seed)
     start = time.perf_counter()
-    found = near_pairs([normalise(t) for t in corpus.texts])
+    found = near_pairs(normalise_all(corpus.texts))
     seconds = time.perf_counter() - start
     recall, precision = score(arguments.documents, found.left, found.right, corpus.pairs)
     print(

@@ -24,9 +24,9 @@ from twin_assets.feature.near_duplicates import (
     candidate_pairs,
     jaccard,
     near_pairs,
-    normalise,
 )
 from twin_assets.feature.semantic_duplicates import semantic_pairs
+from twin_assets.feature.word_texts import normalise, normalise_all
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
@@ -67,7 +67,7 @@ def day(number: int) -> datetime:
 
 def test_planted_edits_are_found_and_strangers_are_not() -> None:
     corpus = plant(2_000, seed=3)
-    found = near_pairs([normalise(t) for t in corpus.texts])
+    found = near_pairs(normalise_all(corpus.texts))
     recall, precision = score(2_000, found.left, found.right, corpus.pairs)
     assert recall >= 0.97
     assert precision >= 0.99
@@ -75,7 +75,7 @@ def test_planted_edits_are_found_and_strangers_are_not() -> None:
 
 def test_planting_makes_the_edits_it_says() -> None:
     corpus = plant(500, seed=1)
-    texts = pa.array([normalise(t) for t in corpus.texts], pa.large_string())
+    texts = pa.array(normalise_all(corpus.texts), pa.large_string())
     planted = jaccard(texts, corpus.pairs[:, 0], corpus.pairs[:, 1])
     assert corpus.pairs.shape == (50, 2)
     assert len(np.unique(corpus.pairs)) == 100
@@ -169,6 +169,13 @@ def test_unicode_forms_scripts_and_case() -> None:
     )
     documents = [document(text, "a"), document(text.replace("六", "七"), "b"), document(text[::-1], "c")]
     assert members(find_duplicates(documents, nothing_alike)) == [["a", "b"]]
+
+
+@given(st.lists(st.one_of(st.text(st.characters(max_codepoint=127)), st.text())))
+def test_normalising_many_at_once_is_the_same(texts: list[str]) -> None:
+    assert normalise_all(texts) == [normalise(t) for t in texts]
+    for text in texts:
+        assert normalise(text).split() == normalise(text).split(" ") or not normalise(text)
 
 
 # --- boilerplate -----------------------------------------------------------------------------------------
@@ -315,8 +322,9 @@ import json, sys
 import ray
 ray.init(num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
 from planted import plant
-from twin_assets.feature.near_duplicates import near_pairs, normalise
-found = near_pairs([normalise(t) for t in plant(6_000, seed=4).texts], "ray")
+from twin_assets.feature.near_duplicates import near_pairs
+from twin_assets.feature.word_texts import normalise_all
+found = near_pairs(normalise_all(plant(6_000, seed=4).texts), "ray")
 import daft.runners
 print(json.dumps([daft.runners.get_or_infer_runner_type(), found.left.tolist(), found.right.tolist()]))
 ray.shutdown()
@@ -326,7 +334,7 @@ ray.shutdown()
 @pytest.mark.e2e
 def test_a_ray_cluster_gives_the_same_pairs() -> None:
     pytest.importorskip("ray")
-    here = near_pairs([normalise(t) for t in plant(6_000, seed=4).texts], "native")
+    here = near_pairs(normalise_all(plant(6_000, seed=4).texts), "native")
     # Daft's runner is chosen once a process; workers import the platform from this tree.
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'benchmarks'}"}
     done = subprocess.run(

@@ -48,7 +48,7 @@ def cleaned_documents(
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"daft", "parquet"},
-    code_version="1",
+    code_version="2",
     automation_condition=when_inputs_change,
 )
 def unique_documents(

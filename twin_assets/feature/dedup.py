@@ -11,8 +11,9 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import CleanedDocument, Record, UniqueDocument
-from twin_assets.feature.near_duplicates import NO_PAIRS, Pairs, Runner, near_pairs, normalise
+from twin_assets.feature.near_duplicates import NO_PAIRS, Pairs, Runner, near_pairs
 from twin_assets.feature.semantic_duplicates import semantic_pairs
+from twin_assets.feature.word_texts import normalise_all
 
 Kind = Literal["exact", "near", "semantic"]
 Embed = Callable[[list[str]], np.ndarray]
@@ -55,7 +56,7 @@ def find_duplicates(
     ordered = sorted(documents, key=lambda d: (d.doc_id, d.content_hash, d.voice_text, d.search_text))
     if not ordered:
         return DedupResult(documents=[], clusters=[])
-    texts = [normalise(d.voice_text) if d.category != "code" else "" for d in ordered]
+    texts = normalise_all(["" if d.category == "code" else d.voice_text for d in ordered])
     first = _first_with_same_text(ordered, texts)
     distinct = np.unique(first)
     prose = np.array([i for i in distinct if ordered[i].category != "code"], dtype=np.int64)

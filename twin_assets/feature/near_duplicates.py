@@ -6,8 +6,6 @@ comes out was verified by its true Jaccard similarity. Only the signatures are c
 take 512 bytes a document on the machine that calls.
 """
 
-import re
-import unicodedata
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -31,12 +29,6 @@ _FACTORS = (np.uint64(0x243F6A8885A308D3), np.uint64(0xB7E151628AED2A6B), np.uin
 
 Runner = Literal["native", "ray"]
 
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
-_ASCII = bytes(
-    ord(chr(c).lower()) if c < 128 and (chr(c).isalnum() or chr(c) == "_") else 32 for c in range(256)
-)
-
 
 class Pairs(NamedTuple):
     """Pairs of positions, `left` < `right`, with their similarity in 0..1; three arrays of shape (pairs,)."""
@@ -47,13 +39,6 @@ class Pairs(NamedTuple):
 
 
 NO_PAIRS = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
-
-
-def normalise(text: str) -> str:
-    """Lower-case words with one space between them; a Chinese or Japanese character is a word by itself."""
-    if text.isascii():
-        return b" ".join(text.encode().translate(_ASCII).split()).decode()
-    return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).lower()))
 
 
 def near_pairs(texts: list[str], runner: Runner | None = None) -> Pairs:
@@ -84,7 +69,9 @@ def signatures(texts: pa.LargeStringArray, runner: Runner | None = None) -> np.n
     table = pa.table({"at": np.arange(len(texts)), "text": texts})
     # A partition is what one thread or one worker of a cluster takes.
     frame = daft.from_arrow([table.slice(i, _PARTITION) for i in range(0, len(texts), _PARTITION)])
-    minhash = daft.col("text").minhash(num_hashes=HASHES, ngram_size=SHINGLE, seed=1)
+    minhash = daft.col("text").minhash(
+        num_hashes=HASHES, ngram_size=SHINGLE, seed=1, hash_function="xxhash3_64"
+    )
     hashes = np.empty((len(texts), HASHES), dtype=np.uint32)
     for batch in frame.select(daft.col("at"), minhash.alias("hashes")).to_arrow().to_batches():
         found = batch.column("hashes").flatten().to_numpy(zero_copy_only=False)
