@@ -79,8 +79,8 @@ def test_planting_makes_the_edits_it_says() -> None:
     planted = jaccard(texts, corpus.pairs[:, 0], corpus.pairs[:, 1])
     assert corpus.pairs.shape == (50, 2)
     assert len(np.unique(corpus.pairs)) == 100
-    # 5% of the words edited leave at most 1 - 2·(1 - 0.95³) / (2 - 0.95³) or so; no copy is left as it was.
-    assert 0.3 < planted.min() < planted.max() < 0.95
+    # With 5% of the words replaced 0.95³ = 0.86 of the 3-grams are left: a Jaccard of 0.86 / (2 - 0.86) = 0.75.
+    assert 0.3 < planted.min() < planted.max() < 0.9
     assert plant(500, seed=1).texts == corpus.texts
 
 

@@ -170,8 +170,8 @@ def _shingle_keys(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
     ids = words.flatten().dictionary_encode().indices.to_numpy()
     ends = words.offsets.to_numpy()[1:]
     # Blocks small enough for the cache; their keys follow each other, so that the whole is sorted.
-    edges = np.unique(np.searchsorted(ends, np.arange(0, len(ids), _WORDS_AT_ONCE)))
-    edges = [0, *edges[edges > 0], len(texts)]
+    cuts = np.unique(np.searchsorted(ends, np.arange(0, len(ids), _WORDS_AT_ONCE)))
+    edges = [0, *cuts[cuts > 0], len(texts)]
     keys = []
     for lo, hi in pairwise(edges):
         first = ends[lo - 1] if lo else 0
