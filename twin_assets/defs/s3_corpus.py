@@ -80,7 +80,7 @@ def _dropped_samples(documents: list[Document], dropped: dict[str, list[str]]) -
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"daft", "parquet"},
-    code_version="1",
+    code_version="2",
     automation_condition=when_inputs_change,
 )
 def unique_documents(

@@ -1,34 +1,29 @@
-"""Duplicates: exact, then near (MinHash LSH), then semantic. One representative stays for each cluster.
+"""Duplicates: exact, then near (MinHash LSH), then semantic. One representative stays for each cluster."""
 
-Near duplicates follow Broder (1997) with banding (Leskovec et al., Mining of Massive Datasets, ch. 3):
-word 3-grams, 32 bands of 4 rows, candidates verified by their true Jaccard similarity.
-"""
-
-import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from itertools import combinations
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import CleanedDocument, Record, UniqueDocument
-
-BANDS, ROWS, SHINGLE = 32, 4, 3
-# Edits of 15% of the words leave about half of the word 3-grams alone; unrelated texts share under 5%.
-NEAR_JACCARD = 0.45
-# Embeddings of one author's posts on one theme reach 0.9; only retellings pass this and the length rule.
-SEMANTIC_COSINE = 0.95
-SEMANTIC_LENGTH_RATIO = 0.6
+from twin_assets.feature.near_duplicates import NO_PAIRS, Pairs, Runner, near_pairs
+from twin_assets.feature.semantic_duplicates import semantic_pairs
+from twin_assets.feature.word_texts import normalise_all
 
 Kind = Literal["exact", "near", "semantic"]
 Embed = Callable[[list[str]], np.ndarray]
 
+# From the strongest link to the weakest. A link costs twice its kind's place, plus 2, minus its similarity.
+_KINDS: tuple[Kind, ...] = ("exact", "near", "semantic")
+
 
 class DuplicateCluster(Record):
-    """Documents that say the same; `kind` is the weakest link that joins them."""
+    """Documents that say the same. `kind` and `similarity` are those of the weakest link it cannot do without."""
 
     cluster_id: str
     kind: Kind
@@ -38,138 +33,117 @@ class DuplicateCluster(Record):
 
 
 class DedupResult(Record):
+    """Representatives and clusters of two or more, both in order of the representative's id."""
+
     documents: list[UniqueDocument]
     clusters: list[DuplicateCluster]
 
 
-def find_duplicates(documents: list[CleanedDocument], embed: Embed) -> DedupResult:
-    """One representative for each cluster: the longest text, then the earliest. Code merges exactly only."""
-    groups = _Groups(len(documents))
-    prose = [i for i, d in enumerate(documents) if d.category != "code"]
-    for a, b in _exact_pairs(documents):
-        groups.join(a, b, "exact", 1.0)
-    for a, b, similarity in _near_pairs([documents[i] for i in prose]):
-        groups.join(prose[a], prose[b], "near", similarity)
-    for a, b, similarity in _semantic_pairs([documents[i] for i in prose], embed):
-        groups.join(prose[a], prose[b], "semantic", similarity)
+def find_duplicates(
+    documents: list[CleanedDocument],
+    embed: Embed,
+    runner: Runner | None = None,
+    known: Mapping[str, str] | None = None,
+) -> DedupResult:
+    """One representative for each cluster: the longest text, then the earliest, then the smallest id.
+
+    Code merges exactly only. The order of `documents` makes no difference. `embed` gives unit vectors of
+    shape (texts, dimensions); it sees each distinct prose text once. `runner` is as in `near_pairs`, with its
+    errors. `known` holds earlier cluster ids by document id: a cluster keeps the id of its earliest known
+    member, and two parts of a cluster that came apart share theirs. Without one, its id is made from its
+    earliest published document, so that only an older arrival changes it.
+    """
+    ordered = sorted(documents, key=lambda d: (d.doc_id, d.content_hash, d.voice_text, d.search_text))
+    if not ordered:
+        return DedupResult(documents=[], clusters=[])
+    texts = normalise_all(["" if d.category == "code" else d.voice_text for d in ordered])
+    first = _first_with_same_text(ordered, texts)
+    distinct = np.unique(first)
+    prose = np.array([i for i in distinct if ordered[i].category != "code"], dtype=np.int64)
+    worded = np.array([i for i in prose if texts[i]], dtype=np.int64)
+    # Oversize buckets depend on the order: that of the texts stays as it is when document ids change.
+    worded = worded[np.argsort(np.array([texts[i] for i in worded], dtype=object), kind="stable")]
+    near = near_pairs([texts[i] for i in worded], runner)
+    semantic = NO_PAIRS
+    if len(prose) > 1:
+        vectors = embed([ordered[i].search_text for i in prose])
+        semantic = semantic_pairs(vectors, np.array([ordered[i].words for i in prose]))
+    exact = Pairs(first, np.arange(len(ordered)), np.ones(len(ordered)))
+    labels, weakest = _components(len(ordered), [exact, _at(worded, near), _at(prose, semantic)])
+    return _result(ordered, labels, weakest, known or {})
+
+
+def _first_with_same_text(documents: list[CleanedDocument], texts: list[str]) -> np.ndarray:
+    """For each document the position of the first that says exactly the same."""
+    # Code, and what has no words (emoji), is the same only where its every character is.
+    keys = [
+        "=" + text if text else f"{document.category == 'code'}:{document.voice_text}"
+        for document, text in zip(documents, texts, strict=True)
+    ]
+    groups = pa.array(keys, pa.large_string()).dictionary_encode().indices.to_numpy()
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    return first[group]
+
+
+def _at(positions: np.ndarray, pairs: Pairs) -> Pairs:
+    return Pairs(positions[pairs.left], positions[pairs.right], pairs.similarity)
+
+
+def _components(size: int, links: list[Pairs]) -> tuple[np.ndarray, np.ndarray]:
+    """Component of each document, and each component's highest cost in its cheapest spanning tree (0 if alone).
+
+    That cost is the same for every cheapest tree, so that it does not depend on the order of the links.
+    """
+    left = np.concatenate([p.left for p in links])
+    right = np.concatenate([p.right for p in links])
+    cost = np.concatenate([2.0 * kind + 2.0 - p.similarity for kind, p in enumerate(links)])
+    left, right = np.minimum(left, right), np.maximum(left, right)
+    order = np.lexsort((cost, right, left))
+    left, right, cost = left[order], right[order], cost[order]
+    fresh = (left != right) & np.concatenate([[True], (left[1:] != left[:-1]) | (right[1:] != right[:-1])])
+    graph = coo_array((cost[fresh], (left[fresh], right[fresh])), shape=(size, size)).tocsr()
+    count, labels = connected_components(graph, directed=False)
+    tree = minimum_spanning_tree(graph).tocoo()
+    weakest = np.zeros(count)
+    np.maximum.at(weakest, labels[tree.row], tree.data)
+    return labels, weakest
+
+
+def _result(
+    documents: list[CleanedDocument], labels: np.ndarray, weakest: np.ndarray, known: Mapping[str, str]
+) -> DedupResult:
+    order = np.argsort(labels, kind="stable")
+    groups = np.split(order, np.cumsum(np.bincount(labels))[:-1])
     unique: list[UniqueDocument] = []
     clusters: list[DuplicateCluster] = []
-    for members in groups.all():
-        ordered = sorted((documents[i] for i in members), key=_preference)
-        ids = sorted(d.doc_id for d in ordered)
-        cluster_id = text_hash(ids[0])
-        unique.append(
-            UniqueDocument(
-                **ordered[0].model_dump(),
-                cluster_id=cluster_id,
-                duplicates=[i for i in ids if i != ordered[0].doc_id],
-            )
-        )
+    for group, cost in zip(groups, weakest, strict=True):
+        members = [documents[i] for i in group]
+        chosen = min(members, key=lambda d: (-d.words, *_age(d)))
+        ids = [d.doc_id for d in members]
+        cluster_id = _cluster_id(members, known)
+        duplicates = [i for i in ids if i != chosen.doc_id]
+        unique.append(UniqueDocument(**chosen.model_dump(), cluster_id=cluster_id, duplicates=duplicates))
         if len(members) > 1:
-            kind, similarity = groups.link(members)
+            kind = int((cost - 1) // 2)
             clusters.append(
                 DuplicateCluster(
                     cluster_id=cluster_id,
-                    kind=kind,
-                    representative=ordered[0].doc_id,
+                    kind=_KINDS[kind],
+                    representative=chosen.doc_id,
                     members=ids,
-                    similarity=round(similarity, 3),
+                    similarity=round(2 * kind + 2 - cost, 3),
                 )
             )
-    return DedupResult(documents=sorted(unique, key=lambda d: d.doc_id), clusters=clusters)
-
-
-def _preference(document: CleanedDocument) -> tuple[int, datetime, str]:
-    return (-document.words, document.published_at or datetime.max.replace(tzinfo=UTC), document.doc_id)
-
-
-class _Groups:
-    """Union-find that remembers the weakest link of every group."""
-
-    _STRENGTH: tuple[Kind, ...] = ("exact", "near", "semantic")
-
-    def __init__(self, size: int) -> None:
-        self.parent = list(range(size))
-        self.links: list[tuple[int, Kind, float]] = []
-
-    def find(self, i: int) -> int:
-        while self.parent[i] != i:
-            self.parent[i] = self.parent[self.parent[i]]
-            i = self.parent[i]
-        return i
-
-    def join(self, a: int, b: int, kind: Kind, similarity: float) -> None:
-        if self.find(a) != self.find(b):
-            self.parent[self.find(b)] = self.find(a)
-            self.links.append((a, kind, similarity))
-
-    def all(self) -> list[list[int]]:
-        groups: dict[int, list[int]] = defaultdict(list)
-        for i in range(len(self.parent)):
-            groups[self.find(i)].append(i)
-        return list(groups.values())
-
-    def link(self, members: list[int]) -> tuple[Kind, float]:
-        root = self.find(members[0])
-        found = [(kind, similarity) for i, kind, similarity in self.links if self.find(i) == root]
-        return max(found, key=lambda item: (self._STRENGTH.index(item[0]), -item[1]))
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
-
-
-def _exact_pairs(documents: list[CleanedDocument]) -> Iterable[tuple[int, int]]:
-    first: dict[str, int] = {}
-    for i, document in enumerate(documents):
-        text = document.voice_text if document.category == "code" else " ".join(_words(document.voice_text))
-        key = text_hash(text, 32)
-        if key in first:
-            yield first[key], i
-        first.setdefault(key, i)
-
-
-def _near_pairs(documents: list[CleanedDocument]) -> list[tuple[int, int, float]]:
-    if len(documents) < 2:
-        return []
-    import daft
-
-    texts = [" ".join(_words(d.voice_text)) for d in documents]
-    hashed = daft.from_pydict({"text": texts}).select(
-        daft.col("text").minhash(num_hashes=BANDS * ROWS, ngram_size=SHINGLE, seed=1)
+    return DedupResult(
+        documents=sorted(unique, key=lambda d: d.doc_id),
+        clusters=sorted(clusters, key=lambda c: c.representative),
     )
-    signatures = np.array(hashed.to_pydict()["text"], dtype=np.uint32).reshape(len(texts), BANDS, ROWS)
-    candidates: set[tuple[int, int]] = set()
-    for band in range(BANDS):
-        buckets: dict[bytes, list[int]] = defaultdict(list)
-        for i, row in enumerate(signatures[:, band]):
-            buckets[row.tobytes()].append(i)
-        for bucket in buckets.values():
-            candidates.update(combinations(bucket, 2))
-    shingles = [_shingles(t) for t in texts]
-    verified = ((a, b, _jaccard(shingles[a], shingles[b])) for a, b in sorted(candidates))
-    return [pair for pair in verified if pair[2] >= NEAR_JACCARD]
 
 
-def _shingles(text: str) -> set[tuple[str, ...]]:
-    words = text.split()
-    return {tuple(words[i : i + SHINGLE]) for i in range(max(len(words) - SHINGLE + 1, 1))}
+def _cluster_id(members: list[CleanedDocument], known: Mapping[str, str]) -> str:
+    eldest = sorted(members, key=_age)
+    return next((known[d.doc_id] for d in eldest if d.doc_id in known), text_hash(eldest[0].doc_id))
 
 
-def _jaccard(a: set[tuple[str, ...]], b: set[tuple[str, ...]]) -> float:
-    return len(a & b) / len(a | b)
-
-
-def _semantic_pairs(documents: list[CleanedDocument], embed: Embed) -> list[tuple[int, int, float]]:
-    if len(documents) < 2:
-        return []
-    vectors = embed([d.search_text for d in documents])
-    pairs = []
-    for i in range(len(documents) - 1):
-        cosines = vectors[i + 1 :] @ vectors[i]
-        for offset in np.flatnonzero(cosines >= SEMANTIC_COSINE):
-            j = i + 1 + int(offset)
-            lengths = sorted((documents[i].words, documents[j].words))
-            if lengths[0] >= SEMANTIC_LENGTH_RATIO * lengths[1]:
-                pairs.append((i, j, float(cosines[offset])))
-    return pairs
+def _age(document: CleanedDocument) -> tuple[datetime, str]:
+    return (document.published_at or datetime.max.replace(tzinfo=UTC), document.doc_id)
