@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     weaviate_api_key: SecretStr | None = None
     weaviate_grpc_port: int = Field(50051, description="Of a server or embedded; Weaviate Cloud has its own.")
 
+    data_runner: Literal["native", "ray"] | None = Field(
+        None, description="Where Daft runs heavy data work: this machine, or a Ray cluster (RAY_ADDRESS)."
+    )
+
     allow_private_hosts: bool = Field(
         False, description="Let spiders fetch loopback and private addresses (local test sites)."
     )

@@ -87,7 +87,7 @@ def unique_documents(
     context: dg.AssetExecutionContext, platform: Platform, cleaned_documents: list[CleanedDocument]
 ) -> dg.MaterializeResult[list[UniqueDocument]]:
     """One representative for each cluster of exact, near and semantic duplicates."""
-    found = find_duplicates(cleaned_documents, platform.embedder.embed)
+    found = find_duplicates(cleaned_documents, platform.embedder.embed, runner=platform.settings.data_runner)
     kinds = [c.kind for c in found.clusters]
     return records_result(
         found.documents,
