@@ -23,18 +23,24 @@ EVALUATION = "s7_evaluation"
 RELEASE = "s8_release"
 MONITORING = "s9_monitoring"
 
-# Carries new data forward, and only new data: a parent that was materialised again with the same
-# data version asks for nothing.
-when_inputs_change = (
-    (
-        dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
-        | dg.AutomationCondition.newly_missing()
-        | dg.AutomationCondition.code_version_changed()
-    ).since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated())
-    & ~dg.AutomationCondition.any_deps_missing()
-    & ~dg.AutomationCondition.any_deps_in_progress()
-    & ~dg.AutomationCondition.in_progress()
-).with_label("when_inputs_change")
+
+def when_changed(*inputs: str) -> dg.AutomationCondition:
+    """Carries new data forward, and only new data: a parent that was materialised again with the same data
+    version asks for nothing. With `inputs` named, only those ask."""
+    changed = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
+    if inputs:
+        changed = changed.allow(dg.AssetSelection.assets(*inputs))
+    asks = changed | dg.AutomationCondition.newly_missing() | dg.AutomationCondition.code_version_changed()
+    done = dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
+    return (
+        asks.since(done)
+        & ~dg.AutomationCondition.any_deps_missing()
+        & ~dg.AutomationCondition.any_deps_in_progress()
+        & ~dg.AutomationCondition.in_progress()
+    ).with_label("when_inputs_change")
+
+
+when_inputs_change = when_changed()
 
 collected_daily = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=2))
 

@@ -8,7 +8,7 @@ from twin_assets.core.datasets import Kind, Manifest, dataset_folder, read_rows,
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.prompts import prompts_fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument, to_table
-from twin_assets.defs.common import DATASETS, OWNERS, personas, when_inputs_change
+from twin_assets.defs.common import DATASETS, OWNERS, personas, when_changed
 from twin_assets.defs.metadata import bar_table
 from twin_assets.defs.resources import Platform, table_version
 from twin_assets.feature.instruct import build_instruct_rows, describe_rows, unverifiable_rows
@@ -26,7 +26,8 @@ REJECTED_TEMPERATURE = 0.9
     owners=OWNERS,
     kinds={"python", "jsonl"},
     code_version="1",
-    automation_condition=when_inputs_change,
+    # The split changes first, its embeddings soon after: built between the two, a dataset would be stale.
+    automation_condition=when_changed("embeddings"),
 )
 def instruct_dataset(
     context: dg.AssetExecutionContext,
