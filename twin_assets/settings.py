@@ -56,6 +56,19 @@ class Settings(BaseSettings):
         description="Requests that a host is asked to answer at a time, on average. More for your own sites.",
     )
 
+    teacher_model: str | None = Field(
+        None, description="LiteLLM name of a model that writes instructions; none: they come from the text."
+    )
+    teacher_url: str | None = Field(None, description="Base URL of an OpenAI-compatible teacher.")
+    teacher_api_key: SecretStr | None = None
+    teacher_budget_usd: float = Field(
+        5.0, description="A teacher run stops before it costs more; 0 is no limit."
+    )
+    teacher_price_in: float | None = Field(None, description="US dollars a million prompt tokens.")
+    teacher_price_out: float | None = Field(None, description="US dollars a million answer tokens.")
+    teacher_timeout: float = 60.0
+    teacher_backoff: float = 2.0
+
     wandb_mode: Literal["offline", "online", "disabled"] = "offline"
     wandb_project: str = "llm-twin"
 

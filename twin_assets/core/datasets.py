@@ -1,14 +1,16 @@
 """Dataset versions: immutable folders in the lake, named by their content hash.
 
-A version holds `train.jsonl`, `test.jsonl`, `manifest.json` and a readable `README.md` (dataset card).
+A version holds `train.jsonl`, `test.jsonl`, `manifest.json` and a readable `README.md`: a dataset card with
+which Hugging Face `datasets` loads the folder, and nested `subsets/` of the training side by size.
 The same rows and parents give the same version on every machine: the hash covers rows and what they
 were made from, never times or paths.
 """
 
 import json
+from collections import defaultdict
 from typing import Any, Literal
 
-from twin_assets.core.hashing import fingerprint
+from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.lake import Lake
 from twin_assets.core.records import Message, Record, Split
 
@@ -51,9 +53,12 @@ class Manifest(Record):
     seed: int
     license: str
     visibility: str
+    subsets: dict[str, int] = {}
 
 
 Row = InstructRow | PreferenceRow
+# Sizes of the training side beside all of it, to see what more data is worth.
+SUBSETS = {"1k": 1_000, "5k": 5_000}
 
 
 def write_dataset(
@@ -76,6 +81,7 @@ def write_dataset(
         "test": [r for r in rows if r.split == "heldout"],
     }
     files = {f"{side}.jsonl": _jsonl(kept) for side, kept in sides.items()}
+    subsets = {name: n for name, n in SUBSETS.items() if n < len(sides["train"])}
     version = fingerprint([{name: data.decode() for name, data in files.items()}, parents, prompts, seed])
     tasks: dict[str, int] = {}
     for row in rows:
@@ -84,7 +90,10 @@ def write_dataset(
         persona=persona, kind=kind, version=version, parents=parents, prompts=prompts,
         counts={side: len(kept) for side, kept in sides.items()}, tasks=dict(sorted(tasks.items())),
         dropped=dict(sorted(dropped.items())), seed=seed, license=license, visibility=visibility,
+        subsets=subsets,
     )  # fmt: skip
+    ordered = nested_order(sides["train"]) if subsets else []
+    files |= {f"subsets/{name}.jsonl": _jsonl(ordered[:n]) for name, n in subsets.items()}
     folder = dataset_folder(persona, kind, version)
     files["README.md"] = _card(manifest, summary).encode()
     for name, data in files.items():
@@ -93,6 +102,30 @@ def write_dataset(
     lake.write(f"{folder}/manifest.json", manifest.model_dump_json(indent=2).encode())
     lake.write(f"datasets/{persona}/{kind}/latest.json", json.dumps({"version": version}).encode())
     return manifest
+
+
+def latest_version(lake: Lake, persona: str, kind: Kind) -> str | None:
+    """The version that was written last; None before the first."""
+    try:
+        return str(json.loads(lake.read(f"datasets/{persona}/{kind}/latest.json"))["version"])
+    except KeyError:
+        return None
+
+
+def nested_order(rows: list[Any]) -> list[Any]:
+    """Rows in an order of which every beginning holds the tasks in about the shares of the whole.
+
+    So subsets by size are stratified, and the smaller is part of the larger.
+    """
+    by_task: dict[str, list[Any]] = defaultdict(list)
+    for row in sorted(rows, key=lambda r: text_hash(r.row_id)):
+        by_task[row.task].append(row)
+    placed = [
+        ((rank + 0.5) / len(these), row.task, row.row_id, row)
+        for these in by_task.values()
+        for rank, row in enumerate(these)
+    ]
+    return [row for *_, row in sorted(placed, key=lambda entry: entry[:3])]
 
 
 def read_manifest(lake: Lake, persona: str, kind: Kind, version: str) -> Manifest:
@@ -118,11 +151,25 @@ def _jsonl(rows: list[Any]) -> bytes:
     return "".join(row.model_dump_json() + "\n" for row in rows).encode()
 
 
+def _configs(manifest: Manifest) -> list[str]:
+    """What `datasets.load_dataset` reads: https://huggingface.co/docs/hub/datasets-manual-configuration"""
+    names = {"default": "train.jsonl"} | {name: f"subsets/{name}.jsonl" for name in manifest.subsets}
+    sides = {"test": "test.jsonl"} if manifest.counts.get("test") else {}
+    lines = []
+    for name, train in names.items():
+        lines += [f"- config_name: '{name}'", "  data_files:"]
+        for side, path in ({"train": train} | sides).items():
+            lines += [f"  - split: {side}", f"    path: {path}"]
+    return lines
+
+
 def _card(manifest: Manifest, summary: str) -> str:
     lines = [
         "---",
         f"license: {manifest.license}",
         f"tags: [llm-twin, {manifest.kind}]",
+        "configs:",
+        *_configs(manifest),
         "---",
         f"# {manifest.kind.title()} dataset of {manifest.persona}, version {manifest.version}",
         "",

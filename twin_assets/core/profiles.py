@@ -26,7 +26,10 @@ class Gate(BaseModel):
 
 
 class Profile(BaseModel):
-    """A size of model with the budgets that go with it. Tokens are of the model's own tokenizer."""
+    """A size of model with the budgets that go with it. Tokens are of the model's own tokenizer.
+
+    `max_shares` limits kinds of task to shares of the training rows.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,6 +43,7 @@ class Profile(BaseModel):
     passages: int
     passage_tokens: int
     min_train_rows: int
+    max_shares: dict[str, float] = {}
     nano_steps: int = 1000
     gate: Gate
 

@@ -1,19 +1,35 @@
 """Datasets: immutable versions of instruct and preference data, checked before anyone trains on them."""
 
+from collections import Counter
 from typing import Any
 
 import dagster as dg
 
-from twin_assets.core.datasets import Kind, Manifest, dataset_folder, read_rows, write_dataset
+from twin_assets.core.dataset_diff import diff_versions
+from twin_assets.core.datasets import (
+    Kind,
+    Manifest,
+    dataset_folder,
+    latest_version,
+    read_rows,
+    write_dataset,
+)
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.prompts import prompts_fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument, to_table
 from twin_assets.defs.common import DATASETS, OWNERS, personas, when_changed
-from twin_assets.defs.metadata import bar_table
+from twin_assets.defs.metadata import bar_table, sample_table
 from twin_assets.defs.resources import Platform, table_version
-from twin_assets.feature.instruct import build_instruct_rows, describe_rows, unverifiable_rows
+from twin_assets.feature.instruct import (
+    build_instruct_rows,
+    describe_rows,
+    passages_to_teach,
+    unverifiable_rows,
+)
 from twin_assets.feature.preference import build_preference_rows, select_preference_prompts
+from twin_assets.feature.shares import over_share
 from twin_assets.feature.split import shared_ngrams
+from twin_assets.feature.teacher import Teacher
 from twin_assets.inference.generation import LocalGenerator
 
 PREFERENCE_PROMPTS = 64
@@ -37,13 +53,24 @@ def instruct_dataset(
 ) -> dg.MaterializeResult[Manifest]:
     """Conversations that end with the author's own text, as an immutable version."""
     persona = platform.persona(context.partition_key)
-    built = build_instruct_rows(corpus_split, embeddings, persona, platform.profile, platform.settings.seed)
+    settings, profile = platform.settings, platform.profile
+    teaching = None
+    if settings.teacher_model:
+        passages = passages_to_teach(corpus_split, persona, profile, settings.seed)
+        teaching = Teacher(settings, context.log.info).teach(passages)
+    lessons = teaching.lessons if teaching else {}
+    built = build_instruct_rows(corpus_split, embeddings, persona, profile, settings.seed, lessons)
     parents = {
         "corpus_split": table_version(to_table(corpus_split, SplitDocument)),
-        "embeddings": table_version(to_table(embeddings, EmbeddedChunk)),
-        "profile": platform.profile.name,
+        # Not the vectors themselves: their last bits differ from one CPU to another.
+        "embeddings": fingerprint([[c.chunk_id, c.content_hash, c.embedder] for c in embeddings], 16),
+        "profile": profile.name,
+        "teacher": settings.teacher_model or "none",
     }
-    return _store(platform, persona.name, "instruct", built.rows, built.dropped, parents)
+    dropped = built.dropped | (teaching.dropped if teaching else {})
+    result = _store(platform, persona.name, "instruct", built.rows, dropped, parents)
+    about = teaching.model_dump(include={"asked", "cached", "estimate", "cost"}) if teaching else {}
+    return result._replace(metadata={**(result.metadata or {}), "teacher": dg.MetadataValue.json(about)})
 
 
 @dg.asset(
@@ -81,6 +108,7 @@ def _store(
     parents: dict[str, str],
 ) -> dg.MaterializeResult[Manifest]:
     declared = platform.persona(persona)
+    last = latest_version(platform.lake, persona, kind)
     manifest = write_dataset(
         platform.lake, persona, kind, rows, parents=parents, prompts=prompts_fingerprint(), dropped=dropped,
         seed=platform.settings.seed, license=declared.license, visibility=declared.visibility,
@@ -94,12 +122,36 @@ def _store(
             "test": manifest.counts["test"],
             "tasks": bar_table(manifest.tasks, "task"),
             "dropped": bar_table(manifest.dropped, "reason"),
+            "subsets": dg.MetadataValue.json(manifest.subsets),
+            "since_last_version": _difference(platform, manifest, last),
             "sample": dg.MetadataValue.md(describe_rows(rows, 3)),
             "folder": dg.MetadataValue.path(
                 platform.lake.uri(dataset_folder(persona, kind, manifest.version))
             ),
         },
         data_version=dg.DataVersion(manifest.version),
+    )
+
+
+def _difference(platform: Platform, manifest: Manifest, last: str | None) -> dg.MetadataValue:
+    if last is None or last == manifest.version:
+        return dg.MetadataValue.md("the first version" if last is None else "the same version as before")
+    found = diff_versions(platform.lake, manifest.persona, manifest.kind, last, manifest.version)
+    counts = (
+        f"{found.added} added, {found.removed} removed, {found.changed} changed, {found.unchanged} unchanged"
+    )
+    table = sample_table(found.samples, ["change", "task", "asked", "before", "after"], n=15)
+    return dg.MetadataValue.md(f"since {last}: {counts}\n\n{table.value}")
+
+
+@dg.asset_check(asset=instruct_dataset, description="No kind of task has more than its share.")
+def shares_within_limits(platform: Platform, instruct_dataset: Manifest) -> dg.AssetCheckResult:
+    where = (platform.lake, instruct_dataset.persona, "instruct", instruct_dataset.version)
+    tasks = Counter(row.task for row in read_rows(*where, "train"))  # type: ignore[arg-type]
+    over = over_share(tasks, platform.profile.max_shares)
+    # A corpus that is nearly all of one kind is small, not wrong.
+    return dg.AssetCheckResult(
+        passed=not over, severity=dg.AssetCheckSeverity.WARN, metadata={"over": dg.MetadataValue.json(over)}
     )
 
 
@@ -158,4 +210,4 @@ def _all_rows(platform: Platform, manifest: Manifest) -> list[Any]:
 
 
 assets = [instruct_dataset, preference_dataset]
-checks = [answers_are_verbatim, no_heldout_text_in_train, chosen_is_verbatim]
+checks = [shares_within_limits, answers_are_verbatim, no_heldout_text_in_train, chosen_is_verbatim]

@@ -1,13 +1,13 @@
 """Instruct rows: the answer is always the author's own text, the instruction comes from the document.
 
-Built offline, without a teacher: titles, headings and key phrases name the topic, the passages are what
-retrieval would find. Messages are made by `core.prompts`, as the service makes them.
+Without a teacher titles, headings and key phrases name the topic; with one its lessons do, and its neutral
+drafts make rewriting tasks. The passages are what retrieval would find. Messages are made by `core.prompts`, as the service makes them.
 """
 
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import yaml
@@ -21,9 +21,13 @@ from twin_assets.core.prompts import render, shown_passages, system_message, use
 from twin_assets.core.records import EmbeddedChunk, Message, Passage, Record, SplitDocument
 from twin_assets.core.tokens import estimated_tokens
 from twin_assets.feature.keyphrases import KeyPhrases
+from twin_assets.feature.shares import within_shares
+from twin_assets.feature.teacher import Lesson, ToTeach
 from twin_assets.settings import ROOT
 
 MIN_ANSWER_WORDS = 20
+# A draft with more of the author's own runs of six words would teach copying.
+MAX_COPIED = 0.3
 # Of the writing tasks, how many carry passages, as every served request does.
 SHARE_WITH_PASSAGES = 0.4
 QUESTIONS = ROOT / "twin_assets" / "feature" / "unanswerable.yaml"
@@ -37,10 +41,18 @@ class RowsResult(Record):
 
 
 def build_instruct_rows(
-    documents: list[SplitDocument], chunks: list[EmbeddedChunk], persona: Persona, profile: Profile, seed: int
+    documents: list[SplitDocument],
+    chunks: list[EmbeddedChunk],
+    persona: Persona,
+    profile: Profile,
+    seed: int,
+    lessons: Mapping[str, Lesson] | None = None,
 ) -> RowsResult:
-    """All instruct rows of a corpus. Raises TwinError when there are too few to train on."""
-    builder = _Builder(documents, chunks, persona, profile, seed)
+    """All instruct rows of a corpus; with a teacher's lessons where there are some, by passage key.
+
+    Raises TwinError when there are too few to train on.
+    """
+    builder = _Builder(documents, chunks, persona, profile, seed, lessons or {})
     rows, dropped = [], Counter[str]()
     seen: set[str] = set()
     for row in [*builder.rows(), *refusal_rows(persona, seed)]:
@@ -54,11 +66,16 @@ def build_instruct_rows(
             reason = "too_long"
         elif row.task not in ("answer", "refuse") and answer in instruction:
             reason = "instruction_holds_answer"
+        elif row.task == "rewrite" and copied_share(instruction, answer) > MAX_COPIED:
+            reason = "draft_copies_the_author"
         if reason:
             dropped[reason] += 1
         else:
             seen.add(fingerprint([instruction, answer]))
             rows.append(row)
+    rows, over = within_shares(rows, profile.max_shares, seed)
+    if over:
+        dropped["over_its_tasks_share"] = over
     # Refusals are the same for everybody: they don't make a corpus.
     train = sum(row.split == "train" and row.task != "refuse" for row in rows)
     if train < profile.min_train_rows:
@@ -68,6 +85,21 @@ def build_instruct_rows(
             "add sources or documents to the persona.",
         )
     return RowsResult(rows=sorted(rows, key=lambda r: r.row_id), dropped=dict(dropped))
+
+
+def passages_to_teach(
+    documents: list[SplitDocument], persona: Persona, profile: Profile, seed: int
+) -> list[ToTeach]:
+    """The passages that a teacher is asked about: those that rows are made of."""
+    return _Builder(documents, [], persona, profile, seed, {}).to_teach()
+
+
+def copied_share(draft: str, answer: str, n: int = 6) -> float:
+    """Share of the answer's word n-grams that stand in the draft; 0 for a short answer."""
+    words, had = (re.findall(r"\w+", t.lower()) for t in (answer, draft))
+    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+    known = {tuple(had[i : i + n]) for i in range(len(had) - n + 1)}
+    return sum(g in known for g in grams) / len(grams) if grams else 0.0
 
 
 def refusal_rows(persona: Persona, seed: int) -> list[InstructRow]:
@@ -128,8 +160,10 @@ class _Builder:
         persona: Persona,
         profile: Profile,
         seed: int,
+        lessons: Mapping[str, Lesson],
     ) -> None:
         self.documents, self.persona, self.seed, self.profile = documents, persona, seed, profile
+        self.lessons = lessons
         self.phrases = KeyPhrases([d.voice_text for d in documents])
         # Training rows must not quote the held-out side, so passages come from the training side only.
         self.train_chunks = [c for c in chunks if c.split == "train"]
@@ -144,6 +178,19 @@ class _Builder:
                 yield from self._post(document)
             else:
                 yield from self._article(document)
+
+    def to_teach(self) -> list[ToTeach]:
+        """The passages that rows are made of, code aside."""
+        return [
+            ToTeach(title=document.title or document.category, text=block)
+            for document in self.documents
+            if document.category != "code"
+            for block in self._blocks(document.voice_text)
+        ]
+
+    def _rewrites(self, document: SplitDocument, block: str) -> Iterator[InstructRow]:
+        if lesson := self.lessons.get(text_hash(block)):
+            yield self._emit(document, "rewrite", block, draft=lesson.draft)
 
     def _emit(
         self,
@@ -163,6 +210,7 @@ class _Builder:
     def _post(self, document: SplitDocument) -> Iterator[InstructRow]:
         text = document.voice_text
         for block in self._blocks(text):
+            yield from self._rewrites(document, block)
             topics = self._topics(document, block)
             for topic in topics:
                 yield self._emit(
@@ -176,6 +224,7 @@ class _Builder:
         title = document.title or " ".join(self.phrases.top(document.voice_text))
         blocks = self._blocks(document.voice_text)
         for number, block in enumerate(blocks):
+            yield from self._rewrites(document, block)
             heading = re.match(r"## (.+)", block)
             topics = [_topic(heading.group(1))] if heading else []
             topics.append(self._topics(document, block)[0])
@@ -229,13 +278,17 @@ class _Builder:
 
     def _topics(self, document: SplitDocument, block: str) -> list[str]:
         terms = self.phrases.top(block, 4)
+        if lesson := self.lessons.get(text_hash(block)):
+            return [lesson.topic, " and ".join(terms[:2]) or document.category]
         topics = [" and ".join(terms[:2]), ", ".join(terms[1:4])]
         if document.title and document.category == "post":
             topics.append(_topic(document.title))
         return [t for t in topics if t] or [document.category]
 
     def _outline(self, block: str) -> str:
-        """The opening words of each paragraph, as points."""
+        """The teacher's points, or the key phrases of each paragraph."""
+        if lesson := self.lessons.get(text_hash(block)):
+            return "\n".join(f"- {point}" for point in lesson.outline)
         paragraphs = [
             p for p in block.split("\n\n") if len(p.split()) >= 6 and not p.startswith(("```", "## "))
         ]
@@ -243,6 +296,8 @@ class _Builder:
         return "\n".join(f"- {p}" for p in points if p) if len(points) >= 3 else ""
 
     def _question(self, title: str, block: str) -> str:
+        if lesson := self.lessons.get(text_hash(block)):
+            return lesson.question
         about = " and ".join(self.phrases.top(block, 2))
         return f'What do you say about {about} in "{title}"?'
 
@@ -268,7 +323,10 @@ class _Builder:
     ) -> list[Passage] | None:
         if vector is None or not self.train_chunks:
             return None
-        order = np.argsort(-(self.vectors @ vector), kind="stable")
+        # Rounded, with ties by id: the last bits of a vector differ from one CPU to another, and the
+        # same corpus must give the same dataset on both.
+        near = np.round(self.vectors @ vector, 2)
+        order = sorted(range(len(near)), key=lambda i: (-near[i], self.train_chunks[i].chunk_id))
         found = [self.train_chunks[i] for i in order if wanted(self.train_chunks[i])]
         return self._shown(found[: self.profile.passages]) or None
 

@@ -1,6 +1,5 @@
 """Text from models: a model in this process, or any OpenAI-compatible engine by URL. One interface."""
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.llm import open_litellm
 from twin_assets.core.records import Message, Record
 
 BATCH = 16
@@ -206,11 +206,7 @@ class RemoteGenerator:
         self.model = model or name
 
     def _complete(self, conversation: list[Message], stream: bool, **options: Any) -> Any:
-        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or the import asks the web for prices
-        import litellm
-
-        litellm.telemetry = False
-        litellm.suppress_debug_info = True
+        litellm = open_litellm()
         try:
             return litellm.completion(
                 model=f"openai/{self.name}", api_base=self.url, api_key=self._key, stream=stream, num_retries=0,
