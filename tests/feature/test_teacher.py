@@ -1,0 +1,147 @@
+"""A teacher that misbehaves as hosted models do costs no crash, no second payment and no more than its budget."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.feature.teacher_double import LESSON, TeacherDouble
+from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import text_hash
+from twin_assets.feature.instruct import (
+    build_instruct_rows,
+    copied_share,
+    passages_to_teach,
+    unverifiable_rows,
+)
+from twin_assets.feature.teacher import Lesson, Teacher, Teaching, ToTeach
+from twin_assets.settings import Settings
+
+
+@pytest.fixture
+def double() -> Iterator[TeacherDouble]:
+    with TeacherDouble() as server:
+        yield server
+
+
+def teacher(double: TeacherDouble, home: Path, **changes: Any) -> Teacher:
+    values: dict[str, Any] = {
+        "home": home, "teacher_model": "openai/some-model", "teacher_url": double.url,
+        "teacher_api_key": "very-secret", "teacher_backoff": 0.01, "teacher_timeout": 1.0,
+    } | changes  # fmt: skip
+    return Teacher(Settings(**values), lambda line: None)
+
+
+def passages(count: int) -> list[ToTeach]:
+    return [ToTeach(title="Mud", text=f"Passage number {n}, of some words.") for n in range(count)]
+
+
+def teach(double: TeacherDouble, home: Path, count: int, **changes: Any) -> Teaching:
+    return teacher(double, home, **changes).teach(passages(count))
+
+
+def test_every_answer_is_asked_for_once(double: TeacherDouble, tmp_path: Path) -> None:
+    first = teach(double, tmp_path, 5)
+    again = teach(double, tmp_path, 6)
+    assert (first.asked, first.cached, len(first.lessons)) == (5, 0, 5)
+    assert (again.asked, again.cached, len(double.asked)) == (1, 5, 6)
+    assert first.lessons[passages(1)[0].key] == Lesson.model_validate(LESSON)
+    assert "Passage number" in double.asked[0]["messages"][0]["content"]
+    assert double.asked[0]["response_format"] == {"type": "json_object"}
+
+
+@pytest.mark.parametrize("fault", ["rate limit", "busy", "slow", "garbage", "half"])
+def test_a_passing_fault_is_tried_again(double: TeacherDouble, tmp_path: Path, fault: str) -> None:
+    double.script = [fault]
+    result = teach(double, tmp_path, 1)
+    assert (len(result.lessons), result.dropped, len(double.asked)) == (1, {}, 2)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (["garbage"] * 2, "teacher_malformed"), ([{"topic": "no more"}] * 2, "teacher_malformed"),
+        (["refusal"], "teacher_refused"), (["empty"], "teacher_refused"), (["busy"] * 6, "teacher_unavailable"),
+    ],
+)  # fmt: skip
+def test_what_stays_wrong_is_dropped_by_reason(
+    double: TeacherDouble, tmp_path: Path, script: list[Any], reason: str
+) -> None:
+    double.script = list(script)
+    assert teach(double, tmp_path, 1).dropped == {reason: 1}
+    asked = len(double.asked)
+    again = teach(double, tmp_path, 1)
+    # A refusal was an answer, and paid for; the rest is asked for again.
+    assert len(double.asked) == asked + (reason != "teacher_refused")
+    assert len(again.lessons) == (reason != "teacher_refused")
+
+
+def test_chatter_round_the_json_is_no_fault(double: TeacherDouble, tmp_path: Path) -> None:
+    double.script = ["chatty"]
+    assert len(teach(double, tmp_path, 1).lessons) == 1
+
+
+def test_the_estimate_is_held_against_the_budget_before_anything_is_asked(
+    double: TeacherDouble, tmp_path: Path
+) -> None:
+    prices = {"teacher_price_in": 1_000.0, "teacher_price_out": 1_000.0, "teacher_budget_usd": 0.5}
+    with pytest.raises(TwinError, match=r"about \$\d+\.\d\d, the budget is \$0\.50.*TWIN_TEACHER_BUDGET_USD"):
+        teach(double, tmp_path, 20, **prices)
+    assert double.asked == []
+
+
+def test_a_budget_that_is_spent_stops_the_run_and_nothing_is_paid_twice(
+    double: TeacherDouble, tmp_path: Path
+) -> None:
+    # The estimate is low for what this model takes: 1,500 tokens an answer.
+    prices = {"teacher_price_in": 20.0, "teacher_price_out": 20.0, "teacher_budget_usd": 0.4}
+    with pytest.raises(TwinError, match=r"budget of \$0\.40 is spent.*is kept"):
+        teach(double, tmp_path, 25, **prices)
+    paid = len(double.asked)
+    assert 0.4 / 0.03 <= paid < 0.4 / 0.03 + 6
+    result = teach(double, tmp_path, 25, **prices | {"teacher_budget_usd": 5.0})
+    assert len(result.lessons) == 25
+    assert len(double.asked) <= 25 + 4  # at most those that were on their way when it stopped
+    assert result.cost == pytest.approx((len(double.asked) - paid) * 0.03)
+
+
+def test_a_refused_key_is_named_and_never_shown(double: TeacherDouble, tmp_path: Path) -> None:
+    double.script = ["bad key"] * 4
+    with pytest.raises(TwinError, match="TWIN_TEACHER_API_KEY") as error:
+        teach(double, tmp_path, 1)
+    assert "very-secret" not in str(error.value)
+    assert double.keys[0] == "Bearer very-secret"
+
+
+def test_an_unknown_price_and_no_teacher_are_errors(double: TeacherDouble, tmp_path: Path) -> None:
+    with pytest.raises(TwinError, match="TWIN_TEACHER_PRICE_IN"):
+        teacher(double, tmp_path, teacher_url=None, teacher_model="openai/nobody-knows-this")
+    with pytest.raises(TwinError, match="TWIN_TEACHER_MODEL"):
+        teacher(double, tmp_path, teacher_model=None)
+    assert teacher(double, tmp_path, teacher_url=None, teacher_model="gpt-4o-mini")._price[0] > 0
+
+
+def test_lessons_make_instructions_and_the_answers_stay_the_authors(tmp_path: Path) -> None:
+    from tests.feature.test_datasets import RUNA, demo_documents, embedded
+    from twin_assets.core.profiles import load_profile
+
+    documents, profile = demo_documents(), load_profile("nano")
+    wanted = passages_to_teach(documents, RUNA, profile, 17)
+    lessons = {p.key: Lesson.model_validate(LESSON) for p in wanted}
+    # One draft that only repeats the author.
+    copied = next(p for p in wanted if len(p.text.split()) > 60)
+    lessons[copied.key] = lessons[copied.key].model_copy(
+        update={"draft": " ".join(copied.text.split()[2:])[:3_500]}
+    )
+    rows = build_instruct_rows(documents, embedded(documents, tmp_path), RUNA, profile, 17, lessons)
+    assert unverifiable_rows(rows.rows, documents) == []
+    rewrites = [r for r in rows.rows if r.task == "rewrite"]
+    assert rewrites
+    assert all("a clock was wrong" in r.messages[-2].content for r in rewrites)
+    assert rows.dropped["draft_copies_the_author"] + rows.dropped.get("duplicate", 0) >= 1
+    assert not [r for r in rewrites if text_hash(r.messages[-1].content) == copied.key]
+    asked = " ".join(m.content for r in rows.rows for m in r.messages if m.role == "user")
+    assert "Why was the tide table late?" in asked
+    assert copied_share(copied.text, copied.text) == 1
+    assert copied_share("Something else entirely.", copied.text) == 0
