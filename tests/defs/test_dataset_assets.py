@@ -1,0 +1,67 @@
+"""The instruct dataset as Dagster makes it: with a teacher, checked, and compared with the version before."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from tests.feature.teacher_double import TeacherDouble
+from tests.feature.test_datasets import demo_documents, embedded
+from twin_assets.core.records import EmbeddedChunk, SplitDocument
+from twin_assets.defs.common import personas
+from twin_assets.defs.resources import build_resources
+from twin_assets.defs.s5_datasets import answers_are_verbatim, instruct_dataset, shares_within_limits
+
+PERSONA = """
+name: runa
+full_name: Runa Hollis
+about: She looks after a ferry company's data.
+license: CC-BY-4.0
+web: {folders: [.]}
+"""
+
+
+def build(
+    instance: dg.DagsterInstance, home: Path, documents: list[SplitDocument], **changes: Any
+) -> dict[str, Any]:
+    """Metadata of the dataset made from these documents."""
+    chunks = embedded(documents, home / "cache")
+
+    @dg.asset(partitions_def=personas)
+    def corpus_split() -> list[SplitDocument]:
+        return documents
+
+    @dg.asset(partitions_def=personas)
+    def embeddings() -> list[EmbeddedChunk]:
+        return chunks
+
+    overrides = {"home": str(home), "personas_dir": str(home / "personas")} | changes
+    result = dg.materialize(
+        [corpus_split, embeddings, instruct_dataset, answers_are_verbatim, shares_within_limits],
+        instance=instance, partition_key="runa", resources=build_resources(overrides),
+    )  # fmt: skip
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+    assert len(result.get_asset_check_evaluations()) == 2
+    [made] = result.asset_materializations_for_node("instruct_dataset")
+    return {name: value.value for name, value in made.metadata.items()}
+
+
+def test_a_teacher_makes_instructions_and_the_next_version_says_what_changed(tmp_path: Path) -> None:
+    (tmp_path / "personas").mkdir()
+    (tmp_path / "personas" / "runa.yaml").write_text(PERSONA)
+    documents = demo_documents()
+    with TeacherDouble() as double, dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("personas", ["runa"])
+        offline = build(instance, tmp_path, documents)
+        taught = build(
+            instance, tmp_path, documents, teacher_model="openai/some-model", teacher_url=double.url,
+            teacher_api_key="very-secret",
+        )  # fmt: skip
+        fewer = build(instance, tmp_path, documents[:-1])
+    assert offline["teacher"] == {}
+    assert offline["since_last_version"] == "the first version"
+    assert taught["teacher"]["asked"] == len(double.asked) > 5
+    assert "rewrite" in taught["tasks"]
+    assert f"since {offline['version']}: " in taught["since_last_version"]
+    assert " removed" in fewer["since_last_version"]
+    assert "very-secret" not in str(taught)
