@@ -30,7 +30,7 @@ defs = dg.Definitions(
         *s9_monitoring.assets,
     ],
     asset_checks=[*s3_corpus.checks, *s5_datasets.checks],
-    jobs=[*jobs.jobs, *s8_release.jobs],
+    jobs=[*jobs.jobs, *s5_datasets.jobs, *s8_release.jobs],
     schedules=jobs.schedules,
     sensors=jobs.sensors,
     loggers={"console": compact_console},

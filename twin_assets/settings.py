@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     teacher_timeout: float = 60.0
     teacher_backoff: float = 2.0
 
+    hub_namespace: str | None = Field(None, description="User or organisation on the Hugging Face Hub.")
+    hub_token: SecretStr | None = None
+    hub_endpoint: str | None = Field(None, description="Another server with the hub's API.")
+
     wandb_mode: Literal["offline", "online", "disabled"] = "offline"
     wandb_project: str = "llm-twin"
 

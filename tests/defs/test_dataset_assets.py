@@ -5,12 +5,18 @@ from typing import Any
 
 import dagster as dg
 
+from tests.core.hub_double import HubDouble
 from tests.feature.teacher_double import TeacherDouble
 from tests.feature.test_datasets import demo_documents, embedded
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.common import personas
 from twin_assets.defs.resources import build_resources
-from twin_assets.defs.s5_datasets import answers_are_verbatim, instruct_dataset, shares_within_limits
+from twin_assets.defs.s5_datasets import (
+    answers_are_verbatim,
+    instruct_dataset,
+    publish_dataset_version,
+    shares_within_limits,
+)
 
 PERSONA = """
 name: runa
@@ -46,6 +52,21 @@ def build(
     return {name: value.value for name, value in made.metadata.items()}
 
 
+def publish(instance: dg.DagsterInstance, home: Path) -> str:
+    """Publish the latest version with the job that the UI has; the address that it shows."""
+    with HubDouble() as hub:
+        overrides = {
+            "home": str(home), "hub_namespace": "ada", "hub_token": "hf-secret", "hub_endpoint": hub.url,
+        }  # fmt: skip
+        result = publish_dataset_version.execute_in_process(
+            instance=instance, resources={"platform": build_resources(overrides)["platform"]},
+            run_config={"ops": {"push_to_hub": {"config": {"persona": "runa"}}}},
+        )  # fmt: skip
+        assert set(hub.repos) == {"ada/runa-instruct"}
+    [done] = [e for e in result.all_events if e.is_successful_output]
+    return str(done.step_output_data.metadata["address"].value)
+
+
 def test_a_teacher_makes_instructions_and_the_next_version_says_what_changed(tmp_path: Path) -> None:
     (tmp_path / "personas").mkdir()
     (tmp_path / "personas" / "runa.yaml").write_text(PERSONA)
@@ -58,6 +79,7 @@ def test_a_teacher_makes_instructions_and_the_next_version_says_what_changed(tmp
             teacher_api_key="very-secret",
         )  # fmt: skip
         fewer = build(instance, tmp_path, documents[:-1])
+        assert publish(instance, tmp_path).endswith(fewer["version"])
     assert offline["teacher"] == {}
     assert offline["since_last_version"] == "the first version"
     assert taught["teacher"]["asked"] == len(double.asked) > 5

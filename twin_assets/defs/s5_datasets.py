@@ -1,7 +1,7 @@
 """Datasets: immutable versions of instruct and preference data, checked before anyone trains on them."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 
@@ -11,10 +11,13 @@ from twin_assets.core.datasets import (
     Manifest,
     dataset_folder,
     latest_version,
+    read_manifest,
     read_rows,
     write_dataset,
 )
+from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
+from twin_assets.core.hub import publish_dataset
 from twin_assets.core.prompts import prompts_fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument, to_table
 from twin_assets.defs.common import DATASETS, OWNERS, personas, when_changed
@@ -209,5 +212,36 @@ def _all_rows(platform: Platform, manifest: Manifest) -> list[Any]:
     return [*read_rows(*where, "train"), *read_rows(*where, "test")]
 
 
+class PublishConfig(dg.Config):
+    """Which dataset to publish; the latest version unless one is named."""
+
+    persona: str
+    kind: Literal["instruct", "preference"] = "instruct"
+    version: str | None = None
+
+
+@dg.op
+def push_to_hub(context: dg.OpExecutionContext, config: PublishConfig, platform: Platform) -> None:
+    """Upload one dataset version to the Hugging Face Hub, as private as the persona's writing."""
+    version = config.version or latest_version(platform.lake, config.persona, config.kind)
+    try:
+        manifest = read_manifest(platform.lake, config.persona, config.kind, version or "")
+    except KeyError:
+        raise TwinError(
+            f"{config.persona} has no {config.kind} dataset {version or ''}.", "materialise it first."
+        ) from None
+    address = publish_dataset(platform.settings, platform.lake, manifest)
+    context.log.info(f"published {manifest.version}: {address}")
+    context.add_output_metadata({"address": dg.MetadataValue.url(address)})
+
+
+@dg.job(
+    description="Publishes a dataset version on the Hugging Face Hub (TWIN_HUB_NAMESPACE, TWIN_HUB_TOKEN)."
+)
+def publish_dataset_version() -> None:
+    push_to_hub()
+
+
+jobs = [publish_dataset_version]
 assets = [instruct_dataset, preference_dataset]
 checks = [shares_within_limits, answers_are_verbatim, no_heldout_text_in_train, chosen_is_verbatim]
