@@ -13,6 +13,7 @@ from twin_assets.core.records import CleanedDocument, Document, UniqueDocument
 from twin_assets.feature.clean import clean_document, clean_documents
 from twin_assets.feature.dedup import find_duplicates
 from twin_assets.feature.split import shared_ngrams, sides_of, split_corpus
+from twin_assets.feature.views import markdown_blocks
 
 STORY = (
     "I don't trust a green tick. It says the job ran (it didn't say what it ran on), and that's the whole trick: "
@@ -140,3 +141,16 @@ def test_train_text_shared_with_the_heldout_side_is_taken_out_and_named() -> Non
     held = [d.voice_text for d in again.documents if d.split == "heldout"]
     assert shared_ngrams(train, held) == set()
     assert again.contaminated.get("copy", "shares_a_13gram") == "shares_a_13gram"
+
+
+def test_where_notes_and_links_lead_is_no_writing() -> None:
+    body = (
+        "Tides are late[^1], as [the log][log] says.\n\n"
+        '[^1]: https://tide.example/late\n[log]: <https://tide.example> "The log"\n[^2]: A note in her own words.\n\n'
+        "```\narray[^1]: https://code.example\n```\n"
+    )
+    assert markdown_blocks(body) == [
+        "Tides are late, as [the log][log] says.",
+        "[^2]: A note in her own words.",
+        "```\narray[^1]: https://code.example\n```",
+    ]

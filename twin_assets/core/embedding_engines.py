@@ -9,6 +9,7 @@ import json
 import logging
 import secrets
 import shutil
+import sys
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -160,6 +161,11 @@ def _convert(engine: TorchEngine, path: Path) -> None:
     import torch
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    # OpenVINO imports absl, whose log handler closes the standard error of this moment when logging is set
+    # up anew (as Axolotl does): the process's own is never closed.
+    if absl_logging := sys.modules.get("absl.logging"):
+        absl_logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
     class Whole(torch.nn.Module):
         def __init__(self) -> None:

@@ -32,7 +32,7 @@ class DroppedDocument(Record):
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"unstructured", "parquet"},
-    code_version="2",
+    code_version="3",
     automation_condition=when_inputs_change,
 )
 def cleaned_documents(

@@ -16,6 +16,9 @@ _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _SCRIPT = re.compile(r"(?<!`)<(script|style)\b[^>`]*>[^`]*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
 _LINK = re.compile(r"\[([^\]]+)\]\((?:[^()\s]|\([^)]*\))*(?:\s+\"[^\"]*\")?\)")
+# Where a note or a link leads, on a line of its own; a note with words in it stays.
+_REFERENCE = re.compile(r"^\s*\[\^?[^\]]+\]:\s*<?https?://\S+>?(\s+[\"'(].*)?\s*$")
+_NOTE_MARK = re.compile(r"\[\^[\w-]+\](?!:)")
 _FENCE = re.compile(r"^(`{3,}|~{3,})")
 _FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,}).*?(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _CODE_SPAN = re.compile(r"(`+[^`]+`+)")
@@ -54,7 +57,8 @@ def markdown_blocks(body: str) -> list[str]:
             fence = mark[1]
             current.append(line.strip())
         elif line.strip():
-            current.append(_markdown_line(line))
+            if kept := _markdown_line(line):
+                current.append(kept)
         else:
             flush()
     flush()
@@ -79,6 +83,9 @@ def _unmarked(prose: str) -> str:
 
 
 def _markdown_line(line: str) -> str:
+    if _REFERENCE.match(line):
+        return ""
+    line = _NOTE_MARK.sub("", line)
     line = re.sub(r"^#{1,6}\s+", "## ", line.rstrip())
     line = re.sub(r"^(\s*)[*+]\s+", r"\1- ", line)
     parts = _CODE_SPAN.split(line)
