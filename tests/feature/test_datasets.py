@@ -19,6 +19,7 @@ from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.feature.chunk import chunk_documents
 from twin_assets.feature.embed import embed_chunks
 from twin_assets.feature.instruct import build_instruct_rows, unverifiable_rows
+from twin_assets.feature.near_heldout import texts_near_heldout
 from twin_assets.feature.preference import build_preference_rows, select_preference_prompts
 from twin_assets.settings import ROOT
 
@@ -99,6 +100,19 @@ def test_every_answer_is_the_authors_and_no_training_row_quotes_the_heldout_side
         update={"task": "write_post", "messages": [*built.rows[0].messages[:-1], built.rows[0].messages[0]]}
     )
     assert unverifiable_rows([tampered], documents) == [tampered.row_id]
+
+
+def test_a_training_passage_that_says_what_a_heldout_one_says_is_no_answer(tmp_path: Path) -> None:
+    documents = demo_documents()
+    chunks = embedded(documents, tmp_path)
+    held = next(c for c in chunks if c.split == "heldout" and c.tokens >= 40 and c.category != "code")
+    twin = max((c for c in chunks if c.split == "train"), key=lambda c: c.tokens)
+    retold = [c.model_copy(update={"vector": held.vector}) if c is twin else c for c in chunks]
+    assert texts_near_heldout(chunks) == []
+    assert texts_near_heldout(retold) == [twin.text]
+    built = build_instruct_rows(documents, retold, RUNA, load_profile("nano"), 17)
+    assert built.dropped["nearly_heldout"] > 0
+    assert not [r for r in built.rows if r.split == "train" and twin.text in r.messages[-1].content]
 
 
 def test_too_little_text_names_persona_count_and_fix() -> None:

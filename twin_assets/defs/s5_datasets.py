@@ -29,6 +29,7 @@ from twin_assets.feature.instruct import (
     passages_to_teach,
     unverifiable_rows,
 )
+from twin_assets.feature.near_heldout import holds_any, texts_near_heldout
 from twin_assets.feature.preference import build_preference_rows, select_preference_prompts
 from twin_assets.feature.shares import over_share
 from twin_assets.feature.split import shared_ngrams
@@ -193,6 +194,21 @@ def no_heldout_text_in_train(
 
 
 @dg.asset_check(
+    asset=instruct_dataset,
+    additional_ins={"chunks": dg.AssetIn("embeddings")},
+    blocking=True,
+    description="No training answer says nearly what a held-out passage says.",
+)
+def no_heldout_meaning_in_train(
+    platform: Platform, instruct_dataset: Manifest, chunks: list[EmbeddedChunk]
+) -> dg.AssetCheckResult:
+    rows = read_rows(platform.lake, instruct_dataset.persona, "instruct", instruct_dataset.version, "train")
+    near = texts_near_heldout(chunks)
+    wrong = [row.row_id for row in rows if holds_any(row, near)]
+    return dg.AssetCheckResult(passed=not wrong, metadata={"passages": len(near), "rows": len(wrong)})
+
+
+@dg.asset_check(
     asset=preference_dataset,
     additional_ins={"instruct_dataset": dg.AssetIn("instruct_dataset")},
     blocking=True,
@@ -244,4 +260,10 @@ def publish_dataset_version() -> None:
 
 jobs = [publish_dataset_version]
 assets = [instruct_dataset, preference_dataset]
-checks = [shares_within_limits, answers_are_verbatim, no_heldout_text_in_train, chosen_is_verbatim]
+checks = [
+    shares_within_limits,
+    answers_are_verbatim,
+    no_heldout_text_in_train,
+    no_heldout_meaning_in_train,
+    chosen_is_verbatim,
+]

@@ -19,6 +19,7 @@ from twin_assets.core.prompts import render, system_message, user_message
 from twin_assets.core.records import EmbeddedChunk, Message, Record, SplitDocument
 from twin_assets.core.tokens import estimated_tokens
 from twin_assets.feature.instruct_builder import RowBuilder, make_row
+from twin_assets.feature.near_heldout import holds_any, texts_near_heldout
 from twin_assets.feature.shares import within_shares
 from twin_assets.feature.teacher import Lesson, ToTeach
 from twin_assets.settings import ROOT
@@ -49,6 +50,7 @@ def build_instruct_rows(
     Raises TwinError when there are too few to train on.
     """
     builder = RowBuilder(documents, chunks, persona, profile, seed, lessons or {})
+    near = texts_near_heldout(chunks)
     rows, dropped = [], Counter[str]()
     seen: set[str] = set()
     for row in [*builder.rows(), *refusal_rows(persona, seed)]:
@@ -62,6 +64,8 @@ def build_instruct_rows(
             reason = "too_long"
         elif row.task not in ("answer", "refuse") and answer in instruction:
             reason = "instruction_holds_answer"
+        elif row.split == "train" and holds_any(row, near):
+            reason = "nearly_heldout"
         elif row.task == "rewrite" and copied_share(instruction, answer) > MAX_COPIED:
             reason = "draft_copies_the_author"
         if reason:

@@ -33,7 +33,8 @@ def corpus_plot(documents: list[CleanedDocument]) -> bytes:
     if dated:
         axes[1, 0].legend(frameon=False)
     languages = Counter(d.language or "unknown" for d in documents).most_common(8)
-    axes[1, 1].barh([name for name, _ in languages], [n for _, n in languages])
+    axes[1, 1].barh([name for name, _ in languages], [n for _, n in languages], 0.5)
+    axes[1, 1].margins(y=0.4)
     axes[1, 1].set_xlabel("documents by language")
     return _png(figure)
 
@@ -99,10 +100,13 @@ def _stacked(axes, documents: list[CleanedDocument]) -> None:  # type: ignore[no
     bottom = [0] * len(sources)
     for category in CATEGORIES:
         counts = [sum(d.source == s and d.category == category for d in documents) for s in sources]
-        axes.bar(sources, counts, bottom=bottom, label=category)
+        if any(counts):
+            axes.bar(sources, counts, 0.5, bottom=bottom, label=category)
         bottom = [a + b for a, b in zip(bottom, counts, strict=True)]
     axes.set_ylabel("documents")
-    axes.legend(frameon=False)
+    axes.margins(x=0.4, y=0.2)
+    if documents:
+        axes.legend(loc="upper right")
 
 
 def _figure(width: float, height: float) -> "Figure":
