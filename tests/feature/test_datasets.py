@@ -20,7 +20,7 @@ from twin_assets.feature.chunk import chunk_documents
 from twin_assets.feature.embed import embed_chunks
 from twin_assets.feature.instruct import build_instruct_rows, unverifiable_rows
 from twin_assets.feature.near_heldout import texts_near_heldout
-from twin_assets.feature.preference import build_preference_rows, select_preference_prompts
+from twin_assets.feature.preference import build_preference_rows, mean_words, select_preference_prompts
 from twin_assets.settings import ROOT
 
 RUNA = Persona(
@@ -147,6 +147,9 @@ def test_preference_pairs_are_balanced_and_counted(tmp_path: Path) -> None:
     built = build_preference_rows(prompts, written, 17)
     assert len(built.rows) + sum(built.dropped.values()) == len(prompts)
     assert built.dropped["rejected_is_chosen"] == 1
+    lengths = mean_words(built.rows)
+    assert 0.5 < lengths["rejected"] / lengths["chosen"] < 2
+    assert mean_words([]) == {}
     answers = {p.messages[-1].content for p in prompts}
     for row in built.rows:
         assert row.chosen.content in answers

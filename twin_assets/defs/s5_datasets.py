@@ -30,7 +30,11 @@ from twin_assets.feature.instruct import (
     unverifiable_rows,
 )
 from twin_assets.feature.near_heldout import holds_any, texts_near_heldout
-from twin_assets.feature.preference import build_preference_rows, select_preference_prompts
+from twin_assets.feature.preference import (
+    build_preference_rows,
+    mean_words,
+    select_preference_prompts,
+)
 from twin_assets.feature.shares import over_share
 from twin_assets.feature.split import shared_ngrams
 from twin_assets.feature.teacher import Teacher
@@ -100,7 +104,9 @@ def preference_dataset(
     )  # fmt: skip
     built = build_preference_rows(prompts, [g.text for g in written], seed)
     parents = {"instruct": instruct_dataset.version, "rejected_by": sft_model}
-    return _store(platform, persona.name, "preference", built.rows, built.dropped, parents)
+    result = _store(platform, persona.name, "preference", built.rows, built.dropped, parents)
+    lengths = mean_words(built.rows)
+    return result._replace(metadata={**(result.metadata or {}), "mean_words": dg.MetadataValue.json(lengths)})
 
 
 def _store(

@@ -57,6 +57,17 @@ def build_preference_rows(prompts: list[InstructRow], rejected: list[str], seed:
     return PreferenceResult(rows=sorted(rows, key=lambda r: r.row_id), dropped=dict(dropped))
 
 
+def mean_words(rows: list[PreferenceRow]) -> dict[str, float]:
+    """Mean words of both sides: far apart, DPO would learn length before voice."""
+    if not rows:
+        return {}
+    chosen, rejected = (
+        sum(len(text.split()) for text in texts) / len(rows)
+        for texts in ([r.chosen.content for r in rows], [r.rejected.content for r in rows])
+    )
+    return {"chosen": round(chosen, 1), "rejected": round(rejected, 1)}
+
+
 def _fault(chosen: str, rejected: str) -> str | None:
     if len(rejected.split()) < MIN_WORDS:
         return "rejected_too_short"
