@@ -170,6 +170,9 @@ _STOP = frozenset(
 )
 
 
+ONCE = 0.5
+
+
 class KeyPhrases:
     """Fitted on all texts of a corpus once; deterministic."""
 
@@ -181,12 +184,15 @@ class KeyPhrases:
         """The `n` terms that tell this text from the others, best first."""
         counts = Counter(_terms(text))
         scores = {
-            word: (1 + math.log(count)) * math.log((1 + self._documents) / (1 + self._frequency[word]))
+            word: (1 + math.log(count))
+            * math.log((1 + self._documents) / (1 + self._frequency[word]))
+            # A word that stands once in one document is rare, not what the text is about.
+            * (ONCE if count == 1 and self._frequency[word] <= 1 else 1)
             for word, count in counts.items()
         }
         return sorted(scores, key=lambda w: (-scores[w], w))[:n]
 
 
 def _terms(text: str) -> list[str]:
-    words = re.findall(r"[a-zA-Z][a-zA-Z'-]+", re.sub(r"```.*?```", " ", text, flags=re.DOTALL))
+    words = re.findall(r"[a-zA-Z][a-zA-Z'-]+", re.sub(r"```.*?```|https?://\S+", " ", text, flags=re.DOTALL))
     return [w.lower().removesuffix("'s") for w in words if len(w) > 3 and w.lower() not in _STOP]
