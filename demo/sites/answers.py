@@ -58,3 +58,13 @@ class Answer:
         by_tag = tag is not None and asked.get("if-none-match") == tag
         by_time = "if-none-match" not in asked and modified and asked.get("if-modified-since") == modified
         return Answer(304, self.headers) if by_tag or by_time else self
+
+
+def page_of(question: Question, rows: list[Any], size: int) -> Answer:
+    """The page that the query asks for, with a Link header to the next, as the forges' APIs answer."""
+    page = int(question.query.get("page", "1"))
+    more = {}
+    if page * size < len(rows):
+        query = "&".join(f"{k}={v}" for k, v in (question.query | {"page": str(page + 1)}).items())
+        more["Link"] = f'<{question.base}{question.path}?{query}>; rel="next"'
+    return Answer.json(rows[(page - 1) * size : page * size]).with_etag(**more)

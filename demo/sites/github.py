@@ -5,7 +5,7 @@ import hashlib
 import re
 from typing import Any
 
-from demo.sites.answers import Answer, Question
+from demo.sites.answers import Answer, Question, page_of
 
 USER = "runahollis"
 REPO = f"{USER}/tidelog"
@@ -24,18 +24,8 @@ def answer(question: Question) -> Answer:
     if value is None:
         return Answer.json({"message": "Not Found"}, 404)
     if isinstance(value, list):
-        return _page(question, value)
+        return page_of(question, value, min(int(question.query.get("per_page", PAGE)), PAGE))
     return Answer.json(value).with_etag()
-
-
-def _page(question: Question, rows: list[Any]) -> Answer:
-    size = min(int(question.query.get("per_page", PAGE)), PAGE)
-    page = int(question.query.get("page", "1"))
-    more = {}
-    if page * size < len(rows):
-        query = "&".join(f"{k}={v}" for k, v in (question.query | {"page": str(page + 1)}).items())
-        more["Link"] = f'<{question.base}{question.path}?{query}>; rel="next"'
-    return Answer.json(rows[(page - 1) * size : page * size]).with_etag(**more)
 
 
 def _value(question: Question) -> Any:

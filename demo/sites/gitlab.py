@@ -4,7 +4,7 @@ import base64
 from typing import Any
 from urllib.parse import unquote
 
-from demo.sites.answers import Answer, Question
+from demo.sites.answers import Answer, Question, page_of
 from demo.sites.github import CREATED, OTHERS, USER, blob_sha
 
 PROJECT, PAGE = 41, 2
@@ -19,12 +19,7 @@ def answer(question: Question) -> Answer:
         return Answer.json({"message": "404 Not Found"}, 404)
     if not isinstance(value, list):
         return Answer.json(value).with_etag()
-    page = int(question.query.get("page", "1"))
-    more = {}
-    if page * PAGE < len(value):
-        query = "&".join(f"{k}={v}" for k, v in (question.query | {"page": str(page + 1)}).items())
-        more["Link"] = f'<{question.base}{question.path}?{query}>; rel="next"'
-    return Answer.json(value[(page - 1) * PAGE : page * PAGE]).with_etag(**more)
+    return page_of(question, value, PAGE)
 
 
 def _value(question: Question) -> Any:

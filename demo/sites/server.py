@@ -6,15 +6,13 @@ small gzip that unpacks to 100 MB. An `Answer` stands for itself; `once` faults 
 """
 
 import gzip
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from demo.sites import github, gitlab, linkedin, medium, substack
 from demo.sites.answers import CHALLENGE, Answer, Question
+from demo.sites.loopback import CUT_SHORT, Loopback
 from demo.sites.writing import WRITING, Writing, read_writing
 
 SITES: dict[str, Callable[[Question], Answer]] = {
@@ -24,14 +22,13 @@ SITES: dict[str, Callable[[Question], Answer]] = {
     "github": github.answer,
     "gitlab": gitlab.answer,
 }
-# What a fault does to the wire, past what an Answer can say.
-CUT_SHORT = "X-Demo-Cut-Short"
 
 
-class DemoSites:
+class DemoSites(Loopback):
     """The sites as a context manager. Port 0 takes any free port."""
 
     def __init__(self, writing: Path = WRITING, port: int = 0, edition: int = 1) -> None:
+        super().__init__(port)
         self.folder = writing
         self.fail: dict[str, int | str | Answer] = {}
         self.once: dict[str, int | str | Answer] = {}
@@ -40,7 +37,6 @@ class DemoSites:
         self.redirects: dict[str, str] = {}
         self.asked: list[str] = []
         self.edition = edition
-        self._port = port
 
     @property
     def edition(self) -> int:
@@ -58,32 +54,10 @@ class DemoSites:
 
     def url(self, path: str = "") -> str:
         """Absolute URL of a path."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}{path}"
+        return f"{self.address}{path}"
 
-    def __enter__(self) -> "DemoSites":
-        sites = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                _send(self, sites.answer(self.path, {k.lower(): v for k, v in self.headers.items()}))
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Quiet: the crawl's own log tells the story."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def respond(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        return self.answer(target, headers)
 
     def answer(self, target: str, headers: dict[str, str]) -> Answer:
         """The answer to a GET."""
@@ -127,16 +101,3 @@ def _fault(fault: int | str | Answer) -> Answer:
     return Answer(
         200, {"Content-Type": "text/html"}, b"" if fault == "empty" else b"\x07<<<not what you asked"
     )
-
-
-def _send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
-    handler.send_response(answer.status)
-    for name, value in answer.headers.items():
-        handler.send_header(name, value)
-    if answer.status != 304:
-        promised = len(answer.body) + (1_000 if CUT_SHORT in answer.headers else 0)
-        handler.send_header("Content-Length", str(promised))
-    handler.end_headers()
-    if answer.status != 304:
-        handler.wfile.write(answer.body)
-    handler.close_connection = handler.close_connection or CUT_SHORT in answer.headers

@@ -3,25 +3,30 @@
 import base64
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
 
+from demo.sites.answers import Answer
+from demo.sites.loopback import Loopback
 
-class HubDouble:
+
+class HubDouble(Loopback):
     """The server as a context manager. `repos` holds files, tags and visibility by repository."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.repos: dict[str, dict[str, Any]] = {}
         self.commits = 0
         self.refuse = 0
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self.address
 
-    def answer(self, method: str, path: str, body: bytes, key: str) -> tuple[int, Any]:
+    def respond(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        status, value = self.answer(target.split("?")[0], body, headers.get("authorization", ""))
+        return Answer.json(value, status)
+
+    def answer(self, path: str, body: bytes, key: str) -> tuple[int, Any]:
         if self.refuse or key != "Bearer hf-secret":
             return self.refuse or 401, {"error": "no"}
         if path == "/api/repos/create":
@@ -72,36 +77,3 @@ class HubDouble:
             "siblings": siblings,
             "private": repo["private"],
         }
-
-    def __enter__(self) -> "HubDouble":
-        double = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def _serve(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                path = self.path.split("?")[0]
-                status, value = double.answer(self.command, path, body, self.headers.get("Authorization", ""))
-                data = json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            do_GET = do_POST = do_HEAD = _serve
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()

@@ -7,9 +7,11 @@
 import json
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from dataclasses import replace
 from typing import Any
+
+from demo.sites.answers import Answer
+from demo.sites.loopback import Loopback
 
 LESSON = {
     "topic": "the late tide table", "question": "Why was the tide table late?",
@@ -18,10 +20,11 @@ LESSON = {
 STATUS = {"rate limit": 429, "busy": 503, "bad key": 401}
 
 
-class TeacherDouble:
+class TeacherDouble(Loopback):
     """The server as a context manager."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.script: list[Any] = []
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str] = []
@@ -29,51 +32,22 @@ class TeacherDouble:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"{self.address}/v1"
 
-    def __enter__(self) -> "TeacherDouble":
-        double = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with double._lock:
-                    double.asked.append(body)
-                    double.keys.append(self.headers.get("Authorization", ""))
-                    step = double.script.pop(0) if double.script else LESSON
-                if step == "slow":
-                    time.sleep(2)
-                    step = LESSON
-                if step in STATUS if isinstance(step, str) else False:
-                    self._send(STATUS[step], {"error": {"message": step, "type": step}})
-                    return
-                self._send(200, _completion(body["model"], step))
-
-            def _send(self, status: int, answer: Any) -> None:
-                data = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                if status == 429:
-                    self.send_header("Retry-After", "0.05")
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def respond(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        question = json.loads(body)
+        with self._lock:
+            self.asked.append(question)
+            self.keys.append(headers.get("authorization", ""))
+            step = self.script.pop(0) if self.script else LESSON
+        if step == "slow":
+            time.sleep(2)
+            step = LESSON
+        if isinstance(step, str) and step in STATUS:
+            refusal = Answer.json({"error": {"message": step, "type": step}}, STATUS[step])
+            wait = {"Retry-After": "0.05"} if refusal.status == 429 else {}
+            return replace(refusal, headers=refusal.headers | wait)
+        return Answer.json(_completion(question["model"], step))
 
 
 def _completion(model: str, step: Any) -> dict[str, Any]:

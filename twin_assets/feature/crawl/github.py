@@ -2,10 +2,6 @@
 in issues, pull requests and reviews. Forks, vendored code and other people's files stay out.
 """
 
-import base64
-import binascii
-import json
-import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +10,7 @@ from scrapy.http import Response
 
 from twin_assets.feature.crawl.code_files import file_refusal, kind_of
 from twin_assets.feature.crawl.feeds import parse_time
+from twin_assets.feature.crawl.json_answers import blob_text, next_page, read_json, read_rows
 from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
 
 
@@ -54,7 +51,7 @@ class GitHubSpider(SourceSpider):
 
         def callback(response: Response) -> Answers:
             items, memo = read(response)
-            memo["next"] = self._next_page(response)
+            memo["next"] = next_page(response, self.api)
             self.remember(response, url, memo)
             yield from items
             yield from follow(memo)
@@ -70,16 +67,10 @@ class GitHubSpider(SourceSpider):
             "X-GitHub-Api-Version": "2022-11-28",
         }
 
-    def _next_page(self, response: Response) -> str | None:
-        link = (response.headers.get("Link") or b"").decode()
-        found = re.search(r'<([^>]+)>;\s*rel="next"', link)
-        # The token goes along, so only the API itself may be the next page.
-        return found.group(1) if found and found.group(1).startswith(self.api + "/") else None
-
     def parse_repositories(self, response: Response) -> tuple[list[Any], dict[str, Any]]:
         """The persona's own repositories, forks aside."""
         own = []
-        for repo in _rows(response):
+        for repo in read_rows(response):
             wanted = self.declared.repositories
             if repo.get("fork"):
                 self.skip("fork")
@@ -109,7 +100,7 @@ class GitHubSpider(SourceSpider):
 
     def parse_tree(self, response: Response, repo: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
         """Requests for the files worth having; those with a known blob need none."""
-        tree = _json(response)
+        tree = read_json(response)
         if not isinstance(tree, dict) or not isinstance(tree.get("tree"), list):
             raise Unreadable("expected a git tree")
         if tree.get("truncated"):
@@ -139,7 +130,7 @@ class GitHubSpider(SourceSpider):
             self.listed.add(item_id)  # it's in the tree, whatever becomes of the two requests
 
         def parse_commits(response: Response) -> Answers:
-            commits = _rows(response)
+            commits = read_rows(response)
             if not commits:
                 self.skip("no commit by the persona")
                 self.listed.discard(item_id)
@@ -162,12 +153,8 @@ class GitHubSpider(SourceSpider):
         self, response: Response, repo: dict[str, str], entry: dict[str, Any], item_id: str, date: Any
     ) -> Answers:
         """One file's text."""
-        blob = _json(response)
-        try:
-            body = base64.b64decode(blob["content"]).decode()
-        except (KeyError, TypeError, binascii.Error):
-            raise Unreadable("expected a base64 blob") from None
-        except UnicodeDecodeError:
+        body = blob_text(response)
+        if body is None:
             self.skip("not UTF-8 text")
             return
         if not body.strip():
@@ -184,7 +171,7 @@ class GitHubSpider(SourceSpider):
     def parse_words(self, response: Response, repo: str, kind: str) -> tuple[list[Any], dict[str, Any]]:
         """The persona's own issues, pull requests and comments."""
         items = []
-        for row in _rows(response):
+        for row in read_rows(response):
             if (row.get("user") or {}).get("login", "").lower() != self.user.lower():
                 self.skip("someone else's words")
             elif not (row.get("body") or "").strip():
@@ -198,17 +185,3 @@ class GitHubSpider(SourceSpider):
                     payload={k: row.get(k) for k in ("id", "number", "title", "created_at", "path", "state")},
                 ))  # fmt: skip
         return items, {"ids": [item.item_id for item in items]}
-
-
-def _json(response: Response) -> Any:
-    try:
-        return json.loads(response.body)
-    except ValueError:
-        raise Unreadable("expected JSON") from None
-
-
-def _rows(response: Response) -> list[dict[str, Any]]:
-    rows = _json(response)
-    if not isinstance(rows, list):
-        raise Unreadable("expected a list")
-    return rows

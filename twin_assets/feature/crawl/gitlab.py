@@ -3,10 +3,6 @@
 Paged by the Link header. A file's blob id tells whether it has changed, so a known one is not asked for.
 """
 
-import base64
-import binascii
-import json
-import re
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +10,8 @@ from scrapy.http import Response
 
 from twin_assets.feature.crawl.code_files import MAX_FILE_BYTES, file_refusal, kind_of
 from twin_assets.feature.crawl.feeds import parse_time
-from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
+from twin_assets.feature.crawl.json_answers import blob_text, next_page, read_rows
+from twin_assets.feature.crawl.spider import Answers, SourceSpider
 
 
 class GitLabSpider(SourceSpider):
@@ -44,15 +41,11 @@ class GitLabSpider(SourceSpider):
 
     def _listing(self, url: str, read: Any) -> Any:
         def callback(response: Response) -> Answers:
-            yield from read(_json(response, list))
-            if following := self._next_page(response):
+            yield from read(read_rows(response))
+            if following := next_page(response, self.api):
                 yield self._listing(following, read)
 
         return self.fetch(url, callback, listing=True, headers=self._headers())
-
-    def _next_page(self, response: Response) -> str | None:
-        found = re.search(r'<([^>]+)>;\s*rel="next"', (response.headers.get("Link") or b"").decode())
-        return found.group(1) if found and found.group(1).startswith(self.api + "/") else None
 
     def parse_projects(self, rows: list[dict[str, Any]]) -> Answers:
         """A request for the files of each own project; forks and empty ones aside."""
@@ -91,7 +84,7 @@ class GitLabSpider(SourceSpider):
             self.listed.add(item_id)  # it's in the tree, whatever becomes of the two requests
 
         def parse_commits(response: Response) -> Answers:
-            commits = _json(response, list)
+            commits = read_rows(response)
             if not commits:
                 self.skip("no commit by the persona")
                 self.listed.discard(item_id)
@@ -113,16 +106,11 @@ class GitLabSpider(SourceSpider):
         self, response: Response, project: dict[str, Any], entry: dict[str, Any], item_id: str, date: Any
     ) -> Answers:
         """One file's text."""
-        blob = _json(response, dict)
-        try:
-            data = base64.b64decode(blob["content"])
-            body = data.decode()
-        except (KeyError, TypeError, binascii.Error):
-            raise Unreadable("expected a base64 blob") from None
-        except UnicodeDecodeError:
+        body = blob_text(response)
+        if body is None:
             self.skip("not UTF-8 text")
             return
-        if len(data) > MAX_FILE_BYTES or not body.strip():
+        if len(body.encode()) > MAX_FILE_BYTES or not body.strip():
             self.skip("too large" if body.strip() else "empty file")
             return
         category, mime = kind_of(entry["path"])
@@ -132,13 +120,3 @@ class GitLabSpider(SourceSpider):
             published_at=date, mime=mime, body=body, mark=entry["id"], author=self.declared.user,
             payload={"sha": entry["id"], "path": entry["path"], "project": project["path_with_namespace"]},
         )  # fmt: skip
-
-
-def _json(response: Response, kind: type) -> Any:
-    try:
-        answer = json.loads(response.body)
-    except ValueError:
-        raise Unreadable("expected JSON") from None
-    if not isinstance(answer, kind):
-        raise Unreadable(f"expected a JSON {kind.__name__}")
-    return answer

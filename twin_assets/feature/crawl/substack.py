@@ -4,12 +4,12 @@ The archive answers with fewer rows than asked, unevenly, so windows overlap and
 until a window brings nothing new. Paid posts come truncated: they are marked partial.
 """
 
-import json
 from typing import Any
 
 from scrapy.http import Response
 
 from twin_assets.feature.crawl.feeds import Entry, parse_time, read_feed
+from twin_assets.feature.crawl.json_answers import read_json
 from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
 
 WINDOW = 12
@@ -44,7 +44,7 @@ class SubstackSpider(SourceSpider):
 
     def parse_archive(self, response: Response, offset: int) -> Answers:
         """New posts of a window, then the next window, unless this one brought nothing new."""
-        rows = _json(response)
+        rows = read_json(response)
         if not isinstance(rows, list) or any("slug" not in row or "id" not in row for row in rows):
             raise Unreadable("expected a list of posts with id and slug")
         fresh = [row for row in rows if row["slug"] not in self.slugs]
@@ -61,7 +61,7 @@ class SubstackSpider(SourceSpider):
 
     def parse_post(self, response: Response, url: str) -> Answers:
         """One post with its HTML."""
-        post = _json(response)
+        post = read_json(response)
         if not isinstance(post, dict) or "id" not in post:
             raise Unreadable("expected a post with id")
         partial = post.get("audience", "everyone") != "everyone" or not post.get("body_html")
@@ -117,13 +117,6 @@ class SubstackSpider(SourceSpider):
             published_at=entry.published_at, mime="text/html", body=entry.content or "", partial=partial,
             payload={"from": "feed", "guid": entry.id},
         )  # fmt: skip
-
-
-def _json(response: Response) -> Any:
-    try:
-        return json.loads(response.body)
-    except ValueError:
-        raise Unreadable("expected JSON") from None
 
 
 def _feed(response: Response) -> list[Entry]:
