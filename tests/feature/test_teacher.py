@@ -127,7 +127,7 @@ def test_lessons_make_instructions_and_the_answers_stay_the_authors(tmp_path: Pa
     from twin_assets.core.profiles import load_profile
 
     documents, profile = demo_documents(), load_profile("nano")
-    wanted = passages_to_teach(documents, RUNA, profile, 17)
+    wanted = passages_to_teach(documents, profile)
     lessons = {p.key: Lesson.model_validate(LESSON) for p in wanted}
     # One draft that only repeats the author.
     copied = next(p for p in wanted if len(p.text.split()) > 60)

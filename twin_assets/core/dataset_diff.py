@@ -2,12 +2,11 @@
 
 from collections import Counter
 
-from twin_assets.core.datasets import InstructRow, Kind, PreferenceRow, read_rows
+from twin_assets.core.datasets import Kind, PreferenceRow, Row, read_rows
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.lake import Lake
 from twin_assets.core.records import Record
 
-Row = InstructRow | PreferenceRow
 SAMPLES = 5
 
 

@@ -65,10 +65,9 @@ class FeatureStore:
         folder, key = _folder(asset, persona), f"{_folder(asset, persona)}/{name}"
         if not self.lake.exists(key):
             self.lake.write(key, data)
-        made = StoredVersion(
-            name=name, made_at=datetime.now(UTC), rows=len(value) if isinstance(value, list) else None
-        )
-        if self._latest(asset, persona) != name:
+        if self.latest(asset, persona) != name:
+            rows = len(value) if isinstance(value, list) else None
+            made = StoredVersion(name=name, made_at=datetime.now(UTC), rows=rows)
             stamp = made.made_at.strftime("%Y%m%dT%H%M%S%f")
             record = made.model_dump_json().encode()
             self.lake.create(f"{folder}/history/{stamp}-{secrets.token_hex(2)}.json", record)
@@ -77,7 +76,7 @@ class FeatureStore:
 
     def load(self, asset: str, persona: str, kind: Any, version: str | None = None) -> Any:
         """A version, the latest when unnamed, as `kind`. Raises TwinError when there is none."""
-        name = version or self._latest(asset, persona)
+        name = version or self.latest(asset, persona)
         if name is None:
             raise TwinError(f"{asset} of {persona!r} was never materialised.", "materialise it first.")
         try:
@@ -104,7 +103,8 @@ class FeatureStore:
         keys = self.lake.keys(f"{_folder(asset, persona)}/history")
         return [StoredVersion.model_validate_json(self.lake.read(key)) for key in keys]
 
-    def _latest(self, asset: str, persona: str) -> str | None:
+    def latest(self, asset: str, persona: str) -> str | None:
+        """Name of the latest version; None before the first."""
         try:
             pointer = self.lake.read(f"{_folder(asset, persona)}/latest.json")
         except KeyError:

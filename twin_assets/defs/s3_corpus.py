@@ -118,12 +118,8 @@ def corpus_split(
     context: dg.AssetExecutionContext, platform: Platform, unique_documents: list[UniqueDocument]
 ) -> dg.MaterializeResult[list[SplitDocument]]:
     """Train and held-out sides, by document and cluster, before anything is generated from them."""
-    store = FeatureStore(platform.lake)
-    last = (
-        store.read("corpus_split", context.partition_key)
-        if store.versions("corpus_split", context.partition_key)
-        else []
-    )
+    store, key = FeatureStore(platform.lake), ("corpus_split", context.partition_key)
+    last = store.read(*key) if store.latest(*key) else []
     split = split_corpus(
         unique_documents, platform.embedder.embed, seed=platform.settings.seed, before=sides_of(last)
     )

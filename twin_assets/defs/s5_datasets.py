@@ -64,7 +64,7 @@ def instruct_dataset(
     settings, profile = platform.settings, platform.profile
     teaching = None
     if settings.teacher_model:
-        passages = passages_to_teach(corpus_split, persona, profile, settings.seed)
+        passages = passages_to_teach(corpus_split, profile)
         teaching = Teacher(settings, context.log.info).teach(passages)
     lessons = teaching.lessons if teaching else {}
     built = build_instruct_rows(corpus_split, embeddings, persona, profile, settings.seed, lessons)
@@ -94,7 +94,7 @@ def preference_dataset(
 ) -> dg.MaterializeResult[Manifest]:
     """Pairs: chosen is the author's verbatim text, rejected what the SFT model writes for the same prompt."""
     persona, seed, profile = platform.persona(context.partition_key), platform.settings.seed, platform.profile
-    rows = read_rows(platform.lake, persona.name, "instruct", instruct_dataset.version, "train")
+    rows = _rows(platform, instruct_dataset, "train")
     prompts = select_preference_prompts(rows, PREFERENCE_PROMPTS, seed)
     context.log.info(f"writing {len(prompts)} rejected answers with {sft_model}")
     generator = LocalGenerator(platform.registry.get(sft_model).path, sft_model)
@@ -156,8 +156,7 @@ def _difference(platform: Platform, manifest: Manifest, last: str | None) -> dg.
 
 @dg.asset_check(asset=instruct_dataset, description="No kind of task has more than its share.")
 def shares_within_limits(platform: Platform, instruct_dataset: Manifest) -> dg.AssetCheckResult:
-    where = (platform.lake, instruct_dataset.persona, "instruct", instruct_dataset.version)
-    tasks = Counter(row.task for row in read_rows(*where, "train"))  # type: ignore[arg-type]
+    tasks = Counter(row.task for row in _rows(platform, instruct_dataset, "train"))
     over = over_share(tasks, platform.profile.max_shares)
     # A corpus that is nearly all of one kind is small, not wrong.
     return dg.AssetCheckResult(
@@ -174,7 +173,7 @@ def shares_within_limits(platform: Platform, instruct_dataset: Manifest) -> dg.A
 def answers_are_verbatim(
     platform: Platform, instruct_dataset: Manifest, documents: list[SplitDocument]
 ) -> dg.AssetCheckResult:
-    rows = _all_rows(platform, instruct_dataset)
+    rows = _rows(platform, instruct_dataset, "train", "test")
     wrong = unverifiable_rows(rows, documents)
     return dg.AssetCheckResult(passed=not wrong, metadata={"rows": len(rows), "not_verbatim": len(wrong)})
 
@@ -188,7 +187,7 @@ def answers_are_verbatim(
 def no_heldout_text_in_train(
     platform: Platform, instruct_dataset: Manifest, documents: list[SplitDocument]
 ) -> dg.AssetCheckResult:
-    rows = read_rows(platform.lake, instruct_dataset.persona, "instruct", instruct_dataset.version, "train")
+    rows = _rows(platform, instruct_dataset, "train")
     heldout = [d.voice_text for d in documents if d.split == "heldout" and d.category != "code"]
     # What every row shares (the persona's description, the prompts) is no leak: leave the system turn out.
     texts = [m.content for row in rows for m in row.messages if m.role != "system"]
@@ -208,7 +207,7 @@ def no_heldout_text_in_train(
 def no_heldout_meaning_in_train(
     platform: Platform, instruct_dataset: Manifest, chunks: list[EmbeddedChunk]
 ) -> dg.AssetCheckResult:
-    rows = read_rows(platform.lake, instruct_dataset.persona, "instruct", instruct_dataset.version, "train")
+    rows = _rows(platform, instruct_dataset, "train")
     near = texts_near_heldout(chunks)
     wrong = [row.row_id for row in rows if holds_any(row, near)]
     return dg.AssetCheckResult(passed=not wrong, metadata={"passages": len(near), "rows": len(wrong)})
@@ -223,15 +222,18 @@ def no_heldout_meaning_in_train(
 def chosen_is_verbatim(
     platform: Platform, preference_dataset: Manifest, instruct_dataset: Manifest
 ) -> dg.AssetCheckResult:
-    answers = {fingerprint(row.messages[-1].content) for row in _all_rows(platform, instruct_dataset)}
-    rows = _all_rows(platform, preference_dataset)
+    answers = {
+        fingerprint(row.messages[-1].content) for row in _rows(platform, instruct_dataset, "train", "test")
+    }
+    rows = _rows(platform, preference_dataset, "train", "test")
     wrong = [row.row_id for row in rows if fingerprint(row.chosen.content) not in answers]
     return dg.AssetCheckResult(passed=not wrong, metadata={"rows": len(rows), "not_verbatim": len(wrong)})
 
 
-def _all_rows(platform: Platform, manifest: Manifest) -> list[Any]:
+def _rows(platform: Platform, manifest: Manifest, *sides: Literal["train", "test"]) -> list[Any]:
+    """Rows of the named sides of a version."""
     where = (platform.lake, manifest.persona, manifest.kind, manifest.version)
-    return [*read_rows(*where, "train"), *read_rows(*where, "test")]
+    return [row for side in sides for row in read_rows(*where, side)]
 
 
 class PublishConfig(dg.Config):

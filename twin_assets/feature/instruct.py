@@ -4,7 +4,6 @@ Without a teacher titles, headings and key phrases name the topic; with one its 
 drafts make rewriting tasks. The passages are what retrieval would find. Messages are made by `core.prompts`, as the service makes them.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -18,9 +17,10 @@ from twin_assets.core.profiles import Profile
 from twin_assets.core.prompts import render, system_message, user_message
 from twin_assets.core.records import EmbeddedChunk, Message, Record, SplitDocument
 from twin_assets.core.tokens import estimated_tokens
-from twin_assets.feature.instruct_builder import RowBuilder, make_row
+from twin_assets.feature.instruct_builder import RowBuilder, make_row, passages_of
 from twin_assets.feature.near_heldout import holds_any, texts_near_heldout
 from twin_assets.feature.shares import within_shares
+from twin_assets.feature.split import word_ngrams
 from twin_assets.feature.teacher import Lesson, ToTeach
 from twin_assets.settings import ROOT
 
@@ -87,18 +87,19 @@ def build_instruct_rows(
     return RowsResult(rows=sorted(rows, key=lambda r: r.row_id), dropped=dict(dropped))
 
 
-def passages_to_teach(
-    documents: list[SplitDocument], persona: Persona, profile: Profile, seed: int
-) -> list[ToTeach]:
-    """The passages that a teacher is asked about: those that rows are made of."""
-    return RowBuilder(documents, [], persona, profile, seed, {}).to_teach()
+def passages_to_teach(documents: list[SplitDocument], profile: Profile) -> list[ToTeach]:
+    """The passages that a teacher is asked about: those that rows are made of, code aside."""
+    return [
+        ToTeach(title=document.title or document.category, text=passage)
+        for document in documents
+        if document.category != "code"
+        for passage in passages_of(document.voice_text, profile.answer_tokens)
+    ]
 
 
 def copied_share(draft: str, answer: str, n: int = 6) -> float:
     """Share of the answer's word n-grams that stand in the draft; 0 for a short answer."""
-    words, had = (re.findall(r"\w+", t.lower()) for t in (answer, draft))
-    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-    known = {tuple(had[i : i + n]) for i in range(len(had) - n + 1)}
+    grams, known = word_ngrams(answer, n), set(word_ngrams(draft, n))
     return sum(g in known for g in grams) / len(grams) if grams else 0.0
 
 

@@ -14,7 +14,7 @@ from twin_assets.core.prompts import shown_passages, system_message, user_messag
 from twin_assets.core.records import EmbeddedChunk, Message, Passage, SplitDocument
 from twin_assets.core.tokens import estimated_tokens
 from twin_assets.feature.keyphrases import KeyPhrases
-from twin_assets.feature.teacher import Lesson, ToTeach
+from twin_assets.feature.teacher import Lesson
 
 # Of the writing tasks, how many carry passages, as every served request does.
 SHARE_WITH_PASSAGES = 0.4
@@ -56,15 +56,6 @@ class RowBuilder:
             else:
                 yield from self._article(document)
 
-    def to_teach(self) -> list[ToTeach]:
-        """The passages that rows are made of, code aside."""
-        return [
-            ToTeach(title=document.title or document.category, text=block)
-            for document in self.documents
-            if document.category != "code"
-            for block in self._blocks(document.voice_text)
-        ]
-
     def _rewrites(self, document: SplitDocument, block: str) -> Iterator[InstructRow]:
         if lesson := self.lessons.get(text_hash(block)):
             yield self._emit(document, "rewrite", block, draft=lesson.draft)
@@ -86,7 +77,7 @@ class RowBuilder:
 
     def _post(self, document: SplitDocument) -> Iterator[InstructRow]:
         text = document.voice_text
-        for block in self._blocks(text):
+        for block in self._passages(text):
             yield from self._rewrites(document, block)
             topics = self._topics(document, block)
             for topic in topics:
@@ -99,7 +90,7 @@ class RowBuilder:
 
     def _article(self, document: SplitDocument) -> Iterator[InstructRow]:
         title = document.title or " ".join(self.phrases.top(document.voice_text))
-        blocks = self._blocks(document.voice_text)
+        blocks = self._passages(document.voice_text)
         for number, block in enumerate(blocks):
             yield from self._rewrites(document, block)
             heading = re.match(r"## (.+)", block)
@@ -124,25 +115,16 @@ class RowBuilder:
         yield from self._continuations(document, document.voice_text)
 
     def _code(self, document: SplitDocument) -> Iterator[InstructRow]:
-        for block in self._blocks(document.voice_text):
+        for block in self._passages(document.voice_text):
             name = document.title or document.url.rsplit("/", 1)[-1]
             about = ", ".join(self.phrases.top(block, 2))
             yield self._emit(document, "explain_code", block, topic=f"{name}: {about}" if about else name)
 
-    def _blocks(self, text: str) -> list[str]:
-        """Slices of the text at paragraph ends, each within the answer budget."""
-        blocks: list[tuple[int, int]] = []
-        for start, end in _paragraphs(text, self.profile.answer_tokens):
-            joined = text[blocks[-1][0] : end] if blocks else ""
-            heading = text[start:end].startswith("## ")
-            if blocks and not heading and estimated_tokens(joined) <= self.profile.answer_tokens:
-                blocks[-1] = (blocks[-1][0], end)
-            else:
-                blocks.append((start, end))
-        return [text[a:b] for a, b in blocks]
+    def _passages(self, text: str) -> list[str]:
+        return passages_of(text, self.profile.answer_tokens)
 
     def _continuations(self, document: SplitDocument, text: str) -> Iterator[InstructRow]:
-        blocks = self._blocks(text)
+        blocks = self._passages(text)
         for block in blocks:
             cut = block.find("\n\n", len(block) // 5)
             if cut > 0:
@@ -210,6 +192,19 @@ class RowBuilder:
     def _shown(self, chunks: list[EmbeddedChunk]) -> list[Passage]:
         passages = [Passage.model_validate(c.model_dump() | {"score": 1.0}) for c in chunks]
         return shown_passages(passages, self.profile.passage_tokens)
+
+
+def passages_of(text: str, most: int) -> list[str]:
+    """Slices of the text at paragraph ends, each of at most that many estimated tokens."""
+    blocks: list[tuple[int, int]] = []
+    for start, end in _paragraphs(text, most):
+        joined = text[blocks[-1][0] : end] if blocks else ""
+        heading = text[start:end].startswith("## ")
+        if blocks and not heading and estimated_tokens(joined) <= most:
+            blocks[-1] = (blocks[-1][0], end)
+        else:
+            blocks.append((start, end))
+    return [text[a:b] for a, b in blocks]
 
 
 def _topic(title: str) -> str:

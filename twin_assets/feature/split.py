@@ -83,12 +83,13 @@ def shared_ngrams(train: list[str], heldout: list[str], n: int = NGRAM) -> set[s
 
 
 def _all_ngrams(texts: list[str], n: int) -> set[str]:
-    return {gram for text in texts for gram in _ngrams(text, n)}
+    return {gram for text in texts for gram in word_ngrams(text, n)}
 
 
-def _ngrams(text: str, n: int) -> set[str]:
+def word_ngrams(text: str, n: int) -> list[str]:
+    """Every run of n lower-case words, in order, repeats included."""
     words = re.findall(r"\w+", text.lower())
-    return {" ".join(words[i : i + n]) for i in range(len(words) - n + 1)}
+    return [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
 
 
 def _contaminated(documents: list[SplitDocument], embed: Callable[[list[str]], np.ndarray]) -> dict[str, str]:
@@ -97,7 +98,9 @@ def _contaminated(documents: list[SplitDocument], embed: Callable[[list[str]], n
     if not train or not heldout:
         return {}
     forbidden = _all_ngrams([d.voice_text for d in heldout], NGRAM)
-    found = {d.doc_id: "shares_a_13gram" for d in train if _ngrams(d.voice_text, NGRAM) & forbidden}
+    found = {
+        d.doc_id: "shares_a_13gram" for d in train if forbidden.intersection(word_ngrams(d.voice_text, NGRAM))
+    }
     prose = [d for d in train if d.category != "code"]
     if prose:
         cosines = embed([d.search_text for d in prose]) @ embed([d.search_text for d in heldout]).T
