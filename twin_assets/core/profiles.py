@@ -1,9 +1,13 @@
-"""Profiles: how large a model, how long a training, how strict a gate. One YAML file, one model."""
+"""Profiles: how large a model, how long a training, how strict a gate. One name chooses it all."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.families import DEFAULT_FAMILY, Architecture, Family, TemplateFix, load_families
 from twin_assets.settings import ROOT
 
 PROFILES_FILE = ROOT / "training_configs" / "profiles.yaml"
@@ -25,19 +29,30 @@ class Gate(BaseModel):
     max_false_refusal_rate: float = 1.0
 
 
+Method = Literal["full", "lora", "qlora"]
+Parallel = Literal["single", "fsdp2", "zero3"]
+
+
 class Profile(BaseModel):
     """A size of model with the budgets that go with it. Tokens are of the model's own tokenizer.
 
-    `max_shares` limits kinds of task to shares of the training rows.
+    `max_shares` limits kinds of task to shares of the training rows. `overlays` are the files of
+    training_configs that make its Axolotl configuration, in order, and `axolotl` the family's own values.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     about: str
+    size: str
+    family: str | None = None
+    method: Method
+    parallel: Parallel
     base_model: str
-    sft_config: str
-    dpo_config: str
+    architecture: Architecture | None = None
+    template: TemplateFix | None = None
+    overlays: tuple[str, ...]
+    axolotl: dict[str, Any] = {}
     context_tokens: int
     answer_tokens: int
     passages: int
@@ -47,10 +62,74 @@ class Profile(BaseModel):
     nano_steps: int = 1000
     gate: Gate
 
+    @property
+    def base_name(self) -> str:
+        """What every method of training this model shares: the base model is kept once for all of them."""
+        return f"{self.family}-{self.size}" if self.family else self.size
+
 
 def load_profile(name: str) -> Profile:
-    """The profile of that name; raises TwinError naming the known ones."""
-    raw = yaml.safe_load(PROFILES_FILE.read_text())
-    if name not in raw:
-        raise TwinError(f"There is no profile {name!r}.", f"set TWIN_PROFILE to one of: {', '.join(raw)}.")
-    return Profile(name=name, **raw[name])
+    """The profile of that name: `[family-]size[-method]`; raises TwinError naming what there is."""
+    sizes, families = _sizes(), load_families()
+    parts = name.lower().split("-")
+    family = parts.pop(0) if parts[0] in families else None
+    size = parts.pop(0) if parts else ""
+    if size not in sizes:
+        raise TwinError(
+            f"There is no profile {name!r}.",
+            f"set TWIN_PROFILE to a size ({', '.join(sizes)}), with a family in front if you like "
+            f"({', '.join(families)}; without, {DEFAULT_FAMILY}), such as llama-8b.",
+        )
+    methods = sizes[size]["methods"]
+    method = parts.pop(0) if parts else next(iter(methods))
+    if parts or method not in methods:
+        raise TwinError(
+            f"The size {size} has no method {name!r} asks for.", f"use one of: {', '.join(methods)}."
+        )
+    if "base_model" in sizes[size]:
+        if family:
+            raise TwinError(f"The size {size} belongs to no family.", f"set TWIN_PROFILE={size}.")
+        return _profile(sizes[size], size, method, None, None)
+    chosen = family or DEFAULT_FAMILY
+    if size not in families[chosen].models:
+        raise TwinError(
+            f"The family {chosen} has no model of the size {size}.",
+            f"use one of: {', '.join(f'{chosen}-{s}' for s in families[chosen].models)}.",
+        )
+    return _profile(sizes[size], size, method, chosen, families[chosen])
+
+
+def profile_names() -> Iterator[str]:
+    """Every profile there is by its full name, in the order of the files: families, sizes, methods."""
+    sizes, families = _sizes(), load_families()
+    yield from (size for size, values in sizes.items() if "base_model" in values)
+    for family, facts in families.items():
+        for size in facts.models:
+            default, *others = sizes[size]["methods"]
+            yield f"{family}-{size}"
+            yield from (f"{family}-{size}-{method}" for method in others)
+
+
+def _profile(
+    values: dict[str, Any], size: str, method: str, name: str | None, family: Family | None
+) -> Profile:
+    methods, budgets = values["methods"], {k: v for k, v in values.items() if k != "methods"}
+    suffix = "" if method == next(iter(methods)) else f"-{method}"
+    parallel = methods[method]
+    overlays = ["base.yaml", f"methods/{method}.yaml", f"sizes/{size}.yaml"]
+    if parallel != "single":
+        overlays.append(f"parallel/{parallel}.yaml")
+    facts: dict[str, Any] = {
+        "name": f"{name}-{size}{suffix}" if name else f"{size}{suffix}",
+        "size": size, "family": name, "method": method, "parallel": parallel, "overlays": overlays,
+    }  # fmt: skip
+    if family:
+        model = family.models[size]
+        facts |= {
+            "base_model": model.id, "architecture": model, "template": family.template, "axolotl": family.axolotl,
+        }  # fmt: skip
+    return Profile(**budgets, **facts)
+
+
+def _sizes() -> dict[str, dict[str, Any]]:
+    return yaml.safe_load(PROFILES_FILE.read_text())

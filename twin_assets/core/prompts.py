@@ -8,6 +8,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
@@ -75,6 +76,11 @@ def user_message(prompt: str, passages: list[Passage] | None = None, **values: s
     return Message(role="user", content=render("passages", passages=format_passages(passages), task=task))
 
 
+def served_prompt(tokenizer: Any, turns: list[dict[str, str]]) -> str:
+    """The text a model is asked with: its own chat template, up to where the answer begins."""
+    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+
 def shown_passages(passages: list[Passage], tokens: int) -> list[Passage]:
     """Passages as a prompt carries them: each at most that many tokens long, and without chat marks."""
     return [p.model_copy(update={"text": first_words(defuse(p.text), tokens)}) for p in passages]
@@ -82,7 +88,7 @@ def shown_passages(passages: list[Passage], tokens: int) -> list[Passage]:
 
 def defuse(text: str) -> str:
     """Text without the marks that a chat template gives meaning to: passages and requests are data."""
-    return re.sub(r"<\|[^|>]{1,40}\|>|</?s>|\[/?INST\]", " ", text)
+    return re.sub(r"<\|[^|>]{1,40}\|>|</?(?:s|think)>|\[/?(?:INST|SYSTEM_PROMPT)\]", " ", text)
 
 
 def format_passages(passages: list[Passage]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.llm import open_litellm
+from twin_assets.core.prompts import served_prompt
 from twin_assets.core.records import Message, Record
 
 BATCH = 16
@@ -82,7 +83,7 @@ class LocalGenerator:
 
     def _prompt(self, conversation: list[Message]) -> str:
         turns = [m.model_dump() for m in conversation]
-        return self._loaded[0].apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        return served_prompt(self._loaded[0], turns)
 
     def fit(self, conversation: list[Message], max_tokens: int) -> list[Message]:
         """The conversation with its system turn cut at the end as far as the context asks for.

@@ -15,12 +15,14 @@ from twin_assets.core.hashing import fingerprint, folder_hash
 from twin_assets.core.profiles import Profile
 from twin_assets.core.registry import Lineage, ModelVersion, Registry
 from twin_assets.settings import Settings
+from twin_assets.training.chat_template import with_fixed_template
 from twin_assets.training.nano import NanoShape, build_nano_base, plan
 from twin_assets.training.nano_text import base_text
 
 BASE_CODE_VERSION = "1"
 NANO_STEPS = 1300  # 1,000 took 148 s on 2 idle cores with bfloat16, so this takes about 200 s
 _HUB_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
+_SAME_AGAIN = ["consolidated*", "original/*"]  # Mistral's and Meta's repositories hold the weights twice
 
 
 def ensure_base_model(
@@ -45,14 +47,18 @@ def ensure_base_model(
         if (folder := Path(source).expanduser()).is_dir():
             _check_model_folder(folder)
             lineage = _lineage(profile, {"weights": folder_hash(folder)}, settings.seed)
-            return registry.find(lineage) or registry.save(folder, lineage)
+            return registry.find(lineage) or _save(settings, registry, profile, folder, lineage)
         lineage = _lineage(profile, {"hub": source}, settings.seed)
-        return registry.find(lineage) or _fetch(settings, registry, source, lineage, on_progress)
+        if known := registry.find(lineage):
+            return known
+        return _save(settings, registry, profile, _fetch(settings, source, on_progress), lineage)
 
 
 def _lineage(profile: Profile, made_from: dict[str, Any], seed: int) -> Lineage:
+    if profile.template:
+        made_from = made_from | {"template": profile.template.model_dump()}
     return Lineage(
-        persona="shared", stage="base", profile=profile.name, config_hash=fingerprint(made_from, 12),
+        persona="shared", stage="base", profile=profile.base_name, config_hash=fingerprint(made_from, 12),
         code_version=BASE_CODE_VERSION, seed=seed, prompts="none",
     )  # fmt: skip
 
@@ -71,10 +77,16 @@ def _nano(
         return registry.save(folder, lineage, metrics)
 
 
-def _fetch(
-    settings: Settings, registry: Registry, source: str, lineage: Lineage,
-    on_progress: Callable[[dict[str, Any]], None],
-) -> ModelVersion:  # fmt: skip
+def _save(
+    settings: Settings, registry: Registry, profile: Profile, folder: Path, lineage: Lineage
+) -> ModelVersion:
+    if not profile.template:
+        return registry.save(folder, lineage)
+    with tempfile.TemporaryDirectory(dir=settings.cache_dir) as scratch:
+        return registry.save(with_fixed_template(folder, profile.template, Path(scratch)), lineage)
+
+
+def _fetch(settings: Settings, source: str, on_progress: Callable[[dict[str, Any]], None]) -> Path:
     from httpx import HTTPError
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -83,7 +95,7 @@ def _fetch(
     on_progress({"fetching": name, "revision": revision or "main"})
     try:
         folder = snapshot_download(
-            name, revision=revision or None, allow_patterns=_HUB_FILES,
+            name, revision=revision or None, allow_patterns=_HUB_FILES, ignore_patterns=_SAME_AGAIN,
             local_dir=settings.cache_dir / "hub" / name.replace("/", "--"),
         )  # fmt: skip
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
@@ -92,7 +104,7 @@ def _fetch(
             "check the name, the network and HF_TOKEN; or set base_model to a folder; or use profile nano.",
         ) from error
     _check_model_folder(Path(folder))
-    return registry.save(Path(folder), lineage)
+    return Path(folder)
 
 
 def _check_model_folder(folder: Path) -> None:

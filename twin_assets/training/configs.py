@@ -1,10 +1,10 @@
-"""Axolotl configurations: shared values, an overlay for model size and stage, and the facts of a run.
+"""Axolotl configurations: shared values, overlays for method, size and GPUs, and the facts of a run.
 
 Goes in: a profile and where base model and dataset lie. Comes out: the dictionary that Axolotl reads.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -40,9 +40,7 @@ def compose_config(
     """
     import torch
 
-    overlay = profile.sft_config if stage == "sft" else profile.dpo_config
-    config = _read("base.yaml") | _read(overlay)
-    config |= {
+    config = compose_overlays(profile, stage) | {
         "base_model": str(base_path),
         "output_dir": str(output_dir),
         "dataset_prepared_path": str(output_dir.parent / "prepared"),
@@ -51,8 +49,6 @@ def compose_config(
         "bf16": "auto" if torch.cuda.is_available() else cpu_has_bfloat16(),
         "use_wandb": settings.wandb_mode != "disabled",
     }
-    if stage == "dpo":
-        config["rl"] = "dpo"
     if rows.get("test"):
         config["test_datasets"] = [_dataset(stage, dataset_dir / "test.jsonl")]
     else:
@@ -60,6 +56,17 @@ def compose_config(
     if settings.wandb_mode != "disabled":
         config |= {"wandb_mode": settings.wandb_mode, "wandb_project": settings.wandb_project}
     return config
+
+
+def compose_overlays(profile: Profile, stage: TrainingStage) -> dict[str, Any]:
+    """The part of a configuration that is the same on every machine: the profile's overlays, in order.
+
+    Raises TwinError when a file is missing or isn't a YAML mapping.
+    """
+    config: dict[str, Any] = {}
+    for name in profile.overlays:
+        config |= _overlay(name, stage)
+    return config | profile.axolotl
 
 
 def config_hash(config: dict[str, Any]) -> str:
@@ -88,10 +95,18 @@ def _without_path(dataset: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in dataset.items() if key != "path"}
 
 
+def _overlay(name: str, stage: TrainingStage) -> dict[str, Any]:
+    """The values of one file for a stage, after those of the file that it extends."""
+    values = _read(name)
+    parent = values.pop("extends", None)
+    stages = {known: values.pop(known, {}) for known in get_args(TrainingStage)}
+    return (_overlay(parent, stage) if parent else {}) | values | stages[stage]
+
+
 def _read(name: str) -> dict[str, Any]:
     path = FOLDER / name
     if not path.is_file():
-        known = ", ".join(sorted(p.name for p in FOLDER.glob("*.yaml")))
+        known = ", ".join(sorted(p.relative_to(FOLDER).as_posix() for p in FOLDER.glob("*/*.yaml")))
         raise TwinError(f"There is no training config {name!r}.", f"name one of: {known}.")
     try:
         values = yaml.safe_load(path.read_text())

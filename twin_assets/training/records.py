@@ -44,7 +44,7 @@ class TrainingResult(Record):
     """What a finished run reports. `rows_dropped` are rows of the dataset that were not trained on.
 
     metrics: train_loss (mean of the last tenth of the steps, nats a token), eval_loss (last
-    evaluation), steps, seconds, rows_trained, rows_dropped; for DPO also reward_accuracy (share) and
+    evaluation), steps, seconds, rows_trained, rows_dropped, prompt_rows_checked; for DPO also reward_accuracy (share) and
     reward_margin.
     """
 

@@ -28,7 +28,7 @@ def check_rows(job: TrainingJob, tell: Callable[[str], None]) -> dict[str, int]:
     limit = int(job.config["sequence_len"])
     longest: dict[str, int] = {}
     for side, name in _SIDES.items():
-        rows = _read(job.dataset_dir / name, required=side == "train")
+        rows = read_rows(job.dataset_dir / name, required=side == "train")
         if len(rows) != job.rows.get(side, 0):
             raise TwinError(
                 f"{name} has {len(rows)} rows where its manifest says {job.rows.get(side, 0)}.",
@@ -57,7 +57,8 @@ def _tokens(tokenizer: Any, row: dict[str, Any]) -> int:
     return max(len(tokenizer(t, add_special_tokens=False, verbose=False).input_ids) for t in texts)
 
 
-def _read(path: Path, required: bool) -> list[dict[str, Any]]:
+def read_rows(path: Path, required: bool = True) -> list[dict[str, Any]]:
+    """The rows of a dataset file; none of a missing file that isn't required, else TwinError."""
     if not path.is_file():
         if required:
             raise TwinError(f"The dataset file {path} is missing.", "build the dataset again.")

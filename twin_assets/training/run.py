@@ -22,6 +22,7 @@ from dagster_pipes import open_dagster_pipes
 from twin_assets.core.errors import TwinError
 from twin_assets.settings import ROOT
 from twin_assets.training.failures import broken_loss, name_failure
+from twin_assets.training.loss_mask import check_prompt_format
 from twin_assets.training.progress import Progress
 from twin_assets.training.records import TrainingJob, TrainingResult
 from twin_assets.training.rows import check_rows
@@ -43,6 +44,7 @@ def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
     start = time.monotonic()
     _clear(job.folder)
     check_rows(job, tell)
+    rows_checked = check_prompt_format(job)
     progress = Progress(job.stage)
     status, tail = _train(job, progress, tell)
     (job.folder / "history.json").write_text(json.dumps([p.model_dump() for p in progress.history]))
@@ -56,6 +58,7 @@ def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
         metrics=progress.metrics() | {
             "seconds": round(time.monotonic() - start, 1),
             "rows_trained": progress.rows_trained,
+            "prompt_rows_checked": rows_checked,
             "rows_dropped": rows - progress.rows_trained,
         },
         rows_trained=progress.rows_trained,
