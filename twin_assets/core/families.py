@@ -4,6 +4,8 @@ One YAML file a family in training_configs/families. The shapes are there so tha
 estimated before anything is fetched.
 """
 
+import json
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -34,19 +36,21 @@ class Architecture(BaseModel):
     qk_norm: bool = False
 
     @classmethod
-    def of_config(cls, config: dict[str, Any]) -> "Architecture":
-        """From the values of a `config.json`, as Hugging Face writes them."""
-        heads = config["num_attention_heads"]
+    def of_folder(cls, folder: Path) -> "Architecture | None":
+        """From the `config.json` of a model folder; None when the model is of another shape."""
+        config = json.loads((folder / "config.json").read_text())
+        names = {
+            "hidden": "hidden_size", "intermediate": "intermediate_size", "layers": "num_hidden_layers",
+            "heads": "num_attention_heads", "kv_heads": "num_key_value_heads", "vocabulary": "vocab_size",
+        }  # fmt: skip
+        if not set(names.values()) <= set(config):
+            return None
+        values = {ours: config[theirs] for ours, theirs in names.items()}
         return cls(
-            hidden=config["hidden_size"],
-            intermediate=config["intermediate_size"],
-            layers=config["num_hidden_layers"],
-            heads=heads,
-            kv_heads=config.get("num_key_value_heads") or heads,
-            head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-            vocabulary=config["vocab_size"],
+            **values,
+            head_dim=config.get("head_dim") or values["hidden"] // values["heads"],
             tied=config.get("tie_word_embeddings", False),
-            qk_norm=config.get("model_type", "").startswith("qwen3"),
+            qk_norm=config["model_type"].startswith("qwen3"),
         )
 
     @property

@@ -105,7 +105,7 @@ def profile_names() -> Iterator[str]:
     yield from (size for size, values in sizes.items() if "base_model" in values)
     for family, facts in families.items():
         for size in facts.models:
-            default, *others = sizes[size]["methods"]
+            _, *others = sizes[size]["methods"]
             yield f"{family}-{size}"
             yield from (f"{family}-{size}-{method}" for method in others)
 

@@ -11,10 +11,13 @@ from typing import Any
 
 from twin_assets.core.datasets import Manifest
 from twin_assets.core.errors import TwinError
+from twin_assets.core.families import Architecture
 from twin_assets.core.profiles import Profile
 from twin_assets.core.registry import Lineage, ModelVersion, Registry
 from twin_assets.settings import Settings
 from twin_assets.training.configs import TrainingStage, compose_config, config_hash, write_config
+from twin_assets.training.estimate import Estimate, estimate, refuse_unfit
+from twin_assets.training.machine import Machine, training_machine
 from twin_assets.training.records import HistoryPoint, TrainingJob, TrainingResult
 
 # Part of every lineage: raise it when a change here makes another model of the same inputs.
@@ -37,7 +40,7 @@ def prepare_job(
     """Write the job's folder (job.json, config.yaml) and return the job.
 
     `stage` is "sft" or "dpo". Raises TwinError when the dataset is of the wrong kind or has no training
-    rows.
+    rows, or when the machine is too small.
     """
     checked = _check_inputs(stage, manifest)
     datasets: dict[str, str] = {manifest.kind: manifest.version}
@@ -72,9 +75,16 @@ def prepare_job(
         config=compose(folder / "model"),
         wandb_mode=settings.wandb_mode,
     )
+    refuse_unfit(profile, job_estimate(job, machine := training_machine(settings)), machine)
     write_config(job.config, job.config_file)
     job.file.write_text(job.model_dump_json(indent=2))
     return job
+
+
+def job_estimate(job: TrainingJob, machine: Machine) -> dict[str, Estimate]:
+    """The estimate by its stage; empty when the parent's shape isn't known."""
+    shape = Architecture.of_folder(job.parent_path)
+    return {job.stage: estimate(shape, job.config, machine)} if shape else {}
 
 
 def done(settings: Settings, job: TrainingJob) -> ModelVersion | None:
