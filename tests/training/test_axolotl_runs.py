@@ -27,11 +27,11 @@ from twin_assets.training.records import TrainingJob
 pytestmark = pytest.mark.e2e
 
 
-def sft_job(home: Path, config: str = "nano_sft.yaml", rows: int = 20, words: int = 12) -> TrainingJob:
-    manifest = instruct_dataset(home / "instruct", rows, words=words)
+def sft_job(home: Path, *overlays: str, rows: int = 20) -> TrainingJob:
+    manifest = instruct_dataset(home / "instruct", rows)
     platform = settings(home)
     return prepare_job(
-        platform, profile(sft_config=config), "sft", tiny_base(platform), manifest, home / "instruct", "runa"
+        platform, profile(*overlays), "sft", tiny_base(platform), manifest, home / "instruct", "runa"
     )
 
 
@@ -47,7 +47,7 @@ def lengthen_a_row(train_file: Path) -> None:
 
 def test_sft_then_dpo_train_every_row_that_fits_and_land_in_the_registry(tmp_path: Path) -> None:
     platform = settings(tmp_path)
-    job = sft_job(tmp_path, overlay(tmp_path, "nano_sft.yaml", num_epochs=1), rows=100)
+    job = sft_job(tmp_path, overlay(tmp_path, num_epochs=1), rows=100)
     lengthen_a_row(job.dataset_dir / "train.jsonl")
     assert done(platform, job) is None
     status, output = train(job)
@@ -57,6 +57,7 @@ def test_sft_then_dpo_train_every_row_that_fits_and_land_in_the_registry(tmp_pat
     assert sft is not None
     assert sft.metrics["rows_trained"] == 99
     assert sft.metrics["rows_dropped"] == 1
+    assert sft.metrics["prompt_rows_checked"] == 50
     assert "1 of 100 rows in train.jsonl are left out" in output
     assert sft.metrics["eval_loss"] > 0
     assert "step" in output
@@ -76,6 +77,7 @@ def test_sft_then_dpo_train_every_row_that_fits_and_land_in_the_registry(tmp_pat
     assert status == 0, output
     dpo = finish_job(platform, dpo_job)
     assert dpo.metrics["rows_trained"] == 20
+    assert dpo.metrics["prompt_rows_checked"] == 20
     assert {"reward_margin", "eval_loss"} <= set(dpo.metrics)
     assert dpo.lineage.datasets == {"preference": "preference-v1", "instruct": "instruct-v1"}
 
@@ -86,15 +88,8 @@ def test_sft_then_dpo_train_every_row_that_fits_and_land_in_the_registry(tmp_pat
 
 
 def test_an_adapter_is_merged_into_its_base(tmp_path: Path) -> None:
-    config = overlay(
-        tmp_path,
-        "small_sft.yaml",
-        sequence_len=512,
-        num_epochs=1,
-        gradient_accumulation_steps=1,
-        learning_rate=0.01,
-    )
-    job = sft_job(tmp_path, config, rows=8)
+    config = overlay(tmp_path, sequence_len=512, num_epochs=1, learning_rate=0.01)
+    job = sft_job(tmp_path, "methods/lora.yaml", config, rows=8)
     status, output = train(job)
     assert status == 0, output
     version = finish_job(settings(tmp_path), job)
@@ -106,7 +101,7 @@ def test_an_adapter_is_merged_into_its_base(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_axolotl_refuses_is_named(tmp_path: Path) -> None:
-    job = sft_job(tmp_path, overlay(tmp_path, "nano_sft.yaml", micro_batch_size="many"))
+    job = sft_job(tmp_path, overlay(tmp_path, micro_batch_size="many"))
     status, _output = train(job)
     assert status == 1
     error = read_error(job)
@@ -118,7 +113,7 @@ def test_a_setting_that_axolotl_refuses_is_named(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
-    config = overlay(tmp_path, "nano_sft.yaml", learning_rate=1e30, warmup_steps=0, max_grad_norm=1e30)
+    config = overlay(tmp_path, learning_rate=1e30, warmup_ratio=0, max_grad_norm=1e30)
     job = sft_job(tmp_path, config)
     status, output = train(job)
     assert status == 1, output
@@ -127,7 +122,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_ending_the_run_ends_every_process_of_it(tmp_path: Path) -> None:
-    job = sft_job(tmp_path, overlay(tmp_path, "nano_sft.yaml", num_epochs=3000))
+    job = sft_job(tmp_path, overlay(tmp_path, num_epochs=3000))
     process = start(job)
     assert process.stdout is not None
     for line in process.stdout:

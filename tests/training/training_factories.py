@@ -35,8 +35,10 @@ def settings(home: Path) -> Settings:
     return Settings(home=home, wandb_mode="offline")
 
 
-def profile(**changes: str) -> Profile:
-    return load_profile("nano").model_copy(update=changes)
+def profile(*overlays: str, name: str = "nano", **changes: str) -> Profile:
+    """A shipped profile with some values replaced, and further overlays after its own."""
+    shipped = load_profile(name)
+    return shipped.model_copy(update={"overlays": (*shipped.overlays, *overlays), **changes})
 
 
 def tiny_base(settings: Settings) -> ModelVersion:
@@ -59,14 +61,12 @@ def preference_dataset(folder: Path, train: int, test: int = 2) -> Manifest:
     return _write(folder, "preference", rows, train)
 
 
-def overlay(folder: Path, shipped: str, **changes: object) -> str:
-    """A shipped training config with some values replaced; its path can stand in a profile."""
+def overlay(folder: Path, **values: object) -> str:
+    """A file of Axolotl values; its path can stand behind a profile's own overlays."""
     import yaml
 
-    from twin_assets.training.configs import FOLDER
-
-    path = folder / f"changed_{shipped}"
-    path.write_text(yaml.safe_dump(yaml.safe_load((FOLDER / shipped).read_text()) | changes))
+    path = folder / "changed.yaml"
+    path.write_text(yaml.safe_dump(values))
     return str(path)
 
 

@@ -13,7 +13,16 @@ from twin_assets.defs.metadata import image
 from twin_assets.defs.resources import Platform
 from twin_assets.settings import ROOT
 from twin_assets.training.base import ensure_base_model
-from twin_assets.training.jobs import done, finish_job, prepare_job, read_error, read_history
+from twin_assets.training.estimate import check_fits
+from twin_assets.training.jobs import (
+    done,
+    estimate_facts,
+    finish_job,
+    prepare_job,
+    read_error,
+    read_history,
+)  # fmt: skip
+from twin_assets.training.machine import Machine, training_machine
 from twin_assets.training.plots import loss_plot
 from twin_assets.training.records import TrainingJob
 from twin_assets.training.rows import MOST_LEFT_OUT
@@ -29,12 +38,17 @@ from twin_assets.training.rows import MOST_LEFT_OUT
 )
 def base_model(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[str]:
     """The untuned model of the profile: fetched from a hub, or for nano built here once and kept."""
-    profile = platform.profile
+    profile, machine = platform.profile, training_machine(platform.settings)
+    estimates = check_fits(profile, machine)  # before tens of gigabytes are fetched
     version = ensure_base_model(
         platform.settings, profile, lambda facts: context.log.info(_progress(facts)), profile.nano_steps
     )
+    metadata = _model_metadata(version) | {
+        "machine": str(machine),
+        "estimate": dg.MetadataValue.json({stage: needed.facts() for stage, needed in estimates.items()}),
+    }
     return dg.MaterializeResult(
-        value=version.tag, metadata=_model_metadata(version), data_version=dg.DataVersion(version.tag)
+        value=version.tag, metadata=metadata, data_version=dg.DataVersion(version.tag)
     )
 
 
@@ -51,7 +65,7 @@ def _train(
     job = prepare_job(
         settings, platform.profile, stage, registry.get(parent), manifest, folder, manifest.persona
     )
-    version = done(settings, job)
+    machine, version = training_machine(settings), done(settings, job)
     trained_now = version is None
     if version is None:
         command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
@@ -65,7 +79,7 @@ def _train(
     lost = version.metrics["rows_dropped"] / max(manifest.counts["train"], 1)
     return dg.MaterializeResult(
         value=version.tag,
-        metadata=_model_metadata(version) | _run_metadata(job) | {"trained_now": trained_now},
+        metadata=_model_metadata(version) | _run_metadata(job, machine) | {"trained_now": trained_now},
         check_results=[
             dg.AssetCheckResult(
                 check_name="every_row_trained",
@@ -73,16 +87,25 @@ def _train(
                 # A stray row longer than the model's context is left out; more would have stopped the run.
                 severity=dg.AssetCheckSeverity.ERROR if lost > MOST_LEFT_OUT else dg.AssetCheckSeverity.WARN,
                 metadata={"trained": version.metrics["rows_trained"], "dataset": manifest.counts["train"]},
-            )
+            ),
+            # A fault stops the run before it trains; a model from before this check has looked at no row.
+            dg.AssetCheckResult(
+                check_name="prompt_format_is_served",
+                passed=version.metrics.get("prompt_rows_checked", 0) > 0,
+                metadata={"rows_checked": version.metrics.get("prompt_rows_checked", 0)},
+            ),
         ],
         data_version=dg.DataVersion(version.tag),
     )
 
 
-def _every_row_trained(asset: str) -> list[dg.AssetCheckSpec]:
-    return [
-        dg.AssetCheckSpec("every_row_trained", asset=asset, blocking=True, description="No row was lost.")
-    ]
+def _checks(asset: str) -> list[dg.AssetCheckSpec]:
+    described = {
+        "every_row_trained": "No row was lost.",
+        "prompt_format_is_served": "Token by token, the model was trained on prompts as serving writes them, and "
+        "learnt the answer and its end, nothing else.",
+    }
+    return [dg.AssetCheckSpec(n, asset=asset, blocking=True, description=d) for n, d in described.items()]
 
 
 @dg.asset(
@@ -93,7 +116,7 @@ def _every_row_trained(asset: str) -> list[dg.AssetCheckSpec]:
     code_version="1",
     pool=TRAINING_POOL,
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
-    check_specs=_every_row_trained("sft_model"),
+    check_specs=_checks("sft_model"),
 )
 def sft_model(
     context: dg.AssetExecutionContext, platform: Platform, pipes: dg.PipesSubprocessClient,
@@ -111,7 +134,7 @@ def sft_model(
     code_version="1",
     pool=TRAINING_POOL,
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
-    check_specs=_every_row_trained("dpo_model"),
+    check_specs=_checks("dpo_model"),
 )
 def dpo_model(
     context: dg.AssetExecutionContext, platform: Platform, pipes: dg.PipesSubprocessClient,
@@ -132,8 +155,9 @@ def _model_metadata(version: ModelVersion) -> dict[str, Any]:
     }
 
 
-def _run_metadata(job: TrainingJob) -> dict[str, Any]:
+def _run_metadata(job: TrainingJob, machine: Machine) -> dict[str, Any]:
     return {
+        "estimate": dg.MetadataValue.json(estimate_facts(job, machine)),
         "loss": image(loss_plot(read_history(job)), "loss"),
         "config": dg.MetadataValue.md(f"```yaml\n{job.config_file.read_text()}\n```"),
         "log": dg.MetadataValue.path(job.log_file),

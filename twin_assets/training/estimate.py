@@ -24,14 +24,14 @@ _NF4 = (4 + 0.127) / 8
 _LOGITS = 4 + 4 + 4  # beside the model's own logits: 32-bit copy, its log-softmax, and the gradient
 _GPU_RESERVE = 2 * GB  # CUDA context, cuBLAS and NCCL workspaces
 _FRAGMENTED = 1.1  # what torch's allocator holds over what is in use
-_CPU_RESERVE = 2 * GB  # Python, torch and Axolotl: 1.1 GB measured; and the operating system
+_CPU_RESERVE = 2 * GB  # Python, torch and Axolotl: 0.9 GB measured; buffers of the backward pass: up to 0.8
 
 
 @dataclass(frozen=True)
 class Estimate:
     """Bytes on each device at the peak of a step, and what the step computes.
 
-    `tokens` are those of one step on one device; `flops_per_token` counts what the method computes.
+    `devices` share the work; `flops_per_token` counts what the method computes.
     """
 
     weights: float
@@ -41,6 +41,7 @@ class Estimate:
     reserve: float
     trainable: int
     flops_per_token: float
+    devices: int
 
     @property
     def memory(self) -> float:
@@ -48,11 +49,13 @@ class Estimate:
 
     def seconds(self, tokens: float, machine: Machine) -> float:
         """Time to train on that many tokens, padding and all epochs counted in."""
-        return tokens * self.flops_per_token / (machine.speed * machine.devices)
+        return tokens * self.flops_per_token / (machine.speed * self.devices)
 
     def facts(self) -> dict[str, float]:
         """Gigabytes by what fills them."""
-        parts = {k: v for k, v in asdict(self).items() if k not in ("trainable", "flops_per_token")}
+        parts = {
+            k: v for k, v in asdict(self).items() if k not in ("trainable", "flops_per_token", "devices")
+        }
         return {f"{name}_gb": round(size / GB, 2) for name, size in (parts | {"memory": self.memory}).items()}
 
 
@@ -90,6 +93,7 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
         reserve=reserve,
         trainable=trainable,
         flops_per_token=_flops(shape, bool(rank), checkpointed, dpo),
+        devices=shards,
     )
 
 

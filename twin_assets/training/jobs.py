@@ -23,6 +23,8 @@ from twin_assets.training.records import HistoryPoint, TrainingJob, TrainingResu
 # Part of every lineage: raise it when a change here makes another model of the same inputs.
 TRAINING_CODE_VERSION = "1"
 
+_BYTES_A_TOKEN = 4  # of English, as the vocabularies of the large families count
+
 _MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json",
                 "tokenizer*", "special_tokens_map.json", "chat_template.jinja", "vocab.json", "merges.txt",
                 "added_tokens.json")  # fmt: skip
@@ -75,7 +77,8 @@ def prepare_job(
         config=compose(folder / "model"),
         wandb_mode=settings.wandb_mode,
     )
-    refuse_unfit(profile, job_estimate(job, machine := training_machine(settings)), machine)
+    machine = training_machine(settings)
+    refuse_unfit(profile, job_estimate(job, machine), machine)
     write_config(job.config, job.config_file)
     job.file.write_text(job.model_dump_json(indent=2))
     return job
@@ -85,6 +88,15 @@ def job_estimate(job: TrainingJob, machine: Machine) -> dict[str, Estimate]:
     """The estimate by its stage; empty when the parent's shape isn't known."""
     shape = Architecture.of_folder(job.parent_path)
     return {job.stage: estimate(shape, job.config, machine)} if shape else {}
+
+
+def estimate_facts(job: TrainingJob, machine: Machine) -> dict[str, Any]:
+    """The job's estimate for a person to read: gigabytes by what fills them, and minutes for its rows."""
+    facts: dict[str, Any] = {"machine": str(machine)}
+    for needed in job_estimate(job, machine).values():
+        read = (job.dataset_dir / "train.jsonl").stat().st_size / _BYTES_A_TOKEN * job.config["num_epochs"]
+        facts |= needed.facts() | {"minutes": round(needed.seconds(read, machine) / 60, 1)}
+    return facts
 
 
 def done(settings: Settings, job: TrainingJob) -> ModelVersion | None:

@@ -44,8 +44,8 @@ class TrainingResult(Record):
     """What a finished run reports. `rows_dropped` are rows of the dataset that were not trained on.
 
     metrics: train_loss (mean of the last tenth of the steps, nats a token), eval_loss (last
-    evaluation), steps, seconds, rows_trained, rows_dropped, prompt_rows_checked; for DPO also reward_accuracy (share) and
-    reward_margin.
+    evaluation), steps, seconds, rows_trained, rows_dropped, prompt_rows_checked (rows whose format was
+    compared with the served one); for DPO also reward_accuracy (share) and reward_margin.
     """
 
     model_dir: Path

@@ -21,6 +21,7 @@ from dagster_pipes import open_dagster_pipes
 
 from twin_assets.core.errors import TwinError
 from twin_assets.settings import ROOT
+from twin_assets.training.configs import launcher
 from twin_assets.training.failures import broken_loss, name_failure
 from twin_assets.training.loss_mask import check_prompt_format
 from twin_assets.training.progress import Progress
@@ -105,7 +106,7 @@ def _process_group(job: TrainingJob) -> Iterator[subprocess.Popen[str]]:
     """Axolotl in its own process group, which is gone when the block is left, however it is left."""
     axolotl = Path(sys.executable).parent / "axolotl"
     process = subprocess.Popen(
-        [str(axolotl), "train", str(job.config_file), "--launcher", "python"],
+        [str(axolotl), "train", str(job.config_file), *launcher(job.config)],
         cwd=job.folder, env=_environment(job), start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, encoding="utf-8", errors="replace",
