@@ -107,7 +107,7 @@ def profile_estimates(profile: Profile, machine: Machine) -> dict[str, Estimate]
 def check_fits(profile: Profile, machine: Machine) -> dict[str, Estimate]:
     """The estimates of both stages, if the machine can run them.
 
-    Raises TwinError naming what is needed, what there is, and the largest profile of the family that fits.
+    Raises TwinError naming what is needed, what there is, and the nearest profile of the family that fits.
     """
     estimates = profile_estimates(profile, machine)
     refuse_unfit(profile, estimates, machine)
@@ -119,18 +119,20 @@ def refuse_unfit(profile: Profile, estimates: dict[str, Estimate], machine: Mach
     if problem := _problem(profile, estimates, machine):
         raise TwinError(
             f"The profile {profile.name} does not fit: {problem}.",
-            f"set TWIN_PROFILE={largest_that_fits(profile.family, machine)}, the largest that fits here; or name "
-            "a larger machine that will train, in TWIN_TRAINING_MACHINE.",
+            f"set TWIN_PROFILE={nearest_that_fits(profile, machine)}, the nearest that fits here; or name a larger "
+            "machine that will train, in TWIN_TRAINING_MACHINE.",
         )
 
 
-def largest_that_fits(family: str | None, machine: Machine) -> str:
-    """The profile of the family with most parameters that fits, a size's first method before the others."""
+def nearest_that_fits(profile: Profile, machine: Machine) -> str:
+    """The largest profile of the family, no larger than this one, that fits; a size's first method first."""
+    most = profile.architecture.parameters if profile.architecture else 0
     fitting = {
         p.name: p.architecture.parameters
         for p in map(load_profile, profile_names())
-        if p.family == family and p.architecture and not _problem(p, profile_estimates(p, machine), machine)
-    }
+        if p.family == profile.family and p.architecture and p.architecture.parameters <= most
+        and not _problem(p, profile_estimates(p, machine), machine)
+    }  # fmt: skip
     return max(fitting, key=lambda name: fitting[name]) if fitting else "nano"
 
 
