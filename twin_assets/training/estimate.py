@@ -199,7 +199,7 @@ def table(machine: Machine) -> str:
     lines = [
         f"On {machine}:",
         "",
-        "| profile | base model | SFT GB | DPO GB | hours a million tokens, SFT | fits |",
+        "| profile | base model | SFT GB | DPO GB | SFT minutes a million tokens | fits |",
         "|---|---|---|---|---|---|",
     ]
     for profile in map(load_profile, profile_names()):
@@ -207,7 +207,7 @@ def table(machine: Machine) -> str:
             sft, dpo = estimates["sft"], estimates["dpo"]
             lines.append(
                 f"| `{profile.name}` | {profile.base_model} | {sft.memory / GB:.1f} | {dpo.memory / GB:.1f} | "
-                f"{sft.seconds(1e6, machine) / 3600:.2f} | {'no' if _problem(profile, estimates, machine) else 'yes'} |"
+                f"{sft.seconds(1e6, machine) / 60:.1f} | {'no' if _problem(profile, estimates, machine) else 'yes'} |"
             )
     return "\n".join(lines)
 
