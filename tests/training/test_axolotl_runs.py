@@ -11,6 +11,7 @@ from training_factories import (
     instruct_dataset,
     overlay,
     preference_dataset,
+    processes_of,
     profile,
     settings,
     start,
@@ -143,15 +144,3 @@ def test_ending_the_run_ends_every_process_of_it(tmp_path: Path) -> None:
         time.sleep(0.1)
     assert not processes_of(job)
     assert done(settings(tmp_path), job) is None
-
-
-def processes_of(job: TrainingJob) -> list[str]:
-    """Command lines of the processes that carry this job's folder in their environment."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if str(job.folder).encode() in (folder / "environ").read_bytes():
-                found.append((folder / "cmdline").read_text())
-        except OSError:  # it ended while we looked
-            continue
-    return found

@@ -1,6 +1,5 @@
 """Training: the base model, then Axolotl SFT and DPO as outside processes through Dagster Pipes."""
 
-import sys
 from typing import Any
 
 import dagster as dg
@@ -11,10 +10,18 @@ from twin_assets.core.registry import ModelVersion, Stage
 from twin_assets.defs.common import OWNERS, TRAINING, TRAINING_POOL, personas
 from twin_assets.defs.metadata import image
 from twin_assets.defs.resources import Platform
-from twin_assets.settings import ROOT
+from twin_assets.defs.training_runner import run_training
 from twin_assets.training.base import ensure_base_model
-from twin_assets.training.jobs import done, finish_job, prepare_job, read_error, read_history
-from twin_assets.training.plots import loss_plot
+from twin_assets.training.checkpoints import kept_for_the_next_run
+from twin_assets.training.jobs import (
+    done,
+    finish_job,
+    prepare_job,
+    read_error,
+    read_history,
+    read_result,
+)
+from twin_assets.training.plots import training_plot
 from twin_assets.training.records import TrainingJob
 from twin_assets.training.rows import MOST_LEFT_OUT
 
@@ -54,11 +61,15 @@ def _train(
     version = done(settings, job)
     trained_now = version is None
     if version is None:
-        command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
         try:
-            pipes.run(context=context.op_execution_context, command=command, cwd=str(ROOT))
+            run_training(context, pipes, settings, job)
+        except dg.DagsterExecutionInterruptedError:
+            context.log.warning(f"{stage} was cancelled; {kept_for_the_next_run(job.model_dir)}")
+            raise
+        except TwinError:
+            raise
         except Exception:  # Dagster does not export what Pipes raises when the process failed
-            raise (read_error(job) or TwinError("The training stopped.", f"read {job.log_file}.")) from None
+            raise (read_error(job) or _stopped(job)) from None
         version = finish_job(settings, job)
     else:
         context.log.info(f"{version.tag} was trained from exactly these inputs before: nothing to do")
@@ -76,6 +87,13 @@ def _train(
             )
         ],
         data_version=dg.DataVersion(version.tag),
+    )
+
+
+def _stopped(job: TrainingJob) -> TwinError:
+    return TwinError(
+        f"The training stopped without a word; {kept_for_the_next_run(job.model_dir)}.",
+        f"read {job.log_file}, then materialise the asset again.",
     )
 
 
@@ -133,8 +151,10 @@ def _model_metadata(version: ModelVersion) -> dict[str, Any]:
 
 
 def _run_metadata(job: TrainingJob) -> dict[str, Any]:
+    result = read_result(job)
     return {
-        "loss": image(loss_plot(read_history(job)), "loss"),
+        "training": image(training_plot(read_history(job)), "training"),
+        "resumed_from_step": result.resumed_from_step if result else 0,
         "config": dg.MetadataValue.md(f"```yaml\n{job.config_file.read_text()}\n```"),
         "log": dg.MetadataValue.path(job.log_file),
     }

@@ -15,10 +15,11 @@ from twin_assets.core.profiles import Profile
 from twin_assets.core.registry import Lineage, ModelVersion, Registry
 from twin_assets.settings import Settings
 from twin_assets.training.configs import TrainingStage, compose_config, config_hash, write_config
-from twin_assets.training.records import HistoryPoint, TrainingJob, TrainingResult
+from twin_assets.training.progress import read_points
+from twin_assets.training.records import HistoryPoint, RayWorkers, TrainingJob, TrainingResult
 
 # Part of every lineage: raise it when a change here makes another model of the same inputs.
-TRAINING_CODE_VERSION = "1"
+TRAINING_CODE_VERSION = "2"
 
 _MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json",
                 "tokenizer*", "special_tokens_map.json", "chat_template.jinja", "vocab.json", "merges.txt",
@@ -71,6 +72,8 @@ def prepare_job(
         rows=manifest.counts,
         config=compose(folder / "model"),
         wandb_mode=settings.wandb_mode,
+        checkpoint_seconds=settings.training_checkpoint_seconds,
+        ray=_ray_workers(settings) if settings.training_runner == "ray" else None,
     )
     write_config(job.config, job.config_file)
     job.file.write_text(job.model_dump_json(indent=2))
@@ -116,15 +119,20 @@ def read_result(job: TrainingJob) -> TrainingResult | None:
 
 
 def read_history(job: TrainingJob) -> list[HistoryPoint]:
-    """What the trainer logged, in order; empty before a run, or when its folder was cleared."""
-    path = job.folder / "history.json"
-    return [HistoryPoint.model_validate(p) for p in json.loads(path.read_text())] if path.is_file() else []
+    """What the trainer logged, in order, also while it trains; empty before a run."""
+    return read_points(job.history_file)
 
 
 def read_error(job: TrainingJob) -> TwinError | None:
     """Why the last run failed, or None when it didn't."""
     path = job.folder / "error.json"
     return TwinError(**json.loads(path.read_text())) if path.is_file() else None
+
+
+def _ray_workers(settings: Settings) -> RayWorkers:
+    return RayWorkers(
+        workers=settings.ray_workers, gpus=settings.ray_gpus_per_worker, cpus=settings.ray_cpus_per_worker
+    )
 
 
 def _check_inputs(stage: str, manifest: Manifest) -> TrainingStage:
