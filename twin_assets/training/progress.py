@@ -28,7 +28,7 @@ class Progress:
     def __init__(self, stage: str, history_file: Path, earlier: Iterable[HistoryPoint] = ()) -> None:
         self.stage = stage
         self.history = list(earlier)
-        self.rows_trained = 0
+        self.rows_trained = self.tokens = 0
         self.broken: tuple[str, int] | None = None
         self._file = history_file
         self._file.write_text("".join(_line(point) for point in self.history))
@@ -65,7 +65,8 @@ class Progress:
             case "broken":
                 self.broken = (report["what"], report["step"])
             case "end":
-                self.rows_trained, self._ended = report["rows_trained"], time.monotonic()
+                self.rows_trained, self.tokens = report["rows_trained"], report["tokens"]
+                self._ended = time.monotonic()
         return True, None
 
     def line(self) -> str:
@@ -80,12 +81,12 @@ class Progress:
         return " · ".join(parts)
 
     def metrics(self) -> dict[str, float]:
-        """train_loss is the mean of the last tenth of the steps, speed the mean; the rest are last values."""
+        """As TrainingResult says; the speed is all tokens over all seconds, of evaluating and saving too."""
         metrics: dict[str, float] = {"steps": self._step, "seconds": round(self.seconds, 1)}
         if losses := self._all("loss"):
             metrics["train_loss"] = statistics.fmean(losses[-max(1, len(losses) // 10) :])
-        if speeds := self._all("tokens_per_second"):
-            metrics["tokens_per_second"] = round(statistics.fmean(speeds), 1)
+        if self.tokens:
+            metrics["tokens_per_second"] = round(self.tokens / self.seconds, 1)
         if memory := self._all("memory_gb"):
             metrics["peak_memory_gb"] = max(memory)
         for name in ("eval_loss", "reward_accuracy", "reward_margin"):

@@ -82,7 +82,14 @@ class Reporter(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         # Less than one epoch has not seen every row, whatever the dataset holds.
         seen = round(self.rows * min(1.0, state.epoch or 0.0))
-        self._print({"event": "end", "step": state.global_step, "rows_trained": seen})
+        self._print(
+            {
+                "event": "end",
+                "step": state.global_step,
+                "rows_trained": seen,
+                "tokens": state.num_input_tokens_seen,
+            }
+        )
 
     def _speed(self, state: Any) -> float:
         now = time.monotonic()
