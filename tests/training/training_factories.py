@@ -75,9 +75,11 @@ def start(job: TrainingJob) -> "Popen[str]":
     return Popen(command, stdout=PIPE, stderr=STDOUT, text=True)
 
 
-def train(job: TrainingJob) -> tuple[int, str]:
-    """Exit status and output of a whole run."""
+def train(job: TrainingJob, memory: int | None = None) -> tuple[int, str]:
+    """Exit status and output of a whole run; `memory` limits the bytes that each process of it may have."""
     command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
+    if memory is not None:
+        command = ["prlimit", f"--as={memory}", *command]
     ended = run(command, stdout=PIPE, stderr=STDOUT, text=True, check=False)
     return ended.returncode, ended.stdout
 

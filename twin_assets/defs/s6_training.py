@@ -68,8 +68,8 @@ def _train(
             raise
         except TwinError:
             raise
-        except Exception:  # Dagster does not export what Pipes raises when the process failed
-            raise (read_error(job) or _stopped(job)) from None
+        except Exception as error:  # Dagster does not export what Pipes raises when the process failed
+            raise (read_error(job) or _stopped(job, error)) from None
         version = finish_job(settings, job)
     else:
         context.log.info(f"{version.tag} was trained from exactly these inputs before: nothing to do")
@@ -90,9 +90,9 @@ def _train(
     )
 
 
-def _stopped(job: TrainingJob) -> TwinError:
+def _stopped(job: TrainingJob, error: Exception) -> TwinError:
     return TwinError(
-        f"The training stopped without a word; {kept_for_the_next_run(job.model_dir)}.",
+        f"The training stopped without giving a reason ({error}); {kept_for_the_next_run(job.model_dir)}.",
         f"read {job.log_file}, then materialise the asset again.",
     )
 

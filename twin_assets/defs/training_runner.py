@@ -14,6 +14,8 @@ from twin_assets.training.records import TrainingJob
 
 _EXTRAS = {"kubernetes": ("dagster_k8s", "k8s"), "ray": ("ray", "scale")}  # module, extra that brings it
 
+_POLL = 2.0  # seconds between two looks at the pod
+
 
 def run_training(
     context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, settings: Settings, job: TrainingJob
@@ -33,13 +35,14 @@ def _run_pod(context: dg.AssetExecutionContext, settings: Settings, job: Trainin
     from dagster_k8s import PipesK8sClient
 
     kubeconfig = settings.kubernetes_kubeconfig
-    client = PipesK8sClient(kubeconfig_file=str(kubeconfig) if kubeconfig else None)
+    client = PipesK8sClient(kubeconfig_file=str(kubeconfig) if kubeconfig else None, poll_interval=_POLL)
     labels: dict[str, Any] = {"twin/persona": job.lineage.persona, "twin/stage": job.stage}
     client.run(
         context=context.op_execution_context,
         namespace=settings.kubernetes_namespace,
         base_pod_meta={"labels": labels},
         base_pod_spec=pod.pod_spec(settings, job),
+        pod_wait_timeout=0,  # a training may well take longer than a day, the default
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from twin_assets.settings import ROOT
 from twin_assets.training.records import TrainingJob
+from twin_assets.training.workers import worker_count
 
 _GRACE = 10.0  # seconds between asking a process group to end and killing it
 
@@ -20,7 +21,7 @@ def axolotl(job: TrainingJob) -> Iterator[subprocess.Popen[str]]:
     """A running Axolotl; its process group is gone when the block is left, however it is left."""
     process = subprocess.Popen(
         command(job),
-        cwd=job.folder, env=_environment(job), start_new_session=True,
+        cwd=job.folder, env=os.environ | run_environment(job), start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, encoding="utf-8", errors="replace",
     )  # fmt: skip
@@ -32,13 +33,11 @@ def axolotl(job: TrainingJob) -> Iterator[subprocess.Popen[str]]:
 
 def command(job: TrainingJob) -> list[str]:
     """One process; one a GPU where there are several; or the workers of a Ray cluster."""
-    import torch
-
     if job.ray:
         return [sys.executable, "-m", "twin_assets.training.ray_workers", str(job.file)]
     train = [str(Path(sys.executable).parent / "axolotl"), "train", str(job.config_file), "--launcher"]
-    if (gpus := torch.cuda.device_count()) > 1:
-        return [*train, "torchrun", "--", "--standalone", f"--nproc-per-node={gpus}"]
+    if (processes := worker_count(job)) > 1:
+        return [*train, "torchrun", "--", "--standalone", f"--nproc-per-node={processes}"]
     return [*train, "python"]
 
 
@@ -65,9 +64,12 @@ def _group_lives(process: subprocess.Popen[str], group: int) -> bool:
     return True
 
 
-def _environment(job: TrainingJob) -> dict[str, str]:
-    """The parent and the dataset are local folders: nothing needs the hub, and nothing reports home."""
-    return os.environ | {
+def run_environment(job: TrainingJob) -> dict[str, str]:
+    """What every process of a run finds in its environment; holds no secret.
+
+    The parent and the dataset are local folders: nothing needs the hub, and nothing reports home.
+    """
+    return {
         # Threads that wait must sleep: spinning, they halve the speed of whatever else runs here.
         "OMP_WAIT_POLICY": "PASSIVE",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -78,6 +80,8 @@ def _environment(job: TrainingJob) -> dict[str, str]:
         "HF_DATASETS_CACHE": str(job.folder / "hf"),
         "AXOLOTL_DO_NOT_TRACK": "1",
         "DO_NOT_TRACK": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",  # or steps would go missing
         "TOKENIZERS_PARALLELISM": "false",
         "WANDB_DIR": str(job.folder),
         "WANDB_MODE": job.wandb_mode,

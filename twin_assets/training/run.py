@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -26,6 +27,7 @@ from twin_assets.training.process import axolotl
 from twin_assets.training.progress import Progress, read_points
 from twin_assets.training.records import TrainingJob, TrainingResult
 from twin_assets.training.rows import check_rows
+from twin_assets.training.workers import share_batch, worker_count
 
 _REPORT_EVERY = 5.0  # seconds
 _TAIL = 40  # lines kept to name a failure
@@ -64,7 +66,12 @@ def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
         resumed_from_step=step,
         wandb_dir=max((job.folder / "wandb").glob("*run-*"), default=None),
     )
-    for folder in (job.folder / "prepared", job.folder / "hf", *job.model_dir.glob("checkpoint-*")):
+    for folder in (
+        job.folder / "prepared",
+        job.folder / "hf",
+        job.folder / "ray",
+        *job.model_dir.glob("checkpoint-*"),
+    ):
         shutil.rmtree(folder, ignore_errors=True)
     # The result comes last: a folder without one was never finished.
     (job.folder / "result.json").write_text(result.model_dump_json(indent=2))
@@ -77,7 +84,7 @@ def _clear(job: TrainingJob) -> Path | None:
     resumed = last_checkpoint(job.model_dir)
     for name in ("result.json", "error.json"):
         (job.folder / name).unlink(missing_ok=True)
-    for name in ("prepared", "hf"):
+    for name in ("prepared", "hf", "ray"):
         shutil.rmtree(job.folder / name, ignore_errors=True)
     if resumed is None:
         for path in (job.history_file, job.log_file):
@@ -88,7 +95,13 @@ def _clear(job: TrainingJob) -> Path | None:
 
 
 def _launch_config(job: TrainingJob, resumed: Path | None) -> dict[str, object]:
-    return {"resume_from_checkpoint": str(resumed)} if resumed else {}
+    """What the config of this one attempt has besides the job's."""
+    facts: dict[str, object] = {"resume_from_checkpoint": str(resumed)} if resumed else {}
+    if job.ray:
+        facts |= {"use_ray": True, "ray_num_workers": job.ray.workers}
+    if (workers := worker_count(job)) > 1:
+        facts |= share_batch(job.config, workers)
+    return facts
 
 
 def _train(job: TrainingJob, progress: Progress, tell: Callable[[str], None]) -> tuple[int, list[str]]:
@@ -141,7 +154,10 @@ def main() -> int:
                 "hf",
             ):  # they can be made again, and a full disk has no room for the error
                 shutil.rmtree(job.folder / name, ignore_errors=True)
-            (job.folder / "error.json").write_text(json.dumps({"problem": error.problem, "fix": error.fix}))
+            with suppress(OSError):
+                (job.folder / "error.json").write_text(
+                    json.dumps({"problem": error.problem, "fix": error.fix})
+                )
             pipes.log.error(str(error))
             print(error, file=sys.stderr)
             return 1
