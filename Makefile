@@ -21,7 +21,7 @@ install: .venv/.installed ## Create .venv from the constraints file
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing (about 6 GB; the first time takes several minutes)"
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[test,scale]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[test,scale,k8s]'
 	touch $@
 
 demo: install ## Crawl, train, evaluate, approve and release the demo twin, offline on CPU

@@ -6,9 +6,9 @@ directory. Secrets are `SecretStr`, so that they never show in logs, metadata or
 
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,8 +78,36 @@ class Settings(BaseSettings):
     hub_token: SecretStr | None = None
     hub_endpoint: str | None = Field(None, description="Another server with the hub's API.")
 
-    wandb_mode: Literal["offline", "online", "disabled"] = "offline"
+    wandb_mode: Literal["offline", "online", "disabled"] = Field(
+        "offline", description="`online` by itself when wandb_api_key is set and this is not."
+    )
     wandb_project: str = "llm-twin"
+    wandb_api_key: SecretStr | None = None
+
+    training_runner: Literal["local", "kubernetes", "ray"] = Field(
+        "local", description="Where Axolotl runs: this machine, a pod, or the workers of RAY_ADDRESS."
+    )
+    training_checkpoint_seconds: float = Field(
+        60.0, description="Least time between two checkpoints; longer by itself where saving is slow."
+    )
+    kubernetes_image: str | None = Field(None, description="Holds this code and its environment.")
+    kubernetes_namespace: str = "default"
+    kubernetes_volume_claim: str | None = Field(
+        None, description="The PersistentVolumeClaim that holds `home`, here and in the pod."
+    )
+    kubernetes_gpus: int = 1
+    kubernetes_gpu_resource: str = "nvidia.com/gpu"
+    kubernetes_requests: dict[str, str] = Field({}, description='Like {"cpu": "8", "memory": "64Gi"}.')
+    kubernetes_service_account: str | None = None
+    kubernetes_secret: str | None = Field(None, description="Its keys become the pod's environment.")
+    kubernetes_node_selector: dict[str, str] = {}
+    kubernetes_tolerations: list[dict[str, Any]] = []
+    kubernetes_kubeconfig: Path | None = Field(
+        None, description="Inside a cluster the pod's own account is used; outside, KUBECONFIG if unset."
+    )
+    ray_workers: int = 1
+    ray_gpus_per_worker: int = Field(1, description="0 trains on CPU.")
+    ray_cpus_per_worker: int = 1
 
     llm_url: str = Field("http://127.0.0.1:3001/v1", description="OpenAI-compatible LLM service.")
     llm_model: str | None = Field(None, description="LiteLLM model name when llm_url is not our own.")
@@ -87,6 +115,12 @@ class Settings(BaseSettings):
     llm_port: int = 3001
     twin_port: int = 3000
     dagster_port: int = 3070
+
+    @model_validator(mode="after")
+    def _a_key_is_there_to_be_used(self) -> "Settings":
+        if self.wandb_api_key and "wandb_mode" not in self.model_fields_set:
+            self.wandb_mode = "online"
+        return self
 
     @cached_property
     def lake_dir(self) -> Path:

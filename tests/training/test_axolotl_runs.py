@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from silent_proxy import SilentProxy
 from training_factories import (
     instruct_dataset,
     overlay,
     preference_dataset,
+    processes_of,
     profile,
     settings,
     start,
@@ -18,6 +20,7 @@ from training_factories import (
     train,
 )
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from wandb_file import read_records
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.registry import ModelVersion, Registry
@@ -45,7 +48,29 @@ def lengthen_a_row(train_file: Path) -> None:
     train_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_sft_then_dpo_train_every_row_that_fits_and_land_in_the_registry(tmp_path: Path) -> None:
+def assert_wandb_knows(version: ModelVersion) -> None:
+    """The offline run holds the metrics, the dataset it read, and the model it made."""
+    records = read_records(Path(str(version.run_link)))
+    logged = {"".join(item.nested_key) or item.key for r in records for item in r.history.item}
+    assert {"train/loss", "eval/loss", "train/learning_rate", "train/grad_norm"} <= logged
+    artifacts = {r.request.log_artifact.artifact.type: r.request.log_artifact.artifact for r in records}
+    kind = "instruct" if version.lineage.stage == "sft" else "preference"
+    assert json.loads(artifacts["dataset"].metadata)["version"] == version.lineage.datasets[kind]
+    assert [entry.path for entry in artifacts["dataset"].manifest.contents] == ["manifest.json"]
+    assert json.loads(artifacts["model"].metadata)["registry_tag"] == version.tag
+
+
+def test_sft_then_dpo_train_every_row_that_fits_and_land_in_the_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SilentProxy() as proxy:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        train_sft_and_dpo(tmp_path)
+        assert proxy.asked == [], "something reported home"
+
+
+def train_sft_and_dpo(tmp_path: Path) -> None:
     platform = settings(tmp_path)
     job = sft_job(tmp_path, overlay(tmp_path, num_epochs=1), rows=100)
     lengthen_a_row(job.dataset_dir / "train.jsonl")
@@ -63,7 +88,9 @@ def test_sft_then_dpo_train_every_row_that_fits_and_land_in_the_registry(tmp_pat
     assert "step" in output
     assert sft.lineage.datasets == {"instruct": "instruct-v1"}
     assert sft.lineage.parent == tiny_base(platform).tag
-    assert Path(str(sft.run_link)).is_dir()
+    assert_wandb_knows(sft)
+    assert sft.metrics["tokens_per_second"] > 0
+    assert sft.metrics["peak_memory_gb"] > 0
     assert len(read_history(job)) > 3
     tokenizer = AutoTokenizer.from_pretrained(sft.path)
     assert tokenizer.chat_template == AutoTokenizer.from_pretrained(job.parent_path).chat_template
@@ -78,7 +105,8 @@ def test_sft_then_dpo_train_every_row_that_fits_and_land_in_the_registry(tmp_pat
     dpo = finish_job(platform, dpo_job)
     assert dpo.metrics["rows_trained"] == 20
     assert dpo.metrics["prompt_rows_checked"] == 20
-    assert {"reward_margin", "eval_loss"} <= set(dpo.metrics)
+    assert {"reward_margin", "eval_loss", "tokens_per_second"} <= set(dpo.metrics)
+    assert_wandb_knows(dpo)
     assert dpo.lineage.datasets == {"preference": "preference-v1", "instruct": "instruct-v1"}
 
     # The same inputs: nothing to train, and nothing new in the registry.
@@ -138,15 +166,3 @@ def test_ending_the_run_ends_every_process_of_it(tmp_path: Path) -> None:
         time.sleep(0.1)
     assert not processes_of(job)
     assert done(settings(tmp_path), job) is None
-
-
-def processes_of(job: TrainingJob) -> list[str]:
-    """Command lines of the processes that carry this job's folder in their environment."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if str(job.folder).encode() in (folder / "environ").read_bytes():
-                found.append((folder / "cmdline").read_text())
-        except OSError:  # it ended while we looked
-            continue
-    return found

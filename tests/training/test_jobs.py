@@ -7,6 +7,7 @@ import pytest
 from training_factories import instruct_dataset, preference_dataset, profile, settings, tiny_base, train
 
 from twin_assets.core.errors import TwinError
+from twin_assets.settings import Settings
 from twin_assets.training.jobs import done, prepare_job, read_error
 from twin_assets.training.rows import check_rows
 
@@ -63,3 +64,16 @@ def test_the_wrong_kind_of_dataset_is_refused(tmp_path: Path) -> None:
     manifest = preference_dataset(tmp_path / "data", train=3)
     with pytest.raises(TwinError, match="needs a dataset of kind instruct"):
         prepare_job(platform, profile(), "sft", tiny_base(platform), manifest, tmp_path / "data", "runa")
+
+
+def test_a_wandb_key_is_used_unless_the_mode_is_set(tmp_path: Path) -> None:
+    assert Settings(home=tmp_path).wandb_mode == "offline"
+    assert Settings(home=tmp_path, wandb_api_key="k").wandb_mode == "online"
+    assert Settings(home=tmp_path, wandb_api_key="k", wandb_mode="offline").wandb_mode == "offline"
+
+
+def test_no_secret_is_written_with_a_job(tmp_path: Path) -> None:
+    platform = settings(tmp_path, wandb_api_key="very-secret")
+    manifest = instruct_dataset(tmp_path / "data", train=3)
+    job = prepare_job(platform, profile(), "sft", tiny_base(platform), manifest, tmp_path / "data", "runa")
+    assert not [p for p in job.folder.rglob("*") if p.is_file() and "very-secret" in p.read_text()]

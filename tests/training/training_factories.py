@@ -31,8 +31,8 @@ def tiny_text() -> BaseText:
     return BaseText(prose="The quick brown fox jumps over the lazy dog. " * 40, chats=[])
 
 
-def settings(home: Path) -> Settings:
-    return Settings(home=home, wandb_mode="offline")
+def settings(home: Path, **changes: object) -> Settings:
+    return Settings(home=home, **{"wandb_mode": "offline"} | changes)
 
 
 def profile(*overlays: str, name: str = "nano", **changes: str) -> Profile:
@@ -75,11 +75,25 @@ def start(job: TrainingJob) -> "Popen[str]":
     return Popen(command, stdout=PIPE, stderr=STDOUT, text=True)
 
 
-def train(job: TrainingJob) -> tuple[int, str]:
-    """Exit status and output of a whole run."""
+def train(job: TrainingJob, memory: int | None = None) -> tuple[int, str]:
+    """Exit status and output of a whole run; `memory` limits the bytes that each process of it may have."""
     command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
+    if memory is not None:
+        command = ["prlimit", f"--as={memory}", *command]
     ended = run(command, stdout=PIPE, stderr=STDOUT, text=True, check=False)
     return ended.returncode, ended.stdout
+
+
+def processes_of(job: TrainingJob) -> dict[int, str]:
+    """Command lines of the processes that carry this job's folder in their environment, by their ids."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(job.folder).encode() in (folder / "environ").read_bytes():
+                found[int(folder.name)] = (folder / "cmdline").read_text()
+        except OSError:  # it ended while we looked
+            continue
+    return found
 
 
 def _chat(n: int, words: int) -> dict[str, list[dict[str, str]]]:
@@ -98,8 +112,10 @@ def _write(folder: Path, kind: str, rows: list[dict[str, object]], train: int) -
     sides = {"train": rows[:train], "test": rows[train:]}
     for side, kept in sides.items():
         (folder / f"{side}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in kept))
-    return Manifest(
+    manifest = Manifest(
         persona="runa", kind=kind, version=f"{kind}-v1", parents={}, prompts="p1",
         counts={side: len(kept) for side, kept in sides.items()}, tasks={}, dropped={}, seed=17,
         license="CC-BY-4.0", visibility="public",
     )  # fmt: skip
+    (folder / "manifest.json").write_text(manifest.model_dump_json())
+    return manifest

@@ -1,6 +1,5 @@
 """Training: the base model, then Axolotl SFT and DPO as outside processes through Dagster Pipes."""
 
-import sys
 from typing import Any
 
 import dagster as dg
@@ -11,8 +10,9 @@ from twin_assets.core.registry import ModelVersion, Stage
 from twin_assets.defs.common import OWNERS, TRAINING, TRAINING_POOL, personas
 from twin_assets.defs.metadata import image
 from twin_assets.defs.resources import Platform
-from twin_assets.settings import ROOT
+from twin_assets.defs.training_runner import run_training
 from twin_assets.training.base import ensure_base_model
+from twin_assets.training.checkpoints import kept_for_the_next_run
 from twin_assets.training.estimate import check_fits
 from twin_assets.training.jobs import (
     done,
@@ -21,9 +21,10 @@ from twin_assets.training.jobs import (
     prepare_job,
     read_error,
     read_history,
-)  # fmt: skip
+    read_result,
+)
 from twin_assets.training.machine import Machine, training_machine
-from twin_assets.training.plots import loss_plot
+from twin_assets.training.plots import training_plot
 from twin_assets.training.records import TrainingJob
 from twin_assets.training.rows import MOST_LEFT_OUT
 
@@ -68,11 +69,15 @@ def _train(
     machine, version = training_machine(settings), done(settings, job)
     trained_now = version is None
     if version is None:
-        command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
         try:
-            pipes.run(context=context.op_execution_context, command=command, cwd=str(ROOT))
-        except Exception:  # Dagster does not export what Pipes raises when the process failed
-            raise (read_error(job) or TwinError("The training stopped.", f"read {job.log_file}.")) from None
+            run_training(context, pipes, settings, job)
+        except dg.DagsterExecutionInterruptedError:
+            context.log.warning(f"{stage} was cancelled; {kept_for_the_next_run(job.model_dir)}")
+            raise
+        except TwinError:
+            raise
+        except Exception as error:  # Dagster does not export what Pipes raises when the process failed
+            raise (read_error(job) or _stopped(job, error)) from None
         version = finish_job(settings, job)
     else:
         context.log.info(f"{version.tag} was trained from exactly these inputs before: nothing to do")
@@ -106,6 +111,13 @@ def _checks(asset: str) -> list[dg.AssetCheckSpec]:
         "learnt the answer and its end, nothing else.",
     }
     return [dg.AssetCheckSpec(n, asset=asset, blocking=True, description=d) for n, d in described.items()]
+
+
+def _stopped(job: TrainingJob, error: Exception) -> TwinError:
+    return TwinError(
+        f"The training stopped without giving a reason ({error}); {kept_for_the_next_run(job.model_dir)}.",
+        f"read {job.log_file}, then materialise the asset again.",
+    )
 
 
 @dg.asset(
@@ -156,9 +168,11 @@ def _model_metadata(version: ModelVersion) -> dict[str, Any]:
 
 
 def _run_metadata(job: TrainingJob, machine: Machine) -> dict[str, Any]:
+    result = read_result(job)
     return {
         "estimate": dg.MetadataValue.json(estimate_facts(job, machine)),
-        "loss": image(loss_plot(read_history(job)), "loss"),
+        "training": image(training_plot(read_history(job)), "training"),
+        "resumed_from_step": result.resumed_from_step if result else 0,
         "config": dg.MetadataValue.md(f"```yaml\n{job.config_file.read_text()}\n```"),
         "log": dg.MetadataValue.path(job.log_file),
     }

@@ -69,13 +69,6 @@ def compose_overlays(profile: Profile, stage: TrainingStage) -> dict[str, Any]:
     return config | profile.axolotl
 
 
-def launcher(config: dict[str, Any]) -> list[str]:
-    """How `axolotl train` starts: one process, or one for each GPU when the model is spread over them."""
-    if config.get("fsdp_config") or config.get("deepspeed"):
-        return ["--launcher", "torchrun", "--", "--nproc_per_node=gpu"]
-    return ["--launcher", "python"]
-
-
 def config_hash(config: dict[str, Any]) -> str:
     """Identity of what is learnt and how, without paths and without how the run is watched."""
     kept = {key: value for key, value in config.items() if key not in _NOT_HASHED}

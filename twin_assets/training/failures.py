@@ -1,11 +1,14 @@
 """Names what went wrong in a training run from its exit status and its last lines of output."""
 
+import errno
+
 from twin_assets.core.errors import TwinError
 
 # In this order: the first phrase found names the failure. Each has (phrases, problem, fix).
 _KNOWN: list[tuple[tuple[str, ...], str, str]] = [
     (
-        ("no space left on device", "errno 28"),
+        # safetensors and torch.save word it in their own ways.
+        ("no space left on device", "errno 28", "file too large", "disk quota exceeded", "storagefull"),
         "The disk is full.",
         "free some space (old runs under the cache folder can go), or move TWIN_HOME to a larger disk.",
     ),
@@ -13,6 +16,24 @@ _KNOWN: list[tuple[tuple[str, ...], str, str]] = [
         ("out of memory", "can't allocate memory", "cannot allocate memory", "memoryerror"),
         "The training ran out of memory.",
         "lower micro_batch_size (and raise gradient_accumulation_steps as much), or take a smaller profile.",
+    ),
+    (
+        (
+            "no gpu found",
+            "not compiled with cuda enabled",
+            "found no nvidia driver",
+            "no cuda gpus are available",
+            "no cuda runtime is found",
+            "requires a gpu",
+            "resource request cannot be scheduled",
+        ),
+        "The training needs a GPU and found none.",
+        "run it where there is one (TWIN_TRAINING_RUNNER=kubernetes or ray), or take a smaller profile.",
+    ),
+    (
+        ("no api key configured", "api key verification failed"),
+        "Weights & Biases refuses the run: it has no valid key.",
+        "set TWIN_WANDB_API_KEY, or keep the metrics here with TWIN_WANDB_MODE=offline.",
     ),
     (
         ("exceeds configured sequence_len", "exceeds sequence_len"),
@@ -41,8 +62,16 @@ def name_failure(status: int, lines: list[str], shown: int = 12) -> TwinError:
             return TwinError(f"{problem} Its last lines:\n{tail}\n", fix)
     if status == _KILLED:
         _, problem, fix = _KNOWN[1]
-        return TwinError(f"{problem} The system killed it. Its last lines:\n{tail}\n", fix)
+        return TwinError(f"{problem} The system killed it (signal 9). Its last lines:\n{tail}\n", fix)
     return TwinError(f"The training ended with status {status}. Its last lines:\n{tail}\n", "see train.log.")
+
+
+def name_os_error(error: OSError) -> TwinError:
+    """The failure of our own reading and writing around the run."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        _, problem, fix = _KNOWN[0]
+        return TwinError(f"{problem} {error}.", fix)
+    return TwinError(f"The training could not use a file: {error}.", "see that it exists and may be written.")
 
 
 def broken_loss(what: str, step: int) -> TwinError:

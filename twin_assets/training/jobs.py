@@ -18,10 +18,11 @@ from twin_assets.settings import Settings
 from twin_assets.training.configs import TrainingStage, compose_config, config_hash, write_config
 from twin_assets.training.estimate import Estimate, estimate, refuse_unfit
 from twin_assets.training.machine import Machine, training_machine
-from twin_assets.training.records import HistoryPoint, TrainingJob, TrainingResult
+from twin_assets.training.progress import read_points
+from twin_assets.training.records import HistoryPoint, RayWorkers, TrainingJob, TrainingResult
 
 # Part of every lineage: raise it when a change here makes another model of the same inputs.
-TRAINING_CODE_VERSION = "1"
+TRAINING_CODE_VERSION = "2"
 
 _BYTES_A_TOKEN = 4  # of English, as the vocabularies of the large families count
 
@@ -76,6 +77,8 @@ def prepare_job(
         rows=manifest.counts,
         config=compose(folder / "model"),
         wandb_mode=settings.wandb_mode,
+        checkpoint_seconds=settings.training_checkpoint_seconds,
+        ray=_ray_workers(settings) if settings.training_runner == "ray" else None,
     )
     machine = training_machine(settings)
     refuse_unfit(profile, job_estimate(job, machine), machine)
@@ -138,15 +141,20 @@ def read_result(job: TrainingJob) -> TrainingResult | None:
 
 
 def read_history(job: TrainingJob) -> list[HistoryPoint]:
-    """What the trainer logged, in order; empty before a run, or when its folder was cleared."""
-    path = job.folder / "history.json"
-    return [HistoryPoint.model_validate(p) for p in json.loads(path.read_text())] if path.is_file() else []
+    """What the trainer logged, in order, also while it trains; empty before a run."""
+    return read_points(job.history_file)
 
 
 def read_error(job: TrainingJob) -> TwinError | None:
     """Why the last run failed, or None when it didn't."""
     path = job.folder / "error.json"
     return TwinError(**json.loads(path.read_text())) if path.is_file() else None
+
+
+def _ray_workers(settings: Settings) -> RayWorkers:
+    return RayWorkers(
+        workers=settings.ray_workers, gpus=settings.ray_gpus_per_worker, cpus=settings.ray_cpus_per_worker
+    )
 
 
 def _check_inputs(stage: str, manifest: Manifest) -> TrainingStage:

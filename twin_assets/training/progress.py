@@ -1,8 +1,10 @@
-"""Follows a training by the lines that the reporter plugin prints; knows loss, rows and time left."""
+"""Follows a training by the lines that the reporter plugin prints; knows loss, speed, rows and time left."""
 
 import json
 import statistics
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from twin_assets.training.records import HistoryPoint
@@ -11,64 +13,110 @@ from twin_assets.training.records import HistoryPoint
 PREFIX = "TWIN-REPORT "
 _NAMES = {
     "loss": "loss", "eval_loss": "eval_loss", "learning_rate": "learning_rate", "grad_norm": "grad_norm",
+    "tokens_per_second": "tokens_per_second", "memory_gb": "memory_gb",
     "rewards/accuracies": "reward_accuracy", "rewards/margins": "reward_margin",
 }  # fmt: skip
 
 
 class Progress:
-    """The state of one run. Feed it lines; ask for metrics when it has ended."""
+    """The state of one run. Feed it lines; ask for metrics when it has ended.
 
-    def __init__(self, stage: str) -> None:
+    Every point of `history` is appended to `history_file` as it comes, so that a run that is killed
+    leaves what it did. `earlier` are the points that a resumed run goes on from.
+    """
+
+    def __init__(self, stage: str, history_file: Path, earlier: Iterable[HistoryPoint] = ()) -> None:
         self.stage = stage
-        self.history: list[HistoryPoint] = []
-        self.rows_trained = 0
+        self.history = list(earlier)
+        self.rows_trained = self.tokens = 0
         self.broken: tuple[str, int] | None = None
-        self.finished = False
-        self._steps = self._step = 0
+        self._file = history_file
+        self._file.write_text("".join(_line(point) for point in self.history))
+        self._earlier = self.history[-1].seconds if self.history else 0.0
+        self._steps = self._step = self._first_step = 0
         self._begun = time.monotonic()
+        self._ended: float | None = None
 
-    def read(self, line: str) -> bool:
-        """Take in a line of output; whether it was a report."""
+    @property
+    def seconds(self) -> float:
+        """Time spent in training, all attempts together."""
+        return self._earlier + (self._ended or time.monotonic()) - self._begun
+
+    @property
+    def finished(self) -> bool:
+        return self._ended is not None
+
+    def read(self, line: str) -> tuple[bool, str | None]:
+        """Take in a line of output; whether it was a report, and what a person should hear of it at once."""
         _, found, text = line.partition(PREFIX)
         if not found:
-            return False
+            return False, None
         report = json.loads(text)
         match report["event"]:
             case "begin":
                 self._steps, self._begun = report["steps"], time.monotonic()
+                self._step = self._first_step = report["step"]
             case "log":
                 self._log(report)
+                if "eval_loss" in report:
+                    return True, f"{self.stage}: step {self._step} · held-out loss {report['eval_loss']:.3f}"
+            case "saved":
+                return True, f"{self.stage}: step {report['step']} · checkpoint saved"
             case "broken":
                 self.broken = (report["what"], report["step"])
             case "end":
-                self.rows_trained, self.finished = report["rows_trained"], True
-        return True
+                self.rows_trained, self.tokens = report["rows_trained"], report["tokens"]
+                self._ended = time.monotonic()
+        return True, None
 
     def line(self) -> str:
-        """One line for a person: step, loss, speed and time left."""
-        loss = next((p.loss for p in reversed(self.history) if p.loss is not None), None)
-        seconds = time.monotonic() - self._begun
-        speed = self._step / seconds if seconds > 0 else 0.0
-        left = f"{(self._steps - self._step) / speed:.0f} s left" if speed else "starting"
-        shown = f"loss {loss:.3f}" if loss is not None else "no loss yet"
-        return f"{self.stage}: step {self._step} of {self._steps} · {shown} · {speed:.2f} steps/s · {left}"
+        """One line for a person: step, loss, speed, memory and time left."""
+        steps = self._step - self._first_step
+        pace = (time.monotonic() - self._begun) / steps if steps else 0.0
+        parts = [f"{self.stage}: step {self._step} of {self._steps}"]
+        parts += [f"loss {loss:.3f}"] if (loss := self._last("loss")) is not None else ["no loss yet"]
+        parts += [f"{speed:,.0f} tokens/s"] if (speed := self._last("tokens_per_second")) else []
+        parts += [f"{memory:.1f} GB"] if (memory := self._last("memory_gb")) else []
+        parts += [f"{(self._steps - self._step) * pace:.0f} s left" if pace else "starting"]
+        return " · ".join(parts)
 
     def metrics(self) -> dict[str, float]:
-        """train_loss is the mean of the last tenth of the steps; the rest are last values."""
-        losses = [p.loss for p in self.history if p.loss is not None]
-        metrics: dict[str, float] = {"steps": self._step}
-        if losses:
+        """As TrainingResult says; the speed is all tokens over all seconds, of evaluating and saving too."""
+        metrics: dict[str, float] = {"steps": self._step, "seconds": round(self.seconds, 1)}
+        if losses := self._all("loss"):
             metrics["train_loss"] = statistics.fmean(losses[-max(1, len(losses) // 10) :])
+        if self.tokens:
+            metrics["tokens_per_second"] = round(self.tokens / self.seconds, 1)
+        if memory := self._all("memory_gb"):
+            metrics["peak_memory_gb"] = max(memory)
         for name in ("eval_loss", "reward_accuracy", "reward_margin"):
-            values = [v for p in self.history if (v := getattr(p, name)) is not None]
-            if values:
+            if values := self._all(name):
                 metrics[name] = values[-1]
         return metrics
 
+    def _all(self, name: str) -> list[float]:
+        return [value for p in self.history if (value := getattr(p, name)) is not None]
+
+    def _last(self, name: str) -> float | None:
+        return next(reversed(self._all(name)), None)
+
     def _log(self, report: dict[str, Any]) -> None:
         self._step = report["step"]
-        point = HistoryPoint(
-            step=self._step, **{ours: report[n] for n, ours in _NAMES.items() if n in report}
-        )
+        values = {ours: report[n] for n, ours in _NAMES.items() if n in report}
+        point = HistoryPoint(step=self._step, seconds=round(self.seconds, 2), **values)
         if point.loss is not None or point.eval_loss is not None:
             self.history.append(point)
+            with self._file.open("a") as file:
+                file.write(_line(point))
+
+
+def read_points(history_file: Path) -> list[HistoryPoint]:
+    """The points of a history file, without a last line that was cut; empty when there is no file."""
+    if not history_file.is_file():
+        return []
+    lines = history_file.read_text().splitlines(keepends=True)
+    return [HistoryPoint.model_validate_json(line) for line in lines if line.endswith("\n")]
+
+
+def _line(point: HistoryPoint) -> str:
+    return point.model_dump_json(exclude_none=True) + "\n"

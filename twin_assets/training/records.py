@@ -8,10 +8,19 @@ from twin_assets.core.registry import Lineage
 from twin_assets.training.configs import TrainingStage
 
 
+class RayWorkers(Record):
+    """The workers that a run on Ray asks for, each with its share of the cluster; 0 GPUs trains on CPU."""
+
+    workers: int
+    gpus: int
+    cpus: int
+
+
 class TrainingJob(Record):
     """One Axolotl run, known by its inputs. `folder` holds all it writes; `config` is Axolotl's own.
 
-    `rows` counts the dataset's sides: {"train": n, "test": m}.
+    `rows` counts the dataset's sides: {"train": n, "test": m}. `checkpoint_seconds` is the least time
+    between two checkpoints. Without `ray` the run uses the machine it is started on.
     """
 
     folder: Path
@@ -22,6 +31,13 @@ class TrainingJob(Record):
     rows: dict[str, int]
     config: dict[str, Any]
     wandb_mode: str
+    checkpoint_seconds: float
+    ray: RayWorkers | None = None
+
+    @property
+    def model_tag(self) -> str:
+        """The name that the registry will give to the model."""
+        return f"twin-{self.lineage.persona}-{self.stage}:{self.lineage.inputs_hash}"
 
     @property
     def file(self) -> Path:
@@ -39,29 +55,44 @@ class TrainingJob(Record):
     def log_file(self) -> Path:
         return self.folder / "train.log"
 
+    @property
+    def history_file(self) -> Path:
+        return self.folder / "history.jsonl"
+
 
 class TrainingResult(Record):
     """What a finished run reports. `rows_dropped` are rows of the dataset that were not trained on.
 
     metrics: train_loss (mean of the last tenth of the steps, nats a token), eval_loss (last
-    evaluation), steps, seconds, rows_trained, rows_dropped, prompt_rows_checked (rows whose format was
-    compared with the served one); for DPO also reward_accuracy (share) and reward_margin.
+    evaluation), steps, seconds (of training, all attempts together), tokens_per_second (mean),
+    peak_memory_gb, rows_trained, rows_dropped, prompt_rows_checked (rows whose format was compared with
+    the served one); for DPO also reward_accuracy (share) and reward_margin.
+    `resumed_from_step` is 0 for a run in one piece.
     """
 
     model_dir: Path
     metrics: dict[str, float]
     rows_trained: int
     rows_dropped: int
+    resumed_from_step: int = 0
     wandb_dir: Path | None = None
 
 
 class HistoryPoint(Record):
-    """What the trainer logged at a step; a value that it didn't log is None."""
+    """What the trainer logged at a step; a value that it didn't log is None.
+
+    `seconds` counts from the beginning of training, all attempts together. `tokens_per_second` counts
+    what the model read, without padding, over all workers. `memory_gb` is the most that the process had
+    so far: of its GPU, or without one of main memory.
+    """
 
     step: int
+    seconds: float = 0.0
     loss: float | None = None
     eval_loss: float | None = None
     learning_rate: float | None = None
     grad_norm: float | None = None
+    tokens_per_second: float | None = None
+    memory_gb: float | None = None
     reward_accuracy: float | None = None
     reward_margin: float | None = None

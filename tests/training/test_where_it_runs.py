@@ -1,0 +1,147 @@
+"""Where a training runs is a setting: this machine, a pod, or Ray workers."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from kubernetes_double import KubernetesDouble
+from training_factories import instruct_dataset, overlay, profile, settings, tiny_base, train
+
+from twin_assets.core.datasets import Manifest, dataset_folder
+from twin_assets.core.errors import TwinError
+from twin_assets.defs.common import personas
+from twin_assets.defs.resources import build_resources
+from twin_assets.defs.s6_training import sft_model
+from twin_assets.settings import Settings
+from twin_assets.training.jobs import finish_job, prepare_job, read_history
+from twin_assets.training.pod import pod_spec
+from twin_assets.training.records import TrainingJob
+from twin_assets.training.workers import share_batch
+
+KUBERNETES: dict[str, Any] = {
+    "training_runner": "kubernetes",
+    "kubernetes_image": "registry.example/twin:1",
+    "kubernetes_namespace": "twins",
+    "kubernetes_volume_claim": "twin-home",
+    "kubernetes_gpus": 2,
+    "kubernetes_requests": {"cpu": "8", "memory": "64Gi"},
+    "kubernetes_service_account": "trainer",
+    "kubernetes_secret": "twin-keys",
+    "kubernetes_node_selector": {"gpu": "h100"},
+    "kubernetes_tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+}
+
+
+def job_in(home: Path, platform: Settings, config: str = "smoke_sft.yaml", rows: int = 12) -> TrainingJob:
+    manifest = instruct_dataset(home / "instruct", rows)
+    return prepare_job(
+        platform, profile(sft_config=config), "sft", tiny_base(platform), manifest, home / "instruct", "runa"
+    )
+
+
+@pytest.mark.parametrize(
+    ("micro", "accumulated", "workers", "shared"),
+    [(8, 1, 2, (4, 1)), (2, 8, 4, (2, 2)), (2, 8, 1, (2, 8)), (3, 4, 2, (3, 2)), (1, 16, 16, (1, 1))],
+)
+def test_workers_share_the_rows_of_a_step(
+    micro: int, accumulated: int, workers: int, shared: tuple[int, int]
+) -> None:
+    config = {"micro_batch_size": micro, "gradient_accumulation_steps": accumulated}
+    assert tuple(share_batch(config, workers).values()) == shared
+    with pytest.raises(TwinError, match=r"can't be shared evenly by 7 workers"):
+        share_batch(config, 7)
+
+
+def test_a_pod_is_what_the_settings_say(tmp_path: Path) -> None:
+    pytest.importorskip("dagster_k8s", reason="the extra k8s is not installed")
+    from dagster_k8s.models import k8s_model_from_dict, k8s_snake_case_dict
+    from kubernetes import client
+
+    platform = settings(tmp_path, **KUBERNETES)
+    job = job_in(tmp_path, platform)
+    spec = pod_spec(platform, job)
+    # Kubernetes' own classes know every name in it and every type: an unknown or missing one raises.
+    pod = k8s_model_from_dict(client.V1PodSpec, k8s_snake_case_dict(client.V1PodSpec, spec))
+    assert client.ApiClient().sanitize_for_serialization(pod) == spec
+    [container] = pod.containers
+    assert container.command == ["python", "-m", "twin_assets.training.run", str(job.file)]
+    assert container.resources.limits == {"nvidia.com/gpu": "2"}
+    mounts = {mount.name: mount.mount_path for mount in container.volume_mounts}
+    [home] = [volume.name for volume in pod.volumes if volume.persistent_volume_claim]
+    assert mounts[home] == str(tmp_path)
+    assert job.file.is_relative_to(tmp_path)
+    assert (pod.service_account_name, pod.node_selector) == ("trainer", {"gpu": "h100"})
+
+
+def test_a_pod_without_image_or_volume_is_refused(tmp_path: Path) -> None:
+    platform = settings(tmp_path, **KUBERNETES | {"kubernetes_volume_claim": None})
+    with pytest.raises(TwinError, match="TWIN_KUBERNETES_VOLUME_CLAIM"):
+        pod_spec(platform, job_in(tmp_path, platform))
+
+
+def materialize_sft(
+    home: Path, overrides: dict[str, Any], manifest: Manifest
+) -> tuple[dg.DagsterInstance, dg.ExecuteInProcessResult]:
+    """The asset on a dataset that lies where the lake would have it."""
+    platform = settings(home)
+    tag = tiny_base(platform).tag
+    folder = platform.lake_dir / dataset_folder("runa", "instruct", manifest.version)
+    folder.parent.mkdir(parents=True)
+    (home / "data").rename(folder)
+
+    @dg.asset(partitions_def=personas)
+    def base_model() -> str:
+        return tag
+
+    @dg.asset(name="instruct_dataset", partitions_def=personas)
+    def dataset() -> Manifest:
+        return manifest
+
+    instance = dg.DagsterInstance.ephemeral()
+    instance.add_dynamic_partitions("personas", ["runa"])
+    return instance, dg.materialize(
+        [base_model, dataset, sft_model],
+        partition_key="runa",
+        instance=instance,
+        resources=build_resources(
+            {"home": str(home), "wandb_mode": "disabled", "profile": "smoke"} | overrides
+        ),
+        raise_on_error=False,
+    )
+
+
+@pytest.mark.e2e
+def test_a_pod_trains_and_its_log_and_metrics_reach_dagster(tmp_path: Path) -> None:
+    pytest.importorskip("dagster_k8s", reason="the extra k8s is not installed")
+    manifest = instruct_dataset(tmp_path / "data", 12)
+    with KubernetesDouble(tmp_path) as cluster:
+        overrides = KUBERNETES | {"kubernetes_kubeconfig": str(cluster.kubeconfig)}
+        instance, result = materialize_sft(tmp_path, overrides, manifest)
+    assert result.success
+    [pod] = cluster.created
+    assert pod["metadata"]["labels"]["twin/persona"] == "runa"
+    assert cluster.deleted == [pod["metadata"]["name"]]
+    [made] = result.asset_materializations_for_node("sft_model")
+    assert made.metadata["trained_now"].value is True
+    assert made.metadata["resumed_from_step"].value == 0
+    [check] = result.get_asset_check_evaluations()
+    assert check.passed
+    log = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert any("sft: step 2 of 2" in message for message in log), log
+
+
+@pytest.mark.e2e
+def test_two_ray_workers_on_cpu_train_every_row_once(tmp_path: Path) -> None:
+    platform = settings(
+        tmp_path, wandb_mode="disabled", training_runner="ray", ray_workers=2, ray_gpus_per_worker=0
+    )
+    job = job_in(tmp_path, platform, overlay(tmp_path, "smoke_sft.yaml", eval_strategy="epoch"), rows=32)
+    status, output = train(job)
+    assert status == 0, output
+    version = finish_job(platform, job)
+    assert version.metrics["rows_trained"] == 32
+    # Four steps of eight rows, as on one machine: each worker reads half of them.
+    assert version.metrics["steps"] == 4
+    assert version.metrics["eval_loss"] > 0
+    assert [p.step for p in read_history(job) if p.loss is not None] == [1, 2, 3, 4]

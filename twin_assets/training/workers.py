@@ -1,0 +1,30 @@
+"""Several processes that train one model, one a GPU or one a Ray worker, and how they share a batch."""
+
+from typing import Any
+
+from twin_assets.core.errors import TwinError
+from twin_assets.training.records import TrainingJob
+
+
+def worker_count(job: TrainingJob) -> int:
+    """Processes that will train this job: the Ray workers, or the GPUs of this machine, at least one."""
+    import torch
+
+    return job.ray.workers if job.ray else max(1, torch.cuda.device_count())
+
+
+def share_batch(config: dict[str, Any], workers: int) -> dict[str, int]:
+    """micro_batch_size and gradient_accumulation_steps with which `workers` learn from as many rows a step
+    as one would: where a job runs must not change what is learnt.
+
+    Raises TwinError when the rows of a step can't be shared evenly.
+    """
+    micro, steps = int(config["micro_batch_size"]), int(config.get("gradient_accumulation_steps") or 1)
+    each, left_over = divmod(micro * steps, workers)
+    if left_over:
+        raise TwinError(
+            f"A step of {micro * steps} rows can't be shared evenly by {workers} workers.",
+            "take a number of workers that divides micro_batch_size × gradient_accumulation_steps.",
+        )
+    micro = max(size for size in range(1, micro + 1) if each % size == 0)
+    return {"micro_batch_size": micro, "gradient_accumulation_steps": each // micro}
