@@ -73,6 +73,10 @@ class Settings(BaseSettings):
     hub_token: SecretStr | None = None
     hub_endpoint: str | None = Field(None, description="Another server with the hub's API.")
 
+    registry_url: str | None = Field(
+        None, description="`s3://bucket/prefix` that model versions are pushed to and pulled from."
+    )
+
     wandb_mode: Literal["offline", "online", "disabled"] = "offline"
     wandb_project: str = "llm-twin"
 

@@ -62,11 +62,18 @@ def compose_config(
     return config
 
 
-def config_hash(config: dict[str, Any]) -> str:
-    """Identity of what is learnt and how, without paths and without how the run is watched."""
+def learnt_config(config: dict[str, Any]) -> dict[str, Any]:
+    """What is learnt and how, without paths and without how the run is watched.
+
+    `formats` are the datasets as they are read, without where they lie.
+    """
     kept = {key: value for key, value in config.items() if key not in _NOT_HASHED}
-    kept["formats"] = [_without_path(d) for d in config["datasets"]]
-    return fingerprint(kept, 12)
+    return kept | {"formats": [_without_path(d) for d in config["datasets"]]}
+
+
+def config_hash(config: dict[str, Any]) -> str:
+    """Identity of a configuration: of its `learnt_config`."""
+    return fingerprint(learnt_config(config), 12)
 
 
 def write_config(config: dict[str, Any], path: Path) -> None:

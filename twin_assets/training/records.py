@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from twin_assets.core.records import Record
-from twin_assets.core.registry import Lineage
+from twin_assets.core.registry import About, Lineage
 from twin_assets.training.configs import TrainingStage
 
 
@@ -22,6 +22,7 @@ class TrainingJob(Record):
     rows: dict[str, int]
     config: dict[str, Any]
     wandb_mode: str
+    about: About = About()
 
     @property
     def file(self) -> Path:
