@@ -13,6 +13,7 @@ from twin_assets.defs.metadata import image
 from twin_assets.defs.resources import Platform
 from twin_assets.settings import ROOT
 from twin_assets.training.base import ensure_base_model
+from twin_assets.training.experiments import record_run
 from twin_assets.training.jobs import done, finish_job, prepare_job, read_error, read_history
 from twin_assets.training.plots import loss_plot
 from twin_assets.training.records import TrainingJob
@@ -58,10 +59,13 @@ def _train(
         try:
             pipes.run(context=context.op_execution_context, command=command, cwd=str(ROOT))
         except Exception:  # Dagster does not export what Pipes raises when the process failed
-            raise (read_error(job) or TwinError("The training stopped.", f"read {job.log_file}.")) from None
+            error = read_error(job) or TwinError("The training stopped.", f"read {job.log_file}.")
+            record_run(platform.lake, settings, job, "failed", str(error))
+            raise error from None
         version = finish_job(settings, job)
     else:
         context.log.info(f"{version.tag} was trained from exactly these inputs before: nothing to do")
+    record_run(platform.lake, settings, job)
     lost = version.metrics["rows_dropped"] / max(manifest.counts["train"], 1)
     return dg.MaterializeResult(
         value=version.tag,

@@ -13,6 +13,7 @@ from twin_assets.core.hashing import fingerprint
 from twin_assets.core.profiles import Profile
 from twin_assets.settings import ROOT, Settings
 from twin_assets.training.cpu import cpu_has_bfloat16
+from twin_assets.training.tuned import tuned_values
 
 TrainingStage = Literal["sft", "dpo"]
 FOLDER = ROOT / "training_configs"
@@ -41,7 +42,7 @@ def compose_config(
     import torch
 
     overlay = profile.sft_config if stage == "sft" else profile.dpo_config
-    config = _read("base.yaml") | _read(overlay)
+    config = _read("base.yaml") | _read(overlay) | tuned_values(settings, profile.name, stage)
     config |= {
         "base_model": str(base_path),
         "output_dir": str(output_dir),

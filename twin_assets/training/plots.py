@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 from twin_assets.training.records import HistoryPoint
 
@@ -24,6 +25,11 @@ def loss_plot(history: Sequence[HistoryPoint]) -> bytes:
         axes.text(0.5, 0.5, "nothing logged", ha="center", transform=axes.transAxes)
     axes.set(xlabel="step", ylabel="loss (nats a token)")
     axes.spines[["top", "right"]].set_visible(False)
+    return png(figure)
+
+
+def png(figure: Any) -> bytes:
+    """A matplotlib figure as a PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()

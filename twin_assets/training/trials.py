@@ -1,0 +1,89 @@
+"""One trial of a search: a real training run that is watched while it goes, and ended early when it falls behind."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from twin_assets.core.errors import TwinError
+from twin_assets.settings import ROOT
+from twin_assets.training.jobs import read_error, read_history, read_result
+from twin_assets.training.progress import Progress
+from twin_assets.training.records import TrainingJob
+
+EVALUATIONS = 4  # a trial; each is one more chance to stop a bad one, and costs a pass over the measured rows
+_POLL = 0.5  # seconds
+
+
+class Pruned(Exception):
+    """The trial fell behind and was ended."""
+
+
+def evaluation_plan(rows: int, config: dict[str, object]) -> dict[str, object]:
+    """Overrides that make a run evaluate `EVALUATIONS` times, the last time within a few steps of its end."""
+    batch = int(str(config["micro_batch_size"])) * int(str(config["gradient_accumulation_steps"]))
+    steps = -(-rows // batch) * float(str(config["num_epochs"]))
+    return {"eval_strategy": "steps", "eval_steps": max(1, int(steps) // EVALUATIONS)}
+
+
+def run_trial(job: TrainingJob, falls_behind: Callable[[int, float], bool]) -> float:
+    """Train, and return the last evaluation loss in nats a token.
+
+    `falls_behind` gets each evaluation's number, from 1, and loss; when it says so, the whole process group of
+    the run is ended and Pruned is raised. A job that finished before isn't trained again. Raises TwinError when
+    the training fails.
+    """
+    if read_result(job) is None:
+        _train(job, falls_behind)
+    losses = [p.eval_loss for p in read_history(job) if p.eval_loss is not None]
+    if not losses:
+        raise TwinError(f"The trial in {job.folder} was never evaluated.", f"read {job.log_file}.")
+    return losses[-1]
+
+
+def _train(job: TrainingJob, falls_behind: Callable[[int, float], bool]) -> None:
+    job.log_file.unlink(missing_ok=True)  # of an attempt that was interrupted
+    progress, seen = Progress(job.stage), 0
+    with _process(job) as process:
+        for line in _lines(job.log_file, process):
+            progress.read(line)
+            losses = [p.eval_loss for p in progress.history if p.eval_loss is not None]
+            while seen < len(losses):
+                seen += 1
+                if falls_behind(seen, losses[seen - 1]):
+                    raise Pruned
+    if read_result(job) is None:
+        raise read_error(job) or TwinError("The training stopped.", f"read {job.log_file}.")
+
+
+@contextmanager
+def _process(job: TrainingJob) -> Iterator["subprocess.Popen[bytes]"]:
+    """The training process, which ends its own process group when it is asked to end."""
+    command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
+    with (job.folder / "process.log").open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _lines(path: Path, process: "subprocess.Popen[bytes]") -> Iterator[str]:
+    """Whole lines of a file that a process writes, as they come, until the process has ended."""
+    while process.poll() is None and not path.exists():
+        time.sleep(_POLL)
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        pending = ""
+        while True:
+            ended = process.poll() is not None  # asked before reading, so that nothing is missed
+            pending += file.read()
+            *lines, pending = pending.split("\n")
+            yield from lines
+            if ended:
+                return
+            time.sleep(_POLL)
