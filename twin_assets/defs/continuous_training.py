@@ -10,7 +10,7 @@ from twin_assets.core.dataset_diff import diff_versions
 from twin_assets.core.model_version import ModelVersion
 from twin_assets.defs.common import PERSONAS
 from twin_assets.defs.resources import Platform
-from twin_assets.defs.versions import latest, made_from, tags_of
+from twin_assets.defs.versions import is_current, latest, tags_of
 from twin_assets.training.continuous import Change, Verdict, at_once, cooling_down, enough_changed
 
 _CHAIN = [dg.AssetKey(name) for name in ("instruct_dataset", "sft_model", "dpo_model")]
@@ -29,7 +29,7 @@ def ask_to_train(
         links = [latest(context.instance, key, persona) for key in _CHAIN]
         if links[0] is None:
             held.append(f"{persona} has no instruct_dataset yet")
-        elif all(made_from(c, key, p) for key, p, c in zip(_CHAIN, links, links[1:], strict=False)):
+        elif is_current(_CHAIN, links):
             held.append(f"{persona}'s dpo_model is current")
         else:
             version = tags_of(links[0])["dagster/data_version"]

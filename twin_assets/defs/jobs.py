@@ -10,7 +10,7 @@ from twin_assets.defs.common import COLLECT, CORPUS, DATASETS, INDEX, MONITORING
 from twin_assets.defs.continuous_training import ask_to_train
 from twin_assets.defs.resources import Platform
 from twin_assets.defs.s7_experiments import assets as experiment_assets
-from twin_assets.defs.versions import latest, made_from, tags_of
+from twin_assets.defs.versions import is_current, latest, tags_of
 
 collect = dg.define_asset_job("collect", dg.AssetSelection.groups(COLLECT))
 features = dg.define_asset_job(
@@ -75,10 +75,7 @@ def _on_new_version(chain: list[str], job: Any, name: str, description: str) -> 
             links = [_latest(context, asset, persona) for asset in chain]
             if links[0] is None:
                 reasons.append(f"{persona} has no {chain[0]} yet")
-            elif all(
-                made_from(child, dg.AssetKey(asset), parent)
-                for asset, parent, child in zip(chain, links, links[1:], strict=False)
-            ):
+            elif is_current([dg.AssetKey(asset) for asset in chain], links):
                 reasons.append(f"{persona}'s {chain[-1]} is current")
             else:
                 # The run key makes Dagster start one run a version, however often it is asked for.

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
@@ -174,6 +174,4 @@ def _compare(version: ModelVersion, result: TrainingResult) -> dict[str, MetricC
 def _differences(then: dict[str, str], now: dict[str, str]) -> dict[str, tuple[str, str]]:
     names = sorted(then.keys() | now.keys()) if then else []
     pairs = {name: (then.get(name, "none"), now.get(name, "none")) for name in names}
-    return cast(
-        dict[str, tuple[str, str]], {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-    )
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

@@ -21,7 +21,7 @@ from twin_assets.core.profiles import Profile
 from twin_assets.core.records import Record
 from twin_assets.core.registry import ModelVersion
 from twin_assets.settings import Settings
-from twin_assets.training.configs import compose_config
+from twin_assets.training.configs import compose_config, config_hash
 from twin_assets.training.experiments import record_run
 from twin_assets.training.jobs import prepare_job
 from twin_assets.training.records import TrainingJob
@@ -79,7 +79,7 @@ def search(
     """Search for better SFT values of `profile` on an instruct dataset, for `trials` in all or `minutes` now.
 
     The first trial has the shipped values. A study of the same dataset, base and configuration goes on where
-    it was. Raises TwinError when no trial finished.
+    it was. Raises TwinError when the shipped values can't be trained.
     """
     folder = settings.cache_dir / "search" / manifest.persona
     data = folder / f"data-{manifest.version}"
@@ -87,7 +87,14 @@ def search(
     config = compose_config(profile, STAGE, base.path, data, folder, settings, tuning.counts)
     wanted = space or load_space(STAGE)
     shipped = shipped_values(wanted, config)
-    name = f"{manifest.persona}-{profile.name}-{STAGE}-{manifest.version}-{base.lineage.inputs_hash}"
+    parts = [
+        manifest.persona,
+        profile.name,
+        STAGE,
+        manifest.version,
+        base.lineage.inputs_hash,
+        config_hash(config),
+    ]
     deadline = time.monotonic() + 60 * minutes
 
     def prepare(values: dict[str, Any]) -> TrainingJob:
@@ -97,7 +104,7 @@ def search(
         )
 
     with FileLock(folder / "search.lock"):
-        study = _open_study(settings, name, shipped, startup_trials)
+        study = _open_study(settings, "-".join(parts), shipped, startup_trials)
         while (number := len(_ended(study))) < max(trials, 1):
             spent = [t.duration.total_seconds() for t in _ended(study) if t.duration]
             if spent and time.monotonic() + statistics.fmean(spent) > deadline:
@@ -149,6 +156,7 @@ def _try(lake: Lake, settings: Settings, study: Any, trial: Any, job: TrainingJo
     except Pruned:
         study.tell(trial, state=TrialState.PRUNED)
         record_run(lake, settings, job, "pruned", **record)
+        shutil.rmtree(job.model_dir, ignore_errors=True)
         return "ended early, behind the median of the trials before it"
     except TwinError as error:
         study.tell(trial, state=TrialState.FAIL)
