@@ -4,6 +4,7 @@ import dagster as dg
 
 from twin_assets.defs import (
     jobs,
+    registry_jobs,
     s1_collect,
     s2_warehouse,
     s3_corpus,
@@ -11,8 +12,10 @@ from twin_assets.defs import (
     s5_datasets,
     s6_training,
     s7_evaluation,
+    s7_experiments,
     s8_release,
     s9_monitoring,
+    search_job,
 )
 from twin_assets.defs.console import compact_console
 from twin_assets.defs.resources import build_resources
@@ -26,11 +29,12 @@ defs = dg.Definitions(
         *s5_datasets.assets,
         *s6_training.assets,
         *s7_evaluation.assets,
+        *s7_experiments.assets,
         *s8_release.assets,
         *s9_monitoring.assets,
     ],
     asset_checks=[*s3_corpus.checks, *s5_datasets.checks],
-    jobs=[*jobs.jobs, *s5_datasets.jobs, *s8_release.jobs],
+    jobs=[*jobs.jobs, *s5_datasets.jobs, *s8_release.jobs, *registry_jobs.jobs, *search_job.jobs],
     schedules=jobs.schedules,
     sensors=jobs.sensors,
     loggers={"console": compact_console},

@@ -78,6 +78,26 @@ class Settings(BaseSettings):
     hub_token: SecretStr | None = None
     hub_endpoint: str | None = Field(None, description="Another server with the hub's API.")
 
+    registry_url: str | None = Field(
+        None, description="`s3://bucket/prefix` that model versions are pushed to and pulled from."
+    )
+
+    train_min_changed_rows: float = Field(
+        0.01,
+        description="A new dataset version starts a training when it differs from the one trained last in this "
+        "share of its rows, or from 1 up in this many. 0 trains on every version.",
+    )
+    train_cooldown_hours: float = Field(
+        20.0,
+        description="No new training sooner after the last; under a day, so that daily collecting keeps pace.",
+    )
+    tuned_dir: Path = Field(
+        ROOT / "training_configs" / "tuned", description="Reviewed hyperparameters, one YAML for a profile."
+    )
+    hardware_usd_per_hour: float = Field(
+        0.0, description="What an hour of the training machine costs; with 0, experiments carry no cost."
+    )
+
     wandb_mode: Literal["offline", "online", "disabled"] = Field(
         "offline", description="`online` by itself when wandb_api_key is set and this is not."
     )

@@ -15,27 +15,10 @@
   {{ return(var('raw_dir') ~ '/*/' ~ persona ~ '/*.jsonl') }}
 {% endmacro %}
 
-{% macro raw_files(persona) %}
-  {% set found = run_query("select file from glob(" ~ quoted(raw_glob(persona)) ~ ") order by file") %}
-  {{ return(found.columns[0].values() | list) }}
-{% endmacro %}
-
-{% macro quoted(text) %}{{ return("'" ~ (text | string | replace("'", "''")) ~ "'") }}{% endmacro %}
+{% macro raw_files(persona) %}{{ return(files_like(raw_glob(persona))) }}{% endmacro %}
 
 {% macro read_raw(files) %}
-  {# A query over raw objects; typed and empty when there are none, as DuckDB can't read no file. #}
-  {% set columns = raw_columns() %}
-  {% if files %}
-    select {{ columns.keys() | join(', ') }}, filename as raw_file
-    from read_json(
-      [{% for file in files %}{{ quoted(file) }}{{ ', ' if not loop.last }}{% endfor %}],
-      format = 'newline_delimited', filename = true, maximum_object_size = 67108864,
-      columns = { {%- for name, type in columns.items() %}{{ name }}: '{{ type }}'{{ ', ' if not loop.last }}{% endfor -%} }
-    )
-  {% else %}
-    select {% for name, type in columns.items() %}null::{{ type }} as {{ name }}, {% endfor %}null::varchar as raw_file
-    where false
-  {% endif %}
+  {{ return(read_json_files(raw_columns(), files, 'newline_delimited', 'raw_file')) }}
 {% endmacro %}
 
 {% macro create_raw_view() %}

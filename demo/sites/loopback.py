@@ -37,7 +37,7 @@ class Loopback:
                 body = self.rfile.read(int(headers.get("content-length", 0)))
                 _send(self, loopback.respond(self.command, self.path, headers, body))
 
-            do_GET = do_POST = do_HEAD = _serve
+            do_GET = do_POST = do_PUT = do_HEAD = _serve
 
             def log_message(self, format: str, *args: object) -> None:
                 """Quiet: the client's own log tells the story."""

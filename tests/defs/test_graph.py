@@ -2,15 +2,23 @@
 
 import hashlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from tests.core.models import START, lineage, save
+from tests.feature.test_dataset_versions import FACTS, row
+from twin_assets.core.datasets import write_dataset
+from twin_assets.core.lake import LocalLake
+from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import SOURCES
+from twin_assets.core.registry import Registry
 from twin_assets.definitions import defs
 from twin_assets.defs.common import personas
+from twin_assets.settings import Settings
 
 GRAPH = defs.resolve_asset_graph()
 STAGES = {
@@ -20,10 +28,12 @@ STAGES = {
     "s4_index": {"chunks", "embeddings", "vector_index"},
     "s5_datasets": {"instruct_dataset", "preference_dataset"},
     "s6_training": {"base_model", "sft_model", "dpo_model"},
-    "s7_evaluation": {"evaluation_report"},
+    "s7_evaluation": {
+        "evaluation_report", "stg_experiments", "stg_evaluations", "experiments", "experiment_comparison",
+    },
     "s8_release": {"release"},
     "s9_monitoring": {"scored_requests", "drift_report", "cost_report"},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("group", sorted(STAGES))
@@ -117,10 +127,52 @@ def test_a_new_dataset_version_starts_training_once_for_each_persona(
     assert {(r.run_key, r.partition_key) for r in requests} == {("runa:v2", "runa"), ("other:v9", "other")}
 
 
-def test_an_approval_is_deployed_by_the_sensor(instance: dg.DagsterInstance, tmp_path: Path) -> None:
-    from twin_assets.core.lake import LocalLake
-    from twin_assets.core.ledger import Ledger
+def test_a_version_waits_for_the_cooldown_and_for_enough_change(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWIN_PROFILE", "nano")
+    lake, registry = LocalLake(tmp_path / "lake"), Registry(Settings(home=tmp_path))
+    rows = [row(n, "answer") for n in range(200)]
+    versions = [
+        write_dataset(lake, "runa", "instruct", rows + [row(n, "answer") for n in range(200, 200 + more)], **FACTS).version
+        for more in (0, 1, 10)
+    ]  # fmt: skip
+    instance.add_dynamic_partitions("personas", ["runa"])
 
+    def tick(version: str) -> Any:
+        report_dataset(instance, "runa", version)
+        return sensor_result("train_on_new_dataset", instance, tmp_path)
+
+    save(registry, tmp_path / "old", lineage("sft", datasets={"instruct": versions[0]}))
+    little = tick(versions[1])
+    assert not little.run_requests
+    assert "runa: dataset" in little.skip_message
+    assert (
+        "in 1 of 200 rows (0.5%); training starts at 1.0% (TWIN_TRAIN_MIN_CHANGED_ROWS)"
+        in little.skip_message
+    )
+    assert versions[1] in (little.cursor or "")
+    assert [r.run_key for r in tick(versions[2]).run_requests] == [f"runa:{versions[2]}"]
+    monkeypatch.setenv("TWIN_TRAIN_MIN_CHANGED_ROWS", "11")
+    assert "in 10 of 200 rows (5.0%); training starts at 11 rows" in tick(versions[2]).skip_message
+
+    # A training has just ended: the same version waits, whatever has changed, unless production has drifted.
+    monkeypatch.setenv("TWIN_TRAIN_MIN_CHANGED_ROWS", "0")
+    monkeypatch.setenv("TWIN_TRAIN_COOLDOWN_HOURS", "48")
+    age = (datetime.now(UTC) - START).days
+    fresh = lineage("sft", number=1, datasets={"instruct": versions[1]})
+    save(registry, tmp_path / "new", fresh, days=age)
+    held = tick(versions[2])
+    assert not held.run_requests
+    assert f"{fresh.tag} was trained at" in held.skip_message
+    assert "training waits until" in held.skip_message
+    assert "TWIN_TRAIN_COOLDOWN_HOURS=48" in held.skip_message
+    drifted = dg.AssetMaterialization("drift_report", partition="runa", metadata={"drifted": True})
+    instance.report_runless_asset_event(drifted)
+    assert len(tick(versions[2]).run_requests) == 1
+
+
+def test_an_approval_is_deployed_by_the_sensor(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     instance.add_dynamic_partitions("personas", ["runa"])
     ledger = Ledger(LocalLake(tmp_path / "lake"), "runa")
     ledger.append("m:1", "proposed", "pipeline", "new")

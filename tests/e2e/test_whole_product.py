@@ -21,10 +21,12 @@ from product import Product
 from demo.sites import DemoSites
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
+from twin_assets.core.lineage import which_data
 from twin_assets.core.persona import SOURCES
 from twin_assets.core.registry import Registry
 from twin_assets.inference.request_log import read_requests
 from twin_assets.settings import ROOT
+from twin_assets.training.experiments import read_experiments
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -50,6 +52,13 @@ def test_one_walk_ends_with_a_released_model_that_knows_its_parents(product: Pro
     assert set(version.lineage.datasets) == {"instruct", "preference"}
     parent = Registry(product.settings).get(version.lineage.parent or "")
     assert parent.lineage.stage == "sft"
+    known = which_data(Registry(product.settings), open_lake(product.settings), "runa")
+    assert (known.model.tag, [p.lineage.stage for p in known.parents]) == (production, ["sft", "base"])
+    assert all(dataset.documents > 10 for dataset in known.datasets)
+    runs = read_experiments(product.settings.warehouse_path, "runa")
+    assert {run.tag for run in runs} == {production, parent.tag}
+    assert all(run.status == "finished" and run.tokens and run.seconds > 1 for run in runs)
+    assert [run.voice_gain is not None for run in runs] == [run.tag == production for run in runs]
     assert [e.kind for e in Ledger(open_lake(product.settings), "runa").events()] == [
         "proposed", "evaluated", "approved", "deployed",
     ]  # fmt: skip

@@ -123,6 +123,9 @@ def test_an_adapter_is_merged_into_its_base(tmp_path: Path) -> None:
     version = finish_job(settings(tmp_path), job)
     assert version.metrics["rows_trained"] == 8
     assert not (version.path / "adapter_config.json").exists()
+    kept = json.loads((version.path / "adapter" / "adapter_config.json").read_text())
+    assert kept["base_model_name_or_path"] == version.lineage.parent
+    assert (version.path / "adapter" / "adapter_model.safetensors").stat().st_size > 0
     before, after = weights(tiny_base(settings(tmp_path))), weights(version)
     assert before.keys() == after.keys()
     assert any(not torch.equal(before[name], tensor) for name, tensor in after.items())

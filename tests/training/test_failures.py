@@ -8,24 +8,26 @@ import pytest
 from training_factories import instruct_dataset, overlay, profile, settings, tiny_base, train
 
 from twin_assets.core.errors import TwinError
-from twin_assets.training.hardware import check_hardware
+from twin_assets.core.profiles import load_profile
+from twin_assets.training.configs import TrainingStage, compose_overlays
+from twin_assets.training.hardware import check_hardware, gpu_settings
 from twin_assets.training.jobs import prepare_job, read_error
 from twin_assets.training.records import RayWorkers, TrainingJob
 
 _ENOUGH_TO_LOAD = 5 * 1024**3  # bytes of address space; importing Axolotl takes 3.3 GB of it
 
 
-def job_in(home: Path, config: str, rows: int = 8, words: int = 12) -> TrainingJob:
+def job_in(home: Path, *overlays: str, rows: int = 8, words: int = 12) -> TrainingJob:
     platform = settings(home, wandb_mode="disabled")
     manifest = instruct_dataset(home / "instruct", rows, words=words)
     return prepare_job(
-        platform, profile(sft_config=config), "sft", tiny_base(platform), manifest, home / "instruct", "runa"
+        platform, profile(*overlays), "sft", tiny_base(platform), manifest, home / "instruct", "runa"
     )
 
 
 @pytest.mark.e2e
 def test_too_little_memory_is_named(tmp_path: Path) -> None:
-    config = overlay(tmp_path, "smoke_sft.yaml", micro_batch_size=512)
+    config = overlay(tmp_path, micro_batch_size=512)
     job = job_in(tmp_path, config, rows=512, words=150)
     status, output = train(job, memory=_ENOUGH_TO_LOAD)
     assert status == 1, output
@@ -50,7 +52,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.e2e
 def test_a_full_disk_is_named(small_disk: Path) -> None:
-    job = job_in(small_disk, "smoke_sft.yaml")
+    job = job_in(small_disk)
     free = subprocess.run(
         ["df", "--output=avail", "-B1", str(small_disk)], capture_output=True, text=True, check=True
     )
@@ -72,16 +74,14 @@ def test_a_full_disk_is_named(small_disk: Path) -> None:
 def test_a_config_that_needs_a_gpu_is_named_where_there_is_none(
     setting: str, value: object, tmp_path: Path
 ) -> None:
-    job = job_in(tmp_path, overlay(tmp_path, "smoke_sft.yaml", **{setting: value}))
+    job = job_in(tmp_path, overlay(tmp_path, **{setting: value}))
     on_cpu = job.model_copy(update={"ray": RayWorkers(workers=1, gpus=0, cpus=1)})
     with pytest.raises(TwinError, match=rf"no GPU here.*needs one: {setting}: .*TWIN_TRAINING_RUNNER"):
         check_hardware(on_cpu)
     check_hardware(job.model_copy(update={"ray": RayWorkers(workers=1, gpus=1, cpus=1)}))
 
 
-@pytest.mark.parametrize(
-    "shipped", ["nano_sft.yaml", "nano_dpo.yaml", "small_sft.yaml", "small_dpo.yaml", "smoke_sft.yaml"]
-)
-def test_the_small_configs_need_no_gpu(shipped: str, tmp_path: Path) -> None:
-    job = job_in(tmp_path, shipped)
-    check_hardware(job.model_copy(update={"ray": RayWorkers(workers=1, gpus=0, cpus=1)}))
+@pytest.mark.parametrize("name", ["nano", "smoke", "small", "llama-small", "qwen-8b"])
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+def test_full_training_and_lora_need_no_gpu(name: str, stage: TrainingStage) -> None:
+    assert not gpu_settings(compose_overlays(load_profile(name), stage))

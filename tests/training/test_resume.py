@@ -25,10 +25,10 @@ from twin_assets.training.records import TrainingJob, TrainingResult
 
 def job_in(home: Path) -> TrainingJob:
     platform = settings(home, wandb_mode="disabled", training_checkpoint_seconds=2)
-    config = overlay(home, "nano_sft.yaml", num_epochs=14)
+    config = overlay(home, num_epochs=14)
     manifest = instruct_dataset(home / "instruct", 40)
     return prepare_job(
-        platform, profile(sft_config=config), "sft", tiny_base(platform), manifest, home / "instruct", "runa"
+        platform, profile(config), "sft", tiny_base(platform), manifest, home / "instruct", "runa"
     )
 
 

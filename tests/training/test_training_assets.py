@@ -6,6 +6,7 @@ import dagster as dg
 from training_factories import instruct_dataset, settings, tiny_base
 
 from twin_assets.core.datasets import Manifest, dataset_folder
+from twin_assets.core.experiments import ExperimentRow
 from twin_assets.defs.common import personas
 from twin_assets.defs.resources import build_resources
 from twin_assets.defs.s6_training import sft_model
@@ -45,3 +46,9 @@ def test_a_training_that_fails_shows_its_own_reason_not_the_processs_exit_code(t
         "train.jsonl has 0 rows where its manifest says 3. Fix: build the dataset again"
         in error.cause.message
     )
+    [record] = (platform.home / "lake" / "experiments" / "runa").glob("*.json")
+    row = ExperimentRow.model_validate_json(record.read_text())
+    assert (row.status, row.stage, row.datasets) == ("failed", "sft", {"instruct": "instruct-v1"})
+    assert "train.jsonl has 0 rows" in (row.error or "")
+    assert row.hyperparameters["learning_rate"] == 0.001
+    assert (row.tokens, row.cost_usd) == (None, None)

@@ -33,10 +33,10 @@ KUBERNETES: dict[str, Any] = {
 }
 
 
-def job_in(home: Path, platform: Settings, config: str = "smoke_sft.yaml", rows: int = 12) -> TrainingJob:
+def job_in(home: Path, platform: Settings, *overlays: str, rows: int = 12) -> TrainingJob:
     manifest = instruct_dataset(home / "instruct", rows)
     return prepare_job(
-        platform, profile(sft_config=config), "sft", tiny_base(platform), manifest, home / "instruct", "runa"
+        platform, profile(*overlays), "sft", tiny_base(platform), manifest, home / "instruct", "runa"
     )
 
 
@@ -136,7 +136,7 @@ def test_two_ray_workers_on_cpu_train_every_row_once(tmp_path: Path) -> None:
     platform = settings(
         tmp_path, wandb_mode="disabled", training_runner="ray", ray_workers=2, ray_gpus_per_worker=0
     )
-    job = job_in(tmp_path, platform, overlay(tmp_path, "smoke_sft.yaml", eval_strategy="epoch"), rows=32)
+    job = job_in(tmp_path, platform, overlay(tmp_path, eval_strategy="epoch"), rows=32)
     status, output = train(job)
     assert status == 0, output
     version = finish_job(platform, job)

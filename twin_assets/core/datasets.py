@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.lake import Lake
-from twin_assets.core.records import Message, Record, Split
+from twin_assets.core.records import Message, Record, Split, Visibility
 
 Kind = Literal["instruct", "preference"]
 
@@ -52,7 +52,7 @@ class Manifest(Record):
     dropped: dict[str, int]
     seed: int
     license: str
-    visibility: str
+    visibility: Visibility
     subsets: dict[str, int] = {}
 
 
@@ -72,7 +72,7 @@ def write_dataset(
     dropped: dict[str, int],
     seed: int,
     license: str,
-    visibility: str,
+    visibility: Visibility,
     summary: str,
 ) -> Manifest:
     """Store rows as a version (once) and point `latest.json` to it. Returns the manifest."""  # fmt: skip
@@ -82,7 +82,7 @@ def write_dataset(
     }
     files = {f"{side}.jsonl": _jsonl(kept) for side, kept in sides.items()}
     subsets = {name: n for name, n in SUBSETS.items() if n < len(sides["train"])}
-    version = fingerprint([{name: data.decode() for name, data in files.items()}, parents, prompts, seed])
+    version = _version({name: data.decode() for name, data in files.items()}, parents, prompts, seed)
     tasks: dict[str, int] = {}
     for row in rows:
         tasks[row.task] = tasks.get(row.task, 0) + 1
@@ -102,6 +102,13 @@ def write_dataset(
     lake.write(f"{folder}/manifest.json", manifest.model_dump_json(indent=2).encode())
     lake.write(f"datasets/{persona}/{kind}/latest.json", json.dumps({"version": version}).encode())
     return manifest
+
+
+def stored_version(lake: Lake, manifest: Manifest) -> str:
+    """The version that the stored files have now; another than the manifest's when they were changed."""
+    folder = dataset_folder(manifest.persona, manifest.kind, manifest.version)
+    files = {name: lake.read(f"{folder}/{name}").decode() for name in ("train.jsonl", "test.jsonl")}
+    return _version(files, manifest.parents, manifest.prompts, manifest.seed)
 
 
 def latest_version(lake: Lake, persona: str, kind: Kind) -> str | None:
@@ -145,6 +152,10 @@ def read_rows(
 def dataset_folder(persona: str, kind: Kind, version: str) -> str:
     """Lake prefix of a version."""
     return f"datasets/{persona}/{kind}/{version}"
+
+
+def _version(files: dict[str, str], parents: dict[str, str], prompts: str, seed: int) -> str:
+    return fingerprint([files, parents, prompts, seed])
 
 
 def _jsonl(rows: list[Any]) -> bytes:

@@ -21,11 +21,14 @@ def fingerprint(value: Any, length: int = 16) -> str:
     return text_hash(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str), length)
 
 
-def folder_hash(folder: Path, length: int = 16) -> str:
-    """Hash of the names and bytes of all files below `folder`."""
+def folder_hash(folder: Path, length: int = 16, without: frozenset[str] = frozenset()) -> str:
+    """Hash of the names and bytes of all files below `folder`, but for the named entries at its top."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        name = path.relative_to(folder)
+        if name.parts[0] in without:
+            continue
+        digest.update(name.as_posix().encode() + b"\0")
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:length]

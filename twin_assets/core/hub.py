@@ -1,11 +1,18 @@
-"""Publishes a dataset version on the Hugging Face Hub, or a server that speaks its API."""
+"""Publishes dataset and model versions on the Hugging Face Hub, or a server that speaks its API."""
 
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from twin_assets.core.datasets import Manifest, dataset_folder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake
+from twin_assets.core.model_version import ModelVersion
+from twin_assets.core.records import Visibility
+from twin_assets.core.registry import STORE_FILE
 from twin_assets.settings import Settings
 
 
@@ -15,36 +22,93 @@ def publish_dataset(settings: Settings, lake: Lake, manifest: Manifest) -> str:
     The repository is private unless the persona's writing is public. Publishing a version again changes
     nothing. Raises TwinError without a repository or token, and when the hub refuses.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    if not settings.hub_namespace or settings.hub_token is None:
-        raise TwinError(
-            "There is nowhere to publish to.",
-            "set TWIN_HUB_NAMESPACE (user or organisation) and TWIN_HUB_TOKEN.",
-        )
-    api = HfApi(endpoint=settings.hub_endpoint, token=settings.hub_token.get_secret_value())
-    repo = f"{settings.hub_namespace}/{manifest.persona}-{manifest.kind}"
-    try:
-        api.create_repo(repo, repo_type="dataset", private=manifest.visibility != "public", exist_ok=True)
-        if manifest.visibility != "public" and not api.repo_info(repo, repo_type="dataset").private:
-            raise TwinError(
-                f"{repo} is public, and this version is of writing that is not.",
-                "make the repository private on the hub, or publish to another TWIN_HUB_NAMESPACE.",
-            )
-        tags = {ref.name for ref in api.list_repo_refs(repo, repo_type="dataset").tags}
-        if manifest.version not in tags:
-            _upload(api, repo, lake, manifest)
-    except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else "?"
-        raise TwinError(
-            f"The hub refused to publish {repo} (HTTP {status}).",
-            "check that TWIN_HUB_TOKEN may write there.",
-        ) from None
+    api, namespace = _open(settings)
+    repo = f"{namespace}/{manifest.persona}-{manifest.kind}"
+    with _refusals(f"publish {repo}", "check that TWIN_HUB_TOKEN may write there."):
+        _ensure_repo(api, repo, "dataset", manifest.visibility)
+        if not _has_tag(api, repo, "dataset", manifest.version):
+            _upload_dataset(api, repo, lake, manifest)
     return f"{api.endpoint}/datasets/{repo}/tree/{manifest.version}"
 
 
-def _upload(api, repo: str, lake: Lake, manifest: Manifest) -> None:  # type: ignore[no-untyped-def]
+def push_to_hub(settings: Settings, version: ModelVersion, visibility: Visibility) -> str:
+    """Upload a model version as one commit and tag it; returns its address.
+
+    The repository is private unless `visibility` is public. Pushing again changes nothing. Raises TwinError
+    without a repository or token, and when the hub refuses.
+    """
+    api, namespace = _open(settings)
+    name, _, number = version.tag.partition(":")
+    repo = f"{namespace}/{name}"
+    with _refusals(f"publish {repo}", "check that TWIN_HUB_TOKEN may write there."):
+        _ensure_repo(api, repo, "model", visibility)
+        if not _has_tag(api, repo, "model", number):
+            commit = api.upload_folder(
+                repo_id=repo, folder_path=version.path, commit_message=f"Version {number}",
+                ignore_patterns=[STORE_FILE], delete_patterns="*",
+            )  # fmt: skip
+            api.create_tag(repo, tag=number, revision=commit.oid)
+    return f"{api.endpoint}/{repo}/tree/{number}"
+
+
+def pull_from_hub(settings: Settings, tag: str, folder: Path) -> None:
+    """Download a model version into `folder`. Raises TwinError when the hub doesn't have it or refuses."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    api, namespace = _open(settings)
+    name, _, number = tag.partition(":")
+    with _refusals(f"hand out {tag}", "push it first, and check that TWIN_HUB_TOKEN may read it."):
+        try:
+            api.snapshot_download(f"{namespace}/{name}", revision=number, local_dir=folder)
+        except LocalEntryNotFoundError as error:  # it stands for any failure to reach the hub
+            raise TwinError(
+                f"The hub can't be reached for {tag}: {str(error).splitlines()[0]}",
+                "check the network and TWIN_HUB_ENDPOINT.",
+            ) from None
+    shutil.rmtree(folder / ".cache", ignore_errors=True)  # the client's own notes about the download
+
+
+def _open(settings: Settings) -> tuple[Any, str]:
+    """The hub's API with our token, and the namespace that everything of ours lies in."""
+    from huggingface_hub import HfApi
+
+    if not settings.hub_namespace or settings.hub_token is None:
+        raise TwinError(
+            "There is no place on the hub to publish to.",
+            "set TWIN_HUB_NAMESPACE (user or organisation) and TWIN_HUB_TOKEN.",
+        )
+    token = settings.hub_token.get_secret_value()
+    return HfApi(endpoint=settings.hub_endpoint, token=token), settings.hub_namespace
+
+
+@contextmanager
+def _refusals(act: str, fix: str) -> Iterator[None]:
+    """Name what the hub refused, without anything that was sent."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        yield
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else "?"
+        raise TwinError(f"The hub refused to {act} (HTTP {status}).", fix) from None
+
+
+def _ensure_repo(api: Any, repo: str, repo_type: str, visibility: str) -> None:
+    """Create the repository if it isn't there. Raises TwinError when one that is there is too open."""
+    private = visibility != "public"
+    api.create_repo(repo, repo_type=repo_type, private=private, exist_ok=True)
+    if private and not api.repo_info(repo, repo_type=repo_type).private:
+        raise TwinError(
+            f"{repo} is public, and this version is of writing that is not.",
+            "make the repository private on the hub, or publish to another TWIN_HUB_NAMESPACE.",
+        )
+
+
+def _has_tag(api: Any, repo: str, repo_type: str, tag: str) -> bool:
+    return tag in {ref.name for ref in api.list_repo_refs(repo, repo_type=repo_type).tags}
+
+
+def _upload_dataset(api: Any, repo: str, lake: Lake, manifest: Manifest) -> None:
     prefix = dataset_folder(manifest.persona, manifest.kind, manifest.version)
     with tempfile.TemporaryDirectory() as folder:
         for key in lake.keys(prefix):

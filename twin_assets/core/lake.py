@@ -161,10 +161,14 @@ class S3Lake:
         for stale in set(target.keys(prefix)) - set(wanted):
             target.delete(stale)
         for key in wanted:
-            # Objects are immutable but for a few small pointers, so a mirrored object is kept.
-            if not target.exists(key) or key.endswith("latest.json"):
+            if not target.exists(key) or _may_change(key):
                 target.write(key, self.read(key))
         return target.local(prefix)
+
+
+def _may_change(key: str) -> bool:
+    """Objects are immutable, so that a mirrored one is kept, but for small pointers and evaluation reports."""
+    return key.endswith("latest.json") or key.startswith("reports/")
 
 
 def open_lake(settings: Settings, client: Any = None) -> Lake:

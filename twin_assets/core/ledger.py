@@ -90,15 +90,22 @@ class Ledger:
         """The last event's kind for that model; None if the ledger has not seen it."""
         return next((e.kind for e in reversed(self.events()) if e.model == model), None)
 
-    def production(self) -> str | None:
-        """The model version in production, or None."""
+    def deployed(self) -> list[str]:
+        """Versions that went into production and were not taken back, oldest first.
+
+        The last is in production; the one before it is what a rollback brings back.
+        """
         deployed: list[str] = []
         for event in self.events():
             if event.kind == "deployed":
                 deployed.append(event.model)
             elif event.kind == "rolled_back":
                 deployed = [m for m in deployed if m != event.model]
-        return deployed[-1] if deployed else None
+        return deployed
+
+    def production(self) -> str | None:
+        """The model version in production, or None."""
+        return next(reversed(self.deployed()), None)
 
     def waiting(self) -> Event | None:
         """The evaluated, passed version that waits for a person, or None."""

@@ -3,45 +3,20 @@
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.hashing import fingerprint, folder_hash
-from twin_assets.core.records import Record
+from twin_assets.core.hashing import folder_hash
+from twin_assets.core.model_card import render_card
+from twin_assets.core.model_version import About, Lineage, ModelVersion, Stage
 from twin_assets.settings import Settings
 
-Stage = Literal["base", "sft", "dpo"]
+__all__ = ["About", "Lineage", "ModelVersion", "Registry", "Stage", "weights_hash"]
 
-
-class Lineage(Record):
-    """Everything that a model version was made from. `inputs_hash` identifies the whole."""
-
-    persona: str
-    stage: Stage
-    profile: str
-    parent: str | None = None
-    datasets: dict[str, str] = {}
-    config_hash: str
-    code_version: str
-    seed: int
-    prompts: str
-
-    @property
-    def inputs_hash(self) -> str:
-        return fingerprint(self.model_dump(), 12)
-
-
-class ModelVersion(Record):
-    """A stored model. `tag` is its name everywhere; `path` its folder of weights and tokenizer."""
-
-    tag: str
-    path: Path
-    lineage: Lineage
-    metrics: dict[str, float] = {}
-    run_link: str | None = None
-    created_at: datetime
-    weights_hash: str
-    size_bytes: int
+RECORD = "version.json"
+STORE_FILE = "model.yaml"  # BentoML's own, in every version's folder
+# What lies in a version's folder beside the model itself: our card and records, the store's and the hub's.
+_BESIDE = frozenset({"README.md", RECORD, "training", STORE_FILE, ".gitattributes", ".cache"})
 
 
 class Registry:
@@ -53,6 +28,7 @@ class Registry:
         models = settings.bentoml_home / "models"
         models.mkdir(parents=True, exist_ok=True)
         self._store = ModelStore(models)
+        self._hub_namespace = settings.hub_namespace
 
     def save(
         self,
@@ -60,34 +36,44 @@ class Registry:
         lineage: Lineage,
         metrics: dict[str, float] | None = None,
         run_link: str | None = None,
+        about: About = About(),
+        created_at: datetime | None = None,
     ) -> ModelVersion:
         """Store a copy of `folder` as a model version named by its inputs; the same inputs, the same tag.
 
-        A version that is there already is returned as it is.
+        A version that is there already is returned as it is. Its card and record are written beside it.
         """  # fmt: skip
         import bentoml
 
-        tag = f"twin-{lineage.persona}-{lineage.stage}:{lineage.inputs_hash}"
         if known := self.find(lineage):
             return known
         metadata: dict[str, Any] = {
             "lineage": lineage.model_dump(exclude_none=True),  # BentoML refuses None
+            "about": about.model_dump(),
             "metrics": metrics or {},
             "run_link": run_link or "",
-            "weights_hash": folder_hash(folder),
+            "created_at": (created_at or datetime.now(UTC)).isoformat(),
+            "weights_hash": weights_hash(folder),
         }
         labels = {
             "persona": lineage.persona, "stage": lineage.stage, "profile": lineage.profile,
             "config": lineage.config_hash, "seed": str(lineage.seed),
         }  # fmt: skip
-        with bentoml.models.create(tag, labels=labels, metadata=metadata, _model_store=self._store) as model:
+        with bentoml.models.create(
+            lineage.tag, labels=labels, metadata=metadata, _model_store=self._store
+        ) as model:
             shutil.copytree(folder, model.path, dirs_exist_ok=True)
-        return self.get(tag)
+        self.describe(self.get(lineage.tag))
+        return self.get(lineage.tag)
+
+    def describe(self, version: ModelVersion) -> None:
+        """Write the version's card and record into its folder."""
+        (version.path / "README.md").write_text(render_card(version, self._hub_namespace))
+        (version.path / RECORD).write_text(version.record().model_dump_json(indent=2))
 
     def find(self, lineage: Lineage) -> ModelVersion | None:
         """The version made from exactly these inputs, or None."""
-        tag = f"twin-{lineage.persona}-{lineage.stage}:{lineage.inputs_hash}"
-        return next((v for v in self.list() if v.tag == tag), None)
+        return next((v for v in self.list() if v.tag == lineage.tag), None)
 
     def get(self, tag: str) -> ModelVersion:
         """The version of that tag; raises TwinError when the store doesn't have it."""
@@ -99,7 +85,7 @@ class Registry:
         except BentoMLException:
             known = ", ".join(v.tag for v in self.list()) or "none"
             raise TwinError(
-                f"The registry has no model {tag!r} (known: {known}).", "train or import it."
+                f"The registry has no model {tag!r} (known: {known}).", "train, import or pull it."
             ) from None
 
     def list(self, persona: str | None = None) -> list[ModelVersion]:
@@ -112,17 +98,30 @@ class Registry:
         wanted = [v for v in versions if persona is None or v.lineage.persona == persona]
         return sorted(wanted, key=lambda v: v.created_at, reverse=True)
 
+    def delete(self, tag: str) -> None:
+        """Remove a version for good. `registry_gc` decides which may go."""
+        import bentoml
+
+        bentoml.models.delete(tag, _model_store=self._store)
+
+
+def weights_hash(folder: Path) -> str:
+    """Hash of a model's own files: weights, tokenizer, configuration, adapter."""
+    return folder_hash(folder, without=_BESIDE)
+
 
 def _version(model: Any) -> ModelVersion:
     metadata = model.info.metadata
     path = Path(model.path)
+    made = metadata.get("created_at")
     return ModelVersion(
         tag=str(model.tag),
         path=path,
         lineage=Lineage.model_validate(metadata["lineage"]),
+        about=About.model_validate(metadata.get("about", {})),
         metrics=metadata["metrics"],
         run_link=metadata["run_link"] or None,
-        created_at=model.creation_time.astimezone(UTC),
+        created_at=datetime.fromisoformat(made) if made else model.creation_time.astimezone(UTC),
         weights_hash=metadata["weights_hash"],
         size_bytes=sum(p.stat().st_size for p in path.rglob("*") if p.is_file()),
     )

@@ -7,8 +7,10 @@ import dagster as dg
 
 from twin_assets.core.persona import persona_names
 from twin_assets.defs.common import COLLECT, CORPUS, DATASETS, INDEX, MONITORING, WAREHOUSE, personas
+from twin_assets.defs.continuous_training import ask_to_train
 from twin_assets.defs.resources import Platform
-from twin_assets.defs.versions import latest, made_from, tags_of
+from twin_assets.defs.s7_experiments import assets as experiment_assets
+from twin_assets.defs.versions import is_current, latest, tags_of
 
 collect = dg.define_asset_job("collect", dg.AssetSelection.groups(COLLECT))
 features = dg.define_asset_job(
@@ -73,10 +75,7 @@ def _on_new_version(chain: list[str], job: Any, name: str, description: str) -> 
             links = [_latest(context, asset, persona) for asset in chain]
             if links[0] is None:
                 reasons.append(f"{persona} has no {chain[0]} yet")
-            elif all(
-                made_from(child, dg.AssetKey(asset), parent)
-                for asset, parent, child in zip(chain, links, links[1:], strict=False)
-            ):
+            elif is_current([dg.AssetKey(asset) for asset in chain], links):
                 reasons.append(f"{persona}'s {chain[-1]} is current")
             else:
                 # The run key makes Dagster start one run a version, however often it is asked for.
@@ -88,10 +87,14 @@ def _on_new_version(chain: list[str], job: Any, name: str, description: str) -> 
     return on_new_version
 
 
-train_on_new_dataset = _on_new_version(
-    ["instruct_dataset", "sft_model", "dpo_model"], train, "train_on_new_dataset",
-    "Starts Axolotl SFT and DPO when a new dataset version lands, once a version.",
-)  # fmt: skip
+train_on_new_dataset = dg.sensor(
+    job=train,
+    name="train_on_new_dataset",
+    description="Starts Axolotl SFT and DPO when a new dataset version lands, once a version, unless too little "
+    "has changed or the last training is too recent.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+)(ask_to_train)
 evaluate_new_candidate = _on_new_version(
     ["dpo_model", "evaluation_report"], evaluate, "evaluate_new_candidate",
     "Evaluates every new candidate, once.",
@@ -136,10 +139,11 @@ def rebuild_on_drift(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequ
 
 carry_features_forward = dg.AutomationConditionSensorDefinition(
     name="carry_features_forward",
-    target=dg.AssetSelection.groups(WAREHOUSE, CORPUS, INDEX, DATASETS),
+    target=dg.AssetSelection.groups(WAREHOUSE, CORPUS, INDEX, DATASETS)
+    | dg.AssetSelection.assets(*experiment_assets),
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=30,
-    description="Carries new writing through warehouse, corpus, index and dataset.",
+    description="Carries new writing through warehouse, corpus, index and dataset, and runs into their comparison.",
 )
 
 jobs = [collect, features, train, evaluate, deploy, monitor]

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
+from twin_assets.core.experiments import FOLDER as EXPERIMENTS_FOLDER
 from twin_assets.core.persona import SOURCES
 from twin_assets.defs.common import OWNERS, WAREHOUSE, WAREHOUSE_POOL, personas, when_inputs_change
 from twin_assets.defs.resources import DBT_PROJECT, Platform, dbt_cli
@@ -17,7 +18,11 @@ os.environ.setdefault("TWIN_WAREHOUSE", "unset.duckdb")  # parsing asks for it, 
 project = DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT)
 
 
-def _manifest() -> Path:
+# Selects the models that come after training; they are assets of `s7_experiments`.
+EXPERIMENTS = "tag:experiments"
+
+
+def dbt_manifest() -> Path:
     """The dbt manifest, parsed again when a project file is newer than it."""
     manifest = project.manifest_path
     sources = [
@@ -54,16 +59,23 @@ class Translator(DagsterDbtTranslator):
 
 
 @dbt_assets(
-    manifest=_manifest(),
+    manifest=dbt_manifest(),
     project=project,
+    exclude=EXPERIMENTS,
     partitions_def=personas,
     dagster_dbt_translator=Translator(),
     pool=WAREHOUSE_POOL,
 )
 def warehouse(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform) -> Iterator[Any]:
     """`dbt build` for one persona: models and their tests, as assets and asset checks."""
-    settings = platform.settings
+    variables = json.dumps(dbt_variables(platform, context.partition_key))
+    yield from dbt.cli(["build", "--vars", variables], context=context).stream()
+
+
+def dbt_variables(platform: Platform, persona: str) -> dict[str, str]:
+    """What every dbt run is told: whose models to build, and where the lake's objects lie."""
+    settings, lake = platform.settings, platform.lake
     settings.home.mkdir(parents=True, exist_ok=True)
     os.environ["TWIN_WAREHOUSE"] = str(settings.warehouse_path)
-    variables = {"persona": context.partition_key, "raw_dir": str(platform.lake.local("raw"))}
-    yield from dbt.cli(["build", "--vars", json.dumps(variables)], context=context).stream()
+    folders = {"raw_dir": "raw", "experiments_dir": EXPERIMENTS_FOLDER, "reports_dir": "reports"}
+    return {"persona": persona} | {name: str(lake.local(prefix)) for name, prefix in folders.items()}

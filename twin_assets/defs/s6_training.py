@@ -14,6 +14,7 @@ from twin_assets.defs.training_runner import run_training
 from twin_assets.training.base import ensure_base_model
 from twin_assets.training.checkpoints import kept_for_the_next_run
 from twin_assets.training.estimate import check_fits
+from twin_assets.training.experiments import record_run
 from twin_assets.training.jobs import (
     done,
     estimate_facts,
@@ -74,13 +75,14 @@ def _train(
         except dg.DagsterExecutionInterruptedError:
             context.log.warning(f"{stage} was cancelled; {kept_for_the_next_run(job.model_dir)}")
             raise
-        except TwinError:
-            raise
         except Exception as error:  # Dagster does not export what Pipes raises when the process failed
-            raise (read_error(job) or _stopped(job, error)) from None
+            named = error if isinstance(error, TwinError) else read_error(job) or _stopped(job, error)
+            record_run(platform.lake, settings, job, "failed", str(named))
+            raise named from None
         version = finish_job(settings, job)
     else:
         context.log.info(f"{version.tag} was trained from exactly these inputs before: nothing to do")
+    record_run(platform.lake, settings, job)
     lost = version.metrics["rows_dropped"] / max(manifest.counts["train"], 1)
     return dg.MaterializeResult(
         value=version.tag,

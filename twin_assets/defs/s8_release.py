@@ -78,6 +78,8 @@ def decide_rollback(context: dg.OpExecutionContext, config: Review, platform: Pl
     model = config.model or ledger.production()
     if model is None:
         raise dg.Failure(f"{config.persona} has nothing in production. Fix: release a version first.")
+    if before := [m for m in ledger.deployed() if m != model]:
+        platform.registry.get(before[-1])  # never point production at a model that isn't there
     ledger.append(model, "rolled_back", config.reviewer, config.reason)
     context.log.info(f"{config.reviewer} rolled back {model}; production is {ledger.production() or 'none'}")
 

@@ -1,7 +1,7 @@
 """Which data version an asset has, and which versions of its parents it was made from."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -25,3 +25,10 @@ def made_from(
     version = tags_of(parent).get("dagster/data_version", "")
     # Dagster records the hash of a parent's version where the parent has partitions.
     return recorded == hashlib.sha256(version.encode()).hexdigest()
+
+
+def is_current(chain: Sequence[dg.AssetKey], links: Sequence[dg.AssetMaterialization | None]) -> bool:
+    """Whether each asset of a chain was made from the one before it; `links` are their newest materialisations."""
+    return all(
+        made_from(child, key, parent) for key, parent, child in zip(chain, links, links[1:], strict=False)
+    )

@@ -13,6 +13,7 @@ from twin_assets.core.hashing import fingerprint
 from twin_assets.core.profiles import Profile
 from twin_assets.settings import ROOT, Settings
 from twin_assets.training.cpu import cpu_has_bfloat16
+from twin_assets.training.tuned import tuned_values
 
 TrainingStage = Literal["sft", "dpo"]
 FOLDER = ROOT / "training_configs"
@@ -40,15 +41,19 @@ def compose_config(
     """
     import torch
 
-    config = compose_overlays(profile, stage) | {
-        "base_model": str(base_path),
-        "output_dir": str(output_dir),
-        "dataset_prepared_path": str(output_dir.parent / "prepared"),
-        "seed": settings.seed,
-        "datasets": [_dataset(stage, dataset_dir / "train.jsonl")],
-        "bf16": "auto" if torch.cuda.is_available() else cpu_has_bfloat16(),
-        "use_wandb": settings.wandb_mode != "disabled",
-    }
+    config = (
+        compose_overlays(profile, stage)
+        | tuned_values(settings, profile.name, stage)
+        | {
+            "base_model": str(base_path),
+            "output_dir": str(output_dir),
+            "dataset_prepared_path": str(output_dir.parent / "prepared"),
+            "seed": settings.seed,
+            "datasets": [_dataset(stage, dataset_dir / "train.jsonl")],
+            "bf16": "auto" if torch.cuda.is_available() else cpu_has_bfloat16(),
+            "use_wandb": settings.wandb_mode != "disabled",
+        }
+    )
     if rows.get("test"):
         config["test_datasets"] = [_dataset(stage, dataset_dir / "test.jsonl")]
     else:
@@ -69,11 +74,18 @@ def compose_overlays(profile: Profile, stage: TrainingStage) -> dict[str, Any]:
     return config | profile.axolotl
 
 
-def config_hash(config: dict[str, Any]) -> str:
-    """Identity of what is learnt and how, without paths and without how the run is watched."""
+def learnt_config(config: dict[str, Any]) -> dict[str, Any]:
+    """What is learnt and how, without paths and without how the run is watched.
+
+    `formats` are the datasets as they are read, without where they lie.
+    """
     kept = {key: value for key, value in config.items() if key not in _NOT_HASHED}
-    kept["formats"] = [_without_path(d) for d in config["datasets"]]
-    return fingerprint(kept, 12)
+    return kept | {"formats": [_without_path(d) for d in config["datasets"]]}
+
+
+def config_hash(config: dict[str, Any]) -> str:
+    """Identity of a configuration: of its `learnt_config`."""
+    return fingerprint(learnt_config(config), 12)
 
 
 def write_config(config: dict[str, Any], path: Path) -> None:

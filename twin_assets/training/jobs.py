@@ -6,16 +6,25 @@ folder for a finished run that never got registered.
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from twin_assets.core.datasets import Manifest
+from twin_assets.core.environment import environment
 from twin_assets.core.errors import TwinError
 from twin_assets.core.families import Architecture
+from twin_assets.core.persona import load_persona, persona_names
 from twin_assets.core.profiles import Profile
-from twin_assets.core.registry import Lineage, ModelVersion, Registry
+from twin_assets.core.registry import About, Lineage, ModelVersion, Registry
 from twin_assets.settings import Settings
-from twin_assets.training.configs import TrainingStage, compose_config, config_hash, write_config
+from twin_assets.training.configs import (
+    TrainingStage,
+    compose_config,
+    config_hash,
+    learnt_config,
+    write_config,
+)
 from twin_assets.training.estimate import Estimate, estimate, refuse_unfit
 from twin_assets.training.machine import Machine, training_machine
 from twin_assets.training.progress import read_points
@@ -39,6 +48,8 @@ def prepare_job(
     manifest: Manifest,
     dataset_dir: Path,
     persona: str,
+    overrides: Mapping[str, Any] | None = None,
+    runs: str = "training",
 ) -> TrainingJob:
     """Write the job's folder (job.json, config.yaml) and return the job.
 
@@ -51,9 +62,10 @@ def prepare_job(
         datasets |= {k: v for k, v in parent.lineage.datasets.items() if k == "instruct"}
 
     def compose(output_dir: Path) -> dict[str, Any]:
-        return compose_config(
+        composed = compose_config(
             profile, checked, parent.path, dataset_dir, output_dir, settings, manifest.counts
         )
+        return composed | dict(overrides or {})
 
     lineage = Lineage(
         persona=persona,
@@ -66,7 +78,7 @@ def prepare_job(
         seed=settings.seed,
         prompts=manifest.prompts,
     )
-    folder = settings.cache_dir / "training" / persona / f"{stage}-{lineage.inputs_hash}"
+    folder = settings.cache_dir / runs / persona / f"{stage}-{lineage.inputs_hash}"
     folder.mkdir(parents=True, exist_ok=True)
     job = TrainingJob(
         folder=folder,
@@ -79,6 +91,12 @@ def prepare_job(
         wandb_mode=settings.wandb_mode,
         checkpoint_seconds=settings.training_checkpoint_seconds,
         ray=_ray_workers(settings) if settings.training_runner == "ray" else None,
+        about=About(
+            license=manifest.license,
+            visibility=manifest.visibility,
+            languages=_languages(settings, persona),
+            base_model=profile.base_model,
+        ),
     )
     machine = training_machine(settings)
     refuse_unfit(profile, job_estimate(job, machine), machine)
@@ -113,7 +131,7 @@ def done(settings: Settings, job: TrainingJob) -> ModelVersion | None:
 
 
 def finish_job(settings: Settings, job: TrainingJob) -> ModelVersion:
-    """Register what the run made, a LoRA adapter merged into its base; returns the model version.
+    """Register what the run made, a LoRA adapter merged into its base and kept beside it; returns the version.
 
     The weights move to the registry; config, log and history stay in the job's folder. Raises
     TwinError when the run has not finished.
@@ -127,8 +145,11 @@ def finish_job(settings: Settings, job: TrainingJob) -> ModelVersion:
         _merge_adapter(job, clean)
     else:
         _copy_model(job.model_dir, clean)
+    (clean / "training").mkdir()
+    write_config(learnt_config(job.config), clean / "training" / "config.yaml")
     link = str(result.wandb_dir) if result.wandb_dir else None
-    version = Registry(settings).save(clean, job.lineage, result.metrics, link)
+    about = job.about.model_copy(update={"environment": environment()})
+    version = Registry(settings).save(clean, job.lineage, result.metrics, link, about)
     shutil.rmtree(clean)
     shutil.rmtree(job.model_dir)
     return version
@@ -194,3 +215,15 @@ def _merge_adapter(job: TrainingJob, target: Path) -> None:
     merged = PeftModel.from_pretrained(base, str(job.model_dir)).merge_and_unload()
     merged.save_pretrained(target)
     AutoTokenizer.from_pretrained(job.model_dir, local_files_only=True).save_pretrained(target)
+    kept = target / "adapter"
+    kept.mkdir()
+    shutil.copy2(job.model_dir / "adapter_model.safetensors", kept)
+    # PEFT writes where the base lay on this machine; elsewhere only its name means anything.
+    config = json.loads((job.model_dir / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = job.lineage.parent
+    (kept / "adapter_config.json").write_text(json.dumps(config, indent=2))
+
+
+def _languages(settings: Settings, persona: str) -> list[str]:
+    declared = persona in persona_names(settings.personas_dir)
+    return load_persona(settings.personas_dir, persona).languages if declared else []

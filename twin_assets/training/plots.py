@@ -28,6 +28,11 @@ def training_plot(history: Sequence[HistoryPoint]) -> bytes:
     speed.set(ylabel="tokens/s", xlabel="step", ylim=(0, None))
     for axes in (losses, rate, speed):
         axes.spines[["top", "right"]].set_visible(False)
+    return png(figure)
+
+
+def png(figure: Any) -> bytes:
+    """A matplotlib figure as a PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()

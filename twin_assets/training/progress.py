@@ -3,7 +3,7 @@
 import json
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,23 +82,13 @@ class Progress:
 
     def metrics(self) -> dict[str, float]:
         """As TrainingResult says; the speed is all tokens over all seconds, of evaluating and saving too."""
-        metrics: dict[str, float] = {"steps": self._step, "seconds": round(self.seconds, 1)}
-        if losses := self._all("loss"):
-            metrics["train_loss"] = statistics.fmean(losses[-max(1, len(losses) // 10) :])
+        metrics = {"steps": float(self._step), "seconds": round(self.seconds, 1)}
         if self.tokens:
             metrics["tokens_per_second"] = round(self.tokens / self.seconds, 1)
-        if memory := self._all("memory_gb"):
-            metrics["peak_memory_gb"] = max(memory)
-        for name in ("eval_loss", "reward_accuracy", "reward_margin"):
-            if values := self._all(name):
-                metrics[name] = values[-1]
-        return metrics
-
-    def _all(self, name: str) -> list[float]:
-        return [value for p in self.history if (value := getattr(p, name)) is not None]
+        return metrics | point_metrics(self.history)
 
     def _last(self, name: str) -> float | None:
-        return next(reversed(self._all(name)), None)
+        return next(reversed(_values(self.history, name)), None)
 
     def _log(self, report: dict[str, Any]) -> None:
         self._step = report["step"]
@@ -110,12 +100,29 @@ class Progress:
                 file.write(_line(point))
 
 
+def point_metrics(history: Sequence[HistoryPoint]) -> dict[str, float]:
+    """What can be said from the points alone, of a run that didn't finish too; see TrainingResult."""
+    metrics: dict[str, float] = {}
+    if losses := _values(history, "loss"):
+        metrics["train_loss"] = statistics.fmean(losses[-max(1, len(losses) // 10) :])
+    if memory := _values(history, "memory_gb"):
+        metrics["peak_memory_gb"] = max(memory)
+    for name in ("eval_loss", "reward_accuracy", "reward_margin"):
+        if values := _values(history, name):
+            metrics[name] = values[-1]
+    return metrics
+
+
 def read_points(history_file: Path) -> list[HistoryPoint]:
     """The points of a history file, without a last line that was cut; empty when there is no file."""
     if not history_file.is_file():
         return []
     lines = history_file.read_text().splitlines(keepends=True)
     return [HistoryPoint.model_validate_json(line) for line in lines if line.endswith("\n")]
+
+
+def _values(history: Sequence[HistoryPoint], name: str) -> list[float]:
+    return [value for p in history if (value := getattr(p, name)) is not None]
 
 
 def _line(point: HistoryPoint) -> str:

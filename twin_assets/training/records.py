@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from twin_assets.core.records import Record
-from twin_assets.core.registry import Lineage
+from twin_assets.core.registry import About, Lineage
 from twin_assets.training.configs import TrainingStage
 
 
@@ -37,7 +37,9 @@ class TrainingJob(Record):
     @property
     def model_tag(self) -> str:
         """The name that the registry will give to the model."""
-        return f"twin-{self.lineage.persona}-{self.stage}:{self.lineage.inputs_hash}"
+        return self.lineage.tag
+
+    about: About = About()
 
     @property
     def file(self) -> Path:

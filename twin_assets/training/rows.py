@@ -13,6 +13,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.training.records import TrainingJob
 
 MOST_LEFT_OUT = 0.01
+_TOKENS_FILE = "tokens.json"
 _SIDES = {"train": "train.jsonl", "test": "test.jsonl"}
 
 
@@ -27,6 +28,7 @@ def check_rows(job: TrainingJob, tell: Callable[[str], None]) -> dict[str, int]:
     tokenizer = AutoTokenizer.from_pretrained(job.parent_path, local_files_only=True)
     limit = int(job.config["sequence_len"])
     longest: dict[str, int] = {}
+    tokens: dict[str, int] = {}
     for side, name in _SIDES.items():
         rows = read_rows(job.dataset_dir / name, required=side == "train")
         if len(rows) != job.rows.get(side, 0):
@@ -47,7 +49,15 @@ def check_rows(job: TrainingJob, tell: Callable[[str], None]) -> dict[str, int]:
         if too_long:
             tell(f"{len(too_long)} of {len(rows)} rows in {name} are left out: longer than {limit} tokens")
         longest[side] = max(lengths, default=0)
+        tokens[side] = sum(n for n in lengths if n <= limit)
+    (job.folder / _TOKENS_FILE).write_text(json.dumps(tokens))
     return longest
+
+
+def read_tokens(job: TrainingJob) -> int | None:
+    """Tokens of the rows that are trained on, prompts included; None before the job's first run."""
+    path = job.folder / _TOKENS_FILE
+    return int(json.loads(path.read_text())["train"]) if path.is_file() else None
 
 
 def _tokens(tokenizer: Any, row: dict[str, Any]) -> int:

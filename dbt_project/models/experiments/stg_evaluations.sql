@@ -1,0 +1,20 @@
+-- What the evaluation found of each candidate of the persona, one row a report.
+{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ forget_persona() }}") }}
+
+{% set columns = {
+  'persona': 'varchar', 'candidate': 'varchar', 'contestants': 'json', 'gain': 'double', 'gain_low': 'double',
+  'gain_high': 'double', 'hit_rate': 'double', 'refusal_rate': 'double', 'false_refusal_rate': 'double'
+} %}
+
+select
+  persona,
+  candidate as tag,
+  (contestants -> 'candidate' -> 'voice' ->> 'margin')::double as voice_margin,
+  (contestants -> 'candidate' -> 'copying' ->> 'copied_share')::double as copied_share,
+  gain as voice_gain,
+  gain_low as voice_gain_low,
+  gain_high as voice_gain_high,
+  hit_rate,
+  refusal_rate,
+  false_refusal_rate
+from ({{ read_json_files(columns, files_like(var('reports_dir') ~ '/' ~ var('persona') ~ '/*.json')) }})

@@ -1,0 +1,53 @@
+"""A model that was trained by Axolotl is trained again from what was kept of it, and comes out the same."""
+
+from pathlib import Path
+
+import pytest
+from training_factories import settings, tiny_base, train
+
+from tests.feature.test_dataset_versions import FACTS, row
+from twin_assets.core.datasets import dataset_folder, write_dataset
+from twin_assets.core.errors import TwinError
+from twin_assets.core.lake import open_lake
+from twin_assets.core.profiles import load_profile
+from twin_assets.core.registry import Registry
+from twin_assets.training.jobs import finish_job, prepare_job
+from twin_assets.training.rebuild import rebuild
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_version_is_rebuilt_from_its_dataset_and_configuration(tmp_path: Path) -> None:
+    platform = settings(tmp_path)
+    lake, base = open_lake(platform), tiny_base(platform)
+    rows = [row(n, "answer", "heldout" if n > 15 else "train") for n in range(18)]
+    manifest = write_dataset(lake, "runa", "instruct", rows, **FACTS)
+    folder = lake.local(dataset_folder("runa", "instruct", manifest.version))
+    changed = {"learning_rate": 0.002}  # a value that no file of this checkout holds any more
+    job = prepare_job(platform, load_profile("smoke"), "sft", base, manifest, folder, "runa", changed)
+    status, output = train(job)
+    assert status == 0, output
+    version = finish_job(platform, job)
+    assert version.about.license == "MIT"
+    assert version.about.environment["axolotl"]
+    assert str(tmp_path) not in version.config_file.read_text()
+
+    made = rebuild(platform, lake, version.tag)
+    assert made.same, made
+    assert (made.dataset, made.config_hash) == (manifest.version, version.lineage.config_hash)
+    assert made.same_code
+    assert set(made.environment) <= {"code"}  # the checkout may move while a test runs
+    assert made.metrics["train_loss"].tolerance == pytest.approx(0.05 * version.metrics["train_loss"])
+    assert made.metrics["train_loss"].after == pytest.approx(version.metrics["train_loss"], rel=1e-3)
+    assert made.folder != job.folder
+    assert [v.tag for v in Registry(platform).list("runa")] == [version.tag]
+
+    with pytest.raises(TwinError, match="is a base model"):
+        rebuild(platform, lake, base.tag)
+    with (folder / "train.jsonl").open("a") as file:
+        file.write("\n")
+    with pytest.raises(TwinError, match="are not those that trained"):
+        rebuild(platform, lake, version.tag)
+    lake.delete(f"{dataset_folder('runa', 'instruct', manifest.version)}/manifest.json")
+    with pytest.raises(TwinError, match="is not in the lake"):
+        rebuild(platform, lake, version.tag)

@@ -1,0 +1,147 @@
+"""A search tries real trainings, ends bad ones early, goes on after a pause, and changes nothing by itself."""
+
+import json
+from pathlib import Path
+
+import optuna
+import pytest
+from training_factories import overlay, settings, tiny_base
+
+from tests.feature.test_dataset_versions import FACTS, row
+from twin_assets.core.datasets import Manifest, write_dataset
+from twin_assets.core.errors import TwinError
+from twin_assets.core.experiments import ExperimentRow
+from twin_assets.core.lake import LocalLake
+from twin_assets.core.profiles import load_profile
+from twin_assets.settings import Settings
+from twin_assets.training.configs import compose_config
+from twin_assets.training.search import search
+from twin_assets.training.search_data import tuning_dataset
+from twin_assets.training.search_plots import history_plot, importance_plot
+from twin_assets.training.search_space import Dimension, load_space, shipped_values
+from twin_assets.training.trials import evaluation_plan
+from twin_assets.training.tuned import tuned_values
+
+
+def dataset(lake: LocalLake, rows: int) -> Manifest:
+    made = [row(n, "answer") for n in range(rows)] + [row(999, "answer", "heldout")]
+    return write_dataset(lake, "runa", "instruct", made, **FACTS)
+
+
+@pytest.mark.e2e
+def test_trials_are_pruned_resumed_recorded_and_proposed(tmp_path: Path) -> None:
+    platform = settings(tmp_path).model_copy(
+        update={"tuned_dir": tmp_path / "tuned", "wandb_mode": "disabled"}
+    )
+    lake, base = LocalLake(tmp_path / "lake"), tiny_base(platform)
+    manifest = dataset(lake, 72)
+    config = overlay(tmp_path, warmup_steps=1)
+    shipped = load_profile("smoke")
+    profile = shipped.model_copy(update={"overlays": (*shipped.overlays, config)})
+    said: list[str] = []
+
+    def go_on(trials: int, low: float, high: float):  # type: ignore[no-untyped-def]
+        space = {"learning_rate": Dimension(low=low, high=high, log=True)}
+        return search(
+            platform, lake, profile, base, manifest, trials, 60, said.append, space, startup_trials=1
+        )
+
+    first = go_on(2, 1e-9, 1e-8)  # learns nothing, so it falls behind the shipped 0.001
+    assert [(t.state, t.shipped) for t in first.trials] == [("complete", True), ("pruned", False)]
+    assert first.proposal is None
+    optuna.load_study(
+        study_name=first.study, storage=f"sqlite:///{tmp_path}/search/studies.db"
+    ).ask()  # then died
+    second = go_on(3, 4e-3, 5e-3)
+    assert second.study == first.study
+    assert second.trials[:2] == first.trials
+    assert [t.state for t in second.trials[2:]] == ["complete"]
+    assert "behind the median" in said[1]
+    assert second.gain > 0.01
+    assert history_plot(second).startswith(b"\x89PNG")
+    assert importance_plot(second).startswith(b"\x89PNG")
+
+    rows = [ExperimentRow.model_validate_json(lake.read(key)) for key in lake.keys("experiments/runa")]
+    assert sorted(r.status for r in rows) == ["finished", "finished", "pruned"]
+    assert {r.study for r in rows} == {first.study}
+    [pruned] = [r for r in rows if r.status == "pruned"]
+    assert pruned.metrics["eval_loss"] > min(r.metrics["eval_loss"] for r in rows)
+    # It was ended well before its end, and its processes with it.
+    assert pruned.metrics["steps"] < max(r.metrics["steps"] for r in rows)
+    assert not [p for p in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in _text(p)]
+
+    def composed() -> float:
+        made = compose_config(profile, "sft", base.path, tmp_path, tmp_path / "m", platform, {"train": 1})
+        return float(made["learning_rate"])
+
+    assert second.proposal is not None
+    assert "shipped_eval_loss" in second.proposal.read_text()
+    assert composed() == 0.001
+    (tmp_path / "tuned").mkdir()
+    second.proposal.rename(tmp_path / "tuned" / "smoke.yaml")  # what a reviewer does
+    assert composed() == second.best.values["learning_rate"]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def test_the_search_never_sees_the_held_out_side_and_splits_by_document(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path / "lake")
+    tuning = tuning_dataset(lake, dataset(lake, 72), tmp_path / "data")
+    sides = {
+        side: [json.loads(line) for line in (tmp_path / "data" / f"{side}.jsonl").read_text().splitlines()]
+        for side in ("train", "test")
+    }
+    assert tuning.counts == {side: len(rows) for side, rows in sides.items()}
+    assert tuning.counts["train"] + tuning.counts["test"] == 72
+    documents = [{r["doc_id"] for r in rows} for rows in sides.values()]
+    assert not documents[0] & documents[1]
+    assert all(r["split"] == "train" for rows in sides.values() for r in rows)
+    with pytest.raises(TwinError, match="too few to search on"):
+        tuning_dataset(lake, dataset(lake, 1), tmp_path / "one")
+
+
+def test_the_shipped_space_fits_every_profile(tmp_path: Path) -> None:
+    space = load_space("sft")
+    for name, expected in (("nano", set()), ("small", {"lora_r", "lora_dropout"})):
+        config = compose_config(
+            load_profile(name),
+            "sft",
+            tmp_path,
+            tmp_path,
+            tmp_path / "m",
+            settings(tmp_path),
+            {"train": 9, "test": 1},
+        )
+        shipped = shipped_values(space, config)
+        assert set(shipped) == {"learning_rate", "num_epochs", "weight_decay"} | expected
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+        for _ in range(20):
+            trial = study.ask()
+            values = {n: space[n].suggest(trial, n, value) for n, value in shipped.items()}
+            assert shipped["learning_rate"] / 5 <= values["learning_rate"] <= shipped["learning_rate"] * 5
+            assert isinstance(values["num_epochs"], int)
+        plan = evaluation_plan(100, config)
+        assert plan["eval_strategy"] == "steps"
+        assert isinstance(plan["eval_steps"], int)
+    with pytest.raises(ValueError, match="give low and high, or times, or choices"):
+        Dimension(low=1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sft: {base_model: elsewhere}", "sets base_model, which is no number"),
+        ("sft: [1]", "no mapping of values for sft"),
+        ("a: [1", "not YAML"),
+    ],
+)
+def test_a_tuned_file_holds_numbers_only(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "nano.yaml").write_text(text)
+    with pytest.raises(TwinError, match=said):
+        tuned_values(Settings(tuned_dir=tmp_path), "nano", "sft")
+    assert tuned_values(Settings(tuned_dir=tmp_path), "small", "sft") == {}

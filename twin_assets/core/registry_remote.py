@@ -1,0 +1,99 @@
+"""Pushes model versions to the Hugging Face Hub or S3, and pulls them into another installation's registry."""
+
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from twin_assets.core.bucket import Bucket
+from twin_assets.core.errors import TwinError
+from twin_assets.core.hub import pull_from_hub, push_to_hub
+from twin_assets.core.lineage import model_chain
+from twin_assets.core.model_version import ModelVersion, VersionRecord
+from twin_assets.core.records import Visibility
+from twin_assets.core.registry import RECORD, Registry, weights_hash
+from twin_assets.settings import Settings
+
+Place = Literal["hub", "s3"]
+_FROM_OPEN_TO_CLOSED: list[Visibility] = ["public", "connections", "private"]
+
+
+def push_version(
+    settings: Settings,
+    tag: str,
+    place: Place,
+    visibility: Visibility,
+    with_parents: bool = False,
+    client: Any = None,
+) -> dict[str, str]:
+    """Push a version, and with `with_parents` what it was trained from; returns the address of each by tag.
+
+    `visibility` is the persona's; a version that was trained when the persona was less open stays so. On
+    the hub a base model is left out: it is not ours to publish. `client` is a boto3 S3 client.
+    """
+    registry = Registry(settings)
+    chain = model_chain(registry, tag)[0] if with_parents else [registry.get(tag)]
+    if place == "hub":
+        chain = [version for version in chain if version.lineage.stage != "base"]
+        if not chain:
+            raise TwinError(f"{tag} is a base model.", "push a version trained from it, or push it to s3.")
+    addresses = {}
+    for version in chain:
+        registry.describe(version)
+        if place == "hub":
+            openness = max(visibility, version.about.visibility, key=_FROM_OPEN_TO_CLOSED.index)
+            addresses[version.tag] = push_to_hub(settings, version, openness)
+        else:
+            addresses[version.tag] = Bucket(settings, client).push(version)
+    return addresses
+
+
+def pull_version(
+    settings: Settings, tag: str, place: Place, with_parents: bool = False, client: Any = None
+) -> list[ModelVersion]:
+    """Fetch a version into this registry with its lineage, and with `with_parents` what it was trained from.
+
+    Returns the versions, the asked one first. What is here already isn't fetched again. Raises TwinError
+    when it isn't there, or when its files are not those that were pushed; nothing is stored then.
+    """
+    registry = Registry(settings)
+    here = {version.tag: version for version in registry.list()}
+    pulled = []
+    wanted: str | None = tag
+    while wanted is not None:
+        version = here.get(wanted) or _fetch(settings, registry, wanted, place, client)
+        pulled.append(version)
+        parent = version.lineage.parent if with_parents else None
+        # A base model is never on the hub; there it comes from where it came from before.
+        wanted = None if place == "hub" and parent and "-base:" in parent else parent
+    return pulled
+
+
+def _fetch(settings: Settings, registry: Registry, tag: str, place: Place, client: Any) -> ModelVersion:
+    settings.cache_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.cache_dir) as scratch:
+        folder = Path(scratch) / "model"
+        folder.mkdir()
+        if place == "hub":
+            pull_from_hub(settings, tag, folder)
+        else:
+            Bucket(settings, client).pull(tag, folder)
+        record = _read_record(folder, tag)
+        return registry.save(
+            folder, record.lineage, record.metrics, about=record.about, created_at=record.created_at
+        )
+
+
+def _read_record(folder: Path, tag: str) -> VersionRecord:
+    try:
+        record = VersionRecord.model_validate_json((folder / RECORD).read_text())
+    except (FileNotFoundError, ValidationError):
+        raise TwinError(f"{tag} came without a readable {RECORD}.", "push it again.") from None
+    if record.tag != tag or record.lineage.tag != tag:
+        raise TwinError(f"What came for {tag} is {record.lineage.tag}.", "push it again.")
+    if weights_hash(folder) != record.weights_hash:
+        raise TwinError(
+            f"The files of {tag} are not those that were pushed.", "pull again; if it recurs, push it again."
+        )
+    return record
