@@ -28,7 +28,8 @@ class Gate(BaseModel):
 class Profile(BaseModel):
     """A size of model with the budgets that go with it. Tokens are of the model's own tokenizer.
 
-    `max_shares` limits kinds of task to shares of the training rows.
+    `max_shares` limits kinds of task to shares of the instruct rows, `max_kind_shares` kinds of pair to shares of
+    the preference rows; `preference_pairs` is how many a model is asked to write.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +45,8 @@ class Profile(BaseModel):
     passage_tokens: int
     min_train_rows: int
     max_shares: dict[str, float] = {}
+    preference_pairs: int = 64
+    max_kind_shares: dict[str, float] = {"voice": 1.0}
     nano_steps: int = 1000
     gate: Gate
 

@@ -102,6 +102,12 @@ def without_passages(message: Message) -> str:
     return found["task"] if found else message.content
 
 
+def passages_in(message: Message) -> str:
+    """The passages that a request carries, as they stand there; empty for none."""
+    found = read_back("passages", message.content)
+    return found["passages"] if found else ""
+
+
 def read_back(name: str, text: str) -> dict[str, str] | None:
     """`render` the other way: the values that fill prompt `name` in `text`; None for another prompt's text."""
     pattern = re.sub(r"\\\$(\w+)", r"(?P<\1>.*?)", re.escape(_template(name).template))

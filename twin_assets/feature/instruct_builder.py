@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -49,6 +50,9 @@ class RowBuilder:
         # Training rows must not quote the held-out side, so passages come from the training side only.
         self.train_chunks = [c for c in chunks if c.split == "train"]
         self.chunks = chunks
+        self.chunks_of: defaultdict[str, list[EmbeddedChunk]] = defaultdict(list)
+        for chunk in chunks:
+            self.chunks_of[chunk.doc_id].append(chunk)
         self.vectors = np.array([c.vector for c in self.train_chunks], dtype=np.float32)
 
     def rows(self, embed: Embed) -> Iterator[InstructRow]:
@@ -175,18 +179,22 @@ class RowBuilder:
         return self._nearest(self._vector_of(document, block), lambda c: c.doc_id != document.doc_id)
 
     def _evidence(self, document: SplitDocument, block: str) -> list[Passage]:
-        """What retrieval would bring: the passage itself and a neighbour of another document."""
-        own = [c for c in self.chunks if c.doc_id == document.doc_id and c.text in block]
-        own = sorted(own, key=lambda c: (-c.tokens, c.start))[:1]
+        """What retrieval would bring: the chunk that the passage is from and a neighbour of another document."""
+        own = self._chunk_of(document, block)
         others = self._nearest(self._vector_of(document, block), lambda c: c.doc_id != document.doc_id)
-        return self._shown(own) + (others or [])[: self.profile.passages - len(own)]
+        mine = self._shown([own] if own else [])
+        return mine + (others or [])[: self.profile.passages - len(mine)]
 
     def _vector_of(self, document: SplitDocument, block: str) -> np.ndarray | None:
-        own = [c for c in self.chunks if c.doc_id == document.doc_id and (c.text in block or block in c.text)]
-        own = own or [c for c in self.chunks if c.doc_id == document.doc_id]
-        # The longest: a heading by itself says little.
-        longest = max(own, key=lambda c: (c.tokens, -c.start), default=None)
-        return np.array(longest.vector, dtype=np.float32) if longest else None
+        chunk = self._chunk_of(document, block)
+        return np.array(chunk.vector, dtype=np.float32) if chunk else None
+
+    def _chunk_of(self, document: SplitDocument, block: str) -> EmbeddedChunk | None:
+        """The document's chunk that holds most of the passage; the first of several."""
+        start = document.voice_text.find(block)
+        end = start + len(block)
+        own = self.chunks_of.get(document.doc_id, [])
+        return max(own, key=lambda c: (min(c.end, end) - max(c.start, start), -c.start), default=None)
 
     def _nearest(
         self, vector: np.ndarray | None, wanted: Callable[[EmbeddedChunk], bool]

@@ -124,6 +124,11 @@ class KeyPhrases:
         return 2 * self._last[key] >= self._count[key]
 
 
+def content_words(text: str) -> list[str]:
+    """The words of a text that say what it is about, in order, in lower case."""
+    return [_key(token) for token in _tokens(text) if _is_content(token)]
+
+
 def _tokens(text: str) -> list[str]:
     return _TOKEN.findall(_NOT_PROSE.sub(" ", text).replace("’", "'"))
 

@@ -18,11 +18,13 @@ from twin_assets.settings import ROOT
 
 QUESTIONS = ROOT / "twin_assets" / "feature" / "unanswerable.yaml"
 HELDOUT_ONE_IN = 5
-# So many words in a row of one of the persona's refusals, and a text is one.
-REFUSAL_RUN = 5
+# So many words in a row of one of the persona's refusals, and a text is one; a shorter part of a refusal
+# must be there as a whole.
+REFUSAL_RUN, SHORTEST_RUN = 5, 3
 _DECLINES = re.compile(
     r"\b(?:(?:i|we) (?:do not|don['’]t|did not|didn['’]t) (?:really )?know"
-    r"|(?:i|we) (?:can(?:no|['’])t|am unable to|['’]m unable to|won['’]t) (?:answer|say|tell|help|guess)"
+    r"|(?:i|we) (?:can(?:no|['’])t|won['’]t) (?:answer|say|tell|help|guess)"
+    r"|\bunable to (?:answer|say|tell|help)"
     r"|(?:i|we)(?:['’]ve| have) (?:no idea|nothing (?:on|about|to)|not written|never written|written nothing)"
     r"|i haven['’]t (?:written|said)|i never wrote|no idea\b|as an ai\b|found nothing)",
     re.IGNORECASE,
@@ -59,5 +61,9 @@ def refusal_row(persona: Persona, question: str) -> InstructRow:
 
 def declines(text: str, persona: Persona) -> bool:
     """Whether a text declines a question: in the usual words, or in those of one of the persona's refusals."""
-    known = {gram for way in refusals_of(persona) for gram in word_ngrams(way, REFUSAL_RUN)}
-    return bool(_DECLINES.search(text)) or not known.isdisjoint(word_ngrams(text, REFUSAL_RUN))
+    for way in refusals_of(persona):
+        for part in way.split("$looked_for"):
+            run = min(REFUSAL_RUN, len(word_ngrams(part, 1)))
+            if run >= SHORTEST_RUN and not set(word_ngrams(part, run)).isdisjoint(word_ngrams(text, run)):
+                return True
+    return bool(_DECLINES.search(text))

@@ -6,9 +6,10 @@ from twin_assets.core.datasets import InstructRow
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
-from twin_assets.core.prompts import defuse, without_passages
+from twin_assets.core.prompts import defuse, passages_in, without_passages
 from twin_assets.core.records import Record
 from twin_assets.core.tokens import estimated_tokens
+from twin_assets.feature.grounding import k_precision
 from twin_assets.feature.language import detect_language
 from twin_assets.feature.near_heldout import holds_any
 from twin_assets.feature.near_requests import near_requests
@@ -18,6 +19,9 @@ from twin_assets.feature.split import word_ngrams
 MIN_ANSWER_WORDS = 20
 # A draft or an article with more of the answer's own runs of six words would teach copying.
 MAX_COPIED, COPIED_RUN = 0.3, 6
+# Of an answer, what share of its content words its passages must hold. Measured on two authors: of answers beside
+# passages of another document 95% have less than 0.1 to 0.2.
+MIN_GROUNDED = 0.15
 # Tasks that carry another text of like content, which must not hold the answer in its words.
 _RETELLING = ("rewrite", "summarise_article")
 # The start of an answer tells its language.
@@ -78,6 +82,8 @@ class RowFilter:
         # The passages of a question are there to be used; those of other tasks must not hold the answer.
         if answer in (request if row.task == "answer" else asked):
             return "instruction_holds_answer"
+        if row.task == "answer" and k_precision(answer, passages_in(row.messages[-2])) < MIN_GROUNDED:
+            return "passages_lack_the_answer"
         if row.task in _RETELLING and copied_share(request, answer) > MAX_COPIED:
             return "instruction_copies_the_author"
         if row.split == "train" and holds_any(row, self._near_heldout):

@@ -1,5 +1,6 @@
 """Keeps any one kind of row from filling a dataset."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -63,4 +64,4 @@ def _allowed(group: str, kept: dict[str, int], most: Mapping[str, float]) -> int
     """How many rows of a group may stay beside the rows of all others."""
     others = sum(n for t, n in kept.items() if t != group)
     share = most[group]
-    return kept[group] if share >= 1 else int(others * share / (1 - share))
+    return kept[group] if share >= 1 else math.ceil(others * share / (1 - share))
