@@ -87,9 +87,6 @@ def article(**changes: object) -> SplitDocument:
             "on one computer in the cupboard holds the same data and answers the same queries within a second."
             for n in range(6)
         )
-        + "\n\n## Cake\n\nNext month there will be cake at the harbour, and a raffle, so bring your aunts and your umbrellas, "
-        "and do say hello to the skipper of the red boat, who bakes, and whose dog has been ill and is much better "
-        "now, thank you all for asking."
     )
     made = document(body, url="https://runa.example/warehouse/")
     return made.model_copy(update={"title": "A warehouse under the stairs"} | changes)
@@ -110,7 +107,9 @@ def test_an_article_is_summarised_by_a_post_about_it_else_by_its_own_opening(tmp
     assert answer not in shown
     assert shown.startswith("A warehouse under the stairs\n\n## Reason 0")
     post = document(
-        "Our data warehouse is in a cupboard under the stairs now, on one computer. No cluster.", "post"
+        "The cluster cost money every month and nobody understood the cluster, so the warehouse is on one "
+        "computer in the cupboard under the stairs now, with the same data and the same queries.",
+        "post",
     )
     link = document("I wrote something down: runa.example/warehouse is the address of it.", "post")
     heldout = document("The data warehouse under the stairs: one computer.", "post", "heldout")
