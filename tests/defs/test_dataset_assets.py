@@ -1,5 +1,6 @@
 """The instruct dataset as Dagster makes it: with a teacher, checked, and compared with the version before."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import dagster as dg
 from tests.core.hub_double import HubDouble
 from tests.feature.teacher_double import TeacherDouble
 from tests.feature.test_datasets import demo_documents, embed, embedded
-from tests.training.training_factories import tiny_base
+from tests.training.training_factories import TINY
 from twin_assets.core.datasets import Manifest, write_dataset
 from twin_assets.core.lake import open_lake
 from twin_assets.core.persona import load_persona
@@ -27,6 +28,7 @@ from twin_assets.defs.s5_datasets import instruct_dataset, preference_dataset
 from twin_assets.defs.s5_publish import publish_dataset_version
 from twin_assets.feature.instruct import build_instruct_rows
 from twin_assets.settings import Settings
+from twin_assets.training.base import ensure_base_model
 
 PERSONA = """
 name: runa
@@ -104,10 +106,12 @@ def test_pairs_of_three_kinds_are_made_from_what_a_real_model_writes(tmp_path: P
     (tmp_path / "personas").mkdir()
     (tmp_path / "personas" / "runa.yaml").write_text(PERSONA)
     settings = Settings(home=tmp_path)
-    model = tiny_base(settings)
+    # Its vocabulary is small, so prompts are long.
+    shape = replace(TINY, positions=4096)
+    model = ensure_base_model(settings, load_profile("smoke"), print, nano_steps=3, nano_shape=shape)
     rows = build_instruct_rows(
         demo_documents(), embedded(demo_documents(), tmp_path / "cache"),
-        load_persona(tmp_path / "personas", "runa"), load_profile("nano"), 17, embed,
+        load_persona(tmp_path / "personas", "runa"), load_profile("smoke"), 17, embed,
     ).rows  # fmt: skip
     made = write_dataset(
         open_lake(settings), "runa", "instruct", rows, parents={}, prompts="p", dropped={}, seed=17,
@@ -125,7 +129,7 @@ def test_pairs_of_three_kinds_are_made_from_what_a_real_model_writes(tmp_path: P
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("personas", ["runa"])
         checks = [chosen_is_verbatim, kinds_within_limits, length_tells_nothing]
-        overrides = {"home": str(tmp_path), "personas_dir": str(tmp_path / "personas")}
+        overrides = {"home": str(tmp_path), "personas_dir": str(tmp_path / "personas"), "profile": "smoke"}
         result = dg.materialize(
             [instruct, sft_model, preference_dataset, *checks],
             instance=instance, partition_key="runa", resources=build_resources(overrides),

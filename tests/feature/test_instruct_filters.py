@@ -60,12 +60,12 @@ FAULTS: dict[str, Callable[[], InstructRow]] = {
 
 @pytest.mark.parametrize("reason", FAULTS)
 def test_a_fault_is_named(reason: str) -> None:
-    kept, dropped = RowFilter(RUNA, load_profile("nano"), []).apply([FAULTS[reason]()])
+    kept, dropped = RowFilter(RUNA, load_profile("nano")).apply([FAULTS[reason]()])
     assert (kept, [r for r, _ in dropped]) == ([], [reason])
 
 
 def test_good_rows_stay_and_samples_show_no_personal_data() -> None:
-    filter_ = RowFilter(RUNA, load_profile("nano"), [])
+    filter_ = RowFilter(RUNA, load_profile("nano"))
     good = [
         row(),
         row("answer", notes="The warehouse is in the cupboard under the stairs.", question="Where is it?"),
@@ -80,7 +80,16 @@ def test_good_rows_stay_and_samples_show_no_personal_data() -> None:
     # Somebody who lets their own address be learnt keeps such a row.
     open_persona = RUNA.model_copy(update={"mask_personal_data": False})
     personal = FAULTS["personal_content"]()
-    assert RowFilter(open_persona, load_profile("nano"), []).fault(personal) is None
+    assert RowFilter(open_persona, load_profile("nano")).fault(personal) is None
+
+
+def test_a_training_row_that_quotes_a_heldout_text_is_dropped_and_a_heldout_one_is_not() -> None:
+    quoting = row(topic="this: " + ANSWER[:80])
+    strict = RowFilter(RUNA, load_profile("nano"), heldout=[f"As I said. {ANSWER} And so on."])
+    assert strict.fault(quoting) == "holds_heldout_text"
+    assert strict.fault(quoting.model_copy(update={"split": "heldout"})) is None
+    near = RowFilter(RUNA, load_profile("nano"), near_heldout=[ANSWER[:40]])
+    assert near.fault(row()) == "nearly_heldout"
 
 
 def test_the_same_request_in_other_words_is_dropped_and_another_topic_is_not() -> None:

@@ -53,7 +53,8 @@ def build_instruct_rows(
         *RowBuilder(documents, chunks, persona, profile, seed, agreeing).rows(embed),
         *(refusal_row(persona, question) for question in questions),
     ]
-    passed, left_out = RowFilter(persona, profile, texts_near_heldout(chunks)).apply(made)
+    heldout = [d.voice_text for d in documents if d.split == "heldout" and d.category != "code"]
+    passed, left_out = RowFilter(persona, profile, texts_near_heldout(chunks), heldout).apply(made)
     rows = within_shares(passed, profile.max_shares, seed)
     kept = {row.row_id for row in rows}
     left_out += [(OVER_SHARE, row) for row in passed if row.row_id not in kept]

@@ -21,8 +21,8 @@ from twin_assets.feature.teacher import Lesson
 
 # Of the writing tasks, how many carry passages, as every served request does.
 SHARE_WITH_PASSAGES = 0.4
-# Fewer points are no outline.
-MIN_POINTS = 3
+# Fewer points are no outline, more are none that anybody would write; shorter paragraphs make no point.
+MIN_POINTS, MAX_POINTS, MIN_POINT_WORDS = 3, 6, 12
 
 
 def make_row(doc_id: str, task: str, split: str, messages: list[Message]) -> InstructRow:
@@ -156,14 +156,19 @@ class RowBuilder:
         return [t for t in topics if t]
 
     def _outline(self, block: str) -> str:
-        """The teacher's points, or the key phrases of each paragraph."""
+        """The teacher's points, or the key phrases of paragraphs all over the passage; empty for too few."""
         if lesson := self.lessons.get(text_hash(block)):
             return "\n".join(f"- {point}" for point in lesson.outline)
         paragraphs = [
-            p for p in block.split("\n\n") if len(p.split()) >= 6 and not p.startswith(("```", "## "))
+            p
+            for p in block.split("\n\n")
+            if len(p.split()) >= MIN_POINT_WORDS and not p.startswith(("```", "## "))
         ]
         points = [point for p in paragraphs if (point := " and ".join(self.phrases.top(p, 2)))]
-        return "\n".join(f"- {p}" for p in points) if len(points) >= MIN_POINTS else ""
+        if len(points) < MIN_POINTS:
+            return ""
+        most = min(len(points), MAX_POINTS)
+        return "\n".join(f"- {points[n * len(points) // most]}" for n in range(most))
 
     def _question(self, title: str, block: str) -> str:
         """The teacher's question, or one about the key phrases; empty for a passage without any."""

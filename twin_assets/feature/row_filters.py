@@ -1,5 +1,6 @@
 """Reasons to leave an instruct row out of its dataset."""
 
+from collections.abc import Sequence
 from functools import cache
 
 from twin_assets.core.datasets import InstructRow
@@ -14,7 +15,7 @@ from twin_assets.feature.language import detect_language
 from twin_assets.feature.near_heldout import holds_any
 from twin_assets.feature.near_requests import near_requests
 from twin_assets.feature.privacy import ALL_KINDS, kinds_to_mask, mask, scan
-from twin_assets.feature.split import word_ngrams
+from twin_assets.feature.split import NGRAM, word_ngrams
 
 MIN_ANSWER_WORDS = 20
 # A draft or an article with more of the answer's own runs of six words would teach copying.
@@ -41,8 +42,16 @@ class DroppedRow(Record):
 class RowFilter:
     """Holds rows against what their persona and profile ask for."""
 
-    def __init__(self, persona: Persona, profile: Profile, near_heldout: list[str]) -> None:
-        self._profile, self._near_heldout = profile, near_heldout
+    def __init__(
+        self,
+        persona: Persona,
+        profile: Profile,
+        near_heldout: Sequence[str] = (),
+        heldout: Sequence[str] = (),
+    ) -> None:
+        """`heldout` are the texts that no training row may quote, `near_heldout` those that no answer may hold."""
+        self._profile, self._near_heldout = profile, list(near_heldout)
+        self._heldout = {gram for text in heldout for gram in word_ngrams(text, NGRAM)}
         self._languages = persona.languages
         self._private = kinds_to_mask(persona.mask_personal_data)
         self._language_of = cache(lambda text: detect_language(text[:_LANGUAGE_CHARACTERS]))
@@ -88,6 +97,9 @@ class RowFilter:
             return "instruction_copies_the_author"
         if row.split == "train" and holds_any(row, self._near_heldout):
             return "nearly_heldout"
+        # A title that a held-out text names may make such a run with the prompt's words.
+        if row.split == "train" and any(not self._heldout.isdisjoint(word_ngrams(t, NGRAM)) for t in texts):
+            return "holds_heldout_text"
         if row.task != "explain_code" and self._language_of(answer) not in (None, *self._languages):
             return "other_language"
         return None
