@@ -1,5 +1,6 @@
 """The instruct dataset as Dagster makes it: with a teacher, checked, and compared with the version before."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +8,27 @@ import dagster as dg
 
 from tests.core.hub_double import HubDouble
 from tests.feature.teacher_double import TeacherDouble
-from tests.feature.test_datasets import demo_documents, embedded
+from tests.feature.test_datasets import demo_documents, embed, embedded
+from tests.training.training_factories import TINY
+from twin_assets.core.datasets import Manifest, write_dataset
+from twin_assets.core.lake import open_lake
+from twin_assets.core.persona import load_persona
+from twin_assets.core.profiles import load_profile
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.common import personas
 from twin_assets.defs.resources import build_resources
-from twin_assets.defs.s5_datasets import (
+from twin_assets.defs.s5_dataset_checks import (
     answers_are_verbatim,
-    instruct_dataset,
-    publish_dataset_version,
+    chosen_is_verbatim,
+    kinds_within_limits,
+    length_tells_nothing,
     shares_within_limits,
 )
+from twin_assets.defs.s5_datasets import instruct_dataset, preference_dataset
+from twin_assets.defs.s5_publish import publish_dataset_version
+from twin_assets.feature.instruct import build_instruct_rows
+from twin_assets.settings import Settings
+from twin_assets.training.base import ensure_base_model
 
 PERSONA = """
 name: runa
@@ -71,7 +83,7 @@ def test_a_teacher_makes_instructions_and_the_next_version_says_what_changed(tmp
     (tmp_path / "personas").mkdir()
     (tmp_path / "personas" / "runa.yaml").write_text(PERSONA)
     documents = demo_documents()
-    with TeacherDouble() as double, dg.DagsterInstance.ephemeral() as instance:
+    with TeacherDouble(reads=True) as double, dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("personas", ["runa"])
         offline = build(instance, tmp_path, documents)
         taught = build(
@@ -81,9 +93,54 @@ def test_a_teacher_makes_instructions_and_the_next_version_says_what_changed(tmp
         fewer = build(instance, tmp_path, documents[:-1])
         assert publish(instance, tmp_path).endswith(fewer["version"])
     assert offline["teacher"] == {}
+    assert "| corpus_may_answer | refuse |" in offline["dropped_samples"]
     assert offline["since_last_version"] == "the first version"
     assert taught["teacher"]["asked"] == len(double.asked) > 5
     assert "rewrite" in taught["tasks"]
     assert f"since {offline['version']}: " in taught["since_last_version"]
     assert " removed" in fewer["since_last_version"]
     assert "very-secret" not in str(taught)
+
+
+def test_pairs_of_three_kinds_are_made_from_what_a_real_model_writes(tmp_path: Path) -> None:
+    (tmp_path / "personas").mkdir()
+    (tmp_path / "personas" / "runa.yaml").write_text(PERSONA)
+    settings = Settings(home=tmp_path)
+    # Its vocabulary is small, so prompts are long.
+    shape = replace(TINY, positions=4096)
+    model = ensure_base_model(settings, load_profile("smoke"), print, nano_steps=3, nano_shape=shape)
+    rows = build_instruct_rows(
+        demo_documents(), embedded(demo_documents(), tmp_path / "cache"),
+        load_persona(tmp_path / "personas", "runa"), load_profile("smoke"), 17, embed,
+    ).rows  # fmt: skip
+    made = write_dataset(
+        open_lake(settings), "runa", "instruct", rows, parents={}, prompts="p", dropped={}, seed=17,
+        license="MIT", visibility="public", summary="",
+    )  # fmt: skip
+
+    @dg.asset(name="instruct_dataset", partitions_def=personas)
+    def instruct() -> Manifest:
+        return made
+
+    @dg.asset(partitions_def=personas)
+    def sft_model() -> str:
+        return model.tag
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("personas", ["runa"])
+        checks = [chosen_is_verbatim, kinds_within_limits, length_tells_nothing]
+        overrides = {"home": str(tmp_path), "personas_dir": str(tmp_path / "personas"), "profile": "smoke"}
+        result = dg.materialize(
+            [instruct, sft_model, preference_dataset, *checks],
+            instance=instance, partition_key="runa", resources=build_resources(overrides),
+        )  # fmt: skip
+    by_name = {c.check_name: c for c in result.get_asset_check_evaluations()}
+    assert by_name["chosen_is_verbatim"].passed
+    assert by_name["kinds_within_limits"].passed, by_name["kinds_within_limits"].metadata
+    [done] = result.asset_materializations_for_node("preference_dataset")
+    said = {name: value.value for name, value in done.metadata.items()}
+    assert {kind for kind in ("voice", "refusal", "grounding") if f"| {kind} |" in said["kinds"]} == {
+        "voice", "refusal", "grounding",
+    }  # fmt: skip
+    assert "| all |" in said["lengths"]
+    assert said["plot"].startswith("![plot](data:image/png;base64,")

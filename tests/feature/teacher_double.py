@@ -17,14 +17,26 @@ LESSON = {
     "topic": "the late tide table", "question": "Why was the tide table late?",
     "outline": ["the clock", "the pilot"], "draft": "The table came late because a clock was wrong.",
 }  # fmt: skip
+
+
+def fitting_lesson(passage: str) -> dict[str, Any]:
+    """What a fair teacher would say: every other word of the passage, so that no run of it is copied."""
+    words = passage.split()
+    return {
+        "topic": " ".join(words[:8])[:120], "question": f"What does she say of this: {' '.join(words[:12])}?"[:300],
+        "outline": ["how it begins", "how it ends"], "draft": " ".join(words[::2])[:3_000],
+    }  # fmt: skip
+
+
 STATUS = {"rate limit": 429, "busy": 503, "bad key": 401}
 
 
 class TeacherDouble(Loopback):
-    """The server as a context manager."""
+    """The server as a context manager. With `reads` every good answer is about the passage that it was shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, reads: bool = False) -> None:
         super().__init__()
+        self.reads = reads
         self.script: list[Any] = []
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str] = []
@@ -34,12 +46,16 @@ class TeacherDouble(Loopback):
     def url(self) -> str:
         return f"{self.address}/v1"
 
+    def _lesson(self, question: dict[str, Any]) -> dict[str, Any]:
+        passage = question["messages"][0]["content"].split("Passage:\n\n", 1)[-1]
+        return fitting_lesson(passage) if self.reads else LESSON
+
     def respond(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
         question = json.loads(body)
         with self._lock:
             self.asked.append(question)
             self.keys.append(headers.get("authorization", ""))
-            step = self.script.pop(0) if self.script else LESSON
+            step = self.script.pop(0) if self.script else self._lesson(question)
         if step == "slow":
             time.sleep(2)
             step = LESSON

@@ -43,8 +43,7 @@ def row(number: int, task: str, split: str = "train", answer: str = "") -> Instr
 )
 def test_shares_are_kept_or_the_floor_is_reached(tasks: list[str], most: dict[str, float]) -> None:
     rows = [row(n, task) for n, task in enumerate(tasks)] + [row(999, "answer", "heldout")]
-    kept, dropped = within_shares(rows, most, 17)
-    assert len(kept) + dropped == len(rows)
+    kept = within_shares(rows, most, 17)
     assert rows[-1] in kept
     counts = Counter(r.task for r in kept if r.split == "train")
     floor = len(tasks) - int(len(tasks) * (1 - KEEP_AT_LEAST))
@@ -52,12 +51,19 @@ def test_shares_are_kept_or_the_floor_is_reached(tasks: list[str], most: dict[st
     if sum(counts.values()) > floor:
         total = sum(counts.values())
         assert all(counts[t] <= most[t] * total + 1 for t in most)
-    assert within_shares(rows[::-1], most, 17)[0] == kept[::-1]
+    assert within_shares(rows[::-1], most, 17) == kept[::-1]
+    # What was cut to its shares could not be mended by cutting more, or has nothing to be mended.
+    over = over_share(counts, most, len(rows) - len(kept))
+    assert not (over.groups and over.can_be_mended and sum(counts.values()) > 50)
 
 
-def test_a_task_over_its_share_is_named() -> None:
-    assert over_share({"continue": 60, "answer": 40}, {"continue": 0.5, "answer": 0.5}) == {"continue": 0.6}
-    assert over_share({"continue": 51, "answer": 49}, {"continue": 0.5}) == {}
+def test_a_task_over_its_share_is_named_and_said_to_be_mendable_or_not() -> None:
+    over = over_share({"continue": 60, "answer": 40}, {"continue": 0.5, "answer": 0.5})
+    assert (over.groups, over.can_be_mended) == ({"continue": 0.6}, True)
+    assert over_share({"continue": 51, "answer": 49}, {"continue": 0.5}).groups == {}
+    # 30 of 100 were left out already: the rest stays, whatever the shares say.
+    assert over_share({"continue": 70}, {"continue": 0.5}, left_out=30) == ({"continue": 1.0}, False)
+    assert over_share({}, {"continue": 0.5}).groups == {}
 
 
 def test_every_beginning_of_the_nested_order_is_stratified() -> None:

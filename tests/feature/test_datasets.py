@@ -20,8 +20,9 @@ from twin_assets.feature.chunk import chunk_documents
 from twin_assets.feature.embed import embed_chunks
 from twin_assets.feature.instruct import build_instruct_rows, unverifiable_rows
 from twin_assets.feature.near_heldout import texts_near_heldout
-from twin_assets.feature.preference import build_preference_rows, mean_words, select_preference_prompts
 from twin_assets.settings import ROOT
+
+embed = load_embedder("offline-minilm").embed
 
 RUNA = Persona(
     name="runa", full_name="Runa Hollis", about="She looks after a ferry company's data.", license="CC-BY-4.0"
@@ -87,7 +88,9 @@ def test_an_embedding_is_computed_once(tmp_path: Path) -> None:
 
 def test_every_answer_is_the_authors_and_no_training_row_quotes_the_heldout_side(tmp_path: Path) -> None:
     documents = demo_documents()
-    built = build_instruct_rows(documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17)
+    built = build_instruct_rows(
+        documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17, embed
+    )
     assert unverifiable_rows(built.rows, documents) == []
     tasks = {row.task for row in built.rows}
     assert {"write_post", "write_section", "continue", "answer", "refuse"} <= tasks
@@ -110,19 +113,21 @@ def test_a_training_passage_that_says_what_a_heldout_one_says_is_no_answer(tmp_p
     retold = [c.model_copy(update={"vector": held.vector}) if c is twin else c for c in chunks]
     assert texts_near_heldout(chunks) == []
     assert texts_near_heldout(retold) == [twin.text]
-    built = build_instruct_rows(documents, retold, RUNA, load_profile("nano"), 17)
+    built = build_instruct_rows(documents, retold, RUNA, load_profile("nano"), 17, embed)
     assert built.dropped["nearly_heldout"] > 0
     assert not [r for r in built.rows if r.split == "train" and twin.text in r.messages[-1].content]
 
 
 def test_too_little_text_names_persona_count_and_fix() -> None:
     with pytest.raises(TwinError, match=r"'runa' gives \d+ training rows of its own.*needs 40.*add sources"):
-        build_instruct_rows([document("Only this. " * 12, "post")], [], RUNA, load_profile("nano"), 17)
+        build_instruct_rows([document("Only this. " * 12, "post")], [], RUNA, load_profile("nano"), 17, embed)
 
 
 def test_the_same_inputs_give_the_same_version_and_others_another(tmp_path: Path) -> None:
     documents = demo_documents()
-    rows = build_instruct_rows(documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17).rows
+    rows = build_instruct_rows(
+        documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17, embed
+    ).rows
     facts = {
         "parents": {"c": "1"},
         "prompts": "p",
@@ -136,21 +141,3 @@ def test_the_same_inputs_give_the_same_version_and_others_another(tmp_path: Path
     assert write_dataset(there, "runa", "instruct", rows, seed=1, **facts).version == first.version
     assert write_dataset(there, "runa", "instruct", rows[1:], seed=1, **facts).version != first.version
     assert len(read_rows(here, "runa", "instruct", first.version, "train")) == first.counts["train"]
-
-
-def test_preference_pairs_are_balanced_and_counted(tmp_path: Path) -> None:
-    documents = demo_documents()
-    rows = build_instruct_rows(documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17).rows
-    prompts = select_preference_prompts([r for r in rows if r.split == "train"], 20, 17)
-    written = ["A much longer sentence than needed, over and over again. " * 40] * (len(prompts) - 2)
-    written += ["Short.", prompts[-1].messages[-1].content]
-    built = build_preference_rows(prompts, written, 17)
-    assert len(built.rows) + sum(built.dropped.values()) == len(prompts)
-    assert built.dropped["rejected_is_chosen"] == 1
-    lengths = mean_words(built.rows)
-    assert 0.5 < lengths["rejected"] / lengths["chosen"] < 2
-    assert mean_words([]) == {}
-    answers = {p.messages[-1].content for p in prompts}
-    for row in built.rows:
-        assert row.chosen.content in answers
-        assert len(row.rejected.content.split()) <= 2 * max(len(row.chosen.content.split()), 10)

@@ -6,15 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.feature.teacher_double import LESSON, TeacherDouble
+from tests.feature.teacher_double import LESSON, TeacherDouble, fitting_lesson
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
-from twin_assets.feature.instruct import (
-    build_instruct_rows,
-    copied_share,
-    passages_to_teach,
-    unverifiable_rows,
-)
+from twin_assets.feature.instruct import build_instruct_rows, passages_to_teach, unverifiable_rows
+from twin_assets.feature.row_filters import copied_share
 from twin_assets.feature.teacher import Lesson, Teacher, Teaching, ToTeach
 from twin_assets.settings import Settings
 
@@ -123,25 +119,31 @@ def test_an_unknown_price_and_no_teacher_are_errors(double: TeacherDouble, tmp_p
 
 
 def test_lessons_make_instructions_and_the_answers_stay_the_authors(tmp_path: Path) -> None:
-    from tests.feature.test_datasets import RUNA, demo_documents, embedded
+    from tests.feature.test_datasets import RUNA, demo_documents, embed, embedded
     from twin_assets.core.profiles import load_profile
 
     documents, profile = demo_documents(), load_profile("nano")
     wanted = passages_to_teach(documents, profile)
-    lessons = {p.key: Lesson.model_validate(LESSON) for p in wanted}
-    # One draft that only repeats the author.
-    copied = next(p for p in wanted if len(p.text.split()) > 60)
+    lessons = {p.key: Lesson.model_validate(fitting_lesson(p.text)) for p in wanted}
+    # One draft that only repeats the author, and one lesson about something else.
+    copied, strayed = [p for p in wanted if len(p.text.split()) > 60][:2]
     lessons[copied.key] = lessons[copied.key].model_copy(
         update={"draft": " ".join(copied.text.split()[2:])[:3_500]}
     )
-    rows = build_instruct_rows(documents, embedded(documents, tmp_path), RUNA, profile, 17, lessons)
+    lessons[strayed.key] = Lesson.model_validate(
+        LESSON
+        | {"topic": "growing orchids", "question": "How do I grow orchids?", "draft": "Keep them warm."}
+    )
+    rows = build_instruct_rows(documents, embedded(documents, tmp_path), RUNA, profile, 17, embed, lessons)
     assert unverifiable_rows(rows.rows, documents) == []
     rewrites = [r for r in rows.rows if r.task == "rewrite"]
     assert rewrites
-    assert all("a clock was wrong" in r.messages[-2].content for r in rewrites)
-    assert rows.dropped["draft_copies_the_author"] + rows.dropped.get("duplicate", 0) >= 1
-    assert not [r for r in rewrites if text_hash(r.messages[-1].content) == copied.key]
+    assert rows.dropped["instruction_copies_the_author"] >= 1
+    assert 1 <= rows.dropped["teacher_disagrees"] < len(wanted) / 4
+    taught = {text_hash(r.messages[-1].content) for r in rewrites}
+    assert taught.isdisjoint({copied.key, strayed.key})
     asked = " ".join(m.content for r in rows.rows for m in r.messages if m.role == "user")
-    assert "Why was the tide table late?" in asked
+    assert "What does she say of this" in asked
+    assert "orchids?" not in asked.replace("How do I grow orchids indoors?", "")
     assert copied_share(copied.text, copied.text) == 1
     assert copied_share("Something else entirely.", copied.text) == 0

@@ -7,7 +7,7 @@ were made from, never times or paths.
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any, Literal
 
 from twin_assets.core.hashing import fingerprint, text_hash
@@ -15,6 +15,8 @@ from twin_assets.core.lake import Lake
 from twin_assets.core.records import Message, Record, Split, Visibility
 
 Kind = Literal["instruct", "preference"]
+# What a preference pair teaches: to sound like the author, to decline, to keep to the passages.
+PairKind = Literal["voice", "refusal", "grounding"]
 
 
 class InstructRow(Record):
@@ -28,11 +30,12 @@ class InstructRow(Record):
 
 
 class PreferenceRow(Record):
-    """A prompt with the author's own text (chosen) and a model's (rejected)."""
+    """A prompt with the author's own text (chosen) and a model's (rejected). `kind` is what the pair teaches."""
 
     row_id: str
     doc_id: str | None
     task: str
+    kind: PairKind = "voice"
     split: Split
     messages: list[Message]
     chosen: Message
@@ -40,7 +43,7 @@ class PreferenceRow(Record):
 
 
 class Manifest(Record):
-    """What a dataset version is made of. `dropped` counts rows by reason."""
+    """What a dataset version is made of. `dropped` counts rows by reason, `kinds` preference rows by kind."""
 
     persona: str
     kind: Kind
@@ -54,6 +57,7 @@ class Manifest(Record):
     license: str
     visibility: Visibility
     subsets: dict[str, int] = {}
+    kinds: dict[str, int] = {}
 
 
 Row = InstructRow | PreferenceRow
@@ -83,14 +87,13 @@ def write_dataset(
     files = {f"{side}.jsonl": _jsonl(kept) for side, kept in sides.items()}
     subsets = {name: n for name, n in SUBSETS.items() if n < len(sides["train"])}
     version = _version({name: data.decode() for name, data in files.items()}, parents, prompts, seed)
-    tasks: dict[str, int] = {}
-    for row in rows:
-        tasks[row.task] = tasks.get(row.task, 0) + 1
+    tasks = Counter(row.task for row in rows)
+    kinds = Counter(row.kind for row in rows if isinstance(row, PreferenceRow))
     manifest = Manifest(
         persona=persona, kind=kind, version=version, parents=parents, prompts=prompts,
         counts={side: len(kept) for side, kept in sides.items()}, tasks=dict(sorted(tasks.items())),
         dropped=dict(sorted(dropped.items())), seed=seed, license=license, visibility=visibility,
-        subsets=subsets,
+        subsets=subsets, kinds=dict(sorted(kinds.items())),
     )  # fmt: skip
     ordered = nested_order(sides["train"]) if subsets else []
     files |= {f"subsets/{name}.jsonl": _jsonl(ordered[:n]) for name, n in subsets.items()}
@@ -111,6 +114,11 @@ def stored_version(lake: Lake, manifest: Manifest) -> str:
     return _version(files, manifest.parents, manifest.prompts, manifest.seed)
 
 
+def group_of(row: Row) -> str:
+    """What a row counts as where shares are set: its kind for a preference row, its task for an instruct row."""
+    return row.kind if isinstance(row, PreferenceRow) else row.task
+
+
 def latest_version(lake: Lake, persona: str, kind: Kind) -> str | None:
     """The version that was written last; None before the first."""
     try:
@@ -120,16 +128,16 @@ def latest_version(lake: Lake, persona: str, kind: Kind) -> str | None:
 
 
 def nested_order(rows: list[Any]) -> list[Any]:
-    """Rows in an order of which every beginning holds the tasks in about the shares of the whole.
+    """Rows in an order of which every beginning holds the groups in about the shares of the whole.
 
     So subsets by size are stratified, and the smaller is part of the larger.
     """
-    by_task: dict[str, list[Any]] = defaultdict(list)
+    groups: dict[str, list[Any]] = defaultdict(list)
     for row in sorted(rows, key=lambda r: text_hash(r.row_id)):
-        by_task[row.task].append(row)
+        groups[group_of(row)].append(row)
     placed = [
-        ((rank + 0.5) / len(these), row.task, row.row_id, row)
-        for these in by_task.values()
+        ((rank + 0.5) / len(these), group_of(row), row.row_id, row)
+        for these in groups.values()
         for rank, row in enumerate(these)
     ]
     return [row for *_, row in sorted(placed, key=lambda entry: entry[:3])]
@@ -174,6 +182,10 @@ def _configs(manifest: Manifest) -> list[str]:
     return lines
 
 
+def _kinds_table(manifest: Manifest) -> list[str]:
+    return ["| kind | rows |", "|---|---|", *(f"| {kind} | {n} |" for kind, n in manifest.kinds.items()), ""]
+
+
 def _card(manifest: Manifest, summary: str) -> str:
     lines = [
         "---",
@@ -194,6 +206,7 @@ def _card(manifest: Manifest, summary: str) -> str:
         "|---|---|",
         *(f"| {task} | {n} |" for task, n in manifest.tasks.items()),
         "",
+        *(_kinds_table(manifest) if manifest.kinds else []),
         "| dropped because | rows |",
         "|---|---|",
         *(f"| {reason} | {n} |" for reason, n in manifest.dropped.items()),

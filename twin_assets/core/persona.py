@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from string import Template
 from typing import Any, get_args
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Visibility
@@ -40,6 +41,19 @@ class Persona(Part):
         "secrets are always masked.",
     )
     log_text: bool = Field(True, description="Keep the text of requests in the request log.")
+    refusals: list[str] = Field(
+        default=[],
+        description="How this person declines what they have not written about, `$looked_for` standing for "
+        "what was asked; neutral sentences if none.",
+    )
+
+    @field_validator("refusals")
+    @classmethod
+    def _can_be_filled(cls, refusals: list[str]) -> list[str]:
+        for refusal in map(Template, refusals):
+            if not refusal.is_valid() or set(refusal.get_identifiers()) - {"looked_for"}:
+                raise ValueError(f"{refusal.template!r} may hold $looked_for, and $$ for a dollar sign")
+        return refusals
 
     def sources(self) -> list[str]:
         """Names of the sources this persona has."""

@@ -36,8 +36,9 @@ Parallel = Literal["single", "fsdp2", "zero3"]
 class Profile(BaseModel):
     """A size of model with the budgets that go with it. Tokens are of the model's own tokenizer.
 
-    `max_shares` limits kinds of task to shares of the training rows. `overlays` are the files of
-    training_configs that make its Axolotl configuration, in order, and `axolotl` the family's own values.
+    `overlays` are the files of training_configs that make its Axolotl configuration, in order, and `axolotl`
+    the family's own values. `max_shares` limits kinds of task to shares of the instruct rows, `max_kind_shares` kinds of pair to shares of
+    the preference rows; `preference_pairs` is how many a model is asked to write.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,6 +60,8 @@ class Profile(BaseModel):
     passage_tokens: int
     min_train_rows: int
     max_shares: dict[str, float] = {}
+    preference_pairs: int = 64
+    max_kind_shares: dict[str, float] = {"voice": 1.0}
     nano_steps: int = 1000
     gate: Gate
 

@@ -11,12 +11,33 @@ from string import Template
 from typing import Any
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.hashing import fingerprint
+from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.persona import Persona
 from twin_assets.core.records import Message, Passage
 from twin_assets.core.tokens import first_words
 
 FOLDER = Path(__file__).parent / "prompt_files"
+LOOKED_FOR_WORDS = 12
+# "What is the depth of Lake Baikal" asks for "the depth of Lake Baikal".
+_OPENINGS = [
+    (re.compile(r"^(?:what|who)(?:'s| is| are| was| were) ", re.IGNORECASE), ""),
+    (re.compile(r"^(?:please )?(?:explain|describe|tell me about|give me) ", re.IGNORECASE), ""),
+    (re.compile(r"^how (?:do|can|should) (?:i|you|we) ", re.IGNORECASE), "how to "),
+]
+# The one who declines says "my boat" where "your boat" was asked for (Weizenbaum, "ELIZA", 1966).
+_OTHER_PERSON = {
+    "you": "I",
+    "your": "my",
+    "yours": "mine",
+    "I": "you",
+    "me": "you",
+    "my": "your",
+    "mine": "yours",
+}
+_QUESTION_WORDS = re.compile(
+    r"(?:wh(?:at|o|ose|ich|en|ere|y)|how|is|are|was|were|do|does|did|can|could|will|would|should|has|have)\b",
+    re.IGNORECASE,
+)
 
 
 @lru_cache
@@ -79,6 +100,54 @@ def user_message(prompt: str, passages: list[Passage] | None = None, **values: s
 def served_prompt(tokenizer: Any, turns: list[dict[str, str]]) -> str:
     """The text a model is asked with: its own chat template, up to where the answer begins."""
     return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+
+def without_passages(message: Message) -> str:
+    """What a request asks for: its text without the passages that stand before it."""
+    found = read_back("passages", message.content)
+    return found["task"] if found else message.content
+
+
+def passages_in(message: Message) -> str:
+    """The passages that a request carries, as they stand there; empty for none."""
+    found = read_back("passages", message.content)
+    return found["passages"] if found else ""
+
+
+def read_back(name: str, text: str) -> dict[str, str] | None:
+    """`render` the other way: the values that fill prompt `name` in `text`; None for another prompt's text."""
+    pattern = re.sub(r"\\\$(\w+)", r"(?P<\1>.*?)", re.escape(_template(name).template))
+    found = re.fullmatch(pattern, text, re.DOTALL)
+    return found.groupdict() if found else None
+
+
+def refusal(persona: Persona, question: str) -> str:
+    """How a persona declines a question that its writing can't answer, in its datasets as in the service.
+
+    In one of its own ways, or of those in `refusal.md`; the same question is always declined in the same.
+    """
+    ways = refusals_of(persona)
+    way = ways[int(text_hash(question, 8), 16) % len(ways)]
+    return Template(way).substitute(looked_for=looked_for(question))
+
+
+def refusals_of(persona: Persona) -> list[str]:
+    """The persona's ways of declining, with `$looked_for`; the neutral ones when it has none of its own."""
+    return persona.refusals or _template("refusal").template.split("\n\n")
+
+
+def looked_for(question: str) -> str:
+    """What a question asks for, as it stands in the middle of a sentence; at most 12 words and "..."."""
+    asked = question.strip().rstrip("?!.")
+    for opening, replacement in _OPENINGS:
+        asked, changed = opening.subn(replacement, asked, count=1)
+        if changed:
+            break
+    words = asked.split()
+    if words and _QUESTION_WORDS.match(words[0]):
+        words[0] = words[0].lower()
+    words = [_OTHER_PERSON.get(word, word) for word in words]
+    return " ".join(words if len(words) <= LOOKED_FOR_WORDS else [*words[:LOOKED_FOR_WORDS], "..."])
 
 
 def shown_passages(passages: list[Passage], tokens: int) -> list[Passage]:

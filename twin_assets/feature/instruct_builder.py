@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -14,10 +15,14 @@ from twin_assets.core.prompts import shown_passages, system_message, user_messag
 from twin_assets.core.records import EmbeddedChunk, Message, Passage, SplitDocument
 from twin_assets.core.tokens import estimated_tokens
 from twin_assets.feature.keyphrases import KeyPhrases
+from twin_assets.feature.passages import passages_of
+from twin_assets.feature.summaries import Embed, find_summaries
 from twin_assets.feature.teacher import Lesson
 
 # Of the writing tasks, how many carry passages, as every served request does.
 SHARE_WITH_PASSAGES = 0.4
+# Fewer points are no outline, more are none that anybody would write; shorter paragraphs make no point.
+MIN_POINTS, MAX_POINTS, MIN_POINT_WORDS = 3, 6, 12
 
 
 def make_row(doc_id: str, task: str, split: str, messages: list[Message]) -> InstructRow:
@@ -45,9 +50,12 @@ class RowBuilder:
         # Training rows must not quote the held-out side, so passages come from the training side only.
         self.train_chunks = [c for c in chunks if c.split == "train"]
         self.chunks = chunks
+        self.chunks_of: defaultdict[str, list[EmbeddedChunk]] = defaultdict(list)
+        for chunk in chunks:
+            self.chunks_of[chunk.doc_id].append(chunk)
         self.vectors = np.array([c.vector for c in self.train_chunks], dtype=np.float32)
 
-    def rows(self) -> Iterator[InstructRow]:
+    def rows(self, embed: Embed) -> Iterator[InstructRow]:
         for document in self.documents:
             if document.category == "code":
                 yield from self._code(document)
@@ -55,6 +63,13 @@ class RowBuilder:
                 yield from self._post(document)
             else:
                 yield from self._article(document)
+        yield from self._summaries(embed)
+
+    def _summaries(self, embed: Embed) -> Iterator[InstructRow]:
+        fixed = [system_message(self.persona), user_message("summarise_article", article="")]
+        room = self.profile.context_tokens - sum(estimated_tokens(m.content) for m in fixed)
+        for found in find_summaries(self.documents, self.chunks, embed, room, self.profile.answer_tokens):
+            yield self._emit(found.document, "summarise_article", found.answer, article=found.article)
 
     def _rewrites(self, document: SplitDocument, block: str) -> Iterator[InstructRow]:
         if lesson := self.lessons.get(text_hash(block)):
@@ -89,13 +104,13 @@ class RowBuilder:
         yield from self._continuations(document, text)
 
     def _article(self, document: SplitDocument) -> Iterator[InstructRow]:
-        title = document.title or " ".join(self.phrases.top(document.voice_text))
+        title = document.title or " and ".join(self.phrases.top(document.voice_text, 2)) or document.category
         blocks = self._passages(document.voice_text)
         for number, block in enumerate(blocks):
             yield from self._rewrites(document, block)
             heading = re.match(r"## (.+)", block)
             topics = [_topic(heading.group(1))] if heading else []
-            topics.append(self._topics(document, block)[0])
+            topics += self._topics(document, block)[:1]
             for topic in topics:
                 notes = self._notes(document, block, topic)
                 yield self._emit(document, "write_section", block, notes, topic=topic, title=title)
@@ -105,13 +120,9 @@ class RowBuilder:
                     yield self._emit(document, "write_post", block, topic=_topic(title))
             if outline := self._outline(block):
                 yield self._emit(document, "expand_outline", block, outline=outline)
-            yield self._emit(
-                document,
-                "answer",
-                block,
-                self._evidence(document, block),
-                question=self._question(title, block),
-            )
+            if question := self._question(title, block):
+                evidence = self._evidence(document, block)
+                yield self._emit(document, "answer", block, evidence, question=question)
         yield from self._continuations(document, document.voice_text)
 
     def _code(self, document: SplitDocument) -> Iterator[InstructRow]:
@@ -138,27 +149,33 @@ class RowBuilder:
     def _topics(self, document: SplitDocument, block: str) -> list[str]:
         terms = self.phrases.top(block, 4)
         if lesson := self.lessons.get(text_hash(block)):
-            return [lesson.topic, " and ".join(terms[:2]) or document.category]
+            return [t for t in (lesson.topic, " and ".join(terms[:2])) if t]
         topics = [" and ".join(terms[:2]), ", ".join(terms[1:4])]
         if document.title and document.category == "post":
             topics.append(_topic(document.title))
-        return [t for t in topics if t] or [document.category]
+        return [t for t in topics if t]
 
     def _outline(self, block: str) -> str:
-        """The teacher's points, or the key phrases of each paragraph."""
+        """The teacher's points, or the key phrases of paragraphs all over the passage; empty for too few."""
         if lesson := self.lessons.get(text_hash(block)):
             return "\n".join(f"- {point}" for point in lesson.outline)
         paragraphs = [
-            p for p in block.split("\n\n") if len(p.split()) >= 6 and not p.startswith(("```", "## "))
+            p
+            for p in block.split("\n\n")
+            if len(p.split()) >= MIN_POINT_WORDS and not p.startswith(("```", "## "))
         ]
-        points = [" ".join(self.phrases.top(p, 3)) for p in paragraphs]
-        return "\n".join(f"- {p}" for p in points if p) if len(points) >= 3 else ""
+        points = [point for p in paragraphs if (point := " and ".join(self.phrases.top(p, 2)))]
+        if len(points) < MIN_POINTS:
+            return ""
+        most = min(len(points), MAX_POINTS)
+        return "\n".join(f"- {points[n * len(points) // most]}" for n in range(most))
 
     def _question(self, title: str, block: str) -> str:
+        """The teacher's question, or one about the key phrases; empty for a passage without any."""
         if lesson := self.lessons.get(text_hash(block)):
             return lesson.question
         about = " and ".join(self.phrases.top(block, 2))
-        return f'What do you say about {about} in "{title}"?'
+        return f'What do you say about {about} in "{title}"?' if about else ""
 
     def _notes(self, document: SplitDocument, block: str, topic: str) -> list[Passage] | None:
         share = int(text_hash(f"{self.seed}:{document.doc_id}:{topic}", 8), 16) / 16**8
@@ -167,15 +184,22 @@ class RowBuilder:
         return self._nearest(self._vector_of(document, block), lambda c: c.doc_id != document.doc_id)
 
     def _evidence(self, document: SplitDocument, block: str) -> list[Passage]:
-        """What retrieval would bring: the passage itself and a neighbour of another document."""
-        own = [c for c in self.chunks if c.doc_id == document.doc_id and c.text in block][:1]
+        """What retrieval would bring: the chunk that the passage is from and a neighbour of another document."""
+        own = self._chunk_of(document, block)
         others = self._nearest(self._vector_of(document, block), lambda c: c.doc_id != document.doc_id)
-        return self._shown(own) + (others or [])[: self.profile.passages - len(own)]
+        mine = self._shown([own] if own else [])
+        return mine + (others or [])[: self.profile.passages - len(mine)]
 
     def _vector_of(self, document: SplitDocument, block: str) -> np.ndarray | None:
-        own = [c for c in self.chunks if c.doc_id == document.doc_id and (c.text in block or block in c.text)]
-        own = own or [c for c in self.chunks if c.doc_id == document.doc_id]
-        return np.array(own[0].vector, dtype=np.float32) if own else None
+        chunk = self._chunk_of(document, block)
+        return np.array(chunk.vector, dtype=np.float32) if chunk else None
+
+    def _chunk_of(self, document: SplitDocument, block: str) -> EmbeddedChunk | None:
+        """The document's chunk that holds most of the passage; the first of several."""
+        start = document.voice_text.find(block)
+        end = start + len(block)
+        own = self.chunks_of.get(document.doc_id, [])
+        return max(own, key=lambda c: (min(c.end, end) - max(c.start, start), -c.start), default=None)
 
     def _nearest(
         self, vector: np.ndarray | None, wanted: Callable[[EmbeddedChunk], bool]
@@ -194,38 +218,9 @@ class RowBuilder:
         return shown_passages(passages, self.profile.passage_tokens)
 
 
-def passages_of(text: str, most: int) -> list[str]:
-    """Slices of the text at paragraph ends, each of at most that many estimated tokens."""
-    blocks: list[tuple[int, int]] = []
-    for start, end in _paragraphs(text, most):
-        joined = text[blocks[-1][0] : end] if blocks else ""
-        heading = text[start:end].startswith("## ")
-        if blocks and not heading and estimated_tokens(joined) <= most:
-            blocks[-1] = (blocks[-1][0], end)
-        else:
-            blocks.append((start, end))
-    return [text[a:b] for a, b in blocks]
-
-
 def _topic(title: str) -> str:
-    """A title in the middle of a sentence."""
+    """A title in the middle of a sentence: "backups and why", but "Two Objects not Namespaced" as it is."""
     title = title.strip().rstrip(".!")
-    first = title.split(" ", 1)[0]
-    return title if first.isupper() or any(c.isupper() for c in first[1:]) else title[:1].lower() + title[1:]
-
-
-def _paragraphs(text: str, most: int) -> Iterator[tuple[int, int]]:
-    """Spans of paragraphs; one over the budget is split at sentence ends."""
-    for match in re.finditer(r"(?:```.*?```|\S(?:(?!\n\s*\n).)*)", text, re.DOTALL):
-        start, end = match.span()
-        if estimated_tokens(match.group()) <= most:
-            yield start, end
-            continue
-        at = start
-        for sentence in re.finditer(r".+?(?:[.!?][\"')\]]*(?=\s|$)|\n|$)", match.group(), re.DOTALL):
-            stop = start + sentence.end()
-            if estimated_tokens(text[at:stop]) > most * 0.8:
-                yield at + len(text[at:stop]) - len(text[at:stop].lstrip()), stop
-                at = stop
-        if text[at:end].strip():
-            yield at + len(text[at:end]) - len(text[at:end].lstrip()), end
+    first, *rest = title.split(" ")
+    named = any(c.isupper() for c in first[1:]) or first == "I" or any(word[:1].isupper() for word in rest)
+    return title if named else title[:1].lower() + title[1:]

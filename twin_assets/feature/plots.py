@@ -54,6 +54,20 @@ def clusters_plot(sizes: dict[str, list[int]]) -> bytes:
     return _png(figure)
 
 
+def lengths_plot(lengths: dict[str, tuple[list[int], list[int]]]) -> bytes:
+    """Words of the chosen and of the rejected side of preference pairs, by kind: one cloud a kind."""
+    figure = _figure(5, 4)
+    axes = figure.subplots()
+    longest = max((n for sides in lengths.values() for side in sides for n in side), default=1)
+    axes.plot([0, longest], [0, longest], color="0.8", linewidth=1, zorder=0)
+    for kind, (chosen, rejected) in lengths.items():
+        axes.scatter(chosen, rejected, s=12, alpha=0.7, label=f"{kind}: {len(chosen)}")
+    axes.set(xlabel="words of chosen", ylabel="words of rejected")
+    if lengths:
+        axes.legend(frameon=False)
+    return _png(figure)
+
+
 def vectors_plot(chunks: list[EmbeddedChunk], seed: int = 17) -> bytes:
     """A map of the chunks: their vectors in two dimensions, by UMAP where it is installed, else by PCA."""
     figure = _figure(6, 5)

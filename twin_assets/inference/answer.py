@@ -4,15 +4,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+from twin_assets.core.embedder import MIN_SIMILARITY
 from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
-from twin_assets.core.prompts import defuse, render, shown_passages, system_message, user_message
+from twin_assets.core.prompts import defuse, refusal, shown_passages, system_message, user_message
 from twin_assets.core.records import Message, Passage, Record
 from twin_assets.inference.generation import Generator
 
-# No passage as near as this, and the corpus has nothing to stand on. Measured with offline-minilm on the
-# demo persona: it declines 96% of far-off questions, 53% of tempting near ones, and no answerable one.
-MIN_SIMILARITY = 0.33
 CITED_WORDS = 60
 
 WriteKind = Literal["linkedin_post", "article"]
@@ -69,8 +67,8 @@ class Twin:
         question = defuse(question)
         passages, took = self._passages(question)
         supported = [p for p in passages if p.similarity >= MIN_SIMILARITY]
-        refusal = None if supported else render("refusal", looked_for=_short(question))
-        return self._plan("answer", supported, took, refusal, question=question)
+        declined = None if supported else refusal(self.persona, question)
+        return self._plan("answer", supported, took, declined, question=question)
 
     def plan_write(self, kind: WriteKind, topic: str) -> Plan:
         """Passages and messages for a piece of writing; without passages it is written all the same."""
@@ -84,7 +82,7 @@ class Twin:
         return found, (time.monotonic() - start) * 1000
 
     def _plan(
-        self, prompt: str, passages: list[Passage], took: float, refusal: str | None, **values: str
+        self, prompt: str, passages: list[Passage], took: float, declined: str | None, **values: str
     ) -> Plan:
         safe = shown_passages(passages, self.profile.passage_tokens)
         conversation = [system_message(self.persona), user_message(prompt, safe, **values)]
@@ -94,7 +92,7 @@ class Twin:
             prompt_kind=prompt,
             citations=citations,
             retrieve_ms=took,
-            refusal=refusal,
+            refusal=declined,
         )
 
     def run(
@@ -132,10 +130,6 @@ class Twin:
 def _cut(text: str, words: int) -> str:
     parts = text.split()
     return text if len(parts) <= words else " ".join(parts[:words]) + " ..."
-
-
-def _short(question: str) -> str:
-    return _cut(question.strip().rstrip("?."), 12)
 
 
 def _citation(number: int, passage: Passage) -> Citation:

@@ -33,13 +33,12 @@ class TrainingJob(Record):
     wandb_mode: str
     checkpoint_seconds: float
     ray: RayWorkers | None = None
+    about: About = About()
 
     @property
     def model_tag(self) -> str:
         """The name that the registry will give to the model."""
         return self.lineage.tag
-
-    about: About = About()
 
     @property
     def file(self) -> Path:
