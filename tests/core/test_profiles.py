@@ -42,7 +42,7 @@ def test_every_profile_is_known_by_its_own_name() -> None:
         ("mistral", "no profile 'mistral'", "such as llama-8b"),
         ("llama-14b", "llama has no model of the size 14b", "llama-small, llama-8b, llama-70b"),
         ("70b", "qwen has no model of the size 70b", "qwen-32b"),
-        ("qwen-32b-full", "size 32b has no method", "qlora, lora"),
+        ("qwen-32b-full", "a method that the size 32b does not have", "qlora, lora"),
         ("llama-nano", "belongs to no family", "TWIN_PROFILE=nano"),
         ("", "no profile ''", "nano"),
     ],

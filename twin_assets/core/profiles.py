@@ -87,7 +87,8 @@ def load_profile(name: str) -> Profile:
     method = parts.pop(0) if parts else next(iter(methods))
     if parts or method not in methods:
         raise TwinError(
-            f"The size {size} has no method {name!r} asks for.", f"use one of: {', '.join(methods)}."
+            f"The profile {name!r} asks for a method that the size {size} does not have.",
+            f"put one of these behind it, or none: {', '.join(methods)}.",
         )
     if "base_model" in sizes[size]:
         if family:

@@ -101,7 +101,7 @@ def _fetch(settings: Settings, source: str, on_progress: Callable[[dict[str, Any
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
         raise TwinError(
             f"The base model {source!r} can't be fetched: {str(error).splitlines()[0]}",
-            "check the name, the network and HF_TOKEN; or set base_model to a folder; or use profile nano.",
+            "check the name, the network and HF_TOKEN; or name a folder in the family's file; or use profile nano.",
         ) from error
     _check_model_folder(Path(folder))
     return Path(folder)

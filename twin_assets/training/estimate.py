@@ -18,7 +18,7 @@ from twin_assets.training.machine import GB, Machine, parse_machine, training_ma
 STAGES: tuple[TrainingStage, ...] = ("sft", "dpo")
 
 _ADAM = 2  # moments a parameter (Kingma and Ba 2015), in the parameter's own number format
-_MASTER = 4 + 4 + 8  # 32-bit copy, gradient and moments where the shards keep them in 32 bits
+_ADAPTER = 4 + 4 + 8  # bytes a parameter: weight, gradient and moments, all in 32 bits
 # NormalFloat: 4 bits a weight, and 0.127 bits for its doubly quantised constants (Dettmers et al. 2023).
 _NF4 = (4 + 0.127) / 8
 _LOGITS = 4 + 4 + 4  # beside the model's own logits: 32-bit copy, its log-softmax, and the gradient
@@ -163,7 +163,7 @@ def _model_bytes(
     others = shape.parameters - shape.linear_parameters
     if config.get("adapter"):
         linear = _NF4 if config.get("load_in_4bit") else width
-        return linear * shape.linear_parameters + width * others, _MASTER * trainable
+        return linear * shape.linear_parameters + width * others, _ADAPTER * trainable
     if config.get("deepspeed"):  # Rajbhandari et al. 2020, section 3.1: 2 + 2 + 12 bytes
         return width * shape.parameters, (2 + 12) * shape.parameters
     # On one device Axolotl keeps embeddings and norms in 32 bits, the rest in the training's format.
