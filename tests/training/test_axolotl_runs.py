@@ -53,7 +53,7 @@ def assert_wandb_knows(version: ModelVersion) -> None:
     records = read_records(Path(str(version.run_link)))
     logged = {"".join(item.nested_key) or item.key for r in records for item in r.history.item}
     assert {"train/loss", "eval/loss", "train/learning_rate", "train/grad_norm"} <= logged
-    artifacts = {r.request.log_artifact.artifact.type: r.request.log_artifact.artifact for r in records}
+    artifacts = {r.artifact.type: r.artifact for r in records}
     kind = "instruct" if version.lineage.stage == "sft" else "preference"
     assert json.loads(artifacts["dataset"].metadata)["version"] == version.lineage.datasets[kind]
     assert [entry.path for entry in artifacts["dataset"].manifest.contents] == ["manifest.json"]

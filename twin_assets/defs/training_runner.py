@@ -3,7 +3,6 @@ pod. Dagster Pipes carries the log and ends the run when it is cancelled."""
 
 import importlib.util
 import sys
-from typing import Any
 
 import dagster as dg
 
@@ -13,7 +12,6 @@ from twin_assets.training import pod
 from twin_assets.training.records import TrainingJob
 
 _EXTRAS = {"kubernetes": ("dagster_k8s", "k8s"), "ray": ("ray", "scale")}  # module, extra that brings it
-
 _POLL = 2.0  # seconds between two looks at the pod
 
 
@@ -36,11 +34,10 @@ def _run_pod(context: dg.AssetExecutionContext, settings: Settings, job: Trainin
 
     kubeconfig = settings.kubernetes_kubeconfig
     client = PipesK8sClient(kubeconfig_file=str(kubeconfig) if kubeconfig else None, poll_interval=_POLL)
-    labels: dict[str, Any] = {"twin/persona": job.lineage.persona, "twin/stage": job.stage}
     client.run(
         context=context.op_execution_context,
         namespace=settings.kubernetes_namespace,
-        base_pod_meta={"labels": labels},
+        base_pod_meta={"labels": {"twin/persona": job.lineage.persona, "twin/stage": job.stage}},
         base_pod_spec=pod.pod_spec(settings, job),
         pod_wait_timeout=0,  # a training may well take longer than a day, the default
     )

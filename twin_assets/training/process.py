@@ -84,6 +84,7 @@ def run_environment(job: TrainingJob) -> dict[str, str]:
         "RAY_DEDUP_LOGS": "0",  # or steps would go missing
         "TOKENIZERS_PARALLELISM": "false",
         "WANDB_DIR": str(job.folder),
+        "WANDB_DATA_DIR": str(job.folder / "wandb"),  # artifacts wait here to be synced
         "WANDB_MODE": job.wandb_mode,
         "WANDB_SILENT": "true",
         "WANDB_ERROR_REPORTING": "false",

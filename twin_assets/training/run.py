@@ -32,6 +32,7 @@ from twin_assets.training.workers import share_batch, worker_count
 
 _REPORT_EVERY = 5.0  # seconds
 _TAIL = 40  # lines kept to name a failure
+_MADE_AGAIN = ("prepared", "hf", "ray")  # folders that only a run in progress needs
 
 
 class Stopped(Exception):
@@ -73,13 +74,7 @@ def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
         resumed_from_step=step,
         wandb_dir=max((job.folder / "wandb").glob("*run-*"), default=None),
     )
-    for folder in (
-        job.folder / "prepared",
-        job.folder / "hf",
-        job.folder / "ray",
-        *job.model_dir.glob("checkpoint-*"),
-    ):
-        shutil.rmtree(folder, ignore_errors=True)
+    _remove(job, *_MADE_AGAIN, *(f"model/{path.name}" for path in job.model_dir.glob("checkpoint-*")))
     # The result comes last: a folder without one was never finished.
     (job.folder / "result.json").write_text(result.model_dump_json(indent=2))
     return result
@@ -89,16 +84,18 @@ def _clear(job: TrainingJob) -> Path | None:
     """The checkpoint to go on from; all else that an earlier attempt left and could be mistaken for this
     run's is removed."""
     resumed = last_checkpoint(job.model_dir)
-    for name in ("result.json", "error.json"):
-        (job.folder / name).unlink(missing_ok=True)
-    for name in ("prepared", "hf", "ray"):
-        shutil.rmtree(job.folder / name, ignore_errors=True)
+    _remove(job, "result.json", "error.json", *_MADE_AGAIN)
     if resumed is None:
-        for path in (job.history_file, job.log_file):
-            path.unlink(missing_ok=True)
-        for name in ("model", "wandb"):
-            shutil.rmtree(job.folder / name, ignore_errors=True)
+        _remove(job, job.history_file.name, job.log_file.name, job.model_dir.name, "wandb")
     return resumed
+
+
+def _remove(job: TrainingJob, *names: str) -> None:
+    for path in (job.folder / name for name in names):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _launch_config(job: TrainingJob, resumed: Path | None) -> dict[str, object]:
@@ -156,11 +153,7 @@ def main() -> int:
             result = run(job, tell)
         except (TwinError, OSError) as raised:
             error = raised if isinstance(raised, TwinError) else name_os_error(raised)
-            for name in (
-                "prepared",
-                "hf",
-            ):  # they can be made again, and a full disk has no room for the error
-                shutil.rmtree(job.folder / name, ignore_errors=True)
+            _remove(job, *_MADE_AGAIN)  # a full disk would have no room for the error
             with suppress(OSError):
                 (job.folder / "error.json").write_text(
                     json.dumps({"problem": error.problem, "fix": error.fix})

@@ -24,7 +24,8 @@ def share_batch(config: dict[str, Any], workers: int) -> dict[str, int]:
     if left_over:
         raise TwinError(
             f"A step of {micro * steps} rows can't be shared evenly by {workers} workers.",
-            "take a number of workers that divides micro_batch_size × gradient_accumulation_steps.",
+            "take a number that divides micro_batch_size × gradient_accumulation_steps: TWIN_RAY_WORKERS, or on "
+            "one machine CUDA_VISIBLE_DEVICES.",
         )
     micro = max(size for size in range(1, micro + 1) if each % size == 0)
     return {"micro_batch_size": micro, "gradient_accumulation_steps": each // micro}
