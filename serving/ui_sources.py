@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from serving.ui_context import Config, PersonaName
-from serving.ui_dagster import collect, collect_runs, last_collected
+from serving.ui_dagster import DagsterDown, collect, collect_runs, last_collected
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake, open_lake
 from twin_assets.core.persona import SOURCES, Persona, persona_names, save_persona
@@ -76,13 +76,14 @@ def collect_now(persona: PersonaName, settings: Config) -> dict[str, Any]:
 
 @router.get("/ui/api/{persona}/runs")
 def runs(persona: PersonaName, settings: Config) -> dict[str, Any]:
-    """The latest runs of `collect`, and what each source's last crawl counted."""
+    """The latest runs of `collect`, and what each source's last crawl counted; `down` says that Dagster is,
+    which is no error of this page."""
     url = dagster_url(settings)
-    return {
-        "url": url,
-        "runs": collect_runs(url, persona),
-        "last": last_collected(url, persona, list(SOURCES)),
-    }
+    try:
+        last = last_collected(url, persona, list(SOURCES))
+        return {"url": url, "runs": collect_runs(url, persona), "last": last, "down": None}
+    except DagsterDown as error:
+        return {"url": url, "runs": [], "last": {}, "down": {"message": error.problem, "fix": error.fix}}
 
 
 def _read(settings: Settings, persona: str) -> dict[str, Any]:

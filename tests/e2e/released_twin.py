@@ -45,7 +45,10 @@ class ReleasedTwin:
     """`released` serves, `candidate` waits for a person; `environment` starts services on this home."""
 
     def __init__(self, home: Path) -> None:
-        self.home, self.ports = home, {n: free_port() for n in ("TWIN_TWIN_PORT", "TWIN_LLM_PORT", "TWIN_DAGSTER_PORT")}
+        self.home, self.ports = (
+            home,
+            {n: free_port() for n in ("TWIN_TWIN_PORT", "TWIN_LLM_PORT", "TWIN_DAGSTER_PORT")},
+        )
         (home / "personas").mkdir()
         (home / "writing").mkdir()
         (home / "writing" / "new.md").write_text("# A new page\n\n" + "The tide was late again today. " * 20)
@@ -135,10 +138,19 @@ def fill_datasets(lake: Lake) -> str:
 
 def evaluation(model: str) -> EvaluationReport:
     def voice(margin: float) -> VoiceScore:
-        return VoiceScore(margin=margin, margin_low=margin - 0.05, margin_high=margin + 0.05, verifier=0.6, windows=12, words=3100)
+        return VoiceScore(
+            margin=margin,
+            margin_low=margin - 0.05,
+            margin_high=margin + 0.05,
+            verifier=0.6,
+            windows=12,
+            words=3100,
+        )
 
     def contest(tag: str, margin: float, text: str) -> Contest:
-        samples = [Sample(prompt=p, text=f"{text} about {p}. {ATTACK}") for p in ("tides", "backups", "plain SQL")]
+        samples = [
+            Sample(prompt=p, text=f"{text} about {p}. {ATTACK}") for p in ("tides", "backups", "plain SQL")
+        ]
         return Contest(
             model=tag, voice=voice(margin), copying=CopyReport(copied_share=0.04, longest_words=11, longest="the tide was late"),
             samples=samples,

@@ -2,7 +2,7 @@
 
 import {h} from "./dom.js";
 
-const W = 340, H = 150, LEFT = 38, RIGHT = 6, TOP = 8, BOTTOM = 20;
+const W = 340, H = 150, LEFT = 44, RIGHT = 6, TOP = 8, BOTTOM = 20;
 const y = (value, top) => TOP + (H - TOP - BOTTOM) * (1 - value / top);
 
 /** The next round number above. */

@@ -60,7 +60,7 @@ export function field(key, schema, value, defs, fixed = false) {
   if (fixed) box.disabled = true;
   const help = meaning.description ?? "";
   const about = help || fixed ? h("small", {}, help, fixed ? " Set in the YAML file only." : "") : null;
-  return {element: h("label", {class: `field ${kindOf(meaning)}`}, h("span", {}, label), box, about), read};
+  return {element: h("label", {class: `field kind-${kindOf(meaning)}`}, h("span", {}, label), box, about), read};
 }
 
 /** All fields of an object schema; `skip` and `fixed` name fields. `read` gives an object of what is set. */

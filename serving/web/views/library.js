@@ -60,7 +60,7 @@ async function documents(persona) {
 }
 
 const item = one => h("a", {class: "item", href: `#/library/document/${encodeURIComponent(one.doc_id)}`},
-  h("strong", {}, one.title || one.beginning), one.title ? h("span", {}, one.beginning) : null,
+  h(one.title ? "strong" : "b", {}, one.title || `${one.beginning} …`), one.title ? h("span", {}, one.beginning) : null,
   h("small", {class: "meta"}, `${name(one.source)} · ${one.category} · ${day(one.published_at)} · ${number(one.words)} words${one.split === "heldout" ? " · held out" : ""}`));
 
 async function documentPage(persona, id) {

@@ -6,6 +6,8 @@ import {moment, name, number} from "../lib/format.js";
 import {field, fields, resolved} from "../lib/schema_form.js";
 
 const GENERAL = ["full_name", "about", "license", "visibility", "languages", "mask_personal_data", "log_text"];
+// What every source can be told.
+const FILTERS = ["include", "exclude", "visibility"];
 const POLL_MS = 2000;
 const OVER = ["SUCCESS", "FAILURE", "CANCELED"];
 const TOLD = {SUCCESS: "done", FAILURE: "failed", CANCELED: "cancelled", QUEUED: "waiting its turn", NOT_STARTED: "starting", STARTING: "starting", STARTED: "running", CANCELING: "stopping"};
@@ -26,11 +28,14 @@ export default async function sources({persona, rest, start, reload, choose, go,
   const declared = h("div", {class: "cards"}), adding = h("div", {class: "row wrap"});
 
   function show(kind, values) {
-    const part = fields(resolved(schema.properties[kind], defs), values, defs, {fixed: known.fixed});
-    readers[kind] = part.read;
+    const {properties} = resolved(schema.properties[kind], defs), shared = entry => FILTERS.includes(entry[0]);
+    const places = fields({properties: Object.fromEntries(Object.entries(properties).filter(entry => !shared(entry)))}, values, defs, {fixed: known.fixed});
+    const filters = fields({properties: Object.fromEntries(Object.entries(properties).filter(shared))}, values, defs);
+    readers[kind] = () => ({...places.read(), ...filters.read()});
     const drop = button("Remove", () => { delete readers[kind]; card.remove(); offer(); }, {class: "quiet", "aria-label": `Remove ${name(kind)}`});
     const card = h("section", {class: "card source", "data-source": kind}, h("header", {}, h("h3", {}, name(kind)), drop),
-      h("p", {class: "meta"}, counts(kind), h("span", {class: "last"})), part.element);
+      h("p", {class: "meta"}, counts(kind), h("span", {class: "last"})), places.element,
+      h("details", {}, h("summary", {}, "What to take and leave"), filters.element));
     declared.append(card);
     return card;
   }
@@ -88,6 +93,7 @@ function collecting(persona, declared, onLeave) {
     try {
       const found = await get(`/ui/api/${persona}/runs`);
       if (gone) return;
+      if (found.down) { list.replaceChildren(problem(found.down)); return; }
       list.replaceChildren(...(found.runs.length ? found.runs.slice(0, 3).map(run => line(run, found.url)) : [empty("Never collected from here", "“Collect now” fetches what is new from every source below.")]));
       for (const card of declared.children) lastOf(card, found.last[card.dataset.source]);
       if (found.runs.some(run => !OVER.includes(run.status))) timer = setTimeout(watch, POLL_MS);
