@@ -166,6 +166,7 @@ def test_every_view_fits_and_is_reached_by_its_link(served: str, open_page: Open
 
 def test_an_answer_streams_and_its_citation_opens_the_marked_passage(served: str, open_page: Open) -> None:
     page = open_page(served, "write", reduced_motion="reduce")
+    see(page.get_by_role("heading", name="Write")).to_be_visible()
     page.keyboard.press("/")
     see(page.get_by_label("Question or topic")).to_be_focused()
     card = ask(page, "What did the sturgeon ledger cost?")
@@ -349,12 +350,16 @@ def test_screenshots(served: str, open_page: Open, tmp_path: Path) -> None:
     """Pictures of each view for a person to look at, in TWIN_TEST_SCREENSHOTS where it is set."""
     folder = Path(os.environ.get("TWIN_TEST_SCREENSHOTS", tmp_path))
     for view, size, scheme in (
-        ("write", "desktop", "light"), ("write", "phone", "dark"), ("review", "desktop", "light"),
-        ("monitoring", "desktop", "dark"), ("sources", "desktop", "light"), ("library", "phone", "light"),
+        ("write", "desktop", "light"), ("write/compose", "phone", "dark"), ("review", "desktop", "light"),
+        ("monitoring", "desktop", "dark"), ("sources", "phone", "light"), ("library", "phone", "light"),
     ):  # fmt: skip
         page = open_page(served, view, size=size, color_scheme=scheme)
         see(page.get_by_role("heading", level=1)).to_be_visible()
         if view == "write":
-            ask(page, "What did the sturgeon ledger cost?")
-        page.screenshot(path=folder / f"{view}-{size}-{scheme}.png")
-        assert (folder / f"{view}-{size}-{scheme}.png").stat().st_size > 5_000
+            ask(page, "What did Lantern cost to buy?").get_by_label("Passages").get_by_role(
+                "button"
+            ).first.click()
+            see(page.locator("mark")).to_be_visible()
+        picture = folder / f"{view.replace('/', '-')}-{size}-{scheme}.png"
+        page.screenshot(path=picture)
+        assert picture.stat().st_size > 5_000

@@ -33,7 +33,7 @@ function shown(found, days) {
     h("div", {class: "tiles"},
       tile("Requests", number(total.requests), `${number(total.failed)} failed`), tile("Median latency", millis(total.latency_p50), `95% within ${millis(total.latency_p95)}`),
       tile("Declined", share(total.refused / total.requests)), tile("Tokens", short(total.tokens_in + total.tokens_out), `${short(total.tokens_out)} written`),
-      tile("Feedback, good / bad", `${number(feedback.up)} / ${number(feedback.down)}`, `${number(feedback.edited)} texts corrected`)),
+      tile("Feedback, good / bad", `${number(feedback.up)} / ${number(feedback.down)}`, `corrected: ${number(feedback.edited)}`)),
     h("div", {class: "charts"},
       bars("Requests a day", labels, [{name: "answered", values: of("answered")}, {name: "declined", values: of("refused")}, {name: "failed", values: of("failed")}], short),
       lines("Latency", labels, [{name: "median", values: known("latency_p50")}, {name: "95th percentile", values: known("latency_p95")}], millis),
