@@ -75,7 +75,10 @@ LLM = ("serving.llm_service:LLMService", "TWIN_LLM_PORT")
 
 @pytest.fixture(scope="module")
 def twin(tmp_path_factory: pytest.TempPathFactory) -> ReleasedTwin:
-    return ReleasedTwin(tmp_path_factory.mktemp("home"))
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TWIN_HOME", str(home))  # the embedder is made ready once, for the services too
+        return ReleasedTwin(home)
 
 
 @pytest.fixture(scope="module")
@@ -360,6 +363,9 @@ def test_screenshots(served: str, open_page: Open, tmp_path: Path) -> None:
                 "button"
             ).first.click()
             see(page.locator("mark")).to_be_visible()
+        if view == "library":
+            page.get_by_label("Search documents").fill("ferry")
+            see(page.get_by_role("status")).to_contain_text("of 44 documents")
         picture = folder / f"{view.replace('/', '-')}-{size}-{scheme}.png"
         page.screenshot(path=picture)
         assert picture.stat().st_size > 5_000

@@ -124,7 +124,7 @@ function line(run, url) {
   const failed = steps.filter(step => step.status === "FAILURE").map(step => name(step.stepKey.replace(/^raw_/, "")));
   const running = steps.filter(step => step.status === "IN_PROGRESS").map(step => name(step.stepKey.replace(/^raw_/, "")));
   const detail = [
-    OVER.includes(run.status) ? null : `${ended.length} sources looked at`,
+    OVER.includes(run.status) ? null : `sources done: ${ended.length}`,
     running.length ? `now ${running.join(", ")}` : null,
     failed.length ? `failed: ${failed.join(", ")}` : null,
   ].filter(Boolean).join(" · ");
