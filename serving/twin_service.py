@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import bentoml
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
 from serving.errors import NothingReleased, Unknown, install_error_handlers
 from serving.protocol import ChatRequest, WriteRequest, completion, event_stream
+from serving.ui import install_ui
 from twin_assets.core.embedder import load_embedder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import open_lake
@@ -27,10 +28,9 @@ from twin_assets.inference.request_log import RequestLog, RequestRecord
 from twin_assets.inference.retrieve import Retriever
 from twin_assets.settings import Settings, load_settings
 
-PAGE = Path(__file__).parent / "web" / "index.html"
-
 app = FastAPI(title="LLM Twin", version="1")
 install_error_handlers(app)
+install_ui(app)
 
 
 @bentoml.service(name="twin_service", workers=1, traffic={"timeout": 300})
@@ -44,10 +44,6 @@ class TwinService:
         self.log = RequestLog(self.lake)
         self.stores: dict[str, VectorStore] = {}
         load_embedder(self.settings.embedder).embed(["warm"])
-
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    def page(self) -> str:
-        return PAGE.read_text()
 
     @app.get("/health")
     def health(self) -> dict[str, Any]:

@@ -135,6 +135,8 @@ class Settings(BaseSettings):
     llm_port: int = 3001
     twin_port: int = 3000
     dagster_port: int = 3070
+    dagster_url: str | None = Field(None, description="Of Dagster's webserver; on this machine if unset.")
+    ui_password: SecretStr | None = Field(None, description="Closes the web page and the twin's API.")
 
     @model_validator(mode="after")
     def _a_key_is_there_to_be_used(self) -> "Settings":

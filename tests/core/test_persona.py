@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.persona import SOURCES, load_persona, persona_schema
+from twin_assets.core.persona import SOURCES, load_persona, persona_schema, save_persona
 from twin_assets.defs.s1_collect import raw_assets
 from twin_assets.feature.crawl.run import spider_of
 from twin_assets.settings import ROOT
@@ -55,3 +55,25 @@ def test_the_committed_schema_is_the_models_own() -> None:
 def test_every_source_has_its_spider_and_its_raw_asset() -> None:
     assert {spider_of(source).name for source in SOURCES} == set(SOURCES)
     assert [asset.key.to_user_string() for asset in raw_assets] == [f"raw_{source}" for source in SOURCES]
+
+
+def test_a_saved_persona_is_read_back_and_a_wrong_one_changes_nothing(tmp_path: Path) -> None:
+    declared = {
+        "name": "mia",
+        "full_name": "Mia Ölund",
+        "about": "Writes.",
+        "license": "MIT",
+        "web": {"folders": ["a"]},
+    }
+    assert save_persona(tmp_path, declared).web == load_persona(tmp_path, "mia").web
+    before = (tmp_path / "mia.yaml").read_text()
+    assert "Ölund" in before
+    for wrong in (
+        declared | {"web": {"pages": ["ftp://x"]}},
+        declared | {"name": "../mia"},
+        declared | {"more": 1},
+    ):
+        with pytest.raises(TwinError):
+            save_persona(tmp_path, wrong)
+    assert [p.name for p in tmp_path.iterdir()] == ["mia.yaml"]
+    assert (tmp_path / "mia.yaml").read_text() == before

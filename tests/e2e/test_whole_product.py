@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,6 +162,20 @@ def test_requests_are_logged(served: Product) -> None:
     rows = read_requests(open_lake(served.settings), "runa")
     assert {"answered", "refused"} <= {row.outcome for row in rows}
     assert all(row.model for row in rows)
+
+
+def test_collecting_from_the_page_runs_in_dagster(served: Product) -> None:
+    started = httpx.post(twin(served, "/ui/api/runa/collect"), headers={"X-Twin-UI": "1"}, timeout=60)
+    assert started.status_code == 200, started.text
+    run, deadline = started.json()["run"], time.monotonic() + 300
+    while True:
+        told = httpx.get(twin(served, "/ui/api/runa/runs"), timeout=60).json()
+        [state] = [r["status"] for r in told["runs"] if r["runId"] == run]
+        if state in ("SUCCESS", "FAILURE", "CANCELED") or time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    assert state == "SUCCESS", told
+    assert told["last"]["medium"]["items"] > 0
 
 
 def test_a_port_in_use_is_named_with_its_setting(served: Product) -> None:

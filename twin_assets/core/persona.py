@@ -1,6 +1,7 @@
 """A persona: whose twin it is, where their writing lives, and what may be done with it."""
 
 import json
+import secrets
 from pathlib import Path
 from string import Template
 from typing import Any, get_args
@@ -98,6 +99,24 @@ def load_persona(personas_dir: Path, name: str) -> Persona:
         raise TwinError(
             f"{path.name} is not YAML: {str(error).splitlines()[0]}.", "mend the file's syntax."
         ) from None
+    return _absolute(_checked(raw, path), personas_dir)
+
+
+def save_persona(personas_dir: Path, raw: dict[str, Any]) -> Persona:
+    """Check a declaration and write it to `personas_dir/<its name>.yaml`, whole or not at all.
+
+    Relative paths stay relative; comments of an older file are lost. Raises TwinError as `load_persona` does.
+    """
+    name = str(raw.get("name", ""))
+    persona = _checked(raw, Path(f"{name}.yaml"))
+    text = yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=110)
+    staged = personas_dir / f".{persona.name}.{secrets.token_hex(4)}.tmp"
+    staged.write_text(f"# yaml-language-server: $schema=schema.json\n{text}", encoding="utf-8")
+    staged.replace(personas_dir / f"{persona.name}.yaml")
+    return _absolute(persona, personas_dir)
+
+
+def _checked(raw: Any, path: Path) -> Persona:
     try:
         persona = Persona.model_validate(raw)
     except ValidationError as error:
@@ -110,9 +129,9 @@ def load_persona(personas_dir: Path, name: str) -> Persona:
             f"{path.name} names no place where {persona.full_name} writes.",
             f"declare at least one of {', '.join(SOURCES)}.",
         )
-    if persona.name != name:
+    if persona.name != path.stem:
         raise TwinError(f"{path.name} declares the name {persona.name!r}.", "make file name and name agree.")
-    return _absolute(persona, personas_dir)
+    return persona
 
 
 def persona_schema() -> str:

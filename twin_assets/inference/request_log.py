@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Literal
 
 from twin_assets.core.lake import Lake
@@ -92,11 +92,13 @@ class RequestLog:
         waiting.clear()
 
 
-def read_requests(lake: Lake, persona: str) -> list[RequestRecord]:
-    """All logged requests of a persona, oldest first."""
+def read_requests(lake: Lake, persona: str, since: date | None = None) -> list[RequestRecord]:
+    """Logged requests of a persona, oldest first: all, or those from the day `since` (UTC) on."""
+    first = f"requests/{persona}/{since or ''}"
     return [
         RequestRecord.model_validate_json(line)
         for key in lake.keys(f"requests/{persona}")
+        if key >= first
         for line in lake.read(key).decode().split("\n")
         if line
     ]

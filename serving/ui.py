@@ -1,0 +1,36 @@
+"""The web page: its files, the data it shows, and who may see them. `install_ui` adds it all to an app."""
+
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from serving import ui_feedback, ui_library, ui_login, ui_models, ui_monitoring, ui_sources, ui_start
+
+WEB = Path(__file__).parent / "web"
+# Everything comes from here: a text that a model or a web site wrote can load and run nothing.
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+def page() -> FileResponse:
+    return FileResponse(WEB / "index.html", headers=PAGE_HEADERS)
+
+
+def install_ui(app: FastAPI) -> None:
+    """Serve the page at `/`, its data below `/ui/api`, and close both while TWIN_UI_PASSWORD is set."""
+    app.include_router(router)
+    for part in (ui_login, ui_start, ui_sources, ui_library, ui_models, ui_monitoring):
+        app.include_router(part.router, include_in_schema=False)
+    app.include_router(ui_feedback.router)
+    app.mount("/ui/static", StaticFiles(directory=WEB))
+    app.add_middleware(ui_login.Guard)

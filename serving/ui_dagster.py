@@ -1,0 +1,90 @@
+"""The few things the page asks of Dagster, through its webserver's GraphQL: collect, and how runs go."""
+
+from typing import Any
+
+import httpx
+
+from twin_assets.core.errors import TwinError
+
+# As workspace.yaml names the code location; Dagster calls a location's only repository so.
+SELECTOR = {"repositoryLocationName": "twin_assets", "repositoryName": "__repository__"}
+TIMEOUT_SECONDS = 10.0
+RUNS = 5
+COUNTS = ("items", "new", "changed", "unchanged", "partial", "deleted")
+
+_ADD_PARTITION = """mutation($s: RepositorySelector!, $p: String!) {
+  addDynamicPartition(repositorySelector: $s, partitionsDefName: "personas", partitionKey: $p) {
+    __typename ... on PythonError { message } ... on UnauthorizedError { message } } }"""
+_LAUNCH = """mutation($e: ExecutionParams!) { launchRun(executionParams: $e) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on Error { message }
+    ... on RunConfigValidationInvalid { errors { message } } } }"""
+_RUNS = """query($f: RunsFilter!, $n: Int!) { runsOrError(filter: $f, limit: $n) { __typename
+    ... on Runs { results { runId status creationTime startTime endTime stepStats { stepKey status } } }
+    ... on Error { message } } }"""
+_LAST = """%s: assetOrError(assetKey: {path: ["raw_%s"]}) { ... on Asset {
+    assetMaterializations(partitions: [$p], limit: 1) { timestamp metadataEntries { label
+      ... on IntMetadataEntry { intValue } ... on JsonMetadataEntry { jsonString } } } } }"""
+
+
+class DagsterDown(TwinError):
+    """Dagster's webserver gives no answer."""
+
+
+def collect(url: str, persona: str) -> str:
+    """Start the job `collect` for the persona; the id of its run. Raises TwinError when Dagster won't."""
+    added = _ask(url, _ADD_PARTITION, s=SELECTOR, p=persona)["addDynamicPartition"]
+    if added["__typename"] not in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"):
+        raise _refused(added)
+    execution = {
+        "selector": SELECTOR | {"pipelineName": "collect"},
+        "mode": "default",
+        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": persona}]},
+    }
+    launched = _ask(url, _LAUNCH, e=execution)["launchRun"]
+    if launched["__typename"] != "LaunchRunSuccess":
+        raise _refused(launched)
+    return str(launched["run"]["runId"])
+
+
+def collect_runs(url: str, persona: str) -> list[dict[str, Any]]:
+    """The persona's latest five runs of `collect`, newest first, each with its steps."""
+    wanted = {"pipelineName": "collect", "tags": [{"key": "dagster/partition", "value": persona}]}
+    found = _ask(url, _RUNS, f=wanted, n=RUNS)["runsOrError"]
+    if found["__typename"] != "Runs":
+        raise _refused(found)
+    return list(found["results"])
+
+
+def last_collected(url: str, persona: str, sources: list[str]) -> dict[str, dict[str, Any]]:
+    """By source: when it was last collected (`at`, milliseconds) and what that crawl counted."""
+    fields = "\n".join(_LAST % (source, source) for source in sources)
+    answer = _ask(url, f"query($p: String!) {{ {fields} }}", p=persona)
+    found = {}
+    for source, asset in answer.items():
+        for made in asset.get("assetMaterializations", []):
+            entries = {e["label"]: e for e in made["metadataEntries"]}
+            counts = {c: entries[c]["intValue"] for c in COUNTS if "intValue" in entries.get(c, {})}
+            found[source] = {"at": int(made["timestamp"])} | counts
+    return found
+
+
+def _ask(url: str, query: str, **variables: Any) -> dict[str, Any]:
+    try:
+        body = {"query": query, "variables": variables}
+        response = httpx.post(f"{url}/graphql", json=body, timeout=TIMEOUT_SECONDS)
+        answer = response.raise_for_status().json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise DagsterDown(
+            f"Dagster does not answer at {url} ({type(error).__name__}).",
+            "start it with `make up`, or set TWIN_DAGSTER_URL.",
+        ) from None
+    if answer.get("errors"):
+        raise TwinError(f"Dagster refused: {answer['errors'][0]['message']}", "look at Dagster's own page.")
+    return dict(answer["data"])
+
+
+def _refused(answer: dict[str, Any]) -> TwinError:
+    why = answer.get("message") or "; ".join(e["message"] for e in answer.get("errors", []))
+    return TwinError(
+        f"Dagster refused: {why or answer['__typename']}", "look at the code location on Dagster's own page."
+    )

@@ -1,0 +1,45 @@
+"""POST /v1/feedback: what a person says of an answer."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field, model_validator
+
+from serving.protocol import MAX_CHARACTERS
+from serving.ui_context import Config, known_persona
+from twin_assets.core.lake import open_lake
+from twin_assets.core.persona import load_persona
+from twin_assets.inference.feedback import Feedback, add_feedback
+
+router = APIRouter()
+
+
+class FeedbackRequest(BaseModel):
+    """At least one of thumb, comment and edited. Texts are kept only with `consent`."""
+
+    request_id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")
+    persona: str
+    model: str = Field(max_length=200)
+    thumb: Literal["up", "down"] | None = None
+    comment: str | None = Field(None, max_length=2000)
+    consent: bool = False
+    prompt: str | None = Field(None, max_length=MAX_CHARACTERS)
+    answer: str | None = Field(None, max_length=MAX_CHARACTERS)
+    edited: str | None = Field(None, max_length=MAX_CHARACTERS)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "FeedbackRequest":
+        if self.thumb is None and not self.comment and not self.edited:
+            raise ValueError("give a thumb, a comment or an edited text")
+        return self
+
+
+@router.post("/v1/feedback")
+def feedback(given: FeedbackRequest, settings: Config) -> dict[str, Any]:
+    """Store it, append-only. `texts_kept` is false without consent, or where the persona logs no text."""
+    name = known_persona(given.persona, settings)
+    keep = given.consent and load_persona(settings.personas_dir, name).log_text
+    said = given.model_dump() if keep else given.model_dump(exclude={"prompt", "answer", "edited"})
+    add_feedback(open_lake(settings), Feedback(time=datetime.now(UTC), **said))
+    return {"status": "stored", "texts_kept": keep}

@@ -1,0 +1,128 @@
+"""Data of the Library view: documents and their chunks, dataset versions, the vector index."""
+
+from contextlib import closing
+from datetime import date
+from functools import lru_cache
+from typing import Annotated, Any, Literal, get_args
+
+from fastapi import APIRouter, Query
+
+from serving.errors import Unknown
+from serving.ui_context import Config, PersonaName
+from twin_assets.core.datasets import Kind, Manifest, dataset_folder, latest_version, read_rows
+from twin_assets.core.feature_store import ROWS, FeatureStore, open_feature_store
+from twin_assets.core.lake import open_lake
+from twin_assets.core.records import Chunk, SplitDocument
+from twin_assets.core.vectors import open_store
+
+SAMPLE_ROWS = 5
+LISTED = {"doc_id", "url", "title", "source", "category", "published_at", "words", "split", "language"}
+
+router = APIRouter()
+
+
+@router.get("/ui/api/{persona}/documents")
+def documents(
+    persona: PersonaName, q: str = "", source: str = "", category: str = "", since: date | None = None,
+    until: date | None = None, offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 30,
+) -> dict[str, Any]:  # fmt: skip
+    """Documents of the corpus, newest first, whose title or text holds all words of `q`."""
+    corpus, words = _latest("corpus_split", persona), q.lower().split()
+
+    def wanted(document: SplitDocument) -> bool:
+        day = document.published_at.date() if document.published_at else None
+        return (
+            (not source or document.source == source)
+            and (not category or document.category == category)
+            and (since is None or (day is not None and day >= since))
+            and (until is None or (day is not None and day <= until))
+            and all(w in f"{document.title or ''}\n{document.voice_text}".lower() for w in words)
+        )
+
+    found = sorted(filter(wanted, corpus), key=lambda d: str(d.published_at or ""), reverse=True)
+    return {
+        "found": len(found),
+        "all": len(corpus),
+        "sources": sorted({d.source for d in corpus}),
+        "categories": sorted({d.category for d in corpus}),
+        "documents": [
+            d.model_dump(include=LISTED) | {"beginning": " ".join(d.voice_text.split()[:24])}
+            for d in found[offset : offset + limit]
+        ],
+    }
+
+
+@router.get("/ui/api/{persona}/documents/{doc_id}")
+def document(persona: PersonaName, doc_id: str) -> dict[str, Any]:
+    """One document with its text and the places of its chunks, which are offsets in code points."""
+    found = next((d for d in _latest("corpus_split", persona) if d.doc_id == doc_id), None)
+    if found is None:
+        raise Unknown(
+            f"There is no document {doc_id!r} in the corpus.", "it may have been deleted; ask again."
+        )
+    chunks = sorted((c for c in _latest("chunks", persona) if c.doc_id == doc_id), key=lambda c: c.start)
+    places = [c.model_dump(include={"chunk_id", "heading", "start", "end", "tokens"}) for c in chunks]
+    return found.model_dump(include=LISTED | {"removed", "duplicates"}) | {
+        "text": found.voice_text,
+        "chunks": places,
+    }
+
+
+@router.get("/ui/api/{persona}/index")
+def index(persona: PersonaName, settings: Config) -> dict[str, Any]:
+    """The vector index, and the latest version of each table of the feature store."""
+    store = open_feature_store()
+    with closing(open_store(settings, persona)) as vectors:
+        indexed = {
+            "store": settings.vector_store,
+            "chunks": vectors.count(),
+            "embedder": vectors.fingerprint(),
+        }
+    tables = {asset: store.versions(asset, persona) for asset in ROWS}
+    return {
+        "index": indexed,
+        "tables": [
+            versions[-1].model_dump() | {"asset": asset, "versions": len(versions)}
+            for asset, versions in tables.items()
+            if versions
+        ],
+    }
+
+
+@router.get("/ui/api/{persona}/datasets")
+def datasets(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
+    """Every finished dataset version with its manifest; `latest` marks the one that training takes."""
+    lake, found = open_lake(settings), []
+    for kind in get_args(Kind):
+        latest = latest_version(lake, persona, kind)
+        for key in lake.keys(f"datasets/{persona}/{kind}"):
+            if key.endswith("/manifest.json"):
+                manifest = Manifest.model_validate_json(lake.read(key))
+                found.append(manifest.model_dump() | {"latest": manifest.version == latest})
+    return sorted(found, key=lambda d: (d["kind"], not d["latest"], d["version"]))
+
+
+@router.get("/ui/api/{persona}/datasets/{kind}/{version}/rows")
+def rows(
+    persona: PersonaName, kind: Kind, version: str, settings: Config, side: Literal["train", "test"] = "train",
+    offset: Annotated[int, Query(ge=0)] = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """Five rows of one side, from `offset` on."""
+    lake = open_lake(settings)
+    if not lake.exists(f"{dataset_folder(persona, kind, version)}/manifest.json"):
+        raise Unknown(f"There is no {kind} dataset {version!r}.", "take a version that the list names.")
+    found = read_rows(lake, persona, kind, version, side)
+    return {"all": len(found), "rows": found[offset : offset + SAMPLE_ROWS]}
+
+
+def _latest(asset: Literal["corpus_split", "chunks"], persona: str) -> tuple[Any, ...]:
+    """Rows of the latest version; none before the first."""
+    version = open_feature_store().latest(asset, persona)
+    return _rows(asset, persona, version) if version else ()
+
+
+@lru_cache(maxsize=8)  # versions never change, and a corpus is a few megabytes
+def _rows(asset: str, persona: str, version: str) -> tuple[SplitDocument | Chunk, ...]:
+    store: FeatureStore = open_feature_store()
+    return tuple(store.read(asset, persona, version))

@@ -1,0 +1,119 @@
+"""Data of the views Experiments and Review: model versions, evaluations, and a person's decision."""
+
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, Field
+
+from serving.errors import Unknown
+from serving.ui_context import Config, PersonaName
+from twin_assets.core.errors import TwinError
+from twin_assets.core.lake import open_lake
+from twin_assets.core.ledger import Event, EventKind, Ledger
+from twin_assets.core.registry import Registry
+from twin_assets.inference.evaluate import EvaluationReport
+from twin_assets.inference.report import report_key
+from twin_assets.settings import Settings
+
+# The report is a page of its own: it may draw, and neither run nor load anything.
+REPORT_HEADERS = {
+    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+    "X-Content-Type-Options": "nosniff",
+}
+SUMMARY = {
+    "candidate", "profile", "gain", "gain_low", "gain_high", "gain_pairs", "hit_rate", "mrr", "refusal_rate",
+    "false_refusal_rate", "prompts", "questions", "ceiling", "floor",
+}  # fmt: skip
+
+router = APIRouter()
+
+
+class Decision(BaseModel):
+    """What a person decides about one exact version, and why."""
+
+    decision: Literal["approve", "reject", "roll_back"]
+    model: str
+    reviewer: str = Field(min_length=1, max_length=100)
+    reason: str = Field(min_length=1, max_length=2000)
+
+
+@router.get("/ui/api/{persona}/models")
+def models(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
+    """Model versions of the persona and the base models under them, newest first."""
+    versions, states = Registry(settings).list(), _states(Ledger(open_lake(settings), persona).events())
+    own = [v for v in versions if v.lineage.persona == persona]
+    parents = {v.lineage.parent for v in own}
+    return [
+        v.model_dump(exclude={"path"}) | {"state": states.get(v.tag)}
+        for v in versions
+        if v in own or v.tag in parents
+    ]
+
+
+@router.get("/ui/api/{persona}/review")
+def review(persona: PersonaName, settings: Config, model: str | None = None) -> dict[str, Any]:
+    """What waits, what is in production, the ledger, and the evaluation of `model`: by default of what
+    waits, else of what is in production."""
+    lake = open_lake(settings)
+    ledger = Ledger(lake, persona)
+    events, waiting, approved = ledger.events(), ledger.waiting(), ledger.approved()
+    production = ledger.production()
+    shown = model or (waiting.model if waiting else approved.model if approved else production)
+    return {
+        "production": production,
+        "waiting": waiting,
+        "approved": approved,
+        "states": _states(events),
+        "events": events[::-1],
+        "shown": shown,
+        "evaluation": _evaluation(settings, persona, shown) if shown else None,
+    }
+
+
+@router.get("/ui/api/{persona}/report", response_class=HTMLResponse)
+def report(persona: PersonaName, model: str, settings: Config) -> HTMLResponse:
+    """The evaluation report as it was rendered when the version was evaluated."""
+    lake, known = open_lake(settings), _states(Ledger(open_lake(settings), persona).events())
+    key = report_key(persona, model, "html")
+    if model not in known or not lake.exists(key):
+        raise Unknown(
+            f"There is no evaluation report of {model!r}.", "materialise evaluation_report in Dagster."
+        )
+    return HTMLResponse(lake.read(key), headers=REPORT_HEADERS)
+
+
+@router.post("/ui/api/{persona}/decisions")
+def decisions(persona: PersonaName, given: Decision, settings: Config) -> Event:
+    """Write the decision into the ledger. An approved version is deployed by Dagster's sensor."""
+    return decide(settings, persona, given)
+
+
+def decide(settings: Settings, persona: str, given: Decision) -> Event:
+    """The event that the decision became. Raises TwinError when the version can't take it."""
+    kinds: dict[str, EventKind] = {"approve": "approved", "reject": "rejected", "roll_back": "rolled_back"}
+    ledger = Ledger(open_lake(settings), persona)
+    if given.decision == "roll_back" and given.model != ledger.production():
+        raise TwinError(
+            f"{given.model} is not in production.",
+            f"production is {ledger.production() or 'nothing'}; reload.",
+        )
+    return ledger.append(given.model, kinds[given.decision], given.reviewer.strip(), given.reason.strip())
+
+
+def _states(events: list[Event]) -> dict[str, EventKind]:
+    return {event.model: event.kind for event in events}
+
+
+def _evaluation(settings: Settings, persona: str, model: str) -> dict[str, Any] | None:
+    lake, key = open_lake(settings), report_key(persona, model, "json")
+    if not lake.exists(key):
+        return None
+    evaluation = EvaluationReport.model_validate_json(lake.read(key))
+    return evaluation.model_dump(include=SUMMARY) | {
+        "contestants": {
+            role: contest.model_dump(include={"model", "voice", "samples"})
+            | {"copied_share": contest.copying.copied_share, "longest_words": contest.copying.longest_words}
+            for role, contest in evaluation.contestants.items()
+        }
+    }

@@ -1,0 +1,30 @@
+"""What the page needs before it shows anything: the personas, and what can be written."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from serving.protocol import WriteRequest
+from serving.ui_context import Config
+from serving.ui_sources import dagster_url
+from twin_assets.core.lake import open_lake
+from twin_assets.core.ledger import Ledger
+from twin_assets.core.persona import Persona, load_persona, persona_names
+
+router = APIRouter()
+
+
+@router.get("/ui/api/start")
+def start(settings: Config) -> dict[str, Any]:
+    """Personas with the version in production, the schema of /v1/write, from which the page builds its form,
+    and of a persona."""
+    lake = open_lake(settings)
+    people = [load_persona(settings.personas_dir, name) for name in persona_names(settings.personas_dir)]
+    return {
+        "personas": [
+            {"name": p.name, "full_name": p.full_name, "model": Ledger(lake, p.name).production()} for p in people
+        ],
+        "write": WriteRequest.model_json_schema(),
+        "persona": Persona.model_json_schema(),
+        "dagster": dagster_url(settings),
+    }  # fmt: skip

@@ -1,0 +1,79 @@
+// Talks to the service. Errors carry the fix that the API gives.
+
+export class ApiError extends Error {
+  constructor(message, fix, status) {
+    super(message);
+    this.fix = fix;
+    this.status = status;
+  }
+}
+
+async function errorOf(response) {
+  let body = {};
+  try { body = await response.json(); } catch { /* not ours: a proxy, say */ }
+  if (response.status === 401 && body.error?.type === "LoginNeeded") dispatchEvent(new Event("login-needed"));
+  if (body.error) return new ApiError(body.error.message, body.error.fix, response.status);
+  if (Array.isArray(body.detail)) {
+    const faults = body.detail.map(fault => `${fault.loc.slice(1).join(".") || "request"}: ${fault.msg}`);
+    return new ApiError(faults.join("; "), "change those fields and try again.", response.status);
+  }
+  return new ApiError(`The service answered ${response.status}.`, "try again in a moment.", response.status);
+}
+
+async function send(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, {...options, headers: {"X-Twin-UI": "1", ...options.headers}});
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError("The service does not answer.", "check that it runs (`make up`), then try again.", 0);
+  }
+  if (!response.ok) throw await errorOf(response);
+  return response;
+}
+
+const asJson = (method, body) => ({method, headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)});
+
+export const get = async (path, signal) => (await send(path, {signal})).json();
+export const post = async (path, body = {}) => (await send(path, asJson("POST", body))).json();
+export const put = async (path, body) => (await send(path, asJson("PUT", body))).json();
+
+/** Query string of what is set. */
+export const query = values => new URLSearchParams(Object.entries(values).filter(([, value]) => value)).toString();
+
+/**
+ * Ask for a text. Calls `onText` with all of it so far, and gives back text, model, citations, outcome and
+ * the request's id. The service may stream or answer at once.
+ */
+export async function generate(path, body, {signal, onText}) {
+  const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, "0")).join("");
+  const options = asJson("POST", {...body, stream: true});
+  options.headers["X-Request-ID"] = id;
+  const response = await send(path, {...options, signal});
+  const answer = {text: "", model: "", citations: [], outcome: "answered", requestId: response.headers.get("x-request-id") ?? id};
+  const add = data => {
+    const choice = data.choices?.[0];
+    answer.text += choice?.delta?.content ?? choice?.message?.content ?? data.text ?? "";
+    answer.model = data.model ?? answer.model;
+    answer.citations = data.citations ?? answer.citations;
+    answer.outcome = data.outcome ?? answer.outcome;
+    onText(answer.text);
+  };
+  if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
+    add(await response.json());
+    return answer;
+  }
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let part; !(part = await reader.read()).done;) {
+    const events = (rest + part.value).split(/\r?\n\r?\n/);
+    rest = events.pop();
+    for (const event of events) {
+      if (!event.startsWith("data:") || event.includes("[DONE]")) continue;
+      const data = JSON.parse(event.slice(5));
+      if (data.error) throw new ApiError(data.error.message, data.error.fix, 200);
+      add(data);
+    }
+  }
+  return answer;
+}

@@ -1,0 +1,92 @@
+// Library: documents and their chunks, dataset versions, the index.
+
+import {get, query} from "../lib/api.js";
+import {button, empty, facts, h, outside, problem, select} from "../lib/dom.js";
+import {day, moment, name, number} from "../lib/format.js";
+import {table} from "../lib/table.js";
+import datasets from "./datasets.js";
+
+const PAGE = 30;
+
+export default async function library({persona, rest}) {
+  const [part = "documents", id] = rest;
+  if (part === "document") return documentPage(persona, id);
+  const tab = (key, label) => h("a", {href: `#/library/${key}`, "aria-current": part === key ? "true" : null}, label);
+  const views = {documents, datasets, index};
+  return [
+    h("div", {class: "title"}, h("h1", {}, "Library"),
+      h("div", {class: "segments"}, tab("documents", "Documents"), tab("datasets", "Datasets"), tab("index", "Index"))),
+    await (views[part] ?? documents)(persona),
+  ];
+}
+
+async function documents(persona) {
+  const list = h("div", {class: "list"}), count = h("p", {class: "meta", role: "status"}), more = h("div", {class: "row"});
+  const asked = {q: "", source: "", category: "", since: "", until: ""};
+  const page = offset => get(`/ui/api/${persona}/documents?${query({...asked, offset: String(offset), limit: String(PAGE)})}`);
+  let shown = 0, turn = 0;
+
+  async function load(first) {
+    const mine = ++turn;
+    try {
+      const found = await page(first ? 0 : shown);
+      if (mine !== turn) return found;  // something else was asked for meanwhile
+      if (first) { shown = 0; list.replaceChildren(); }
+      shown += found.documents.length;
+      list.append(...found.documents.map(one => item(one)));
+      count.textContent = found.found === found.all ? `${number(found.all)} documents` : `${number(found.found)} of ${number(found.all)} documents`;
+      if (!found.found) list.append(empty("Nothing matches", "Use fewer words, or widen the dates."));
+      more.replaceChildren(...(shown < found.found ? [button("Show more", () => load(false))] : []));
+      return found;
+    } catch (error) {
+      list.replaceChildren(problem(error));
+      return null;
+    }
+  }
+  const found = await load(true);
+  if (found && !found.all) return empty("No documents yet", "Collect under Sources; what is collected appears here once the corpus is built.", h("a", {class: "button", href: "#/sources"}, "Go to Sources"));
+  let timer;
+  const set = (key, wait) => value => { asked[key] = value; clearTimeout(timer); timer = setTimeout(() => load(true), wait); };
+  const input = (key, label, attributes) => {
+    const box = h("input", {"aria-label": label, ...attributes, on: {input: () => set(key, 250)(box.value)}});
+    return box;
+  };
+  const dated = (key, label) => h("label", {class: "inline"}, `${label} `, input(key, label, {type: "date"}));
+  return h("section", {}, h("div", {class: "filters"},
+    input("q", "Search documents", {type: "search", placeholder: "Search titles and text", "data-focus": true}),
+    select("Source", [["", "All sources"], ...(found?.sources ?? []).map(one => [one, name(one)])], "", set("source", 0)),
+    select("Category", [["", "All kinds"], ...(found?.categories ?? []).map(one => [one, name(one)])], "", set("category", 0)),
+    dated("since", "From"), dated("until", "To")), count, list, more);
+}
+
+const item = one => h("a", {class: "item", href: `#/library/document/${encodeURIComponent(one.doc_id)}`},
+  h(one.title ? "strong" : "b", {}, one.title || `${one.beginning} …`), one.title ? h("span", {}, one.beginning) : null,
+  h("small", {class: "meta"}, `${name(one.source)} · ${one.category} · ${day(one.published_at)} · ${number(one.words)} words${one.split === "heldout" ? " · held out" : ""}`));
+
+async function documentPage(persona, id) {
+  const found = await get(`/ui/api/${persona}/documents/${encodeURIComponent(id)}`);
+  const points = Array.from(found.text);
+  return [
+    h("p", {}, h("a", {href: "#/library"}, "← All documents")),
+    h("h1", {}, found.title || "Post"),
+    h("p", {class: "meta"}, `${name(found.source)} · ${found.category} · ${day(found.published_at)} · ${number(found.words)} words · `, outside(found.url, "original")),
+    facts([["Side of the split", found.split === "heldout" ? "held out for evaluation" : "training"], ["Duplicates", found.duplicates.length ? number(found.duplicates.length) : null],
+      ["Left out in cleaning", found.removed.length ? found.removed.join(", ") : null]]),
+    found.chunks.length
+      ? h("div", {class: "chunks reading"}, found.chunks.map((chunk, n) => h("section", {},
+        h("p", {class: "meta"}, `Chunk ${n + 1} · ${number(chunk.tokens)} tokens${chunk.heading ? ` · ${chunk.heading}` : ""}`),
+        h("div", {class: "text"}, points.slice(chunk.start, chunk.end).join("")))))
+      : h("div", {class: "text reading"}, found.text),
+  ];
+}
+
+async function index(persona) {
+  const {index: vectors, tables} = await get(`/ui/api/${persona}/index`);
+  if (!vectors.chunks && !tables.length) return empty("Nothing is indexed yet", "Collect under Sources; the index follows by itself.");
+  return h("section", {}, h("div", {class: "card"}, h("h2", {}, "Vector index"),
+    facts([["Chunks", number(vectors.chunks)], ["Store", name(vectors.store)], ["Embedder fingerprint", h("code", {}, vectors.embedder ?? "none")]])),
+  h("h2", {}, "Tables"), table("Latest version of each table", [
+    ["Table", row => name(row.asset)], ["Rows", row => number(row.rows), "number"], ["Version", row => h("code", {}, row.name.replace(".parquet", ""))],
+    ["Made", row => moment(row.made_at)], ["Versions", row => number(row.versions), "number"],
+  ], tables));
+}

@@ -1,0 +1,107 @@
+// Review: the candidate that waits, its evaluation, and a person's decision.
+
+import {get, post, query} from "../lib/api.js";
+import {dialog, empty, facts, h, problem, select, toast, button} from "../lib/dom.js";
+import {intervals} from "../lib/charts.js";
+import {moment, share, signed, words} from "../lib/format.js";
+import {table} from "../lib/table.js";
+
+export default async function review(context) {
+  const {persona, rest, go} = context;
+  const found = await get(`/ui/api/${persona}/review?${query({model: rest[0]})}`);
+  const title = h("h1", {}, "Review");
+  if (!found.events.length) return [title, empty("Nothing to review yet", "A trained model is evaluated by itself, and waits here for your decision.", h("a", {class: "button", href: "#/experiments"}, "See the models"))];
+  const tags = Object.keys(found.states).reverse();
+  const pick = select("Evaluation of", tags.map(tag => [tag, `${tag} (${words(found.states[tag])})`]), found.shown, tag => go("review", tag));
+  return [
+    title, waiting(found, context), inProduction(found, context),
+    h("div", {class: "title"}, h("h2", {}, "Evaluation"), found.shown ? pick : null),
+    found.evaluation ? evaluation(persona, found) : empty("No report", "This version has no stored evaluation report."),
+    h("h2", {}, "History"), history(found.events),
+  ].flat();
+}
+
+function waiting(found, context) {
+  if (found.approved) return h("section", {class: "card good"}, h("h2", {}, "Approved, being deployed"),
+    h("p", {}, h("code", {}, found.approved.model), ` was approved by ${found.approved.actor}: “${found.approved.reason}”. Dagster deploys it, within a minute while it runs.`));
+  if (!found.waiting) return h("section", {class: "card"}, h("h2", {}, "Nothing waits for you"), h("p", {class: "meta"}, "The next candidate that passes its evaluation will."));
+  const {model, at, reason} = found.waiting;
+  return h("section", {class: "card waiting"}, h("h2", {}, "Waiting for you"),
+    h("p", {}, h("code", {}, model)), h("p", {class: "meta"}, `Evaluated ${moment(at)}: ${reason}.`),
+    decisionForm(context, model, [["approve", "Approve", "primary"], ["reject", "Reject", "danger"]]));
+}
+
+/** Name and reason, and a button for each decision. */
+function decisionForm({persona, reload}, model, choices, done = () => {}) {
+  const who = h("input", {required: true, maxlength: 100, autocomplete: "name", value: localStorage.getItem("reviewer") ?? ""});
+  const why = h("textarea", {required: true, rows: 2, maxlength: 2000});
+  const said = h("div");
+  const submit = async event => {
+    event.preventDefault();
+    const decision = event.submitter?.value ?? choices[0][0];
+    try {
+      await post(`/ui/api/${persona}/decisions`, {decision, model, reviewer: who.value, reason: why.value});
+      localStorage.setItem("reviewer", who.value);
+      done();
+      toast("Recorded.");
+      await reload();
+    } catch (error) {
+      said.replaceChildren(problem(error));
+    }
+  };
+  return h("form", {class: "decision", on: {submit}},
+    h("label", {class: "field"}, h("span", {}, "Your name"), who), h("label", {class: "field"}, h("span", {}, "Reason"), why),
+    h("div", {class: "row"}, choices.map(([value, label, kind]) => h("button", {value, class: kind}, label))), said);
+}
+
+function inProduction(found, context) {
+  if (!found.production) return h("section", {class: "card"}, h("h2", {}, "Nothing in production"), h("p", {class: "meta"}, "Approve a candidate, and the twin answers with it."));
+  const before = found.events.filter(event => event.kind === "deployed" && event.model !== found.production && found.states[event.model] === "deployed")[0]?.model;
+  const confirm = () => {
+    const box = dialog("Roll back", h("p", {}, "Take ", h("code", {}, found.production), " out of production? ",
+      before ? `Then ${before} answers again.` : "Then nothing is in production, and the twin answers nothing."),
+    decisionForm(context, found.production, [["roll_back", "Roll back", "danger"]], () => box.close()));
+  };
+  return h("section", {class: "card"}, h("header", {}, h("h2", {}, "In production"), button("Roll back …", confirm)), h("p", {}, h("code", {}, found.production)));
+}
+
+function evaluation(persona, found) {
+  const {evaluation: report, shown} = found, roles = Object.keys(report.contestants);
+  const row = (label, voice, kind) => ({name: label, value: voice.margin, low: voice.margin_low, high: voice.margin_high, kind});
+  const rows = [
+    row("the author (ceiling)", report.ceiling, "edge"), ...roles.map(role => row(role, report.contestants[role].voice, role === "candidate" ? "ours" : "theirs")),
+    row("other authors (floor)", report.floor, "edge"),
+  ];
+  const frame = h("details", {class: "card", on: {toggle: event => {
+    if (event.target.open && !frame.querySelector("iframe")) frame.append(h("iframe", {sandbox: true, title: `Evaluation report of ${shown}`, src: `/ui/api/${persona}/report?${query({model: shown})}`}));
+  }}}, h("summary", {}, "The whole report"));
+  return [
+    h("section", {class: "card"}, intervals("Voice: nearer to the author is further right, with 95% intervals", rows, signed),
+      facts([
+        ["Gain over the base model", report.gain == null ? "too little text" : `${signed(report.gain)} (${signed(report.gain_low)} to ${signed(report.gain_high)})`],
+        ["Copied from the training text", share(report.contestants.candidate?.copied_share)], ["Right passage found", share(report.hit_rate)],
+        ["Declines what it can't know", share(report.refusal_rate)], ["Declines what it could answer", share(report.false_refusal_rate)], ["Texts written", report.prompts],
+      ])),
+    roles.length > 1 ? sideBySide(report.contestants, roles) : null, frame,
+  ];
+}
+
+/** Two model versions on the same prompt. */
+function sideBySide(contestants, roles) {
+  const chosen = [roles[0], roles.includes("production") ? "production" : roles[1]], place = h("div", {class: "side-by-side"});
+  const prompts = contestants[roles[0]].samples.map(one => one.prompt);
+  if (!prompts.length) return null;
+  let prompt = prompts[0];
+  const draw = () => place.replaceChildren(...[0, 1].map(side => {
+    const contestant = contestants[chosen[side]], sample = contestant.samples.find(one => one.prompt === prompt);
+    return h("section", {}, select(side ? "Right model" : "Left model", roles.map(role => [role, role]), chosen[side], role => { chosen[side] = role; draw(); }),
+      h("p", {class: "meta"}, contestant.model), h("div", {class: "text"}, sample?.text ?? "wrote nothing for this prompt"));
+  }));
+  draw();
+  return h("section", {class: "card"}, h("header", {}, h("h3", {}, "Side by side"), select("Prompt", prompts.map(one => [one, one]), prompt, one => { prompt = one; draw(); })), place);
+}
+
+const history = events => table("Release ledger", [
+  ["When", event => moment(event.at)], ["What", event => h("span", {class: `badge ${event.kind}`}, words(event.kind))],
+  ["Version", event => h("code", {}, event.model)], ["Who", event => event.actor], ["Why", event => event.reason],
+], events);

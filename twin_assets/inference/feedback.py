@@ -1,0 +1,41 @@
+"""What people say of answers: thumbs, comments and corrected texts, append-only, for a later dataset."""
+
+import secrets
+from datetime import date, datetime
+from typing import Literal
+
+from twin_assets.core.lake import Lake
+from twin_assets.core.records import Record
+
+
+class Feedback(Record):
+    """One reaction to one answer. Texts are None unless the person allowed them to be kept.
+
+    `edited` is the answer as the person would have had it: a better target for the same `prompt`.
+    """
+
+    request_id: str
+    time: datetime
+    persona: str
+    model: str
+    thumb: Literal["up", "down"] | None = None
+    comment: str | None = None
+    consent: bool = False
+    prompt: str | None = None
+    answer: str | None = None
+    edited: str | None = None
+
+
+def add_feedback(lake: Lake, feedback: Feedback) -> str:
+    """Store one reaction as an object of its own; its URI. A later one to the same answer stands beside it."""
+    at = feedback.time
+    name = f"{at:%H%M%S%f}-{secrets.token_hex(3)}.json"
+    data = feedback.model_dump_json().encode()
+    return lake.create(f"feedback/{feedback.persona}/{at:%Y-%m-%d}/{name}", data)
+
+
+def read_feedback(lake: Lake, persona: str, since: date | None = None) -> list[Feedback]:
+    """Reactions, oldest first: all, or those from the day `since` (UTC) on."""
+    first = f"feedback/{persona}/{since or ''}"
+    keys = (key for key in lake.keys(f"feedback/{persona}") if key >= first)
+    return [Feedback.model_validate_json(lake.read(key)) for key in keys]
