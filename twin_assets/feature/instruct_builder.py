@@ -164,7 +164,11 @@ class RowBuilder:
             for p in block.split("\n\n")
             if len(p.split()) >= MIN_POINT_WORDS and not p.startswith(("```", "## "))
         ]
-        points = [point for p in paragraphs if (point := " and ".join(self.phrases.top(p, 2)))]
+        points: list[str] = []
+        for paragraph in paragraphs:
+            told = " ".join(points)
+            fresh = [phrase for phrase in self.phrases.top(paragraph, 4) if phrase not in told]
+            points += [" and ".join(fresh[:2])] if fresh else []
         if len(points) < MIN_POINTS:
             return ""
         most = min(len(points), MAX_POINTS)

@@ -28,20 +28,20 @@ good got great had happen happened hard has have haven't having he her here here
 hour hours how however http https i i'd i'll i'm i've if important in including instead into is isn't it
 it'd it'll it's its itself just keep kind knew know large last later least left less let let's like likely
 little long looked looking lot lots made mainly make making many matter maybe me mean means might mine
-minute minutes moment month months more most much must my myself near nearly need needed needs never new
-next no nobody none nor not nothing now number obviously of off often okay old on once one only onto or
-other others others' our ourselves out over own part people per perhaps place point possible pretty probably
-put quite rather real really reason recently right said same saw say says see seems seen several shall she
-should since so some sort start started still stuff such super sure take tell than thank thank's that that's
-the their them themselves then there there's therefore they they're they've thing things think this those
-though thought three through time times to today together told tomorrow too took top totally toward towards
-trying turn two under until up upon us use used using usually very want wanted wants was wasn't way ways we
-we'd we'll we're we've week weeks well went were what what's whatever when where whether which while who
-whole whose why will with within without won't words work would wouldn't www year years yesterday yet you
-you'd you're you've your
+minute minutes moment month months more most much must my myself near nearly need needed needs never next no
+nobody none nor not nothing now number obviously of off often okay old on once one only onto or other others
+others' our ourselves out over own part people per perhaps place point possible pretty probably put quite
+rather real really reason recently right said same saw say says see seems seen several shall she should
+since so some sort start started still stuff such super sure take tell than thank thank's that that's the
+their them themselves then there there's therefore they they're they've thing things think this those though
+thought three through time times to today together told tomorrow too took top totally toward towards trying
+turn two under until up upon us use used using usually very want wanted wants was wasn't way ways we we'd
+we'll we're we've week weeks well went were what what's whatever when where whether which while who whole
+whose why will with within without won't words work would wouldn't www year years yesterday yet you you'd
+you're you've your
 """
 _NOUN_WORDS = (
-    "the a an of in for with on my our your their his her its this these those each every any no from by at about "
+    "the a an of in for with on my our your their his her its these those each every any no from by at about "
     "into over under between through without"
 )
 _VERB_WORDS = (

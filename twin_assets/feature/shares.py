@@ -52,7 +52,8 @@ def within_shares(rows: list[Any], most: Mapping[str, float], seed: int) -> list
 def over_share(counts: Mapping[str, int], most: Mapping[str, float], left_out: int = 0) -> OverShare:
     """What has more than its share of training rows, by their `counts`; `left_out` were so many for that reason."""
     total = sum(counts.values())
-    over = {t: n / total for t, n in counts.items() if t in most and n / total > most[t] + TOLERANCE}
+    # One row more is rounding.
+    over = {t: n / total for t, n in counts.items() if t in most and n - 1 > (most[t] + TOLERANCE) * total}
     return OverShare(over, left_out < _spare(total + left_out))
 
 
