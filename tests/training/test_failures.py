@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from training_factories import instruct_dataset, overlay, profile, settings, tiny_base, train
 
 from twin_assets.core.errors import TwinError
-from twin_assets.training.hardware import check_hardware
+from twin_assets.training.configs import FOLDER
+from twin_assets.training.hardware import check_hardware, gpu_settings
 from twin_assets.training.jobs import prepare_job, read_error
 from twin_assets.training.records import RayWorkers, TrainingJob
 
@@ -69,19 +71,23 @@ def test_a_full_disk_is_named(small_disk: Path) -> None:
      ("attn_implementation", "flash_attention_2"), ("lora_mlp_kernel", True),
      ("plugins", ["axolotl.integrations.liger.LigerPlugin"])],
 )  # fmt: skip
-def test_a_config_that_needs_a_gpu_is_named_where_there_is_none(
-    setting: str, value: object, tmp_path: Path
-) -> None:
-    job = job_in(tmp_path, overlay(tmp_path, "smoke_sft.yaml", **{setting: value}))
-    on_cpu = job.model_copy(update={"ray": RayWorkers(workers=1, gpus=0, cpus=1)})
-    with pytest.raises(TwinError, match=rf"no GPU here.*needs one: {setting}: .*TWIN_TRAINING_RUNNER"):
-        check_hardware(on_cpu)
-    check_hardware(job.model_copy(update={"ray": RayWorkers(workers=1, gpus=1, cpus=1)}))
+def test_a_setting_that_needs_a_gpu_is_known(setting: str, value: object) -> None:
+    assert gpu_settings({"optimizer": "adamw_torch", "attn_implementation": "sdpa", setting: value}) == {
+        setting: value
+    }
 
 
 @pytest.mark.parametrize(
-    "shipped", ["nano_sft.yaml", "nano_dpo.yaml", "small_sft.yaml", "small_dpo.yaml", "smoke_sft.yaml"]
+    "shipped", ["nano_sft", "nano_dpo", "small_sft", "small_dpo", "smoke_sft", "smoke_dpo"]
 )
-def test_the_small_configs_need_no_gpu(shipped: str, tmp_path: Path) -> None:
-    job = job_in(tmp_path, shipped)
-    check_hardware(job.model_copy(update={"ray": RayWorkers(workers=1, gpus=0, cpus=1)}))
+def test_the_small_configs_need_no_gpu(shipped: str) -> None:
+    for name in ("base", shipped):
+        assert gpu_settings(yaml.safe_load((FOLDER / f"{name}.yaml").read_text())) == {}
+
+
+def test_a_config_that_needs_a_gpu_is_refused_where_there_is_none(tmp_path: Path) -> None:
+    job = job_in(tmp_path, overlay(tmp_path, "smoke_sft.yaml", load_in_4bit=True))
+    on_cpu = job.model_copy(update={"ray": RayWorkers(workers=1, gpus=0, cpus=1)})
+    with pytest.raises(TwinError, match=r"no GPU here.*needs one: load_in_4bit: True.*TWIN_TRAINING_RUNNER"):
+        check_hardware(on_cpu)
+    check_hardware(job.model_copy(update={"ray": RayWorkers(workers=1, gpus=1, cpus=1)}))
