@@ -71,17 +71,21 @@ def test_a_full_disk_is_named(small_disk: Path) -> None:
      ("attn_implementation", "flash_attention_2"), ("lora_mlp_kernel", True),
      ("plugins", ["axolotl.integrations.liger.LigerPlugin"])],
 )  # fmt: skip
-def test_a_config_that_needs_a_gpu_is_named_where_there_is_none(
-    setting: str, value: object, tmp_path: Path
-) -> None:
-    job = job_in(tmp_path, overlay(tmp_path, **{setting: value}))
-    on_cpu = job.model_copy(update={"ray": RayWorkers(workers=1, gpus=0, cpus=1)})
-    with pytest.raises(TwinError, match=rf"no GPU here.*needs one: {setting}: .*TWIN_TRAINING_RUNNER"):
-        check_hardware(on_cpu)
-    check_hardware(job.model_copy(update={"ray": RayWorkers(workers=1, gpus=1, cpus=1)}))
+def test_a_setting_that_needs_a_gpu_is_known(setting: str, value: object) -> None:
+    assert gpu_settings({"optimizer": "adamw_torch", "attn_implementation": "sdpa", setting: value}) == {
+        setting: value
+    }
 
 
-@pytest.mark.parametrize("name", ["nano", "smoke", "small", "llama-small", "qwen-8b"])
+@pytest.mark.parametrize("name", ["nano", "smoke", "pocket", "small", "llama-small", "qwen-8b"])
 @pytest.mark.parametrize("stage", ["sft", "dpo"])
 def test_full_training_and_lora_need_no_gpu(name: str, stage: TrainingStage) -> None:
     assert not gpu_settings(compose_overlays(load_profile(name), stage))
+
+
+def test_a_config_that_needs_a_gpu_is_refused_where_there_is_none(tmp_path: Path) -> None:
+    job = job_in(tmp_path, overlay(tmp_path, load_in_4bit=True))
+    on_cpu = job.model_copy(update={"ray": RayWorkers(workers=1, gpus=0, cpus=1)})
+    with pytest.raises(TwinError, match=r"no GPU here.*needs one: load_in_4bit: True.*TWIN_TRAINING_RUNNER"):
+        check_hardware(on_cpu)
+    check_hardware(job.model_copy(update={"ray": RayWorkers(workers=1, gpus=1, cpus=1)}))

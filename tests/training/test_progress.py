@@ -85,6 +85,7 @@ def test_other_output_is_no_report(tmp_path: Path) -> None:
         ("OSError: [Errno 28] No space left on device", "disk is full"),
         ("torch.OutOfMemoryError: CUDA out of memory.", "out of memory"),
         ("RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory", "out of memory"),
+        ("RuntimeError: could not create a primitive", "out of memory"),
         ("ValueError: Sample exceeds configured sequence_len (512).", "longer than sequence_len"),
         ("pydantic_core.ValidationError: 1 validation error for AxolotlInputConfig", "refuses the training"),
         ("SafetensorError: I/O error: No space left on device (os error 28)", "disk is full"),

@@ -13,7 +13,15 @@ _KNOWN: list[tuple[tuple[str, ...], str, str]] = [
         "free some space (old runs under the cache folder can go), or move TWIN_HOME to a larger disk.",
     ),
     (
-        ("out of memory", "can't allocate memory", "cannot allocate memory", "memoryerror"),
+        # The last is how oneDNN, torch's CPU library, says it.
+        (
+            "out of memory",
+            "can't allocate memory",
+            "cannot allocate memory",
+            "memoryerror",
+            "bad_alloc",
+            "could not create a primitive",
+        ),
         "The training ran out of memory.",
         "lower micro_batch_size (and raise gradient_accumulation_steps as much), or take a smaller profile.",
     ),
