@@ -15,15 +15,13 @@ import httpx
 import pytest
 from product import free_port
 from released_twin import ReleasedTwin
-from web_browser import LLM, TWIN, WAIT_MS, ask, see, services
+from web_browser import LLM, SIZES, TWIN, WAIT_MS, Pages, ask, see, services
 
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import load_persona
 from twin_assets.inference.feedback import read_feedback
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
-
-SIZES = {"desktop": (1280, 860), "phone": (360, 740)}
 
 Open = Callable[..., Any]
 
@@ -58,40 +56,10 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Open]:
     """Opens the page at an address; at the end nothing may have gone wrong in it, or gone elsewhere."""
-    contexts, troubles = [], []
-
-    def open_at(
-        address: str, path: str = "", size: str = "desktop", expected: str = "", **options: Any
-    ) -> Any:
-        width, height = SIZES[size]
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(WAIT_MS)
-        page.on("pageerror", lambda error: troubles.append(f"error {error}"))
-        page.on(
-            "console",
-            lambda m: (
-                troubles.append(f"console {m.text}")
-                if m.type == "error" and not (expected and expected in m.text)
-                else None
-            ),
-        )
-        page.on(
-            "request",
-            lambda r: (
-                troubles.append(f"outside {r.url}")
-                if not r.url.startswith((address, "data:", "about:"))
-                else None
-            ),
-        )
-        page.goto(f"{address}/#/{path}")
-        return page
-
-    yield open_at
-    for context in contexts:
-        context.close()
-    assert troubles == []
+    pages = Pages(browser)
+    yield pages.open
+    pages.close()
+    assert pages.troubles == []
 
 
 @pytest.mark.parametrize("size", SIZES)

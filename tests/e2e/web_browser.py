@@ -16,6 +16,7 @@ from twin_assets.settings import ROOT
 
 READY_SECONDS = 240
 WAIT_MS = 60_000
+SIZES = {"desktop": (1280, 860), "phone": (360, 740)}
 
 
 @contextmanager
@@ -56,6 +57,42 @@ def _wait(url: str, service: str, process: "subprocess.Popen[bytes]") -> None:
 
 TWIN = ("serving.twin_service:TwinService", "TWIN_TWIN_PORT")
 LLM = ("serving.llm_service:LLMService", "TWIN_LLM_PORT")
+
+
+class Pages:
+    """Opened pages, and what went wrong in any: errors, console errors, requests to another origin."""
+
+    def __init__(self, browser: Any) -> None:
+        self.browser, self.troubles, self._contexts = browser, [], []
+
+    def open(
+        self, address: str, path: str = "", size: str = "desktop", expected: str = "", **options: Any
+    ) -> Any:
+        """A page of its own at `address/#/path`; console errors that hold `expected` are none."""
+
+        def heard(message: Any) -> None:
+            if message.type == "error" and not (expected and expected in message.text):
+                self.troubles.append(message.text)
+
+        def asked(request: Any) -> None:
+            if not request.url.startswith((address, "data:", "about:")):
+                self.troubles.append(f"outside: {request.url}")
+
+        width, height = SIZES[size]
+        self._contexts.append(
+            self.browser.new_context(viewport={"width": width, "height": height}, **options)
+        )
+        page = self._contexts[-1].new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        page.on("console", heard)
+        page.on("request", asked)
+        page.goto(f"{address}/#/{path}")
+        return page
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
 
 
 def see(place: Any) -> Any:
