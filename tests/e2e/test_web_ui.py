@@ -224,6 +224,28 @@ def test_a_candidate_is_read_and_approved_and_production_rolled_back(
     assert (last.kind, last.actor, last.reason) == ("rolled_back", "Ines", "too short")
 
 
+def test_an_added_person_starts_with_views_that_say_what_is_next(
+    served: str, open_page: Open, twin: ReleasedTwin
+) -> None:
+    page = open_page(served, "sources/new", size="phone", expected="status of 400")
+    for label, text in {"Name": "mia", "Full name": "Mia Ölund", "License": "MIT"}.items():
+        page.get_by_label(label, exact=True).fill(text)
+    page.get_by_role("button", name="Add Substack").click()
+    page.get_by_label("URL").fill("https://mia.substack.com")
+    page.get_by_role("button", name="Add the person").click()
+    see(page.get_by_role("alert")).to_contain_text("about: Field required")
+    page.get_by_label("About").fill("Mia writes about harbours.")
+    page.get_by_role("button", name="Add the person").click()
+    see(page.get_by_label("Persona")).to_have_value("mia")
+    assert load_persona(twin.settings.personas_dir, "mia").sources() == ["substack"]
+    for view, says in {
+        "Library": "No documents yet", "Experiments": "No model yet", "Review": "Nothing to review yet",
+        "Monitoring": "No requests yet",
+    }.items():  # fmt: skip
+        page.get_by_role("link", name=view, exact=True).click()
+        see(page.get_by_role("main")).to_contain_text(says)
+
+
 def test_another_site_can_not_decide(served: str) -> None:
     decision = {"decision": "roll_back", "model": "any", "reviewer": "Mallory", "reason": "why not"}
     url = f"{served}/ui/api/runa/decisions"
