@@ -104,7 +104,8 @@ class TwinService:
         if name not in persona_names(self.settings.personas_dir):
             known = ", ".join(persona_names(self.settings.personas_dir))
             raise Unknown(f"There is no persona {name!r} (known: {known}).", "use one of those names.")
-        persona = _persona(self.settings.personas_dir, name)
+        written = (self.settings.personas_dir / f"{name}.yaml").stat().st_mtime_ns
+        persona = _persona(self.settings.personas_dir, name, written)
         production = Ledger(self.lake, name).production()
         if production is None and self.settings.llm_model is None:
             raise NothingReleased(
@@ -167,5 +168,6 @@ class TwinService:
 
 
 @lru_cache
-def _persona(folder: Path, name: str) -> Persona:
+def _persona(folder: Path, name: str, written: int) -> Persona:
+    """Kept until the file is written anew."""
     return load_persona(folder, name)

@@ -53,14 +53,15 @@ def sources(persona: PersonaName, settings: Config) -> dict[str, Any]:
 def save(persona: str, given: Declared, settings: Config) -> dict[str, Any]:
     """Write the persona's file; a new name makes a new persona. Comments in the file are lost."""
     old = _read(settings, persona) if persona in persona_names(settings.personas_dir) else {}
-    raw = old | {name: given.general[name] for name in GENERAL if name in given.general} | {"name": persona}
+    told = {name: given.general[name] for name in GENERAL if name in given.general}
+    raw = old | told | {"name": persona}
+    raw = {name: value for name, value in raw.items() if not _empty(value)}
     for name in SOURCES:
         fixed = {k: v for k, v in (old.get(name) or {}).items() if k in FIXED}
         part = given.sources.get(name)
         raw.pop(name, None)
         if part is not None:
-            # An empty field is one that isn't declared.
-            raw[name] = {k: v for k, v in part.items() if k not in FIXED and v not in ("", [], None)} | fixed
+            raw[name] = {k: v for k, v in part.items() if k not in FIXED and not _empty(v)} | fixed
     ordered = {name: raw[name] for name in Persona.model_fields if name in raw}
     saved = save_persona(settings.personas_dir, ordered)
     return {"name": saved.name, "sources": saved.sources()}
@@ -84,6 +85,11 @@ def runs(persona: PersonaName, settings: Config) -> dict[str, Any]:
         return {"url": url, "runs": collect_runs(url, persona), "last": last, "down": None}
     except DagsterDown as error:
         return {"url": url, "runs": [], "last": {}, "down": {"message": error.problem, "fix": error.fix}}
+
+
+def _empty(value: Any) -> bool:
+    """An empty field of the form is one that isn't declared."""
+    return value in ("", [], None)
 
 
 def _read(settings: Settings, persona: str) -> dict[str, Any]:

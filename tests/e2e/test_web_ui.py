@@ -6,11 +6,8 @@ Every test also fails on a console error and on a request to anywhere but the se
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,59 +15,15 @@ import httpx
 import pytest
 from product import free_port
 from released_twin import ReleasedTwin
+from web_browser import LLM, SIZES, TWIN, WAIT_MS, Pages, ask, see, services
 
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import load_persona
 from twin_assets.inference.feedback import read_feedback
-from twin_assets.settings import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 
-READY_SECONDS = 240
-WAIT_MS = 60_000
-SIZES = {"desktop": (1280, 860), "phone": (360, 740)}
-
 Open = Callable[..., Any]
-
-
-@contextmanager
-def services(twin: ReleasedTwin, *wanted: tuple[str, str], **changes: str) -> Iterator[str]:
-    """BentoML services of this home, each (service, port setting), ready; the address of the last one."""
-    environment = twin.environment | changes
-    bento = str(Path(sys.executable).parent / "bentoml")
-    started = []
-    try:
-        for service, port in wanted:
-            name = service.rsplit(":", 1)[1]
-            with (twin.home / f"{name}-{environment[port]}.log").open("wb") as log:
-                command = [bento, "serve", "--host", "127.0.0.1", "-p", environment[port], service]
-                started.append(subprocess.Popen(
-                    command, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-                ))  # fmt: skip
-        for (service, port), process in zip(wanted, started, strict=True):
-            _wait(f"http://127.0.0.1:{environment[port]}/readyz", service, process)
-        yield f"http://127.0.0.1:{environment[wanted[-1][1]]}"
-    finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait(30)
-
-
-def _wait(url: str, service: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(url, timeout=2).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.3)
-    pytest.fail(f"{service} did not become ready")
-
-
-TWIN = ("serving.twin_service:TwinService", "TWIN_TWIN_PORT")
-LLM = ("serving.llm_service:LLMService", "TWIN_LLM_PORT")
 
 
 @pytest.fixture(scope="module")
@@ -103,55 +56,10 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Open]:
     """Opens the page at an address; at the end nothing may have gone wrong in it, or gone elsewhere."""
-    contexts, troubles = [], []
-
-    def open_at(
-        address: str, path: str = "", size: str = "desktop", expected: str = "", **options: Any
-    ) -> Any:
-        width, height = SIZES[size]
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(WAIT_MS)
-        page.on("pageerror", lambda error: troubles.append(f"error {error}"))
-        page.on(
-            "console",
-            lambda m: (
-                troubles.append(f"console {m.text}")
-                if m.type == "error" and not (expected and expected in m.text)
-                else None
-            ),
-        )
-        page.on(
-            "request",
-            lambda r: (
-                troubles.append(f"outside {r.url}")
-                if not r.url.startswith((address, "data:", "about:"))
-                else None
-            ),
-        )
-        page.goto(f"{address}/#/{path}")
-        return page
-
-    yield open_at
-    for context in contexts:
-        context.close()
-    assert troubles == []
-
-
-def see(place: Any) -> Any:
-    from playwright.sync_api import expect
-
-    return expect(place)
-
-
-def ask(page: Any, question: str) -> Any:
-    """Ask in the chat; the card of the finished answer."""
-    page.get_by_label("Question or topic").fill(question)
-    page.get_by_label("Question or topic").press("Control+Enter")
-    card = page.locator(".answer").last
-    see(card.get_by_role("button", name="Regenerate")).to_be_visible(timeout=WAIT_MS)
-    return card
+    pages = Pages(browser)
+    yield pages.open
+    pages.close()
+    assert pages.troubles == []
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -172,7 +80,9 @@ def test_an_answer_streams_and_its_citation_opens_the_marked_passage(served: str
     see(page.get_by_role("heading", name="Write")).to_be_visible()
     page.keyboard.press("/")
     see(page.get_by_label("Question or topic")).to_be_focused()
-    card = ask(page, "What did the sturgeon ledger cost?")
+    with page.expect_response("**/v1/chat/completions") as answered:
+        card = ask(page, "What did the sturgeon ledger cost?")
+    assert answered.value.headers["content-type"].startswith("text/event-stream")
     see(page.locator("#model")).to_contain_text("twin-runa-dpo:")
     passages = page.get_by_label("Passages").locator("li")
     passages.filter(has_text="Sturgeon").get_by_role("button").click()
@@ -187,6 +97,10 @@ def test_an_answer_streams_and_its_citation_opens_the_marked_passage(served: str
     page.keyboard.press("Escape")
     see(dialog).to_have_count(0)
     assert card.locator("img, script").count() == 0
+    page.get_by_label("Question or topic").fill("And who keeps it?")
+    page.get_by_label("Question or topic").press("Enter")
+    page.keyboard.press("Escape")
+    see(page.locator(".answer").last).to_contain_text("stopped")
     assert page.title() == "Write – LLM Twin"
 
 
@@ -308,6 +222,28 @@ def test_a_candidate_is_read_and_approved_and_production_rolled_back(
     see(page.locator("#model")).to_have_text(twin.released.tag)
     last = Ledger(twin.lake, "runa").events()[-1]
     assert (last.kind, last.actor, last.reason) == ("rolled_back", "Ines", "too short")
+
+
+def test_an_added_person_starts_with_views_that_say_what_is_next(
+    served: str, open_page: Open, twin: ReleasedTwin
+) -> None:
+    page = open_page(served, "sources/new", size="phone", expected="status of 400")
+    for label, text in {"Name": "mia", "Full name": "Mia Ölund", "License": "MIT"}.items():
+        page.get_by_label(label, exact=True).fill(text)
+    page.get_by_role("button", name="Add Substack").click()
+    page.get_by_label("URL").fill("https://mia.substack.com")
+    page.get_by_role("button", name="Add the person").click()
+    see(page.get_by_role("alert")).to_contain_text("about: Field required")
+    page.get_by_label("About").fill("Mia writes about harbours.")
+    page.get_by_role("button", name="Add the person").click()
+    see(page.get_by_label("Persona")).to_have_value("mia")
+    assert load_persona(twin.settings.personas_dir, "mia").sources() == ["substack"]
+    for view, says in {
+        "Library": "No documents yet", "Experiments": "No model yet", "Review": "Nothing to review yet",
+        "Monitoring": "No requests yet",
+    }.items():  # fmt: skip
+        page.get_by_role("link", name=view, exact=True).click()
+        see(page.get_by_role("main")).to_contain_text(says)
 
 
 def test_another_site_can_not_decide(served: str) -> None:

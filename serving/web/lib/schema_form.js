@@ -1,7 +1,7 @@
 // Form fields from a JSON schema, so that a field that the API gains appears here by itself.
 
 import {h} from "./dom.js";
-import {capital, name, words} from "./format.js";
+import {name} from "./format.js";
 
 /** The schema itself: references followed, and `null` alternatives left out. */
 export function resolved(schema, defs) {
@@ -49,18 +49,21 @@ function kindOf(schema) {
   return schema.type === "array" ? "list" : "text";
 }
 
+let described = 0;
+
 /** One labelled field: {element, read}. `read` gives undefined for what is left empty. */
 export function field(key, schema, value, defs, fixed = false) {
-  const meaning = resolved(schema, defs), label = meaning.title && !meaning.$ref ? meaning.title : capital(words(key));
+  const meaning = resolved(schema, defs), label = name(key);
   if (meaning.properties) {
     const inner = fields(meaning, value ?? {}, defs);
     return {element: h("fieldset", {}, h("legend", {}, label), inner.element), read: inner.read};
   }
   const [box, read] = control[kindOf(meaning)](meaning, value);
   if (fixed) box.disabled = true;
-  const help = meaning.description ?? "";
-  const about = help || fixed ? h("small", {}, help, fixed ? " Set in the YAML file only." : "") : null;
-  return {element: h("label", {class: `field kind-${kindOf(meaning)}`}, h("span", {}, label), box, about), read};
+  const help = [meaning.description, fixed ? "Set in the YAML file only." : ""].filter(Boolean).join(" ");
+  const about = help ? h("small", {id: `about-${++described}`}, help) : null;
+  if (about) box.setAttribute("aria-describedby", about.id);
+  return {element: h("div", {class: `field kind-${kindOf(meaning)}`}, h("label", {}, h("span", {}, label), box), about), read};
 }
 
 /** All fields of an object schema; `skip` and `fixed` name fields. `read` gives an object of what is set. */

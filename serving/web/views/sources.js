@@ -59,9 +59,10 @@ export default async function sources({persona, rest, start, reload, choose, go,
     event.preventDefault();
     said.replaceChildren();
     const target = fresh ? id.read() : persona;
+    const told = general.read(), person = Object.fromEntries(GENERAL.map(key => [key, told[key] ?? null]));
     const chosen = Object.fromEntries(kinds.map(kind => [kind, readers[kind]?.() ?? null]));
     try {
-      const saved = await put(`/ui/api/${encodeURIComponent(target ?? "")}/sources`, {general: general.read(), sources: chosen});
+      const saved = await put(`/ui/api/${encodeURIComponent(target ?? "")}/sources`, {general: person, sources: chosen});
       toast("Saved.");
       if (!fresh) return;
       choose(saved.name);

@@ -2,7 +2,8 @@
 
 import {generate} from "../lib/api.js";
 import {empty, h} from "../lib/dom.js";
-import {fields} from "../lib/schema_form.js";
+import {name} from "../lib/format.js";
+import {fields, resolved} from "../lib/schema_form.js";
 import {answerCard} from "./answer.js";
 
 const TURNS = 10;
@@ -88,17 +89,17 @@ function compose(persona, start) {
   const more = fields(schema, {}, defs, {skip: OWN_PLACE});
   const warmth = fields({properties: {temperature: {...schema.properties.temperature, description: "Low stays near the known, high dares more."}}}, {}, defs);
   const topic = h("textarea", {
-    rows: 3, required: true, minlength: 3, maxlength: schema.properties.topic.maxLength ?? 500, "aria-label": "Topic", "data-focus": true,
+    rows: 3, required: schema.required.includes("topic"), minlength: 3, maxlength: resolved(schema.properties.topic, defs).maxLength, "aria-label": "Topic", "data-focus": true,
     placeholder: "What should it be about?",
   });
   const drafts = h("div", {class: "thread"}, empty("Nothing written yet", "Say what it should be about; a draft appears here, with the passages that it leans on."));
   const submit = event => {
     event.preventDefault();
     if (!cards.length) drafts.replaceChildren();
-    const body = {persona, topic: topic.value.trim(), ...ask.read(), ...more.read(), ...warmth.read()};
-    const card = answerCard({persona, prompt: body.topic, model: showModel, ask: (seed, options) => generate("/v1/write", {...body, seed}, options)});
+    const body = {persona, topic: topic.value.trim() || undefined, ...ask.read(), ...more.read(), ...warmth.read()};
+    const card = answerCard({persona, prompt: body.topic ?? body.kind, model: showModel, ask: (seed, options) => generate("/v1/write", {...body, seed}, options)});
     cards.unshift(card);
-    drafts.prepend(h("p", {class: "question"}, `${body.kind.replaceAll("_", " ")}: ${body.topic}`), card.element);
+    drafts.prepend(h("p", {class: "question"}, [name(body.kind), body.topic].filter(Boolean).join(": ")), card.element);
     card.first();
     card.element.scrollIntoView({block: "nearest"});
   };
