@@ -106,9 +106,13 @@ def prepare_job(
 
 
 def job_estimate(job: TrainingJob, machine: Machine) -> dict[str, Estimate]:
-    """The estimate by its stage; empty when the parent's shape isn't known."""
+    """The estimate by its stage; empty when the parent's shape isn't known, or a value is no number.
+
+    Such a value is named by Axolotl's own schema when the run starts.
+    """
     shape = Architecture.of_folder(job.parent_path)
-    return {job.stage: estimate(shape, job.config, machine)} if shape else {}
+    counted = all(isinstance(job.config[name], int) for name in ("micro_batch_size", "sequence_len"))
+    return {job.stage: estimate(shape, job.config, machine)} if shape and counted else {}
 
 
 def estimate_facts(job: TrainingJob, machine: Machine) -> dict[str, Any]:
