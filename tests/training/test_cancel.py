@@ -40,7 +40,7 @@ def prepare_home(home: Path) -> dg.DagsterInstance:
     """A registered base, a dataset in the lake that takes minutes to train on, and one persona."""
     platform = settings(home)
     (home / "base.txt").write_text(tiny_base(platform).tag)
-    manifest = instruct_dataset(home / "data", 1500, words=250)
+    manifest = instruct_dataset(home / "data", 1500, words=100)
     (home / "manifest.json").write_text(manifest.model_dump_json())
     folder = platform.lake_dir / dataset_folder("runa", "instruct", manifest.version)
     folder.parent.mkdir(parents=True)

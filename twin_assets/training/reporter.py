@@ -29,6 +29,12 @@ MOST_SAVING = 0.02  # of the time: a checkpoint that takes long is made less oft
 class ReporterPlugin(BasePlugin):
     """Adds the callbacks to every trainer, and lets the trainer use a CPU."""
 
+    def load_datasets(self, cfg: Any, preprocess: bool = False) -> None:
+        # The last hook before the model is placed; the dataset is left to Axolotl. Of several workers each
+        # would be given the GPU of its number.
+        if not torch.cuda.is_available():
+            cfg.device_map = {"": "cpu"}
+
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
         watched = {"include_num_input_tokens_seen": "non_padding", "save_total_limit": KEPT_CHECKPOINTS}
         # Unless it is told that a CPU is meant, the Hugging Face trainer refuses bfloat16 there.
