@@ -48,8 +48,8 @@ def prepare_job(
     """Write the job's folder (job.json, config.yaml) and return the job.
 
     `stage` is "sft" or "dpo". `overrides` replaces values of the composed configuration; `runs` names the
-    folder of the cache that the job's own folder lies in. Raises TwinError when the dataset is of the wrong kind or has no training
-    rows.
+    folder of the cache that the job's own folder lies in. Raises TwinError when the dataset is of the wrong
+    kind or has no training rows.
     """
     checked = _check_inputs(stage, manifest)
     datasets: dict[str, str] = {manifest.kind: manifest.version}
@@ -84,13 +84,11 @@ def prepare_job(
         rows=manifest.counts,
         config=compose(folder / "model"),
         wandb_mode=settings.wandb_mode,
-        about=About(
-            license=manifest.license,
-            visibility=manifest.visibility,
-            languages=_languages(settings, persona),
-            base_model=profile.base_model,
-        ),
-    )
+        about=About.model_validate({
+            "license": manifest.license, "visibility": manifest.visibility,
+            "languages": _languages(settings, persona), "base_model": profile.base_model,
+        }),
+    )  # fmt: skip
     write_config(job.config, job.config_file)
     job.file.write_text(job.model_dump_json(indent=2))
     return job

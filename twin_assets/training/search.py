@@ -21,7 +21,7 @@ from twin_assets.core.profiles import Profile
 from twin_assets.core.records import Record
 from twin_assets.core.registry import ModelVersion
 from twin_assets.settings import Settings
-from twin_assets.training.configs import compose_config, config_hash
+from twin_assets.training.configs import TrainingStage, compose_config, config_hash
 from twin_assets.training.experiments import record_run
 from twin_assets.training.jobs import prepare_job
 from twin_assets.training.records import TrainingJob
@@ -30,7 +30,7 @@ from twin_assets.training.search_space import Space, load_space, shipped_values
 from twin_assets.training.trials import Pruned, evaluation_plan, run_trial
 from twin_assets.training.tuned import write_proposal
 
-STAGE = "sft"
+STAGE: TrainingStage = "sft"
 STARTUP_TRIALS = 3  # are never ended early: with fewer there is no telling what falls behind
 MIN_GAIN = 0.01  # of the shipped loss; another seed moves it by as much
 _SHIPPED = "shipped"  # marks the trial of the shipped values
@@ -51,7 +51,7 @@ class TrialFacts(Record):
 class SearchResult(Record):
     """What a study knows. `gain` is the share by which `best` beats the shipped values' loss.
 
-    `importance` is each dimension's share of what varied the loss (fANOVA, Hutter et al. 2014); empty while
+    `importance` is each dimension's share of what varied the loss (PED-ANOVA, Watanabe et al. 2023); empty while
     there are too few trials to tell. `proposal` is None when there is nothing better to propose.
     """
 
@@ -214,12 +214,13 @@ def _facts(trial: Any) -> TrialFacts:
 
 
 def _importance(study: Any) -> dict[str, float]:
-    from optuna.importance import get_param_importances
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     complete = [t for t in study.trials if t.state.name == "COMPLETE"]
     if len({t.value for t in complete}) < 2:
         return {}
-    return {name: float(share) for name, share in get_param_importances(study).items()}
+    evaluator = PedAnovaImportanceEvaluator()
+    return {name: float(share) for name, share in get_param_importances(study, evaluator=evaluator).items()}
 
 
 def _shown(values: dict[str, Any]) -> str:
