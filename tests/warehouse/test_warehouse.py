@@ -1,5 +1,9 @@
 """A real `dbt build` over raw objects: current documents, their history, and one persona at a time."""
 
+import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -7,11 +11,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.warehouse.dbt import query, run_dbt
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Document, arrow_schema
 from twin_assets.feature.crawl.items import RawItem, body_hash
 from twin_assets.feature.warehouse import read_documents
+from twin_assets.settings import ROOT
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -38,6 +42,27 @@ def build(tmp_path: Path, persona: str = "runa") -> Path:
     done = run_dbt(tmp_path, ["build"], persona)
     assert done.returncode == 0, done.stdout[-3000:]
     return tmp_path / "warehouse.duckdb"
+
+
+def run_dbt(tmp_path: Path, command: list[str], persona: str) -> "subprocess.CompletedProcess[str]":
+    warehouse = tmp_path / "warehouse.duckdb"
+    (tmp_path / "raw").mkdir(exist_ok=True)
+    variables = json.dumps({"persona": persona, "raw_dir": str(tmp_path / "raw")})
+    dbt = Path(sys.executable).with_name("dbt")
+    project = str(ROOT / "dbt_project")
+    return subprocess.run(
+        [
+            str(dbt), "--no-use-colors", *command, "--project-dir", project, "--profiles-dir", project,
+            "--target-path", str(tmp_path / "target"), "--log-path", str(tmp_path), "--vars", variables,
+        ],
+        env=os.environ | {"TWIN_WAREHOUSE": str(warehouse), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def query(warehouse: Path, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
 
 
 def test_edits_and_deletions_change_the_documents_and_stay_in_the_history(tmp_path: Path) -> None:

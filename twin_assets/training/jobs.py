@@ -53,8 +53,9 @@ def prepare_job(
 ) -> TrainingJob:
     """Write the job's folder (job.json, config.yaml) and return the job.
 
-    `stage` is "sft" or "dpo". Raises TwinError when the dataset is of the wrong kind or has no training
-    rows, or when the machine is too small.
+    `stage` is "sft" or "dpo". `overrides` replaces values of the composed configuration; `runs` names the
+    folder of the cache that the job's own folder lies in. Raises TwinError when the dataset is of the wrong
+    kind or has no training rows, or when the machine is too small.
     """
     checked = _check_inputs(stage, manifest)
     datasets: dict[str, str] = {manifest.kind: manifest.version}

@@ -51,7 +51,7 @@ class TrialFacts(Record):
 class SearchResult(Record):
     """What a study knows. `gain` is the share by which `best` beats the shipped values' loss.
 
-    `importance` is each dimension's share of what varied the loss (fANOVA, Hutter et al. 2014); empty while
+    `importance` is each dimension's share of what varied the loss (PED-ANOVA, Watanabe et al. 2023); empty while
     there are too few trials to tell. `proposal` is None when there is nothing better to propose.
     """
 
@@ -214,12 +214,13 @@ def _facts(trial: Any) -> TrialFacts:
 
 
 def _importance(study: Any) -> dict[str, float]:
-    from optuna.importance import get_param_importances
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     complete = [t for t in study.trials if t.state.name == "COMPLETE"]
     if len({t.value for t in complete}) < 2:
         return {}
-    return {name: float(share) for name, share in get_param_importances(study).items()}
+    evaluator = PedAnovaImportanceEvaluator()
+    return {name: float(share) for name, share in get_param_importances(study, evaluator=evaluator).items()}
 
 
 def _shown(values: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ class Dimension(BaseModel):
             raise ValueError("give low and high, or times, or choices")
         return self
 
-    def suggest(self, trial: Any, name: str, shipped: float) -> int | float:
+    def suggest(self, trial: Any, name: str, shipped: float) -> Any:
         """A value for an Optuna trial."""
         if self.choices is not None:
             return trial.suggest_categorical(name, self.choices)

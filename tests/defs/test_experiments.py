@@ -1,17 +1,20 @@
-"""Training runs become rows of the mart, joined by what their evaluation found; a real `dbt build`."""
+"""Training runs become rows of the mart, joined by what their evaluation found; a real `dbt build`, as Dagster runs it."""
 
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
+import duckdb
 import pytest
 
 from tests.inference.evaluation_factories import reciting_report
-from tests.warehouse.dbt import query, run_dbt
 from twin_assets.core.errors import TwinError
 from twin_assets.core.experiments import ExperimentRow, write_experiment
 from twin_assets.core.lake import LocalLake
+from twin_assets.defs.resources import build_resources
+from twin_assets.defs.s7_experiments import assets
 from twin_assets.inference.report import report_key
 from twin_assets.training.experiment_plots import hyperparameters_plot, loss_by_run_plot, varied
 from twin_assets.training.experiments import read_experiments
@@ -31,19 +34,25 @@ def run(number: int, **changes: Any) -> ExperimentRow:
 
 
 def test_runs_meet_their_evaluations_persona_by_persona(tmp_path: Path) -> None:
-    lake = LocalLake(tmp_path)
-    folders = {"experiments_dir": str(tmp_path / "experiments"), "reports_dir": str(tmp_path / "reports")}
+    lake, warehouse = LocalLake(tmp_path / "lake"), tmp_path / "warehouse.duckdb"
+    instance = dg.DagsterInstance.ephemeral()
+    instance.add_dynamic_partitions("personas", ["runa", "ada"])
 
-    def build(persona: str) -> Path:
-        done = run_dbt(tmp_path, ["build", "--select", "tag:experiments"], persona, **folders)
-        assert done.returncode == 0, done.stdout[-3000:]
-        return tmp_path / "warehouse.duckdb"
+    def compare(persona: str) -> dict[str, Any]:
+        """Metadata of the comparison, after a real dbt build."""
+        result = dg.materialize(
+            assets,
+            instance=instance,
+            partition_key=persona,
+            resources=build_resources({"home": str(tmp_path)}),
+        )
+        assert all(check.passed for check in result.get_asset_check_evaluations())
+        [made] = result.asset_materializations_for_node("experiment_comparison")
+        return {name: value.value for name, value in made.metadata.items()}
 
     with pytest.raises(TwinError, match="materialise `experiments`"):
-        read_experiments(tmp_path / "warehouse.duckdb", "runa")
-    assert (
-        read_experiments(build("runa"), "runa") == []
-    )  # before the first run there is a table, and it is empty
+        read_experiments(warehouse, "runa")
+    assert compare("ada")["runs"] == 0  # before the first run there is a table, and it is empty
     report = reciting_report()
     lake.write(report_key("runa", "runa:one", "json"), report.model_dump_json(indent=1).encode())
     lake.write(report_key("runa", "runa:one", "html"), b"<html>")
@@ -54,9 +63,12 @@ def test_runs_meet_their_evaluations_persona_by_persona(tmp_path: Path) -> None:
     write_experiment(lake, run(3, status="failed", metrics={}, error="The disk is full.", tokens=None))
     write_experiment(lake, run(4, tag=None, status="pruned", study="runa-nano-sft", trial=1, cost_usd=0.25))
     write_experiment(lake, run(5, persona="ada"))
-    build("ada")
-    build("runa")
-    warehouse = build("runa")  # once more: nothing twice
+    compare("runa")
+    shown = compare("runa")  # once more: nothing twice
+    assert (shown["runs"], shown["finished"], shown["failed"], shown["pruned"]) == (4, 2, 1, 1)
+    assert (shown["hours"], shown["cost_usd"]) == (0.07, 0.25)
+    assert shown["comparison"].splitlines()[2].startswith("| dpo | runa:one | finished | v7 | 2 |")
+    assert shown["loss_by_run"].startswith("![loss by run](data:image/png;base64,")
 
     first, second, failed, pruned = read_experiments(warehouse, "runa")
     assert (first.eval_loss, first.voice_gain, first.dataset, first.tokens) == (3.0, None, "v1", 9000)
@@ -67,8 +79,10 @@ def test_runs_meet_their_evaluations_persona_by_persona(tmp_path: Path) -> None:
     assert second.copied_share == report.contestants["candidate"].copying.copied_share
     assert (failed.status, failed.eval_loss) == ("failed", None)
     assert (pruned.tag, pruned.study, pruned.cost_usd) == (None, "runa-nano-sft", 0.25)
-    assert [e.run_id for e in read_experiments(warehouse, "ada")] == ["run5"]
-    assert query(warehouse, "select learning_rate from experiments where run_id = 'run1'") == [(0.001,)]
+    assert read_experiments(warehouse, "ada") == []  # hers is built when hers is asked for
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        rates = connection.execute("select learning_rate from experiments where run_id = 'run1'").fetchall()
+    assert rates == [(0.001,)]
 
     runs = read_experiments(warehouse, "runa")
     assert varied([json.loads(r.hyperparameters) for r in runs]) == ["learning_rate"]
