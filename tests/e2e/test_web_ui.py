@@ -5,7 +5,6 @@ Every test also fails on a console error and on a request to anywhere but the se
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import httpx
 import pytest
 from product import free_port
 from released_twin import ReleasedTwin
-from web_browser import LLM, SIZES, TWIN, WAIT_MS, Pages, ask, see, services
+from web_browser import LLM, SIZES, TWIN, WAIT_MS, Pages, ask, chromium, see, services
 
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import load_persona
@@ -42,15 +41,8 @@ def served(twin: ReleasedTwin) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("BROWSER TESTS DID NOT RUN: there is no chromium here (Debian: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
@@ -194,6 +186,12 @@ def test_a_path_or_an_api_base_can_not_be_set_from_the_page(served: str, twin: R
     assert persona.github.api is None
 
 
+def test_another_site_can_not_decide(served: str) -> None:
+    for headers in ({}, {"X-Twin-UI": "1", "Sec-Fetch-Site": "cross-site"}):
+        refused = httpx.post(f"{served}/ui/api/runa/decisions", json={}, headers=headers)
+        assert refused.status_code == 403
+
+
 def test_a_candidate_is_read_and_approved_and_production_rolled_back(
     served: str, open_page: Open, twin: ReleasedTwin
 ) -> None:
@@ -228,30 +226,22 @@ def test_an_added_person_starts_with_views_that_say_what_is_next(
     served: str, open_page: Open, twin: ReleasedTwin
 ) -> None:
     page = open_page(served, "sources/new", size="phone", expected="status of 400")
-    for label, text in {"Name": "mia", "Full name": "Mia Ölund", "License": "MIT"}.items():
+    for label, text in {"Name": "zoe", "Full name": "Zoë Ölund", "License": "MIT"}.items():
         page.get_by_label(label, exact=True).fill(text)
     page.get_by_role("button", name="Add Substack").click()
-    page.get_by_label("URL").fill("https://mia.substack.com")
+    page.get_by_label("URL").fill("https://zoe.substack.com")
     page.get_by_role("button", name="Add the person").click()
     see(page.get_by_role("alert")).to_contain_text("about: Field required")
-    page.get_by_label("About").fill("Mia writes about harbours.")
+    page.get_by_label("About").fill("Zoë writes about harbours.")
     page.get_by_role("button", name="Add the person").click()
-    see(page.get_by_label("Persona")).to_have_value("mia")
-    assert load_persona(twin.settings.personas_dir, "mia").sources() == ["substack"]
+    see(page.get_by_label("Persona", exact=True)).to_have_value("zoe")
+    assert load_persona(twin.settings.personas_dir, "zoe").sources() == ["substack"]
     for view, says in {
         "Library": "No documents yet", "Experiments": "No model yet", "Review": "Nothing to review yet",
         "Monitoring": "No requests yet",
     }.items():  # fmt: skip
         page.get_by_role("link", name=view, exact=True).click()
         see(page.get_by_role("main")).to_contain_text(says)
-
-
-def test_another_site_can_not_decide(served: str) -> None:
-    decision = {"decision": "roll_back", "model": "any", "reviewer": "Mallory", "reason": "why not"}
-    url = f"{served}/ui/api/runa/decisions"
-    assert httpx.post(url, json=decision).status_code == 403
-    foreign = {"X-Twin-UI": "1", "Sec-Fetch-Site": "cross-site"}
-    assert httpx.post(url, json=decision, headers=foreign).status_code == 403
 
 
 def test_with_a_password_nothing_is_seen_before_it_is_given(twin: ReleasedTwin, open_page: Open) -> None:

@@ -1,5 +1,6 @@
 """What the browser tests need besides a browser: the services, and short ways to look and to ask."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -57,6 +58,20 @@ def _wait(url: str, service: str, process: "subprocess.Popen[bytes]") -> None:
 
 TWIN = ("serving.twin_service:TwinService", "TWIN_TWIN_PORT")
 LLM = ("serving.llm_service:LLMService", "TWIN_LLM_PORT")
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Debian's browser, without a window; the tests are skipped where there is none."""
+    binary = shutil.which("chromium")
+    if binary is None:
+        pytest.skip("BROWSER TESTS DID NOT RUN: there is no chromium here (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
 
 
 class Pages:
