@@ -17,7 +17,9 @@ class RetrievalOptions(BaseModel):
     route: bool = Field(True, description="Search nothing for small talk and for work on a text given.")
     self_query: bool = Field(True, description="Read source, category and date of writing off a question.")
     expand: bool = Field(False, description="Search several wordings of a question.")
-    one_per_document: bool = Field(True, description="A second passage of a document only when others run out.")
+    one_per_document: bool = Field(
+        True, description="A second passage of a document only when others run out."
+    )
     rerank: Literal["off", "auto", "late_interaction", "cross_encoder"] = Field(
         "auto", description="auto: a cross-encoder where TWIN_RERANKER names one, else nothing."
     )

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from twin_assets.core.embedder import Embedder
+from twin_assets.core.persona import Persona
 from twin_assets.core.records import Passage, Record
 from twin_assets.core.retrieval_options import RetrievalOptions
 from twin_assets.core.vectors.base import Filters, VectorStore
@@ -19,6 +20,7 @@ from twin_assets.inference.retrieval.fuse import fuse, one_per_document
 from twin_assets.inference.retrieval.planner import Planner, PlannerFailed
 from twin_assets.inference.retrieval.rerank import by_cross_encoder, by_late_interaction
 from twin_assets.inference.retrieval.understand import Understood, by_rules
+from twin_assets.settings import Settings
 
 OVERFETCH = 3
 
@@ -76,7 +78,9 @@ class Retriever:
         if tokens and options.compress:
             with clock.step("compress"):
                 passages = compress(self.embedder.embed([question])[0], passages, tokens, self.embedder)
-        return Found(passages=passages, steps_ms=clock.steps, queries=queries, filters=asked.filters, note=note)
+        return Found(
+            passages=passages, steps_ms=clock.steps, queries=queries, filters=asked.filters, note=note
+        )
 
     def _understood(self, question: str, options: RetrievalOptions) -> tuple[Understood, str | None]:
         note = None
@@ -140,6 +144,12 @@ class Retriever:
         if options.rerank == "auto":
             return "cross_encoder" if self.reranker else "off"
         return options.rerank
+
+
+def open_retriever(settings: Settings, persona: Persona, store: VectorStore, embedder: Embedder) -> Retriever:
+    """The persona's retriever, with the planner and the reranker that the settings name."""
+    planner = Planner(settings, persona) if settings.planner_model else None
+    return Retriever(store, embedder, persona.retrieval, planner=planner, reranker=settings.reranker)
 
 
 class _Clock:

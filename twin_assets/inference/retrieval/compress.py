@@ -1,5 +1,6 @@
 """Passages cut to a token budget by keeping the sentences that answer, in their order, offsets exact."""
 
+import itertools
 import re
 
 import numpy as np
@@ -20,7 +21,7 @@ def sentences(text: str) -> list[Span]:
     """Offsets of the sentences and lines of a text, without the white space between them."""
     edges = [0, *(m.end() for m in _END.finditer(text)), len(text)]
     spans = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         part = text[start:end]
         if part.strip():
             spans.append((start + len(part) - len(part.lstrip()), start + len(part.rstrip())))
@@ -41,7 +42,8 @@ def compress(question: np.ndarray, passages: list[Passage], tokens: int, embedde
     near = iter((embedder.embed(flat) @ question).tolist())
     scored = {p.chunk_id: [next(near) for _ in parts[p.chunk_id]] for p in long}
     return [
-        _kept(p, parts[p.chunk_id], scored[p.chunk_id], tokens) if p.chunk_id in parts else p for p in passages
+        _kept(p, parts[p.chunk_id], scored[p.chunk_id], tokens) if p.chunk_id in parts else p
+        for p in passages
     ]
 
 

@@ -96,7 +96,9 @@ class Planner:
             )  # fmt: skip
             return shape.model_validate_json(answer.choices[0].message.content or "")
         except ValidationError as error:
-            raise PlannerFailed(f"{self.model} did not keep to the schema ({error.error_count()} faults)") from None
+            raise PlannerFailed(
+                f"{self.model} did not keep to the schema ({error.error_count()} faults)"
+            ) from None
         except litellm.exceptions.OpenAIError as error:
             raise PlannerFailed(f"{self.model} did not answer ({type(error).__name__})") from None
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from twin_assets.core.records import Record
 from twin_assets.core.vectors.base import Filters
+from twin_assets.inference.function_words import ENGLISH
 
 SMALL_TALK = re.compile(
     r"\W*((hi|hello|hey|thanks|thank you|good (morning|afternoon|evening)|bye|goodbye|how are you|nice to meet you)"
@@ -37,11 +38,6 @@ _WHEN = re.compile(
     rf"\b(?P<how>in|during|since|after|before|until|from)\s+(?:(?P<month>{'|'.join(_MONTHS)})\s+)?(?P<year>20\d\d)\b",
     re.IGNORECASE,
 )
-_STOP_WORDS = frozenset(
-    "a about an and any are as at be by can could did do does for from had has have how i if in is it its me my of "
-    "on one or say should so that the their them there they this to use was way we were what when where which who "
-    "why will with would you your".split()
-)  # fmt: skip
 FEWEST_WORDS = 3
 
 
@@ -58,14 +54,22 @@ def by_rules(question: str, *, route: bool, self_query: bool, expand: bool) -> U
     if route and (SMALL_TALK.fullmatch(question) or OWN_TEXT.match(question)):
         return Understood(needed=False, queries=[])
     filters = wanted(question) if self_query else {}
-    text = _WHEN.sub(" ", question).strip() if "published_from" in filters or "published_until" in filters else question
+    text = (
+        _WHEN.sub(" ", question).strip()
+        if "published_from" in filters or "published_until" in filters
+        else question
+    )
     return Understood(queries=wordings(text) if expand else [text], filters=filters)
 
 
 def wanted(question: str) -> Filters:
     """Filters that a question names: source, category, and when it was written."""
     filters: Filters = {}
-    sources = [s for word, s in SOURCES.items() if re.search(rf"\b(on|in|from|your|to) {word}\b", question, re.IGNORECASE)]
+    sources = [
+        s
+        for word, s in SOURCES.items()
+        if re.search(rf"\b(on|in|from|your|to) {word}\b", question, re.IGNORECASE)
+    ]
     if sources and WRITING.search(question):
         filters["source"] = sources
     categories = [c for c, pattern in CATEGORIES.items() if re.search(pattern, question, re.IGNORECASE)]
@@ -79,7 +83,7 @@ def wanted(question: str) -> Filters:
 
 def wordings(question: str) -> list[str]:
     """The question, its telling words alone, and the questions that an "and" joins."""
-    words = [w for w in re.findall(r"[\w'-]+", question) if w.lower() not in _STOP_WORDS]
+    words = [w for w in re.findall(r"[\w'-]+", question) if w.lower() not in ENGLISH]
     parts = [p.strip() for p in re.split(r"\?|;|,? and (?=how|what|when|where|which|who|why)", question)]
     others = [p for p in parts if len(p.split()) >= FEWEST_WORDS] if len(parts) > 1 else []
     return list(dict.fromkeys([question, " ".join(words) or question, *others]))
