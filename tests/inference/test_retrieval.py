@@ -104,12 +104,12 @@ def test_compression_keeps_the_sentences_that_answer_with_their_exact_place(embe
     question = "Which words are banned from the runbook?"
     text = "\n\n".join([t for _, _, t in TEXTS.values()] * 2)
     whole = passage("p", text)
-    [kept] = compress(embedder.embed([question])[0], [whole], 45, embedder)
+    [kept] = compress(question, [whole], 45, embedder)
     assert "simply, obviously and should" in kept.text
     assert estimated_tokens(kept.text) <= 45
     assert kept.text.split(" ... ") == [text[s - 10 : e - 10] for s, e in kept.spans]
     assert kept.spans == sorted(kept.spans)
-    [untouched] = compress(embedder.embed([question])[0], [whole], 10_000, embedder)
+    [untouched] = compress(question, [whole], 10_000, embedder)
     assert untouched == whole
 
 

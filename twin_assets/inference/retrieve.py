@@ -77,7 +77,7 @@ class Retriever:
             passages, queries, note = self._reflected(question, k, asked, passages, options, clock)
         if tokens and options.compress:
             with clock.step("compress"):
-                passages = compress(self.embedder.embed([question])[0], passages, tokens, self.embedder)
+                passages = compress(question, passages, tokens, self.embedder)
         return Found(
             passages=passages, steps_ms=clock.steps, queries=queries, filters=asked.filters, note=note
         )
@@ -86,7 +86,7 @@ class Retriever:
         note = None
         if self.planner and options.agent_steps:
             try:
-                return self.planner.plan(question), None
+                return _allowed(self.planner.plan(question), question, options), None
             except PlannerFailed as error:
                 note = f"planned by rules: {error}"
         understood = by_rules(
@@ -150,6 +150,16 @@ def open_retriever(settings: Settings, persona: Persona, store: VectorStore, emb
     """The persona's retriever, with the planner and the reranker that the settings name."""
     planner = Planner(settings, persona) if settings.planner_model else None
     return Retriever(store, embedder, persona.retrieval, planner=planner, reranker=settings.reranker)
+
+
+def _allowed(plan: Understood, question: str, options: RetrievalOptions) -> Understood:
+    """A planner's plan without what is switched off."""
+    needed = plan.needed or not options.route
+    return Understood(
+        needed=needed,
+        queries=plan.queries or ([question] if needed else []),
+        filters=plan.filters if options.self_query else {},
+    )
 
 
 class _Clock:

@@ -27,6 +27,8 @@ OVERFETCH = 4
 PROBES, REFINE = 20, 4
 # Fields with few values that searches are filtered by: a bitmap each spares reading the column.
 BITMAPS = ["split", "category", "source"]
+# Searches whose word side runs beside the vector side; more wait, as they would for a core.
+SEARCHES_AT_ONCE = 4
 _PASSAGE = [name for name in Passage.model_fields if name in EmbeddedChunk.model_fields]
 
 
@@ -46,7 +48,7 @@ class LanceStore:
         self._name = f"chunks_{persona.replace('-', '_')}"
         self._versions = Path(uri) / f"{self._name}.lance" / "_versions"
         self._opened: _Opened | None = None
-        self._words = ThreadPoolExecutor(1)  # starts no thread before its first task
+        self._words = ThreadPoolExecutor(SEARCHES_AT_ONCE)  # starts no thread before its first task
 
     def _current(self) -> _Opened | None:
         """The table as it is now; None when there is none. Opened anew only when somebody wrote to it."""

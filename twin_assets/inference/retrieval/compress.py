@@ -28,18 +28,19 @@ def sentences(text: str) -> list[Span]:
     return spans
 
 
-def compress(question: np.ndarray, passages: list[Passage], tokens: int, embedder: Embedder) -> list[Passage]:
+def compress(question: str, passages: list[Passage], tokens: int, embedder: Embedder) -> list[Passage]:
     """Passages of at most `tokens` estimated tokens each; `spans` say where their parts stand.
 
-    `question` is its unit vector, shape (dimensions,). Sentences are taken by their cosine with it while they
-    fit (extractive compression); a passage that fits, or whose best sentence doesn't, stays as it is.
+    Sentences are taken by their cosine with the question while they
+    fit (extractive compression); a passage that fits whole, or none of whose sentences does, stays as it is.
     """
     long = [p for p in passages if estimated_tokens(p.text) > tokens]
     parts = {p.chunk_id: sentences(p.text) for p in long}
     flat = [p.text[start:end] for p in long for start, end in parts[p.chunk_id]]
     if not flat:
         return passages
-    near = iter((embedder.embed(flat) @ question).tolist())
+    asked, *vectors = embedder.embed([question, *flat])
+    near = iter((np.stack(vectors) @ asked).tolist())
     scored = {p.chunk_id: [next(near) for _ in parts[p.chunk_id]] for p in long}
     return [
         _kept(p, parts[p.chunk_id], scored[p.chunk_id], tokens) if p.chunk_id in parts else p
