@@ -1,6 +1,6 @@
 """What each part of retrieval is worth: hit rate, MRR and time, with the part and without it.
 
-    python -m benchmarks.retrieval [--corpus demo jessfraz-blog simonw-til] [--derived 60]
+    python -m benchmarks.retrieval [--corpus demo jessfraz-blog simonw-til] [--derived 60] [--documents 0]
 
 Corpora are the demo persona's writing and, where ../shared/corpora is there (TWIN_CORPORA names another
 folder), two real authors'. Questions are of two kinds. Written: by hand after reading, in other words than
@@ -22,6 +22,7 @@ import numpy as np
 import yaml
 
 from twin_assets.core.embedder import Embedder, load_embedder
+from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Chunk, SplitDocument
 from twin_assets.core.retrieval_options import RetrievalOptions
 from twin_assets.core.tokens import first_words
@@ -71,7 +72,7 @@ def documents(root: Path) -> list[SplitDocument]:
         found.append(
             SplitDocument(
                 persona="bench", source="web", category="article", doc_id=name, url=name, title=title,
-                content_hash=name, voice_text=body, search_text=body, words=len(body.split()), cluster_id=name,
+                content_hash=text_hash(body), voice_text=body, search_text=body, words=len(body.split()), cluster_id=name,
                 split="train", published_at=as_time(fields.get("date")),
             )
         )  # fmt: skip
@@ -143,6 +144,9 @@ def main() -> None:
     )
     parser.add_argument("--corpus", nargs="*", default=["demo", "jessfraz-blog", "simonw-til"])
     parser.add_argument("--derived", type=int, default=60)
+    parser.add_argument(
+        "--documents", type=int, default=0, help="take so many of a corpus, those asked about first; 0 is all"
+    )
     arguments = parser.parse_args()
     corpora = Path(os.environ.get("TWIN_CORPORA", ROOT.parent / "shared" / "corpora"))
     embedder = load_embedder("offline-minilm")
@@ -151,11 +155,14 @@ def main() -> None:
         if not root.is_dir():
             print(f"{name}: no corpus at {root}")
             continue
-        one_corpus(name, root, embedder, arguments.derived)
+        one_corpus(name, root, embedder, arguments.derived, arguments.documents)
 
 
-def one_corpus(name: str, root: Path, embedder: Embedder, derived: int) -> None:
+def one_corpus(name: str, root: Path, embedder: Embedder, derived: int, most: int) -> None:
     known = documents(root)
+    if most:
+        wanted = {q.target for q in written(name, {d.doc_id for d in known})}
+        known = sorted(known, key=lambda d: (d.doc_id not in wanted, d.content_hash))[:most]
     chunks = chunk_documents(known, embedder.count_tokens)
     by_hand = written(name, {d.doc_id for d in known})
     from_text, without = derive(chunks, derived)

@@ -10,7 +10,7 @@ from twin_assets.core.records import Passage
 from twin_assets.core.tokens import estimated_tokens
 
 GAP = " ... "
-_END = re.compile(r"(?<=[.!?:])[\"')\]*_]*\s+|\n+")
+_END = re.compile(r"(?<=[.!?])[\"')\]*_]*\s+|\n+")
 # What the prompt's own cut would count for the marks between parts that are not neighbours.
 GAP_TOKENS = estimated_tokens(GAP)
 
