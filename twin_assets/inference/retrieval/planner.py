@@ -86,6 +86,8 @@ class Planner:
         settings, key = self._settings, self._settings.planner_api_key
         schema = {"name": shape.__name__, "schema": shape.model_json_schema(), "strict": True}
         litellm = open_litellm()
+        from openai import OpenAIError  # the base of all that LiteLLM raises
+
         try:
             answer: Any = litellm.completion(
                 model=self.model, api_base=settings.planner_url,
@@ -99,7 +101,7 @@ class Planner:
             raise PlannerFailed(
                 f"{self.model} did not keep to the schema ({error.error_count()} faults)"
             ) from None
-        except litellm.exceptions.OpenAIError as error:
+        except OpenAIError as error:
             raise PlannerFailed(f"{self.model} did not answer ({type(error).__name__})") from None
 
 
