@@ -13,18 +13,25 @@ class RetrievalOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    alpha: float = Field(0.7, ge=0, le=1, description="1 searches by meaning only, 0 by words only.")
-    route: bool = Field(True, description="Search nothing for small talk and for work on a text given.")
-    self_query: bool = Field(True, description="Read source, category and date of writing off a question.")
-    expand: bool = Field(False, description="Search several wordings of a question.")
+    alpha: float = Field(default=0.7, ge=0, le=1, description="1 searches by meaning only, 0 by words only.")
+    route: bool = Field(
+        default=True, description="Search nothing for small talk and for work on a text given."
+    )
+    self_query: bool = Field(
+        default=True, description="Read source, category and date of writing off a question."
+    )
+    expand: bool = Field(default=False, description="Search several wordings of a question.")
     one_per_document: bool = Field(
-        True, description="A second passage of a document only when others run out."
+        default=True, description="A second passage of a document only when others run out."
     )
     rerank: Literal["off", "auto", "late_interaction", "cross_encoder"] = Field(
-        "auto", description="auto: a cross-encoder where TWIN_RERANKER names one, else nothing."
+        default="auto", description="auto: a cross-encoder where TWIN_RERANKER names one, else nothing."
     )
-    rerank_depth: int = Field(20, ge=1, le=100, description="Passages that are ranked again.")
-    compress: bool = Field(True, description="Of a long passage, keep the sentences that matter.")
+    rerank_depth: int = Field(default=20, ge=1, le=100, description="Passages that are ranked again.")
+    compress: bool = Field(default=True, description="Of a long passage, keep the sentences that matter.")
     agent_steps: int = Field(
-        2, ge=0, le=5, description="Times a planner model may look at what was found and search again."
+        default=2,
+        ge=0,
+        le=5,
+        description="Times a planner model may look at what was found and search again.",
     )

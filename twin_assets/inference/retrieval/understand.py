@@ -54,12 +54,7 @@ def by_rules(question: str, *, route: bool, self_query: bool, expand: bool) -> U
     if route and (SMALL_TALK.fullmatch(question) or OWN_TEXT.match(question)):
         return Understood(needed=False, queries=[])
     filters = wanted(question) if self_query else {}
-    text = (
-        _WHEN.sub(" ", question).strip()
-        if "published_from" in filters or "published_until" in filters
-        else question
-    )
-    return Understood(queries=wordings(text) if expand else [text], filters=filters)
+    return Understood(queries=wordings(question) if expand else [question], filters=filters)
 
 
 def wanted(question: str) -> Filters:
