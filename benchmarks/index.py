@@ -32,9 +32,10 @@ def synthetic(count: int, seed: int = 0) -> list[EmbeddedChunk]:
     vectors = 0.8 * topics[rng.integers(0, TOPICS, count)] + rng.normal(size=(count, DIMENSIONS))
     vectors = vectors.astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    drawn = rng.choice(len(words), (count, 60), p=chances)
     chunks = []
     for n in range(count):
-        text = " ".join(words[i] for i in rng.choice(len(words), 60, p=chances))
+        text = " ".join(words[i] for i in drawn[n])
         chunks.append(
             EmbeddedChunk(
                 chunk_id=text_hash(f"{n}:{text}"), doc_id=f"d{n // PER_DOCUMENT}", persona="bench", source="web",

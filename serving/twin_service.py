@@ -25,7 +25,7 @@ from twin_assets.core.vectors import VectorStore, open_store
 from twin_assets.inference.answer import Answer, Plan, Twin
 from twin_assets.inference.generation import RemoteGenerator
 from twin_assets.inference.request_log import RequestLog, RequestRecord
-from twin_assets.inference.retrieve import Retriever
+from twin_assets.inference.retrieve import open_retriever
 from twin_assets.settings import Settings, load_settings
 
 app = FastAPI(title="LLM Twin", version="1")
@@ -114,10 +114,12 @@ class TwinService:
         key = self.settings.llm_api_key.get_secret_value() if self.settings.llm_api_key else "none"
         if name not in self.stores:  # kept, since a store on a server has a connection
             self.stores[name] = open_store(self.settings, name)
-        retriever = Retriever(self.stores[name], load_embedder(self.settings.embedder))
+        embedder = load_embedder(self.settings.embedder)
+        retriever = open_retriever(self.settings, persona, self.stores[name], embedder)
         # Our LLM service is asked by persona, so that a release in the middle of a request is no error.
         generator = RemoteGenerator(self.settings.llm_url, self.settings.llm_model or name, key, production)
-        return persona, Twin(persona, load_profile(self.settings.profile), generator, retriever.retrieve)
+        profile = load_profile(self.settings.profile)
+        return persona, Twin(persona, profile, generator, retriever.retrieve, retriever.find)
 
     def _run(
         self, persona: Persona, twin: Twin, plan: Plan, asked: str, temperature: float, seed: int | None,
@@ -143,7 +145,7 @@ class TwinService:
                     yield piece
                 outcome = "refused" if plan.refusal is not None else "answered"
             finally:
-                steps = {"retrieve": plan.retrieve_ms, "generate": (time.monotonic() - start) * 1000}
+                steps = plan.steps_ms | {"generate": (time.monotonic() - start) * 1000}
                 self._record(persona, twin, plan, asked, outcome, "".join(parts), steps)
 
         citations = [] if plan.refusal else [c.model_dump() for c in plan.citations]

@@ -40,6 +40,14 @@ class Settings(BaseSettings):
     weaviate_api_key: SecretStr | None = None
     weaviate_grpc_port: int = Field(50051, description="Of a server or embedded; Weaviate Cloud has its own.")
 
+    reranker: str | None = Field(None, description="Cross-encoder that ranks passages: a folder or hub id.")
+    planner_model: str | None = Field(
+        None, description="LiteLLM name of a model that plans searches; none: rules do."
+    )
+    planner_url: str | None = Field(None, description="Base URL of an OpenAI-compatible planner.")
+    planner_api_key: SecretStr | None = None
+    planner_timeout: float = Field(10.0, description="Seconds, for each of the planner's answers.")
+
     data_runner: Literal["native", "ray"] | None = Field(
         None, description="Where Daft runs heavy data work: this machine, or a Ray cluster (RAY_ADDRESS)."
     )

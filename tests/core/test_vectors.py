@@ -190,3 +190,15 @@ def test_alpha_moves_the_ranking_from_words_to_meaning(store: VectorStore) -> No
     assert found(store, "tide", 1, alpha=0.1)[0] == "a"
     assert found(store, "tide", 1, alpha=0.9)[0] == "b"
     assert found(store, "tide", 1, alpha=1.0)[0] == "b"
+
+
+def test_a_period_keeps_to_what_was_published_in_it(store: VectorStore) -> None:
+    march, april = datetime(2021, 3, 9, tzinfo=UTC), datetime(2021, 4, 1, tzinfo=UTC)
+    store.sync([CHUNKS[0].model_copy(update={"published_at": march}), CHUNKS[1].model_copy(
+        update={"published_at": april}), CHUNKS[2]])  # fmt: skip
+    assert sorted(found(store, "tide", 0, filters={"published_from": "2021-03-01"})) == ["a", "b"]
+    until = {"published_until": "2021-04-01T02:00:00+02:00"}
+    assert found(store, "tide", 0, filters=until) == ["a"]
+    assert found(store, "tide", 0, filters=until | {"category": "post"}) == []
+    with pytest.raises(TwinError, match="last spring"):
+        found(store, "tide", 0, filters={"published_from": "last spring"})

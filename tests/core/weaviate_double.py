@@ -182,6 +182,12 @@ def matches(f: Any, object_id: UUID, props: dict[str, Any]) -> bool:
         return True
     if f.operator == kind.OPERATOR_AND:
         return all(matches(inner, object_id, props) for inner in f.filters)
+    if f.operator in (kind.OPERATOR_GREATER_THAN_EQUAL, kind.OPERATOR_LESS_THAN):
+        found = props.get(f.target.property)
+        if found is None:
+            return False
+        stored, bound = datetime.fromisoformat(found), datetime.fromisoformat(f.value_text)
+        return stored >= bound if f.operator == kind.OPERATOR_GREATER_THAN_EQUAL else stored < bound
     if f.operator not in (kind.OPERATOR_EQUAL, kind.OPERATOR_CONTAINS_ANY):
         raise NotImplementedError(f.operator)
     allowed = list(f.value_text_array.values) or [f.value_text]

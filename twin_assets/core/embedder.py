@@ -12,6 +12,7 @@ import numpy as np
 from twin_assets.core.embedding_engines import Engine, open_engine
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
+from twin_assets.core.records import Chunk, Passage
 from twin_assets.settings import load_settings
 
 # Padded tokens of a batch: more are no faster on a few cores, and take memory.
@@ -20,6 +21,11 @@ BATCH_TOKENS = 2048
 # offline-minilm on the demo persona: 96% of far-off questions are declined, 53% of tempting near ones, and no
 # answerable one.
 MIN_SIMILARITY = 0.33
+
+
+def search_view(chunk: Chunk | Passage) -> str:
+    """What of a chunk is embedded: its text under its title and heading, which give it context."""
+    return "\n".join(part for part in (chunk.title, chunk.heading, chunk.text) if part)
 
 
 class Embedder:
@@ -67,6 +73,15 @@ class Embedder:
             if on_progress:
                 on_progress(done)
         return vectors
+
+    def token_vectors(self, texts: list[str]) -> list[np.ndarray]:
+        """For each text the unit vectors of its tokens, shape (tokens, dimensions), float32."""
+        found: list[np.ndarray] = [np.zeros((0, self.dimensions), dtype=np.float32)] * len(texts)
+        ids = self._engine.encode(texts)
+        for batch in _batches([len(i) for i in ids]):
+            for place, vectors in zip(batch, self._engine.embed_tokens([ids[i] for i in batch]), strict=True):
+                found[place] = vectors
+        return found
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text in this embedder's own tokenizer, without special tokens."""

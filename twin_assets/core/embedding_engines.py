@@ -21,7 +21,7 @@ from twin_assets.core.hashing import text_hash
 log = logging.getLogger(__name__)
 _FACTS, _MODEL, _TOKENIZER = "facts.json", "model.xml", "tokenizer.json"
 # Part of the name of a converted model: raise it when the conversion changes.
-_CONVERSION = "1"
+_CONVERSION = "2"
 
 
 class Engine(Protocol):
@@ -36,6 +36,10 @@ class Engine(Protocol):
 
     def embed(self, ids: list[list[int]]) -> np.ndarray:
         """Unit vectors, shape (n, dimensions), of one batch."""
+        ...
+
+    def embed_tokens(self, ids: list[list[int]]) -> list[np.ndarray]:
+        """Unit vectors of each text's tokens, shape (tokens, dimensions), of one batch."""
         ...
 
     def count_tokens(self, text: str) -> int: ...
@@ -72,6 +76,10 @@ def _padded(ids: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     return tokens, mask
 
 
+def _unpadded(vectors: np.ndarray, ids: list[list[int]]) -> list[np.ndarray]:
+    return [vectors[row, : len(these)] for row, these in enumerate(ids)]
+
+
 class OpenVINOEngine:
     """See Engine. Reads what `_converted` left in a folder."""
 
@@ -95,10 +103,16 @@ class OpenVINOEngine:
         return [encoding.ids for encoding in self._tokenizer.encode_batch(texts)]
 
     def embed(self, ids: list[list[int]]) -> np.ndarray:
+        return self._infer(ids, 0)
+
+    def embed_tokens(self, ids: list[list[int]]) -> list[np.ndarray]:
+        return _unpadded(self._infer(ids, 1), ids)
+
+    def _infer(self, ids: list[list[int]], output: int) -> np.ndarray:
         tokens, mask = _padded(ids)
-        with self._lock:
-            found = self._request.infer({"input_ids": tokens, "attention_mask": mask})
-            return np.array(found[0], dtype=np.float32)
+        with self._lock:  # what is shared is the model's own memory, so it is copied before the next batch
+            found = self._request.infer({"input_ids": tokens, "attention_mask": mask}, share_outputs=True)
+            return np.array(found[output], dtype=np.float32)
 
     def count_tokens(self, text: str) -> int:
         return len(self._counter.encode(text, add_special_tokens=False).ids)
@@ -121,12 +135,18 @@ class TorchEngine:
         return list(self.model.tokenizer(texts, truncation=True, max_length=self.max_tokens)["input_ids"])
 
     def embed(self, ids: list[list[int]]) -> np.ndarray:
+        return self._infer(ids, "sentence_embedding")
+
+    def embed_tokens(self, ids: list[list[int]]) -> list[np.ndarray]:
+        return _unpadded(self._infer(ids, "token_embeddings"), ids)
+
+    def _infer(self, ids: list[list[int]], output: str) -> np.ndarray:
         import torch
 
         tokens, mask = (torch.from_numpy(part).to(self.model.device) for part in _padded(ids))
         with torch.inference_mode():
-            found = self.model({"input_ids": tokens, "attention_mask": mask})["sentence_embedding"]
-            return torch.nn.functional.normalize(found.float(), dim=1).cpu().numpy()
+            found = self.model({"input_ids": tokens, "attention_mask": mask})[output]
+            return torch.nn.functional.normalize(found.float(), dim=-1).cpu().numpy()
 
     def count_tokens(self, text: str) -> int:
         return len(self.model.tokenizer.encode(text, add_special_tokens=False, verbose=False))
@@ -173,8 +193,9 @@ def _convert(engine: TorchEngine, path: Path) -> None:
             self.model = engine.model
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            features = {"input_ids": input_ids, "attention_mask": attention_mask}
-            return torch.nn.functional.normalize(self.model(features)["sentence_embedding"], dim=1)
+            found = self.model({"input_ids": input_ids, "attention_mask": attention_mask})
+            outputs = found["sentence_embedding"], found["token_embeddings"]
+            return tuple(torch.nn.functional.normalize(part, dim=-1) for part in outputs)
 
     example = torch.ones((2, 16), dtype=torch.long)
     with torch.no_grad():

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Visibility
+from twin_assets.core.retrieval_options import RetrievalOptions
 from twin_assets.core.sources import GitHub, GitLab, LinkedIn, Medium, Part, SourcePart, Substack, Web, X
 
 
@@ -35,6 +36,10 @@ class Persona(Part):
     )
     questions: Path | None = Field(
         None, description="YAML of questions with the facts a right answer holds, and unanswerable ones."
+    )
+    retrieval: RetrievalOptions = Field(
+        RetrievalOptions(),
+        description="Which parts of retrieval are on; docs/retrieval.md says what each does.",
     )
     mask_personal_data: bool = Field(
         True,

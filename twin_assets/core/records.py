@@ -106,7 +106,10 @@ class EmbeddedChunk(Chunk):
 
 class Passage(Record):
     """A chunk found for a query, both numbers in [0, 1]: `score` ranks it among the others found,
-    `similarity` (cosine of the embeddings, negatives as 0) says how near it is in itself."""
+    `similarity` (cosine of the embeddings, negatives as 0) says how near it is in itself.
+
+    `spans` say where the parts of a shortened text stand in the document's voice_text; none: it is whole.
+    """
 
     chunk_id: str
     doc_id: str
@@ -119,6 +122,7 @@ class Passage(Record):
     end: int
     score: float
     similarity: float = 0.0
+    spans: list[tuple[int, int]] = []
 
 
 class Message(Record):

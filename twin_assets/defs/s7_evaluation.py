@@ -17,7 +17,7 @@ from twin_assets.inference.gate import GateResult, check_gate
 from twin_assets.inference.generation import LocalGenerator
 from twin_assets.inference.impostors import read_impostors
 from twin_assets.inference.report import render_html, report_key, summary_table, voice_plot
-from twin_assets.inference.retrieve import Retriever
+from twin_assets.inference.retrieve import open_retriever
 
 TEMPERATURE = 0.8
 GATES = ["voice_beats_baseline", "not_copied", "refuses"]
@@ -45,9 +45,9 @@ def evaluation_report(
     """Voice, copying, retrieval and refusals: the candidate beside its baseline and production."""
     persona, settings = platform.persona(context.partition_key), platform.settings
     ledger = platform.ledger(persona.name)
-    retriever = Retriever(open_store(settings, persona.name), platform.embedder)
+    retriever = open_retriever(settings, persona, open_store(settings, persona.name), platform.embedder)
     generator = LocalGenerator(platform.registry.get(dpo_model).path, dpo_model)
-    twin = Twin(persona, platform.profile, generator, retriever.retrieve)
+    twin = Twin(persona, platform.profile, generator, retriever.retrieve, retriever.find)
     contestants = {
         "candidate": _contestant(platform, dpo_model, "twin"),
         "base+prompt+retrieval": _contestant(platform, base_model, "baseline"),

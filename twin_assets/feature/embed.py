@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twin_assets.core.embedder import Embedder
+from twin_assets.core.embedder import Embedder, search_view
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Chunk, EmbeddedChunk, Record
 
@@ -20,11 +20,6 @@ class EmbeddingResult(Record):
     chunks: list[EmbeddedChunk]
     computed: int
     reused: int
-
-
-def search_view(chunk: Chunk) -> str:
-    """What of a chunk is embedded: its text under its title and heading, which give it context."""
-    return "\n".join(part for part in (chunk.title, chunk.heading, chunk.text) if part)
 
 
 def embed_chunks(

@@ -8,7 +8,8 @@ from twin_assets.core.records import EmbeddedChunk, Passage, Record
 from twin_assets.settings import Settings
 
 Filters = dict[str, str | list[str]]
-"""Equality filters on chunk fields: a value, or a list of allowed values."""
+"""Equality filters on chunk fields: a value, or a list of allowed values; and the ISO times `published_from`
+and `published_until`, of which the second is left out."""
 
 
 class SyncReport(Record):
@@ -41,7 +42,8 @@ class VectorStore(Protocol):
 
         `vector` has shape (dimensions,) and unit length; `embedder` is the fingerprint of what made it.
         `alpha` weighs the vector side: 1 is pure vector, 0 pure full text. Scores are in [0, 1].
-        A filter by anything but a chunk's ids, kinds and names is a TwinError; one with no value finds nothing.
+        A filter by anything but a chunk's ids, kinds, names and time is a TwinError; an empty list finds
+        nothing.
         """
         ...  # fmt: skip
 

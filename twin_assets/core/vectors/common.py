@@ -16,6 +16,9 @@ FACTS = [name for name in EmbeddedChunk.model_fields if name != "vector"]
 FILTERABLE = [f.name for f in arrow_schema(EmbeddedChunk) if pa.types.is_string(f.type) and f.name != "text"]
 """Fields that a search can be filtered by: ids, kinds and names, not the text itself."""
 
+PUBLISHED_FROM, PUBLISHED_UNTIL = "published_from", "published_until"
+"""Filters with bounds of `published_at`; chunks without a date are outside every period."""
+
 
 class Difference(NamedTuple):
     """What has to happen to a store, so that it holds exactly the wanted chunks."""
@@ -72,12 +75,33 @@ def refuse_other_embedder(index: str, built_with: str | None, embedder: str | No
 
 def allowed_values(filters: Filters | None) -> dict[str, list[str]]:
     """The allowed values by field; an empty list allows nothing. TwinError on what is no such field."""
-    for field in filters or {}:
+    equal = {f: v for f, v in (filters or {}).items() if f not in (PUBLISHED_FROM, PUBLISHED_UNTIL)}
+    for field in equal:
         if field not in FILTERABLE:
-            raise TwinError(
-                f"A search can't be filtered by {field!r}.", f"filter by one of {', '.join(FILTERABLE)}."
-            )
-    return {f: list(v) if isinstance(v, list) else [v] for f, v in (filters or {}).items()}
+            known = ", ".join([*FILTERABLE, PUBLISHED_FROM, PUBLISHED_UNTIL])
+            raise TwinError(f"A search can't be filtered by {field!r}.", f"filter by one of {known}.")
+    return {f: list(v) if isinstance(v, list) else [v] for f, v in equal.items()}
+
+
+def period(filters: Filters | None) -> tuple[datetime | None, datetime | None]:
+    """When the found chunks may have been published: from, and until (which is left out). None: no bound.
+
+    TwinError on what is no ISO time.
+    """
+    return _time(filters, PUBLISHED_FROM), _time(filters, PUBLISHED_UNTIL)
+
+
+def _time(filters: Filters | None, name: str) -> datetime | None:
+    value = (filters or {}).get(name)
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise TwinError(
+            f"{name} can't be {value!r}.", "give an ISO time, such as 2021-03-01T00:00:00+00:00."
+        ) from None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _comparable(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """The server vector store: Weaviate, one collection, a tenant for each persona."""
 
+from datetime import datetime
 from threading import Lock
 from typing import Any
 
@@ -17,6 +18,7 @@ from twin_assets.core.vectors.common import (
     allowed_values,
     difference,
     only_embedder,
+    period,
     refuse_other_embedder,
 )
 from twin_assets.core.vectors.weaviate_connection import WeaviateServer, acquire, release
@@ -63,7 +65,7 @@ class WeaviateStore:
         self, text: str, vector: np.ndarray, k: int, *, embedder: str,
         filters: Filters | None = None, alpha: float = 0.7,
     ) -> list[Passage]:  # fmt: skip
-        allowed = allowed_values(filters)
+        allowed, bounds = allowed_values(filters), period(filters)
         with self._server.explained("search"):
             there = self._open()
             built_with = _fingerprint(there) if there is not None else None
@@ -72,7 +74,7 @@ class WeaviateStore:
             refuse_other_embedder(self._name, built_with, embedder)
             if not all(allowed.values()):
                 return []
-            found = _query(there, text, vector, k, allowed, alpha)
+            found = _query(there, text, vector, k, [*_among(allowed), *_between(*bounds)], alpha)
         passages = [_passage(o, vector, hybrid) for o, hybrid in found]
         return sorted(passages, key=lambda p: (-p.score, p.chunk_id))
 
@@ -169,14 +171,23 @@ def _fingerprint(there: Collection) -> str | None:
     return str(first[0].properties["embedder"]) if first else None
 
 
+def _among(allowed: dict[str, list[str]]) -> list[Any]:
+    return [Filter.by_property(field).contains_any(values) for field, values in allowed.items()]
+
+
+def _between(first: datetime | None, end: datetime | None) -> list[Any]:
+    published = Filter.by_property("published_at")
+    bounds = (published.greater_or_equal(first) if first else None, published.less_than(end) if end else None)
+    return [bound for bound in bounds if bound is not None]
+
+
 def _query(
-    there: Collection, text: str, vector: np.ndarray, k: int, allowed: dict[str, list[str]], alpha: float
+    there: Collection, text: str, vector: np.ndarray, k: int, where: list[Any], alpha: float
 ) -> list[tuple[Any, bool]]:
     """Objects found, each with whether it has a hybrid score."""
-    among = [Filter.by_property(field).contains_any(values) for field, values in allowed.items()]
     asked: dict[str, Any] = {
         "limit": k,
-        "filters": Filter.all_of(among) if among else None,
+        "filters": Filter.all_of(where) if where else None,
         "include_vector": True,
         "return_properties": FACTS,
         "target_vector": VECTOR,

@@ -29,7 +29,7 @@ def _property(field: pa.Field) -> Property:
         data_type=data_type,
         tokenization=None if data_type != DataType.TEXT else Tokenization.WORD if is_text else Tokenization.FIELD,
         index_searchable=is_text,
-        index_filterable=field.name in FILTERABLE,
+        index_filterable=field.name in (*FILTERABLE, "published_at"),
     )  # fmt: skip
 
 

@@ -1,0 +1,73 @@
+"""Passages cut to a token budget by keeping the sentences that answer, in their order, offsets exact."""
+
+import itertools
+import re
+
+import numpy as np
+
+from twin_assets.core.embedder import Embedder
+from twin_assets.core.records import Passage
+from twin_assets.core.tokens import estimated_tokens
+
+GAP = " ... "
+_END = re.compile(r"(?<=[.!?])[\"')\]*_]*\s+|\n+")
+# What the prompt's own cut would count for the marks between parts that are not neighbours.
+GAP_TOKENS = estimated_tokens(GAP)
+
+Span = tuple[int, int]
+
+
+def sentences(text: str) -> list[Span]:
+    """Offsets of the sentences and lines of a text, without the white space between them."""
+    edges = [0, *(m.end() for m in _END.finditer(text)), len(text)]
+    spans = []
+    for start, end in itertools.pairwise(edges):
+        part = text[start:end]
+        if part.strip():
+            spans.append((start + len(part) - len(part.lstrip()), start + len(part.rstrip())))
+    return spans
+
+
+def compress(question: str, passages: list[Passage], tokens: int, embedder: Embedder) -> list[Passage]:
+    """Passages of at most `tokens` estimated tokens each; `spans` say where their parts stand.
+
+    Sentences are taken by their cosine with the question while they
+    fit (extractive compression); a passage that fits whole, or none of whose sentences does, stays as it is.
+    """
+    long = [p for p in passages if estimated_tokens(p.text) > tokens]
+    parts = {p.chunk_id: sentences(p.text) for p in long}
+    flat = [p.text[start:end] for p in long for start, end in parts[p.chunk_id]]
+    if not flat:
+        return passages
+    asked, *vectors = embedder.embed([question, *flat])
+    near = iter((np.stack(vectors) @ asked).tolist())
+    scored = {p.chunk_id: [next(near) for _ in parts[p.chunk_id]] for p in long}
+    return [
+        _kept(p, parts[p.chunk_id], scored[p.chunk_id], tokens) if p.chunk_id in parts else p
+        for p in passages
+    ]
+
+
+def _kept(passage: Passage, parts: list[Span], scores: list[float], tokens: int) -> Passage:
+    chosen: list[int] = []
+    left = tokens
+    for place in sorted(range(len(parts)), key=lambda i: -scores[i]):
+        cost = estimated_tokens(passage.text[slice(*parts[place])]) + GAP_TOKENS
+        if cost <= left:
+            chosen.append(place)
+            left -= cost
+    if not chosen:
+        return passage
+    spans: list[Span] = []
+    for place in sorted(chosen):
+        start, end = parts[place]
+        if spans and place - 1 in chosen:
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((start, end))
+    return passage.model_copy(
+        update={
+            "text": GAP.join(passage.text[start:end] for start, end in spans),
+            "spans": [(passage.start + start, passage.start + end) for start, end in spans],
+        }
+    )
