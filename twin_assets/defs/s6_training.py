@@ -117,7 +117,7 @@ def _checks(asset: str) -> list[dg.AssetCheckSpec]:
 
 def _stopped(job: TrainingJob, error: Exception) -> TwinError:
     return TwinError(
-        f"The training stopped without giving a reason ({error}); {kept_for_the_next_run(job.model_dir)}.",
+        f"The training stopped without giving a reason ({error!s:.300}); {kept_for_the_next_run(job.model_dir)}.",
         f"read {job.log_file}, then materialise the asset again.",
     )
 

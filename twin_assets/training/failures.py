@@ -7,8 +7,7 @@ from twin_assets.core.errors import TwinError
 # In this order: the first phrase found names the failure. Each has (phrases, problem, fix).
 _KNOWN: list[tuple[tuple[str, ...], str, str]] = [
     (
-        # safetensors and torch.save word it in their own ways.
-        ("no space left on device", "errno 28", "file too large", "disk quota exceeded", "storagefull"),
+        ("no space left on device", "errno 28", "disk quota exceeded"),
         "The disk is full.",
         "free some space (old runs under the cache folder can go), or move TWIN_HOME to a larger disk.",
     ),
@@ -28,12 +27,9 @@ _KNOWN: list[tuple[tuple[str, ...], str, str]] = [
     (
         (
             "no gpu found",
-            "not compiled with cuda enabled",
+            "assertionerror: torch not compiled with cuda enabled",  # alone it is a warning that does no harm
             "found no nvidia driver",
             "no cuda gpus are available",
-            "no cuda runtime is found",
-            "requires a gpu",
-            "resource request cannot be scheduled",
         ),
         "The training needs a GPU and found none.",
         "run it where there is one (TWIN_TRAINING_RUNNER=kubernetes or ray), or take a smaller profile.",
@@ -76,7 +72,7 @@ def name_failure(status: int, lines: list[str], shown: int = 12) -> TwinError:
 
 def name_os_error(error: OSError) -> TwinError:
     """The failure of our own reading and writing around the run."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         _, problem, fix = _KNOWN[0]
         return TwinError(f"{problem} {error}.", fix)
     return TwinError(f"The training could not use a file: {error}.", "see that it exists and may be written.")

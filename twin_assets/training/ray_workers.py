@@ -8,6 +8,7 @@ dataset and the parent must be at the same paths on every node.
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from twin_assets.training.process import run_environment
 from twin_assets.training.records import RayWorkers, TrainingJob
@@ -18,22 +19,22 @@ def train(job: TrainingJob, workers: RayWorkers) -> None:
     import ray
     from axolotl.cli.args import TrainerCliArgs
     from axolotl.cli.config import load_cfg
-    from axolotl.cli.train import ray_train_func
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    environment = run_environment(job)
-    if workers.gpus == 0:
-        environment["ACCELERATE_USE_CPU"] = "true"
+    environment = run_environment(job) | ({} if workers.gpus else {"ACCELERATE_USE_CPU": "true"})
     own = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": _cpus(workers), "include_dashboard": False}
     ray.init(runtime_env={"env_vars": environment}, **own)
     if own and ray.cluster_resources().get("GPU", 0) < workers.workers * workers.gpus:
         # Ray would wait for more machines, which nobody adds to a cluster of one.
         raise RuntimeError(f"no GPU found for each of the {workers.workers} workers")
+    # Axolotl settled ddp for this process, which is alone. The workers must settle it for themselves, or
+    # they count the steps of an epoch as if each read all rows, and train too long.
+    config = load_cfg(str(job.config_file)).to_dict() | {"ddp": None}
     try:
         TorchTrainer(
-            ray_train_func,
-            train_loop_config={"cfg": load_cfg(str(job.config_file)).to_dict(), "cli_args": TrainerCliArgs()},
+            _work,
+            train_loop_config={"cfg": config, "cli_args": TrainerCliArgs()},
             scaling_config=ScalingConfig(
                 num_workers=workers.workers,
                 use_gpu=workers.gpus > 0,
@@ -43,6 +44,16 @@ def train(job: TrainingJob, workers: RayWorkers) -> None:
         ).fit()
     finally:
         ray.shutdown()
+
+
+def _work(given: dict[str, Any]) -> None:
+    """What every worker does."""
+    from accelerate import PartialState
+    from axolotl.cli.train import ray_train_func
+
+    if os.environ.get("ACCELERATE_USE_CPU"):
+        PartialState(cpu=True)  # the first to ask for it decides whether the workers on CPU form a group
+    ray_train_func(given)
 
 
 def resources(workers: RayWorkers) -> dict[str, int]:
