@@ -22,7 +22,7 @@ when_a_run_has_ended = (
     & ~dg.AutomationCondition.in_progress()
 ).with_label("when_a_run_has_ended")
 
-# The first: a whole walk's records are there when the evaluation is.
+# Named for the order alone: the records are read from the lake, and are all there once these were made.
 _MADE_AFTER = ["sft_model", "dpo_model", "evaluation_report"]
 _SHOWN_RUNS = 30
 
