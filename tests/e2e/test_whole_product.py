@@ -167,7 +167,7 @@ def test_requests_are_logged(served: Product) -> None:
 def test_collecting_from_the_page_runs_in_dagster(served: Product) -> None:
     started = httpx.post(twin(served, "/ui/api/runa/collect"), headers={"X-Twin-UI": "1"}, timeout=60)
     assert started.status_code == 200, started.text
-    run, deadline = started.json()["run"], time.monotonic() + 300
+    run, deadline = started.json()["run"], time.monotonic() + 600
     while True:
         told = httpx.get(twin(served, "/ui/api/runa/runs"), timeout=60).json()
         [state] = [r["status"] for r in told["runs"] if r["runId"] == run]
