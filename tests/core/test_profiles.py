@@ -38,7 +38,7 @@ def test_every_profile_is_known_by_its_own_name() -> None:
 @pytest.mark.parametrize(
     ("name", "problem", "fix"),
     [
-        ("huge", "no profile 'huge'", "nano, smoke, small, 8b"),
+        ("huge", "no profile 'huge'", "nano, smoke, pocket, small, 8b"),
         ("mistral", "no profile 'mistral'", "such as llama-8b"),
         ("llama-14b", "llama has no model of the size 14b", "llama-small, llama-8b, llama-70b"),
         ("70b", "qwen has no model of the size 70b", "qwen-32b"),

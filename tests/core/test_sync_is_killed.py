@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import lancedb
+
 from tests.core.chunks import chunk
 from twin_assets.core.records import EmbeddedChunk, to_table
 from twin_assets.core.vectors.lance import LanceStore
@@ -57,9 +59,9 @@ def test_a_sync_that_is_killed_is_finished_by_the_next(tmp_path: Path) -> None:
     report = store.sync(wanted)
     assert report.added + report.updated + report.unchanged == len(wanted)
     assert store.sync(wanted).unchanged == len(wanted) == store.count()
-    table = store._table()
-    assert table is not None
-    rows = {row["chunk_id"]: row["title"] for row in table.to_arrow().to_pylist()}
+    [name] = lancedb.connect(index).list_tables().tables
+    stored = lancedb.connect(index).open_table(name).to_arrow().to_pylist()
+    rows = {row["chunk_id"]: row["title"] for row in stored}
     assert rows == {c.chunk_id: c.title for c in wanted}
     [found] = {p.chunk_id for p in store.search("text 1600", wanted[0].vector, 1, embedder="e1", alpha=0.0)}  # type: ignore[arg-type]
     assert found == "1600"
