@@ -63,7 +63,7 @@ def assert_wandb_knows(version: ModelVersion) -> None:
 def test_sft_then_dpo_train_every_row_that_fits_and_land_in_the_registry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BENTOML_DO_NOT_TRACK", "True")  # as the Makefile does
+    monkeypatch.delenv("BENTOML_DO_NOT_TRACK", raising=False)
     with SilentProxy() as proxy:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             monkeypatch.setenv(name, proxy.url)

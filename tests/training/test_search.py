@@ -5,7 +5,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from training_factories import overlay, settings, tiny_base
+from training_factories import settings, tiny_base
 
 from tests.feature.test_dataset_versions import FACTS, row
 from twin_assets.core.datasets import Manifest, write_dataset
@@ -35,9 +35,7 @@ def test_trials_are_pruned_resumed_recorded_and_proposed(tmp_path: Path) -> None
     )
     lake, base = LocalLake(tmp_path / "lake"), tiny_base(platform)
     manifest = dataset(lake, 72)
-    config = overlay(tmp_path, warmup_steps=1)
-    shipped = load_profile("smoke")
-    profile = shipped.model_copy(update={"overlays": (*shipped.overlays, config)})
+    profile = load_profile("smoke")
     said: list[str] = []
 
     def go_on(trials: int, low: float, high: float):  # type: ignore[no-untyped-def]

@@ -125,8 +125,9 @@ def test_a_pod_trains_and_its_log_and_metrics_reach_dagster(tmp_path: Path) -> N
     [made] = result.asset_materializations_for_node("sft_model")
     assert made.metadata["trained_now"].value is True
     assert made.metadata["resumed_from_step"].value == 0
-    [check] = result.get_asset_check_evaluations()
-    assert check.passed
+    checks = result.get_asset_check_evaluations()
+    assert {check.check_name for check in checks} == {"every_row_trained", "prompt_format_is_served"}
+    assert all(check.passed for check in checks)
     log = [entry.user_message for entry in instance.all_logs(result.run_id)]
     assert any("sft: step 2 of 2" in message for message in log), log
 
@@ -136,7 +137,7 @@ def test_two_ray_workers_on_cpu_train_every_row_once(tmp_path: Path) -> None:
     platform = settings(
         tmp_path, wandb_mode="disabled", training_runner="ray", ray_workers=2, ray_gpus_per_worker=0
     )
-    job = job_in(tmp_path, platform, overlay(tmp_path, eval_strategy="epoch"), rows=32)
+    job = job_in(tmp_path, platform, overlay(tmp_path, num_epochs=1), rows=32)
     status, output = train(job)
     assert status == 0, output
     version = finish_job(platform, job)

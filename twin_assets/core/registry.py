@@ -1,5 +1,6 @@
 """The model registry: model versions with their lineage, in the BentoML model store."""
 
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ class Registry:
     """Model versions of one installation."""
 
     def __init__(self, settings: Settings) -> None:
+        os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")  # or it tells its makers of every model
         from bentoml._internal.models.model import ModelStore  # the public calls take a store of this type
 
         models = settings.bentoml_home / "models"
