@@ -82,10 +82,11 @@ class Progress:
 
     def metrics(self) -> dict[str, float]:
         """As TrainingResult says; the speed is all tokens over all seconds, of evaluating and saving too."""
-        metrics = {"steps": float(self._step), "seconds": round(self.seconds, 1)}
+        metrics = point_metrics(self.history)
+        metrics |= {"steps": float(self._step), "seconds": round(self.seconds, 1)}
         if self.tokens:
             metrics["tokens_per_second"] = round(self.tokens / self.seconds, 1)
-        return metrics | point_metrics(self.history)
+        return metrics
 
     def _last(self, name: str) -> float | None:
         return next(reversed(_values(self.history, name)), None)
@@ -102,7 +103,7 @@ class Progress:
 
 def point_metrics(history: Sequence[HistoryPoint]) -> dict[str, float]:
     """What can be said from the points alone, of a run that didn't finish too; see TrainingResult."""
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = {"steps": float(history[-1].step)} if history else {}
     if losses := _values(history, "loss"):
         metrics["train_loss"] = statistics.fmean(losses[-max(1, len(losses) // 10) :])
     if memory := _values(history, "memory_gb"):
