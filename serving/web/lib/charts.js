@@ -32,13 +32,14 @@ const figure = (title, svg, series) => h("figure", {}, h("figcaption", {}, title
 export function bars(title, labels, series, format = String) {
   const totals = labels.map((_, n) => series.reduce((sum, one) => sum + (one.values[n] ?? 0), 0));
   const top = ceiling(Math.max(...totals, 0)), slot = (W - LEFT - RIGHT) / Math.max(labels.length, 1);
+  const width = Math.min(slot * 0.7, 40);
   const marks = labels.map((label, n) => {
     let below = 0;
     return series.map((one, s) => {
       const value = one.values[n] ?? 0, from = y(below, top), to = y(below + value, top);
       below += value;
       return value ? h("rect", {
-        class: `s${s}`, x: LEFT + slot * n + slot * 0.15, width: Math.min(slot * 0.7, 40), y: to, height: from - to, rx: 1.5,
+        class: `s${s}`, x: LEFT + slot * (n + 0.5) - width / 2, width, y: to, height: from - to, rx: 1.5,
       }, h("title", {}, `${label}: ${one.name} ${format(value)}`)) : null;
     });
   });
