@@ -14,6 +14,7 @@ from twin_assets.core.records import Record
 from twin_assets.inference.drift import DriftReport, find_drift
 from twin_assets.inference.function_words import ENGLISH
 from twin_assets.inference.request_log import RequestRecord
+from twin_assets.inference.usage import usage_by
 from twin_assets.inference.voice import VoiceMeter
 
 __all__ = ["CostReport", "DriftReport", "ModelCost", "ModelVoice", "ScoredRequest", "count_cost", "find_drift", "score_requests", "voices"]  # fmt: skip
@@ -125,9 +126,7 @@ def voices(requests: list[RequestRecord], meter: VoiceMeter, seed: int) -> list[
 def count_cost(requests: list[RequestRecord]) -> CostReport:
     """What production took: zeros and no latencies for no requests."""
     steps: dict[str, list[float]] = defaultdict(list)
-    by_model: dict[str, list[RequestRecord]] = defaultdict(list)
     for request in requests:
-        by_model[request.model].append(request)
         for step, took in request.steps_ms.items():
             steps[step].append(took)
         if request.steps_ms:
@@ -137,15 +136,8 @@ def count_cost(requests: list[RequestRecord]) -> CostReport:
         tokens_out=sum(r.tokens_out for r in requests), cost=sum(r.cost for r in requests),
         latency_p50={s: float(np.percentile(t, 50)) for s, t in sorted(steps.items())},
         latency_p95={s: float(np.percentile(t, 95)) for s, t in sorted(steps.items())},
-        models=[_model_cost(model, rows) for model, rows in sorted(by_model.items())],
-    )  # fmt: skip
-
-
-def _model_cost(model: str, rows: list[RequestRecord]) -> ModelCost:
-    took = [sum(r.steps_ms.values()) for r in rows if r.steps_ms]
-    return ModelCost(
-        model=model, requests=len(rows), failed=sum(r.outcome == "failed" for r in rows),
-        tokens_in=sum(r.tokens_in for r in rows), tokens_out=sum(r.tokens_out for r in rows),
-        cost=sum(r.cost for r in rows), latency_p50=float(np.percentile(took, 50)) if took else None,
-        latency_p95=float(np.percentile(took, 95)) if took else None,
+        models=[
+            ModelCost(model=used.group, **used.model_dump(include=set(ModelCost.model_fields) - {"model"}))
+            for used in usage_by(requests, lambda request: request.model)
+        ],
     )  # fmt: skip
