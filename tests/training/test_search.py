@@ -34,7 +34,7 @@ def test_trials_are_pruned_resumed_recorded_and_proposed(tmp_path: Path) -> None
         update={"tuned_dir": tmp_path / "tuned", "wandb_mode": "disabled"}
     )
     lake, base = LocalLake(tmp_path / "lake"), tiny_base(platform)
-    manifest = dataset(lake, 72)
+    manifest = dataset(lake, 600)  # enough steps after the first evaluation for the watcher to end a run
     profile = load_profile("smoke")
     said: list[str] = []
 
