@@ -1,6 +1,7 @@
 """Chunks lose nothing; answers are the author's; the same inputs give the same dataset version."""
 
 import itertools
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -116,6 +117,18 @@ def test_a_training_passage_that_says_what_a_heldout_one_says_is_no_answer(tmp_p
     built = build_instruct_rows(documents, retold, RUNA, load_profile("nano"), 17, embed)
     assert built.dropped["nearly_heldout"] > 0
     assert not [r for r in built.rows if r.split == "train" and twin.text in r.messages[-1].content]
+
+
+def test_a_row_limit_leaves_every_task_its_share_and_the_heldout_side_whole(tmp_path: Path) -> None:
+    documents = demo_documents()
+    chunks, profile = embedded(documents, tmp_path), load_profile("nano")
+    whole = build_instruct_rows(documents, chunks, RUNA, profile, 17, embed)
+    limited = profile.model_copy(update={"max_train_rows": 60})
+    built = build_instruct_rows(documents, chunks, RUNA, limited, 17, embed)
+    before, after = (Counter(r.task for r in b.rows if r.split == "train") for b in (whole, built))
+    assert (after.total(), built.dropped["over_the_row_limit"]) == (60, before.total() - 60)
+    assert all(abs(after[task] - 60 * n / before.total()) <= 1 for task, n in before.items())
+    assert [r for r in built.rows if r.split != "train"] == [r for r in whole.rows if r.split != "train"]
 
 
 def test_too_little_text_names_persona_count_and_fix() -> None:

@@ -37,7 +37,7 @@ class Profile(BaseModel):
     """A size of model with the budgets that go with it. Tokens are of the model's own tokenizer.
 
     `overlays` are the files of training_configs that make its Axolotl configuration, in order, and `axolotl`
-    the family's own values. `max_shares` limits kinds of task to shares of the instruct rows, `max_kind_shares` kinds of pair to shares of
+    the family's own values. `max_train_rows` is what its time budget affords; `max_shares` limits kinds of task to shares of the instruct rows, `max_kind_shares` kinds of pair to shares of
     the preference rows; `preference_pairs` is how many a model is asked to write.
     """
 
@@ -59,6 +59,7 @@ class Profile(BaseModel):
     passages: int
     passage_tokens: int
     min_train_rows: int
+    max_train_rows: int | None = None
     max_shares: dict[str, float] = {}
     preference_pairs: int = 64
     max_kind_shares: dict[str, float] = {"voice": 1.0}

@@ -16,6 +16,7 @@ from twin_assets.core.datasets import (
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.prompts import prompts_fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument, to_table
+from twin_assets.defs.code_versions import dataset_version
 from twin_assets.defs.common import DATASETS, OWNERS, personas, when_changed
 from twin_assets.defs.metadata import bar_table, image, sample_table
 from twin_assets.defs.resources import Platform, table_version
@@ -35,7 +36,7 @@ REJECTED_TEMPERATURE = 0.9
     group_name=DATASETS,
     owners=OWNERS,
     kinds={"python", "jsonl"},
-    code_version="2",
+    code_version=dataset_version("2"),
     # The split changes first, its embeddings soon after: built between the two, a dataset would be stale.
     automation_condition=when_changed("embeddings"),
 )
@@ -80,7 +81,7 @@ def instruct_dataset(
     group_name=DATASETS,
     owners=OWNERS,
     kinds={"huggingface", "jsonl"},
-    code_version="2",
+    code_version=dataset_version("2", pairs=True),
 )
 def preference_dataset(
     context: dg.AssetExecutionContext, platform: Platform, instruct_dataset: Manifest, sft_model: str

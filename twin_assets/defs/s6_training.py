@@ -7,6 +7,7 @@ import dagster as dg
 from twin_assets.core.datasets import Manifest, dataset_folder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.registry import ModelVersion, Stage
+from twin_assets.defs.code_versions import base_version, training_version
 from twin_assets.defs.common import OWNERS, TRAINING, TRAINING_POOL, personas
 from twin_assets.defs.metadata import image
 from twin_assets.defs.resources import Platform
@@ -35,7 +36,7 @@ from twin_assets.training.rows import MOST_LEFT_OUT
     group_name=TRAINING,
     owners=OWNERS,
     kinds={"pytorch", "bentoml"},
-    code_version="1",
+    code_version=base_version("1"),
     pool=TRAINING_POOL,
 )
 def base_model(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[str]:
@@ -125,7 +126,7 @@ def _stopped(job: TrainingJob, error: Exception) -> TwinError:
     group_name=TRAINING,
     owners=OWNERS,
     kinds={"axolotl", "wandb", "bentoml"},
-    code_version="1",
+    code_version=training_version("1", "sft"),
     pool=TRAINING_POOL,
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=_checks("sft_model"),
@@ -143,7 +144,7 @@ def sft_model(
     group_name=TRAINING,
     owners=OWNERS,
     kinds={"axolotl", "wandb", "bentoml"},
-    code_version="1",
+    code_version=training_version("1", "dpo"),
     pool=TRAINING_POOL,
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=_checks("dpo_model"),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from twin_assets.core.datasets import InstructRow
+from twin_assets.core.datasets import InstructRow, nested_order
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
@@ -55,9 +55,10 @@ def build_instruct_rows(
     ]
     heldout = [d.voice_text for d in documents if d.split == "heldout" and d.category != "code"]
     passed, left_out = RowFilter(persona, profile, texts_near_heldout(chunks), heldout).apply(made)
-    rows = within_shares(passed, profile.max_shares, seed)
-    kept = {row.row_id for row in rows}
-    left_out += [(OVER_SHARE, row) for row in passed if row.row_id not in kept]
+    shared = within_shares(passed, profile.max_shares, seed)
+    rows = _at_most(profile.max_train_rows, shared)
+    left_out += [(OVER_SHARE, row) for row in _without(passed, shared)]
+    left_out += [("over_the_row_limit", row) for row in _without(shared, rows)]
     left_out += [("corpus_may_answer", refusal_row(persona, question)) for question in answerable]
     dropped = Counter(reason for reason, _ in left_out)
     if disagreeing := len(lessons or {}) - len(agreeing):
@@ -73,6 +74,17 @@ def build_instruct_rows(
     return RowsResult(
         rows=sorted(rows, key=lambda r: r.row_id), dropped=dict(dropped), samples=sample_dropped(left_out)
     )
+
+
+def _at_most(limit: int | None, rows: list[InstructRow]) -> list[InstructRow]:
+    """The first `limit` training rows of the nested order, so that tasks keep their shares; the held-out side whole."""
+    train = [row for row in rows if row.split == "train"]
+    return nested_order(train)[:limit] + [row for row in rows if row.split != "train"]
+
+
+def _without(rows: list[InstructRow], kept: list[InstructRow]) -> list[InstructRow]:
+    known = {row.row_id for row in kept}
+    return [row for row in rows if row.row_id not in known]
 
 
 def passages_to_teach(documents: list[SplitDocument], profile: Profile) -> list[ToTeach]:

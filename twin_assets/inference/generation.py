@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from twin_assets.core.cpu import cpu_has_bfloat16
 from twin_assets.core.errors import TwinError
 from twin_assets.core.llm import open_litellm
 from twin_assets.core.prompts import served_prompt
@@ -71,7 +72,10 @@ class LocalGenerator:
         tokenizer = AutoTokenizer.from_pretrained(self.path, padding_side="left")
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         model = AutoModelForCausalLM.from_pretrained(self.path)
-        return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        if torch.cuda.is_available():
+            return tokenizer, model.to("cuda").eval()
+        # A CPU without bfloat16 emulates it, many times slower than float32.
+        return tokenizer, (model if cpu_has_bfloat16() else model.float()).eval()
 
     def load(self) -> None:
         """Load now rather than at the first request."""

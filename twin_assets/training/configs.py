@@ -8,11 +8,11 @@ from typing import Any, Literal, get_args
 
 import yaml
 
+from twin_assets.core.cpu import cpu_has_bfloat16
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.profiles import Profile
 from twin_assets.settings import ROOT, Settings
-from twin_assets.training.cpu import cpu_has_bfloat16
 from twin_assets.training.tuned import tuned_values
 
 TrainingStage = Literal["sft", "dpo"]

@@ -52,7 +52,7 @@ def this_machine() -> Machine:
     """The GPUs that torch sees, or else the CPU, whose speed is measured (a tenth of a second)."""
     import torch
 
-    from twin_assets.training.cpu import cpu_has_bfloat16
+    from twin_assets.core.cpu import cpu_has_bfloat16
 
     if gpus := torch.cuda.device_count():
         facts = torch.cuda.get_device_properties(0)
@@ -88,7 +88,7 @@ def _matrix_speed(size: int = 1024, seconds: float = 0.1) -> float:
     """FLOP/s of products of square matrices, in the number format that training would use."""
     import torch
 
-    from twin_assets.training.cpu import cpu_has_bfloat16
+    from twin_assets.core.cpu import cpu_has_bfloat16
 
     matrix = torch.ones(size, size, dtype=torch.bfloat16 if cpu_has_bfloat16() else torch.float32)
     matrix @ matrix  # the first one sets up

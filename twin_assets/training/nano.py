@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from twin_assets.core.cpu import cpu_has_bfloat16
 from twin_assets.core.errors import TwinError
-from twin_assets.training.cpu import cpu_has_bfloat16
 from twin_assets.training.nano_text import BaseText
 
 BOUNDARY, PAD, START, END = "<|endoftext|>", "<|pad|>", "<|im_start|>", "<|im_end|>"
