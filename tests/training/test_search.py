@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -11,8 +12,10 @@ from tests.feature.test_dataset_versions import FACTS, row
 from twin_assets.core.datasets import Manifest, write_dataset
 from twin_assets.core.errors import TwinError
 from twin_assets.core.experiments import ExperimentRow
-from twin_assets.core.lake import LocalLake
+from twin_assets.core.lake import LocalLake, open_lake
 from twin_assets.core.profiles import load_profile
+from twin_assets.defs.resources import build_resources
+from twin_assets.defs.search_job import search_hyperparameters
 from twin_assets.settings import Settings
 from twin_assets.training.configs import compose_config
 from twin_assets.training.search import search
@@ -85,6 +88,28 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
+
+
+@pytest.mark.e2e
+def test_a_person_launches_a_search_in_dagster(tmp_path: Path) -> None:
+    def launch(**changes: Any) -> Any:
+        overrides = {"home": str(tmp_path), "profile": "smoke", "wandb_mode": "disabled"} | changes
+        config = {"persona": "runa", "trials": 1, "minutes": 10}
+        return search_hyperparameters.execute_in_process(
+            resources={"platform": build_resources(overrides)["platform"]},
+            run_config={"ops": {"search_values": {"config": config}}},
+        )
+
+    with pytest.raises(TwinError, match="runs them where this job runs"):
+        launch(training_runner="kubernetes")
+    with pytest.raises(TwinError, match="runa has no instruct dataset"):
+        launch()
+    dataset(open_lake(Settings(home=tmp_path)), 72)
+    [done] = [e for e in launch().all_events if e.is_successful_output]
+    said = {name: value.value for name, value in done.step_output_data.metadata.items()}
+    assert "| 0 (shipped) | complete | learning_rate 0.001" in said["trials"]
+    assert (said["pruned"], said["gain"], said["proposal"]) == (0, 0.0, "none")
+    assert "data:image/png" in said["history"]
 
 
 def test_the_search_never_sees_the_held_out_side_and_splits_by_document(tmp_path: Path) -> None:

@@ -10,7 +10,11 @@ from twin_assets.core.registry_gc import collect_garbage
 from twin_assets.core.registry_remote import pull_version, push_version
 from twin_assets.defs.common import TRAINING_POOL
 from twin_assets.defs.resources import Platform
+from twin_assets.defs.training_runner import run_training
+from twin_assets.settings import Settings
+from twin_assets.training.jobs import read_error
 from twin_assets.training.rebuild import Rebuild, rebuild
+from twin_assets.training.records import TrainingJob
 
 
 class PushConfig(dg.Config):
@@ -91,15 +95,27 @@ class RebuildConfig(dg.Config):
 
 
 @dg.op(pool=TRAINING_POOL)
-def rebuild_model(context: dg.OpExecutionContext, config: RebuildConfig, platform: Platform) -> None:
-    """Train a version again from what was kept of it; fails when another model comes of it."""
-    made = rebuild(platform.settings, platform.lake, config.model)
+def rebuild_model(
+    context: dg.OpExecutionContext, config: RebuildConfig, platform: Platform, pipes: dg.PipesSubprocessClient
+) -> None:
+    """Train a version again from what was kept of it, where trainings run; fails when another model comes of it."""
+    settings = platform.settings
+    made = rebuild(settings, platform.lake, config.model, lambda job: _train(context, pipes, settings, job))
     context.add_output_metadata(_rebuild_metadata(made))
     if not made.same:
         raise dg.Failure(
             f"Another model came of the inputs of {made.tag}. Fix: see the comparison.",
             metadata=_rebuild_metadata(made),
         )
+
+
+def _train(
+    context: dg.OpExecutionContext, pipes: dg.PipesSubprocessClient, settings: Settings, job: TrainingJob
+) -> None:
+    try:
+        run_training(context, pipes, settings, job)
+    except Exception as error:  # Dagster does not export what Pipes raises when the process failed
+        raise read_error(job) or error from None
 
 
 def _rebuild_metadata(made: Rebuild) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def _train(
     trained_now = version is None
     if version is None:
         try:
-            run_training(context, pipes, settings, job)
+            run_training(context.op_execution_context, pipes, settings, job)
         except dg.DagsterExecutionInterruptedError:
             context.log.warning(f"{stage} was cancelled; {kept_for_the_next_run(job.model_dir)}")
             raise

@@ -29,6 +29,11 @@ def search_values(context: dg.OpExecutionContext, config: SearchConfig, platform
     """Try SFT hyperparameters on the newest instruct dataset; every trial is a real training run."""
     settings, profile, lake = platform.settings, platform.profile, platform.lake
     persona = platform.persona(config.persona).name
+    if settings.training_runner == "kubernetes":
+        raise TwinError(
+            "A search watches its trials and ends bad ones, so it runs them where this job runs.",
+            "set TWIN_TRAINING_RUNNER=local and launch the job in a pod with a GPU (tag dagster-k8s/config).",
+        )
     version = latest_version(lake, persona, "instruct")
     if version is None:
         raise TwinError(f"{persona} has no instruct dataset.", "materialise it first.")

@@ -16,7 +16,7 @@ _POLL = 2.0  # seconds between two looks at the pod
 
 
 def run_training(
-    context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, settings: Settings, job: TrainingJob
+    context: dg.OpExecutionContext, pipes: dg.PipesSubprocessClient, settings: Settings, job: TrainingJob
 ) -> None:
     """Train to the end. Raises what Pipes raises when the run fails, TwinError when it can't start."""
     _check_extra(settings.training_runner)
@@ -26,16 +26,16 @@ def run_training(
         _run_pod(context, settings, job)
     else:
         command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
-        pipes.run(context=context.op_execution_context, command=command, env=env, cwd=str(ROOT))
+        pipes.run(context=context, command=command, env=env, cwd=str(ROOT))
 
 
-def _run_pod(context: dg.AssetExecutionContext, settings: Settings, job: TrainingJob) -> None:
+def _run_pod(context: dg.OpExecutionContext, settings: Settings, job: TrainingJob) -> None:
     from dagster_k8s import PipesK8sClient
 
     kubeconfig = settings.kubernetes_kubeconfig
     client = PipesK8sClient(kubeconfig_file=str(kubeconfig) if kubeconfig else None, poll_interval=_POLL)
     client.run(
-        context=context.op_execution_context,
+        context=context,
         namespace=settings.kubernetes_namespace,
         base_pod_meta={"labels": {"twin/persona": job.lineage.persona, "twin/stage": job.stage}},
         base_pod_spec=pod.pod_spec(settings, job),
