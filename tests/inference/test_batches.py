@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from twin_assets.core.records import Message
-from twin_assets.inference.batches import generate_all
-from twin_assets.inference.generation import BATCH, Generation
+from twin_assets.inference.batches import BATCH, generate_all
+from twin_assets.inference.generation import Generation
 
 
 class Echo:

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 
 from twin_assets.core.records import Message
-from twin_assets.inference.generation import BATCH, Generator
+from twin_assets.inference.engine import MAX_ROWS as BATCH
+from twin_assets.inference.generation import Generator
 
 
 def generate_all(

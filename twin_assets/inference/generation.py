@@ -1,6 +1,5 @@
 """Text from models: a model in this process, or any OpenAI-compatible engine by URL. One interface."""
 
-import threading
 import time
 from collections.abc import Iterator
 from functools import cached_property
@@ -12,14 +11,12 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.llm import open_litellm
 from twin_assets.core.prompts import served_prompt
 from twin_assets.core.records import Message, Record
-
-BATCH = 16
-# A small model left to itself repeats: the usual mild settings against it.
-TOP_P, REPETITION_PENALTY = 0.95, 1.1
+from twin_assets.inference.engine import Engine, Ticket
+from twin_assets.inference.sampling import Sampling
 
 
 class Generation(Record):
-    """What a model wrote for one conversation. `seconds` is the time of the whole batch it was in."""
+    """What a model wrote for one conversation. `seconds` is from asking to the last token."""
 
     text: str
     tokens_in: int
@@ -62,24 +59,36 @@ class LocalGenerator:
 
     def __init__(self, path: Path, model: str) -> None:
         self.path, self.model = path, model
-        self._lock = threading.Lock()  # sampling seeds the global generator
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(self.path, padding_side="left")
-        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        tokenizer = AutoTokenizer.from_pretrained(self.path)
         model = AutoModelForCausalLM.from_pretrained(self.path)
         if torch.cuda.is_available():
             return tokenizer, model.to("cuda").eval()
         # A CPU without bfloat16 emulates it, many times slower than float32.
         return tokenizer, (model if cpu_has_bfloat16() else model.float()).eval()
 
+    @cached_property
+    def _engine(self) -> Engine:
+        tokenizer, model = self._loaded
+        ends = model.generation_config.eos_token_id
+        also = ends if isinstance(ends, list) else [ends]
+        return Engine(
+            model, tokenizer, frozenset(t for t in [tokenizer.eos_token_id, *also] if t is not None)
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Requests that nothing is written for yet."""
+        return self._engine.waiting
+
     def load(self) -> None:
         """Load now rather than at the first request."""
-        _ = self._loaded
+        _ = self._engine
 
     def count_tokens(self, conversation: list[Message]) -> int:
         """Tokens of a prompt as the model will read it."""
@@ -103,103 +112,45 @@ class LocalGenerator:
             conversation = [Message(role="system", content=" ".join(kept)), *conversation[1:]]
         return conversation
 
-    def _inputs(self, conversations: list[list[Message]], max_tokens: int) -> Any:
+    def _submit(
+        self, conversation: list[Message], max_tokens: int, temperature: float, seed: int | None,
+        stop: list[str] | None, max_waiting: int | None,
+    ) -> Ticket:  # fmt: skip
         tokenizer, model = self._loaded
-        inputs = tokenizer(
-            [self._prompt(c) for c in conversations], return_tensors="pt", padding=True, add_special_tokens=False,
-            return_token_type_ids=False,
-        )  # fmt: skip
-        context, length = model.config.max_position_embeddings, inputs["input_ids"].shape[1]
-        if length + max_tokens > context:
+        prompt = tokenizer(self._prompt(conversation), add_special_tokens=False)["input_ids"]
+        context = model.config.max_position_embeddings
+        if len(prompt) + max_tokens > context:
             raise TwinError(
-                f"The prompt has {length} tokens and {max_tokens} are asked for; {self.model} holds {context}.",
+                f"The prompt has {len(prompt)} tokens and {max_tokens} are asked for; {self.model} holds {context}.",
                 "shorten the request, the passages or max_tokens.",
             )
-        return inputs.to(model.device)
-
-    def _options(
-        self, max_tokens: int, temperature: float, seed: int | None, stop: list[str] | None
-    ) -> dict[str, Any]:
-        import torch
-
-        tokenizer, _ = self._loaded
-        if seed is not None:
-            torch.manual_seed(seed)
-        options: dict[str, Any] = {
-            "max_new_tokens": max_tokens, "repetition_penalty": REPETITION_PENALTY,
-            "pad_token_id": tokenizer.pad_token_id, "do_sample": temperature > 0,
-        }  # fmt: skip
-        if temperature > 0:
-            options |= {"temperature": temperature, "top_p": TOP_P}
-        if stop:
-            options |= {"stop_strings": stop, "tokenizer": tokenizer}
-        return options
+        return self._engine.submit(
+            prompt, Sampling(max_tokens, temperature, seed, tuple(stop or ())), max_waiting
+        )
 
     def generate(
         self, conversations: list[list[Message]], max_tokens: int, temperature: float = 0.8,
-        seed: int | None = None, stop: list[str] | None = None,
+        seed: int | None = None, stop: list[str] | None = None, max_waiting: int | None = None,
     ) -> list[Generation]:  # fmt: skip
-        done: list[Generation] = []
-        for at in range(0, len(conversations), BATCH):
-            done += self._batch(conversations[at : at + BATCH], max_tokens, temperature, seed, stop)
-        return done
-
-    def _batch(
-        self, conversations: list[list[Message]], max_tokens: int, temperature: float, seed: int | None,
-        stop: list[str] | None,
-    ) -> list[Generation]:  # fmt: skip
-        import torch
-
-        tokenizer, model = self._loaded
-        start = time.monotonic()
-        inputs = self._inputs(conversations, max_tokens)
-        with self._lock, torch.inference_mode():
-            output = model.generate(**inputs, **self._options(max_tokens, temperature, seed, stop))
-        seconds = time.monotonic() - start
-        read = inputs["attention_mask"].sum(dim=1).tolist()
-        done = []
-        for tokens_in, written in zip(read, output[:, inputs["input_ids"].shape[1] :].tolist(), strict=True):
-            ended = tokenizer.eos_token_id in written
-            kept = written[: written.index(tokenizer.eos_token_id)] if ended else written
-            text = _before_stop(tokenizer.decode(kept, skip_special_tokens=True).strip(), stop)
-            reason = "length" if not ended and len(kept) >= max_tokens else "stop"
-            done.append(
-                Generation(
-                    text=text,
-                    tokens_in=tokens_in,
-                    tokens_out=len(kept),
-                    finish_reason=reason,
-                    seconds=seconds,
-                )
+        seeds = [None if seed is None else seed + n for n in range(len(conversations))]
+        tickets = [
+            self._submit(conversation, max_tokens, temperature, own, stop, max_waiting)
+            for conversation, own in zip(conversations, seeds, strict=True)
+        ]
+        return [
+            Generation(
+                text=ticket.result(), tokens_in=len(ticket.prompt), tokens_out=ticket.tokens_out,
+                finish_reason=ticket.finish_reason or "stop", seconds=ticket.seconds,
             )
-        return done
+            for ticket in tickets
+        ]  # fmt: skip
 
     def stream(
         self, conversation: list[Message], max_tokens: int, temperature: float = 0.8,
-        seed: int | None = None, stop: list[str] | None = None,
+        seed: int | None = None, stop: list[str] | None = None, max_waiting: int | None = None,
     ) -> Iterator[str]:  # fmt: skip
-        import torch
-        from transformers import TextIteratorStreamer
-
-        tokenizer, model = self._loaded
-        inputs = self._inputs([conversation], max_tokens)
-        streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True, timeout=60)
-
-        def write() -> None:
-            try:
-                with self._lock, torch.inference_mode():
-                    model.generate(
-                        **inputs, **self._options(max_tokens, temperature, seed, stop), streamer=streamer
-                    )
-            finally:
-                streamer.end()  # a reader must not wait for a writer that failed
-
-        threading.Thread(target=write, daemon=True).start()
-        yield from (piece for piece in streamer if piece)
-
-
-def _before_stop(text: str, stop: list[str] | None) -> str:
-    return text[: min((text.index(s) for s in stop or [] if s in text), default=len(text))]
+        """Queued when it is called, not at the first piece."""
+        return iter(self._submit(conversation, max_tokens, temperature, seed, stop, max_waiting))
 
 
 class RemoteGenerator:

@@ -1,0 +1,161 @@
+"""Writes several texts at once with one model: requests join and leave the batch between two tokens.
+
+Continuous batching as in Orca (Yu et al., OSDI 2022). A step of a batch reads the weights once for all its
+rows, which is what a step costs, so eight texts take little longer than one.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from twin_assets.core.errors import TwinError
+from twin_assets.inference.batch_cache import BatchCache
+from twin_assets.inference.sampling import Sampling, new_random, next_tokens
+from twin_assets.inference.text_stream import TextStream
+
+MAX_ROWS = 24  # two CPU cores gain nothing from more
+MAX_WAITING = 64
+# Prompts that are read in one go, so that texts in the making don't stand still for long.
+READ_TOKENS = 2048
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+class EngineBusy(TwinError):
+    """More requests wait than the engine keeps."""
+
+
+class Ticket:
+    """One text in the making: iterate over its pieces, or let `result` wait for the whole."""
+
+    def __init__(self, prompt: list[int], sampling: Sampling, tokenizer: Any) -> None:
+        self.prompt, self.sampling = prompt, sampling
+        self.random = new_random(sampling.seed)
+        self.tokens_out, self.last_token = 0, -1
+        self.finish_reason: FinishReason | None = None
+        self.started, self.seconds, self.first_token_seconds = time.monotonic(), 0.0, 0.0
+        self._text = TextStream(tokenizer, sampling.stop)
+        self._pieces: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """Write no further; nothing happens when it is done."""
+        self._cancelled.set()
+
+    def __iter__(self) -> Iterator[str]:
+        """Pieces as they are written. Leaving the loop early cancels the rest; raises what ended the batch."""
+        try:
+            while (piece := self._pieces.get()) is not None:
+                if isinstance(piece, Exception):
+                    raise piece
+                yield piece
+        finally:
+            self.cancel()
+
+    def result(self) -> str:
+        """The whole text."""
+        return "".join(self)
+
+    def take(self, token: int, ends: frozenset[int]) -> bool:
+        """Add a token of the model's; True when the text is complete."""
+        self.last_token = token
+        self.first_token_seconds = self.first_token_seconds or time.monotonic() - self.started
+        if self._cancelled.is_set():
+            return self._finish("cancelled")
+        if token in ends:
+            return self._finish("stop")
+        self.tokens_out += 1
+        if piece := self._text.add(token):
+            self._pieces.put(piece)
+        if self._text.stopped:
+            return self._finish("stop")
+        if self.tokens_out >= self.sampling.max_tokens:
+            return self._finish("length")
+        return False
+
+    def fail(self, error: Exception) -> None:
+        """End with an error, which the reader gets."""
+        self._pieces.put(error)
+
+    def _finish(self, reason: FinishReason) -> bool:
+        self.finish_reason, self.seconds = reason, time.monotonic() - self.started
+        if reason != "cancelled" and (rest := self._text.rest()):
+            self._pieces.put(rest)
+        self._pieces.put(None)
+        return True
+
+
+class Engine:
+    """One model and the texts it is writing. Its thread lives only while there is something to write."""
+
+    def __init__(self, model: Any, tokenizer: Any, ends: frozenset[int], max_rows: int = MAX_ROWS) -> None:
+        """`ends` are the tokens that end a text; at most `max_rows` are written at once, others wait."""
+        self._model, self._tokenizer, self._ends, self._max_rows = model, tokenizer, ends, max_rows
+        self._lock = threading.Lock()
+        self._waiting: list[Ticket] = []
+        self._writing = False
+
+    def submit(self, prompt: list[int], sampling: Sampling, max_waiting: int | None = MAX_WAITING) -> Ticket:
+        """Queue a prompt. Raises EngineBusy when `max_waiting` wait already; None is no limit."""
+        ticket = Ticket(prompt, sampling, self._tokenizer)
+        with self._lock:
+            if max_waiting is not None and len(self._waiting) >= max_waiting:
+                raise EngineBusy(
+                    f"{max_waiting} requests wait for the model already.", "try again in a moment."
+                )
+            self._waiting.append(ticket)
+            if not self._writing:
+                self._writing = True
+                threading.Thread(target=self._write, daemon=True, name="engine").start()
+        return ticket
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are not being written yet."""
+        return len(self._waiting)
+
+    def _write(self) -> None:
+        import torch
+
+        active: list[Ticket] = []
+        cache = BatchCache(self._model)
+        with torch.inference_mode():
+            while True:
+                fresh = self._admitted(len(active))
+                if not active and not fresh:
+                    return
+                try:
+                    active = self._advance(cache, active, fresh)
+                except Exception as error:  # out of memory, say: those requests end, later ones may fit
+                    for ticket in [*active, *fresh]:
+                        ticket.fail(error)
+                    active, cache = [], BatchCache(self._model)
+
+    def _admitted(self, active: int) -> list[Ticket]:
+        """Those whose turn it is. With nothing left to do, the thread's end is settled under the lock."""
+        fresh: list[Ticket] = []
+        with self._lock:
+            while self._waiting and active + len(fresh) < self._max_rows:
+                longest = max(len(t.prompt) for t in [*fresh, self._waiting[0]])
+                if fresh and longest * (len(fresh) + 1) > READ_TOKENS:
+                    break
+                fresh.append(self._waiting.pop(0))
+            self._writing = bool(fresh or active)
+        return fresh
+
+    def _advance(self, cache: BatchCache, active: list[Ticket], fresh: list[Ticket]) -> list[Ticket]:
+        """One token more for each of `active` and `fresh`; returns those that go on."""
+        import torch
+
+        logits = [cache.step([t.last_token for t in active])] if active else []
+        if fresh:
+            logits.append(cache.admit([t.prompt for t in fresh]))
+        tickets = [*active, *fresh]
+        heat, randoms = [t.sampling.temperature for t in tickets], [t.random for t in tickets]
+        tokens = next_tokens(torch.cat(logits), cache.seen, heat, randoms)
+        on = [row for row, token in enumerate(tokens) if not tickets[row].take(token, self._ends)]
+        if len(on) < len(tickets):
+            cache.keep(on)
+        return [tickets[row] for row in on]

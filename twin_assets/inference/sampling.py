@@ -1,0 +1,62 @@
+"""Chooses the next token of several sequences at once, each with its own settings and its own random numbers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+# A small model left to itself repeats: the usual mild settings against it.
+TOP_P, REPETITION_PENALTY = 0.95, 1.1
+# The most likely tokens that are sorted first; all of them only where these don't hold enough probability.
+_SHORTLIST = 1024
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How one text is written. Temperature 0 is greedy; the same seed gives the same random numbers."""
+
+    max_tokens: int
+    temperature: float = 0.8
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+def new_random(seed: int | None) -> Any:
+    """A `torch.Generator` of its own, so that sequences of a batch don't disturb one another."""
+    import torch
+
+    random = torch.Generator()
+    if seed is None:
+        random.seed()
+    else:
+        random.manual_seed(seed)
+    return random
+
+
+def next_tokens(logits: Any, seen: Any, temperatures: list[float], randoms: list[Any]) -> list[int]:
+    """One token a row. `logits` has shape (rows, vocabulary), as has `seen`, true where a row holds the token.
+
+    A repetition penalty (Keskar et al. 2019), then the temperature, then nucleus sampling (Holtzman et al. 2020).
+    """
+    import torch
+
+    scores = logits.float()
+    scores = torch.where(
+        seen, torch.where(scores < 0, scores * REPETITION_PENALTY, scores / REPETITION_PENALTY), scores
+    )
+    if not any(temperatures):
+        return scores.argmax(dim=-1).tolist()
+    heat = torch.tensor([t or 1.0 for t in temperatures], device=scores.device).unsqueeze(1)
+    scores = scores / heat
+    log_whole = scores.logsumexp(dim=-1, keepdim=True)
+    best, tokens = scores.topk(min(_SHORTLIST, scores.shape[-1]), dim=-1)
+    mass = (best - log_whole).exp()
+    if bool((mass.sum(dim=-1) < TOP_P).any()):
+        best, tokens = scores.sort(dim=-1, descending=True)
+        mass = (best - log_whole).exp()
+    before = mass.cumsum(dim=-1) - mass
+    mass = torch.where(before < TOP_P, mass, 0.0)  # the first token always stays: nothing stands before it
+    reached = mass.cumsum(dim=-1)
+    drawn = torch.stack([torch.rand(1, generator=random) for random in randoms]).to(scores.device)
+    picked = torch.searchsorted(reached, drawn * reached[:, -1:]).clamp(max=mass.shape[-1] - 1)
+    greedy = torch.tensor([t == 0 for t in temperatures], device=scores.device).unsqueeze(1)
+    picked = torch.where(greedy, 0, picked)
+    return tokens.gather(1, picked).squeeze(1).tolist()
