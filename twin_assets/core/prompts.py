@@ -176,7 +176,9 @@ _MARKS = re.compile(
 )
 # Letters that nobody sees: they hide instructions, or divide a mark until something takes them out. The
 # joiners (U+200C, U+200D) stay, since Persian, Hindi and emoji need them.
-_UNSEEN = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]")
+_UNSEEN = re.compile(
+    "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]"
+)
 
 
 def defuse(text: str) -> str:

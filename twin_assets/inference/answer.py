@@ -101,7 +101,9 @@ class Plan(Record):
 
     def unsupported_links(self, text: str) -> list[str]:
         """Addresses in an answer that neither the prompt nor a citation has."""
-        return unsupported_links(text, [*(m.content for m in self.conversation), *(c.url for c in self.citations)])
+        return unsupported_links(
+            text, [*(m.content for m in self.conversation), *(c.url for c in self.citations)]
+        )
 
     @property
     def retrieve_ms(self) -> float:

@@ -1,6 +1,6 @@
 """What a piece of writing is asked for with, and the words that the model is told it in."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -43,7 +43,7 @@ class Brief(Record):
     formality: Literal["casual", "plain", "formal"] | None = None
     energy: Literal["calm", "lively"] | None = None
     humour: Literal["none", "dry", "playful"] | None = None
-    words: int | None = Field(None, ge=10, le=2000)
+    words: Annotated[int, Field(ge=10, le=2000)] | None = None
     language: Language | None = None
 
     @property

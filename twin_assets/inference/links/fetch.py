@@ -62,11 +62,15 @@ def _ask(url: str, allow_private: bool, deadline: float) -> Fetched | str:
     # No proxy and no .netrc of this machine: both would take the request somewhere that was not judged.
     with httpx.Client(trust_env=False, timeout=STEP_SECONDS, follow_redirects=False) as client:
         try:
-            with client.stream("GET", target, headers=headers, extensions={"sni_hostname": parts.hostname}) as answer:
+            with client.stream(
+                "GET", target, headers=headers, extensions={"sni_hostname": parts.hostname}
+            ) as answer:
                 if answer.is_redirect:
                     return answer.headers["location"]
                 if answer.status_code != 200:
-                    raise LinkUnreachable(f"{shown} answered {answer.status_code}.", "check the link; it must need no login.")
+                    raise LinkUnreachable(
+                        f"{shown} answered {answer.status_code}.", "check the link; it must need no login."
+                    )
                 return _body(answer, url, deadline)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise LinkUnreachable(f"{shown} can't be read ({type(error).__name__}).", "check the link, or try later.") from None  # fmt: skip
@@ -75,7 +79,9 @@ def _ask(url: str, allow_private: bool, deadline: float) -> Fetched | str:
 def _body(answer: httpx.Response, url: str, deadline: float) -> Fetched:
     shown, mime = _shown(url), answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if mime not in READABLE:
-        raise LinkRefused(f"{shown} is {mime or 'of no stated type'}.", f"link to one of: {', '.join(READABLE)}.")
+        raise LinkRefused(
+            f"{shown} is {mime or 'of no stated type'}.", f"link to one of: {', '.join(READABLE)}."
+        )
     if answer.headers.get("content-encoding", "identity") != "identity":
         raise LinkRefused(f"{shown} comes compressed though it was not to.", "link to another copy.")
     too_large = LinkRefused(f"{shown} has more than {MAX_BYTES // 1_000_000} MB.", "link to a smaller page.")
@@ -101,7 +107,9 @@ def _checked(url: str, allow_private: bool) -> tuple[SplitResult, str]:
     host = parts.hostname or ""
     try:
         # All control characters and odd letters end here: a host is ASCII once it is encoded.
-        found = socket.getaddrinfo(host.encode("idna").decode(), parts.port or parts.scheme, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(
+            host.encode("idna").decode(), parts.port or parts.scheme, type=socket.SOCK_STREAM
+        )
     except (OSError, UnicodeError):
         raise LinkUnreachable(f"The host {host[:100]!r} is not known.", "check the link.") from None
     addresses = [str(entry[4][0]) for entry in found]

@@ -101,9 +101,7 @@ def linked_passages(
         return []
     asked, *vectors = embedder.embed([about, *(p.text for p in passages)])
     near = np.clip(np.stack(vectors) @ asked, 0.0, 1.0).tolist()
-    scored = [
-        p.model_copy(update={"score": s, "similarity": s}) for p, s in zip(passages, near, strict=True)
-    ]
+    scored = [p.model_copy(update={"score": s, "similarity": s}) for p, s in zip(passages, near, strict=True)]
     best = sorted(scored, key=lambda p: -p.score)[:k]
     return compress(about, best, tokens, embedder)
 
