@@ -8,8 +8,8 @@ from twin_assets.definitions import defs
 GRAPH = defs.resolve_asset_graph()
 # In the order of the flow; the assets of one dbt build stand together.
 STEPS = [
-    {f"raw_{source}" for source in SOURCES}, {"stg_documents", "documents", "document_history"},
-    {"cleaned_documents"}, {"unique_documents"}, {"corpus_split"}, {"chunks"}, {"embeddings"},
+    {f"raw_{source}" for source in (*SOURCES, "library")}, {"stg_documents", "documents", "document_history"},
+    {"cleaned_documents", "library_documents"}, {"unique_documents"}, {"corpus_split"}, {"chunks"}, {"embeddings"},
     {"vector_index", "instruct_dataset"},
 ]  # fmt: skip
 

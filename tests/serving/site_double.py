@@ -59,7 +59,9 @@ class SiteDouble(Loopback):
         if path == "/paper.pdf":
             return Answer(200, {"Content-Type": "application/pdf"}, PAPER)
         if path == "/notes.md":
-            return Answer(200, {"Content-Type": "text/markdown"}, ("# Notes\n\n" + "The tide was late. " * 30).encode())
+            return Answer(
+                200, {"Content-Type": "text/markdown"}, ("# Notes\n\n" + "The tide was late. " * 30).encode()
+            )
         if path == "/redirect":
             return Answer(302, {"Location": self.to})
         if path == "/circle":

@@ -38,7 +38,11 @@ def test_an_article_is_read_without_what_stands_around_it(
     running: tuple[Server, EngineDouble], site: SiteDouble
 ) -> None:
     found = read(running, f"{site.address}/article")
-    assert (found["title"], found["author"], found["in_library"]) == ("Gauges of the north", "Ada Pier", False)
+    assert (found["title"], found["author"], found["in_library"]) == (
+        "Gauges of the north",
+        "Ada Pier",
+        False,
+    )
     assert "moved by eleven metres in 1931" in found["beginning"]
     assert "Subscribe" not in found["beginning"]
     assert "track()" not in found["beginning"]
@@ -89,7 +93,11 @@ def test_a_kept_link_lies_raw_in_the_lake_as_a_source_of_its_own(
     assert read(running, f"{site.address}/article", add_to_library=True)["in_library"]
     (key,) = lake.keys("raw/library/runa")
     item = json.loads(lake.read(key))
-    assert (item["source"], item["item_id"], item["author"]) == ("library", f"{site.address}/article", "Ada Pier")
+    assert (item["source"], item["item_id"], item["author"]) == (
+        "library",
+        f"{site.address}/article",
+        "Ada Pier",
+    )
     assert "moved by eleven metres" in item["body"]
     read(running, f"{site.address}/article", add_to_library=True)
     assert len(list(lake.keys("raw/library/runa"))) == 2
@@ -106,7 +114,9 @@ def test_a_kept_link_lies_raw_in_the_lake_as_a_source_of_its_own(
 def test_what_can_not_be_read_is_named(
     running: tuple[Server, EngineDouble], site: SiteDouble, path: str, status: int, says: str
 ) -> None:
-    answer = running[0].client.post("/v1/links", json={"persona": "runa", "url": f"{site.address}{path}?key=secret"})
+    answer = running[0].client.post(
+        "/v1/links", json={"persona": "runa", "url": f"{site.address}{path}?key=secret"}
+    )
     assert answer.status_code == status
     assert says in answer.json()["error"]["message"]
     assert "secret" not in answer.text
@@ -129,7 +139,9 @@ def test_no_link_leads_inside(url: str) -> None:
         fetch_link(url)
 
 
-@pytest.mark.parametrize("url", ["https://example.com/a", "http://93.184.216.34/", "https://[2606:4700::1111]/"])
+@pytest.mark.parametrize(
+    "url", ["https://example.com/a", "http://93.184.216.34/", "https://[2606:4700::1111]/"]
+)
 def test_public_addresses_pass_the_rules(url: str) -> None:
     assert url_refusal(url, allow_private=False) is None
 
@@ -152,7 +164,9 @@ def test_each_hop_of_a_redirect_is_judged(site: SiteDouble, tmp_path: Path) -> N
             site.to = "/article"
 
 
-def test_the_setting_for_crawling_own_sites_opens_nothing_to_callers(site: SiteDouble, tmp_path: Path) -> None:
+def test_the_setting_for_crawling_own_sites_opens_nothing_to_callers(
+    site: SiteDouble, tmp_path: Path
+) -> None:
     with serving(install(tmp_path, "http://127.0.0.1:1/v1", allow_private_hosts=True)) as server:
         answer = server.client.post("/v1/links", json={"persona": "runa", "url": f"{site.address}/article"})
         assert answer.status_code == 400
@@ -160,8 +174,7 @@ def test_the_setting_for_crawling_own_sites_opens_nothing_to_callers(site: SiteD
 
 
 def test_a_site_that_trickles_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from twin_assets.inference.links.fetch import _ask
-    from twin_assets.inference.links.fetch import LinkUnreachable
+    from twin_assets.inference.links.fetch import LinkUnreachable, _ask
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]

@@ -218,9 +218,7 @@ class RemoteGenerator:
                 messages=[m.model_dump() for m in conversation],
                 **{name: value for name, value in options.items() if value is not None},
             )  # fmt: skip
-        except litellm.exceptions.APIError as error:
-            raise _engine_error(self.url, error) from None
-        except litellm.exceptions.OpenAIError as error:
+        except _engine_failures() as error:
             raise _engine_error(self.url, error) from None
 
     def generate(
@@ -250,7 +248,6 @@ class RemoteGenerator:
         pieces = self._complete(
             conversation, True, max_tokens=max_tokens, temperature=temperature, seed=seed, stop=stop
         )
-        litellm = open_litellm()
         try:
             for piece in pieces:
                 said = (piece.model or "").removeprefix("openai/")
@@ -258,12 +255,20 @@ class RemoteGenerator:
                 self.model = said if said and said != self.name else self.model
                 if text := piece.choices[0].delta.content:
                     yield text
-        except (litellm.exceptions.APIError, litellm.exceptions.OpenAIError) as error:
+        except _engine_failures() as error:
             raise _engine_error(self.url, error) from None
 
 
 class EngineUnavailable(TwinError):
     """The LLM engine can't be reached, or has nothing to serve."""
+
+
+def _engine_failures() -> tuple[type[Exception], ...]:
+    """What LiteLLM raises for a failed request, all of it of the OpenAI client's, and for a broken stream."""
+    import httpx
+    import openai
+
+    return openai.OpenAIError, httpx.HTTPError
 
 
 def _engine_error(url: str, error: Exception) -> TwinError:

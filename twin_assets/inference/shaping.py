@@ -51,14 +51,21 @@ def within_x_limit(pieces: Iterable[str]) -> Iterator[str]:
     said = held = ""
     for piece in pieces:
         held += piece
-        for word in re.findall(r"\s*\S+(?=\s)", held):
+        whole = held[: max(_last_space(held), 0)]
+        for word in re.findall(r"\s*\S+", whole):
             if x_weight(said + word) + x_weight(ELLIPSIS) > X_LIMIT:
                 yield _ending(said, word)
                 return
             said, held = said + word, held[len(word) :]
             yield word
+        if len(held) > X_LIMIT and not _URL.match(held.lstrip()):
+            break  # one endless word: nothing more of it can fit
     held = held.rstrip()
     yield held if x_weight(said + held) <= X_LIMIT else _ending(said, held)
+
+
+def _last_space(text: str) -> int:
+    return max(text.rfind(space) for space in " \n\t\r")
 
 
 def _ending(said: str, word: str) -> str:
