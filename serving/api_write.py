@@ -13,7 +13,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.inference.answer import Answer
 
 DEGRADED_HEADER = "X-Twin-Degraded"
-STREAMS = {
+STREAMS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "One JSON object, or events with `stream`."}
 }
 

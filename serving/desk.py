@@ -172,7 +172,7 @@ class Desk:
         try:
             names = [name for name, tag in self.production().items() if tag or self.settings.llm_model]
         except Exception:
-            return told | {"retrieval": "unknown: the lake does not answer"}
+            return told | {"retrieval": "unknown"}
         states = {name: _state(self.store(name).check) for name in names}
         wrong = [f"{name}: {state}" for name, state in states.items() if state != "ok"]
         return told | {"retrieval": "; ".join(wrong) or "ok"}
@@ -209,13 +209,14 @@ def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 
 def _state(check: Any) -> str:
+    """`ok` or the kind of the error. Anybody may ask, so the details are for the log."""
     try:
         check()
-    except TwinError as error:
-        return error.problem
     except Exception as error:
-        logger.warning("a part does not answer: %s", type(error).__name__)
-        return f"does not answer ({type(error).__name__})"
+        logger.warning(
+            "a part does not answer: %s", str(error).splitlines()[0][:300] if str(error) else error
+        )
+        return type(error).__name__
     return "ok"
 
 

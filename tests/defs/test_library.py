@@ -1,5 +1,6 @@
 """A page that the API added to the library is found by the twin, and is in nothing that a voice is learnt from."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,24 +14,24 @@ from twin_assets.core.raw import RawItem, body_hash
 from twin_assets.core.vectors import open_store
 from twin_assets.definitions import defs
 from twin_assets.defs.resources import build_resources
-from twin_assets.settings import Settings
+from twin_assets.settings import ROOT, Settings
 
 STEPS = ["raw_library", "stg_documents", "document_history", "documents", "cleaned_documents", "library_documents",
          "unique_documents", "corpus_split", "chunks", "embeddings", "vector_index"]  # fmt: skip
-OTHERS = (
-    "The gauge at Kvitnes was moved by eleven metres in 1931. "
-    + "Two surveyors wrote it down years later. " * 8
-)
+OTHERS = """The gauge at Kvitnes was moved by eleven metres in 1931, and nobody wrote it down at the time.
+
+Every table printed before that year is therefore wrong by the same amount, which two pilots knew by heart. They told
+nobody, since nobody had asked, and the harbour office went on selling the old tables until the paper ran out.
+
+When the surveyors came back they found the bolt of the first gauge under a shed, and the correction was made."""
+WRITING = sorted((ROOT / "demo" / "writing" / "medium").glob("*.md"))[:9]
 
 
-def own(number: int) -> RawItem:
-    text = (
-        f"Entry {number} of my log about boat {number * 7}. "
-        + f"Today engine {number} was late and the pilot {number} waited. " * 6
-    )
+def own(path: Path) -> RawItem:
+    text = re.sub(r"\A---\n.*?\n---\n", "", path.read_text(), flags=re.DOTALL).strip()
     return RawItem(
-        persona="runa", source="medium", item_id=f"m{number}", category="article", url=f"https://medium.example/{number}",
-        title=f"Log {number}", author="Runa", fetched_at=datetime.now(UTC), mime="text/markdown", body=text,
+        persona="runa", source="medium", item_id=path.stem, category="article", url=f"https://medium.example/{path.stem}",
+        title=path.stem, author="Runa", fetched_at=datetime.now(UTC), mime="text/markdown", body=text,
         content_hash=body_hash(text),
     )  # fmt: skip
 
@@ -43,7 +44,7 @@ def test_a_kept_page_is_indexed_and_never_part_of_the_corpus(tmp_path: Path) -> 
     })  # fmt: skip
     lake = open_lake(settings)
     lake.create(
-        "raw/medium/runa/one.jsonl", "".join(own(n).model_dump_json() + "\n" for n in range(10)).encode()
+        "raw/medium/runa/one.jsonl", "".join(own(path).model_dump_json() + "\n" for path in WRITING).encode()
     )
     add_to_library(
         lake, load_persona(settings.personas_dir, "runa"), "https://pier.example/a", OTHERS, "Gauges", "Ada"

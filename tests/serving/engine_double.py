@@ -6,6 +6,7 @@ error) or "" for none; to be down it is stopped, and comes back on the same port
 
 import json
 import threading
+import time
 from typing import Any, Self
 
 from demo.sites.answers import Answer
@@ -42,7 +43,11 @@ class EngineDouble(Loopback):
 
     def start_again(self) -> Self:
         self._port = self.port
-        return self.__enter__()
+        while True:
+            try:
+                return self.__enter__()
+            except OSError:  # for a moment another connection may be using the port
+                time.sleep(0.1)
 
     def respond(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
         if target.endswith("/models"):

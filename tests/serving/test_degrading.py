@@ -49,15 +49,12 @@ def test_without_its_engine_it_says_when_to_come_back_and_recovers(tmp_path: Pat
             assert int(answer.headers["retry-after"]) > 0
             assert answer.json()["error"]["type"] == "EngineUnavailable"
         assert server.client.get("/ready").json()["status"] == "down"
-        with engine.start_again():
-            assert server.write().json()["text"] == SAYS
-            assert server.client.get("/ready").status_code == 200
-            engine.fault = "busy"
+        engine.start_again()
+        assert server.write().json()["text"] == SAYS
+        assert server.client.get("/ready").status_code == 200
+        for fault in ("busy", "rate limit"):
+            engine.fault = fault
             assert server.write().status_code == 503
-            engine.fault = "rate limit"
-            assert server.write().status_code == 503
-            engine.fault = ""
-        engine.start_again()  # for the fixture's end
         server.desk.log.close()
         outcomes = [row.outcome for row in read_requests(server.desk.lake, "runa")]
         assert outcomes.count("failed") == 6
