@@ -104,7 +104,7 @@ def test_every_kind_is_written_by_the_real_model(served: str, key: str, twin: Re
     assert first == again
 
 
-def test_metrics_probes_and_the_description_list_everything(served: str) -> None:
+def test_metrics_probes_and_the_description_list_everything(served: str, key: str) -> None:
     metrics = httpx.get(f"{served}/metrics").text
     assert 'twin_requests_total{kind="answer",outcome="answered",persona="runa"' in metrics
     assert 'twin_step_seconds_bucket{kind="answer",le="0.005",step="search"}' in metrics
@@ -118,7 +118,7 @@ def test_metrics_probes_and_the_description_list_everything(served: str) -> None
     assert {
         httpx.get(f"{served}{path}").status_code for path in ("/health", "/ready", "/readyz", "/livez")
     } == {200}
-    paths = httpx.get(f"{served}/docs.json").json()["paths"]
+    paths = httpx.get(f"{served}/docs.json", headers={"Authorization": f"Bearer {key}"}).json()["paths"]
     assert {"/v1/chat/completions", "/v1/write", "/v1/links", "/v1/models", "/v1/personas", "/v1/feedback", "/health",
             "/ready"} <= set(paths)  # fmt: skip
 
