@@ -104,7 +104,10 @@ def test_every_kind_is_written_by_the_real_model(served: str, key: str, twin: Re
     assert first == again
 
 
-def test_metrics_probes_and_the_description_list_everything(served: str, key: str) -> None:
+def test_metrics_probes_and_the_description_list_everything(
+    served: str, key: str, client: openai.OpenAI
+) -> None:
+    client.chat.completions.create(model="runa", messages=QUESTION, max_tokens=4)
     metrics = httpx.get(f"{served}/metrics").text
     assert 'twin_requests_total{kind="answer",outcome="answered",persona="runa"' in metrics
     assert 'twin_step_seconds_bucket{kind="answer",le="0.005",step="search"}' in metrics
