@@ -1,10 +1,16 @@
-"""Errors as JSON with the right status: what is wrong, and what to do about it."""
+"""Errors as JSON in the shape of OpenAI's, with the fix beside it and the right status."""
+
+from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from twin_assets.core.errors import TwinError
+from twin_assets.inference.answer import RetrievalUnavailable
 from twin_assets.inference.generation import EngineUnavailable
+from twin_assets.inference.links.fetch import LinkUnreachable
 
 RETRY_AFTER_SECONDS = "5"
 
@@ -17,14 +23,46 @@ class Unknown(TwinError):
     """A persona or model of that name does not exist."""
 
 
+class Forbidden(TwinError):
+    """The caller is known, and may not do this."""
+
+
+STATUS: dict[type[TwinError], int] = {
+    Unknown: 404, Forbidden: 403, LinkUnreachable: 422, NothingReleased: 503, EngineUnavailable: 503,
+    RetrievalUnavailable: 503,
+}  # fmt: skip
+
+
+def error_body(kind: str, problem: str, fix: str, param: str | None = None) -> dict[str, Any]:
+    """OpenAI's error object (`message`, `type`, `param`, `code`), and `fix`: what to do about it."""
+    return {"error": {"message": problem, "type": kind, "param": param, "code": None, "fix": fix}}
+
+
+def error_response(error: TwinError) -> JSONResponse:
+    """400 unless the error is one of STATUS; a 503 says when to come back."""
+    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 400)
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else {}
+    body = error_body(type(error).__name__, error.problem, error.fix)
+    return JSONResponse(body, status_code=status, headers=headers)
+
+
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer every TwinError in the shape of OpenAI's errors, with the fix beside it."""
+    """Answer TwinErrors, requests that don't fit, and HTTP errors in one shape."""
 
     @app.exception_handler(TwinError)
-    def answer(request: Request, error: TwinError) -> JSONResponse:
-        status = 404 if isinstance(error, Unknown) else 400
-        headers = {}
-        if isinstance(error, NothingReleased | EngineUnavailable):
-            status, headers = 503, {"Retry-After": RETRY_AFTER_SECONDS}
-        body = {"message": error.problem, "type": type(error).__name__, "fix": error.fix}
-        return JSONResponse({"error": body}, status_code=status, headers=headers)
+    def twin_error(request: Request, error: TwinError) -> JSONResponse:
+        return error_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    def misfit(request: Request, error: RequestValidationError) -> JSONResponse:
+        faults = [
+            (".".join(map(str, fault["loc"][1:])) or "request", fault["msg"]) for fault in error.errors()
+        ]
+        told = "; ".join(f"{where}: {what}" for where, what in faults)
+        body = error_body("invalid_request_error", told, "change those fields.", faults[0][0])
+        return JSONResponse(body, status_code=422)
+
+    @app.exception_handler(HTTPException)
+    def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        body = error_body("invalid_request_error", str(error.detail), "see /docs.json for what there is.")
+        return JSONResponse(body, status_code=error.status_code, headers=error.headers)

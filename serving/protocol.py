@@ -3,42 +3,106 @@
 import json
 import time
 import uuid
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from serving.errors import error_body
+from twin_assets.core.errors import TwinError
+from twin_assets.inference.writing import FORM_OF, Brief, Language, WriteKind
 
 MAX_CHARACTERS = 20_000
 MAX_TURNS = 50
+MAX_LINKS = 3
+
+LinkUrl = Annotated[str, Field(max_length=2000, pattern=r"^https?://")]
+Links = Annotated[list[LinkUrl], Field(max_length=MAX_LINKS)]
+
+
+def _plain_text(content: Any) -> Any:
+    """Text parts joined: clients may send a content as a list of parts. Others, images say, stay an error."""
+    if isinstance(content, list) and all(isinstance(p, dict) and p.get("type") == "text" for p in content):
+        return "".join(str(part.get("text", "")) for part in content)
+    return content
 
 
 class ChatTurn(BaseModel):
-    role: Literal["system", "user", "assistant"]
-    content: str = Field(max_length=MAX_CHARACTERS)
+    role: Annotated[
+        Literal["system", "user", "assistant"], BeforeValidator(lambda r: "system" if r == "developer" else r)
+    ]
+    content: Annotated[str, BeforeValidator(_plain_text), Field(max_length=MAX_CHARACTERS)]
 
 
 class ChatRequest(BaseModel):
-    """POST /v1/chat/completions. Unknown fields of the protocol are ignored."""
+    """POST /v1/chat/completions. Fields of the protocol that are not here are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
-    model: str
+    model: str = Field(description="A persona; in the LLM service also an exact version.")
     messages: list[ChatTurn] = Field(min_length=1, max_length=MAX_TURNS)
     max_tokens: int | None = Field(None, ge=1, le=8192)
+    max_completion_tokens: int | None = Field(None, ge=1, le=8192, description="Instead of max_tokens.")
     temperature: float = Field(0.8, ge=0, le=2)
+    n: Literal[1] = Field(1, description="One answer a request.")
     seed: int | None = None
     stop: str | list[str] | None = None
     stream: bool = False
 
+    @model_validator(mode="after")
+    def _one_limit(self) -> "ChatRequest":
+        self.max_tokens = self.max_tokens or self.max_completion_tokens
+        return self
+
+
+class TwinChatRequest(ChatRequest):
+    """POST /v1/chat/completions of the twin: `model` is a persona."""
+
+    links: Links = Field([], description="Pages or papers (PDF) to answer from too.")
+
 
 class WriteRequest(BaseModel):
-    """POST /v1/write."""
+    """POST /v1/write. A topic or a draft; a reply needs what it replies to, a rewrite its draft."""
+
+    model_config = ConfigDict(extra="forbid")
 
     persona: str
-    kind: Literal["linkedin_post", "article"] = "linkedin_post"
-    topic: str = Field(min_length=3, max_length=500)
+    kind: WriteKind = "linkedin_post"
+    topic: str | None = Field(None, min_length=3, max_length=500)
+    draft: str | None = Field(None, max_length=MAX_CHARACTERS, description="Text to work from.")
+    reply_to: str | None = Field(None, max_length=MAX_CHARACTERS, description="What a reply answers.")
+    links: Links = Field([], description="Addresses of pages or papers (PDF) to draw on.")
+    formality: Literal["casual", "plain", "formal"] | None = None
+    energy: Literal["calm", "lively"] | None = None
+    humour: Literal["none", "dry", "playful"] | None = None
+    words: int | None = Field(None, ge=10, le=2000, description="About how long.")
+    language: Language | None = None
     temperature: float = Field(0.8, ge=0, le=2)
-    seed: int | None = None
+    seed: int | None = Field(None, ge=0, lt=2**31, description="The same seed gives the same text again.")
+    stream: bool = False
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> "WriteRequest":
+        if self.kind == "reply" and not self.reply_to:
+            raise ValueError("a reply needs reply_to, the text that it answers")
+        if self.kind == "rewrite" and not self.draft:
+            raise ValueError("a rewrite needs a draft")
+        if self.kind in FORM_OF and not (self.topic or self.draft):
+            raise ValueError("give a topic or a draft")
+        return self
+
+    def brief(self) -> Brief:
+        return Brief(**self.model_dump(include=set(Brief.model_fields)))
+
+
+class LinkRequest(BaseModel):
+    """POST /v1/links: read a page or paper; with `add_to_library` keep it for the persona."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    persona: str
+    url: LinkUrl
+    add_to_library: bool = False
 
 
 def completion(
@@ -52,8 +116,11 @@ def completion(
     } | extra  # fmt: skip
 
 
-def event_stream(model: str, pieces: Iterator[str], **last: Any) -> Iterator[str]:
-    """Server-sent events of a streamed completion; `last` goes into the final one."""
+def event_stream(model: str, pieces: Iterable[str], finish: str = "stop", **last: Any) -> Iterator[str]:
+    """Server-sent events of a streamed completion; `last` goes into the final one.
+
+    When the text breaks off, an event with `error` follows, as OpenAI's servers send it.
+    """
     shared = {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
         "object": "chat.completion.chunk",
@@ -66,7 +133,13 @@ def event_stream(model: str, pieces: Iterator[str], **last: Any) -> Iterator[str
         return f"data: {json.dumps(shared | {'choices': [choice]} | extra)}\n\n"
 
     yield event({"role": "assistant", "content": ""})
-    for piece in pieces:
-        yield event({"content": piece})
-    yield event({}, "stop", **last)
+    try:
+        for piece in pieces:
+            yield event({"content": piece})
+    except TwinError as error:
+        yield f"data: {json.dumps(error_body(type(error).__name__, error.problem, error.fix))}\n\n"
+    else:
+        yield event(
+            {}, finish, **{name: value() if callable(value) else value for name, value in last.items()}
+        )
     yield "data: [DONE]\n\n"

@@ -1,4 +1,4 @@
-"""The web page: its files, the data it shows, and who may see them. `install_ui` adds it all to an app."""
+"""The web page: its files, and the data it shows. `install_ui` adds it all to an app."""
 
 from pathlib import Path
 
@@ -27,10 +27,9 @@ def page() -> FileResponse:
 
 
 def install_ui(app: FastAPI) -> None:
-    """Serve the page at `/`, its data below `/ui/api`, and close both while TWIN_UI_PASSWORD is set."""
+    """Serve the page at `/`, its data below `/ui/api`."""
     app.include_router(router)
     for part in (ui_login, ui_start, ui_sources, ui_library, ui_models, ui_monitoring):
         app.include_router(part.router, include_in_schema=False)
     app.include_router(ui_feedback.router)
     app.mount("/ui/static", StaticFiles(directory=WEB))
-    app.add_middleware(ui_login.Guard)

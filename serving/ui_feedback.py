@@ -3,16 +3,17 @@
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, model_validator
 
+from serving.access import caller_of
 from serving.protocol import MAX_CHARACTERS
 from serving.ui_context import Config, known_persona
 from twin_assets.core.lake import open_lake
 from twin_assets.core.persona import load_persona
 from twin_assets.inference.feedback import Feedback, add_feedback
 
-router = APIRouter()
+router = APIRouter(tags=["twin"])
 
 
 class FeedbackRequest(BaseModel):
@@ -36,8 +37,9 @@ class FeedbackRequest(BaseModel):
 
 
 @router.post("/v1/feedback")
-def feedback(given: FeedbackRequest, settings: Config) -> dict[str, Any]:
+def feedback(given: FeedbackRequest, request: Request, settings: Config) -> dict[str, Any]:
     """Store it, append-only. `texts_kept` is false without consent, or where the persona logs no text."""
+    caller_of(request).require("feedback", given.persona)
     name = known_persona(given.persona, settings)
     keep = given.consent and load_persona(settings.personas_dir, name).log_text
     said = given.model_dump() if keep else given.model_dump(exclude={"prompt", "answer", "edited"})

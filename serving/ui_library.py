@@ -56,7 +56,8 @@ def documents(
 @router.get("/ui/api/{persona}/documents/{doc_id}")
 def document(persona: PersonaName, doc_id: str) -> dict[str, Any]:
     """One document with its text and the places of its chunks, which are offsets in code points."""
-    found = next((d for d in _latest("corpus_split", persona) if d.doc_id == doc_id), None)
+    everything = (*_latest("corpus_split", persona), *_latest("library_documents", persona))
+    found = next((d for d in everything if d.doc_id == doc_id), None)
     if found is None:
         raise Unknown(
             f"There is no document {doc_id!r} in the corpus.", "it may have been deleted; ask again."
@@ -116,7 +117,7 @@ def rows(
     return {"all": len(found), "rows": found[offset : offset + SAMPLE_ROWS]}
 
 
-def _latest(asset: Literal["corpus_split", "chunks"], persona: str) -> tuple[Any, ...]:
+def _latest(asset: Literal["corpus_split", "library_documents", "chunks"], persona: str) -> tuple[Any, ...]:
     """Rows of the latest version; none before the first."""
     version = open_feature_store().latest(asset, persona)
     return _rows(asset, persona, version) if version else ()

@@ -140,11 +140,33 @@ class Settings(BaseSettings):
     llm_url: str = Field("http://127.0.0.1:3001/v1", description="OpenAI-compatible LLM service.")
     llm_model: str | None = Field(None, description="LiteLLM model name when llm_url is not our own.")
     llm_api_key: SecretStr | None = None
+    llm_timeout: float = Field(120.0, description="Seconds until an engine that says nothing is given up.")
     llm_port: int = 3001
     twin_port: int = 3000
     dagster_port: int = 3070
     dagster_url: str | None = Field(None, description="Of Dagster's webserver; on this machine if unset.")
     ui_password: SecretStr | None = Field(None, description="Closes the web page and the twin's API.")
+
+    allow_anonymous: bool = Field(
+        False,
+        description="Without keys and password, answer whoever reaches the service, not this machine only.",
+    )
+    rate_per_minute: float = Field(120.0, description="Requests of one API key; 0 is no limit.")
+    rate_per_minute_address: float = Field(
+        600.0, description="Requests to /v1 from one address; 0: no limit."
+    )
+    max_request_bytes: int = 1_000_000
+    max_running: int = Field(
+        16, description="Requests that are answered at once; fewer than 40 threads serve."
+    )
+    max_waiting: int = Field(64, description="Requests that may wait for one of those places.")
+    max_wait_seconds: float = 30.0
+    cors_origins: list[str] = Field(
+        [], description='Sites whose pages may ask, like ["https://example.org"].'
+    )
+    link_private_hosts: bool = Field(
+        False, description="Let links in requests lead to private addresses: for tests, never for strangers."
+    )
 
     @model_validator(mode="after")
     def _a_key_is_there_to_be_used(self) -> "Settings":

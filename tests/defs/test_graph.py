@@ -22,9 +22,9 @@ from twin_assets.settings import Settings
 
 GRAPH = defs.resolve_asset_graph()
 STAGES = {
-    "s1_collect": {f"raw_{source}" for source in SOURCES},
+    "s1_collect": {f"raw_{source}" for source in (*SOURCES, "library")},
     "s2_warehouse": {"stg_documents", "documents", "document_history"},
-    "s3_corpus": {"cleaned_documents", "unique_documents", "corpus_split"},
+    "s3_corpus": {"cleaned_documents", "library_documents", "unique_documents", "corpus_split"},
     "s4_index": {"chunks", "embeddings", "vector_index"},
     "s5_datasets": {"instruct_dataset", "preference_dataset"},
     "s6_training": {"base_model", "sft_model", "dpo_model"},

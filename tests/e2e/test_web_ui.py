@@ -246,7 +246,7 @@ def test_an_added_person_starts_with_views_that_say_what_is_next(
 
 def test_with_a_password_nothing_is_seen_before_it_is_given(twin: ReleasedTwin, open_page: Open) -> None:
     with services(twin, TWIN, TWIN_UI_PASSWORD="harbour bell", TWIN_TWIN_PORT=str(free_port())) as address:
-        for path in ("/ui/api/start", "/ui/api/runa/documents", "/v1/personas", "/openapi.json"):
+        for path in ("/ui/api/start", "/ui/api/runa/documents", "/v1/personas", "/docs.json"):
             assert httpx.get(address + path).status_code == 401, path
         bearer = {"Authorization": "Bearer harbour bell"}
         assert httpx.get(f"{address}/v1/personas", headers=bearer).status_code == 200

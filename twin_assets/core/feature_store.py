@@ -40,6 +40,7 @@ ROWS: dict[str, type[Record]] = {
     "cleaned_documents": CleanedDocument,
     "unique_documents": UniqueDocument,
     "corpus_split": SplitDocument,
+    "library_documents": SplitDocument,
     "chunks": Chunk,
     "embeddings": EmbeddedChunk,
 }

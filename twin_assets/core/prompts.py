@@ -1,7 +1,8 @@
 """Prompts are files; this module renders them, for training, evaluation and serving alike.
 
 One text path: datasets, evaluation and the service all build their messages here, and record
-`prompts_fingerprint()`, so that training-serving skew shows as a different fingerprint.
+`prompts_fingerprint()`, so that training-serving skew shows as a different fingerprint. What is only ever
+asked for in serving stands in `prompt_files/serving` and has no part in it: no training saw it.
 """
 
 import re
@@ -49,7 +50,7 @@ def _template(name: str) -> Template:
 
 
 def prompt_names() -> list[str]:
-    """Names of all prompt files, sorted."""
+    """Names of all prompt files that training and serving share, sorted."""
     return sorted(p.stem for p in FOLDER.glob("*.md"))
 
 
@@ -71,7 +72,7 @@ def render(name: str, **values: str) -> str:
 
 @lru_cache
 def prompts_fingerprint() -> str:
-    """Identity of all prompt files together."""
+    """Identity of all prompt files that training and serving share."""
     return fingerprint({name: _template(name).template for name in prompt_names()}, 12)
 
 
@@ -91,10 +92,17 @@ def baseline_system_message(persona: Persona, samples: list[str]) -> Message:
 
 def user_message(prompt: str, passages: list[Passage] | None = None, **values: str) -> Message:
     """The request: prompt `prompt` filled with `values`, after numbered passages if there are any."""
-    task = render(prompt, **values)
-    if not passages:
-        return Message(role="user", content=task)
-    return Message(role="user", content=render("passages", passages=format_passages(passages), task=task))
+    return request_message(render(prompt, **values), passages or [])
+
+
+def request_message(task: str, passages: list[Passage], sources: list[Passage] | None = None) -> Message:
+    """A rendered task after numbered passages, if any, and after those of others, whose numbers go on."""
+    if sources:
+        shown = format_passages(sources, len(passages) + 1)
+        task = render("serving/sources", sources=shown, task=task)
+    if passages:
+        task = render("passages", passages=format_passages(passages), task=task)
+    return Message(role="user", content=task)
 
 
 def served_prompt(tokenizer: Any, turns: list[dict[str, str]]) -> str:
@@ -151,18 +159,43 @@ def looked_for(question: str) -> str:
 
 
 def shown_passages(passages: list[Passage], tokens: int) -> list[Passage]:
-    """Passages as a prompt carries them: each at most that many tokens long, and without chat marks."""
-    return [p.model_copy(update={"text": first_words(defuse(p.text), tokens)}) for p in passages]
+    """Passages as a prompt carries them: each at most that many tokens long, without chat marks, and with no
+    bracketed number that could pass for another passage's."""
+    return [p.model_copy(update={"text": first_words(_unnumbered(defuse(p.text)), tokens)}) for p in passages]
+
+
+# The marks of the chat templates and tool formats of the families that we serve, in any case, also in
+# full-width letters, which a tokenizer that normalises would fold into the real ones.
+_MARKS = re.compile(
+    r"[<＜][|｜][^|｜<>]{0,80}[|｜][>＞]"
+    r"|[<＜]\s*/?\s*(?:s|think|pad|unk|bos|eos|tool_call|tool_response|tools|start_of_turn|end_of_turn)\s*[>＞]"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS|TOOL_CONTENT|THINK|ARGS|CALL_ID|PREFIX|SUFFIX|MIDDLE"
+    r"|IMG|IMG_BREAK|IMG_END)\]"
+    r"|<</?SYS>>",
+    re.IGNORECASE,
+)
+# Letters that nobody sees: they hide instructions, or divide a mark until something takes them out. The
+# joiners (U+200C, U+200D) stay, since Persian, Hindi and emoji need them.
+_UNSEEN = re.compile(
+    "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]"
+)
 
 
 def defuse(text: str) -> str:
     """Text without the marks that a chat template gives meaning to: passages and requests are data."""
-    return re.sub(r"<\|[^|>]{1,40}\|>|</?(?:s|think)>|\[/?(?:INST|SYSTEM_PROMPT)\]", " ", text)
+    text = _UNSEEN.sub("", text)
+    while (plain := _MARKS.sub(" ", text)) != text:  # taking one out may put another together
+        text = plain
+    return text
 
 
-def format_passages(passages: list[Passage]) -> str:
-    """Passages numbered from 1, the numbers that citations use."""
-    return "\n".join(f"[{n}] {_one_line(p.text)}" for n, p in enumerate(passages, start=1))
+def format_passages(passages: list[Passage], first: int = 1) -> str:
+    """Passages numbered from `first`, the numbers that citations use, each on one line."""
+    return "\n".join(f"[{n}] {_one_line(p.text)}" for n, p in enumerate(passages, start=first))
+
+
+def _unnumbered(text: str) -> str:
+    return re.sub(r"\[(\d{1,3})\]", r"(\1)", text)
 
 
 def _one_line(text: str) -> str:

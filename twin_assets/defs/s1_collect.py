@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from twin_assets.core.hashing import fingerprint
+from twin_assets.core.library import LIBRARY
 from twin_assets.core.persona import SOURCES
 from twin_assets.defs.common import COLLECT, CRAWL_POOL, OWNERS, READS_OUTSIDE, collected_daily, personas
 from twin_assets.defs.resources import Platform
@@ -103,4 +104,19 @@ def _share_check(name: str, share: float, limit: float) -> dg.AssetCheckResult:
     )
 
 
-raw_assets = [_raw_asset(source) for source in SOURCES]
+@dg.asset(
+    partitions_def=personas,
+    group_name=COLLECT,
+    owners=OWNERS,
+    kinds={"json"},
+    tags={"source": LIBRARY} | READS_OUTSIDE,
+    code_version="1",
+)
+def raw_library(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    """Pages and papers that the API added to the persona's library; nothing is fetched here."""
+    stored = list(platform.lake.keys(f"raw/{LIBRARY}/{context.partition_key}"))
+    version = fingerprint(stored) if stored else "none"
+    return dg.MaterializeResult(metadata={"objects": len(stored)}, data_version=dg.DataVersion(version))
+
+
+raw_assets = [*(_raw_asset(source) for source in SOURCES), raw_library]

@@ -10,6 +10,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
 from twin_assets.core.experiments import FOLDER as EXPERIMENTS_FOLDER
+from twin_assets.core.library import LIBRARY
 from twin_assets.core.persona import SOURCES
 from twin_assets.defs.common import OWNERS, WAREHOUSE, WAREHOUSE_POOL, personas, when_inputs_change
 from twin_assets.defs.resources import DBT_PROJECT, Platform, dbt_cli
@@ -45,7 +46,9 @@ class Translator(DagsterDbtTranslator):
         spec = super().get_asset_spec(manifest, unique_id, project)
         if unique_id.endswith(".stg_documents"):
             # dbt reads one folder with every source in it; each source is an asset of its own here.
-            return spec.replace_attributes(deps=[dg.AssetKey(f"raw_{source}") for source in SOURCES])
+            return spec.replace_attributes(
+                deps=[dg.AssetKey(f"raw_{source}") for source in (*SOURCES, LIBRARY)]
+            )
         return spec
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from twin_assets.feature.dedup import find_duplicates
 from twin_assets.feature.plots import clusters_plot, corpus_plot
 from twin_assets.feature.privacy import ALL_KINDS, mask
 from twin_assets.feature.split import shared_ngrams, sides_of, split_corpus
-from twin_assets.feature.warehouse import read_documents
+from twin_assets.feature.warehouse import read_documents, read_library
 
 
 class DroppedDocument(Record):
@@ -55,6 +55,34 @@ def cleaned_documents(
             "languages": bar_table(Counter(d.language or "unknown" for d in cleaned.documents), "language"),
             "sample": sample_table(cleaned.documents, ["title", "category", "words", "voice_text"]),
             "plot": image(corpus_plot(cleaned.documents)),
+        },
+    )
+
+
+@dg.asset(
+    deps=["documents"],
+    partitions_def=personas,
+    group_name=CORPUS,
+    owners=OWNERS,
+    kinds={"unstructured", "parquet"},
+    code_version="1",
+    automation_condition=when_inputs_change,
+)
+def library_documents(
+    context: dg.AssetExecutionContext, platform: Platform
+) -> dg.MaterializeResult[list[SplitDocument]]:
+    """Pages and papers of others that were added to the library: found and cited, never learnt from."""
+    persona = platform.persona(context.partition_key)
+    documents = read_library(platform.settings.warehouse_path, persona.name)
+    cleaned = clean_documents(documents, persona.languages, persona.mask_personal_data)
+    kept = [SplitDocument(**d.model_dump(), cluster_id=d.doc_id, split="train") for d in cleaned.documents]
+    return records_result(
+        kept,
+        SplitDocument,
+        {
+            "documents": len(kept),
+            "dropped": bar_table({reason: len(ids) for reason, ids in cleaned.dropped.items()}, "reason"),
+            "sample": sample_table(kept, ["title", "words", "url"]),
         },
     )
 
@@ -167,5 +195,5 @@ def no_shared_ngrams(corpus_split: list[SplitDocument]) -> dg.AssetCheckResult:
     )
 
 
-assets = [cleaned_documents, unique_documents, corpus_split]
+assets = [cleaned_documents, library_documents, unique_documents, corpus_split]
 checks = [no_secrets, no_shared_ngrams]

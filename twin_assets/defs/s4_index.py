@@ -19,14 +19,17 @@ from twin_assets.feature.plots import vectors_plot
     group_name=INDEX,
     owners=OWNERS,
     kinds={"python", "parquet"},
-    code_version="1",
+    code_version="2",
     automation_condition=when_inputs_change,
 )
 def chunks(
-    context: dg.AssetExecutionContext, platform: Platform, corpus_split: list[SplitDocument]
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    corpus_split: list[SplitDocument],
+    library_documents: list[SplitDocument],
 ) -> dg.MaterializeResult[list[Chunk]]:
-    """Passages by category: posts whole, articles by section, code by function."""
-    made = chunk_documents(corpus_split, platform.embedder.count_tokens)
+    """Passages by category: posts whole, articles by section, code by function; the library's among them."""
+    made = chunk_documents([*corpus_split, *library_documents], platform.embedder.count_tokens)
     categories = [c.category for c in made]
     return records_result(
         made,

@@ -14,6 +14,7 @@ from twin_assets.core.datasets import (
     write_dataset,
 )
 from twin_assets.core.hashing import fingerprint
+from twin_assets.core.library import LIBRARY
 from twin_assets.core.prompts import prompts_fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument, to_table
 from twin_assets.defs.code_versions import dataset_version
@@ -49,6 +50,7 @@ def instruct_dataset(
     """Conversations that end with the author's own text, as an immutable version."""
     persona = platform.persona(context.partition_key)
     settings, profile = platform.settings, platform.profile
+    embeddings = [chunk for chunk in embeddings if chunk.source != LIBRARY]  # others' words are no target
     teaching = None
     if settings.teacher_model:
         passages = passages_to_teach(corpus_split, profile)

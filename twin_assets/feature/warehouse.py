@@ -5,29 +5,41 @@ from pathlib import Path
 import duckdb
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.library import LIBRARY
 from twin_assets.core.records import Document, arrow_schema, from_table
+
+COLLECT = "collect the persona's sources and build the warehouse first."
 
 
 def read_documents(warehouse: Path, persona: str) -> list[Document]:
-    """Documents of a persona as they stand now, in the order of their ids; times in UTC.
+    """The persona's own documents as they stand now, in the order of their ids; times in UTC.
 
     Raises TwinError when the warehouse or the persona's documents aren't there.
     """
-    collect = f"collect {persona}'s sources and build the warehouse first."
+    found = [d for d in _read(warehouse, persona) if d.source != LIBRARY]
+    if not found:
+        raise TwinError(f"The warehouse has no documents of {persona!r}.", COLLECT)
+    return found
+
+
+def read_library(warehouse: Path, persona: str) -> list[Document]:
+    """Documents of others that the persona's library holds, in the order of their ids; may be none."""
+    return [d for d in _read(warehouse, persona) if d.source == LIBRARY]
+
+
+def _read(warehouse: Path, persona: str) -> list[Document]:
     if not warehouse.is_file():
-        raise TwinError(f"There is no warehouse at {warehouse}.", collect)
+        raise TwinError(f"There is no warehouse at {warehouse}.", COLLECT)
     schema = arrow_schema(Document)
     try:
         with duckdb.connect(str(warehouse), read_only=True) as connection:
             query = f"select {', '.join(schema.names)} from documents where persona = ? order by doc_id"  # noqa: S608
             table = connection.sql(query, params=[persona]).to_arrow_table()
     except duckdb.CatalogException:
-        raise TwinError(f"{warehouse.name} has no table `documents`.", collect) from None
+        raise TwinError(f"{warehouse.name} has no table `documents`.", COLLECT) from None
     except duckdb.IOException as error:
         raise TwinError(
             f"{warehouse.name} can't be opened: {str(error).splitlines()[0]}.",
             "wait for the dbt build that has it open, or remove the file if it is damaged and build again.",
         ) from None
-    if not table.num_rows:
-        raise TwinError(f"The warehouse has no documents of {persona!r}.", collect)
     return from_table(table.cast(schema), Document)

@@ -5,20 +5,27 @@ from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
 from twin_assets.core.embedder import MIN_SIMILARITY
+from twin_assets.core.errors import TwinError
 from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
-from twin_assets.core.prompts import defuse, refusal, shown_passages, system_message, user_message
+from twin_assets.core.prompts import defuse, refusal, render, request_message, shown_passages, system_message
 from twin_assets.core.records import Message, Passage, Record
 from twin_assets.core.retrieval_options import RetrievalOptions
+from twin_assets.core.tokens import estimated_tokens
 from twin_assets.inference.generation import Generator
 from twin_assets.inference.retrieve import Found
+from twin_assets.inference.shaping import Shape, unsupported_links, within_x_limit, without_images
+from twin_assets.inference.writing import Brief, WriteKind
 
 CITED_WORDS = 60
-
-WriteKind = Literal["linkedin_post", "article"]
-PROMPT_OF: dict[WriteKind, str] = {"linkedin_post": "write_post", "article": "write_article"}
+PROMPT_TOKENS = 120  # what the system turn and the words around passages take, at most
+RETRIEVAL = "retrieval"  # in `degraded`: written without the passages that there may have been
 
 Retrieve = Callable[[str, int], list[Passage]]
+
+
+# Finds the passages of linked sources: what for, how many, of how many tokens each.
+Linked = Callable[[str, int, int], list[Passage]]
 
 
 class Find(Protocol):
@@ -29,10 +36,15 @@ class Find(Protocol):
     ) -> Found: ...
 
 
+class RetrievalUnavailable(TwinError):
+    """The vector store can't be searched now. Facts can't be answered without it; texts can be written."""
+
+
 class Citation(Record):
     """A passage that the prompt carried. `start` and `end` are offsets in the document's voice_text.
 
     Where only parts of it were carried, `spans` are the offsets of the parts, and `quote` begins with them.
+    `linked` says that it is of a source that came with the request, and the offsets are in its cleaned text.
     """
 
     number: int
@@ -45,10 +57,15 @@ class Citation(Record):
     spans: list[tuple[int, int]] = []
     quote: str
     score: float
+    linked: bool = False
 
 
 class Answer(Record):
-    """What a request gets. `steps_ms` is the time of each step in milliseconds."""
+    """What a request gets. `steps_ms` is the time of each step in milliseconds.
+
+    With the same `seed` the same request gives the same text on the same version and engine. `degraded` names
+    what had to be done without; `unsupported_links` are addresses in the text that the model was not shown.
+    """
 
     text: str
     outcome: Literal["answered", "refused"]
@@ -58,12 +75,18 @@ class Answer(Record):
     tokens_in: int = 0
     tokens_out: int = 0
     steps_ms: dict[str, float] = {}
+    seed: int | None = None
+    degraded: list[str] = []
+    unsupported_links: list[str] = []
+    request_id: str | None = None
+    finish_reason: str = "stop"
 
 
 class Plan(Record):
     """A request made ready for the model; `refusal` is set when there is nothing to answer from.
 
     `steps_ms` is the time of each stage of retrieval in milliseconds; `note` says what retrieval left out.
+    `max_tokens` is the request's own limit; `shape` names the rule of form that the text has to keep.
     """
 
     conversation: list[Message]
@@ -72,6 +95,15 @@ class Plan(Record):
     steps_ms: dict[str, float]
     refusal: str | None = None
     note: str | None = None
+    degraded: list[str] = []
+    max_tokens: int | None = None
+    shape: Literal["x_post"] | None = None
+
+    def unsupported_links(self, text: str) -> list[str]:
+        """Addresses in an answer that neither the prompt nor a citation has."""
+        return unsupported_links(
+            text, [*(m.content for m in self.conversation), *(c.url for c in self.citations)]
+        )
 
     @property
     def retrieve_ms(self) -> float:
@@ -90,23 +122,44 @@ class Twin:
         self.persona, self.profile, self.generator, self.retrieve = persona, profile, generator, retrieve
         self.find = find or self._as_it_stands
 
-    def plan_answer(self, question: str, options: RetrievalOptions | None = None) -> Plan:
+    def plan_answer(
+        self, question: str, options: RetrievalOptions | None = None, linked: Linked | None = None
+    ) -> Plan:
         """Passages and messages for a question; a refusal when the corpus can't support an answer.
 
-        `options` are this request's own; without them the persona's count.
+        `options` are this request's own; without them the persona's count. `linked` finds passages in sources
+        that came with the request. Raises RetrievalUnavailable: no fact is answered without passages.
         """
         question = defuse(question)
         found = self.find(question, self.profile.passages, self.profile.passage_tokens, options)
         supported = [p for p in found.passages if p.similarity >= MIN_SIMILARITY]
-        declined = refusal(self.persona, question) if found.needed and not supported else None
+        sources = [p for p in self._linked(question, linked) if p.similarity >= MIN_SIMILARITY]
+        declined = refusal(self.persona, question) if found.needed and not supported + sources else None
+        task = render("answer", question=question)
         kept = found.model_copy(update={"passages": supported})
-        return self._plan("answer", kept, declined, question=question)
+        return self._plan("answer", task, kept, sources).model_copy(update={"refusal": declined})
 
     def plan_write(self, kind: WriteKind, topic: str) -> Plan:
-        """Passages and messages for a piece of writing; without passages it is written all the same."""
-        topic = defuse(topic)
-        return self._plan(
-            PROMPT_OF[kind], self._as_it_stands(topic, self.profile.passages), None, topic=topic
+        """Passages and messages for a piece of writing about a topic, without further wishes."""
+        return self.plan_brief(Brief(kind=kind, topic=topic))
+
+    def plan_brief(self, brief: Brief, linked: Linked | None = None) -> Plan:
+        """Passages and messages for a piece of writing; without passages it is written all the same.
+
+        When the store can't be searched, `degraded` says so.
+        """
+        degraded: list[str] = []
+        try:
+            found = self._as_it_stands(brief.about, self.profile.passages)
+        except RetrievalUnavailable as error:
+            found, degraded = Found(passages=[], steps_ms={}, note=error.problem), [RETRIEVAL]
+        plan = self._plan(brief.prompt_kind, brief.task(), found, self._linked(brief.about, linked))
+        return plan.model_copy(
+            update={
+                "degraded": degraded,
+                "max_tokens": brief.max_tokens(self.profile.answer_tokens),
+                "shape": "x_post" if brief.kind == "x_post" else None,
+            }
         )
 
     def _as_it_stands(
@@ -116,14 +169,32 @@ class Twin:
         passages = self.retrieve(question, k)
         return Found(passages=passages, steps_ms={"search": (time.monotonic() - start) * 1000})
 
-    def _plan(self, prompt: str, found: Found, declined: str | None, **values: str) -> Plan:
-        safe = shown_passages(found.passages, self.profile.passage_tokens)
-        conversation = [system_message(self.persona), user_message(prompt, safe, **values)]
-        citations = [_citation(n, p) for n, p in enumerate(found.passages, start=1)]
+    def _linked(self, about: str, linked: Linked | None) -> list[Passage]:
+        return linked(about, self.profile.passages, self.profile.passage_tokens) if linked else []
+
+    def _plan(self, prompt: str, task: str, found: Found, linked: list[Passage]) -> Plan:
+        own, linked = self._fitting(task, found.passages, linked)
+        safe, sources = (shown_passages(p, self.profile.passage_tokens) for p in (own, linked))
+        citations = [_citation(n, p, n > len(own)) for n, p in enumerate([*own, *linked], start=1)]
         return Plan(
-            conversation=conversation, prompt_kind=prompt, citations=citations, steps_ms=found.steps_ms,
-            refusal=declined, note=found.note,
+            conversation=[system_message(self.persona), request_message(task, safe, sources)],
+            prompt_kind=prompt, citations=citations, steps_ms=found.steps_ms, note=found.note,
         )  # fmt: skip
+
+    def _fitting(
+        self, task: str, own: list[Passage], linked: list[Passage]
+    ) -> tuple[list[Passage], list[Passage]]:
+        """Passages that the context has room for beside a long draft and sources; the last own ones go first.
+
+        A request of ordinary length keeps all, as in training.
+        """
+        length = estimated_tokens(task)
+        room = self.profile.context_tokens - self.profile.answer_tokens - length - PROMPT_TOKENS
+        most = max(room // self.profile.passage_tokens, 0)
+        if not linked and length < self.profile.passage_tokens:
+            return own, linked
+        linked = linked[:most]
+        return own[: most - len(linked)], linked
 
     def run(
         self, plan: Plan, temperature: float = 0.8, seed: int | None = None, max_tokens: int | None = None
@@ -132,12 +203,15 @@ class Twin:
         if plan.refusal is not None:
             return self._refused(plan)
         start = time.monotonic()
-        limit = min(max_tokens or self.profile.answer_tokens, self.profile.answer_tokens)
+        limit = self._limit(plan, max_tokens)
         written = self.generator.generate([plan.conversation], limit, temperature, seed)[0]
+        text = "".join(_shape(plan)([written.text]))
         return Answer(
-            text=written.text, outcome="answered", citations=plan.citations, model=self.generator.model,
+            text=text, outcome="answered", citations=plan.citations, model=self.generator.model,
             prompt_kind=plan.prompt_kind, tokens_in=written.tokens_in, tokens_out=written.tokens_out,
-            steps_ms=plan.steps_ms | {"generate": (time.monotonic() - start) * 1000},
+            steps_ms=plan.steps_ms | {"generate": (time.monotonic() - start) * 1000}, seed=seed,
+            degraded=plan.degraded, unsupported_links=plan.unsupported_links(text),
+            finish_reason="length" if written.finish_reason == "length" else "stop",
         )  # fmt: skip
 
     def stream(
@@ -147,8 +221,13 @@ class Twin:
         if plan.refusal is not None:
             yield plan.refusal
             return
-        limit = min(max_tokens or self.profile.answer_tokens, self.profile.answer_tokens)
-        yield from self.generator.stream(plan.conversation, limit, temperature, seed)
+        limit = self._limit(plan, max_tokens)
+        pieces = self.generator.stream(plan.conversation, limit, temperature, seed)
+        yield from (piece for piece in _shape(plan)(pieces) if piece)
+
+    def _limit(self, plan: Plan, max_tokens: int | None) -> int:
+        limits = [self.profile.answer_tokens, plan.max_tokens, max_tokens]
+        return min(limit for limit in limits if limit)
 
     def _refused(self, plan: Plan) -> Answer:
         return Answer(
@@ -162,9 +241,16 @@ def _cut(text: str, words: int) -> str:
     return text if len(parts) <= words else " ".join(parts[:words]) + " ..."
 
 
-def _citation(number: int, passage: Passage) -> Citation:
+def _shape(plan: Plan) -> Shape:
+    if plan.shape == "x_post":
+        return lambda pieces: within_x_limit(without_images(pieces))
+    return without_images
+
+
+def _citation(number: int, passage: Passage, linked: bool) -> Citation:
     return Citation(
         number=number,
         quote=_cut(passage.text, CITED_WORDS),
+        linked=linked,
         **passage.model_dump(exclude={"text", "similarity"}),
     )

@@ -156,9 +156,12 @@ class LocalGenerator:
 class RemoteGenerator:
     """An OpenAI-compatible engine (our LLM service, vLLM, a hosted one) through LiteLLM."""
 
-    def __init__(self, url: str, name: str, api_key: str = "none", model: str | None = None) -> None:
-        """`name` is what the engine is asked for; `model` the exact version, corrected by its answers."""
-        self.url, self.name, self._key = url, name, api_key
+    def __init__(
+        self, url: str, name: str, api_key: str = "none", model: str | None = None, timeout: float = 120.0
+    ) -> None:
+        """`name` is what the engine is asked for; `model` the exact version, corrected by its answers.
+        `timeout` is in seconds, of silence."""
+        self.url, self.name, self._key, self._timeout = url, name, api_key, timeout
         self.model = model or name
 
     def _complete(self, conversation: list[Message], stream: bool, **options: Any) -> Any:
@@ -166,12 +169,11 @@ class RemoteGenerator:
         try:
             return litellm.completion(
                 model=f"openai/{self.name}", api_base=self.url, api_key=self._key, stream=stream, num_retries=0,
+                timeout=self._timeout,
                 messages=[m.model_dump() for m in conversation],
                 **{name: value for name, value in options.items() if value is not None},
             )  # fmt: skip
-        except litellm.exceptions.APIError as error:
-            raise _engine_error(self.url, error) from None
-        except litellm.exceptions.OpenAIError as error:
+        except _engine_failures() as error:
             raise _engine_error(self.url, error) from None
 
     def generate(
@@ -201,20 +203,33 @@ class RemoteGenerator:
         pieces = self._complete(
             conversation, True, max_tokens=max_tokens, temperature=temperature, seed=seed, stop=stop
         )
-        for piece in pieces:
-            self.model = (piece.model or self.model).removeprefix("openai/")
-            if text := piece.choices[0].delta.content:
-                yield text
+        try:
+            for piece in pieces:
+                said = (piece.model or "").removeprefix("openai/")
+                # LiteLLM puts the name that was asked for into the pieces of a stream.
+                self.model = said if said and said != self.name else self.model
+                if text := piece.choices[0].delta.content:
+                    yield text
+        except _engine_failures() as error:
+            raise _engine_error(self.url, error) from None
 
 
 class EngineUnavailable(TwinError):
     """The LLM engine can't be reached, or has nothing to serve."""
 
 
+def _engine_failures() -> tuple[type[Exception], ...]:
+    """What LiteLLM raises for a failed request, all of it of the OpenAI client's, and for a broken stream."""
+    import httpx
+    import openai
+
+    return openai.OpenAIError, httpx.HTTPError
+
+
 def _engine_error(url: str, error: Exception) -> TwinError:
     status = getattr(error, "status_code", None)
     reason = str(error).splitlines()[0][:300]
-    if status in (None, 500, 502, 503, 504):
+    if status in (None, 408, 429, 500, 502, 503, 504):
         return EngineUnavailable(
             f"The LLM engine at {url} does not answer: {reason}.", "start it, or set TWIN_LLM_URL."
         )

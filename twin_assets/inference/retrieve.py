@@ -7,6 +7,7 @@ docs/retrieval.md what each part is worth.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from twin_assets.core.embedder import Embedder
 from twin_assets.core.persona import Persona
 from twin_assets.core.records import Passage, Record
 from twin_assets.core.retrieval_options import RetrievalOptions
-from twin_assets.core.vectors.base import Filters, VectorStore
+from twin_assets.core.vectors.base import Filters
 from twin_assets.inference.retrieval.compress import compress
 from twin_assets.inference.retrieval.fuse import fuse, one_per_document
 from twin_assets.inference.retrieval.planner import Planner, PlannerFailed
@@ -40,12 +41,21 @@ class Found(Record):
     note: str | None = None
 
 
+class Searches(Protocol):
+    """`VectorStore.search`, which is all that retrieval asks of a store."""
+
+    def search(
+        self, text: str, vector: np.ndarray, k: int, *, embedder: str, filters: Filters | None = None,
+        alpha: float = 0.7,
+    ) -> list[Passage]: ...  # fmt: skip
+
+
 class Retriever:
     """Search in one persona's index. `planner` and `reranker` (a cross-encoder) are used where there is one."""
 
     def __init__(
         self,
-        store: VectorStore,
+        store: Searches,
         embedder: Embedder,
         options: RetrievalOptions | None = None,
         *,
@@ -146,7 +156,7 @@ class Retriever:
         return options.rerank
 
 
-def open_retriever(settings: Settings, persona: Persona, store: VectorStore, embedder: Embedder) -> Retriever:
+def open_retriever(settings: Settings, persona: Persona, store: Searches, embedder: Embedder) -> Retriever:
     """The persona's retriever, with the planner and the reranker that the settings name."""
     planner = Planner(settings, persona) if settings.planner_model else None
     return Retriever(store, embedder, persona.retrieval, planner=planner, reranker=settings.reranker)

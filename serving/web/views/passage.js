@@ -8,6 +8,11 @@ import {day, name} from "../lib/format.js";
 export async function openPassage(persona, citation) {
   const body = h("div", {class: "reading"}, "…");
   dialog(citation.title || "Post", body);
+  if (citation.linked) {
+    body.replaceChildren(h("p", {class: "meta"}, "From a source that came with the request:"),
+      h("blockquote", {class: "text"}, citation.quote), h("p", {}, outside(citation.url, citation.url)));
+    return;
+  }
   let found;
   try {
     found = await get(`/ui/api/${persona}/documents/${encodeURIComponent(citation.doc_id)}`);

@@ -16,11 +16,11 @@ from tests.feature.crawl.writing import (
     write_post,
     write_repository,
 )
+from twin_assets.core.addresses import url_refusal
+from twin_assets.core.blocked import block_reason
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.lake import open_lake
 from twin_assets.core.persona import GitHub, Web
-from twin_assets.feature.crawl.blocked import block_reason
-from twin_assets.feature.crawl.guard import refusal
 from twin_assets.feature.crawl.store import CrawlStore
 
 
@@ -136,12 +136,12 @@ def test_a_page_behind_a_challenge_never_becomes_an_item(tmp_path: Path) -> None
     ],
 )  # fmt: skip
 def test_private_and_odd_addresses_are_refused(url: str) -> None:
-    assert refusal(url, allow_private=False)
+    assert url_refusal(url, allow_private=False)
 
 
 def test_public_addresses_pass() -> None:
-    assert refusal("https://medium.com/feed/@name", allow_private=False) is None
-    assert refusal("http://127.0.0.1:8765/", allow_private=True) is None
+    assert url_refusal("https://medium.com/feed/@name", allow_private=False) is None
+    assert url_refusal("http://127.0.0.1:8765/", allow_private=True) is None
 
 
 def test_a_crawl_of_a_private_host_is_refused_before_anything_is_sent(tmp_path: Path) -> None:

@@ -3,15 +3,16 @@
 import io
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel
 
+from twin_assets.core.page_meta import page_meta
+from twin_assets.core.pdf import read_pdf
 from twin_assets.feature.crawl.feeds import parse_time
 from twin_assets.feature.crawl.frontmatter import as_time, split_front_matter
-from twin_assets.feature.crawl.pages import page_meta
 from twin_assets.feature.offline_sentences import give_unstructured_a_pipeline
 
 _DATE_IN_NAME = re.compile(r"^(\d{4}-\d\d-\d\d)-")
@@ -78,31 +79,11 @@ def _html(data: bytes) -> FileText:
 
 
 def _pdf(data: bytes) -> FileText:
-    from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
-
-    try:
-        reader = PdfReader(io.BytesIO(data))
-        pages = [page.extract_text() for page in reader.pages]
-        about = reader.metadata
-    except (PyPdfError, ValueError, KeyError, OSError) as error:
-        raise ValueError(f"broken PDF ({error})") from None
-    body = _unwrapped("\n\n".join(pages))
-    if not body:
-        raise ValueError("a PDF without text (a scan?)")
-    created = about.creation_date if about else None
+    found = read_pdf(data)
     return FileText(
-        body=body, mime="text/markdown", title=(about.title if about else None) or None,
-        author=(about.author if about else None) or None,
-        published_at=(created if created.tzinfo else created.replace(tzinfo=UTC)) if created else None,
-        fields={"from": "application/pdf", "pages": len(pages)},
+        body=found.text, mime="text/markdown", title=found.title, author=found.author,
+        published_at=found.created, fields={"from": "application/pdf", "pages": found.pages},
     )  # fmt: skip
-
-
-def _unwrapped(text: str) -> str:
-    """PDF lines as paragraphs: a line goes on where it ends without a full stop and the next is no heading."""
-    text = re.sub(r"(\w)-\n(?=[a-z])", r"\1", text)
-    return re.sub(r"(?<=[^\n.!?:])\n(?=[^\n\s•*-])", " ", text).strip()
 
 
 def _docx(data: bytes) -> FileText:

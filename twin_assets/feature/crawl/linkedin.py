@@ -15,10 +15,10 @@ from scrapy.http import Response
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.persona import Persona
+from twin_assets.core.raw import RawItem
 from twin_assets.core.records import Visibility
 from twin_assets.feature.crawl.archives import zip_members
 from twin_assets.feature.crawl.feeds import parse_time
-from twin_assets.feature.crawl.items import RawItem
 from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
 from twin_assets.settings import Settings
 

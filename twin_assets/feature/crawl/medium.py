@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 from lxml import html
 from scrapy.http import Response
 
+from twin_assets.core.page_meta import page_meta
+from twin_assets.core.raw import RawItem
 from twin_assets.feature.crawl.archives import zip_members
 from twin_assets.feature.crawl.feeds import Entry, parse_time, read_feed
-from twin_assets.feature.crawl.items import RawItem
-from twin_assets.feature.crawl.pages import ask_sitemap, page_meta
+from twin_assets.feature.crawl.pages import ask_sitemap
 from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
 
 _STORY = re.compile(r"-?([0-9a-f]{8,14})$")

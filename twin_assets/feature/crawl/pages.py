@@ -1,11 +1,9 @@
-"""What an article page declares about itself, and what a sitemap lists."""
+"""What a sitemap lists, and which of its pages are asked for."""
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from lxml import html
 from scrapy.http import Response
 from scrapy.utils.gz import gunzip
 from scrapy.utils.sitemap import Sitemap
@@ -13,26 +11,6 @@ from scrapy.utils.sitemap import Sitemap
 from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
 
 MAX_UNPACKED = 50_000_000  # the limit of the sitemap protocol
-
-
-def page_meta(text: str) -> dict[str, Any]:
-    """Title, author, time and canonical address of a page; `free` is False behind a paywall."""
-    tree = html.fromstring(text.encode(), parser=html.HTMLParser(no_network=True, encoding="utf-8"))
-
-    def first(path: str) -> str | None:
-        found = [str(x).strip() for x in tree.xpath(path)]
-        return next((x for x in found if x), None)
-
-    linked_data = " ".join(tree.xpath("//script[@type='application/ld+json']/text()"))
-    return {
-        "title": first("//meta[@property='og:title']/@content") or first("//title/text()"),
-        "author": first("//meta[@name='author']/@content"),
-        "published": first("//meta[@property='article:published_time']/@content")
-        or first("//time/@datetime"),
-        "canonical": first("//link[@rel='canonical'][starts-with(@href, 'http')]/@href"),
-        # https://developers.google.com/search/docs/appearance/structured-data/paywalled-content
-        "free": not re.search(r'"isAccessibleForFree"\s*:\s*"?false', linked_data, re.IGNORECASE),
-    }
 
 
 def ask_sitemap(

@@ -18,7 +18,8 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.lake import open_lake
 from twin_assets.core.persona import SOURCES, Persona, load_persona
-from twin_assets.feature.crawl.items import SAMPLES, CrawlReport, RawItem, body_hash
+from twin_assets.core.raw import RawItem, body_hash
+from twin_assets.feature.crawl.items import SAMPLES, CrawlReport
 from twin_assets.feature.crawl.spider import SourceSpider
 from twin_assets.feature.crawl.store import CrawlStore
 from twin_assets.settings import Settings, load_settings

@@ -16,12 +16,13 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from twisted.internet.error import DNSLookupError
 
+from twin_assets.core.blocked import block_reason
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona import Persona
+from twin_assets.core.raw import RawItem, body_hash
 from twin_assets.core.records import Category, Visibility
-from twin_assets.feature.crawl.blocked import block_reason
 from twin_assets.feature.crawl.guard import PublicResolver, Refused
-from twin_assets.feature.crawl.items import CrawlReport, RawItem, body_hash
+from twin_assets.feature.crawl.items import CrawlReport
 from twin_assets.feature.crawl.store import CrawlStore, Validator
 from twin_assets.settings import Settings
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake
-from twin_assets.feature.crawl.items import RawItem
+from twin_assets.core.raw import RawItem
 
 # A part this large is stored and a new one begun, so that memory stays flat however long the crawl.
 PART_BYTES = 8_000_000

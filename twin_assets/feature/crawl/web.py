@@ -5,10 +5,11 @@ from pathlib import Path
 
 from scrapy.http import Response
 
+from twin_assets.core.page_meta import page_meta
+from twin_assets.core.raw import RawItem
 from twin_assets.feature.crawl.feeds import is_feed, parse_time, read_feed
 from twin_assets.feature.crawl.files import is_readable, read_file
-from twin_assets.feature.crawl.items import RawItem
-from twin_assets.feature.crawl.pages import ask_sitemap, page_meta
+from twin_assets.feature.crawl.pages import ask_sitemap
 from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
 
 MAX_FILE_BYTES = 20_000_000

@@ -1,0 +1,267 @@
+"""In front of everything: request ids, sizes, who asks, how often, the queue, and the log of it.
+
+A plain ASGI middleware, so that streams pass untouched. Who may see which persona is asked by the endpoints,
+since the persona stands in the body.
+"""
+
+import ipaddress
+import logging
+import math
+import re
+import time
+import uuid
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import anyio.to_thread
+from fastapi import HTTPException, Request
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving import ui_login
+from serving.errors import Forbidden, error_response
+from serving.keys import Action, ApiKey, Keys
+from serving.limits import Admission, QueueFull, RateLimit
+from serving.telemetry import QUEUE, REFUSED, access
+from twin_assets.core.lake import open_lake
+from twin_assets.settings import Settings
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,80}")
+OPEN = (*ui_login.OPEN, "/ready")
+ACTION_OF: dict[str, Action] = {
+    "/v1/chat/completions": "chat", "/v1/write": "write", "/v1/links": "links", "/v1/feedback": "feedback",
+    "/docs.json": "read", "/v1/models": "read", "/v1/personas": "read",
+}  # fmt: skip
+# What keeps a thread and an engine busy. The rest is quick and never waits for it.
+QUEUED = ("/v1/chat/completions", "/v1/write", "/v1/links")
+QUEUE_RETRY_SECONDS = 5
+
+logger = logging.getLogger("serving")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: by a key, by the page's session or password, or nobody in particular on this machine."""
+
+    name: str
+    key: ApiKey | None = None
+
+    def require(self, action: Action, persona: str | None = None) -> None:
+        """Raise Forbidden when the caller's key isn't good for it."""
+        if self.key and not self.key.may(action, persona):
+            wanted = f"{action!r} for {persona!r}" if persona else repr(action)
+            raise Forbidden(f"This key is not good for {wanted}.", "ask for a key with that scope.")
+
+    def sees(self, persona: str) -> bool:
+        return self.key is None or self.key.may("read", persona)
+
+
+def caller_of(request: Request) -> Caller:
+    """The caller that the middleware found."""
+    return request.state.caller
+
+
+class TooLarge(HTTPException):
+    """A body that turned out to have more bytes than are allowed. FastAPI passes no other exception on."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(413, f"A request may have {most:,} bytes. Send less, or link to it.")
+
+
+class Access:
+    """The middleware."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app, self.settings = app, settings
+        self.keys = Keys(open_lake(settings))
+        self.by_key = RateLimit(settings.rate_per_minute)
+        self.by_address = RateLimit(settings.rate_per_minute_address)
+
+    @cached_property
+    def admission(self) -> Admission:
+        s = self.settings
+        return Admission(s.max_running, s.max_waiting, s.max_wait_seconds)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        exchange = _Exchange(request, receive, send, self.settings.max_request_bytes)
+        try:
+            refused = await self._refusal(request)
+            if refused is not None:
+                await refused(scope, exchange.receive, exchange.send)
+            elif scope["path"] in QUEUED and request.method == "POST":
+                await self._queued(scope, exchange)
+            else:
+                await self.app(scope, exchange.receive, exchange.send)
+        except Exception:
+            logger.exception("request %s failed", exchange.id)
+            if exchange.status:
+                raise  # what was sent can't be taken back: the server cuts the connection
+            failed = ui_login.error(
+                500, "InternalError", "Something went wrong here.", f"report request {exchange.id}."
+            )
+            await failed(scope, receive, exchange.send)
+        finally:
+            exchange.log()
+
+    async def _queued(self, scope: Scope, exchange: "_Exchange") -> None:
+        try:
+            await self.admission.enter()
+        except QueueFull:
+            refused = _refused(
+                503, "Busy", "Too many requests are in hand.", "try again later.", QUEUE_RETRY_SECONDS
+            )
+            await refused(scope, exchange.receive, exchange.send)
+            return
+        try:
+            self._show_queue()
+            await self.app(scope, exchange.receive, exchange.send)
+        finally:
+            self.admission.leave()
+            self._show_queue()
+
+    def _show_queue(self) -> None:
+        QUEUE.labels("running").set(self.admission.running)
+        QUEUE.labels("waiting").set(self.admission.waiting)
+
+    async def _refusal(self, request: Request) -> Response | None:
+        """The answer to a request that is turned away; else None, and its caller is known."""
+        path, address = request.scope["path"], _address(request)
+        if int(request.headers.get("content-length") or 0) > self.settings.max_request_bytes:
+            return _too_large(self.settings)
+        if foreign := ui_login.foreign_change(request):
+            return foreign
+        if path in OPEN or path.startswith(ui_login.OPEN_BELOW):
+            request.state.caller = Caller("anyone")
+            return None
+        if path.startswith("/v1/") and (wait := self.by_address.wait(address)):
+            return _too_often("this address", wait)
+        if self.keys.stale:
+            await anyio.to_thread.run_sync(lambda: self.keys.any)
+        caller = self._caller(request)
+        if isinstance(caller, Response):
+            return caller
+        request.state.caller = caller
+        if caller.key is None:
+            return None
+        action = ACTION_OF.get(path, "admin")
+        if not caller.key.may(action):
+            return error_response(
+                Forbidden(f"This key is not good for {action!r}.", "ask for a key with that scope.")
+            )
+        if wait := self.by_key.wait(caller.key.id, caller.key.per_minute):
+            return _too_often("this key", wait)
+        return None
+
+    def _caller(self, request: Request) -> Caller | Response:
+        token = ui_login.bearer(request)
+        if token and (key := self.keys.find(token)):
+            return Caller(f"key {key.id}", key)
+        if ui_login.signed_in(request, self.settings) or ui_login.bears_password(request, self.settings):
+            return Caller("page")
+        if ui_login.password_of(self.settings) is None and not self.keys.any:
+            return self._anonymous(request)
+        return _refused(
+            401, "LoginNeeded", "This needs a key or a login.",
+            "send an API key, or the page's password, as a bearer token; or log in on the page.",
+        )  # fmt: skip
+
+    def _anonymous(self, request: Request) -> Caller | Response:
+        """Without keys and password the service is for this machine, and for no web site that is open on it."""
+        if self.settings.allow_anonymous:
+            return Caller("anyone")
+        if not _is_loopback(_address(request)):
+            return _refused(
+                403, "NotOpen", "Without keys the service answers this machine only.",
+                "make a key with `python -m serving.keys create`, or set TWIN_UI_PASSWORD; "
+                "TWIN_ALLOW_ANONYMOUS=true opens it to whoever reaches it.",
+            )  # fmt: skip
+        # A site that has its own name lead to 127.0.0.1 (DNS rebinding) still sends that name.
+        origin = request.headers.get("origin")
+        foreign = (
+            request.headers.get("sec-fetch-site") == "cross-site" and origin not in self.settings.cors_origins
+        )
+        if foreign or not _names_this_machine(request.headers.get("host", "")):
+            return _refused(
+                403, "ForeignRequest", "Another site asked for this.",
+                "ask the service by localhost or 127.0.0.1; or make a key, and send it.",
+            )  # fmt: skip
+        return Caller("this machine")
+
+
+class _Exchange:
+    """One request and its answer: counts the body, adds the id, and knows what to log."""
+
+    def __init__(self, request: Request, receive: Receive, send: Send, most: int) -> None:
+        self._request, self._receive, self._send, self._most = request, receive, send, most
+        self._began, self._read, self.status = time.monotonic(), 0, 0
+        given = request.headers.get("x-request-id", "")
+        self.id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request.state.request_id = self.id
+        request.state.facts = {}
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._read += len(message.get("body", b""))
+        if self._read > self._most:
+            raise TooLarge(self._most)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            MutableHeaders(scope=message)["X-Request-ID"] = self.id
+        await self._send(message)
+
+    def log(self) -> None:
+        scope = self._request.scope
+        if scope["path"].startswith(ui_login.OPEN_BELOW):
+            return
+        caller = getattr(self._request.state, "caller", None)
+        route = getattr(scope.get("route"), "path", scope["path"] if self.status != 404 else "unknown")
+        facts: dict[str, Any] = self._request.state.facts
+        fields = {
+            "request_id": self.id, "method": self._request.method, "route": route, "status": self.status,
+            "ms": round((time.monotonic() - self._began) * 1000, 1), "caller": caller.name if caller else "refused",
+            **facts,
+        }  # fmt: skip
+        access.info("request", extra={"fields": fields})
+
+
+def _refused(status: int, kind: str, problem: str, fix: str, wait: float | None = None) -> Response:
+    REFUSED.labels(kind).inc()
+    headers = {} if wait is None else {"Retry-After": str(max(math.ceil(wait), 1))}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return ui_login.error(status, kind, problem, fix, headers)
+
+
+def _too_often(who: str, wait: float) -> Response:
+    return _refused(429, "RateLimited", f"Too many requests from {who}.", "wait, then ask again.", wait)
+
+
+def _too_large(settings: Settings) -> Response:
+    most = settings.max_request_bytes
+    return _refused(413, "TooLarge", f"A request may have {most:,} bytes.", "send less, or link to it.")
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "127.0.0.1"  # a Unix socket has no address
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
+
+
+def _names_this_machine(host: str) -> bool:
+    name = re.sub(r":\d*$", "", host).strip("[]").rstrip(".").lower()
+    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)

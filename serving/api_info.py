@@ -1,0 +1,59 @@
+"""What there is, and how it is: personas, models, health and readiness."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from serving.access import caller_of
+from serving.desk import TheDesk
+from serving.errors import RETRY_AFTER_SECONDS
+from twin_assets.core.persona import load_persona
+
+router = APIRouter()
+
+
+@router.get("/health", tags=["state"])
+def health(desk: TheDesk) -> dict[str, Any]:
+    """What is in production, and whether request rows were lost or wait. 200 as long as this process lives."""
+    return {
+        "status": "ok",
+        "production": desk.production(),
+        "lost_request_rows": desk.log.lost,
+        "waiting_request_rows": desk.log.waiting,
+    }
+
+
+@router.get("/ready", tags=["state"])
+def ready(desk: TheDesk) -> JSONResponse:
+    """Whether everything that an answer needs works: 200, or 503 with what doesn't.
+
+    `degraded` when only the passages are missing: texts can be written, questions can't be answered.
+    """
+    parts = desk.parts()
+    wrong = {name for name, state in parts.items() if state != "ok"}
+    status = "ok" if not wrong else "degraded" if wrong == {"retrieval"} else "down"
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if wrong else {}
+    return JSONResponse({"status": status, "parts": parts}, 503 if wrong else 200, headers)
+
+
+@router.get("/v1/personas", tags=["twin"])
+def personas(request: Request, desk: TheDesk) -> dict[str, Any]:
+    """Every persona that the caller may see, with the version in production, None where there is none."""
+    production, caller = desk.production(), caller_of(request)
+    people = [load_persona(desk.settings.personas_dir, name) for name in production if caller.sees(name)]
+    return {
+        "personas": [{"name": p.name, "full_name": p.full_name, "model": production[p.name]} for p in people]
+    }
+
+
+@router.get("/v1/models", tags=["twin"])
+def models(request: Request, desk: TheDesk) -> dict[str, Any]:
+    """Personas that can be asked, as OpenAI models; `owned_by` is the version that answers."""
+    caller, engine = caller_of(request), desk.settings.llm_model
+    data = [
+        {"id": name, "object": "model", "created": 0, "owned_by": tag or engine}
+        for name, tag in desk.production().items()
+        if (tag or engine) and caller.sees(name)
+    ]
+    return {"object": "list", "data": data}

@@ -1,0 +1,96 @@
+"""POST /v1/chat/completions and POST /v1/write: what the twin is for."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from serving.access import caller_of
+from serving.desk import Desk, Job, TheDesk, some_seed
+from serving.links import linked_from
+from serving.protocol import TwinChatRequest, WriteRequest, completion, event_stream
+from twin_assets.core.errors import TwinError
+from twin_assets.inference.answer import Answer
+
+DEGRADED_HEADER = "X-Twin-Degraded"
+STREAMS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}, "description": "One JSON object, or events with `stream`."}
+}
+
+router = APIRouter(tags=["twin"])
+
+
+@router.post("/v1/chat/completions", response_model=None, responses=STREAMS)
+def chat(
+    given: TwinChatRequest, request: Request, response: Response, desk: TheDesk
+) -> dict[str, Any] | Response:
+    """OpenAI's chat completion; `model` is the persona. The last user turn is answered from the corpus."""
+    questions = [t.content for t in given.messages if t.role == "user"]
+    if not questions:
+        raise TwinError("The conversation has no user turn.", "send a message with the role user.")
+    caller_of(request).require("chat", given.model)
+    persona, twin = desk.twin(given.model)
+    plan = twin.plan_answer(questions[-1], linked=linked_from(desk, request, persona.name, given.links))
+    job = Job(
+        persona, twin, plan, questions[-1], request.state.request_id, given.temperature, some_seed(given.seed),
+        given.max_tokens,
+    )  # fmt: skip
+    if given.stream:
+        return _streamed(desk, job, request)
+    answer = _whole(desk, job, request, response)
+    return completion(
+        answer.model, answer.text, answer.tokens_in, answer.tokens_out, answer.finish_reason,
+        **answer.model_dump(include={"citations", "outcome", "seed", "degraded", "unsupported_links", "request_id"}),
+    )  # fmt: skip
+
+
+@router.post("/v1/write", response_model=Answer, responses=STREAMS)
+def write(given: WriteRequest, request: Request, response: Response, desk: TheDesk) -> Answer | Response:
+    """A post, an article, a reply or a rewritten draft in the persona's voice, with the passages it leans on.
+
+    With `stream` the events of a chat completion, whose last one has what is not text.
+    """
+    caller_of(request).require("write", given.persona)
+    persona, twin = desk.twin(given.persona)
+    brief = given.brief()
+    plan = twin.plan_brief(brief, linked_from(desk, request, persona.name, given.links))
+    asked = next(text for text in (given.topic, given.draft, given.reply_to) if text)
+    job = Job(persona, twin, plan, asked, request.state.request_id, given.temperature, some_seed(given.seed))
+    if given.stream:
+        return _streamed(desk, job, request)
+    return _whole(desk, job, request, response)
+
+
+def _whole(desk: Desk, job: Job, request: Request, response: Response) -> Answer:
+    answer = desk.run(job)
+    request.state.facts |= _facts(job) | {
+        "outcome": answer.outcome, "tokens_in": answer.tokens_in, "tokens_out": answer.tokens_out,
+    }  # fmt: skip
+    if answer.degraded:
+        response.headers[DEGRADED_HEADER] = ",".join(answer.degraded)
+    return answer
+
+
+def _streamed(desk: Desk, job: Job, request: Request) -> StreamingResponse:
+    pieces, plan = desk.stream(job), job.plan
+    outcome = "answered" if plan.refusal is None else "refused"
+    request.state.facts |= _facts(job) | {"outcome": outcome, "stream": True}
+    citations = [] if plan.refusal else [c.model_dump() for c in plan.citations]
+    events = event_stream(
+        job.twin.generator.model, pieces, citations=citations, outcome=outcome, seed=job.seed,
+        degraded=plan.degraded, request_id=job.request_id, prompt_kind=plan.prompt_kind,
+        unsupported_links=lambda: job.facts.get("unsupported_links", []),
+    )  # fmt: skip
+    # A proxy that gathers the whole answer first would take the point out of it.
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    if plan.degraded:
+        headers[DEGRADED_HEADER] = ",".join(plan.degraded)
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+
+def _facts(job: Job) -> dict[str, Any]:
+    """What the access log says of a job: nothing of its texts."""
+    return {
+        "persona": job.persona.name, "model": job.twin.generator.model, "kind": job.plan.prompt_kind,
+        "passages": len(job.plan.citations), "degraded": job.plan.degraded,
+    }  # fmt: skip

@@ -1,0 +1,51 @@
+"""The whole HTTP application of the twin: API, web page, and what stands in front of them."""
+
+import logging
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from serving import api_info, api_write, links
+from serving.access import Access
+from serving.errors import install_error_handlers
+from serving.keys import Keys
+from serving.telemetry import log_json
+from serving.ui import install_ui
+from twin_assets.core.lake import open_lake
+from twin_assets.settings import Settings, load_settings
+
+logger = logging.getLogger("serving")
+EXPOSED = ["X-Request-ID", "X-Twin-Degraded", "Retry-After"]
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; whoever serves it sets `app.state.desk` to a Desk before the first request."""
+    app = FastAPI(title="LLM Twin", version="1", openapi_url="/docs.json", docs_url=None, redoc_url=None)
+    app.dependency_overrides[load_settings] = lambda: settings  # one installation, also for the page
+    install_error_handlers(app)
+    for part in (api_write, links, api_info):
+        app.include_router(part.router)
+    install_ui(app)
+    app.add_middleware(Access, settings=settings)
+    if settings.cors_origins:
+        # Outermost, so that refusals too can be read. No cookies: other sites ask with a key.
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"], expose_headers=EXPOSED,
+        )  # fmt: skip
+    log_json()
+    return app
+
+
+def say_who_may_ask(settings: Settings) -> None:
+    """One line at the start, so that an open service is no surprise."""
+    if Keys(open_lake(settings)).any:
+        logger.info("API keys are asked for")
+    elif settings.ui_password:
+        logger.info("the page's password is asked for; no API keys are configured")
+    elif settings.allow_anonymous:
+        logger.warning("OPEN: no API keys and no password; whoever reaches this service may use it")
+    else:
+        logger.warning(
+            "no API keys and no password: open to this machine only (python -m serving.keys create)"
+        )

@@ -1,0 +1,226 @@
+"""What answers requests: personas, their stores and models, one job at a time from plan to log row."""
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+from fastapi import Depends, Request
+
+from serving import telemetry
+from serving.errors import NothingReleased, Unknown
+from twin_assets.core.embedder import load_embedder
+from twin_assets.core.errors import TwinError
+from twin_assets.core.lake import open_lake
+from twin_assets.core.ledger import Ledger
+from twin_assets.core.llm import open_litellm
+from twin_assets.core.persona import Persona, load_persona, persona_names
+from twin_assets.core.profiles import load_profile
+from twin_assets.core.vectors import open_store
+from twin_assets.inference.answer import Answer, Plan, Twin
+from twin_assets.inference.generation import EngineUnavailable, RemoteGenerator
+from twin_assets.inference.guarded_store import GuardedStore
+from twin_assets.inference.request_log import Outcome, RequestLog, RequestRecord
+from twin_assets.inference.retrieve import open_retriever
+from twin_assets.settings import Settings
+
+PROBE_SECONDS = 3.0
+
+logger = logging.getLogger("serving")
+
+
+@dataclass
+class Job:
+    """One request that is planned: what to write, for whom, and under which id."""
+
+    persona: Persona
+    twin: Twin
+    plan: Plan
+    asked: str
+    request_id: str
+    temperature: float
+    seed: int
+    max_tokens: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Desk:
+    """Of one process. Everything that it needs is opened when first asked for, and anew after it failed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.lake = settings, open_lake(settings)
+        self.log = RequestLog(self.lake)
+        self._stores: dict[str, GuardedStore] = {}
+        self._lock = threading.Lock()
+        load_embedder(settings.embedder).embed(["warm"])
+        open_litellm()  # takes seconds, which the first caller should not wait
+
+    def close(self) -> None:
+        """Write what the request log still holds."""
+        self.log.close()
+        for store in self._stores.values():
+            store.forget()
+
+    def production(self) -> dict[str, str | None]:
+        """Version in production by persona; None where there is none."""
+        return {n: Ledger(self.lake, n).production() for n in persona_names(self.settings.personas_dir)}
+
+    def persona(self, name: str) -> Persona:
+        """The persona of that name, as its file has it now. Raises Unknown."""
+        names = persona_names(self.settings.personas_dir)
+        if name not in names:
+            raise Unknown(
+                f"There is no persona {name[:80]!r} (known: {', '.join(names)}).", "use one of those names."
+            )
+        written = (self.settings.personas_dir / f"{name}.yaml").stat().st_mtime_ns
+        return _persona(self.settings.personas_dir, name, written)
+
+    def twin(self, name: str) -> tuple[Persona, Twin]:
+        """The persona of that name with its model and its index. Raises Unknown and NothingReleased."""
+        persona = self.persona(name)
+        production = Ledger(self.lake, name).production()
+        if production is None and self.settings.llm_model is None:
+            raise NothingReleased(
+                f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `make demo`."
+            )
+        embedder = load_embedder(self.settings.embedder)
+        retriever = open_retriever(self.settings, persona, self.store(name), embedder)
+        profile = load_profile(self.settings.profile)
+        return persona, Twin(
+            persona, profile, self._generator(name, production), retriever.retrieve, retriever.find
+        )
+
+    def store(self, name: str) -> GuardedStore:
+        """The persona's store; kept, since one on a server has a connection."""
+        with self._lock:
+            return self._stores.setdefault(name, GuardedStore(lambda: open_store(self.settings, name)))
+
+    def _generator(self, name: str, production: str | None) -> RemoteGenerator:
+        key = self.settings.llm_api_key.get_secret_value() if self.settings.llm_api_key else "none"
+        # Our LLM service is asked by persona, so that a release in the middle of a request is no error.
+        asked = self.settings.llm_model or name
+        return RemoteGenerator(self.settings.llm_url, asked, key, production, self.settings.llm_timeout)
+
+    def run(self, job: Job) -> Answer:
+        """The whole answer, logged under the request's id. Raises TwinError when there is none."""
+        try:
+            answer = job.twin.run(job.plan, job.temperature, job.seed, job.max_tokens)
+        except TwinError:
+            self._record(job, "failed", "", job.plan.steps_ms)
+            raise
+        self._record(job, answer.outcome, answer.text, answer.steps_ms, answer.tokens_in, answer.tokens_out)
+        return answer.model_copy(update={"request_id": job.request_id, "seed": job.seed})
+
+    def stream(self, job: Job) -> Iterator[str]:
+        """The answer in pieces. The first is there already when this returns, so that an engine that is down
+        is an error with its status, and no broken stream."""
+        pieces = self._pieces(job)
+        try:
+            first = next(pieces)
+        except StopIteration:
+            return iter(())
+        return _again(first, pieces)
+
+    def _pieces(self, job: Job) -> Iterator[str]:
+        start, parts = time.monotonic(), []
+        outcome: Outcome = "failed"
+        try:
+            for piece in job.twin.stream(job.plan, job.temperature, job.seed, job.max_tokens):
+                parts.append(piece)
+                yield piece
+            outcome = "refused" if job.plan.refusal is not None else "answered"
+        finally:
+            steps = job.plan.steps_ms | {"generate": (time.monotonic() - start) * 1000}
+            text = "".join(parts)
+            job.facts["unsupported_links"] = [] if job.plan.refusal else job.plan.unsupported_links(text)
+            self._record(job, outcome, text, steps)
+
+    def _record(
+        self,
+        job: Job,
+        outcome: Outcome,
+        text: str,
+        steps: dict[str, float],
+        tokens_in: int = 0,
+        tokens_out: int = 0,
+    ) -> None:
+        persona, plan = job.persona, job.plan
+        row = RequestRecord(
+            request_id=job.request_id, time=datetime.now(UTC), persona=persona.name, model=job.twin.generator.model,
+            prompt_kind=plan.prompt_kind, retrieved=[c.chunk_id for c in plan.citations],
+            scores=[c.score for c in plan.citations], tokens_in=tokens_in, tokens_out=tokens_out, steps_ms=steps,
+            outcome=outcome, prompt=job.asked if persona.log_text else None,
+            answer=text if persona.log_text else None,
+        )  # fmt: skip
+        self.log.append(row)
+        telemetry.count(row)
+        for part in plan.degraded:
+            telemetry.DEGRADED.labels(part).inc()
+        telemetry.LOST_ROWS.set(self.log.lost)
+        telemetry.WAITING_ROWS.set(self.log.waiting)
+
+    def parts(self) -> dict[str, str]:
+        """Each part that answers need, `ok` or what is wrong with it."""
+        told = {"lake": _state(self.production), "llm": _state(self._ask_engine)}
+        try:
+            names = [name for name, tag in self.production().items() if tag or self.settings.llm_model]
+        except Exception:
+            return told | {"retrieval": "unknown"}
+        states = {name: _state(self.store(name).check) for name in names}
+        wrong = [f"{name}: {state}" for name, state in states.items() if state != "ok"]
+        return told | {"retrieval": "; ".join(wrong) or "ok"}
+
+    def _ask_engine(self) -> None:
+        key = self.settings.llm_api_key
+        headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+        try:
+            answer = httpx.get(f"{self.settings.llm_url}/models", headers=headers, timeout=PROBE_SECONDS)
+        except httpx.HTTPError as error:
+            raise EngineUnavailable(
+                f"no answer ({type(error).__name__})", "start it, or set TWIN_LLM_URL."
+            ) from None
+        if answer.status_code >= 500:
+            raise EngineUnavailable(f"answered {answer.status_code}", "see its log.")
+
+
+def desk_of(request: Request) -> Desk:
+    """The desk of the process."""
+    return request.app.state.desk
+
+
+TheDesk = Annotated[Desk, Depends(desk_of)]
+
+
+def some_seed(given: int | None) -> int:
+    """The seed asked for, or a new one: the answer names it, so that it can be had again."""
+    return secrets.randbelow(2**31) if given is None else given
+
+
+def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _state(check: Any) -> str:
+    """`ok` or the kind of the error. Anybody may ask, so the details are for the log."""
+    try:
+        check()
+    except Exception as error:
+        logger.warning(
+            "a part does not answer: %s", str(error).splitlines()[0][:300] if str(error) else error
+        )
+        return type(error).__name__
+    return "ok"
+
+
+@lru_cache
+def _persona(folder: Path, name: str, written: int) -> Persona:
+    """Kept until the file is written anew."""
+    return load_persona(folder, name)

@@ -1,0 +1,69 @@
+"""How much anybody may ask: token buckets by caller and by address, and a bounded queue before the model."""
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+MAX_BUCKETS = 10_000
+
+
+class RateLimit:
+    """A token bucket for each name: `per_minute` at once, refilled evenly. 0 is no limit.
+
+    Memory is bounded: beyond MAX_BUCKETS the one not used for longest is forgotten, which was full or nearly.
+    """
+
+    def __init__(self, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.per_minute, self._clock = per_minute, clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def wait(self, name: str, per_minute: float | None = None) -> float:
+        """Take a token. 0 when there was one, else the seconds until there will be."""
+        most = self.per_minute if per_minute is None else per_minute
+        if most <= 0:
+            return 0.0
+        with self._lock:
+            now = self._clock()
+            tokens, then = self._buckets.pop(name, (most, now))
+            tokens = min(most, tokens + (now - then) * most / 60)
+            allowed = tokens >= 1
+            self._buckets[name] = (tokens - 1 if allowed else tokens, now)
+            while len(self._buckets) > MAX_BUCKETS:
+                self._buckets.popitem(last=False)
+        return 0.0 if allowed else (1 - tokens) * 60 / most
+
+
+class QueueFull(Exception):
+    """No place in the queue, or none came free in time."""
+
+
+class Admission:
+    """At most `running` requests at once and `waiting` in line for at most `seconds`; the rest are refused.
+
+    Of one event loop. Refusing early keeps the time that the others wait bounded, and threads for what is quick.
+    """
+
+    def __init__(self, running: int, waiting: int, seconds: float) -> None:
+        self._places = asyncio.Semaphore(running)
+        self._most, self._seconds = waiting, seconds
+        self.running = self.waiting = 0
+
+    async def enter(self) -> None:
+        """Take a place. Raises QueueFull."""
+        if self._places.locked() and self.waiting >= self._most:
+            raise QueueFull
+        self.waiting += 1
+        try:
+            await asyncio.wait_for(self._places.acquire(), self._seconds)
+        except TimeoutError:
+            raise QueueFull from None
+        finally:
+            self.waiting -= 1
+        self.running += 1
+
+    def leave(self) -> None:
+        self.running -= 1
+        self._places.release()

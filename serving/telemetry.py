@@ -1,0 +1,61 @@
+"""What the service tells of itself: Prometheus metrics beside BentoML's own, and one JSON line a request.
+
+Neither holds texts, keys or addresses of links.
+"""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from twin_assets.inference.request_log import RequestRecord
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+REQUESTS = Counter(
+    "twin_requests", "Answers by persona, version, kind and outcome.", ["persona", "version", "kind", "outcome"]
+)  # fmt: skip
+STEPS = Histogram("twin_step_seconds", "Time of each step of an answer.", ["kind", "step"], buckets=SECONDS)
+TOKENS = Counter(
+    "twin_tokens", "Tokens read and written, as the engine counted them.", ["persona", "direction"]
+)
+REFUSED = Counter("twin_refused", "Requests that were turned away, by reason.", ["reason"])
+DEGRADED = Counter("twin_degraded", "Answers that did without a part.", ["part"])
+QUEUE = Gauge("twin_queue", "Requests in hand: running and waiting.", ["state"], multiprocess_mode="livesum")
+LOST_ROWS = Gauge("twin_lost_request_rows", "Rows of the request log that were lost.", multiprocess_mode="livesum")  # fmt: skip
+WAITING_ROWS = Gauge("twin_waiting_request_rows", "Rows of the request log not stored yet.", multiprocess_mode="livesum")  # fmt: skip
+
+access = logging.getLogger("twin.access")
+
+
+class JsonLines(logging.Formatter):
+    """The fields of a record as one JSON object on a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        fields: dict[str, Any] = getattr(record, "fields", {})
+        return json.dumps(
+            {"time": time, "event": record.getMessage(), **fields}, ensure_ascii=False, default=str
+        )
+
+
+def log_json() -> None:
+    """Write the access log to stderr as JSON lines; once a process."""
+    if not access.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(JsonLines())
+        access.addHandler(handler)
+        access.setLevel(logging.INFO)
+        access.propagate = False
+
+
+def count(row: RequestRecord) -> None:
+    """Add one request to the metrics."""
+    REQUESTS.labels(row.persona, row.model, row.prompt_kind, row.outcome).inc()
+    for step, ms in row.steps_ms.items():
+        STEPS.labels(row.prompt_kind, step).observe(ms / 1000)
+    TOKENS.labels(row.persona, "in").inc(row.tokens_in)
+    TOKENS.labels(row.persona, "out").inc(row.tokens_out)

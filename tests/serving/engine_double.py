@@ -1,0 +1,90 @@
+"""An LLM engine on loopback that speaks OpenAI's chat completions, streamed and whole, and fails on demand.
+
+`says` is what it writes. `fault` is "busy" (503), "rate limit" (429), "breaks off" (half a stream, then an
+error) or "" for none; to be down it is stopped, and comes back on the same port.
+"""
+
+import json
+import threading
+import time
+from typing import Any, Self
+
+from demo.sites.answers import Answer
+from demo.sites.loopback import Loopback
+
+SAYS = "The tide table was a day old, so the ferry left an hour late. [1]"
+
+
+class EngineDouble(Loopback):
+    """The server as a context manager; `asked` has the bodies of all requests, `hold` makes answers wait."""
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(port)
+        self.says, self.fault = SAYS, ""
+        self.asked: list[dict[str, Any]] = []
+        self.hold = threading.Event()
+        self.hold.set()
+
+    @property
+    def url(self) -> str:
+        return f"{self.address}/v1"
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
+    def prompt(self) -> str:
+        """The user turn of the last request."""
+        return str(self.asked[-1]["messages"][-1]["content"])
+
+    def stop(self) -> None:
+        self.__exit__(None, None, None)
+
+    def start_again(self) -> Self:
+        self._port = self.port
+        while True:
+            try:
+                return self.__enter__()
+            except OSError:  # for a moment another connection may be using the port
+                time.sleep(0.1)
+
+    def respond(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        if target.endswith("/models"):
+            return Answer.json({"object": "list", "data": []})
+        question = json.loads(body)
+        self.asked.append(question)
+        self.hold.wait(30)
+        if self.fault in ("busy", "rate limit"):
+            status = 503 if self.fault == "busy" else 429
+            return Answer.json({"error": {"message": self.fault, "type": self.fault}}, status)
+        return self._streamed(question) if question.get("stream") else Answer.json(self._whole(question))
+
+    def _whole(self, question: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "twin-runa-dpo:one",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": self.says}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 90, "completion_tokens": 17, "total_tokens": 107},
+        }  # fmt: skip
+
+    def _streamed(self, question: dict[str, Any]) -> Answer:
+        shared = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "twin-runa-dpo:one"}
+        words = [word + " " for word in self.says.split(" ")]
+        if self.fault == "breaks off":
+            words = words[: len(words) // 2]
+        events = [{"role": "assistant", "content": ""}, *({"content": word} for word in words)]
+        lines = [
+            json.dumps(shared | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+            for delta in events
+        ]
+        if self.fault == "breaks off":
+            lines.append(
+                json.dumps({"error": {"message": "out of memory", "type": "server_error", "code": 500}})
+            )
+        else:
+            lines.append(
+                json.dumps(shared | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+            )
+            lines.append("[DONE]")
+        body = "".join(f"data: {line}\n\n" for line in lines).encode()
+        return Answer(200, {"Content-Type": "text/event-stream"}, body)

@@ -1,0 +1,200 @@
+"""Links: read, cleaned, used and kept; and every way in which a link may not lead where it must not."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serving.engine_double import EngineDouble
+from tests.serving.site_double import SiteDouble
+from tests.serving.twin_server import Server, install, serving, twin
+from twin_assets.core.addresses import address_refusal, url_refusal
+from twin_assets.core.pdf import read_pdf_apart
+from twin_assets.inference.links.fetch import LinkRefused, fetch_link
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[SiteDouble]:
+    with SiteDouble() as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, EngineDouble]]:
+    with twin(tmp_path_factory.mktemp("home"), link_private_hosts=True) as both:
+        yield both
+
+
+def read(running: tuple[Server, EngineDouble], url: str, **body: object) -> dict:
+    answer = running[0].client.post("/v1/links", json={"persona": "runa", "url": url} | body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_an_article_is_read_without_what_stands_around_it(
+    running: tuple[Server, EngineDouble], site: SiteDouble
+) -> None:
+    found = read(running, f"{site.address}/article")
+    assert (found["title"], found["author"], found["in_library"]) == (
+        "Gauges of the north",
+        "Ada Pier",
+        False,
+    )
+    assert "moved by eleven metres in 1931" in found["beginning"]
+    assert "Subscribe" not in found["beginning"]
+    assert "track()" not in found["beginning"]
+
+
+@pytest.mark.parametrize("path", ["/paper.pdf", "/notes.md", "/redirect"])
+def test_papers_markdown_and_redirects_are_read(
+    running: tuple[Server, EngineDouble], site: SiteDouble, path: str
+) -> None:
+    found = read(running, site.address + path)
+    assert found["words"] > 20
+    if path == "/paper.pdf":
+        assert found["mime"] == "application/pdf"
+        assert "lifts the float by nine millimetres" in found["beginning"]
+
+
+def test_a_linked_source_stands_apart_from_the_persona_s_own_notes(
+    running: tuple[Server, EngineDouble], site: SiteDouble
+) -> None:
+    server, engine = running
+    answer = server.write(topic="the moved gauge at Kvitnes", links=[f"{site.address}/article"]).json()
+    own, rest = engine.prompt.split("Sources that you were given.", 1)
+    assert "Kvitnes" not in own
+    assert "moved by eleven metres" in rest
+    linked = [c for c in answer["citations"] if c["linked"]]
+    assert linked[0]["url"] == f"{site.address}/article"
+    assert f"[{linked[0]['number']}] " in rest
+    assert answer["citations"][0]["linked"] is False
+
+
+def test_a_question_only_the_link_answers_is_answered_from_it(
+    running: tuple[Server, EngineDouble], site: SiteDouble
+) -> None:
+    server, engine = running
+    question = "In which year was the gauge at Kvitnes moved?"
+    without = server.ask(question).json()
+    assert without["outcome"] == "refused"
+    answer = server.ask(question, links=[f"{site.address}/article"]).json()
+    assert answer["outcome"] == "answered"
+    assert "1931" in engine.prompt
+    assert [c["linked"] for c in answer["citations"]] == [True]
+
+
+def test_a_kept_link_lies_raw_in_the_lake_as_a_source_of_its_own(
+    running: tuple[Server, EngineDouble], site: SiteDouble
+) -> None:
+    lake = running[0].desk.lake
+    assert read(running, f"{site.address}/article", add_to_library=True)["in_library"]
+    (key,) = lake.keys("raw/library/runa")
+    item = json.loads(lake.read(key))
+    assert (item["source"], item["item_id"], item["author"]) == (
+        "library",
+        f"{site.address}/article",
+        "Ada Pier",
+    )
+    assert "moved by eleven metres" in item["body"]
+    read(running, f"{site.address}/article", add_to_library=True)
+    assert len(list(lake.keys("raw/library/runa"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("/image", 400, "image/png"), ("/circle", 400, "redirects more than"), ("/large", 400, "10 MB"),
+        ("/packed", 400, "compressed"), ("/blocked", 400, "block page"), ("/empty", 400, "hardly any text"),
+        ("/broken.pdf", 400, "PDF"), ("/nowhere", 422, "answered 404"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_read_is_named(
+    running: tuple[Server, EngineDouble], site: SiteDouble, path: str, status: int, says: str
+) -> None:
+    answer = running[0].client.post(
+        "/v1/links", json={"persona": "runa", "url": f"{site.address}{path}?key=secret"}
+    )
+    assert answer.status_code == status
+    assert says in answer.json()["error"]["message"]
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/", "http://localhost/", "http://LOCALHOST./", "http://2130706433/", "http://0x7f.0.0.1/",
+        "http://127.1/", "http://0/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://[64:ff9b::7f00:1]/",
+        "http://[2002:7f00:1::]/", "http://[::7f00:1]/", "http://169.254.169.254/latest/meta-data/", "http://10.0.0.1/",
+        "http://192.168.0.1/", "http://172.16.0.1/", "http://100.64.0.1/", "http://224.0.0.1/", "http://[fe80::1]/",
+        "http://[fd00::1]/", "http://metadata.google.internal/", "http://printer.local/", "http://0.0.0.0/",
+        "http://user:pass@127.0.0.1/", "http://127.0.0.1:6379/", "file:///etc/passwd", "gopher://example.com/",
+        "http://", "http://[::1", "ftp://example.com/a", "http://example.com:99999/",
+    ],
+)  # fmt: skip
+def test_no_link_leads_inside(url: str) -> None:
+    with pytest.raises(LinkRefused):
+        fetch_link(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.com/a", "http://93.184.216.34/", "https://[2606:4700::1111]/"]
+)
+def test_public_addresses_pass_the_rules(url: str) -> None:
+    assert url_refusal(url, allow_private=False) is None
+
+
+def test_a_name_that_leads_inside_is_refused_by_what_it_resolves_to() -> None:
+    # /etc/hosts gives this machine's own name a private or loopback address.
+    name = socket.gethostname()
+    assert address_refusal(socket.gethostbyname(name)) is not None
+    with pytest.raises(LinkRefused, match="private"):
+        fetch_link(f"http://{name}/")
+
+
+def test_each_hop_of_a_redirect_is_judged(site: SiteDouble, tmp_path: Path) -> None:
+    for to in ("file:///etc/passwd", "gopher://example.com/", "http://user:pass@example.com/"):
+        site.to = to
+        try:
+            with pytest.raises(LinkRefused):
+                fetch_link(f"{site.address}/redirect", allow_private=True)
+        finally:
+            site.to = "/article"
+
+
+def test_the_setting_for_crawling_own_sites_opens_nothing_to_callers(
+    site: SiteDouble, tmp_path: Path
+) -> None:
+    with serving(install(tmp_path, "http://127.0.0.1:1/v1", allow_private_hosts=True)) as server:
+        answer = server.client.post("/v1/links", json={"persona": "runa", "url": f"{site.address}/article"})
+        assert answer.status_code == 400
+        assert "private address" in answer.json()["error"]["message"]
+
+
+def test_a_site_that_trickles_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from twin_assets.inference.links.fetch import LinkUnreachable, _ask
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+
+        def trickle() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4_000)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
+                for _ in range(200):
+                    try:
+                        connection.sendall(b"x" * 70_000)
+                    except OSError:
+                        return
+
+        threading.Thread(target=trickle, daemon=True).start()
+        with pytest.raises(LinkUnreachable, match="takes longer"):
+            _ask(f"http://127.0.0.1:{port}/", True, deadline=0.0)
+
+
+def test_a_paper_that_takes_too_long_or_too_much_is_ended() -> None:
+    with pytest.raises(ValueError, match="PDF"):
+        read_pdf_apart(b"%PDF-1.7\n" + b"1 0 obj << /A 1 0 R >> endobj " * 20_000, seconds=1)

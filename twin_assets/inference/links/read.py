@@ -1,0 +1,124 @@
+"""What a fetched page or paper says, and its passages that matter for a request."""
+
+import re
+from datetime import UTC, datetime
+
+import numpy as np
+
+from twin_assets.core.blocked import block_reason
+from twin_assets.core.embedder import Embedder
+from twin_assets.core.hashing import text_hash
+from twin_assets.core.page import html_blocks
+from twin_assets.core.page_meta import page_meta
+from twin_assets.core.pdf import read_pdf_apart
+from twin_assets.core.records import Passage, Record
+from twin_assets.inference.links.fetch import Fetched, LinkRefused, fetch_link
+from twin_assets.inference.retrieval.compress import compress
+
+PDF_SECONDS = 20
+MAX_CHARACTERS = 400_000
+PASSAGE_WORDS = 150
+MIN_WORDS = 20
+MAX_PASSAGES = 400
+
+
+class LinkedText(Record):
+    """A page or paper, cleaned: paragraphs divided by empty lines. `mime` is that of `text`."""
+
+    url: str
+    title: str | None
+    author: str | None
+    published_at: datetime | None
+    text: str
+    fetched_mime: str
+
+    @property
+    def doc_id(self) -> str:
+        return f"link-{text_hash(self.url)}"
+
+
+def read_link(url: str, allow_private: bool = False) -> LinkedText:
+    """Fetch a link and clean what it leads to. Raises LinkRefused and LinkUnreachable."""
+    return cleaned(fetch_link(url, allow_private))
+
+
+def cleaned(fetched: Fetched) -> LinkedText:
+    """The writing of a page or paper. Raises LinkRefused when there is none in it."""
+    try:
+        found = _read(fetched)
+    except ValueError as error:
+        raise LinkRefused(f"The link leads to {error}.", "link to another copy.") from None
+    if len(found.text.split()) < MIN_WORDS:
+        raise LinkRefused(
+            "The link leads to a page with hardly any text.",
+            "link to the article itself; a page that only a script fills can't be read.",
+        )
+    return found.model_copy(update={"text": found.text[:MAX_CHARACTERS]})
+
+
+def _read(fetched: Fetched) -> LinkedText:
+    if fetched.mime == "application/pdf" or fetched.data[:5] == b"%PDF-":
+        pdf = read_pdf_apart(fetched.data, PDF_SECONDS)
+        return LinkedText(
+            url=fetched.url, title=pdf.title, author=pdf.author, published_at=pdf.created, text=pdf.text,
+            fetched_mime="application/pdf",
+        )  # fmt: skip
+    text = _decoded(fetched)
+    if "html" not in fetched.mime:
+        return LinkedText(
+            url=fetched.url, title=None, author=None, published_at=None, text=text, fetched_mime=fetched.mime
+        )
+    if why := block_reason(200, fetched.mime, text):
+        raise LinkRefused(f"The site shows a block page ({why}).", "link to a copy that anybody may read.")
+    meta = page_meta(text)
+    return LinkedText(
+        url=fetched.url, title=meta["title"], author=meta["author"], published_at=_time(meta["published"]),
+        text="\n\n".join(html_blocks(text)), fetched_mime="text/html",
+    )  # fmt: skip
+
+
+def _decoded(fetched: Fetched) -> str:
+    try:
+        return fetched.data.decode(fetched.charset or "utf-8")
+    except (UnicodeDecodeError, LookupError):
+        return fetched.data.decode("utf-8", errors="replace")
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def linked_passages(
+    about: str, links: list[LinkedText], k: int, tokens: int, embedder: Embedder
+) -> list[Passage]:
+    """The `k` passages of the links that are nearest to what a request is about, each at most `tokens` long."""
+    passages = [passage for link in links for passage in _passages(link)][:MAX_PASSAGES]
+    if not passages:
+        return []
+    asked, *vectors = embedder.embed([about, *(p.text for p in passages)])
+    near = np.clip(np.stack(vectors) @ asked, 0.0, 1.0).tolist()
+    scored = [p.model_copy(update={"score": s, "similarity": s}) for p, s in zip(passages, near, strict=True)]
+    best = sorted(scored, key=lambda p: -p.score)[:k]
+    return compress(about, best, tokens, embedder)
+
+
+def _passages(link: LinkedText) -> list[Passage]:
+    """Runs of whole paragraphs of about PASSAGE_WORDS words, with their offsets."""
+    spans: list[tuple[int, int]] = []
+    for found in re.finditer(r"\S(?:.*?\S)??(?=\s*\n\s*\n|\s*\Z)", link.text, re.DOTALL):
+        start, end = found.span()
+        if spans and len(link.text[spans[-1][0] : end].split()) <= PASSAGE_WORDS:
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((start, end))
+    return [
+        Passage(
+            chunk_id=f"{link.doc_id}-{start}", doc_id=link.doc_id, url=link.url, title=link.title,
+            category="article", text=link.text[start:end], start=start, end=end, score=0.0,
+        )
+        for start, end in spans
+    ]  # fmt: skip

@@ -1,0 +1,83 @@
+"""What leaves the model is shaped on its way, piece by piece: no images, X's length, no link out of nowhere.
+
+Every function takes and gives an iterator of pieces, so that a streamed answer and a whole one are the same.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+X_LIMIT = 280
+X_URL = 23
+ELLIPSIS = "…"
+# What weighs one; everything else, CJK and emoji among it, weighs two (twitter-text, configuration v3).
+_LIGHT = [(0, 4351), (8192, 8205), (8208, 8223), (8242, 8247)]
+_URL = re.compile(r"https?://[^\s<>\"'`)\]}]+")
+_IMAGE = re.compile(r"!\[([^\]]*)\]\s*(?:\([^)]*\)|\[[^\]]*\])|<\s*(?:img|image|svg|iframe|object|embed)\b[^>]*>", re.IGNORECASE)  # fmt: skip
+# What may be the beginning of an image is held back until it is one, or has grown too long for one.
+_BEGUN = re.compile(r"(?:!|<)(?:[^\s>][^>]*)?\Z|!\[[^\]]*\Z|!\[[^\]]*\]\s*(?:\([^)]*|\[[^\]]*)?\Z", re.DOTALL)
+HELD_BACK = 4_000
+
+Shape = Callable[[Iterable[str]], Iterator[str]]
+
+
+def without_images(pieces: Iterable[str]) -> Iterator[str]:
+    """The text with images reduced to their descriptions: a reader that renders Markdown fetches nothing.
+
+    An image's address can carry what the model was shown to whoever serves it.
+    """
+    held = ""
+    for piece in pieces:
+        held = _IMAGE.sub(lambda m: m.group(1) or "", held + piece)
+        begun = _BEGUN.search(held)
+        keep = len(held) if begun is None or len(held) - begun.start() > HELD_BACK else begun.start()
+        if keep:
+            yield held[:keep]
+        held = held[keep:]
+    if held:
+        # Cut off in the middle, it must not be completed by what comes after it.
+        yield held.replace("![", "[") if "![" in held else held
+
+
+def x_weight(text: str) -> int:
+    """Length of a text as X counts it: 280 is the most a post may have."""
+    addresses = _URL.findall(text)
+    rest = _URL.sub("", text)
+    light = sum(any(low <= ord(c) <= high for low, high in _LIGHT) for c in rest)
+    return X_URL * len(addresses) + 2 * len(rest) - light
+
+
+def within_x_limit(pieces: Iterable[str]) -> Iterator[str]:
+    """At most 280, whole words; what had to be left off shows as an ellipsis, and the model is not heard on."""
+    said = held = ""
+    for piece in pieces:
+        held += piece
+        whole = held[: max(_last_space(held), 0)]
+        for word in re.findall(r"\s*\S+", whole):
+            if x_weight(said + word) + x_weight(ELLIPSIS) > X_LIMIT:
+                yield _ending(said, word)
+                return
+            said, held = said + word, held[len(word) :]
+            yield word
+        if len(held) > X_LIMIT and not _URL.match(held.lstrip()):
+            break  # one endless word: nothing more of it can fit
+    held = held.rstrip()
+    yield held if x_weight(said + held) <= X_LIMIT else _ending(said, held)
+
+
+def _last_space(text: str) -> int:
+    return max(text.rfind(space) for space in " \n\t\r")
+
+
+def _ending(said: str, word: str) -> str:
+    """An ellipsis, after the beginning of a word that alone is too long."""
+    return ELLIPSIS if said else word[: X_LIMIT // 2 - 1] + ELLIPSIS
+
+
+def unsupported_links(text: str, known: Iterable[str]) -> list[str]:
+    """Addresses in a text that stand in nothing that the model was shown: invented, or planted."""
+    shown = {url for text in known for url in _urls(text)}
+    return [url for url in dict.fromkeys(_urls(text)) if url not in shown]
+
+
+def _urls(text: str) -> list[str]:
+    return [url.rstrip(".,;:!?…") for url in _URL.findall(text)]
