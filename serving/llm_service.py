@@ -28,24 +28,27 @@ class LLMService:
 
     @app.get("/v1/models")
     def list_models(self) -> dict[str, Any]:
-        """Exact versions in production; `owned_by` is the persona."""
-        data = [
-            {"id": tag, "object": "model", "created": 0, "owned_by": p}
-            for p, tag in self.models.all().items()
-        ]
+        """Exact versions that are served, canaries too; `owned_by` is the persona."""
+        data = [{"id": tag, "object": "model", "created": 0, "owned_by": p} for p, tag in self.models.all()]
         return {"object": "list", "data": data}
 
     @app.post("/v1/chat/completions", response_model=None)
     def complete(self, request: ChatRequest) -> dict[str, Any] | StreamingResponse:
-        """OpenAI's chat completion; `model` is a persona's name or an exact version."""
-        generator = self.models.find(request.model)
+        """OpenAI's chat completion; `model` is a persona's name or an exact version.
+
+        While a canary runs, one `user` (or one `seed`) is answered by the same version every time.
+        """
+        pick = self.models.pick(request.model, request.user or request.seed)
+        generator = pick.generator
         conversation = [Message(role=t.role, content=t.content) for t in request.messages]
         stop = [request.stop] if isinstance(request.stop, str) else request.stop
         limit = request.max_tokens or DEFAULT_TOKENS
         if request.stream:
             pieces = generator.stream(conversation, limit, request.temperature, request.seed, stop)
-            return StreamingResponse(event_stream(generator.model, pieces), media_type="text/event-stream")
-        written = generator.generate([conversation], limit, request.temperature, request.seed, stop)[0]
+            events = event_stream(generator.model, self.models.stream(pick, pieces))
+            return StreamingResponse(events, media_type="text/event-stream")
+        with self.models.observed(pick):
+            written = generator.generate([conversation], limit, request.temperature, request.seed, stop)[0]
         return completion(
             generator.model, written.text, written.tokens_in, written.tokens_out, written.finish_reason
         )

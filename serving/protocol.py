@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +29,7 @@ class ChatRequest(BaseModel):
     seed: int | None = None
     stop: str | list[str] | None = None
     stream: bool = False
+    user: str | None = Field(None, max_length=200)
 
 
 class WriteRequest(BaseModel):
@@ -52,20 +53,27 @@ def completion(
     } | extra  # fmt: skip
 
 
-def event_stream(model: str, pieces: Iterator[str], **last: Any) -> Iterator[str]:
-    """Server-sent events of a streamed completion; `last` goes into the final one."""
+def event_stream(model: str | Callable[[], str], pieces: Iterator[str], **last: Any) -> Iterator[str]:
+    """Server-sent events of a streamed completion; `last` goes into the final one.
+
+    `model` may be asked for it: an engine behind us names the version that writes with its first piece, so
+    nothing is sent before that.
+    """
     shared = {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
         "object": "chat.completion.chunk",
         "created": int(time.time()),
-        "model": model,
     }
 
     def event(delta: dict[str, str], finish: str | None = None, **extra: Any) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        return f"data: {json.dumps(shared | {'choices': [choice]} | extra)}\n\n"
+        named = {"model": model if isinstance(model, str) else model()}
+        return f"data: {json.dumps(shared | named | {'choices': [choice]} | extra)}\n\n"
 
+    first = next(pieces, None)
     yield event({"role": "assistant", "content": ""})
+    if first is not None:
+        yield event({"content": first})
     for piece in pieces:
         yield event({"content": piece})
     yield event({}, "stop", **last)

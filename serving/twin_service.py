@@ -150,7 +150,7 @@ class TwinService:
 
         citations = [] if plan.refusal else [c.model_dump() for c in plan.citations]
         outcome = "refused" if plan.refusal else "answered"
-        events = event_stream(twin.generator.model, pieces(), citations=citations, outcome=outcome)
+        events = event_stream(lambda: twin.generator.model, pieces(), citations=citations, outcome=outcome)
         return StreamingResponse(events, media_type="text/event-stream")
 
     def _record(

@@ -179,7 +179,8 @@ class LocalGenerator:
 
         tokenizer, model = self._loaded
         inputs = self._inputs([conversation], max_tokens)
-        streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True, timeout=60)
+        streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        failed: list[Exception] = []
 
         def write() -> None:
             try:
@@ -187,11 +188,15 @@ class LocalGenerator:
                     model.generate(
                         **inputs, **self._options(max_tokens, temperature, seed, stop), streamer=streamer
                     )
+            except Exception as error:
+                failed.append(error)
             finally:
                 streamer.end()  # a reader must not wait for a writer that failed
 
         threading.Thread(target=write, daemon=True).start()
         yield from (piece for piece in streamer if piece)
+        if failed:
+            raise failed[0]
 
 
 def _before_stop(text: str, stop: list[str] | None) -> str:
