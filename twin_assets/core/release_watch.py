@@ -87,8 +87,8 @@ def evidence(bad: int, n: int, allowed: float) -> float:
     exceeds x when the share is in fact allowed (Ville's inequality), so one may look after every request; see
     Ramdas et al., "Game-theoretic statistics and safe anytime-valid inference" (2023).
     """
-    if n == 0 or allowed >= 1:
-        return 0.0
+    if allowed > 0.999:
+        return 1.0  # nothing speaks against a limit that allows everything
     allowed = max(allowed, 1e-3)
     above = betaln(bad + 1, n - bad + 1) + np.log(max(betaincc(bad + 1, n - bad + 1, allowed), 1e-300))
     return float(
