@@ -10,6 +10,7 @@ from serving.errors import install_error_handlers
 from serving.protocol import ChatRequest, completion, event_stream
 from serving.released import ReleasedModels
 from twin_assets.core.records import Message
+from twin_assets.inference.generation import MODEL_HEADER
 from twin_assets.settings import load_settings
 
 DEFAULT_TOKENS = 256
@@ -46,7 +47,8 @@ class LLMService:
         if request.stream:
             pieces = generator.stream(conversation, limit, request.temperature, request.seed, stop)
             events = event_stream(generator.model, self.models.stream(pick, pieces))
-            return StreamingResponse(events, media_type="text/event-stream")
+            named = {MODEL_HEADER: generator.model}
+            return StreamingResponse(events, media_type="text/event-stream", headers=named)
         with self.models.observed(pick):
             written = generator.generate([conversation], limit, request.temperature, request.seed, stop)[0]
         return completion(

@@ -22,13 +22,19 @@ class Office:
         self.ledger = Ledger(self.lake, "runa")
         self.registry = Registry(self.settings)
         self.versions = 0
+        self.ready: list[str] = []
 
     def candidate(self, passed: bool = True) -> Event:
-        """A new version, evaluated; its evaluation."""
+        """A new version, or the next of `ready`, evaluated; its evaluation."""
         self.versions += 1
+        if self.ready:
+            return self.evaluated(self.ready.pop(0), passed)
         model = save(
             self.registry, self.home / f"weights{self.versions}", lineage("dpo", number=self.versions)
         ).tag
+        return self.evaluated(model, passed)
+
+    def evaluated(self, model: str, passed: bool = True) -> Event:
         self.ledger.append(model, "proposed", "pipeline", "new candidate")
         return self.ledger.append(model, "evaluated", "pipeline", "report", passed=passed)
 

@@ -15,6 +15,8 @@ from twin_assets.core.records import Message, Record
 BATCH = 16
 # A small model left to itself repeats: the usual mild settings against it.
 TOP_P, REPETITION_PENALTY = 0.95, 1.1
+# Of the LLM service's streamed answers: the exact version that writes.
+MODEL_HEADER = "x-model-version"
 
 
 class Generation(Record):
@@ -251,8 +253,10 @@ class RemoteGenerator:
         pieces = self._complete(
             conversation, True, max_tokens=max_tokens, temperature=temperature, seed=seed, stop=stop
         )
+        # LiteLLM puts the name that it asked for into every piece; our LLM service names the version in a header.
+        headers = getattr(pieces, "_response_headers", None) or {}
+        self.model = headers.get(MODEL_HEADER, self.model)
         for piece in pieces:
-            self.model = (piece.model or self.model).removeprefix("openai/")
             if text := piece.choices[0].delta.content:
                 yield text
 
