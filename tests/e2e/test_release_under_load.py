@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from released_twin import ReleasedTwin, evaluation
 from under_load import Load
@@ -19,7 +20,7 @@ from twin_assets.settings import Settings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-SWAP_SECONDS = 60.0
+SWAP_SECONDS = 180.0  # on a machine that is busy with other things; nothing here is timed
 
 
 class Desk:
@@ -75,6 +76,13 @@ def without_chat_template(twin: ReleasedTwin, folder: Path) -> str:
     return Registry(twin.settings).save(folder, lineage).tag
 
 
+def _wait_until_served(engine: str, models: list[str]) -> None:
+    deadline = time.monotonic() + SWAP_SECONDS
+    while [m["id"] for m in httpx.get(f"{engine}/v1/models", timeout=60).json()["data"]] != models:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_no_request_fails_while_versions_are_swapped_tried_and_taken_back(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,14 +103,15 @@ def test_no_request_fails_while_versions_are_swapped_tried_and_taken_back(
         desk = Desk(twin, twin.settings)
         said = []
         with Load([engine, engine, engine, business, business]) as load:
-            load.wait_for(old, SWAP_SECONDS)
+            for address in (engine, business):  # the first request of a service may take long
+                load.wait_for(old, address, SWAP_SECONDS)
             pressed = time.monotonic()
             assert desk.press().kind == "deployed"
-            first = load.wait_for(new, SWAP_SECONDS)
+            first = load.wait_for(new, engine, SWAP_SECONDS)
             said.append(
                 f"first answer from the new version {first.ended - pressed:.2f} s after the deployment"
             )
-            time.sleep(3)
+            load.wait_for(new, business, SWAP_SECONDS)
             last_old = max(o.ended for o in load.outcomes if o.models == {old}) - pressed
             said.append(f"last answer from the old version {last_old:.2f} s after the deployment")
             pressed = time.monotonic()
@@ -113,6 +122,8 @@ def test_no_request_fails_while_versions_are_swapped_tried_and_taken_back(
                 time.sleep(0.05)
             said.append(f"first answer after the rollback {time.monotonic() - pressed:.2f} s after it")
         said.append(load.summary())
+        with capsys.disabled():
+            print("\n  " + "\n  ".join(said))
         assert load.troubles() == []
         assert all(len(o.models) == 1 and o.models <= {old, new} for o in load.outcomes)
         assert all(o.pieces for o in load.outcomes), "no answer was empty"
@@ -125,17 +136,15 @@ def test_no_request_fails_while_versions_are_swapped_tried_and_taken_back(
             canary = desk.press()
             assert (canary.kind, canary.share) == ("canary_started", 0.3)
             rolled = desk.wait_for("rolled_back", broken, SWAP_SECONDS)
+            _wait_until_served(engine, [old])
             began = time.monotonic()
             time.sleep(4)
         assert rolled.actor == "release-watch"
-        said += [f"broken canary: {rolled.reason}", load.summary()]
+        with capsys.disabled():
+            print(f"  broken canary: {rolled.reason}\n  {load.summary()}")
         assert load.troubles(), "its share did fail"
-        assert [o for o in load.outcomes if o.began > began + 2 and o.trouble] == []
-        assert any(o.began > began + 2 and o.models == {old} for o in load.outcomes)
+        assert [o for o in load.outcomes if o.began > began and o.trouble] == []
+        assert any(o.began > began and o.models == {old} for o in load.outcomes)
         assert desk.ledger.production() == old
     logged = {r.model for r in read_requests(twin.lake, "runa") if not r.request_id.startswith("seed-")}
     assert logged == {old, new}
-    log = (home / f"LLMService-{twin.ports['TWIN_LLM_PORT']}.log").read_text()
-    said += [line[-160:] for line in log.splitlines() if "freed" in line]
-    with capsys.disabled():
-        print("\n  " + "\n  ".join(said))

@@ -17,6 +17,7 @@ TOKENS = 24
 class Outcome:
     """One request. `models` are all the names that its answer gave; times are of the monotonic clock."""
 
+    address: str
     began: float
     ended: float
     streamed: bool
@@ -47,14 +48,15 @@ class Load:
         for thread in self._threads:
             thread.join(120)
 
-    def wait_for(self, model: str, seconds: float) -> Outcome:
-        """The first answer of a version."""
+    def wait_for(self, model: str, address: str, seconds: float) -> Outcome:
+        """The first answer of a version from an address."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if found := [o for o in list(self.outcomes) if model in o.models]:
+            found = [o for o in list(self.outcomes) if model in o.models and o.address == address]
+            if found:
                 return min(found, key=lambda o: o.ended)
             time.sleep(0.05)
-        raise AssertionError(f"no answer from {model} in {seconds} s; {self.summary()}")
+        raise AssertionError(f"no answer of {model} from {address} in {seconds} s; {self.summary()}")
 
     def summary(self) -> str:
         models = Counter(model for o in self.outcomes for model in o.models)
@@ -68,7 +70,7 @@ class Load:
         with httpx.Client(timeout=120) as client:
             while not self._stop.is_set():
                 streamed = (number + len(self.outcomes)) % 2 == 0
-                outcome = Outcome(time.monotonic(), 0.0, streamed)
+                outcome = Outcome(address, time.monotonic(), 0.0, streamed)
                 try:
                     (_streamed if streamed else _whole)(client, address, self.body, outcome)
                 except Exception as error:

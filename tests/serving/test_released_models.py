@@ -25,20 +25,24 @@ PATIENCE = 60.0
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama with random weights that knows three words."""
+    """A Llama with random weights that knows sixty words."""
+    import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("base")
-    words = Tokenizer(models.WordLevel({"[UNK]": 0, "[EOS]": 1, "ferry": 2}, unk_token="[UNK]"))  # type: ignore[arg-type]
+    words = Tokenizer(
+        models.WordLevel({"[UNK]": 0, "[EOS]": 1} | {f"ferry{n}": n for n in range(2, 64)}, unk_token="[UNK]")
+    )  # type: ignore[arg-type]
     words.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", eos_token="[EOS]")
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
     shape = LlamaConfig(
-        vocab_size=8, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
         max_position_embeddings=128, bos_token_id=None, eos_token_id=1,
     )  # fmt: skip
+    torch.manual_seed(0)
     LlamaForCausalLM(shape).save_pretrained(folder)
     return folder
 
@@ -48,6 +52,7 @@ class Harbour(Office):
 
     def __init__(self, home: Path, base: Path, **settings: float) -> None:
         super().__init__(home, personas_dir=home / "personas", **settings)  # type: ignore[arg-type]
+        (home / "personas").mkdir()
         save_persona(home / "personas", {
             "name": "runa", "full_name": "Runa Hollis", "license": "CC-BY-4.0", "about": "Runa runs ferries.",
             "web": {"pages": ["https://runa.example/ferries"]},
@@ -158,5 +163,5 @@ def test_a_service_that_starts_beside_a_broken_canary_serves_production(tmp_path
 
 def test_a_failure_in_the_middle_of_a_stream_reaches_the_reader(harbour: Harbour) -> None:
     generator = LocalGenerator(harbour.registry.get(harbour.ready[0]).path, "fine")
-    with pytest.raises(TypeError):
-        list(generator.stream(ASKED, 4, stop=[7]))  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="max_new_tokens"):
+        list(generator.stream(ASKED, 0))
