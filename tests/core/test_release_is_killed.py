@@ -6,6 +6,7 @@ import random
 import tempfile
 import time
 import traceback
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def act(office: Office, what: str, rng: random.Random) -> None:
             office.approve(waiting)
     elif what == "deploy":
         deploy(office.ledger, office.registry, office.settings)
-    elif what == "roll_back":
+    elif what == "roll_back" and (history.predecessor() or rng.random() < 0.05):
         office.decide("roll_back", last_release(history))
     elif what == "fail" and (canary := history.canary()):
         seen = Seen(models={canary.model: Tally(requests=9, errors=9)})
@@ -126,6 +127,9 @@ def test_writers_that_are_killed_leave_one_production_version(
     office, killed = Office(tmp_path), 0
     office.release()  # so that all that is needed is imported before the processes begin
     for round_ in range(8):
+        if office.ledger.production() is None:
+            office.versions = 10**9 + round_
+            office.release()  # or no canary could begin
         workers = [fork.Process(target=work, args=(tmp_path, 10 * round_ + n), daemon=True) for n in range(3)]
         for worker in workers:
             worker.start()
@@ -141,17 +145,15 @@ def test_writers_that_are_killed_leave_one_production_version(
         production = office.ledger.production()
         assert production is None or office.registry.get(production).tag == production
     assert killed == 24
-    kinds = [e.kind for e in office.ledger.events()]
-    assert {"approved", "deployed", "canary_started", "rolled_back"} <= set(kinds)
+    kinds = Counter(e.kind for e in office.ledger.events())
     with capsys.disabled():
-        print(
-            f"\n  {killed} processes killed; {len(kinds)} events, {kinds.count('deployed')} deployments",
-            end=" ",
-        )
+        print(f"\n  {killed} processes killed; {dict(kinds)}", end=" ")
+    assert kinds.total() > 30, "they came to do something"
+    assert {"approved", "deployed"} <= set(kinds)
     # What the killed ones left behind is in nobody's way.
     while office.ledger.history().canary():
         office.decide("roll_back", last_release(office.ledger.history()))
-    office.versions = 10**9
+    office.versions = 2 * 10**9
     released = office.release()
     assert office.ledger.production() == released.model
     check(office.ledger.events())
