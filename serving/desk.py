@@ -140,7 +140,7 @@ class Desk:
             steps = job.plan.steps_ms | {"generate": (time.monotonic() - start) * 1000}
             text = "".join(parts)
             job.facts["unsupported_links"] = [] if job.plan.refusal else job.plan.unsupported_links(text)
-            self._record(job, outcome, text, steps)
+            self._record(job, outcome, text, steps, *_tokens(job))
 
     def _record(
         self,
@@ -188,6 +188,12 @@ class Desk:
             ) from None
         if answer.status_code >= 500:
             raise EngineUnavailable(f"answered {answer.status_code}", "see its log.")
+
+
+def _tokens(job: Job) -> tuple[int, int]:
+    """Read and written for a streamed answer, as far as the engine said."""
+    generator = job.twin.generator
+    return generator.tokens if isinstance(generator, RemoteGenerator) else (0, 0)
 
 
 def desk_of(request: Request) -> Desk:

@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -34,6 +34,12 @@ class ChatTurn(BaseModel):
     content: Annotated[str, BeforeValidator(_plain_text), Field(max_length=MAX_CHARACTERS)]
 
 
+class StreamOptions(BaseModel):
+    """Unknown fields are ignored."""
+
+    include_usage: bool = False
+
+
 class ChatRequest(BaseModel):
     """POST /v1/chat/completions. Fields of the protocol that are not here are ignored."""
 
@@ -48,6 +54,8 @@ class ChatRequest(BaseModel):
     seed: int | None = None
     stop: str | list[str] | None = None
     stream: bool = False
+    stream_options: StreamOptions | None = None
+    user: str | None = Field(None, max_length=200)
 
     @model_validator(mode="after")
     def _one_limit(self) -> "ChatRequest":
@@ -112,34 +120,57 @@ def completion(
     return {
         "id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion", "created": int(time.time()), "model": model,
         "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}],
-        "usage": {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out},
+        "usage": usage(tokens_in, tokens_out),
     } | extra  # fmt: skip
 
 
-def event_stream(model: str, pieces: Iterable[str], finish: str = "stop", **last: Any) -> Iterator[str]:
+def usage(tokens_in: int, tokens_out: int) -> dict[str, int]:
+    """OpenAI's count of tokens."""
+    return {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
+
+
+def event_stream(
+    model: str | Callable[[], str],
+    pieces: Iterable[str],
+    finish: str | Callable[[], str] = "stop",
+    counts: Callable[[], dict[str, int]] | None = None,
+    **last: Any,
+) -> Iterator[str]:
     """Server-sent events of a streamed completion; `last` goes into the final one.
 
+    What is callable is asked when its turn comes: an engine behind us names the version that writes with its
+    first piece, so nothing is sent before that. With `counts` they follow in an event of their own.
     When the text breaks off, an event with `error` follows, as OpenAI's servers send it.
     """
     shared = {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
         "object": "chat.completion.chunk",
         "created": int(time.time()),
-        "model": model,
     }
 
-    def event(delta: dict[str, str], finish: str | None = None, **extra: Any) -> str:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        return f"data: {json.dumps(shared | {'choices': [choice]} | extra)}\n\n"
+    def event(choices: list[dict[str, Any]], **extra: Any) -> str:
+        return f"data: {json.dumps(shared | {'model': _now(model), 'choices': choices} | extra)}\n\n"
 
-    yield event({"role": "assistant", "content": ""})
+    def said(delta: dict[str, str], finish: str | None = None) -> list[dict[str, Any]]:
+        return [{"index": 0, "delta": delta, "finish_reason": finish}]
+
+    begun = False
     try:
         for piece in pieces:
-            yield event({"content": piece})
+            if not begun:
+                yield event(said({"role": "assistant", "content": ""}))
+            begun = True
+            yield event(said({"content": piece}))
     except TwinError as error:
         yield f"data: {json.dumps(error_body(type(error).__name__, error.problem, error.fix))}\n\n"
     else:
-        yield event(
-            {}, finish, **{name: value() if callable(value) else value for name, value in last.items()}
-        )
+        if not begun:
+            yield event(said({"role": "assistant", "content": ""}))
+        yield event(said({}, _now(finish)), **{name: _now(value) for name, value in last.items()})
+        if counts:
+            yield event([], usage=counts())
     yield "data: [DONE]\n\n"
+
+
+def _now(value: Any) -> Any:
+    return value() if callable(value) else value

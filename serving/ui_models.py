@@ -1,17 +1,18 @@
 """Data of the views Experiments and Review: model versions, evaluations, and a person's decision."""
 
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel, Field
 
 from serving.errors import Unknown
 from serving.ui_context import Config, PersonaName
-from twin_assets.core.errors import TwinError
+from twin_assets.core.approval import Decision, decide, expires, refused
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Event, EventKind, Ledger
 from twin_assets.core.registry import Registry
+from twin_assets.core.release_watch import judge
 from twin_assets.inference.evaluate import EvaluationReport
 from twin_assets.inference.report import report_key
 from twin_assets.settings import Settings
@@ -29,15 +30,6 @@ SUMMARY = {
 router = APIRouter()
 
 
-class Decision(BaseModel):
-    """What a person decides about one exact version, and why."""
-
-    decision: Literal["approve", "reject", "roll_back"]
-    model: str
-    reviewer: str = Field(min_length=1, max_length=100)
-    reason: str = Field(min_length=1, max_length=2000)
-
-
 @router.get("/ui/api/{persona}/models")
 def models(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
     """Model versions of the persona and the base models under them, newest first."""
@@ -53,19 +45,28 @@ def models(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
 
 @router.get("/ui/api/{persona}/review")
 def review(persona: PersonaName, settings: Config, model: str | None = None) -> dict[str, Any]:
-    """What waits, what is in production, the ledger, and the evaluation of `model`: by default of what
-    waits, else of what is in production."""
+    """What waits, what is in production and beside it, the ledger, and the evaluation of `model`: by default of
+    what waits, else of what is in production. A decision sends back the numbers of the events shown here."""
     lake = open_lake(settings)
     ledger = Ledger(lake, persona)
-    events, waiting, approved = ledger.events(), ledger.waiting(), ledger.approved()
-    production = ledger.production()
+    history, now = ledger.history(), datetime.now(UTC)
+    waiting, approved, production = history.waiting(), history.approved(), history.production()
+    verdict = judge(lake, persona, history, settings, now)
+    problem = refused(history, approved, settings, now) if approved else None
     shown = model or (waiting.model if waiting else approved.model if approved else production)
     return {
         "production": production,
+        "released": next(reversed(history.releases()), None),
+        "predecessor": history.predecessor(),
+        "canary": history.canary(),
+        "watch": verdict.reason if verdict else None,
         "waiting": waiting,
+        "waits_until": expires(waiting, settings) if waiting else None,
+        "expired": waiting is not None and expires(waiting, settings) < now,
         "approved": approved,
-        "states": _states(events),
-        "events": events[::-1],
+        "approval_problem": str(problem) if problem else None,
+        "states": _states(list(history.events)),
+        "events": history.events[::-1],
         "shown": shown,
         "evaluation": _evaluation(settings, persona, shown) if shown else None,
     }
@@ -86,19 +87,7 @@ def report(persona: PersonaName, model: str, settings: Config) -> HTMLResponse:
 @router.post("/ui/api/{persona}/decisions")
 def decisions(persona: PersonaName, given: Decision, settings: Config) -> Event:
     """Write the decision into the ledger. An approved version is deployed by Dagster's sensor."""
-    return decide(settings, persona, given)
-
-
-def decide(settings: Settings, persona: str, given: Decision) -> Event:
-    """The event that the decision became. Raises TwinError when the version can't take it."""
-    kinds: dict[str, EventKind] = {"approve": "approved", "reject": "rejected", "roll_back": "rolled_back"}
-    ledger = Ledger(open_lake(settings), persona)
-    if given.decision == "roll_back" and given.model != ledger.production():
-        raise TwinError(
-            f"{given.model} is not in production.",
-            f"production is {ledger.production() or 'nothing'}; reload.",
-        )
-    return ledger.append(given.model, kinds[given.decision], given.reviewer.strip(), given.reason.strip())
+    return decide(Ledger(open_lake(settings), persona), Registry(settings), settings, given)
 
 
 def _states(events: list[Event]) -> dict[str, EventKind]:

@@ -137,6 +137,24 @@ class Settings(BaseSettings):
     ray_gpus_per_worker: int = Field(1, description="0 trains on CPU.")
     ray_cpus_per_worker: int = 1
 
+    approval_days: float = Field(14.0, description="An older evaluation can't be approved.")
+    deploy_within_hours: float = Field(24.0, description="An older approval is not deployed.")
+    auto_approve: bool = Field(
+        False, description="Approve what passes its gate without a person, as `automatic`."
+    )
+    canary_share: float = Field(
+        0.0, ge=0.0, le=1.0, description="Of requests, for a new version at first; 0 deploys it at once."
+    )
+    canary_minutes: float = Field(30.0, description="A canary ends after so long ...")
+    canary_requests: int = Field(200, description="... or after so many answers, if that is sooner.")
+    watch_minutes: float = Field(
+        30.0, description="For so long a deployed version is rolled back by itself when it breaks a limit."
+    )
+    error_limit: float = Field(
+        0.05, ge=0.0, lt=1.0, description="Share of requests that may fail beyond the version before."
+    )
+    latency_limit: float = Field(2.0, description="Median latency allowed, times that of the version before.")
+
     llm_url: str = Field("http://127.0.0.1:3001/v1", description="OpenAI-compatible LLM service.")
     llm_model: str | None = Field(None, description="LiteLLM model name when llm_url is not our own.")
     llm_api_key: SecretStr | None = None

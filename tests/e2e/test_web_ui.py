@@ -210,6 +210,15 @@ def test_a_candidate_is_read_and_approved_and_production_rolled_back(
     page.get_by_label("Reason").fill("reads more like her")
     page.get_by_role("button", name="Approve").click()
     see(page.get_by_role("heading", name="Approved, being deployed")).to_be_visible()
+    stale = {
+        "decision": "approve",
+        "model": twin.candidate.tag,
+        "about": 6,
+        "reviewer": "Ines",
+        "reason": "again",
+    }
+    replayed = httpx.post(f"{served}/ui/api/runa/decisions", json=stale, headers={"X-Twin-UI": "1"})
+    assert (replayed.status_code, replayed.json()["error"]["type"]) == (400, "Overtaken")
     Ledger(twin.lake, "runa").append(twin.candidate.tag, "deployed", "pipeline", "approved by Ines")
     page.reload()
     page.get_by_role("button", name="Roll back …").click()

@@ -1,65 +1,80 @@
 """The release ledger: append-only events from which the state of every model version is derived.
 
 One object an event in the lake, numbered without gaps and never overwritten, so two writers can't
-both take a number. At most one version a persona is in production. Rollback is one more event.
+both take a number. What follows from the events is in `history`; what people may decide, in `approval`.
 """
 
 from datetime import UTC, datetime
-from typing import Literal
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.history import Event, EventKind, History
 from twin_assets.core.lake import Lake
-from twin_assets.core.records import Record
 
-EventKind = Literal["proposed", "evaluated", "approved", "rejected", "deployed", "rolled_back"]
+__all__ = ["Event", "EventKind", "History", "Ledger", "Overtaken"]
 
 # What may follow what, for one model version; None is a version the ledger has not seen.
 _ALLOWED: dict[EventKind, set[EventKind | None]] = {
-    "proposed": {None, "rejected"},
+    "proposed": {None, "rejected", "rolled_back"},
     "evaluated": {"proposed", "evaluated"},
     "approved": {"evaluated"},
     "rejected": {"proposed", "evaluated", "approved"},
-    "deployed": {"approved", "rolled_back"},
-    "rolled_back": {"deployed"},
+    "canary_started": {"approved"},
+    "deployed": {"approved", "canary_started"},
+    "rolled_back": {"canary_started", "deployed"},
 }
 
 
-class Event(Record):
-    """One fact about one model version. `passed` is set on `evaluated` only."""
-
-    number: int
-    persona: str
-    model: str
-    kind: EventKind
-    actor: str
-    reason: str
-    at: datetime
-    passed: bool | None = None
+class Overtaken(TwinError):
+    """The event that another one was to follow is no longer the last of its version."""
 
 
 class Ledger:
-    """The ledger of one persona."""
+    """The ledger of one persona. Events never change, so an object of this class reads each of them once."""
 
     def __init__(self, lake: Lake, persona: str) -> None:
         self.lake, self.persona = lake, persona
+        self._read: dict[str, Event] = {}
 
     def events(self) -> list[Event]:
         """All events, oldest first."""
-        keys = self.lake.keys(f"ledger/{self.persona}")
-        return [Event.model_validate_json(self.lake.read(key)) for key in keys]
+        keys = list(self.lake.keys(f"ledger/{self.persona}"))
+        for key in keys:
+            if key not in self._read:
+                self._read[key] = Event.model_validate_json(self.lake.read(key))
+        return [self._read[key] for key in keys]
+
+    def history(self) -> History:
+        """What follows from the events that there are now."""
+        return History(self.events())
 
     def append(
-        self, model: str, kind: EventKind, actor: str, reason: str, passed: bool | None = None
+        self,
+        model: str,
+        kind: EventKind,
+        actor: str,
+        reason: str,
+        passed: bool | None = None,
+        follows: int | None = None,
+        share: float | None = None,
     ) -> Event:
-        """Add an event. Raises TwinError when it can't follow what the ledger holds for that model."""
+        """Add an event, whoever else writes at the same time.
+
+        `follows` is the number of the version's event that this one answers, and defaults to the last.
+        Raises Overtaken when that is no longer the last, and TwinError when the event can't come after
+        what the ledger holds.
+        """
         if not actor.strip() or not reason.strip():
             raise TwinError(f"A {kind!r} event needs an actor and a reason.", "give both.")
         while True:
-            events = self.events()
-            self._check(events, model, kind)
+            history = self.history()
+            last = history.last(model)
+            if follows is not None and (last is None or last.number != follows):
+                raise _overtaken(history, model, follows, kind)
+            _check(history, model, kind)
             event = Event(
-                number=len(events) + 1, persona=self.persona, model=model, kind=kind, actor=actor,
-                reason=reason, at=datetime.now(UTC), passed=passed,
+                number=len(history.events) + 1, persona=self.persona, model=model, kind=kind, actor=actor,
+                reason=reason, at=datetime.now(UTC), passed=passed, share=share,
+                follows=last.number if last else None,
             )  # fmt: skip
             try:
                 self.lake.create(
@@ -69,54 +84,64 @@ class Ledger:
                 continue  # another writer took the number: read again and check again
             return event
 
-    def _check(self, events: list[Event], model: str, kind: EventKind) -> None:
-        last = next((e for e in reversed(events) if e.model == model), None)
-        state = last.kind if last else None
-        if state not in _ALLOWED[kind]:
-            raise TwinError(
-                f"{model} is {state or 'unknown to the ledger'}, so it can't become {kind}.",
-                f"{kind} may follow: {', '.join(str(s) for s in sorted(map(str, _ALLOWED[kind])))}.",
-            )
-        if kind == "approved":
-            if last is None or not last.passed:
-                raise TwinError(
-                    f"{model} did not pass its evaluation.", "improve it, or lower the gate in review."
-                )
-            newest = next(e.model for e in reversed(events) if e.kind == "proposed")
-            if newest != model:
-                raise TwinError(f"{model} is superseded by {newest}.", f"review {newest} instead.")
-
     def state(self, model: str) -> EventKind | None:
         """The last event's kind for that model; None if the ledger has not seen it."""
-        return next((e.kind for e in reversed(self.events()) if e.model == model), None)
+        return self.history().state(model)
 
     def deployed(self) -> list[str]:
         """Versions that went into production and were not taken back, oldest first.
 
         The last is in production; the one before it is what a rollback brings back.
         """
-        deployed: list[str] = []
-        for event in self.events():
-            if event.kind == "deployed":
-                deployed.append(event.model)
-            elif event.kind == "rolled_back":
-                deployed = [m for m in deployed if m != event.model]
-        return deployed
+        return self.history().deployed()
 
     def production(self) -> str | None:
         """The model version in production, or None."""
-        return next(reversed(self.deployed()), None)
+        return self.history().production()
 
     def waiting(self) -> Event | None:
-        """The evaluated, passed version that waits for a person, or None."""
-        newest = next((e for e in reversed(self.events()) if e.kind == "proposed"), None)
-        if newest is None:
-            return None
-        last = next(e for e in reversed(self.events()) if e.model == newest.model)
-        return last if last.kind == "evaluated" and last.passed else None
+        """The evaluation of the passed version that waits for a person, or None."""
+        return self.history().waiting()
 
     def approved(self) -> Event | None:
         """The approval that waits to be deployed, or None."""
-        events = self.events()
-        last_of = {e.model: e for e in events}
-        return next((e for e in reversed(events) if e.kind == "approved" and last_of[e.model] is e), None)
+        return self.history().approved()
+
+
+def _check(history: History, model: str, kind: EventKind) -> None:
+    last = history.last(model)
+    state = last.kind if last else None
+    if state not in _ALLOWED[kind]:
+        raise TwinError(
+            f"{model} is {state or 'unknown to the ledger'}, so it can't become {kind}.",
+            f"{kind} may follow: {', '.join(sorted(str(s) for s in _ALLOWED[kind]))}.",
+        )
+    if kind == "approved" and (last is None or not last.passed):
+        raise TwinError(f"{model} did not pass its evaluation.", "improve it, or lower the gate in review.")
+    # A canary may be promoted whatever was proposed since: its approval was used when it began.
+    uses_approval = kind in ("approved", "canary_started", "deployed") and state != "canary_started"
+    if uses_approval and (newer := history.superseded_by(model)):
+        raise TwinError(
+            f"{model} is superseded by {newer}.",
+            f"review {newer} instead; to bring {model} back, reject it and evaluate it again.",
+        )
+    canary, production = history.canary(), history.production()
+    if kind in ("canary_started", "deployed") and canary and canary.model != model:
+        raise TwinError(f"The canary {canary.model} is not over.", "wait for its end, or roll it back.")
+    if kind == "canary_started" and production is None:
+        raise TwinError(f"A canary of {model} has no production beside it.", "deploy it.")
+    if kind == "rolled_back" and canary and model == production:
+        raise TwinError(
+            f"The canary {canary.model} runs beside {model}.", "roll the canary back first, then this."
+        )
+
+
+def _overtaken(history: History, model: str, follows: int, kind: EventKind) -> Overtaken:
+    last = history.last(model)
+    if last is None or not any(e.number == follows and e.model == model for e in history.events):
+        return Overtaken(f"Event {follows} of {model} is not in the ledger.", "look at what is there now.")
+    return Overtaken(
+        f"{model} can't become {kind} by event {follows}: event {last.number} came after it "
+        f"({last.kind} by {last.actor}).",
+        "look at what is there now, and decide again.",
+    )

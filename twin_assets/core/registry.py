@@ -2,6 +2,10 @@
 
 import os
 import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ __all__ = ["About", "Lineage", "ModelVersion", "Registry", "Stage", "weights_has
 
 RECORD = "version.json"
 STORE_FILE = "model.yaml"  # BentoML's own, in every version's folder
+STALE_SECONDS = 24 * 3600
 # What lies in a version's folder beside the model itself: our card and records, the store's and the hub's.
 _BESIDE = frozenset({"README.md", RECORD, "training", STORE_FILE, ".gitattributes", ".cache"})
 
@@ -27,9 +32,9 @@ class Registry:
         os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")  # or it tells its makers of every model
         from bentoml._internal.models.model import ModelStore  # the public calls take a store of this type
 
-        models = settings.bentoml_home / "models"
-        models.mkdir(parents=True, exist_ok=True)
-        self._store = ModelStore(models)
+        self._models, self._staging = settings.bentoml_home / "models", settings.bentoml_home / "staging"
+        self._models.mkdir(parents=True, exist_ok=True)
+        self._store = ModelStore(self._models)
         self._hub_namespace = settings.hub_namespace
 
     def save(
@@ -43,9 +48,11 @@ class Registry:
     ) -> ModelVersion:
         """Store a copy of `folder` as a model version named by its inputs; the same inputs, the same tag.
 
-        A version that is there already is returned as it is. Its card and record are written beside it.
+        A version that is there already is returned as it is. Its card and record are written beside it. It
+        appears in the store whole or, when the process is killed, not at all.
         """  # fmt: skip
         import bentoml
+        from bentoml._internal.models.model import ModelStore
 
         if known := self.find(lineage):
             return known
@@ -61,12 +68,42 @@ class Registry:
             "persona": lineage.persona, "stage": lineage.stage, "profile": lineage.profile,
             "config": lineage.config_hash, "seed": str(lineage.seed),
         }  # fmt: skip
-        with bentoml.models.create(
-            lineage.tag, labels=labels, metadata=metadata, _model_store=self._store
-        ) as model:
-            shutil.copytree(folder, model.path, dirs_exist_ok=True)
-        self.describe(self.get(lineage.tag))
+        with self._stage() as staged:
+            with bentoml.models.create(
+                lineage.tag, labels=labels, metadata=metadata, _model_store=ModelStore(staged)
+            ) as model:
+                shutil.copytree(folder, model.path, dirs_exist_ok=True)
+            name, _, version = lineage.tag.partition(":")
+            self.describe(_version(bentoml.models.get(lineage.tag, _model_store=ModelStore(staged))))
+            self._take_in(staged / name / version, self._models / name / version)
         return self.get(lineage.tag)
+
+    @contextmanager
+    def _stage(self) -> Iterator[Path]:
+        """A folder of one's own beside the store; what killed processes left there is removed after a day."""
+        self._staging.mkdir(exist_ok=True)
+        for left in self._staging.iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(dir=self._staging))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _take_in(self, staged: Path, place: Path) -> None:
+        """Move a whole version into the store at once, unless another process was faster."""
+        place.parent.mkdir(exist_ok=True)
+        if place.is_dir() and not (place / STORE_FILE).is_file():
+            shutil.rmtree(place)  # half of a version, of a store that was written before this was atomic
+        try:
+            staged.rename(place)
+        except OSError:
+            if not (place / STORE_FILE).is_file():
+                raise
+        else:
+            (place.parent / "latest").write_text(place.name)  # BentoML's own pointer
 
     def describe(self, version: ModelVersion) -> None:
         """Write the version's card and record into its folder."""
@@ -93,18 +130,23 @@ class Registry:
     def list(self, persona: str | None = None) -> list[ModelVersion]:
         """All versions, newest first; of one persona if given."""
         import bentoml
+        from bentoml.exceptions import BentoMLException
 
-        versions = [
-            _version(m) for m in bentoml.models.list(_model_store=self._store) if "lineage" in m.info.metadata
-        ]
+        versions = []
+        for file in self._models.glob(f"*/*/{STORE_FILE}"):
+            tag = f"{file.parent.parent.name}:{file.parent.name}"
+            with suppress(BentoMLException, FileNotFoundError):  # it may be deleted at this moment
+                model = bentoml.models.get(tag, _model_store=self._store)
+                if "lineage" in model.info.metadata:
+                    versions.append(_version(model))
         wanted = [v for v in versions if persona is None or v.lineage.persona == persona]
         return sorted(wanted, key=lambda v: v.created_at, reverse=True)
 
     def delete(self, tag: str) -> None:
-        """Remove a version for good. `registry_gc` decides which may go."""
-        import bentoml
-
-        bentoml.models.delete(tag, _model_store=self._store)
+        """Remove a version for good, at once. `registry_gc` decides which may go."""
+        folder = self.get(tag).path
+        with self._stage() as staged:
+            folder.rename(staged / folder.name)
 
 
 def weights_hash(folder: Path) -> str:

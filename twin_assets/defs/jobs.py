@@ -1,15 +1,19 @@
 """Jobs by hand, schedules, and the sensors that carry a persona from new writing to a release."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
+from twin_assets.core.approval import can_deploy
 from twin_assets.core.persona import persona_names
+from twin_assets.core.release_watch import judge
 from twin_assets.defs.common import COLLECT, CORPUS, DATASETS, INDEX, MONITORING, WAREHOUSE, personas
 from twin_assets.defs.continuous_training import ask_to_train
 from twin_assets.defs.resources import Platform
 from twin_assets.defs.s7_experiments import assets as experiment_assets
+from twin_assets.defs.s8_release import settle_release
 from twin_assets.defs.versions import is_current, latest, tags_of
 
 collect = dg.define_asset_job("collect", dg.AssetSelection.groups(COLLECT))
@@ -105,18 +109,49 @@ evaluate_new_candidate = _on_new_version(
     job=deploy,
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=15,
-    description="Deploys what a person has approved.",
+    description="Deploys what a person has approved, and keeps `release` in step with promotions and rollbacks.",
 )
 def deploy_approved(
     context: dg.SensorEvaluationContext, platform: Platform
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    found = False
+    settings, reasons = platform.settings, []
     for persona in context.instance.get_dynamic_partitions("personas"):
-        if approval := platform.ledger(persona).approved():
-            found = True
-            yield dg.RunRequest(run_key=f"{persona}:{approval.number}", partition_key=persona)
-    if not found:
-        yield dg.SkipReason("no approval waits")
+        history = platform.ledger(persona).history()
+        recorded = _latest(context, "release", persona)
+        shown = tags_of(recorded)["dagster/data_version"] if recorded else "none"
+        automatic = settings.auto_approve and history.waiting() is not None
+        if automatic or can_deploy(history, settings) or shown != (history.production() or "none"):
+            # One run for each state of the ledger: a refused approval is not tried again and again.
+            yield dg.RunRequest(run_key=f"{persona}:{len(history.events)}", partition_key=persona)
+        elif canary := history.canary():
+            reasons.append(f"{persona}: the canary {canary.model} is not over")
+        else:
+            reasons.append(f"{persona}: no approval waits")
+    if reasons:
+        yield dg.SkipReason("; ".join(reasons))
+
+
+@dg.sensor(
+    job=settle_release,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+    description="Ends a canary, and takes back a release that breaks a limit, when no serving process does.",
+)
+def watch_releases(
+    context: dg.SensorEvaluationContext, platform: Platform
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    reasons = []
+    for persona in context.instance.get_dynamic_partitions("personas"):
+        history, now = platform.ledger(persona).history(), datetime.now(UTC)
+        verdict = judge(platform.lake, persona, history, platform.settings, now)
+        if verdict is None or verdict.act == "wait":
+            reasons.append(f"{persona}: {verdict.reason if verdict else 'nothing is watched'}")
+        else:
+            config = {"ops": {"settle_watched": {"config": {"persona": persona}}}}
+            key = f"{persona}:{verdict.follows}:{verdict.act}"
+            yield dg.RunRequest(run_key=key, run_config=config)
+    if reasons:
+        yield dg.SkipReason("; ".join(reasons))
 
 
 @dg.sensor(
@@ -150,5 +185,5 @@ jobs = [collect, features, train, evaluate, deploy, monitor]
 schedules = [collect_daily, monitor_hourly]
 sensors = [
     declare_personas, carry_features_forward, train_on_new_dataset, evaluate_new_candidate, deploy_approved,
-    rebuild_on_drift,
+    watch_releases, rebuild_on_drift,
 ]  # fmt: skip

@@ -86,7 +86,12 @@ class Runner:
 
     def approve(self, reviewer: str, reason: str) -> bool:
         """Press the red button, then deploy. False when nothing waits or a run failed."""
-        config = {"persona": self.persona, "reviewer": reviewer, "reason": reason}
+        waiting = Ledger(open_lake(self.settings), self.persona).waiting()
+        if waiting is None:
+            return False
+        config = {
+            "persona": self.persona, "evaluation": waiting.number, "reviewer": reviewer, "reason": reason,
+        }  # fmt: skip
         job = self.defs.resolve_job_def("approve_release")
         result = job.execute_in_process(
             run_config={"ops": {"decide_approval": {"config": config}}} | CONSOLE,

@@ -97,7 +97,7 @@ def _contestant(platform: Platform, tag: str, prompting: Prompting) -> Contestan
 def _propose(ledger: Ledger, candidate: str, gates: list[GateResult]) -> None:
     """Put the candidate and its verdict into the ledger, unless it is there already."""
     failed = [g for g in gates if g.blocking and not g.passed]
-    if ledger.state(candidate) in (None, "rejected"):
+    if ledger.state(candidate) in (None, "rejected", "rolled_back"):
         ledger.append(candidate, "proposed", "pipeline", "new candidate")
     if ledger.state(candidate) in ("proposed", "evaluated"):
         reason = "; ".join(g.message for g in failed) or "passed every gate"

@@ -11,8 +11,11 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.llm import open_litellm
 from twin_assets.core.prompts import served_prompt
 from twin_assets.core.records import Message, Record
-from twin_assets.inference.engine import Engine, Ticket
+from twin_assets.inference.engine import MAX_WAITING, Engine, Ticket
 from twin_assets.inference.sampling import Sampling
+
+# Of the LLM service's streamed answers: the exact version that writes.
+MODEL_HEADER = "x-model-version"
 
 
 class Generation(Record):
@@ -81,11 +84,6 @@ class LocalGenerator:
             model, tokenizer, frozenset(t for t in [tokenizer.eos_token_id, *also] if t is not None)
         )
 
-    @property
-    def waiting(self) -> int:
-        """Requests that nothing is written for yet."""
-        return self._engine.waiting
-
     def load(self) -> None:
         """Load now rather than at the first request."""
         _ = self._engine
@@ -112,10 +110,11 @@ class LocalGenerator:
             conversation = [Message(role="system", content=" ".join(kept)), *conversation[1:]]
         return conversation
 
-    def _submit(
-        self, conversation: list[Message], max_tokens: int, temperature: float, seed: int | None,
-        stop: list[str] | None, max_waiting: int | None,
+    def start(
+        self, conversation: list[Message], max_tokens: int, temperature: float = 0.8, seed: int | None = None,
+        stop: list[str] | None = None, max_waiting: int | None = MAX_WAITING,
     ) -> Ticket:  # fmt: skip
+        """Queue a text to be written. Raises EngineBusy when `max_waiting` wait already; None is no limit."""
         tokenizer, model = self._loaded
         prompt = tokenizer(self._prompt(conversation), add_special_tokens=False)["input_ids"]
         context = model.config.max_position_embeddings
@@ -124,33 +123,34 @@ class LocalGenerator:
                 f"The prompt has {len(prompt)} tokens and {max_tokens} are asked for; {self.model} holds {context}.",
                 "shorten the request, the passages or max_tokens.",
             )
-        return self._engine.submit(
-            prompt, Sampling(max_tokens, temperature, seed, tuple(stop or ())), max_waiting
-        )
+        sampling = Sampling(max_tokens, temperature, seed, tuple(stop or ()))
+        return self._engine.submit(prompt, sampling, max_waiting)
 
     def generate(
         self, conversations: list[list[Message]], max_tokens: int, temperature: float = 0.8,
-        seed: int | None = None, stop: list[str] | None = None, max_waiting: int | None = None,
+        seed: int | None = None, stop: list[str] | None = None,
     ) -> list[Generation]:  # fmt: skip
+        """Each conversation after the first has a seed of its own, the next number."""
         seeds = [None if seed is None else seed + n for n in range(len(conversations))]
         tickets = [
-            self._submit(conversation, max_tokens, temperature, own, stop, max_waiting)
+            self.start(conversation, max_tokens, temperature, own, stop, max_waiting=None)
             for conversation, own in zip(conversations, seeds, strict=True)
         ]
-        return [
-            Generation(
-                text=ticket.result(), tokens_in=len(ticket.prompt), tokens_out=ticket.tokens_out,
-                finish_reason=ticket.finish_reason or "stop", seconds=ticket.seconds,
-            )
-            for ticket in tickets
-        ]  # fmt: skip
+        return [finished(ticket) for ticket in tickets]
 
     def stream(
         self, conversation: list[Message], max_tokens: int, temperature: float = 0.8,
-        seed: int | None = None, stop: list[str] | None = None, max_waiting: int | None = None,
+        seed: int | None = None, stop: list[str] | None = None,
     ) -> Iterator[str]:  # fmt: skip
-        """Queued when it is called, not at the first piece."""
-        return iter(self._submit(conversation, max_tokens, temperature, seed, stop, max_waiting))
+        return iter(self.start(conversation, max_tokens, temperature, seed, stop))
+
+
+def finished(ticket: Ticket) -> Generation:
+    """Waits for the whole text of a ticket that nobody reads in pieces."""
+    return Generation(
+        text=ticket.result(), tokens_in=len(ticket.prompt), tokens_out=ticket.tokens_out,
+        finish_reason=ticket.finish_reason or "stop", seconds=ticket.seconds,
+    )  # fmt: skip
 
 
 class RemoteGenerator:
@@ -163,6 +163,7 @@ class RemoteGenerator:
         `timeout` is in seconds, of silence."""
         self.url, self.name, self._key, self._timeout = url, name, api_key, timeout
         self.model = model or name
+        self.tokens = (0, 0)  # read and written, of the last stream that ended
 
     def _complete(self, conversation: list[Message], stream: bool, **options: Any) -> Any:
         litellm = open_litellm()
@@ -201,14 +202,17 @@ class RemoteGenerator:
         seed: int | None = None, stop: list[str] | None = None,
     ) -> Iterator[str]:  # fmt: skip
         pieces = self._complete(
-            conversation, True, max_tokens=max_tokens, temperature=temperature, seed=seed, stop=stop
-        )
+            conversation, True, max_tokens=max_tokens, temperature=temperature, seed=seed, stop=stop,
+            stream_options={"include_usage": True},
+        )  # fmt: skip
+        # LiteLLM puts the name that it asked for into every piece; our LLM service names the version in a header.
+        headers = getattr(pieces, "_response_headers", None) or {}
+        self.model = headers.get(MODEL_HEADER, self.model)
         try:
             for piece in pieces:
-                said = (piece.model or "").removeprefix("openai/")
-                # LiteLLM puts the name that was asked for into the pieces of a stream.
-                self.model = said if said and said != self.name else self.model
-                if text := piece.choices[0].delta.content:
+                if usage := getattr(piece, "usage", None):
+                    self.tokens = (usage.prompt_tokens, usage.completion_tokens)
+                if piece.choices and (text := piece.choices[0].delta.content):
                     yield text
         except _engine_failures() as error:
             raise _engine_error(self.url, error) from None

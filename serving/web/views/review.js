@@ -22,25 +22,29 @@ export default async function review(context) {
 }
 
 function waiting(found, context) {
-  if (found.approved) return h("section", {class: "card good"}, h("h2", {}, "Approved, being deployed"),
-    h("p", {}, h("code", {}, found.approved.model), ` was approved by ${found.approved.actor}: “${found.approved.reason}”. Dagster deploys it, within a minute while it runs.`));
+  const {approved, canary} = found;
+  if (approved) return h("section", {class: found.approval_problem ? "card bad" : "card good"},
+    h("h2", {}, found.approval_problem ? "Approved, but not to be deployed" : canary ? "Approved, waits for the canary's end" : "Approved, being deployed"),
+    h("p", {}, h("code", {}, approved.model), ` was approved by ${approved.actor}: “${approved.reason}”. `,
+      found.approval_problem ?? (canary ? "" : "Dagster deploys it, within a minute while it runs.")));
   if (!found.waiting) return h("section", {class: "card"}, h("h2", {}, "Nothing waits for you"), h("p", {class: "meta"}, "The next candidate that passes its evaluation will."));
   const {model, at, reason} = found.waiting;
   return h("section", {class: "card waiting"}, h("h2", {}, "Waiting for you"),
     h("p", {}, h("code", {}, model)), h("p", {class: "meta"}, `Evaluated ${moment(at)}: ${reason}.`),
-    decisionForm(context, model, [["approve", "Approve", "primary"], ["reject", "Reject", "danger"]]));
+    h("p", {class: "meta"}, found.expired ? `Its evaluation expired ${moment(found.waits_until)}: evaluate it again before you approve.` : `Can be approved until ${moment(found.waits_until)}.`),
+    decisionForm(context, found.waiting, [["approve", "Approve", "primary"], ["reject", "Reject", "danger"]]));
 }
 
-/** Name and reason, and a button for each decision. */
-function decisionForm({persona, reload}, model, choices, done = () => {}) {
+/** Name and reason, and a button for each decision about the version as the event says it is. */
+function decisionForm({persona, reload}, event, choices, done = () => {}) {
   const who = h("input", {required: true, maxlength: 100, autocomplete: "name", value: localStorage.getItem("reviewer") ?? ""});
   const why = h("textarea", {required: true, rows: 2, maxlength: 2000});
   const said = h("div");
-  const submit = async event => {
-    event.preventDefault();
-    const decision = event.submitter?.value ?? choices[0][0];
+  const submit = async submitted => {
+    submitted.preventDefault();
+    const decision = submitted.submitter?.value ?? choices[0][0];
     try {
-      await post(`/ui/api/${persona}/decisions`, {decision, model, reviewer: who.value, reason: why.value});
+      await post(`/ui/api/${persona}/decisions`, {decision, model: event.model, about: event.number, reviewer: who.value, reason: why.value});
       localStorage.setItem("reviewer", who.value);
       done();
       toast("Recorded.");
@@ -56,13 +60,22 @@ function decisionForm({persona, reload}, model, choices, done = () => {}) {
 
 function inProduction(found, context) {
   if (!found.production) return h("section", {class: "card"}, h("h2", {}, "Nothing in production"), h("p", {class: "meta"}, "Approve a candidate, and the twin answers with it."));
-  const before = found.events.filter(event => event.kind === "deployed" && event.model !== found.production && found.states[event.model] === "deployed")[0]?.model;
-  const confirm = () => {
-    const box = dialog("Roll back", h("p", {}, "Take ", h("code", {}, found.production), " out of production? ",
-      before ? `Then ${before} answers again.` : "Then nothing is in production, and the twin answers nothing."),
-    decisionForm(context, found.production, [["roll_back", "Roll back", "danger"]], () => box.close()));
-  };
-  return h("section", {class: "card"}, h("header", {}, h("h2", {}, "In production"), button("Roll back …", confirm)), h("p", {}, h("code", {}, found.production)));
+  const {canary, released} = found;
+  const after = found.predecessor ? `Then ${found.predecessor} answers again.` : "Then nothing is in production, and the twin answers nothing.";
+  const production = h("section", {class: "card"}, h("header", {}, h("h2", {}, "In production"), canary ? null : rollBack(context, released, after)),
+    h("p", {}, h("code", {}, found.production)), h("p", {class: "meta"}, `Since ${moment(released.at)}: ${released.reason}.`),
+    found.watch && !canary ? h("p", {class: "meta"}, `Watched, ${found.watch}.`) : null);
+  if (!canary) return production;
+  return [production, h("section", {class: "card waiting"}, h("header", {}, h("h2", {}, `Canary, for ${share(canary.share)} of the requests`), rollBack(context, canary, `Then ${found.production} answers all requests.`)),
+    h("p", {}, h("code", {}, canary.model)), h("p", {class: "meta"}, `Since ${moment(canary.at)}; ${found.watch}.`))];
+}
+
+/** Opens the dialog that takes back what the event released. */
+function rollBack(context, event, after) {
+  return button("Roll back …", () => {
+    const box = dialog("Roll back", h("p", {}, "Take ", h("code", {}, event.model), ` back? ${after}`),
+      decisionForm(context, event, [["roll_back", "Roll back", "danger"]], () => box.close()));
+  });
 }
 
 function evaluation(persona, found) {
