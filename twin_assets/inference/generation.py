@@ -73,6 +73,11 @@ class LocalGenerator:
         model = AutoModelForCausalLM.from_pretrained(self.path)
         return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
+    @property
+    def loaded(self) -> tuple[Any, Any]:
+        """Tokenizer and model."""
+        return self._loaded
+
     def load(self) -> None:
         """Load now rather than at the first request."""
         _ = self._loaded
