@@ -113,6 +113,7 @@ def by_hashed_words(texts: list[str]) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
 
+@lru_cache
 def plan(question: str) -> Plan:
     """As the service plans an answer; it finds nothing for football."""
 

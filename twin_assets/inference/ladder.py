@@ -43,7 +43,7 @@ def climb(rungs: list[Rung], candidate: str, beats_baseline: bool) -> Ladder:
     else:
         first = f"{cheapest} is the cheapest rung that clears the bar: fine-tuning is not needed for that."
     second = (
-        "The fine-tune beats its own baseline and may be proposed."
+        "The fine-tune beats its own baseline: if it passes its gate, it is proposed."
         if beats_baseline
         else "The fine-tune does not beat its own baseline, base+prompt+retrieval, and is not proposed."
     )

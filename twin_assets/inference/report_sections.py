@@ -14,12 +14,20 @@ NOT_MEASURED = "not measured"
 def ladder_table(ladder: Ladder) -> str:
     """Which rung is enough, and what each falls short of."""
     rows = [
-        [r.role, percent(r.voice_share), "yes" if r.clears else "no: " + "; ".join(r.short),
+        [r.role, percent(r.voice_share), "yes" if r.clears else "no",
          number(r.tokens_in, ".0f"), number(r.latency, ".2f"), money(r.usd_per_call)]
         for r in ladder.rungs
     ]  # fmt: skip
-    head = ["", "voice: from others to author", "clears the bar", "tokens read", "seconds a call", "$ a call"]
-    return f"<h2>The ladder</h2><p>{html.escape(ladder.verdict)}</p>{table(head, rows)}"
+    head = ["", "voice, others to author", "clears the bar", "tokens read", "seconds a call", "$ a call"]
+    short = "".join(
+        f"<li>{html.escape(r.role)} falls short: {html.escape('; '.join(r.short))}</li>"
+        for r in ladder.rungs
+        if r.short
+    )
+    return (
+        f"<h2>The ladder</h2><p>{html.escape(ladder.verdict)}</p>{table(head, rows)}"
+        + (f"<ul class=muted>{short}</ul>" if short else "")
+    )  # fmt: skip
 
 
 def shares(report: EvaluationReport) -> str:

@@ -24,9 +24,10 @@ from twin_assets.inference.questions import Retrieve
 from twin_assets.inference.stylometry import windows
 from twin_assets.inference.write_tasks import WriteTask
 
-# Tasks at first; more follow, a few at a time, until everybody has written 8 windows.
+# Tasks at first; more follow, a few at a time, until everybody has written enough windows: those that a candidate is
+# compared with as many as itself, the rungs below them half of it.
 FIRST_TASKS, MORE_TASKS, MAX_TASKS = 24, 8, 72
-ENOUGH_WINDOWS = 8
+ENOUGH_WINDOWS, ENOUGH_FOR_RUNGS = 8, 4
 # What system text, task and chat marks take of the context.
 FIXED_TOKENS = 120
 
@@ -79,7 +80,10 @@ def write_all(
     done = 0
     while True:
         batch = tasks[done : min(done + (MORE_TASKS if done else FIRST_TASKS), MAX_TASKS)]
-        if not batch or min(len(windows(w.texts)) for w in written.values()) >= ENOUGH_WINDOWS:
+        if not batch or all(
+            len(windows(w.texts)) >= (ENOUGH_WINDOWS if contestants[role].sees_passages else ENOUGH_FOR_RUNGS)
+            for role, w in written.items()
+        ):
             break
         for role, contestant in contestants.items():
             on_progress(f"{role} ({contestant.model}) writes {len(batch)} texts")
