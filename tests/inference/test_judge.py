@@ -70,6 +70,11 @@ def test_a_judge_that_never_answers_leaves_its_pairs_open(tmp_path: Path) -> Non
     assert (found.unanswered, found.wins) == (1, 0)
 
 
+def test_ones_own_server_needs_no_key(tmp_path: Path) -> None:
+    with JudgeDouble() as double:
+        assert compare(double, tmp_path, judge_api_key=None).wins == 5
+
+
 def test_over_its_budget_nothing_is_asked_and_the_key_is_not_named(tmp_path: Path) -> None:
     with JudgeDouble() as double, pytest.raises(TwinError, match="TWIN_JUDGE_BUDGET_USD") as error:
         compare(double, tmp_path, judge_price_in=1e6, judge_price_out=1e6)

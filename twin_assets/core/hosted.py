@@ -39,15 +39,17 @@ class HostedModel:
 
         Raises TwinError when the budget is spent, and when the model refuses the key or the request.
         """
-        errors, key = self._litellm.exceptions, self._setting("api_key")
+        errors, key, url = self._litellm.exceptions, self._setting("api_key"), self._setting("url")
+        # One's own server may ask for no key, but the client insists on having one.
+        secret = key.get_secret_value() if key else "none" if url else None
         passing = (errors.RateLimitError, errors.Timeout, errors.APIConnectionError,
                    errors.InternalServerError, errors.ServiceUnavailableError, errors.BadGatewayError)  # fmt: skip
         for attempt in range(ATTEMPTS):
             self._check_budget()
             try:
                 answer = self._litellm.completion(
-                    model=self.model, api_base=self._setting("url"), num_retries=0, max_retries=0,
-                    api_key=key.get_secret_value() if key else None,
+                    model=self.model, api_base=url, num_retries=0, max_retries=0,
+                    api_key=secret,
                     messages=[{"role": "user", "content": prompt}], max_tokens=max_tokens,
                     temperature=temperature, timeout=self._setting("timeout"), **options,
                 )  # fmt: skip
