@@ -50,8 +50,8 @@ def rungs_plot(report: EvaluationReport) -> bytes:
         ("answered, should decline", False, [_of(report, r, "answered_wrongly") for r in roles]),
         ("declined, should answer", False, [_of(report, r, "declined_wrongly") for r in roles]),
     ]
-    figure = Figure(figsize=(7, 2 * (0.34 * len(roles) + 0.9)), layout="constrained")
-    for axes, (title, more_is_better, values) in zip(figure.subplots(2, 2).flat, panels, strict=True):
+    figure = Figure(figsize=(5, 4 * (0.3 * len(roles) + 0.5)), layout="constrained")
+    for axes, (title, more_is_better, values) in zip(figure.subplots(4, 1), panels, strict=True):
         for at, (role, value) in enumerate(zip(roles[::-1], values[::-1], strict=True)):
             axes.barh(at, value or 0.0, color=COLOURS.get(role, OTHER), height=0.62)
             label = "not measured" if value is None else f"{value:.0%}"

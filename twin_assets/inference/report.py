@@ -30,7 +30,7 @@ h1{font-size:1.4rem;margin-bottom:0}h2{font-size:1.15rem;margin-top:2.2rem}h3{fo
 th,td{text-align:right;padding:.35rem .4rem;border-bottom:1px solid #d8dee6;overflow-wrap:normal}
 td{white-space:nowrap}th{vertical-align:bottom}
 th:first-child,td:first-child{text-align:left;white-space:normal;min-width:8rem}.mine td{font-weight:600}
-img{width:100%;max-width:46rem;height:auto}
+img{width:100%;max-width:46rem;height:auto}img.narrow-plot{max-width:32rem}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(17rem,1fr));gap:0 1rem}
 blockquote{margin:.2rem 0 1rem;padding:.6rem 1rem;background:#f4f6f8;white-space:pre-wrap;border-radius:.3rem}
 .muted{color:#5b6675;font-size:.9rem}.wide table{margin-bottom:.6rem}details{margin:.2rem 0 1rem}
@@ -95,7 +95,7 @@ def render_html(report: EvaluationReport, gates: list[GateResult], ladder: Ladde
         "Without copies: the margin of what is left when runs of eight or more words from training text are cut out. "
         "Unseen words: the share that stands in no training text and no other author's.</p>",
         "<h2>Facts, citations and refusals</h2>",
-        _image(rungs_plot(report), "shares of all contestants"),
+        _image(rungs_plot(report), "shares of all contestants", "narrow"),
         shares(report),
         "<h2>Retrieval and the gate in front of the model</h2>",
         "<ul>",
@@ -113,8 +113,8 @@ def render_html(report: EvaluationReport, gates: list[GateResult], ladder: Ladde
     ])  # fmt: skip
 
 
-def _image(png: bytes, about: str) -> str:
-    return f"<p><img alt='{about}' src='data:image/png;base64,{base64.b64encode(png).decode()}'></p>"
+def _image(png: bytes, about: str, style: str = "wide") -> str:
+    return f"<p><img class={style}-plot alt='{about}' src='data:image/png;base64,{base64.b64encode(png).decode()}'></p>"
 
 
 def _gate_item(gate: GateResult) -> str:
