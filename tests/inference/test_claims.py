@@ -14,6 +14,7 @@ from twin_assets.inference.claims import (
     claims_of,
     fact_words,
     marks_in,
+    remembering,
     support,
 )
 from twin_assets.settings import ROOT
@@ -59,6 +60,19 @@ def test_numbers_count_in_words_and_in_digits() -> None:
         for c in ("Loading the ferry took 7 minutes.", "Loading the ferry took 9 minutes.")
     )
     assert right > SUPPORTED > wrong
+
+
+def test_no_text_is_embedded_twice() -> None:
+    asked: list[str] = []
+
+    def count(texts: list[str]) -> np.ndarray:
+        asked.extend(texts)
+        return EMBED(texts)
+
+    embed = remembering(count)
+    first = embed(["tides", "mud", "tides"])
+    assert (embed(["mud", "pier"])[0] == first[1]).all()
+    assert asked == ["tides", "mud", "pier"]
 
 
 def test_questions_and_empty_phrases_are_no_claims() -> None:

@@ -37,6 +37,19 @@ _NUMBERS = {
 _ENDINGS = ("'s", "ing", "ies", "ied", "ed", "es", "s", "e")
 
 
+def remembering(embed: Embed) -> Embed:
+    """The same embedder, which embeds no text twice: passages come back with every contestant."""
+    known: dict[str, np.ndarray] = {}
+
+    def embed_new(texts: list[str]) -> np.ndarray:
+        new = [t for t in dict.fromkeys(texts) if t not in known]
+        if new:
+            known.update(zip(new, embed(new), strict=True))
+        return np.stack([known[t] for t in texts])
+
+    return embed_new
+
+
 def claims_of(text: str) -> list[str]:
     """The sentences of a text that state something: no questions, none with fewer than two fact words."""
     found = (" ".join(text[start:end].split()) for start, end in sentences(text))

@@ -17,7 +17,7 @@ from twin_assets.core.profiles import Profile
 from twin_assets.core.records import Record, SplitDocument
 from twin_assets.inference.ability import Ability, compare_ability
 from twin_assets.inference.answer import Plan
-from twin_assets.inference.claims import Embed
+from twin_assets.inference.claims import Embed, remembering
 from twin_assets.inference.compare import paired_gain
 from twin_assets.inference.copying import CopyCheck, CopyReport
 from twin_assets.inference.effort import Effort, effort
@@ -159,9 +159,13 @@ def evaluate(
     items = _items(questions, made, instruments, [*heldout, *train], profile.evaluation.questions)
     answers = _answer_all(contestants, items, desk, profile, on_progress)
     samples = _samples(tasks, desk, heldout)
-    contests = {}
+    contests, embed = {}, remembering(instruments.embed)
     for role, contestant in contestants.items():
         texts, said = written[role].texts, answers[role]
+        exam = None
+        if items:
+            seen = contestant.sees_passages
+            exam = mark_exam(items, said.texts, persona, embed, seen, seed)
         contests[role] = Contest(
             model=contestant.model, voice=meter.score(texts, seed), copying=check.report(texts),
             samples=[s.model_copy(update={"text": x, "passages": s.passages if contestant.sees_passages else []})
@@ -169,7 +173,7 @@ def evaluate(
             own_voice=meter.score([check.without_copies(t) for t in texts], seed),
             seconds=written[role].seconds, words=word_count(texts),
             unseen_words=vocabulary.unseen_share(texts),
-            exam=mark_exam(items, said.texts, persona, instruments.embed, contestant.sees_passages, seed) if items else None,
+            exam=exam.without_passages() if exam and role != CANDIDATE else exam,
             safety=check_safety([*texts, *said.texts], [d.voice_text for d in train]),
             effort=effort(
                 [*written[role].generations, *said.generations], said.alone, written[role].seconds + said.seconds,

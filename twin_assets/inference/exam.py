@@ -102,6 +102,12 @@ class Exam(Record):
     refusals: Refusals
     answers: list[Answered]
 
+    def without_passages(self) -> "Exam":
+        """For everybody but the first: the passages are the same for all, and long."""
+        return self.model_copy(
+            update={"answers": [a.model_copy(update={"passages": []}) for a in self.answers]}
+        )
+
 
 def heldout_questions(heldout: list[SplitDocument], train: list[SplitDocument], most: int) -> list[Question]:
     """Questions about the topics of held-out documents; the document is their source. In rounds over documents."""
