@@ -24,10 +24,10 @@ from twin_assets.inference.questions import Retrieve
 from twin_assets.inference.stylometry import windows
 from twin_assets.inference.write_tasks import WriteTask
 
-# Tasks at first; more follow, a few at a time, until everybody has written enough windows: those that a candidate is
-# compared with as many as itself, the rungs below them half of it.
+# Tasks at first; more follow, a few at a time, until those whose texts are paired with the candidate's have written 8
+# windows. The rungs below write the first tasks only: they are shown beside it and not compared text by text.
 FIRST_TASKS, MORE_TASKS, MAX_TASKS = 24, 8, 72
-ENOUGH_WINDOWS, ENOUGH_FOR_RUNGS = 8, 4
+ENOUGH_WINDOWS = 8
 # What system text, task and chat marks take of the context.
 FIXED_TOKENS = 120
 
@@ -75,17 +75,17 @@ def write_all(
     contestants: dict[str, Contestant], tasks: list[WriteTask], desk: "Desk", tokens: int,
     on_progress: Callable[[str], None],
 ) -> tuple[list[WriteTask], dict[str, Written]]:  # fmt: skip
-    """Tasks that were set, and what was written by role. Everybody writes every task, so that texts pair."""
+    """Tasks that were set, and what was written by role; one contestant at least is shown passages."""
     written = {role: Written() for role in contestants}
     done = 0
     while True:
         batch = tasks[done : min(done + (MORE_TASKS if done else FIRST_TASKS), MAX_TASKS)]
-        if not batch or all(
-            len(windows(w.texts)) >= (ENOUGH_WINDOWS if contestants[role].sees_passages else ENOUGH_FOR_RUNGS)
-            for role, w in written.items()
-        ):
+        paired = [w for role, w in written.items() if contestants[role].sees_passages]
+        if not batch or min(len(windows(w.texts)) for w in paired) >= ENOUGH_WINDOWS:
             break
         for role, contestant in contestants.items():
+            if done and not contestant.sees_passages:
+                continue
             on_progress(f"{role} ({contestant.model}) writes {len(batch)} texts")
             conversations = [
                 desk.conversation(task, contestant.prompting, done + n) for n, task in enumerate(batch)
