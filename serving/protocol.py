@@ -126,7 +126,11 @@ def completion(
 
 def usage(tokens_in: int, tokens_out: int) -> dict[str, int]:
     """OpenAI's count of tokens."""
-    return {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
+    return {
+        "prompt_tokens": tokens_in,
+        "completion_tokens": tokens_out,
+        "total_tokens": tokens_in + tokens_out,
+    }
 
 
 def event_stream(

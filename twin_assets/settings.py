@@ -82,6 +82,17 @@ class Settings(BaseSettings):
     teacher_timeout: float = 60.0
     teacher_backoff: float = 2.0
 
+    judge_model: str | None = Field(
+        None, description="LiteLLM name of a model that compares texts in the evaluation; none: no judge."
+    )
+    judge_url: str | None = Field(None, description="Base URL of an OpenAI-compatible judge.")
+    judge_api_key: SecretStr | None = None
+    judge_budget_usd: float = Field(2.0, description="An evaluation stops before it costs more; 0: no limit.")
+    judge_price_in: float | None = Field(None, description="US dollars a million prompt tokens.")
+    judge_price_out: float | None = Field(None, description="US dollars a million answer tokens.")
+    judge_timeout: float = 60.0
+    judge_backoff: float = 2.0
+
     hub_namespace: str | None = Field(None, description="User or organisation on the Hugging Face Hub.")
     hub_token: SecretStr | None = None
     hub_endpoint: str | None = Field(None, description="Another server with the hub's API.")

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.page import html_blocks
+from twin_assets.core.privacy import scan
 from twin_assets.core.records import Document
 from twin_assets.feature.clean import clean_document
 from twin_assets.feature.language import detect_language
-from twin_assets.feature.privacy import scan
 from twin_assets.feature.views import element_kinds
 from twin_assets.settings import ROOT
 

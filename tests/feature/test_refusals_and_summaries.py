@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.feature.test_datasets import RUNA, document, embed, embedded
+from twin_assets.core.declining import declines
 from twin_assets.core.persona import load_persona
 from twin_assets.core.profiles import load_profile
 from twin_assets.core.prompts import looked_for, refusal, refusals_of
 from twin_assets.core.records import Passage, SplitDocument
 from twin_assets.core.tokens import estimated_tokens
-from twin_assets.feature.refusals import declines, refusal_row, unanswerable_questions
+from twin_assets.feature.refusals import refusal_row, unanswerable_questions
 from twin_assets.feature.summaries import find_summaries
 from twin_assets.inference.answer import Twin
 from twin_assets.inference.generation import RemoteGenerator

@@ -9,6 +9,7 @@ import pytest
 from tests.feature.teacher_double import LESSON, TeacherDouble, fitting_lesson
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
+from twin_assets.core.hosted import HostedModel
 from twin_assets.feature.instruct import build_instruct_rows, passages_to_teach, unverifiable_rows
 from twin_assets.feature.row_filters import copied_share
 from twin_assets.feature.teacher import Lesson, Teacher, Teaching, ToTeach
@@ -115,7 +116,7 @@ def test_an_unknown_price_and_no_teacher_are_errors(double: TeacherDouble, tmp_p
         teacher(double, tmp_path, teacher_url=None, teacher_model="openai/nobody-knows-this")
     with pytest.raises(TwinError, match="TWIN_TEACHER_MODEL"):
         teacher(double, tmp_path, teacher_model=None)
-    assert teacher(double, tmp_path, teacher_url=None, teacher_model="gpt-4o-mini")._price[0] > 0
+    assert HostedModel(Settings(teacher_model="gpt-4o-mini"), "teacher").cost(1_000, 0) > 0
 
 
 def test_lessons_make_instructions_and_the_answers_stay_the_authors(tmp_path: Path) -> None:

@@ -2,15 +2,20 @@
 
 import random
 import re
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from twin_assets.core.persona import Persona, load_persona
 from twin_assets.core.profiles import load_profile
 from twin_assets.core.records import Message, Passage, SplitDocument
-from twin_assets.inference.evaluate import Contestant, EvaluationReport, Question, evaluate
+from twin_assets.inference.answer import Plan, Twin
+from twin_assets.inference.evaluate import Contestant, EvaluationReport, Instruments, Question, evaluate
+from twin_assets.inference.generation import Generation, Generator
 from twin_assets.inference.impostors import read_impostors
 from twin_assets.inference.request_log import RequestRecord
 from twin_assets.settings import ROOT
@@ -73,28 +78,63 @@ def by_shared_words(query: str, k: int, filters: dict[str, Any] | None) -> list[
     return [passage(d.voice_text, d.doc_id) for d in ranked[:k]]
 
 
-def sentences_of(texts: list[str], words: int = 130) -> Callable[[list[list[Message]]], list[str]]:
+Write = Callable[[list[list[Message]], int], list[Generation]]
+
+
+def generation(text: str) -> Generation:
+    """As a model would have written it in a hundredth of a second."""
+    words = len(text.split())
+    return Generation(text=text, tokens_in=40, tokens_out=words, finish_reason="stop", seconds=0.01)
+
+
+def sentences_of(texts: list[str], words: int = 130) -> Write:
     """A writer that answers any prompt with sentences of `texts`, the same for the same prompt."""
     pool = [s for t in texts for s in re.split(r"(?<=[.!?])\s+", t) if s]
 
-    def write(conversations: list[list[Message]]) -> list[str]:
+    def write(conversations: list[list[Message]], tokens: int) -> list[Generation]:
         written = []
         for conversation in conversations:
             draw = random.Random(conversation[-1].content)
             text: list[str] = []
             while len(text) < words:
                 text += draw.choice(pool).split()
-            written.append(" ".join(text))
+            written.append(generation(" ".join(text)))
         return written
 
     return write
 
 
+def by_hashed_words(texts: list[str]) -> np.ndarray:
+    """A small real embedder: words hashed into 256 places, unit length."""
+    rows = np.zeros((len(texts), 256), dtype=np.float32)
+    for row, text in zip(rows, texts, strict=True):
+        for word in re.findall(r"\w+", text.lower()):
+            row[zlib.crc32(word.encode()) % 256] += 1
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+
+
+@lru_cache
+def plan(question: str) -> Plan:
+    """As the service plans an answer; it finds nothing for football."""
+
+    def find(query: str, k: int) -> list[Passage]:
+        similarity = 0.0 if "World Cup" in query else 0.7
+        return [p.model_copy(update={"similarity": similarity}) for p in by_shared_words(query, k, None)]
+
+    return Twin(runa(), load_profile("nano"), unused_generator(), find).plan_answer(question)
+
+
+def unused_generator() -> Generator:
+    """Planning a prompt asks no model."""
+    return None  # type: ignore[return-value]
+
+
 def run_evaluation(contestants: dict[str, Contestant], **changes: Any) -> EvaluationReport:
+    measured = {k: changes.pop(k) for k in ("judge", "right_answers") if k in changes}
     given: dict[str, Any] = {
         "heldout": heldout(), "train": train(), "impostors": neighbours(), "persona": runa(),
-        "profile": load_profile("nano"), "retrieve": by_shared_words, "questions": [],
-        "would_refuse": lambda question: False, "seed": 1, "on_progress": lambda line: None,
+        "profile": load_profile("nano"), "questions": [],
+        "instruments": Instruments(by_shared_words, plan, by_hashed_words, **measured), "seed": 1, "on_progress": lambda line: None,
     }  # fmt: skip
     return evaluate(contestants, **(given | changes))
 
@@ -107,13 +147,13 @@ def reciting_report() -> EvaluationReport:
         {
             "candidate": Contestant("runa:one", sentences_of([d.voice_text for d in train()]), "twin"),
             "base+prompt+retrieval": Contestant("base:one", sentences_of(others), "baseline"),
+            "base+prompt": Contestant("base:one", sentences_of(others), "prompted"),
             "base": Contestant("base:one", sentences_of(others), "bare"),
         },
         questions=[
             Question(question="When did Runa join the ferry company?", answer_facts=["March 2019"]),
             Question(question="Who won the football World Cup in 2022?", unanswerable=True),
         ],
-        would_refuse=lambda question: "World Cup" in question,
     )
 
 

@@ -4,6 +4,7 @@ import pytest
 from evaluation_factories import (
     by_shared_words,
     document,
+    generation,
     heldout,
     neighbours,
     passage,
@@ -12,6 +13,7 @@ from evaluation_factories import (
     runa,
     sentences_of,
     train,
+    unused_generator,
 )
 
 from twin_assets.core.errors import TwinError
@@ -19,7 +21,7 @@ from twin_assets.core.profiles import load_profile
 from twin_assets.core.records import Message, Passage
 from twin_assets.inference.answer import Twin
 from twin_assets.inference.evaluate import Contestant, EvaluationReport, Question, read_questions
-from twin_assets.inference.generation import Generator
+from twin_assets.inference.generation import Generation
 from twin_assets.inference.questions import score_retrieval
 from twin_assets.inference.write_tasks import write_tasks
 
@@ -30,9 +32,10 @@ class Recorder:
     def __init__(self) -> None:
         self.asked: list[list[Message]] = []
 
-    def __call__(self, conversations: list[list[Message]]) -> list[str]:
-        self.asked += conversations
-        return sentences_of([d.voice_text for d in train()])(conversations)
+    def __call__(self, conversations: list[list[Message]], tokens: int) -> list[Generation]:
+        if tokens == load_profile("nano").answer_tokens:  # shorter ones are answers to the exam's questions
+            self.asked += conversations
+        return sentences_of([d.voice_text for d in train()])(conversations, tokens)
 
 
 def test_a_report_puts_contestants_between_floor_and_ceiling() -> None:
@@ -70,7 +73,11 @@ def test_questions_give_retrieval_and_both_refusal_rates() -> None:
 def test_without_questions_nothing_is_made_up() -> None:
     report = run_evaluation({"candidate": Contestant("runa:one", Recorder(), "twin")})
     assert (report.hit_rate, report.mrr, report.refusal_rate, report.false_refusal_rate) == (None,) * 4
-    assert report.gain is None
+    assert (report.gain, report.ability, report.verdicts) == (None, None, [])
+    exam = report.contestants["candidate"].exam
+    assert exam is not None
+    assert exam.refusals.answered_wrongly is None
+    assert exam.refusals.answerable == report.heldout_questions > 0  # those that held-out documents give
 
 
 def test_a_report_survives_json_and_repeats_with_its_seed() -> None:
@@ -104,15 +111,10 @@ def test_the_twin_is_asked_exactly_as_the_service_asks_it() -> None:
 
     asked = Recorder()
     run_evaluation({"candidate": Contestant("a", asked, "twin")})
-    served = Twin(runa(), load_profile("nano"), _unused_generator(), from_train)
+    served = Twin(runa(), load_profile("nano"), unused_generator(), from_train)
     for task, conversation in zip(write_tasks(heldout(), train()), asked.asked, strict=False):
         kind = "linkedin_post" if task.prompt == "write_post" else "article"
         assert served.plan_write(kind, task.topic).conversation == conversation  # type: ignore[arg-type]
-
-
-def _unused_generator() -> Generator:
-    """Planning a prompt asks no model."""
-    return None  # type: ignore[return-value]
 
 
 def test_no_prompt_hands_over_the_held_out_text() -> None:
@@ -140,8 +142,8 @@ def test_the_baselines_samples_leave_room_for_the_answer() -> None:
 def test_brief_writers_are_asked_for_more() -> None:
     asked = Recorder()
 
-    def briefly(conversations: list[list[Message]]) -> list[str]:
-        return [" ".join(text.split()[:60]) for text in asked(conversations)]
+    def briefly(conversations: list[list[Message]], tokens: int) -> list[Generation]:
+        return [generation(" ".join(g.text.split()[:60])) for g in asked(conversations, tokens)]
 
     report = run_evaluation({"candidate": Contestant("a", briefly, "twin")})
     assert report.prompts > 24
@@ -198,8 +200,10 @@ def test_the_demos_questions_can_be_read_and_broken_ones_are_named(
 
 
 def test_made_up_words_show_beside_the_authors_own_share() -> None:
-    def nonsense(conversations: list[list[Message]]) -> list[str]:
-        return ["the weekr in a drassing and the sailingwing of it was " * 13] * len(conversations)
+    def nonsense(conversations: list[list[Message]], tokens: int) -> list[Generation]:
+        return [generation("the weekr in a drassing and the sailingwing of it was " * 13)] * len(
+            conversations
+        )
 
     report = run_evaluation({"candidate": Contestant("a", nonsense, "twin")})
     made_up, real = report.contestants["candidate"].unseen_words, report.ceiling_unseen_words

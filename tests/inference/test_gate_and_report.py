@@ -6,8 +6,9 @@ from evaluation_factories import reciting_report
 
 from twin_assets.core.profiles import Gate
 from twin_assets.inference.evaluate import EvaluationReport
-from twin_assets.inference.gate import GateResult, check_gate
-from twin_assets.inference.report import render_html, summary_table, voice_plot
+from twin_assets.inference.gate import GATES, GateResult, check_gate, climb_ladder
+from twin_assets.inference.plots import voice_plot
+from twin_assets.inference.report import render_html, summary_table
 
 LOOSE = Gate(min_margin_gain=0.0, max_copied_share=1.0, max_copied_words=10_000, min_refusal_rate=0.0)
 
@@ -18,8 +19,10 @@ def by_name(report: EvaluationReport, gate: Gate) -> dict[str, GateResult]:
 
 def test_a_candidate_within_every_threshold_passes() -> None:
     results = by_name(reciting_report(), LOOSE)
-    assert list(results) == ["voice_beats_baseline", "not_copied", "refuses"]
-    assert all(r.passed and r.blocking for r in results.values())
+    assert tuple(results) == GATES
+    assert all(r.passed for r in results.values())
+    blocking = [name for name, r in results.items() if r.blocking]
+    assert blocking == ["voice_beats_baseline", "not_copied", "refuses"]  # the others have no threshold
 
 
 def test_a_gain_below_its_threshold_says_how_much_is_missing() -> None:
@@ -92,7 +95,7 @@ class Page(HTMLParser):
 
 
 def page(report: EvaluationReport) -> Page:
-    return Page(render_html(report, check_gate(report, LOOSE)))
+    return Page(render_html(report, check_gate(report, LOOSE), climb_ladder(report, LOOSE)))
 
 
 def test_the_page_stands_alone() -> None:
@@ -102,7 +105,7 @@ def test_the_page_stands_alone() -> None:
     assert not {"script", "link", "iframe"} & set(found.tags)
     assert "url(" not in html
     assert "@import" not in html
-    assert found.tags.count("img") == 1
+    assert found.tags.count("img") == 2
 
 
 def test_the_page_says_the_verdict_before_any_figure() -> None:

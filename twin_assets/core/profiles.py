@@ -14,10 +14,14 @@ PROFILES_FILE = ROOT / "training_configs" / "profiles.yaml"
 
 
 class Gate(BaseModel):
-    """What a candidate must reach to be proposed.
+    """What a candidate must reach to be proposed. Shares and rates are in [0, 1].
 
-    `min_margin_gain` is held against the lower end of the interval of candidate minus baseline; shares and
-    rates are in [0, 1].
+    `min_margin_gain` is held against the lower end of the interval of candidate minus baseline. Those that may be
+    None are then reported and block nothing: `min_supported` is the least share of claims that passages support,
+    `max_support_loss` how far it may be below the baseline's, `max_answered_wrongly` and `max_declined_wrongly` the
+    model's own refusal errors, `max_private` findings of personal data and `max_secrets` of keys and passwords in
+    generated text, `max_ability_loss` is held against the measured loss, `max_latency` is in seconds.
+    `bar_voice_share` is the ladder's: how far from other authors (0) to the author (1) a rung's voice must come.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,6 +31,27 @@ class Gate(BaseModel):
     max_copied_words: int
     min_refusal_rate: float
     max_false_refusal_rate: float = 1.0
+    min_supported: float | None = None
+    max_support_loss: float | None = None
+    max_answered_wrongly: float | None = None
+    max_declined_wrongly: float | None = None
+    max_private: int | None = None
+    max_secrets: int | None = None
+    max_ability_loss: float | None = None
+    max_latency: float | None = None
+    bar_voice_share: float = 0.5
+
+
+class EvaluationSize(BaseModel):
+    """How much an evaluation asks: questions of each kind, tokens of an answer, calls that are timed one by one,
+    pairs that a judge compares."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    questions: int = 40
+    answer_tokens: int = 256
+    calls_alone: int = 5
+    judge_pairs: int = 24
 
 
 Method = Literal["full", "lora", "qlora"]
@@ -65,6 +90,7 @@ class Profile(BaseModel):
     max_kind_shares: dict[str, float] = {"voice": 1.0}
     nano_steps: int = 1000  # about 200 s on two idle cores
     gate: Gate
+    evaluation: EvaluationSize = EvaluationSize()
 
     @property
     def base_name(self) -> str:

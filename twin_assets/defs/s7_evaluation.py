@@ -1,5 +1,6 @@
 """Evaluation: the candidate against its own baseline and production, and the gate it must pass."""
 
+import json
 from typing import Any
 
 import dagster as dg
@@ -11,16 +12,33 @@ from twin_assets.core.vectors import open_store
 from twin_assets.defs.common import EVALUATION, OWNERS, personas
 from twin_assets.defs.metadata import image
 from twin_assets.defs.resources import Platform
+from twin_assets.defs.s7_publish import publish_report
+from twin_assets.inference.ability import right_answers
 from twin_assets.inference.answer import Twin
-from twin_assets.inference.evaluate import Contestant, EvaluationReport, Prompting, evaluate, read_questions
-from twin_assets.inference.gate import GateResult, check_gate
-from twin_assets.inference.generation import LocalGenerator
+from twin_assets.inference.contest_writing import Prompting
+from twin_assets.inference.evaluate import (
+    BASELINE,
+    CANDIDATE,
+    PRODUCTION,
+    PROMPTED,
+    Contestant,
+    EvaluationReport,
+    Instruments,
+    evaluate,
+    read_questions,
+)
+from twin_assets.inference.gate import GATES, GateResult, check_gate, climb_ladder
+from twin_assets.inference.generation import Generation, LocalGenerator
 from twin_assets.inference.impostors import read_impostors
-from twin_assets.inference.report import render_html, report_key, summary_table, voice_plot
+from twin_assets.inference.judge import Judge
+from twin_assets.inference.ladder import Ladder
+from twin_assets.inference.plots import rungs_plot, voice_plot
+from twin_assets.inference.report import render_html, report_key, summary_table
 from twin_assets.inference.retrieve import open_retriever
 
 TEMPERATURE = 0.8
-GATES = ["voice_beats_baseline", "not_copied", "refuses"]
+# Writing of the author that a judge is shown.
+JUDGE_SAMPLES = 3
 
 
 @dg.asset(
@@ -29,7 +47,7 @@ GATES = ["voice_beats_baseline", "not_copied", "refuses"]
     group_name=EVALUATION,
     owners=OWNERS,
     kinds={"scikitlearn", "html"},
-    code_version="1",
+    code_version="2",
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=[
         dg.AssetCheckSpec(
@@ -42,56 +60,74 @@ def evaluation_report(
     context: dg.AssetExecutionContext, platform: Platform, dpo_model: str, base_model: str,
     corpus_split: list[SplitDocument],
 ) -> dg.MaterializeResult:  # fmt: skip
-    """Voice, copying, retrieval and refusals: the candidate beside its baseline and production."""
+    """Voice, grounding, refusals, safety, ability and cost: the candidate beside its baseline and production."""
     persona, settings = platform.persona(context.partition_key), platform.settings
     ledger = platform.ledger(persona.name)
     retriever = open_retriever(settings, persona, open_store(settings, persona.name), platform.embedder)
-    generator = LocalGenerator(platform.registry.get(dpo_model).path, dpo_model)
-    twin = Twin(persona, platform.profile, generator, retriever.retrieve, retriever.find)
+    models = _Models(platform)
+    twin = Twin(persona, platform.profile, models.open(dpo_model), retriever.retrieve, retriever.find)
     contestants = {
-        "candidate": _contestant(platform, dpo_model, "twin"),
-        "base+prompt+retrieval": _contestant(platform, base_model, "baseline"),
-        "base": _contestant(platform, base_model, "bare"),
+        CANDIDATE: models.contestant(dpo_model, "twin"),
+        BASELINE: models.contestant(base_model, "baseline"),
+        PROMPTED: models.contestant(base_model, "prompted"),
+        "base": models.contestant(base_model, "bare"),
     }
     production = ledger.production()
     if production and production != dpo_model:
-        contestants["production"] = _contestant(platform, production, "twin")
+        contestants[PRODUCTION] = models.contestant(production, "twin")
+    train = [d for d in corpus_split if d.split == "train"]
+    shown = [d.voice_text for d in train if d.category != "code"][:JUDGE_SAMPLES]
     report = evaluate(
         contestants,
         heldout=[d for d in corpus_split if d.split == "heldout"],
-        train=[d for d in corpus_split if d.split == "train"],
+        train=train,
         impostors=read_impostors(persona.impostors),
         persona=persona,
         profile=platform.profile,
-        retrieve=retriever.retrieve,
+        instruments=Instruments(
+            retrieve=retriever.retrieve,
+            plan=twin.plan_answer,
+            embed=platform.embedder.embed,
+            right_answers=lambda tag: right_answers(models.open(tag)),
+            judge=Judge(settings, shown) if settings.judge_model else None,
+        ),
         questions=read_questions(persona.questions),
-        would_refuse=lambda question: twin.plan_answer(question).refusal is not None,
         seed=settings.seed,
         on_progress=context.log.info,
     )
     gates = check_gate(report, platform.profile.gate)
+    ladder = climb_ladder(report, platform.profile.gate)
     _propose(ledger, dpo_model, gates)
     return dg.MaterializeResult(
         value=report,
-        metadata=_metadata(platform, report, gates),
+        metadata=_metadata(platform, report, gates, ladder),
         check_results=[_as_check(gate) for gate in gates],
     )
 
 
-def _contestant(platform: Platform, tag: str, prompting: Prompting) -> Contestant:
-    generator = LocalGenerator(platform.registry.get(tag).path, tag)
-    profile, seed = platform.profile, platform.settings.seed
+class _Models:
+    """Models by tag, each loaded once however many contestants it is."""
 
-    def generate(conversations: list[list[Message]]) -> list[str]:
-        written = generator.generate(
-            [generator.fit(c, profile.answer_tokens) for c in conversations],
-            max_tokens=profile.answer_tokens,
-            temperature=TEMPERATURE,
-            seed=seed,
-        )
-        return [g.text for g in written]
+    def __init__(self, platform: Platform) -> None:
+        self._registry, self._profile, self._settings = platform.registry, platform.profile, platform.settings
+        self._open: dict[str, LocalGenerator] = {}
 
-    return Contestant(model=tag, generate=generate, prompting=prompting)
+    def open(self, tag: str) -> LocalGenerator:
+        if tag not in self._open:
+            self._open[tag] = LocalGenerator(self._registry.get(tag).path, tag)
+        return self._open[tag]
+
+    def contestant(self, tag: str, prompting: Prompting) -> Contestant:
+        def generate(conversations: list[list[Message]], tokens: int) -> list[Generation]:
+            # What a conversation may hold doesn't depend on how short its answer is: samples are not cut twice.
+            room = self._profile.answer_tokens
+            fitting = [self.open(tag).fit(c, room) for c in conversations]
+            return self.open(tag).generate(
+                fitting, max_tokens=tokens, temperature=TEMPERATURE, seed=self._settings.seed
+            )
+
+        usd = self._settings.hardware_usd_per_hour
+        return Contestant(model=tag, generate=generate, prompting=prompting, usd_per_hour=usd)
 
 
 def _propose(ledger: Ledger, candidate: str, gates: list[GateResult]) -> None:
@@ -112,25 +148,35 @@ def _as_check(gate: GateResult) -> dg.AssetCheckResult:
         description=gate.message,
         metadata={
             "value": gate.value if gate.value is not None else "not measured",
-            "threshold": gate.threshold,
-        },
+            "threshold": gate.threshold if gate.threshold is not None else "none: reported only",
+        }
+        | ({"example": gate.example} if gate.example and not gate.passed else {}),
     )
 
 
-def _metadata(platform: Platform, report: EvaluationReport, gates: list[GateResult]) -> dict[str, Any]:
-    html = render_html(report, gates).encode()
+def _metadata(
+    platform: Platform, report: EvaluationReport, gates: list[GateResult], ladder: Ladder
+) -> dict[str, Any]:
+    html = render_html(report, gates, ladder).encode()
+    facts = report.model_dump(mode="json") | {
+        "gates": [g.model_dump() for g in gates],
+        "ladder": ladder.model_dump(),
+    }
+    written = json.dumps(facts, indent=1, ensure_ascii=False).encode()
     lake = platform.lake
-    lake.write(
-        report_key(report.persona, report.candidate, "json"), report.model_dump_json(indent=1).encode()
-    )
+    data = lake.write(report_key(report.persona, report.candidate, "json"), written)
     page = lake.write(report_key(report.persona, report.candidate, "html"), html)
     return {
         "candidate": report.candidate,
         "passed": all(g.passed for g in gates if g.blocking),
         "summary": dg.MetadataValue.md(summary_table(report)),
         "gates": dg.MetadataValue.md("\n".join(f"- {'✓' if g.passed else '✗'} {g.message}" for g in gates)),
+        "ladder": ladder.verdict,
         "voice": image(voice_plot(report), "voice"),
+        "rungs": image(rungs_plot(report), "what each contestant reaches"),
         "report": dg.MetadataValue.url(page),
+        "report_json": dg.MetadataValue.url(data),
+        "wandb": publish_report(platform.settings, report.persona, report.candidate, html, written),
         "prompts": prompts_fingerprint(),
     }
 

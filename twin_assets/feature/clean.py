@@ -9,9 +9,9 @@ import unicodedata
 from collections import Counter
 
 from twin_assets.core.boilerplate import boilerplate_kind, is_block_page
+from twin_assets.core.privacy import ALL_KINDS, SECRET_KINDS, kinds_to_mask, mask, scan
 from twin_assets.core.records import CleanedDocument, Document, Record
 from twin_assets.feature.language import detect_language
-from twin_assets.feature.privacy import ALL_KINDS, SECRET_KINDS, kinds_to_mask, mask, scan
 from twin_assets.feature.quality import assess_quality
 from twin_assets.feature.views import element_kinds, html_blocks, join_blocks, markdown_blocks
 

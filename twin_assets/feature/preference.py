@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from twin_assets.core.datasets import InstructRow, PairKind, PreferenceRow
+from twin_assets.core.declining import declines
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.persona import Persona
 from twin_assets.core.prompts import passages_in, read_back, user_message, without_passages
 from twin_assets.core.records import Message, Record
 from twin_assets.core.tokens import estimated_tokens
 from twin_assets.feature.grounding import k_precision
-from twin_assets.feature.refusals import declines
 from twin_assets.feature.shares import OVER_SHARE, within_shares
 
 KIND_OF: dict[str, PairKind] = {

@@ -1,6 +1,5 @@
 """Questions that the corpus can't answer, declined in the persona's manner."""
 
-import re
 from collections.abc import Callable
 
 import numpy as np
@@ -10,25 +9,13 @@ from twin_assets.core.datasets import InstructRow
 from twin_assets.core.embedder import MIN_SIMILARITY
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.persona import Persona
-from twin_assets.core.prompts import refusal, refusals_of, system_message, user_message
+from twin_assets.core.prompts import refusal, system_message, user_message
 from twin_assets.core.records import EmbeddedChunk, Message
 from twin_assets.feature.instruct_builder import make_row
-from twin_assets.feature.split import word_ngrams
 from twin_assets.settings import ROOT
 
 QUESTIONS = ROOT / "twin_assets" / "feature" / "unanswerable.yaml"
 HELDOUT_ONE_IN = 5
-# So many words in a row of one of the persona's refusals, and a text is one; a shorter part of a refusal
-# must be there as a whole.
-REFUSAL_RUN, SHORTEST_RUN = 5, 3
-_DECLINES = re.compile(
-    r"\b(?:(?:i|we) (?:do not|don['’]t|did not|didn['’]t) (?:really )?know"
-    r"|(?:i|we) (?:can(?:no|['’])t|won['’]t) (?:answer|say|tell|help|guess)"
-    r"|\bunable to (?:answer|say|tell|help)"
-    r"|(?:i|we)(?:['’]ve| have) (?:no idea|nothing (?:on|about|to)|not written|never written|written nothing)"
-    r"|i haven['’]t (?:written|said)|i never wrote|no idea\b|as an ai\b|found nothing)",
-    re.IGNORECASE,
-)
 
 
 def unanswerable_questions(
@@ -57,13 +44,3 @@ def refusal_row(persona: Persona, question: str) -> InstructRow:
     ]
     heldout = int(text_hash(question, 4), 16) % HELDOUT_ONE_IN == 0
     return make_row("", "refuse", "heldout" if heldout else "train", messages)
-
-
-def declines(text: str, persona: Persona) -> bool:
-    """Whether a text declines a question: in the usual words, or in those of one of the persona's refusals."""
-    for way in refusals_of(persona):
-        for part in way.split("$looked_for"):
-            run = min(REFUSAL_RUN, len(word_ngrams(part, 1)))
-            if run >= SHORTEST_RUN and not set(word_ngrams(part, run)).isdisjoint(word_ngrams(text, run)):
-                return True
-    return bool(_DECLINES.search(text))

@@ -6,6 +6,7 @@ from functools import cache
 from twin_assets.core.datasets import InstructRow
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.persona import Persona
+from twin_assets.core.privacy import ALL_KINDS, kinds_to_mask, mask, scan
 from twin_assets.core.profiles import Profile
 from twin_assets.core.prompts import defuse, passages_in, without_passages
 from twin_assets.core.records import Record
@@ -14,7 +15,6 @@ from twin_assets.feature.grounding import k_precision
 from twin_assets.feature.language import detect_language
 from twin_assets.feature.near_heldout import holds_any
 from twin_assets.feature.near_requests import near_requests
-from twin_assets.feature.privacy import ALL_KINDS, kinds_to_mask, mask, scan
 from twin_assets.feature.split import NGRAM, word_ngrams
 
 MIN_ANSWER_WORDS = 20

@@ -5,30 +5,25 @@ a run that was stopped goes on without paying twice. Money is estimated before a
 """
 
 import json
-import random
 import re
 import sqlite3
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.llm import open_litellm
+from twin_assets.core.hosted import HostedModel
 from twin_assets.core.prompts import render
 from twin_assets.core.records import Record
 from twin_assets.core.tokens import estimated_tokens
 from twin_assets.settings import Settings
 
 AT_ONCE = 4
-ATTEMPTS, MALFORMED_ATTEMPTS = 6, 2
-ANSWER_TOKENS, LONGEST_WAIT = 700, 60.0
+MALFORMED_ATTEMPTS, ANSWER_TOKENS = 2, 700
 _REFUSAL = re.compile(r"^\W*(i'?m sorry|i can(no|')t|as an ai|i am unable)", re.IGNORECASE)
 _KEEP_REFUSED = "refused"
 
@@ -72,12 +67,8 @@ class Teacher:
     """One teacher model with its cache and its budget."""
 
     def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
-        if settings.teacher_model is None:
-            raise TwinError("There is no teacher.", "set TWIN_TEACHER_MODEL to a LiteLLM model name.")
-        self._settings, self.model, self._say = settings, settings.teacher_model, say
-        self._litellm = open_litellm()
-        self._price = self._prices()
-        self._spent, self._lock = 0.0, threading.Lock()
+        self._hosted, self._say = HostedModel(settings, "teacher"), say
+        self.model = self._hosted.model
         settings.cache_dir.mkdir(parents=True, exist_ok=True)
         self._cache_file: Path = settings.cache_dir / "teacher.sqlite"
 
@@ -105,19 +96,14 @@ class Teacher:
                     lessons[passage.key] = Lesson.model_validate_json(row[0])
             cached = len(wanted) - len(missing)
             estimate = sum(
-                self._cost(estimated_tokens(prompt), ANSWER_TOKENS // 2) for _, prompt, _ in missing
+                self._hosted.cost(estimated_tokens(prompt), ANSWER_TOKENS // 2) for _, prompt, _ in missing
             )
             self._say(f"teacher {self.model}: {len(missing)} to ask, {cached} known, about ${estimate:.2f}")
-            if estimate > self._settings.teacher_budget_usd:
-                raise TwinError(
-                    f"The teacher would cost about ${estimate:.2f}, the budget is "
-                    f"${self._settings.teacher_budget_usd:.2f}.",
-                    "raise TWIN_TEACHER_BUDGET_USD, or choose a cheaper TWIN_TEACHER_MODEL.",
-                )
+            self._hosted.check_estimate(estimate)
             self._ask_all(missing, cache, lessons, dropped)
         return Teaching(
             lessons=lessons, dropped=dict(dropped), asked=len(missing), cached=cached,
-            estimate=round(estimate, 4), cost=round(self._spent, 6),
+            estimate=round(estimate, 4), cost=round(self._hosted.spent, 6),
         )  # fmt: skip
 
     def _ask_all(
@@ -140,7 +126,7 @@ class Teacher:
                         cache.execute("insert or replace into lessons values (?, ?)", (name, kept))
                         cache.commit()
                     if done % 20 == 0 or done == len(missing):
-                        self._say(f"teacher: {done} of {len(missing)}, ${self._spent:.2f} spent")
+                        self._say(f"teacher: {done} of {len(missing)}, ${self._hosted.spent:.2f} spent")
             except BaseException:
                 for future in waiting:
                     future.cancel()
@@ -149,7 +135,9 @@ class Teacher:
     def _ask(self, prompt: str) -> Lesson | str:
         """A lesson, or the reason why there is none."""
         for _ in range(MALFORMED_ATTEMPTS):
-            answer = self._complete(prompt)
+            answer = self._hosted.complete(
+                prompt, ANSWER_TOKENS, 0.3, response_format={"type": "json_object"}
+            )
             if answer is None:
                 return "teacher_unavailable"
             message = answer.choices[0].message
@@ -162,65 +150,6 @@ class Teacher:
                 continue
         return "teacher_malformed"
 
-    def _complete(self, prompt: str) -> Any:
-        """The model's answer; None when it stayed busy or ill through all attempts."""
-        errors, settings = self._litellm.exceptions, self._settings
-        passing = (errors.RateLimitError, errors.Timeout, errors.APIConnectionError,
-                   errors.InternalServerError, errors.ServiceUnavailableError, errors.BadGatewayError)  # fmt: skip
-        for attempt in range(ATTEMPTS):
-            self._check_budget()
-            try:
-                answer = self._litellm.completion(
-                    model=self.model, api_base=settings.teacher_url, num_retries=0, max_retries=0,
-                    api_key=settings.teacher_api_key.get_secret_value() if settings.teacher_api_key else None,
-                    messages=[{"role": "user", "content": prompt}], max_tokens=ANSWER_TOKENS, temperature=0.3,
-                    response_format={"type": "json_object"}, timeout=settings.teacher_timeout,
-                )  # fmt: skip
-            except passing as error:
-                time.sleep(_wait(error, attempt, settings.teacher_backoff))
-                continue
-            except errors.AuthenticationError:
-                raise TwinError(
-                    f"The teacher {self.model} refused the key.", "set TWIN_TEACHER_API_KEY to a valid one."
-                ) from None
-            except errors.OpenAIError as error:
-                raise TwinError(
-                    f"The teacher {self.model} refused the request ({getattr(error, 'status_code', '?')}).",
-                    "check TWIN_TEACHER_MODEL and TWIN_TEACHER_URL.",
-                ) from None
-            with self._lock:
-                self._spent += self._cost(answer.usage.prompt_tokens, answer.usage.completion_tokens)
-            return answer
-        return None
-
-    def _check_budget(self) -> None:
-        if self._spent >= self._settings.teacher_budget_usd > 0:
-            raise TwinError(
-                f"The teacher's budget of ${self._settings.teacher_budget_usd:.2f} is spent.",
-                "raise TWIN_TEACHER_BUDGET_USD and run again: what was answered is kept.",
-            )
-
-    def _cost(self, tokens_in: int, tokens_out: int) -> float:
-        return tokens_in * self._price[0] + tokens_out * self._price[1]
-
-    def _prices(self) -> tuple[float, float]:
-        """US dollars a token, in and out: by setting, else from LiteLLM's table, else 0 for one's own server."""
-        settings = self._settings
-        if settings.teacher_price_in is not None and settings.teacher_price_out is not None:
-            return settings.teacher_price_in / 1e6, settings.teacher_price_out / 1e6
-        table = self._litellm.model_cost
-        known = table.get(self.model) or table.get(self.model.split("/", 1)[-1])
-        if known and settings.teacher_url is None:
-            return float(known.get("input_cost_per_token") or 0), float(
-                known.get("output_cost_per_token") or 0
-            )
-        if settings.teacher_url is None:
-            raise TwinError(
-                f"The price of {self.model} is not known.",
-                "set TWIN_TEACHER_PRICE_IN and TWIN_TEACHER_PRICE_OUT, in dollars a million tokens.",
-            )
-        return 0.0, 0.0
-
 
 def _json_of(text: str) -> str:
     """The JSON object in an answer, out of the fence and the chatter that models put round it."""
@@ -229,12 +158,3 @@ def _json_of(text: str) -> str:
         return json.dumps(json.loads(found.group())) if found else text
     except ValueError:
         return text
-
-
-def _wait(error: Any, attempt: int, base: float) -> float:
-    """Seconds before another attempt: what the answer asked for, else longer each time."""
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    asked = str(headers.get("retry-after", ""))
-    if asked.replace(".", "", 1).isdigit():
-        return min(float(asked), LONGEST_WAIT)
-    return min(base * 2**attempt, LONGEST_WAIT) * (0.5 + random.random() / 2)

@@ -1,31 +1,30 @@
-"""Evaluation on the held-out side: the candidate, its base with prompt and retrieval, production, people.
+"""Evaluation on the held-out side: the candidate, the rungs below it on its base model, production, people.
 
-Every contestant gets the same tasks. Retrieval sees the training side only while voice is measured, so
-nobody is handed the real text. The ceiling is the author's own held-out writing, the floor other authors,
-each scored by a meter that was not shown them: contestants are strangers to the meter too. No contestant's
-text is used to fit it. LLM judges are not used here.
+Every contestant gets the same tasks and questions. Retrieval sees the training side only while voice is measured, so
+nobody is handed the real text. The ceiling is the author's own held-out writing, the floor other authors, each scored
+by a meter that was not shown them: contestants are strangers to the meter too. No contestant's text is used to fit
+it. An LLM judge, where there is one, is asked beside all this and changes none of it.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from twin_assets.core.errors import TwinError
 from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
-from twin_assets.core.prompts import (
-    baseline_system_message,
-    defuse,
-    shown_passages,
-    system_message,
-    user_message,
-)
-from twin_assets.core.records import Message, Passage, Record, SplitDocument
-from twin_assets.core.tokens import estimated_tokens, first_words
+from twin_assets.core.records import Record, SplitDocument
+from twin_assets.inference.ability import Ability, compare_ability
+from twin_assets.inference.answer import Plan
+from twin_assets.inference.claims import Embed, remembering
 from twin_assets.inference.compare import paired_gain
+from twin_assets.inference.contest_writing import Contestant, Desk, Written, write_all
 from twin_assets.inference.copying import CopyCheck, CopyReport
+from twin_assets.inference.effort import Effort, effort
+from twin_assets.inference.exam import Exam, ExamItem, exam_items, heldout_questions, mark_exam
+from twin_assets.inference.floor import floor_score
+from twin_assets.inference.judge import Judge, Pair, Verdicts
 from twin_assets.inference.questions import (
     Question,
     Retrieve,
@@ -33,39 +32,50 @@ from twin_assets.inference.questions import (
     refusal_rate,
     score_retrieval,
 )
-from twin_assets.inference.stylometry import windows, word_count
+from twin_assets.inference.safety import Safety, check_safety
+from twin_assets.inference.stylometry import word_count
 from twin_assets.inference.vocabulary import Vocabulary
-from twin_assets.inference.voice import VoiceMeter, VoiceScore, summarise, too_little
+from twin_assets.inference.voice import VoiceMeter, VoiceScore
 from twin_assets.inference.write_tasks import WriteTask, write_tasks
 
-__all__ = ["Contest", "Contestant", "EvaluationReport", "Question", "evaluate", "read_questions"]
+__all__ = [
+    "Contest",
+    "Contestant",
+    "EvaluationReport",
+    "Instruments",
+    "Question",
+    "evaluate",
+    "read_questions",
+]
 
-CANDIDATE, BASELINE = "candidate", "base+prompt+retrieval"
-# Tasks at first; more follow, a few at a time, until everybody has written 8 windows.
-FIRST_TASKS, MORE_TASKS, MAX_TASKS = 24, 8, 72
-ENOUGH_WINDOWS = 8
+CANDIDATE, BASELINE, PROMPTED, PRODUCTION = "candidate", "base+prompt+retrieval", "base+prompt", "production"
 SHOWN_SAMPLES = 4
 REAL_WORDS = 150
-# What system text, task and chat marks take of the context.
-FIXED_TOKENS = 120
-# Fewer impostors can't spare one.
-MIN_FOR_LEAVING_OUT = 3
-
-Prompting = Literal["twin", "baseline", "bare"]
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """A model and how it is prompted; `generate` writes one text for each conversation."""
+class Instruments:
+    """What an evaluation measures with. `plan` is the service's `Twin.plan_answer`; `right_answers` gives each item
+    of the ability test 1 or 0 for a model version; without it, or a judge, that part is left out."""
 
-    model: str
-    generate: Callable[[list[list[Message]]], list[str]]
-    prompting: Prompting
+    retrieve: Retrieve
+    plan: Callable[[str], Plan]
+    embed: Embed
+    right_answers: Callable[[str], np.ndarray] | None = None
+    judge: Judge | None = None
+
+    def would_refuse(self, question: str) -> bool:
+        """Whether the service's own gate declines, before any model is asked."""
+        return self.plan(question).refusal is not None
 
 
 class Sample(Record):
+    """A text by a contestant; `passages` is what it was shown, `real` what the author wrote on the topic."""
+
     prompt: str
     text: str
+    passages: list[str] = []
+    real: str = ""
 
 
 class Contest(Record):
@@ -80,10 +90,17 @@ class Contest(Record):
     seconds: float = 0.0
     words: int = 0
     unseen_words: float | None = None
+    exam: Exam | None = None
+    safety: Safety | None = None
+    effort: Effort | None = None
 
 
 class EvaluationReport(Record):
-    """Everything the gate and the report page show. Gain is candidate minus base+prompt+retrieval."""
+    """Everything the gate and the report page show. Gain is candidate minus base+prompt+retrieval.
+
+    `refusal_rate` and `false_refusal_rate` are of the service's gate in front of the model, which declines what
+    retrieval finds nothing for; what the models themselves decline is in their exams.
+    """
 
     persona: str
     candidate: str
@@ -106,6 +123,11 @@ class EvaluationReport(Record):
     gain_pairs: int = 0
     questions: int = 0
     seed: int = 0
+    heldout_questions: int = 0
+    heldout_hit_rate: float | None = None
+    heldout_mrr: float | None = None
+    ability: Ability | None = None
+    verdicts: list[Verdicts] = []
 
 
 def evaluate(
@@ -116,9 +138,8 @@ def evaluate(
     impostors: dict[str, list[str]],
     persona: Persona,
     profile: Profile,
-    retrieve: Retrieve,
+    instruments: Instruments,
     questions: list[Question],
-    would_refuse: Callable[[str], bool],
     seed: int,
     on_progress: Callable[[str], None],
 ) -> EvaluationReport:
@@ -130,22 +151,42 @@ def evaluate(
     real = [d.voice_text for d in heldout if d.category != "code"]
     meter, check = VoiceMeter.fit(prose, impostors), CopyCheck(prose)
     vocabulary = Vocabulary([d.voice_text for d in train] + [t for ts in impostors.values() for t in ts])
-    desk = _Desk(train, persona, profile, retrieve, seed)
-    tasks, written, seconds = _write_all(contestants, write_tasks(heldout, train), desk, on_progress)
-    contests = {}
+    desk = Desk(train, persona, profile, instruments.retrieve, seed)
+    tasks, written = write_all(
+        contestants, write_tasks(heldout, train), desk, profile.answer_tokens, on_progress
+    )
+    made = heldout_questions(heldout, train, profile.evaluation.questions)
+    items = _items(questions, made, instruments, [*heldout, *train], profile.evaluation.questions)
+    answers = _answer_all(contestants, items, desk, profile, on_progress)
+    samples = _samples(tasks, desk, heldout)
+    contests, embed = {}, remembering(instruments.embed)
     for role, contestant in contestants.items():
-        texts = written[role]
+        texts, said = written[role].texts, answers[role]
+        exam = None
+        if items:
+            seen = contestant.sees_passages
+            exam = mark_exam(items, said.texts, persona, embed, seen, seed)
         contests[role] = Contest(
             model=contestant.model, voice=meter.score(texts, seed), copying=check.report(texts),
-            samples=[Sample(prompt=t.topic, text=x) for t, x in zip(tasks, texts, strict=True)][:SHOWN_SAMPLES],
+            samples=[s.model_copy(update={"text": x, "passages": s.passages if contestant.sees_passages else []})
+                     for s, x in zip(samples, texts, strict=False)],
             own_voice=meter.score([check.without_copies(t) for t in texts], seed),
-            seconds=seconds[role], words=word_count(texts),
+            seconds=written[role].seconds, words=word_count(texts),
             unseen_words=vocabulary.unseen_share(texts),
+            exam=exam.without_passages() if exam and role != CANDIDATE else exam,
+            safety=check_safety([*texts, *said.texts], [d.voice_text for d in train]),
+            effort=effort(
+                [*written[role].generations, *said.generations], said.alone, written[role].seconds + said.seconds,
+                contestant.usd_per_hour,
+            ),
         )  # fmt: skip
         on_progress(f"{role}: {_sentence(contests[role])}")
-    gain = paired_gain(meter, written[CANDIDATE], written.get(BASELINE, []), seed)
-    floor, floor_is = _floor(prose, impostors, seed)
-    found = score_retrieval(questions, retrieve)
+    gain = paired_gain(
+        meter, written[CANDIDATE].texts, written[BASELINE].texts if BASELINE in written else [], seed
+    )
+    floor, floor_is = floor_score(prose, impostors, seed)
+    found = score_retrieval(questions, instruments.retrieve)
+    found_heldout = score_retrieval(made, instruments.retrieve)
     return EvaluationReport(
         persona=persona.name, candidate=contestants[CANDIDATE].model, profile=profile.name, contestants=contests,
         ceiling=meter.score(real, seed), floor=floor, floor_is=floor_is, ceiling_copying=check.report(real),
@@ -153,93 +194,86 @@ def evaluate(
         real_sample=" ".join(real[0].split()[:REAL_WORDS]) if real else "",
         gain=gain.mean, gain_low=gain.low, gain_high=gain.high, gain_pairs=gain.pairs,
         hit_rate=found.hit_rate, mrr=found.mrr, questions=len(questions),
-        refusal_rate=refusal_rate([q for q in questions if q.unanswerable], would_refuse),
-        false_refusal_rate=refusal_rate([q for q in questions if not q.unanswerable], would_refuse),
+        refusal_rate=refusal_rate([q for q in questions if q.unanswerable], instruments.would_refuse),
+        false_refusal_rate=refusal_rate([q for q in questions if not q.unanswerable], instruments.would_refuse),
+        heldout_questions=found_heldout.questions, heldout_hit_rate=found_heldout.hit_rate, heldout_mrr=found_heldout.mrr,
+        ability=_ability(contestants, instruments, seed, on_progress),
+        verdicts=_verdicts(written, tasks, instruments.judge, profile, on_progress),
         prompts=len(tasks), seed=seed,
     )  # fmt: skip
 
 
-def _write_all(
-    contestants: dict[str, Contestant], tasks: list[WriteTask], desk: "_Desk", on_progress: Callable[[str], None]
-) -> tuple[list[WriteTask], dict[str, list[str]], dict[str, float]]:  # fmt: skip
-    """Tasks that were set, texts and seconds by role. Everybody writes every task, so that texts pair."""
-    written: dict[str, list[str]] = {role: [] for role in contestants}
-    seconds = dict.fromkeys(contestants, 0.0)
-    done = 0
-    while True:
-        batch = tasks[done : min(done + (MORE_TASKS if done else FIRST_TASKS), MAX_TASKS)]
-        if not batch or min(len(windows(texts)) for texts in written.values()) >= ENOUGH_WINDOWS:
-            break
-        for role, contestant in contestants.items():
-            on_progress(f"{role} ({contestant.model}) writes {len(batch)} texts")
-            start = time.monotonic()
-            conversations = [
-                desk.conversation(task, contestant.prompting, done + n) for n, task in enumerate(batch)
-            ]
-            written[role] += contestant.generate(conversations)
-            seconds[role] += time.monotonic() - start
-        done += len(batch)
-    return tasks[:done], written, seconds
+def _items(
+    questions: list[Question], made: list[Question], instruments: Instruments, documents: list[SplitDocument],
+    most: int,
+) -> list[ExamItem]:  # fmt: skip
+    return exam_items(
+        {
+            "own": [q for q in questions if not q.unanswerable][:most],
+            "heldout": made,
+            "unanswerable": [q for q in questions if q.unanswerable][:most],
+        },
+        instruments.plan,
+        {d.doc_id: d.voice_text for d in documents},
+    )
 
 
-class _Desk:
-    """Sets tasks: the same task in the prompt format of each kind of contestant."""
-
-    def __init__(
-        self, train: list[SplitDocument], persona: Persona, profile: Profile, retrieve: Retrieve, seed: int
-    ) -> None:
-        self._persona, self._profile, self._retrieve, self._seed = persona, profile, retrieve, seed
-        self._samples = {
-            "write_post": [d.voice_text for d in train if d.category == "post"],
-            "write_article": [d.voice_text for d in train if d.category == "article"],
-        }
-
-    def conversation(self, task: WriteTask, prompting: Prompting, number: int) -> list[Message]:
-        if prompting == "bare":
-            return [user_message(task.prompt, topic=task.topic)]
-        topic = defuse(task.topic)
-        found = self._retrieve(topic, self._profile.passages, {"split": "train"})
-        passages = shown_passages(found, self._profile.passage_tokens)
-        asked = user_message(task.prompt, passages, topic=topic)
-        if prompting == "twin":
-            return [system_message(self._persona), asked]
-        samples = self._shown_samples(task, passages, number)
-        return [baseline_system_message(self._persona, samples), asked]
-
-    def _shown_samples(self, task: WriteTask, passages: list[Passage], number: int) -> list[str]:
-        """As much of the author's writing of the same kind as the context holds, others for each task."""
-        profile = self._profile
-        room = profile.context_tokens - profile.answer_tokens - FIXED_TOKENS
-        room -= sum(estimated_tokens(p.text) for p in passages)
-        known = self._samples[task.prompt] or [t for texts in self._samples.values() for t in texts]
-        random = np.random.default_rng([self._seed, number])
-        shown: list[str] = []
-        for at in random.permutation(len(known)):
-            if room < profile.passage_tokens:
-                break
-            shown.append(first_words(known[at], room))
-            room -= estimated_tokens(shown[-1])
-        return shown
+def _answer_all(
+    contestants: dict[str, Contestant], items: list[ExamItem], desk: Desk, profile: Profile,
+    on_progress: Callable[[str], None],
+) -> dict[str, Written]:  # fmt: skip
+    """Everybody answers every question; the first few again one by one, for the time of a single call."""
+    sizes = profile.evaluation
+    written = {role: Written() for role in contestants}
+    for role, contestant in contestants.items():
+        asked = [desk.question(item, contestant.prompting, n) for n, item in enumerate(items)]
+        if not asked:
+            continue
+        on_progress(f"{role} ({contestant.model}) answers {len(asked)} questions")
+        written[role].add(contestant, asked, sizes.answer_tokens)
+        for one in asked[: sizes.calls_alone]:
+            written[role].alone += contestant.generate([one], sizes.answer_tokens)
+    return written
 
 
-def _floor(author: list[str], impostors: dict[str, list[str]], seed: int) -> tuple[VoiceScore, str]:
-    """Other authors' score, and how it was taken."""
-    usable = {name: texts for name, texts in impostors.items() if windows(texts)}
-    if len(usable) < MIN_FOR_LEAVING_OUT:
-        shown = {name: texts[::2] for name, texts in usable.items()}
-        if not any(windows(texts) for texts in shown.values()):
-            return too_little(0), "not measured: too little of other authors to set some aside"
-        unseen = [text for texts in usable.values() for text in texts[1::2]]
-        score = VoiceMeter.fit(author, shown).score(unseen, seed)
-        return score, "texts of the other authors that the meter was not shown"
-    margins, verified, words = [], [], 0
-    for name, texts in usable.items():
-        rest = VoiceMeter.fit(author, {n: t for n, t in usable.items() if n != name})
-        margins.append(rest.margins(windows(texts)))
-        verified.append(rest.verify(windows(texts)))
-        words += word_count(texts)
-    score = summarise(np.concatenate(margins), np.concatenate(verified), words, seed)
-    return score, "other authors, each scored by a meter that was not shown them"
+def _samples(tasks: list[WriteTask], desk: Desk, heldout: list[SplitDocument]) -> list[Sample]:
+    """What the page shows side by side, still without the contestants' texts."""
+    real = {d.doc_id: " ".join(d.voice_text.split()[:REAL_WORDS]) for d in heldout}
+    return [
+        Sample(prompt=t.topic, text="", passages=[p.text for p in desk.passages(t)], real=real.get(t.doc_id, ""))
+        for t in tasks[:SHOWN_SAMPLES]
+    ]  # fmt: skip
+
+
+def _ability(
+    contestants: dict[str, Contestant], instruments: Instruments, seed: int, on_progress: Callable[[str], None]
+) -> Ability | None:  # fmt: skip
+    if instruments.right_answers is None or BASELINE not in contestants:
+        return None
+    on_progress("candidate and base take the ability test")
+    ours, base = (instruments.right_answers(contestants[role].model) for role in (CANDIDATE, BASELINE))
+    return compare_ability(ours, base, seed)
+
+
+def _verdicts(
+    written: dict[str, Written], tasks: list[WriteTask], judge: Judge | None, profile: Profile,
+    on_progress: Callable[[str], None],
+) -> list[Verdicts]:  # fmt: skip
+    """The judge's opinion against each rival; a judge that fails costs its opinion and not the evaluation."""
+    found = []
+    for rival in (BASELINE, PRODUCTION):
+        if judge is None or rival not in written:
+            continue
+        texts = zip(tasks, written[CANDIDATE].texts, written[rival].texts, strict=True)
+        pairs = [Pair(request=t.topic, ours=a, theirs=b) for t, a, b in texts][
+            : profile.evaluation.judge_pairs
+        ]
+        try:
+            found.append(judge.compare(pairs, rival, on_progress))
+        except TwinError as error:
+            on_progress(f"the judge gave up: {error}")
+            found.append(Verdicts(judge=judge.model, rival=rival, pairs=0, note=str(error)))
+    return found
 
 
 def _sentence(contest: Contest) -> str:

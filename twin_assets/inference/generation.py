@@ -84,6 +84,11 @@ class LocalGenerator:
             model, tokenizer, frozenset(t for t in [tokenizer.eos_token_id, *also] if t is not None)
         )
 
+    @property
+    def loaded(self) -> tuple[Any, Any]:
+        """Tokenizer and model."""
+        return self._loaded
+
     def load(self) -> None:
         """Load now rather than at the first request."""
         _ = self._engine

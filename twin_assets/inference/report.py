@@ -2,15 +2,22 @@
 
 import base64
 import html
-import io
 
-from twin_assets.core.records import Record
-from twin_assets.inference.copying import CopyReport
-from twin_assets.inference.evaluate import BASELINE, CANDIDATE, EvaluationReport
+from twin_assets.inference.evaluate import CANDIDATE, EvaluationReport
 from twin_assets.inference.gate import MEMORISED, GateResult
-from twin_assets.inference.voice import VoiceScore
-
-SAMPLE_WORDS = 150
+from twin_assets.inference.ladder import Ladder
+from twin_assets.inference.plots import rungs_plot, voice_plot
+from twin_assets.inference.report_lines import HEAD, cells, lines
+from twin_assets.inference.report_sections import (
+    ability,
+    answers,
+    judged,
+    ladder_table,
+    safety,
+    samples,
+    shares,
+    took,
+)
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:66rem;margin:1.5rem auto;padding:0 1rem;color:#1c2430;
@@ -23,68 +30,12 @@ h1{font-size:1.4rem;margin-bottom:0}h2{font-size:1.15rem;margin-top:2.2rem}h3{fo
 th,td{text-align:right;padding:.35rem .4rem;border-bottom:1px solid #d8dee6;overflow-wrap:normal}
 td{white-space:nowrap}th{vertical-align:bottom}
 th:first-child,td:first-child{text-align:left;white-space:normal;min-width:8rem}.mine td{font-weight:600}
-img{width:100%;max-width:46rem;height:auto}
+img{width:100%;max-width:46rem;height:auto}img.narrow-plot{max-width:32rem}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(17rem,1fr));gap:0 1rem}
 blockquote{margin:.2rem 0 1rem;padding:.6rem 1rem;background:#f4f6f8;white-space:pre-wrap;border-radius:.3rem}
-.muted{color:#5b6675;font-size:.9rem}
+.muted{color:#5b6675;font-size:.9rem}.wide table{margin-bottom:.6rem}details{margin:.2rem 0 1rem}
+.out{background:#fbe6e4}.in{background:#e3f4e8}
 """
-
-
-class _Line(Record):
-    name: str
-    score: VoiceScore
-    copying: CopyReport | None = None
-    own: VoiceScore | None = None
-    unseen: float | None = None
-
-
-def _lines(report: EvaluationReport) -> list[_Line]:
-    return [
-        _Line(
-            name="ceiling: the author, held out",
-            score=report.ceiling,
-            copying=report.ceiling_copying,
-            unseen=report.ceiling_unseen_words,
-        ),
-        *(
-            _Line(
-                name=role,
-                score=contest.voice,
-                copying=contest.copying,
-                own=contest.own_voice,
-                unseen=contest.unseen_words,
-            )
-            for role, contest in report.contestants.items()
-        ),
-        _Line(name="floor: other authors", score=report.floor),
-    ]
-
-
-_HEAD = [
-    "",
-    "voice margin",
-    "95% interval",
-    "verifier",
-    "windows",
-    "copied",
-    "longest run",
-    "without copies",
-    "unseen words",
-]
-
-
-def _cells(line: _Line) -> list[str]:
-    score, copying = line.score, line.copying
-    copies = [f"{copying.copied_share:.0%}", str(copying.longest_words)] if copying else ["", ""]
-    own = "" if line.own is None else _signed(line.own.margin)
-    interval = "" if score.margin is None else f"{score.margin_low:+.3f} to {score.margin_high:+.3f}"
-    verifier = "" if score.verifier is None else f"{score.verifier:.2f}"
-    unseen = "" if line.unseen is None else f"{line.unseen:.0%}"
-    return [line.name, _signed(score.margin), interval, verifier, str(score.windows), *copies, own, unseen]
-
-
-def _signed(value: float | None) -> str:
-    return "too little text" if value is None else f"{value:+.3f}"
 
 
 def report_key(persona: str, model: str, suffix: str) -> str:
@@ -94,68 +45,39 @@ def report_key(persona: str, model: str, suffix: str) -> str:
 
 def summary_table(report: EvaluationReport) -> str:
     """The contestants as a Markdown table, columns aligned for a terminal too."""
-    rows = [_HEAD, *(_cells(line) for line in _lines(report))]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
-    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
-    return "\n".join([*lines, "", *_facts(report)])
+    rows = [HEAD, *(cells(line) for line in lines(report))]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
+    table = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows]
+    table.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    return "\n".join([*table, "", *facts(report)])
 
 
-def _facts(report: EvaluationReport) -> list[str]:
+def facts(report: EvaluationReport) -> list[str]:
     """Retrieval, refusals and effort in sentences."""
 
     def share(value: float | None) -> str:
         return "not measured" if value is None else f"{value:.0%}"
 
     mrr = "not measured" if report.mrr is None else f"{report.mrr:.2f}"
+    found = "not measured" if report.heldout_mrr is None else f"{report.heldout_mrr:.2f}"
     seconds = sum(c.seconds for c in report.contestants.values())
     words = sum(c.words for c in report.contestants.values())
     return [
         f"Retrieval: hit rate at 3 {share(report.hit_rate)}, MRR {mrr} ({report.questions} questions).",
-        f"Unanswerable questions declined: {share(report.refusal_rate)}; "
+        f"Retrieval of held-out documents by questions about their topics: hit rate at 3 {share(report.heldout_hit_rate)}, "
+        f"MRR {found} ({report.heldout_questions} questions).",
+        f"Before any model is asked, unanswerable questions declined: {share(report.refusal_rate)}; "
         f"answerable ones declined: {share(report.false_refusal_rate)}.",
         f"{report.prompts} texts each; {words} words in {seconds:.0f} s; seed {report.seed}.",
     ]
 
 
-def voice_plot(report: EvaluationReport) -> bytes:
-    """Margins with their intervals, from the floor of other authors to the author's own ceiling, as PNG."""
-    from matplotlib.figure import Figure
-
-    lines = [line for line in _lines(report) if line.score.margin is not None][::-1]
-    figure = Figure(figsize=(7, 0.5 * len(lines) + 1.1), layout="constrained")
-    axes = figure.subplots()
-    for at, line in enumerate(lines):
-        score = line.score
-        colour = {CANDIDATE: "#b05a2c", BASELINE: "#456990"}.get(line.name, "#7c8794")
-        axes.plot(
-            [score.margin_low or 0.0, score.margin_high or 0.0],
-            [at, at],
-            color=colour,
-            lw=4,
-            solid_capstyle="round",
-        )
-        axes.plot([score.margin or 0.0], [at], "o", color=colour, ms=8)
-        axes.annotate(f"{score.margin:+.2f}", (score.margin, at), (0, 8), textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
-    if report.ceiling.margin_low is not None and report.ceiling.margin_high is not None:
-        axes.axvspan(report.ceiling.margin_low, report.ceiling.margin_high, color="#3a7d5c", alpha=0.12, lw=0)
-    axes.axvline(0, color="#888", lw=1, ls=":")
-    axes.set_ylim(-0.6, max(len(lines), 1) - 0.3)
-    axes.set_yticks(range(len(lines)), [line.name for line in lines])
-    axes.set_xlabel("voice margin (above 0: nearer to the author than to any impostor)")
-    axes.spines[["top", "right"]].set_visible(False)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=130)
-    return png.getvalue()
-
-
-def render_html(report: EvaluationReport, gates: list[GateResult]) -> str:
+def render_html(report: EvaluationReport, gates: list[GateResult], ladder: Ladder | None = None) -> str:
     """The whole report as one page without scripts or outside assets."""
     passed = all(g.passed for g in gates if g.blocking)
     verdict = (
         "The candidate passed its gate and waits for a person." if passed else "The candidate did not pass."
     )
-    plot = base64.b64encode(voice_plot(report)).decode()
     return "".join([
         "<!doctype html><html lang=en><head><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width,initial-scale=1'>",
@@ -164,26 +86,43 @@ def render_html(report: EvaluationReport, gates: list[GateResult]) -> str:
         f"<p class=muted>Persona {html.escape(report.persona)}, profile {html.escape(report.profile)}</p>",
         f"<div class='verdict {'yes' if passed else 'no'}'><strong>{verdict}</strong><ul>",
         *(_gate_item(g) for g in gates),
-        f"</ul></div>{_warning(report)}<h2>Voice</h2><p>{html.escape(_gain(report))}</p>",
-        f"<p><img alt='voice margins of all contestants' src='data:image/png;base64,{plot}'></p>",
+        f"</ul></div>{_warning(report)}",
+        ladder_table(ladder) if ladder else "",
+        f"<h2>Voice</h2><p>{html.escape(_gain(report))}</p>",
+        _image(voice_plot(report), "voice margins of all contestants"),
         f"<div class=wide>{_table(report)}</div>",
         f"<p class=muted>Ceiling: writing of the author that nothing here was trained on. Floor: {html.escape(report.floor_is)}. "
         "Without copies: the margin of what is left when runs of eight or more words from training text are cut out. "
         "Unseen words: the share that stands in no training text and no other author's.</p>",
-        "<h2>Retrieval and refusals</h2>",
+        "<h2>Facts, citations and refusals</h2>",
+        _image(rungs_plot(report), "shares of all contestants", "narrow"),
+        shares(report),
+        "<h2>Retrieval and the gate in front of the model</h2>",
         "<ul>",
-        *(f"<li>{html.escape(fact)}</li>" for fact in _facts(report)),
+        *(f"<li>{html.escape(fact)}</li>" for fact in facts(report)),
         "</ul>",
+        judged(report),
+        ability(report),
+        safety(report),
+        took(report),
         _copying(report),
-        *_samples(report),
+        samples(report),
+        answers(report),
         "<h2>The author's own words, held out</h2>",
         f"<blockquote>{html.escape(report.real_sample)}</blockquote></body></html>",
     ])  # fmt: skip
 
 
+def _image(png: bytes, about: str, style: str = "wide") -> str:
+    return f"<p><img class={style}-plot alt='{about}' src='data:image/png;base64,{base64.b64encode(png).decode()}'></p>"
+
+
 def _gate_item(gate: GateResult) -> str:
-    mark = "✓" if gate.passed else "✗" if gate.blocking else "!"
-    return f"<li>{mark}&nbsp; {html.escape(gate.message)}</li>"
+    mark = ("✓" if gate.passed else "✗") if gate.blocking else "·" if gate.passed else "!"
+    example = ""
+    if gate.example and not gate.passed:
+        example = f"<br><span class=muted>For example: {html.escape(gate.example)}</span>"
+    return f"<li>{mark}&nbsp; {html.escape(gate.message)}{example}</li>"
 
 
 def _gain(report: EvaluationReport) -> str:
@@ -230,12 +169,12 @@ def _unseen(report: EvaluationReport) -> str:
 
 
 def _table(report: EvaluationReport) -> str:
-    head = "".join(f"<th>{c}</th>" for c in _HEAD)
+    head = "".join(f"<th>{c}</th>" for c in HEAD)
     rows = "".join(
         f"<tr{' class=mine' if line.name == CANDIDATE else ''}>"
-        + "".join(f"<td>{html.escape(c)}</td>" for c in _cells(line))
+        + "".join(f"<td>{html.escape(c)}</td>" for c in cells(line))
         + "</tr>"
-        for line in _lines(report)
+        for line in lines(report)
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
@@ -248,19 +187,3 @@ def _copying(report: EvaluationReport) -> str:
         f"that stand in its training text; the longest run has {copying.longest_words} words."
         f"{' The longest runs begin:' if examples else ''}</p>{examples}"
     )
-
-
-def _samples(report: EvaluationReport) -> list[str]:
-    samples = report.contestants[CANDIDATE].samples
-    parts = ["<h2>Side by side</h2>"] if samples else []
-    for number, sample in enumerate(samples):
-        parts.append(f"<h3>{html.escape(sample.prompt)}</h3><div class=pair>")
-        for role, contest in report.contestants.items():
-            words = contest.samples[number].text.strip().split(" ")
-            shown = " ".join(words[:SAMPLE_WORDS]) + (" …" if len(words) > SAMPLE_WORDS else "")
-            text = html.escape(shown)
-            parts.append(
-                f"<div><span class=muted>{html.escape(role)}</span><blockquote>{text}</blockquote></div>"
-            )
-        parts.append("</div>")
-    return parts

@@ -15,10 +15,11 @@ Prompt = Literal["write_post", "write_article"]
 
 
 class WriteTask(Record):
-    """One text to write: the name of the prompt, and its topic."""
+    """One text to write: the name of the prompt, its topic, and the document that this is the topic of."""
 
     prompt: Prompt
     topic: str
+    doc_id: str = ""
 
 
 def write_tasks(heldout: list[SplitDocument], train: list[SplitDocument]) -> list[WriteTask]:
@@ -31,7 +32,10 @@ def write_tasks(heldout: list[SplitDocument], train: list[SplitDocument]) -> lis
     by_document = [_of_document(d, rare) for d in heldout if d.category != "code"]
     rounds = max(map(len, by_document), default=0)
     ordered = [tasks[n] for n in range(rounds) for tasks in by_document if n < len(tasks)]
-    return list(dict.fromkeys(ordered))
+    first: dict[tuple[Prompt, str], WriteTask] = {}
+    for task in ordered:
+        first.setdefault((task.prompt, task.topic), task)
+    return list(first.values())
 
 
 def _of_document(document: SplitDocument, rare: "_Rarity") -> list[WriteTask]:
@@ -42,7 +46,7 @@ def _of_document(document: SplitDocument, rare: "_Rarity") -> list[WriteTask]:
         document.title or rare.phrase(document.voice_text), *headings, *(rare.phrase(p) for p in paragraphs)
     ]  # fmt: skip
     cleaned = (topic.strip(" .:,#*_") for topic in topics)
-    return [WriteTask(prompt=prompt, topic=topic) for topic in cleaned if topic]
+    return [WriteTask(prompt=prompt, topic=topic, doc_id=document.doc_id) for topic in cleaned if topic]
 
 
 class _Rarity:

@@ -1,0 +1,122 @@
+"""A hosted model for a side task (teacher, judge) through LiteLLM: retries, a budget, prices. Keys never show.
+
+A role `teacher` reads the settings `teacher_model`, `teacher_url`, `teacher_api_key`, `teacher_budget_usd`,
+`teacher_price_in`, `teacher_price_out`, `teacher_timeout`, `teacher_backoff`.
+"""
+
+import random
+import threading
+import time
+from typing import Any
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.llm import open_litellm
+from twin_assets.settings import Settings
+
+ATTEMPTS, LONGEST_WAIT = 6, 60.0
+
+
+class HostedModel:
+    """Safe to ask from several threads. `spent` is in US dollars."""
+
+    def __init__(self, settings: Settings, role: str) -> None:
+        """Raises TwinError when the role has no model, or its price is not known."""
+        self._settings, self.role = settings, role
+        if not (model := self._setting("model")):
+            raise TwinError(f"There is no {role}.", f"set {self._variable('model')} to a LiteLLM model name.")
+        self.model: str = model
+        self._litellm = open_litellm()
+        self._price = self._prices()
+        self.spent, self._lock = 0.0, threading.Lock()
+
+    @property
+    def budget(self) -> float:
+        """US dollars; 0 is no limit."""
+        return self._setting("budget_usd")
+
+    def complete(self, prompt: str, max_tokens: int, temperature: float, **options: Any) -> Any:
+        """The model's answer; None when it stayed busy or ill through all attempts.
+
+        Raises TwinError when the budget is spent, and when the model refuses the key or the request.
+        """
+        errors, key, url = self._litellm.exceptions, self._setting("api_key"), self._setting("url")
+        # One's own server may ask for no key, but the client insists on having one.
+        secret = key.get_secret_value() if key else "none" if url else None
+        passing = (errors.RateLimitError, errors.Timeout, errors.APIConnectionError,
+                   errors.InternalServerError, errors.ServiceUnavailableError, errors.BadGatewayError)  # fmt: skip
+        for attempt in range(ATTEMPTS):
+            self._check_budget()
+            try:
+                answer = self._litellm.completion(
+                    model=self.model, api_base=url, num_retries=0, max_retries=0,
+                    api_key=secret,
+                    messages=[{"role": "user", "content": prompt}], max_tokens=max_tokens,
+                    temperature=temperature, timeout=self._setting("timeout"), **options,
+                )  # fmt: skip
+            except passing as error:
+                time.sleep(_wait(error, attempt, self._setting("backoff")))
+                continue
+            except errors.AuthenticationError:
+                raise TwinError(
+                    f"The {self.role} {self.model} refused the key.",
+                    f"set {self._variable('api_key')} to a valid one.",
+                ) from None
+            except errors.OpenAIError as error:
+                raise TwinError(
+                    f"The {self.role} {self.model} refused the request ({getattr(error, 'status_code', '?')}).",
+                    f"check {self._variable('model')} and {self._variable('url')}.",
+                ) from None
+            with self._lock:
+                self.spent += self.cost(answer.usage.prompt_tokens, answer.usage.completion_tokens)
+            return answer
+        return None
+
+    def check_estimate(self, estimate: float) -> None:
+        """Raises TwinError when what is to be asked would cost more than the budget."""
+        if estimate > self.budget > 0:
+            raise TwinError(
+                f"The {self.role} would cost about ${estimate:.2f}, the budget is ${self.budget:.2f}.",
+                f"raise {self._variable('budget_usd')}, or choose a cheaper {self._variable('model')}.",
+            )
+
+    def cost(self, tokens_in: float, tokens_out: float) -> float:
+        """US dollars."""
+        return tokens_in * self._price[0] + tokens_out * self._price[1]
+
+    def _check_budget(self) -> None:
+        if self.spent >= self.budget > 0:
+            raise TwinError(
+                f"The {self.role}'s budget of ${self.budget:.2f} is spent.",
+                f"raise {self._variable('budget_usd')} and run again: what was answered is kept.",
+            )
+
+    def _prices(self) -> tuple[float, float]:
+        """US dollars a token, in and out: by setting, else from LiteLLM's table, else 0 for one's own server."""
+        given = self._setting("price_in"), self._setting("price_out")
+        if None not in given:
+            return given[0] / 1e6, given[1] / 1e6
+        if self._setting("url") is not None:
+            return 0.0, 0.0
+        table = self._litellm.model_cost
+        known = table.get(self.model) or table.get(self.model.split("/", 1)[-1])
+        if not known:
+            raise TwinError(
+                f"The price of {self.model} is not known.",
+                f"set {self._variable('price_in')} and {self._variable('price_out')}, in dollars a million tokens.",
+            )
+        return float(known.get("input_cost_per_token") or 0), float(known.get("output_cost_per_token") or 0)
+
+    def _setting(self, name: str) -> Any:
+        return getattr(self._settings, f"{self.role}_{name}")
+
+    def _variable(self, name: str) -> str:
+        return f"TWIN_{self.role}_{name}".upper()
+
+
+def _wait(error: Any, attempt: int, base: float) -> float:
+    """Seconds before another attempt: what the answer asked for, else longer each time."""
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    asked = str(headers.get("retry-after", ""))
+    if asked.replace(".", "", 1).isdigit():
+        return min(float(asked), LONGEST_WAIT)
+    return min(base * 2**attempt, LONGEST_WAIT) * (0.5 + random.random() / 2)
