@@ -54,7 +54,8 @@ def test_the_committed_schema_is_the_models_own() -> None:
 
 def test_every_source_has_its_spider_and_its_raw_asset() -> None:
     assert {spider_of(source).name for source in SOURCES} == set(SOURCES)
-    assert [asset.key.to_user_string() for asset in raw_assets] == [f"raw_{source}" for source in SOURCES]
+    collected = [f"raw_{source}" for source in SOURCES]
+    assert [asset.key.to_user_string() for asset in raw_assets] == [*collected, "raw_library"]
 
 
 def test_a_saved_persona_is_read_back_and_a_wrong_one_changes_nothing(tmp_path: Path) -> None:

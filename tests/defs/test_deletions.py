@@ -15,6 +15,7 @@ STAGES = (
     "raw_",
     "stg_",
     "document",
+    "library_",
     "cleaned_",
     "unique_",
     "corpus_",

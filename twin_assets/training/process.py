@@ -70,8 +70,10 @@ def run_environment(job: TrainingJob) -> dict[str, str]:
     The parent and the dataset are local folders: nothing needs the hub, and nothing reports home.
     """
     return {
-        # Threads that wait must sleep: spinning, they halve the speed of whatever else runs here.
+        # Threads that wait must sleep: spinning, they halve the speed of whatever else runs here. The shortest
+        # waits, some microseconds, are spun through: going to sleep for those costs a fifth of the speed.
         "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": "3000",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep),
         "PYTHONUNBUFFERED": "1",
