@@ -24,10 +24,15 @@ MIN_CONTENT_WORDS = 5
 
 
 class ScoredRequest(Record):
-    """A request with what can be measured of it.
+    """A request with what can be measured of it; holds no text.
 
     `top_score` is the best passage's, in [0, 1]; `support` the share of the answer's content words that
-    stand in its passages, None where the text isn't kept, was refused, or had no passages.
+    stand in its passages, None where the text isn't kept, was refused, or had no passages. `declined` says
+    that the answer refuses in its words, `personal_data` counts the findings of `core.privacy` in it.
+    `grounded_share` is the supported share of its `claims`, and `voice_margin` that of a text of at least one
+    window; both are measured for a sample only, `weight` standing for how many requests each of it counts (0:
+    not in the sample). Times are in milliseconds. The feedback is the latest of each kind; `edited_share` is
+    the share of the answer that a person changed.
     """
 
     request_id: str
@@ -37,6 +42,26 @@ class ScoredRequest(Record):
     top_score: float | None
     support: float | None
     prompt_kind: str = ""
+    kind: Literal["write", "answer"] = "answer"
+    key: str | None = None
+    user: str | None = None
+    canary: bool = False
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+    retrieve_ms: float | None = None
+    generate_ms: float | None = None
+    words: int | None = None
+    declined: bool | None = None
+    personal_data: int | None = None
+    toxic: bool | None = None
+    weight: float = 1.0
+    claims: int | None = None
+    grounded_share: float | None = None
+    voice_margin: float | None = None
+    feedback: Literal["up", "down"] | None = None
+    edited_share: float | None = None
 
 
 class ModelVoice(Record):
@@ -107,10 +132,7 @@ def voices(requests: list[RequestRecord], meter: VoiceMeter, seed: int) -> list[
     texts: dict[tuple[str, Literal["write", "answer"]], list[str]] = defaultdict(list)
     for request in requests:
         if request.answer and request.outcome == "answered":
-            kind: Literal["write", "answer"] = (
-                "write" if request.prompt_kind.startswith("write") else "answer"
-            )
-            texts[request.model, kind].append(request.answer)
+            texts[request.model, request.kind].append(request.answer)
     found = []
     for (model, kind), written in sorted(texts.items()):
         score = meter.score(written, seed)
@@ -133,7 +155,7 @@ def count_cost(requests: list[RequestRecord]) -> CostReport:
             steps["total"].append(sum(request.steps_ms.values()))
     return CostReport(
         requests=len(requests), tokens_in=sum(r.tokens_in for r in requests),
-        tokens_out=sum(r.tokens_out for r in requests), cost=sum(r.cost for r in requests),
+        tokens_out=sum(r.tokens_out for r in requests), cost=sum(r.cost or 0.0 for r in requests),
         latency_p50={s: float(np.percentile(t, 50)) for s, t in sorted(steps.items())},
         latency_p95={s: float(np.percentile(t, 95)) for s, t in sorted(steps.items())},
         models=[

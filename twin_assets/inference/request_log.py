@@ -25,7 +25,12 @@ Outcome = Literal["answered", "refused", "failed"]
 
 
 class RequestRecord(Record):
-    """One request. `prompt` and `answer` are None where the persona keeps no text."""
+    """One request. `prompt` and `answer` are None where the persona keeps no text, or no longer.
+
+    `key` names who asked: the id of an API key (never the key), or `page`, `this machine`, `anyone`. `user` is
+    a hash of the key and of the `user` that the caller named. `cost` is in US dollars, None where no price is
+    known. `canary`: written by a version that is being tried beside production.
+    """
 
     request_id: str
     time: datetime
@@ -37,10 +42,18 @@ class RequestRecord(Record):
     tokens_in: int = 0
     tokens_out: int = 0
     steps_ms: dict[str, float] = {}
-    cost: float = 0.0
+    cost: float | None = None
     outcome: Outcome
     prompt: str | None = None
     answer: str | None = None
+    key: str | None = None
+    user: str | None = None
+    canary: bool = False
+
+    @property
+    def kind(self) -> Literal["write", "answer"]:
+        """Whether a text was asked for, or facts."""
+        return "write" if self.prompt_kind.startswith("write") else "answer"
 
 
 class RequestLog:

@@ -39,7 +39,7 @@ def _usage(name: str, rows: list[RequestRecord]) -> Usage:
         group=name, requests=len(rows), answered=outcomes.count("answered"),
         refused=outcomes.count("refused"), failed=outcomes.count("failed"),
         tokens_in=sum(r.tokens_in for r in rows), tokens_out=sum(r.tokens_out for r in rows),
-        cost=sum(r.cost for r in rows),
+        cost=sum(r.cost or 0.0 for r in rows),
         latency_p50=float(np.percentile(took, 50)) if took else None,
         latency_p95=float(np.percentile(took, 95)) if took else None,
     )  # fmt: skip
