@@ -95,7 +95,7 @@ def _steps(axes: Any, report: CostReport) -> None:
         text = f"{_time(step.p50)} / {_time(step.p95)}"
         axes.annotate(text, (step.p95, at), (7, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_yticks(range(len(report.steps)), [step.step for step in report.steps[::-1]], fontsize=9)
-    axes.set_title("time of each step: median, and to the 95th percentile", loc="left", fontsize=10)
+    axes.set_title("time by step: median to 95th percentile", loc="left", fontsize=10)
     axes.set_ylim(-0.6, max(len(report.steps), 1) - 0.4)
     if report.steps:
         axes.set_xscale("log")
@@ -108,7 +108,7 @@ def _steps(axes: Any, report: CostReport) -> None:
 def _bars(axes: Any, names: list[str], values: list[float], priced: bool) -> None:
     axes.barh(range(len(names)), values, color=SECOND, height=0.62)
     for at, value in enumerate(values):
-        text = f"${value:,.2f}" if priced else f"{value:,.0f}"
+        text = f"${value:,.2f}" if priced and value >= 1 else f"${value:.2g}" if priced else f"{value:,.0f}"
         axes.annotate(text, (value, at), (4, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.set_xlim(0, max([*values, 1e-9]) * 1.3)

@@ -3,7 +3,7 @@
 import {get} from "../lib/api.js";
 import {bars, intervals, lines} from "../lib/charts.js";
 import {empty, h, select} from "../lib/dom.js";
-import {dollars, millis, moment, number, share, shortModel, signed, words} from "../lib/format.js";
+import {capital, dollars, millis, moment, number, share, shortModel, signed, words} from "../lib/format.js";
 import {table} from "../lib/table.js";
 
 const SPANS = [["7", "7 days"], ["30", "30 days"], ["90", "90 days"]];
@@ -20,7 +20,7 @@ const tile = (label, value, note) => h("div", {class: "tile"}, h("span", {class:
 const short = value => value >= 1000 ? `${+(value / 1000).toFixed(1)}k` : String(+value.toFixed(1));
 
 const used = (heading, rows, cell) => [h("h2", {}, `By ${heading}`), table(`Use by ${heading}`, [
-  [words(heading), cell], ["Requests", row => number(row.requests), "number"], ["Failed", row => number(row.failed), "number"],
+  [capital(heading), cell], ["Requests", row => number(row.requests), "number"], ["Failed", row => number(row.failed), "number"],
   ["Median", row => millis(row.latency_p50), "number"], ["95%", row => millis(row.latency_p95), "number"],
   ["Tokens", row => number(row.tokens_in + row.tokens_out), "number"], ["Cost", row => dollars(row.cost), "number"],
 ], rows)];
