@@ -46,8 +46,10 @@ def main() -> None:
     if given.alone:
         print(json.dumps(measure(given.sizes[0], given.per_hour, given.sample)))
         return
-    print("| requests | of them in the sample | seconds | requests/s | peak memory | of it scoring |")
-    print("|---:|---:|---:|---:|---:|---:|")
+    print(
+        "| requests | of them in the sample | seconds | CPU seconds | requests/s | requests/CPU s | peak memory | of it scoring |"
+    )
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
     for size in given.sizes:
         command = [sys.executable, __file__, str(size), "--alone", "--per-hour", str(given.per_hour)]
         done = subprocess.run(
@@ -55,7 +57,7 @@ def main() -> None:
         )
         found = json.loads(done.stdout.splitlines()[-1])
         print(
-            "| {size:,} | {sampled:,} | {seconds:.1f} | {rate:.0f} | {peak:.0f} MB | {grown:.0f} MB |".format(
+            "| {size:,} | {sampled:,} | {seconds:.0f} | {cpu:.0f} | {rate:.0f} | {cpu_rate:.0f} | {peak:.0f} MB | {grown:.0f} MB |".format(
                 **found
             )
         )
@@ -80,13 +82,14 @@ def measure(size: int, per_hour: int, sample: int) -> dict[str, float]:
         ]
         others = [text[a:b] for found in impostors.values() for text in found[:3] for a, b in sentences(text)]
         write_log(lake, size, per_hour, own, others)
-        before, start = _peak(), time.monotonic()
+        before, start, cpu = _peak(), time.monotonic(), time.process_time()
         run = score_new(lake, scorer)
-        seconds = time.monotonic() - start
+        seconds, cpu = time.monotonic() - start, time.process_time() - cpu
     assert run.scored == size
     peak = _peak()
     return {
-        "size": size, "sampled": run.sampled, "seconds": seconds, "rate": size / seconds, "peak": peak,
+        "size": size, "sampled": run.sampled, "seconds": seconds, "rate": size / seconds, "cpu": cpu,
+        "cpu_rate": size / cpu, "peak": peak,
         "grown": peak - before,
     }  # fmt: skip
 

@@ -9,6 +9,7 @@ import dagster as dg
 from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import fingerprint
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import Persona
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
@@ -62,6 +63,7 @@ def scored_requests(
     rows, voices = read_scored(lake, persona.name, since, NEWEST), read_voices(lake, persona.name, since)
     versions = quality_by(rows, lambda row: row.model)
     return dg.MaterializeResult(
+        data_version=dg.DataVersion(fingerprint(sorted(lake.keys(f"{scored.FOLDER}/{persona.name}")))),
         metadata={
             "new": run.scored,
             "new_in_sample": run.sampled,
@@ -79,7 +81,7 @@ def scored_requests(
             "sample": sample_table(
                 rows[::-1], ["time", "model", "outcome", "top_score", "grounded_share", "personal_data"]
             ),
-        }
+        },
     )
 
 

@@ -129,7 +129,7 @@ class RequestLog:
                 return False
             if waited is None:
                 return True
-            self._held.append(_kept(*waited))
+            self._held.append(_storable(*waited))
             if len(self._held) == FLUSH_ROWS:
                 return False
         return False
@@ -151,8 +151,18 @@ class RequestLog:
         return not failed
 
 
+def _storable(row: RequestRecord, text: TextPolicy) -> RequestRecord:
+    """The row as it may be stored. A text that the rules can't get through is not stored."""
+    try:
+        return _kept(row, text)
+    except Exception:  # the log must outlive it, and nothing unmasked may be stored
+        logger.exception("the texts of request %s could not be read; they are left out", row.request_id)
+        return row.model_copy(update={"prompt": None, "answer": None})
+
+
 def _kept(row: RequestRecord, text: TextPolicy) -> RequestRecord:
-    """The row as it may be stored. Runs in the log's own thread: rules over long texts take milliseconds."""
+    """The row with what the policy leaves of its texts. In the log's own thread: rules over long texts take
+    milliseconds."""
     found = row.personal_data
     if found is None and row.answer is not None:
         found = len(scan(row.answer))
