@@ -44,7 +44,7 @@ class LLMService:
         conversation = [Message(role=t.role, content=t.content) for t in request.messages]
         stop = [request.stop] if isinstance(request.stop, str) else request.stop
         limit = request.max_tokens or DEFAULT_TOKENS
-        ticket = generator.start(conversation, limit, request.temperature, request.seed, stop)
+        ticket = self.models.start(pick, conversation, limit, request.temperature, request.seed, stop)
         if not request.stream:
             with self.models.observed(pick):
                 written = finished(ticket)

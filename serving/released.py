@@ -22,8 +22,10 @@ from twin_assets.core.history import History
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import persona_names
+from twin_assets.core.records import Message
 from twin_assets.core.registry import Registry
 from twin_assets.core.release_watch import settle
+from twin_assets.inference.engine import Ticket
 from twin_assets.inference.generation import LocalGenerator
 from twin_assets.settings import Settings
 
@@ -172,6 +174,19 @@ class ReleasedModels:
         raise Unknown(
             f"No model or persona {name!r} is in production (personas: {known}).", "use one of those names."
         )
+
+    def start(
+        self, pick: Pick, conversation: list[Message], max_tokens: int, temperature: float, seed: int | None,
+        stop: list[str] | None,
+    ) -> Ticket:  # fmt: skip
+        """Queue a text with the picked version; what goes wrong already here counts against it."""
+        try:
+            return pick.generator.start(conversation, max_tokens, temperature, seed, stop)
+        except TwinError:
+            raise  # what was asked for can't be done; that says nothing about the version
+        except Exception:
+            self._seen.failed(pick.persona, pick.since, pick.generator.model)
+            raise
 
     @contextmanager
     def observed(self, pick: Pick) -> Iterator[None]:

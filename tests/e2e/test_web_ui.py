@@ -218,7 +218,7 @@ def test_a_candidate_is_read_and_approved_and_production_rolled_back(
         "reason": "again",
     }
     replayed = httpx.post(f"{served}/ui/api/runa/decisions", json=stale, headers={"X-Twin-UI": "1"})
-    assert (replayed.status_code, replayed.json()["error"]["type"]) == (400, "Overtaken")
+    assert (replayed.status_code, replayed.json()["error"]["type"]) == (409, "Overtaken")
     Ledger(twin.lake, "runa").append(twin.candidate.tag, "deployed", "pipeline", "approved by Ines")
     page.reload()
     page.get_by_role("button", name="Roll back …").click()

@@ -1,6 +1,7 @@
 """Does a text decline to answer? The same rule for what a dataset holds and for what a model writes."""
 
 import re
+from functools import lru_cache
 
 from twin_assets.core.persona import Persona
 from twin_assets.core.prompts import refusals_of
@@ -20,14 +21,24 @@ _DECLINES = re.compile(
 
 def declines(text: str, persona: Persona) -> bool:
     """Whether a text declines a question: in the usual words, or in those of one of the persona's refusals."""
-    for way in refusals_of(persona):
-        for part in way.split("$looked_for"):
-            run = min(REFUSAL_RUN, len(_runs(part, 1)))
-            if run >= SHORTEST_RUN and not set(_runs(part, run)).isdisjoint(_runs(text, run)):
-                return True
-    return bool(_DECLINES.search(text))
-
-
-def _runs(text: str, n: int) -> list[str]:
+    if _DECLINES.search(text):
+        return True
     words = re.findall(r"\w+", text.lower())
+    known = _known_runs(tuple(refusals_of(persona)))
+    return any(not parts.isdisjoint(_runs(words, run)) for run, parts in known.items())
+
+
+@lru_cache
+def _known_runs(refusals: tuple[str, ...]) -> dict[int, set[str]]:
+    """By their length, the runs of words that give a refusal away."""
+    found: dict[int, set[str]] = {}
+    for part in (part for way in refusals for part in way.split("$looked_for")):
+        words = re.findall(r"\w+", part.lower())
+        run = min(REFUSAL_RUN, len(words))
+        if run >= SHORTEST_RUN:
+            found.setdefault(run, set()).update(_runs(words, run))
+    return found
+
+
+def _runs(words: list[str], n: int) -> list[str]:
     return [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
