@@ -16,6 +16,8 @@ from twin_assets.defs import (
     s7_evaluation,
     s7_experiments,
     s8_release,
+    s9_alerts,
+    s9_drift,
     s9_monitoring,
     search_job,
 )
@@ -34,11 +36,12 @@ defs = dg.Definitions(
         *s7_experiments.assets,
         *s8_release.assets,
         *s9_monitoring.assets,
+        *s9_drift.assets,
     ],
     asset_checks=[*s3_corpus.checks, *s5_dataset_checks.checks],
     jobs=[*jobs.jobs, *s5_publish.jobs, *s8_release.jobs, *registry_jobs.jobs, *search_job.jobs],
     schedules=jobs.schedules,
-    sensors=jobs.sensors,
+    sensors=[*jobs.sensors, s9_alerts.send_alerts],
     loggers={"console": compact_console},
     resources=build_resources(),
 )

@@ -44,3 +44,8 @@ class ExperimentRow(Record):
 def write_experiment(lake: Lake, row: ExperimentRow) -> str:
     """Store a run's record, replacing an older one of the same run; returns its URI."""
     return lake.write(f"{FOLDER}/{row.persona}/{row.run_id}.json", row.model_dump_json().encode())
+
+
+def read_experiment_rows(lake: Lake, persona: str) -> list[ExperimentRow]:
+    """All records of a persona's runs, as the warehouse reads them."""
+    return [ExperimentRow.model_validate_json(lake.read(key)) for key in lake.keys(f"{FOLDER}/{persona}")]

@@ -11,13 +11,12 @@ from typing import Literal
 import numpy as np
 
 from twin_assets.core.records import Record
-from twin_assets.inference.drift import DriftReport, find_drift
 from twin_assets.inference.function_words import ENGLISH
 from twin_assets.inference.request_log import RequestRecord
 from twin_assets.inference.usage import usage_by
 from twin_assets.inference.voice import VoiceMeter
 
-__all__ = ["CostReport", "DriftReport", "ModelCost", "ModelVoice", "ScoredRequest", "count_cost", "find_drift", "score_requests", "voices"]  # fmt: skip
+__all__ = ["CostReport", "ModelCost", "ModelVoice", "ScoredRequest", "count_cost", "score_requests", "voices"]  # fmt: skip
 
 # Fewer content words than this say nothing of how far an answer is supported.
 MIN_CONTENT_WORDS = 5
