@@ -38,7 +38,7 @@ defs = dg.Definitions(
         *s9_monitoring.assets,
         *s9_drift.assets,
     ],
-    asset_checks=[*s3_corpus.checks, *s5_dataset_checks.checks],
+    asset_checks=[*s3_corpus.checks, *s5_dataset_checks.checks, *s9_drift.checks],
     jobs=[*jobs.jobs, *s5_publish.jobs, *s8_release.jobs, *registry_jobs.jobs, *search_job.jobs],
     schedules=jobs.schedules,
     sensors=[*jobs.sensors, s9_alerts.send_alerts],
