@@ -11,6 +11,7 @@ from serving.links import linked_from
 from serving.protocol import TwinChatRequest, WriteRequest, completion, event_stream
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.answer import Answer
+from twin_assets.inference.request_log import user_hash
 
 DEGRADED_HEADER = "X-Twin-Degraded"
 STREAMS: dict[int | str, dict[str, Any]] = {
@@ -33,7 +34,7 @@ def chat(
     plan = twin.plan_answer(questions[-1], linked=linked_from(desk, request, persona.name, given.links))
     job = Job(
         persona, twin, plan, questions[-1], request.state.request_id, given.temperature, some_seed(given.seed),
-        given.max_tokens,
+        given.max_tokens, **asked_by(request, given.user),
     )  # fmt: skip
     if given.stream:
         return _streamed(desk, job, request)
@@ -55,10 +56,20 @@ def write(given: WriteRequest, request: Request, response: Response, desk: TheDe
     brief = given.brief()
     plan = twin.plan_brief(brief, linked_from(desk, request, persona.name, given.links))
     asked = next(text for text in (given.topic, given.draft, given.reply_to) if text)
-    job = Job(persona, twin, plan, asked, request.state.request_id, given.temperature, some_seed(given.seed))
+    job = Job(
+        persona, twin, plan, asked, request.state.request_id, given.temperature, some_seed(given.seed),
+        **asked_by(request),
+    )  # fmt: skip
     if given.stream:
         return _streamed(desk, job, request)
     return _whole(desk, job, request, response)
+
+
+def asked_by(request: Request, user: str | None = None) -> dict[str, Any]:
+    """Who a request is counted for: the id of the key, never the key, and a hash of the user that it names."""
+    caller = caller_of(request)
+    key = caller.key.id if caller.key else caller.name
+    return {"key": key, "user": user_hash(key, user) if user else None}
 
 
 def _whole(desk: Desk, job: Job, request: Request, response: Response) -> Answer:

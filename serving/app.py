@@ -5,7 +5,7 @@ import logging
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from serving import api_info, api_write, links
+from serving import api_erase, api_info, api_write, links
 from serving.access import Access
 from serving.errors import install_error_handlers
 from serving.keys import Keys
@@ -23,7 +23,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="LLM Twin", version="1", openapi_url="/docs.json", docs_url=None, redoc_url=None)
     app.dependency_overrides[load_settings] = lambda: settings  # one installation, also for the page
     install_error_handlers(app)
-    for part in (api_write, links, api_info):
+    for part in (api_write, links, api_info, api_erase):
         app.include_router(part.router)
     install_ui(app)
     app.add_middleware(Access, settings=settings)

@@ -25,6 +25,7 @@ from twin_assets.core.persona import Persona, load_persona, persona_names
 from twin_assets.core.profiles import load_profile
 from twin_assets.core.vectors import open_store
 from twin_assets.inference.answer import Answer, Plan, Twin
+from twin_assets.inference.cost import price_of
 from twin_assets.inference.generation import EngineUnavailable, RemoteGenerator
 from twin_assets.inference.guarded_store import GuardedStore
 from twin_assets.inference.request_log import Outcome, RequestLog, RequestRecord
@@ -48,7 +49,12 @@ class Job:
     temperature: float
     seed: int
     max_tokens: int | None = None
+    key: str | None = None
+    user: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.expected = self.twin.generator.model  # in production when the request came
 
 
 class Desk:
@@ -57,6 +63,7 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         self.settings, self.lake = settings, open_lake(settings)
         self.log = RequestLog(self.lake)
+        self.price = price_of(settings)
         self._stores: dict[str, GuardedStore] = {}
         self._lock = threading.Lock()
         load_embedder(settings.embedder).embed(["warm"])
@@ -156,10 +163,11 @@ class Desk:
             request_id=job.request_id, time=datetime.now(UTC), persona=persona.name, model=job.twin.generator.model,
             prompt_kind=plan.prompt_kind, retrieved=[c.chunk_id for c in plan.citations],
             scores=[c.score for c in plan.citations], tokens_in=tokens_in, tokens_out=tokens_out, steps_ms=steps,
-            outcome=outcome, prompt=job.asked if persona.log_text else None,
-            answer=text if persona.log_text else None,
+            outcome=outcome, prompt=job.asked, answer=text, key=job.key, user=job.user,
+            cost=self.price(tokens_in, tokens_out, steps.get("generate", 0.0)),
+            canary=self.settings.llm_model is None and job.twin.generator.model != job.expected,
         )  # fmt: skip
-        self.log.append(row)
+        self.log.append(row, persona.log_text)
         telemetry.count(row)
         for part in plan.degraded:
             telemetry.DEGRADED.labels(part).inc()

@@ -22,6 +22,9 @@ STEPS = Histogram("twin_step_seconds", "Time of each step of an answer.", ["kind
 TOKENS = Counter(
     "twin_tokens", "Tokens read and written, as the engine counted them.", ["persona", "direction"]
 )
+COST = Counter(
+    "twin_cost_usd", "US dollars that answers took, where a price is known.", ["persona", "version", "kind", "key"]
+)  # fmt: skip
 REFUSED = Counter("twin_refused", "Requests that were turned away, by reason.", ["reason"])
 DEGRADED = Counter("twin_degraded", "Answers that did without a part.", ["part"])
 QUEUE = Gauge("twin_queue", "Requests in hand: running and waiting.", ["state"], multiprocess_mode="livesum")
@@ -59,3 +62,5 @@ def count(row: RequestRecord) -> None:
         STEPS.labels(row.prompt_kind, step).observe(ms / 1000)
     TOKENS.labels(row.persona, "in").inc(row.tokens_in)
     TOKENS.labels(row.persona, "out").inc(row.tokens_out)
+    if row.cost:
+        COST.labels(row.persona, row.model, row.prompt_kind, row.key or "unknown").inc(row.cost)

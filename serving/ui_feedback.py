@@ -11,9 +11,11 @@ from serving.protocol import MAX_CHARACTERS
 from serving.ui_context import Config, known_persona
 from twin_assets.core.lake import open_lake
 from twin_assets.core.persona import load_persona
+from twin_assets.core.privacy import mask
 from twin_assets.inference.feedback import Feedback, add_feedback
 
 router = APIRouter(tags=["twin"])
+TEXTS = {"prompt", "answer", "edited"}
 
 
 class FeedbackRequest(BaseModel):
@@ -41,7 +43,10 @@ def feedback(given: FeedbackRequest, request: Request, settings: Config) -> dict
     """Store it, append-only. `texts_kept` is false without consent, or where the persona logs no text."""
     caller_of(request).require("feedback", given.persona)
     name = known_persona(given.persona, settings)
-    keep = given.consent and load_persona(settings.personas_dir, name).log_text
-    said = given.model_dump() if keep else given.model_dump(exclude={"prompt", "answer", "edited"})
+    policy = load_persona(settings.personas_dir, name).log_text
+    keep = given.consent and policy != "off"
+    said = given.model_dump() if keep else given.model_dump(exclude=TEXTS)
+    if policy == "masked":
+        said |= {name: mask(said[name])[0] for name in (*TEXTS, "comment") if said.get(name)}
     add_feedback(open_lake(settings), Feedback(time=datetime.now(UTC), **said))
     return {"status": "stored", "texts_kept": keep}

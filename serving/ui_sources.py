@@ -11,11 +11,20 @@ from serving.ui_context import Config, PersonaName
 from serving.ui_dagster import DagsterDown, collect, collect_runs, last_collected
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake, open_lake
-from twin_assets.core.persona import SOURCES, Persona, persona_names, save_persona
+from twin_assets.core.persona import SOURCES, Persona, persona_names, save_persona, text_policy
 from twin_assets.settings import Settings
 
 # What the page may set of a persona besides its sources. Lists of folders and files are for the YAML only.
-GENERAL = ("full_name", "about", "license", "visibility", "languages", "mask_personal_data", "log_text")
+GENERAL = (
+    "full_name",
+    "about",
+    "license",
+    "visibility",
+    "languages",
+    "mask_personal_data",
+    "log_text",
+    "log_text_days",
+)
 # Tokens are sent to an API base, and paths are read on this machine: neither is for a web form to choose.
 FIXED = ("api", "export", "archive", "folders")
 
@@ -40,8 +49,11 @@ def sources(persona: PersonaName, settings: Config) -> dict[str, Any]:
     """The declaration as the file has it, what the lake holds of each source, and which tokens are set."""
     lake, raw = open_lake(settings), _read(settings, persona)
     tokens = {name: getattr(settings, f"{name}_token", None) is not None for name in SOURCES}
+    general = {name: raw[name] for name in GENERAL if name in raw}
+    if "log_text" in general:
+        general["log_text"] = text_policy(general["log_text"])
     return {
-        "general": {name: raw[name] for name in GENERAL if name in raw},
+        "general": general,
         "sources": {name: raw.get(name) for name in SOURCES},
         "fixed": FIXED,
         "collected": {name: _collected(lake, name, persona) for name in SOURCES},

@@ -193,12 +193,29 @@ class Settings(BaseSettings):
     llm_url: str = Field("http://127.0.0.1:3001/v1", description="OpenAI-compatible LLM service.")
     llm_model: str | None = Field(None, description="LiteLLM model name when llm_url is not our own.")
     llm_api_key: SecretStr | None = None
+    llm_price_in: float | None = Field(
+        None,
+        description="US dollars a million prompt tokens of a hosted llm_model; LiteLLM's table if unset.",
+    )
+    llm_price_out: float | None = Field(None, description="US dollars a million answer tokens.")
+    llm_usd_per_hour: float | None = Field(
+        None, description="What an hour of the machine that answers costs; hardware_usd_per_hour if unset."
+    )
     llm_timeout: float = Field(120.0, description="Seconds until an engine that says nothing is given up.")
     llm_port: int = 3001
     twin_port: int = 3000
     dagster_port: int = 3070
     dagster_url: str | None = Field(None, description="Of Dagster's webserver; on this machine if unset.")
     ui_password: SecretStr | None = Field(None, description="Closes the web page and the twin's API.")
+
+    monitor_sample_per_hour: int = Field(
+        30,
+        ge=1,
+        description="Requests of an hour and model version whose groundedness and voice are measured.",
+    )
+    toxicity_model: str | None = Field(
+        None, description="A text classifier, folder or hub id, that flags abuse; a short word list if unset."
+    )
 
     allow_anonymous: bool = Field(
         False,

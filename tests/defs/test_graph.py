@@ -33,7 +33,10 @@ STAGES = {
         "evaluation_report", "stg_experiments", "stg_evaluations", "experiments", "experiment_comparison",
     },
     "s8_release": {"release"},
-    "s9_monitoring": {"scored_requests", "drift_report", "cost_report"},
+    "s9_monitoring": {
+        "scored_requests", "stg_requests", "stg_scores", "stg_feedback", "requests", "stg_releases", "releases",
+        "drift_report", "cost_report",
+    },
 }  # fmt: skip
 
 

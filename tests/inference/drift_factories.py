@@ -13,7 +13,7 @@ MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 def scored(number: int, day: float, **changes: Any) -> ScoredRequest:
     given: dict[str, Any] = {
         "request_id": f"r{number}", "time": MONDAY + timedelta(days=day), "model": "runa:one", "outcome": "answered",
-        "top_score": 0.7, "support": 0.85, "cost_usd": 0.01,
+        "top_score": 0.7, "grounded_share": 0.85, "cost_usd": 0.01,
     }  # fmt: skip
     return ScoredRequest(**(given | changes))
 
@@ -25,7 +25,7 @@ def week(start: float, n: int = 60, seed: int = 1, supported: float = 0.85, outs
         scored(
             n * 1000 + i + int(start * 10_000), start + days * i / n,
             **{
-                "support": float(np.clip(random.normal(supported, 0.12), 0, 1)),
+                "grounded_share": float(np.clip(random.normal(supported, 0.12), 0, 1)),
                 "top_score": float(random.uniform(0.2, 0.4) if random.random() < outside else random.uniform(0.5, 0.8)),
             } | changes,
         )

@@ -62,7 +62,7 @@ def test_a_bad_release_is_held_against_the_version_before_it() -> None:
 def test_topics_outside_the_corpus_are_traffic_that_drifted_whatever_the_version() -> None:
     requests = week(0, 100) + week(7, 60, outside=0.9, days=4)
     assert drifted(requests, 11) == {"outside the corpus", "retrieval"}
-    refused = week(7, 40, outcome="refused", top_score=None, support=None, days=4)
+    refused = week(7, 40, outcome="refused", top_score=None, grounded_share=None, days=4)
     assert drifted(week(0, 100) + refused, 11) == {"outside the corpus"}
 
 
@@ -76,7 +76,7 @@ def test_failures_thumbs_down_and_leaks_are_alarms_but_no_reason_to_rebuild() ->
     good = week(0, 100, feedback="up", personal_data=0, toxic=False)
     assert drifted(good + week(7, 60, feedback="down", personal_data=0, toxic=False), 14) == {"feedback"}
     assert drifted(good + week(7, 60, feedback="up", personal_data=2, toxic=False), 14) == {"personal data"}
-    failed = watch_requests(good + week(7, 60, outcome="failed", support=None), MONDAY + timedelta(days=14), "runa:one")  # fmt: skip
+    failed = watch_requests(good + week(7, 60, outcome="failed", grounded_share=None), MONDAY + timedelta(days=14), "runa:one")  # fmt: skip
     assert {s.name for s in failed if s.drifted} == {"failed"}
     assert not drift_report(failed, 160, MONDAY).drifted
 

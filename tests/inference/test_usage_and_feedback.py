@@ -15,6 +15,9 @@ def test_use_is_counted_by_group_and_latency_is_of_whole_requests() -> None:
     assert (first.group, first.requests, first.refused, second.refused) == ("m0", 2, 0, 1)
     assert (first.tokens_in, first.tokens_out) == (200, 100)
     assert first.latency_p50 == 111.0  # retrieve 10 and generate 100 and 102
+    assert first.steps_p50 == {"generate": 101.0, "retrieve": 10.0}
+    assert first.cost is None
+    assert usage_by([request(cost=0.5), request(cost=None)], lambda r: "all")[0].cost == 0.5
     assert usage_by([request(steps_ms={})], lambda r: r.model)[0].latency_p50 is None
 
 

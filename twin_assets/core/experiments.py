@@ -46,6 +46,7 @@ def write_experiment(lake: Lake, row: ExperimentRow) -> str:
     return lake.write(f"{FOLDER}/{row.persona}/{row.run_id}.json", row.model_dump_json().encode())
 
 
-def read_experiment_rows(lake: Lake, persona: str) -> list[ExperimentRow]:
-    """All records of a persona's runs, as the warehouse reads them."""
-    return [ExperimentRow.model_validate_json(lake.read(key)) for key in lake.keys(f"{FOLDER}/{persona}")]
+def read_rows(lake: Lake, persona: str) -> list[ExperimentRow]:
+    """All records of a persona, oldest first."""
+    found = [ExperimentRow.model_validate_json(lake.read(key)) for key in lake.keys(f"{FOLDER}/{persona}")]
+    return sorted(found, key=lambda row: row.started_at)

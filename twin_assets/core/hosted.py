@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.llm import open_litellm
+from twin_assets.core.llm import open_litellm, table_price
 from twin_assets.settings import Settings
 
 ATTEMPTS, LONGEST_WAIT = 6, 60.0
@@ -97,14 +97,13 @@ class HostedModel:
             return given[0] / 1e6, given[1] / 1e6
         if self._setting("url") is not None:
             return 0.0, 0.0
-        table = self._litellm.model_cost
-        known = table.get(self.model) or table.get(self.model.split("/", 1)[-1])
-        if not known:
+        known = table_price(self.model)
+        if known is None:
             raise TwinError(
                 f"The price of {self.model} is not known.",
                 f"set {self._variable('price_in')} and {self._variable('price_out')}, in dollars a million tokens.",
             )
-        return float(known.get("input_cost_per_token") or 0), float(known.get("output_cost_per_token") or 0)
+        return known
 
     def _setting(self, name: str) -> Any:
         return getattr(self._settings, f"{self.role}_{name}")

@@ -12,3 +12,12 @@ def open_litellm() -> Any:
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     return litellm
+
+
+def table_price(model: str) -> tuple[float, float] | None:
+    """US dollars a token, in and out, from LiteLLM's table; None for a model that it doesn't know."""
+    table = open_litellm().model_cost
+    known = table.get(model) or table.get(model.split("/", 1)[-1])
+    if not known:
+        return None
+    return float(known.get("input_cost_per_token") or 0), float(known.get("output_cost_per_token") or 0)

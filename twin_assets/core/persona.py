@@ -4,15 +4,22 @@ import json
 import secrets
 from pathlib import Path
 from string import Template
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Visibility
 from twin_assets.core.retrieval_options import RetrievalOptions
 from twin_assets.core.sources import GitHub, GitLab, LinkedIn, Medium, Part, SourcePart, Substack, Web, X
+
+TextPolicy = Literal["off", "masked", "kept"]
+
+
+def text_policy(given: Any) -> Any:
+    """`true` and `false` as older files have them; YAML also reads a bare `off` as false."""
+    return {True: "kept", False: "off"}.get(given, given) if isinstance(given, bool) else given
 
 
 class Persona(Part):
@@ -46,7 +53,14 @@ class Persona(Part):
         description="Mask e-mail and IP addresses, phone, bank and card numbers before anything is learnt; "
         "secrets are always masked.",
     )
-    log_text: bool = Field(True, description="Keep the text of requests in the request log.")
+    log_text: Annotated[TextPolicy, BeforeValidator(text_policy)] = Field(
+        "kept",
+        description="What the request log keeps of texts: nothing, texts without personal data and secrets, "
+        "or all.",
+    )
+    log_text_days: int = Field(
+        90, ge=1, description="Texts of requests are removed from the log after so many days; counts stay."
+    )
     refusals: list[str] = Field(
         default=[],
         description="How this person declines what they have not written about, `$looked_for` standing for "

@@ -19,8 +19,10 @@ os.environ.setdefault("TWIN_WAREHOUSE", "unset.duckdb")  # parsing asks for it, 
 project = DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT)
 
 
-# Selects the models that come after training; they are assets of `s7_experiments`.
+# Selects the models that come after training and in production; they are assets of `s7_experiments` and
+# `s9_monitoring`.
 EXPERIMENTS = "tag:experiments"
+PRODUCTION = "tag:monitoring"
 
 
 def dbt_manifest() -> Path:
@@ -64,7 +66,7 @@ class Translator(DagsterDbtTranslator):
 @dbt_assets(
     manifest=dbt_manifest(),
     project=project,
-    exclude=EXPERIMENTS,
+    exclude=f"{EXPERIMENTS} {PRODUCTION}",
     partitions_def=personas,
     dagster_dbt_translator=Translator(),
     pool=WAREHOUSE_POOL,
@@ -75,10 +77,13 @@ def warehouse(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: 
     yield from dbt.cli(["build", "--vars", variables], context=context).stream()
 
 
-def dbt_variables(platform: Platform, persona: str) -> dict[str, str]:
-    """What every dbt run is told: whose models to build, and where the lake's objects lie."""
+def dbt_variables(platform: Platform, persona: str, **folders: str) -> dict[str, str]:
+    """What every dbt run is told: whose models to build, and where the lake's objects lie.
+
+    `folders` are further variables, each with the folder of the lake that it stands for.
+    """
     settings, lake = platform.settings, platform.lake
     settings.home.mkdir(parents=True, exist_ok=True)
     os.environ["TWIN_WAREHOUSE"] = str(settings.warehouse_path)
-    folders = {"raw_dir": "raw", "experiments_dir": EXPERIMENTS_FOLDER, "reports_dir": "reports"}
+    folders = {"raw_dir": "raw", "experiments_dir": EXPERIMENTS_FOLDER, "reports_dir": "reports"} | folders
     return {"persona": persona} | {name: str(lake.local(prefix)) for name, prefix in folders.items()}

@@ -14,7 +14,7 @@ from twin_assets.core.lake import Lake
 from twin_assets.core.lineage import model_chain
 from twin_assets.core.persona import Persona
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
-from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, personas
+from twin_assets.defs.common import MONITORING, OWNERS, personas
 from twin_assets.defs.metadata import image, sample_table
 from twin_assets.defs.resources import Platform
 from twin_assets.inference.drift import FAMILIES, DriftReport, Family, Signal
@@ -25,16 +25,18 @@ from twin_assets.inference.drift_requests import LEVEL_DAYS, VoiceWindow, voice_
 from twin_assets.inference.drift_writing import document_vectors, watch_writing
 from twin_assets.inference.evaluate import EvaluationReport
 from twin_assets.inference.impostors import read_impostors
-from twin_assets.inference.monitor import ScoredRequest
 from twin_assets.inference.questions import read_questions
 from twin_assets.inference.report import report_key
 from twin_assets.inference.request_log import RequestRecord, read_requests
+from twin_assets.inference.scored import read_scored
 from twin_assets.inference.stylometry import windows
 from twin_assets.inference.voice import VoiceMeter
 
 # Days of requests whose texts are looked at: those of the level, of the last week, and of this one.
 TEXT_DAYS = LEVEL_DAYS + 14
 MAX_PROMPTS = 2000
+# A version may serve for long, and its level is older still; the newest rows of these days are looked at.
+SCORED_DAYS, MAX_SCORED = 120, 50_000
 CHECKS: dict[Family, str] = {
     "persona": "persona_writes_as_in_training", "traffic": "traffic_is_as_before_the_release",
     "quality": "answers_are_as_good_as_released", "cost": "days_cost_what_they_used_to",
@@ -42,16 +44,16 @@ CHECKS: dict[Family, str] = {
 
 
 @dg.asset(
+    deps=["scored_requests"],
     partitions_def=personas,
     group_name=MONITORING,
     owners=OWNERS,
     kinds={"python"},
-    tags=READS_OUTSIDE,
     code_version="2",
 )
 def drift_report(
-    context: dg.AssetExecutionContext, platform: Platform, scored_requests: list[ScoredRequest],
-    corpus_split: list[SplitDocument], embeddings: list[EmbeddedChunk],
+    context: dg.AssetExecutionContext, platform: Platform, corpus_split: list[SplitDocument],
+    embeddings: list[EmbeddedChunk],
 ) -> dg.MaterializeResult[DriftReport]:  # fmt: skip
     """What has changed since the release, each thing with a test, a sentence and a plot. Sensors ask for a rebuild
     and send alerts from it."""
@@ -62,13 +64,14 @@ def drift_report(
         vectors[chunk.doc_id].append(chunk.vector)
     known = trained_from(platform, persona.name, model)
     writing, signals = watch_writing(known, corpus_split, document_vectors(vectors), settings.seed)
+    scored = read_scored(platform.lake, persona.name, (now - timedelta(days=SCORED_DAYS)).date(), MAX_SCORED)
     requests = _recent(platform.lake, persona.name, now)
     signals += watch_requests(
-        scored_requests, now, model, _similarity(platform, persona, requests),
+        scored, now, model, _similarity(platform, persona, requests),
         _voice(context, persona, corpus_split, requests), _voice_level(platform.lake, persona.name, model),
     )  # fmt: skip
-    signals += watch_cost(scored_requests, now, settings.alert_cost_factor, settings.alert_cost_usd)
-    report = make_report(signals, len(scored_requests), now, model, writing)
+    signals += watch_cost(scored, now, settings.alert_cost_factor, settings.alert_cost_usd)
+    report = make_report(signals, len(scored), now, model, writing)
     return dg.MaterializeResult(value=report, metadata=_metadata(report))
 
 

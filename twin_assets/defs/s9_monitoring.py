@@ -1,18 +1,35 @@
-"""Monitoring: production's requests scored and counted; `s9_drift` compares what is measured here."""
+"""Monitoring: production's requests scored, counted in the warehouse, and priced. `s9_drift` compares them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
+from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
 
-from twin_assets.core.records import EmbeddedChunk
-from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, personas
-from twin_assets.defs.metadata import sample_table
-from twin_assets.defs.resources import Platform, records_result
-from twin_assets.inference.monitor import (
-    CostReport,
-    ScoredRequest,
-    count_cost,
-    score_requests,
-)
-from twin_assets.inference.request_log import read_requests
+from twin_assets.core.errors import TwinError
+from twin_assets.core.persona import Persona
+from twin_assets.core.records import EmbeddedChunk, SplitDocument
+from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, WAREHOUSE_POOL, personas
+from twin_assets.defs.metadata import image, sample_table
+from twin_assets.defs.resources import Platform
+from twin_assets.defs.s2_warehouse import PRODUCTION, Translator, dbt_manifest, dbt_variables, project
+from twin_assets.inference import feedback, request_log, scored
+from twin_assets.inference.cost_report import CostReport, read_costs
+from twin_assets.inference.erasure import remove_texts
+from twin_assets.inference.impostors import read_impostors
+from twin_assets.inference.live_plots import cost_plot, quality_plot
+from twin_assets.inference.live_quality import Quality, quality_by
+from twin_assets.inference.live_scores import LiveScorer, score_new
+from twin_assets.inference.live_voice import pooled, read_voices
+from twin_assets.inference.scored import read_scored
+from twin_assets.inference.toxicity import open_toxicity
+from twin_assets.inference.voice import VoiceMeter
+
+SHOWN_DAYS = 28
+# Rows that reports take into memory; the warehouse has all of them.
+NEWEST = 20_000
 
 
 @dg.asset(
@@ -22,48 +39,157 @@ from twin_assets.inference.request_log import read_requests
     owners=OWNERS,
     kinds={"python", "parquet"},
     tags=READS_OUTSIDE,
-    code_version="1",
+    code_version="2",
 )
 def scored_requests(
-    context: dg.AssetExecutionContext, platform: Platform, embeddings: list[EmbeddedChunk]
-) -> dg.MaterializeResult[list[ScoredRequest]]:
-    """Every logged request with its retrieval score and how far its passages support the answer."""
-    requests = read_requests(platform.lake, context.partition_key)
-    scored = score_requests(requests, {c.chunk_id: c.text for c in embeddings})
-    return records_result(
-        scored,
-        ScoredRequest,
-        {
-            "requests": len(scored),
-            "refused": sum(s.outcome == "refused" for s in scored),
-            "failed": sum(s.outcome == "failed" for s in scored),
-            "sample": sample_table(scored[::-1], ["time", "model", "outcome", "top_score", "support"]),
-        },
+    context: dg.AssetExecutionContext, platform: Platform, embeddings: list[EmbeddedChunk],
+    corpus_split: list[SplitDocument],
+) -> dg.MaterializeResult[None]:  # fmt: skip
+    """New requests of the log with their scores, in the lake; and texts past their days taken out of the log."""
+    persona, lake, settings = platform.persona(context.partition_key), platform.lake, platform.settings
+    bare = remove_texts(lake, persona.name, persona.log_text_days)
+    rule, is_toxic = open_toxicity(settings.toxicity_model)
+    scorer = LiveScorer(
+        persona, {c.chunk_id: c.text for c in embeddings}, platform.embedder.embed, _meter(persona, corpus_split),
+        is_toxic, settings.monitor_sample_per_hour, settings.seed,
+    )  # fmt: skip
+    run = score_new(lake, scorer)
+    since = _shown_since()
+    rows, voices = read_scored(lake, persona.name, since, NEWEST), read_voices(lake, persona.name, since)
+    versions = quality_by(rows, lambda row: row.model)
+    return dg.MaterializeResult(
+        metadata={
+            "new": run.scored,
+            "new_in_sample": run.sampled,
+            "texts_removed": bare,
+            "toxicity_rule": rule,
+            "requests": len(rows),
+            "refused": sum(row.outcome == "refused" for row in rows),
+            "failed": sum(row.outcome == "failed" for row in rows),
+            "versions": dg.MetadataValue.md(quality_table(versions)),
+            "voices": sample_table(
+                pooled(voices, settings.seed),
+                ["model", "kind", "margin", "margin_low", "margin_high", "words", "windows"],
+            ),
+            "by_day": image(quality_plot(quality_by(rows, lambda row: f"{row.time:%Y-%m-%d}"), voices)),
+            "sample": sample_table(
+                rows[::-1], ["time", "model", "outcome", "top_score", "grounded_share", "personal_data"]
+            ),
+        }
     )
 
 
+def _shown_since() -> Any:
+    return datetime.now(UTC).date() - timedelta(days=SHOWN_DAYS - 1)
+
+
+def _meter(persona: Persona, corpus_split: list[SplitDocument]) -> VoiceMeter | None:
+    """None where there is too little writing to know a voice by."""
+    prose = [d.voice_text for d in corpus_split if d.split == "train" and d.category != "code"]
+    try:
+        return VoiceMeter.fit(prose, read_impostors(persona.impostors))
+    except TwinError:
+        return None
+
+
+def quality_table(versions: list[Quality]) -> str:
+    """Versions side by side, as Markdown."""
+    fields = [
+        "group", "requests", "failed", "declined", "grounded", "grounded_answers", "top_score_p50", "leaks", "toxic", "up",
+        "down", "edited",
+    ]  # fmt: skip
+    lines = [f"| {' | '.join(fields)} |", "|" + "---|" * len(fields)]
+    for one in versions:
+        cells = [getattr(one, field) for field in fields]
+        lines.append("| " + " | ".join(f"{c:.3g}" if isinstance(c, float) else str(c) for c in cells) + " |")
+    return "\n".join(lines)
+
+
+class ProductionTranslator(Translator):
+    """The production models come after scoring and release."""
+
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetSpec:
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        name = spec.key.to_user_string()
+        if name.startswith("stg_"):
+            after = "release" if name == "stg_releases" else "scored_requests"
+            return spec.replace_attributes(deps=[dg.AssetKey(after)])
+        return spec
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        return MONITORING
+
+    def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> Any:
+        return None  # the hourly job builds them
+
+
+@dbt_assets(
+    manifest=dbt_manifest(),
+    project=project,
+    select=PRODUCTION,
+    partitions_def=personas,
+    dagster_dbt_translator=ProductionTranslator(),
+    pool=WAREHOUSE_POOL,
+)
+def production_marts(
+    context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform
+) -> Iterator[Any]:
+    """`dbt build` of requests and releases for one persona."""
+    variables = dbt_variables(
+        platform, context.partition_key, requests_dir=request_log.FOLDER, scores_dir=scored.FOLDER,
+        feedback_dir=feedback.FOLDER, ledger_dir="ledger",
+    )  # fmt: skip
+    yield from dbt.cli(["build", "--vars", json.dumps(variables)], context=context).stream()
+
+
 @dg.asset(
-    deps=["scored_requests"],
+    deps=["requests"],
     partitions_def=personas,
     group_name=MONITORING,
     owners=OWNERS,
-    kinds={"python"},
-    code_version="1",
+    kinds={"python", "duckdb"},
+    code_version="2",
 )
 def cost_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[CostReport]:
-    """Tokens, money and latency of production."""
-    report = count_cost(read_requests(platform.lake, context.partition_key))
+    """Tokens, money and time of production, with what training and the teacher took beside it."""
+    report = read_costs(platform.settings.warehouse_path, context.partition_key)
+    report = report.model_copy(update={"teacher_usd": _teacher_usd(context)})
+    unknown = "no price is set (TWIN_HARDWARE_USD_PER_HOUR, TWIN_LLM_USD_PER_HOUR)"
     return dg.MaterializeResult(
         value=report,
         metadata={
             "requests": report.requests,
             "tokens_in": report.tokens_in,
             "tokens_out": report.tokens_out,
-            "cost": report.cost,
-            "latency_p50_ms": dg.MetadataValue.json(report.latency_p50),
-            "latency_p95_ms": dg.MetadataValue.json(report.latency_p95),
+            "cost_usd": unknown if report.cost_usd is None else round(report.cost_usd, 4),
+            "accepted": report.accepted,
+            "usd_per_accepted": unknown if report.usd_per_accepted is None else report.usd_per_accepted,
+            "training_usd": unknown if report.training_usd is None else round(report.training_usd, 4),
+            "training_hours": round(report.training_hours, 2),
+            "teacher_usd": report.teacher_usd,
+            "latency_p50_ms": dg.MetadataValue.json({s.step: s.p50 for s in report.steps}),
+            "latency_p95_ms": dg.MetadataValue.json({s.step: s.p95 for s in report.steps}),
+            "plot": image(cost_plot(report)),
         },
     )
 
 
-assets = [scored_requests, cost_report]
+def _teacher_usd(context: dg.AssetExecutionContext) -> float:
+    """What the teacher took for all datasets of the persona that this instance knows of."""
+    made = dg.AssetRecordsFilter(dg.AssetKey("instruct_dataset"), asset_partitions=[context.partition_key])
+    total, cursor = 0.0, None
+    while True:
+        found = context.instance.fetch_materializations(made, limit=100, cursor=cursor)
+        for record in found.records:
+            about = (
+                record.asset_materialization.metadata.get("teacher") if record.asset_materialization else None
+            )
+            total += float((about.value or {}).get("cost", 0.0)) if about else 0.0
+        cursor = found.cursor
+        if not found.has_more:
+            return round(total, 6)
+
+
+assets = [scored_requests, production_marts, cost_report]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.experiments import read_experiment_rows
+from twin_assets.core.experiments import read_rows
 from twin_assets.core.feature_store import FeatureStore
 from twin_assets.core.persona import SOURCES
 from twin_assets.core.records import SplitDocument
@@ -54,7 +54,7 @@ def _judge(platform: Platform, persona: str, last: Ask | None) -> tuple[Ask | No
     if model is None or not verdict.rebuild:
         return None, verdict.sentence
     growth = 1 + (report.writing.share if report else 0.0)
-    cost = estimate_cost(read_experiment_rows(platform.lake, persona), growth)
+    cost = estimate_cost(read_rows(platform.lake, persona), growth)
     return ask(platform.lake, persona, model, verdict, cost, settings.now), verdict.sentence
 
 

@@ -37,15 +37,24 @@ _NUMBERS = {
 _ENDINGS = ("'s", "ing", "ies", "ied", "ed", "es", "s", "e")
 
 
-def remembering(embed: Embed) -> Embed:
-    """The same embedder, which embeds no text twice: passages come back with every contestant."""
+def remembering(embed: Embed, most: int | None = None) -> Embed:
+    """The same embedder, which embeds no text twice: passages come back with every contestant.
+
+    With `most`, those that were asked for longest ago are forgotten beyond so many.
+    """
     known: dict[str, np.ndarray] = {}
 
     def embed_new(texts: list[str]) -> np.ndarray:
         new = [t for t in dict.fromkeys(texts) if t not in known]
         if new:
             known.update(zip(new, embed(new), strict=True))
-        return np.stack([known[t] for t in texts])
+        found = np.stack([known[t] for t in texts])
+        if most is not None:
+            for text in dict.fromkeys(texts):
+                known[text] = known.pop(text)  # to the end: asked for last
+            for text in list(known)[: max(len(known) - most, 0)]:
+                del known[text]
+        return found
 
     return embed_new
 

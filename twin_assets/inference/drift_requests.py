@@ -70,7 +70,8 @@ class Metric:
 
 
 def _grounded(r: ScoredRequest) -> float | None:
-    return r.grounded_share if r.grounded_share is not None else r.support
+    """Claims, which a sample is measured for; requests that were scored before there were claims say nothing."""
+    return r.grounded_share
 
 
 def _outside(r: ScoredRequest) -> float | None:

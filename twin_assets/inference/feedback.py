@@ -2,10 +2,13 @@
 
 import secrets
 from datetime import date, datetime
+from difflib import SequenceMatcher
 from typing import Literal
 
 from twin_assets.core.lake import Lake
 from twin_assets.core.records import Record
+
+FOLDER = "feedback"
 
 
 class Feedback(Record):
@@ -31,11 +34,16 @@ def add_feedback(lake: Lake, feedback: Feedback) -> str:
     at = feedback.time
     name = f"{at:%H%M%S%f}-{secrets.token_hex(3)}.json"
     data = feedback.model_dump_json().encode()
-    return lake.create(f"feedback/{feedback.persona}/{at:%Y-%m-%d}/{name}", data)
+    return lake.create(f"{FOLDER}/{feedback.persona}/{at:%Y-%m-%d}/{name}", data)
+
+
+def edited_share(answer: str, edited: str) -> float:
+    """The share of the words of both texts that stand in one of them only: 0 the same, 1 nothing in common."""
+    return 1 - SequenceMatcher(None, answer.split(), edited.split(), autojunk=False).ratio()
 
 
 def read_feedback(lake: Lake, persona: str, since: date | None = None) -> list[Feedback]:
     """Reactions, oldest first: all, or those from the day `since` (UTC) on."""
-    first = f"feedback/{persona}/{since or ''}"
-    keys = (key for key in lake.keys(f"feedback/{persona}") if key >= first)
+    first = f"{FOLDER}/{persona}/{since or ''}"
+    keys = (key for key in lake.keys(f"{FOLDER}/{persona}") if key >= first)
     return [Feedback.model_validate_json(lake.read(key)) for key in keys]

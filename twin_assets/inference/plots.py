@@ -36,7 +36,7 @@ def voice_plot(report: EvaluationReport) -> bytes:
     axes.set_yticks(range(len(shown)), [line.name for line in shown])
     axes.set_xlabel("voice margin (above 0: nearer to the author than to any impostor)")
     axes.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return png(figure)
 
 
 def rungs_plot(report: EvaluationReport) -> bytes:
@@ -63,7 +63,7 @@ def rungs_plot(report: EvaluationReport) -> bytes:
         axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=8)
         axes.set_title(f"{title} ({'more' if more_is_better else 'less'} is better)", fontsize=9, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return png(figure)
 
 
 def _of(report: EvaluationReport, role: str, name: str) -> float | None:
@@ -73,7 +73,7 @@ def _of(report: EvaluationReport, role: str, name: str) -> float | None:
     return exam.grounding.supported if name == "supported" else getattr(exam.refusals, name)
 
 
-def _png(figure: Any) -> bytes:
+def png(figure: Any) -> bytes:
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=130)
     return png.getvalue()

@@ -6,13 +6,19 @@ import secrets
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Literal
 
+from twin_assets.core.hashing import text_hash
 from twin_assets.core.lake import Lake
+from twin_assets.core.persona import TextPolicy
+from twin_assets.core.privacy import mask, scan
 from twin_assets.core.records import Record
 
 logger = logging.getLogger(__name__)
+
+FOLDER = "requests"
 
 FLUSH_SECONDS = 1.0
 FLUSH_ROWS = 100
@@ -29,7 +35,8 @@ class RequestRecord(Record):
 
     `key` names who asked: the id of an API key (never the key), or `page`, `this machine`, `anyone`. `user` is
     a hash of the key and of the `user` that the caller named. `cost` is in US dollars, None where no price is
-    known. `canary`: written by a version that is being tried beside production.
+    known. `canary`: written by a version that is being tried beside production. `personal_data` counts findings
+    of `core.privacy` in the answer as it was given, whatever is kept of it.
     """
 
     request_id: str
@@ -49,11 +56,18 @@ class RequestRecord(Record):
     key: str | None = None
     user: str | None = None
     canary: bool = False
+    personal_data: int | None = None
 
     @property
     def kind(self) -> Literal["write", "answer"]:
         """Whether a text was asked for, or facts."""
-        return "write" if self.prompt_kind.startswith("write") else "answer"
+        return "answer" if self.prompt_kind == "answer" else "write"
+
+
+def user_hash(key: str, user: str) -> str:
+    """How the log names a caller's own user: within the key, and not by the name. A pseudonym: whoever guesses
+    the name can check it."""
+    return text_hash(f"{key}\n{user}")
 
 
 class RequestLog:
@@ -65,7 +79,7 @@ class RequestLog:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._rows: queue.Queue[RequestRecord | None] = queue.Queue(MAX_WAITING)
+        self._rows: queue.Queue[tuple[RequestRecord, TextPolicy] | None] = queue.Queue(MAX_WAITING)
         self._held: list[RequestRecord] = []  # taken from the queue, not stored yet
         self.lost = 0
         self._writer = threading.Thread(target=self._write, daemon=True, name="request-log")
@@ -76,10 +90,10 @@ class RequestLog:
         """Rows that are not in the lake yet."""
         return self._rows.qsize() + len(self._held)
 
-    def append(self, row: RequestRecord) -> None:
-        """Hand a row over. Never waits and never raises."""
+    def append(self, row: RequestRecord, text: TextPolicy = "kept") -> None:
+        """Hand a row over, with what is to be kept of its texts. Never waits and never raises."""
         try:
-            self._rows.put_nowait(row)
+            self._rows.put_nowait((row, text))
         except queue.Full:
             self.lost += 1
 
@@ -110,12 +124,12 @@ class RequestLog:
                 )  # the last try failed: the queue fills meanwhile, and counts what it can't take
                 continue
             try:
-                row = self._rows.get(timeout=left)
+                waited = self._rows.get(timeout=left)
             except queue.Empty:
                 return False
-            if row is None:
+            if waited is None:
                 return True
-            self._held.append(row)
+            self._held.append(_kept(*waited))
             if len(self._held) == FLUSH_ROWS:
                 return False
         return False
@@ -127,9 +141,9 @@ class RequestLog:
             by_persona[row.persona].append(row)
         now, failed = datetime.now(UTC), []
         for persona, rows in by_persona.items():
-            key = f"requests/{persona}/{now:%Y-%m-%d}/{now:%H%M%S%f}-{secrets.token_hex(3)}.jsonl"
+            name = f"{now:%H%M%S%f}-{secrets.token_hex(3)}"
             try:
-                self._lake.write(key, "".join(r.model_dump_json() + "\n" for r in rows).encode())
+                write_object(self._lake, f"{FOLDER}/{persona}/{now:%Y-%m-%d}", name, rows)
             except Exception:  # of a disk or of S3: the log must outlive both
                 failed += rows
                 logger.exception("%d request rows of %s could not be written; kept", len(rows), persona)
@@ -137,13 +151,39 @@ class RequestLog:
         return not failed
 
 
+def _kept(row: RequestRecord, text: TextPolicy) -> RequestRecord:
+    """The row as it may be stored. Runs in the log's own thread: rules over long texts take milliseconds."""
+    found = row.personal_data
+    if found is None and row.answer is not None:
+        found = len(scan(row.answer))
+    texts = {"prompt": row.prompt, "answer": row.answer}
+    if text == "off":
+        texts = dict.fromkeys(texts)
+    elif text == "masked":
+        texts = {name: value and mask(value)[0] for name, value in texts.items()}
+    return row.model_copy(update={**texts, "personal_data": found})
+
+
+def iter_requests(lake: Lake, persona: str, since: date | None = None) -> Iterator[RequestRecord]:
+    """Logged requests of a persona, oldest first, one object at a time in memory: all, or those from the day
+    `since` (UTC) on."""
+    first = f"{FOLDER}/{persona}/{since or ''}"
+    for key in lake.keys(f"{FOLDER}/{persona}"):
+        if key >= first:
+            yield from read_object(lake, key)
+
+
 def read_requests(lake: Lake, persona: str, since: date | None = None) -> list[RequestRecord]:
-    """Logged requests of a persona, oldest first: all, or those from the day `since` (UTC) on."""
-    first = f"requests/{persona}/{since or ''}"
-    return [
-        RequestRecord.model_validate_json(line)
-        for key in lake.keys(f"requests/{persona}")
-        if key >= first
-        for line in lake.read(key).decode().split("\n")
-        if line
-    ]
+    """The same as a list."""
+    return list(iter_requests(lake, persona, since))
+
+
+def read_object(lake: Lake, key: str) -> list[RequestRecord]:
+    """The rows of one object of the log."""
+    lines = lake.read(key).decode().split("\n")
+    return [RequestRecord.model_validate_json(line) for line in lines if line]
+
+
+def write_object(lake: Lake, folder: str, name: str, rows: list[RequestRecord]) -> str:
+    """Store rows as one object `folder/name.jsonl`."""
+    return lake.write(f"{folder}/{name}.jsonl", "".join(r.model_dump_json() + "\n" for r in rows).encode())

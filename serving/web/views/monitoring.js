@@ -1,9 +1,9 @@
-// Monitoring: how much the twin is used, how quick it is, and what people say.
+// Monitoring: how much the twin is used, what it costs, how quick and how good it is, and what people say.
 
 import {get} from "../lib/api.js";
-import {bars, lines} from "../lib/charts.js";
+import {bars, intervals, lines} from "../lib/charts.js";
 import {empty, h, select} from "../lib/dom.js";
-import {millis, moment, number, share, shortModel, words} from "../lib/format.js";
+import {dollars, millis, moment, number, share, shortModel, signed, words} from "../lib/format.js";
 import {table} from "../lib/table.js";
 
 const SPANS = [["7", "7 days"], ["30", "30 days"], ["90", "90 days"]];
@@ -11,13 +11,41 @@ const DAY_MS = 86_400_000;
 
 export default async function monitoring({persona}) {
   const place = h("div");
-  const load = async days => place.replaceChildren(...shown(await get(`/ui/api/${persona}/monitoring?days=${days}`), days).flat().filter(Boolean));
+  const load = async days => place.replaceChildren(...shown(await get(`/ui/api/${persona}/monitoring?days=${days}`), days).flat(Infinity).filter(Boolean));
   await load("30");
   return [h("div", {class: "title"}, h("h1", {}, "Monitoring"), select("Period", SPANS, "30", load)), place];
 }
 
 const tile = (label, value, note) => h("div", {class: "tile"}, h("span", {class: "meta"}, label), h("strong", {}, value), note ? h("small", {class: "meta"}, note) : null);
 const short = value => value >= 1000 ? `${+(value / 1000).toFixed(1)}k` : String(+value.toFixed(1));
+
+const used = (heading, rows, cell) => [h("h2", {}, `By ${heading}`), table(`Use by ${heading}`, [
+  [words(heading), cell], ["Requests", row => number(row.requests), "number"], ["Failed", row => number(row.failed), "number"],
+  ["Median", row => millis(row.latency_p50), "number"], ["95%", row => millis(row.latency_p95), "number"],
+  ["Tokens", row => number(row.tokens_in + row.tokens_out), "number"], ["Cost", row => dollars(row.cost), "number"],
+], rows)];
+
+/** Scores by version and day; they come from the hourly run, so the latest requests have none yet. */
+function quality({versions, days, voices, scored_until: until}, dates, labels) {
+  if (!versions.length) return [h("h2", {}, "Quality"), h("p", {class: "meta"}, "Nothing is scored yet. The hourly job `monitor` in Dagster scores what was logged.")];
+  const byDay = new Map(days.map(one => [one.group, one]));
+  const of = key => dates.map(date => byDay.get(date)?.[key] ?? null);
+  const voiced = voices.filter(one => one.margin != null), short = voices.filter(one => one.margin == null);
+  return [
+    h("h2", {}, "Quality"), h("p", {class: "meta"}, `Scored up to ${moment(until)}. Claims are checked on a sample of answers; leaks and abuse in all.`),
+    h("div", {class: "charts"},
+      lines("Claims that the passages support", labels, [{name: "supported", values: of("grounded")}], share),
+      lines("Best passage's score", labels, [{name: "median", values: of("top_score_p50")}, {name: "lowest tenth", values: of("top_score_p10")}], share),
+      voiced.length ? intervals("Voice of texts (right of the line: the author's side)", voiced.map(one => ({name: shortModel(one.model), value: one.margin, low: one.margin_low, high: one.margin_high, kind: "ours"})), signed) : null),
+    short.map(one => h("p", {class: "meta"}, `${shortModel(one.model)}: ${number(one.words)} words of texts, too few to know its voice.`)),
+    table("Quality by model version", [
+      ["Version", row => h("code", {}, shortModel(row.group))],
+      ["Supported", row => row.grounded_low == null ? share(row.grounded) : `${share(row.grounded)} (${share(row.grounded_low)}–${share(row.grounded_high)})`, "number"],
+      ["of answers", row => number(row.grounded_answers), "number"], ["Declined", row => share(row.declined), "number"],
+      ["Leaks", row => number(row.leaks), "number"], ["Abuse", row => number(row.toxic), "number"], ["Texts", row => number(row.texts), "number"],
+    ], versions),
+  ];
+}
 
 function shown(found, days) {
   const [total] = found.total;
@@ -33,21 +61,29 @@ function shown(found, days) {
     h("div", {class: "tiles"},
       tile("Requests", number(total.requests), `${number(total.failed)} failed`), tile("Median latency", millis(total.latency_p50), `95% within ${millis(total.latency_p95)}`),
       tile("Declined", share(total.refused / total.requests)), tile("Tokens", short(total.tokens_in + total.tokens_out), `${short(total.tokens_out)} written`),
+      tile("Cost", dollars(total.cost), total.cost == null ? "no price is set" : found.accepted.count ? `${dollars(found.accepted.cost)} for each of ${number(found.accepted.count)} accepted` : "none accepted yet"),
+      tile("Training", dollars(found.training.cost), `${number(found.training.runs)} runs, ${found.training.hours.toFixed(1)} hours`),
       tile("Feedback, good / bad", `${number(feedback.up)} / ${number(feedback.down)}`, `corrected: ${number(feedback.edited)}`)),
     h("div", {class: "charts"},
       bars("Requests a day", labels, [{name: "answered", values: of("answered")}, {name: "declined", values: of("refused")}, {name: "failed", values: of("failed")}], short),
       lines("Latency", labels, [{name: "median", values: known("latency_p50")}, {name: "95th percentile", values: known("latency_p95")}], millis),
       lines("Share declined", labels, [{name: "declined", values: dates.map(date => byDay.has(date) ? byDay.get(date).refused / byDay.get(date).requests : null)}], share),
+      total.cost == null ? null : bars("Cost a day", labels, [{name: "US dollars", values: of("cost")}], dollars),
       bars("Tokens a day", labels, [{name: "read", values: of("tokens_in")}, {name: "written", values: of("tokens_out")}], short)),
     h("h2", {}, "By version"), table("Use by model version", [
       ["Version", row => h("code", {}, shortModel(row.group))], ["Requests", row => number(row.requests), "number"], ["Declined", row => share(row.refused / row.requests), "number"],
       ["Failed", row => number(row.failed), "number"], ["Median", row => millis(row.latency_p50), "number"], ["95%", row => millis(row.latency_p95), "number"],
-      ["Tokens", row => number(row.tokens_in + row.tokens_out), "number"], ["Good / bad", row => `${row.up} / ${row.down}`, "number"],
+      ["Tokens", row => number(row.tokens_in + row.tokens_out), "number"], ["Cost", row => dollars(row.cost), "number"], ["Good / bad", row => `${row.up} / ${row.down}`, "number"],
     ], found.versions),
+    quality(found.quality, dates, labels),
+    h("h2", {}, "By step"), table("Time of each step", [
+      ["Step", row => words(row.step)], ["Median", row => millis(row.p50), "number"], ["95%", row => millis(row.p95), "number"],
+    ], Object.keys(total.steps_p50).map(step => ({step, p50: total.steps_p50[step], p95: total.steps_p95[step]}))),
+    used("kind", found.kinds, row => words(row.group)), used("key", found.keys, row => row.group),
     feedback.comments.length ? [h("h2", {}, "What people say"), h("ul", {class: "comments"}, feedback.comments.map(one => h("li", {}, one.comment, h("small", {class: "meta"}, ` ${one.thumb === "down" ? "bad" : one.thumb === "up" ? "good" : ""} · ${moment(one.time)}`))))] : null,
     h("h2", {}, "Latest requests"), table("Latest requests", [
       ["When", row => moment(row.time)], ["Asked", row => row.prompt ?? "text not kept"], ["Kind", row => words(row.prompt_kind)],
-      ["Outcome", row => h("span", {class: `badge ${row.outcome}`}, row.outcome === "refused" ? "declined" : row.outcome)], ["Took", row => millis(row.ms), "number"],
+      ["Outcome", row => h("span", {class: `badge ${row.outcome}`}, row.outcome === "refused" ? "declined" : row.outcome)], ["Took", row => millis(row.ms), "number"], ["Cost", row => dollars(row.cost), "number"],
     ], found.latest),
   ];
 }

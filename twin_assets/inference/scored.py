@@ -1,0 +1,104 @@
+"""Scored requests in the lake: one Parquet object for each batch that was scored, by the day of its log objects.
+
+An object is never changed: what was scored is known from the objects themselves, so that an interrupted run
+loses nothing but its last batch, and nothing is scored twice.
+"""
+
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import Literal
+
+import pyarrow.parquet as pq
+
+from twin_assets.core.hashing import bytes_hash
+from twin_assets.core.lake import Lake
+from twin_assets.core.records import from_table, to_table
+from twin_assets.inference.feedback import Feedback, edited_share, read_feedback
+from twin_assets.inference.monitor import ScoredRequest
+
+FOLDER = "scored_requests"
+
+
+class StoredScore(ScoredRequest):
+    """A scored request as it is stored: `log` names the object of the request log that its row is in."""
+
+    persona: str
+    log: str
+
+
+def write_scores(lake: Lake, persona: str, day: str, rows: list[StoredScore]) -> str:
+    """Store a batch; its URI. The same rows are the same object."""
+    buffer = io.BytesIO()
+    pq.write_table(to_table(rows, StoredScore), buffer)
+    data = buffer.getvalue()
+    identity = "\n".join(f"{r.request_id} {r.time.isoformat()}" for r in rows).encode()
+    return lake.write(f"{FOLDER}/{persona}/{day}/{bytes_hash(identity)}.parquet", data)
+
+
+def read_part(lake: Lake, key: str) -> list[StoredScore]:
+    """The rows of one object."""
+    return from_table(pq.read_table(io.BytesIO(lake.read(key))), StoredScore)
+
+
+def iter_scored(lake: Lake, persona: str, since: date | None = None) -> Iterator[StoredScore]:
+    """Scored requests by the day of their log objects, without feedback; one object at a time in memory."""
+    first = f"{FOLDER}/{persona}/{since or ''}"
+    for key in lake.keys(f"{FOLDER}/{persona}"):
+        if key >= first:
+            yield from read_part(lake, key)
+
+
+def read_scored(
+    lake: Lake, persona: str, since: date | None = None, newest: int | None = None
+) -> list[ScoredRequest]:
+    """Scored requests, oldest first, with the feedback there is by now: all of them, those from the day
+    `since` (UTC) on, or the `newest` of those."""
+    keys: dict[str, list[str]] = defaultdict(list)
+    for key in lake.keys(f"{FOLDER}/{persona}"):
+        keys[key.split("/")[-2]].append(key)
+    found: list[ScoredRequest] = []
+    for day in sorted(keys, reverse=True):  # a day's objects are in no order, so a day is read whole
+        if day < str(since or "") or (newest is not None and len(found) >= newest):
+            break
+        found += (row for key in keys[day] for row in read_part(lake, key))
+    ordered = sorted(found, key=lambda r: r.time)
+    return with_feedback(ordered[-newest:] if newest else ordered, read_feedback(lake, persona, since))
+
+
+def with_feedback(rows: Iterable[ScoredRequest], said: Iterable[Feedback]) -> list[ScoredRequest]:
+    """Rows with the last thumb and the last edit that their request got."""
+    thumbs: dict[str, Literal["up", "down"]] = {}
+    edits: dict[str, float] = {}
+    for one in said:
+        if one.thumb:
+            thumbs[one.request_id] = one.thumb
+        if one.edited is not None and one.answer is not None:
+            edits[one.request_id] = edited_share(one.answer, one.edited)
+    return [
+        row.model_copy(
+            update={"feedback": thumbs.get(row.request_id), "edited_share": edits.get(row.request_id)}
+        )
+        if row.request_id in thumbs or row.request_id in edits
+        else row
+        for row in rows
+    ]
+
+
+def scored_in(lake: Lake, persona: str, day: str) -> tuple[set[str], set[tuple[str, int]]]:
+    """What is scored of a day's log: names of its objects, and (request id, microseconds) of its rows."""
+    logs: set[str] = set()
+    rows: set[tuple[str, int]] = set()
+    for key in lake.keys(f"{FOLDER}/{persona}/{day}"):
+        table = pq.read_table(io.BytesIO(lake.read(key)), columns=["request_id", "time", "log"])
+        logs.update(table["log"].unique().to_pylist())
+        ids, times = table["request_id"].to_pylist(), table["time"].cast("int64").to_pylist()
+        rows.update(zip(ids, times, strict=True))
+    return logs, rows
+
+
+def last_scored_day(lake: Lake, persona: str) -> date | None:
+    """The newest day with scores."""
+    days = [key.split("/")[-2] for key in lake.keys(f"{FOLDER}/{persona}")]
+    return date.fromisoformat(max(days)) if days else None
