@@ -118,12 +118,17 @@ def feedback_rows(
             continue
         rows.append(
             PreferenceRow(
-                row_id=text_hash(f"feedback:{pair.pair_id}"), doc_id=None, task="feedback", kind="feedback",
+                row_id=feedback_row_id(pair), doc_id=None, task="feedback", kind="feedback",
                 split="train", messages=asked, chosen=Message(role="assistant", content=pair.chosen),
                 rejected=Message(role="assistant", content=pair.rejected),
             )
         )  # fmt: skip
     return rows
+
+
+def feedback_row_id(pair: FeedbackPair) -> str:
+    """The id of a pair's row in any dataset version."""
+    return text_hash(f"feedback:{pair.pair_id}")
 
 
 def _pair(origin: Literal["edited", "thumbs"], about: Reaction, chosen: str, rejected: str) -> FeedbackPair:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from twin_assets.inference.drift import DriftReport, Family, Signal
-from twin_assets.inference.plots import _png
+from twin_assets.inference.plots import png
 
 CALM, DRIFTED, LEVEL = "#456990", "#b05a2c", "#7c8794"
 
@@ -26,7 +26,7 @@ def drift_plot(report: DriftReport, family: Family) -> bytes:
         )
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
-    return _png(figure)
+    return png(figure)
 
 
 def _over_time(axes: Any, signal: Signal) -> None:
