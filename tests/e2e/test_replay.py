@@ -25,7 +25,7 @@ def test_the_planted_troubles_are_told_and_no_others_and_one_rebuild_is_asked_fo
             opened[alert.name].append(seen.day)
         for alert in seen.message.closed if seen.message else []:
             closed[alert.name].append(seen.day)
-    told = {name: days for name, days in opened.items()}
+    told = dict(opened)
     assert told.pop("cost") == [COST_SPIKE]
     assert closed["cost"] == [COST_SPIKE + 2], "yesterday's cost is told of until the day is over"
     for name in ("voice", "grounding"):
