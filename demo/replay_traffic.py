@@ -29,7 +29,7 @@ WRITING_WORDS = 160
 
 def demo_corpus() -> list[SplitDocument]:
     """The demo persona's prose, every fifth piece held out."""
-    found = []
+    found: list[SplitDocument] = []
     writing = ROOT / "demo" / "writing"
     for source, category in (("linkedin", "post"), ("medium", "article"), ("substack", "article")):
         for path in sorted((writing / source).glob("*.md")):

@@ -128,11 +128,14 @@ def test_alerts_are_sent_once_repeated_daily_and_closed(tmp_path: Path, instance
 
 def crawl_tick(instance: dg.DagsterInstance, home: Path, at: datetime) -> Any:
     platform = build_resources({"home": str(home)})["platform"]
-    context = dg.build_schedule_context(
-        instance=instance, scheduled_execution_time=at, resources={"platform": platform}
-    )
-    with context, dg.partition_loading_context(dynamic_partitions_store=instance):
-        return defs.get_repository_def().get_schedule_def("collect_daily").evaluate_tick(context)
+    repository = defs.get_repository_def()
+    with (
+        dg.partition_loading_context(dynamic_partitions_store=instance),
+        dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=at, resources={"platform": platform}, repository_def=repository
+        ) as context,
+    ):  # fmt: skip
+        return repository.get_schedule_def("collect_daily").evaluate_tick(context)
 
 
 def test_a_slow_writer_is_crawled_less_often(tmp_path: Path, instance: dg.DagsterInstance) -> None:
@@ -149,5 +152,5 @@ def test_a_slow_writer_is_crawled_less_often(tmp_path: Path, instance: dg.Dagste
     instance.report_runless_asset_event(dg.AssetMaterialization("raw_web", partition="runa"))
     tomorrow = crawl_tick(instance, tmp_path, now + timedelta(days=1))
     assert not tomorrow.run_requests
-    assert "runa is crawled every 5 days, last at" in tomorrow.skip_message
+    assert "runa is crawled every 6 days, last at" in tomorrow.skip_message
     assert len(crawl_tick(instance, tmp_path, now + timedelta(days=6)).run_requests) == 1

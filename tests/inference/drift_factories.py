@@ -13,7 +13,7 @@ MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 def scored(number: int, day: float, **changes: Any) -> ScoredRequest:
     given: dict[str, Any] = {
         "request_id": f"r{number}", "time": MONDAY + timedelta(days=day), "model": "runa:one", "outcome": "answered",
-        "top_score": 0.7, "grounded_share": 0.85, "cost_usd": 0.01,
+        "top_score": 0.7, "support": None, "grounded_share": 0.85, "cost_usd": 0.01,
     }  # fmt: skip
     return ScoredRequest(**(given | changes))
 
