@@ -5,6 +5,7 @@ from typing import Any
 from twin_assets.inference.drift import DriftReport, Family, Signal
 from twin_assets.inference.plots import png
 
+LEAST_SPAN = 0.2
 CALM, DRIFTED, LEVEL = "#456990", "#b05a2c", "#7c8794"
 
 
@@ -39,6 +40,9 @@ def _over_time(axes: Any, signal: Signal) -> None:
     every = max(len(signal.points) // 5, 1)
     axes.set_xticks(list(at)[::every], [f"{p.label}\n{p.n}" for p in signal.points[::every]])
     axes.margins(x=0.06, y=0.25)
+    low, high = axes.get_ylim()
+    if signal.name != "cost" and high - low < LEAST_SPAN:  # or chance would look like a change
+        axes.set_ylim((low + high - LEAST_SPAN) / 2, (low + high + LEAST_SPAN) / 2)
     if signal.name == "cost":
         axes.yaxis.set_major_formatter(lambda v, _: f"${v:g}")
 
