@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export BENTOML_DO_NOT_TRACK := True
 export DAGSTER_HOME ?= $(CURDIR)/.twin/dagster
 
-.PHONY: help install demo twin up test lint types unit e2e validate clean
+.PHONY: help install demo demo-monitoring twin up test lint types unit e2e validate clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ install: .venv/.installed ## Create .venv from the constraints file
 
 demo: install ## Crawl, train, evaluate, approve and release the demo twin, offline on CPU
 	$(BIN)/python -m demo
+
+demo-monitoring: install ## Replay three weeks of production in a minute: what is alerted, when a rebuild is asked for
+	$(BIN)/python -m demo.monitoring
 
 twin: install ## Bring PERSONA up to date; APPROVE_AS=name approves a passing candidate
 	$(BIN)/python -m twin_assets.defs.runner --persona "$(PERSONA)" $(if $(APPROVE_AS),--approve-as "$(APPROVE_AS)")

@@ -4,6 +4,7 @@ Read from environment variables with the prefix ``TWIN_`` and from a ``.env`` fi
 directory. Secrets are `SecretStr`, so that they never show in logs, metadata or errors.
 """
 
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -166,6 +167,29 @@ class Settings(BaseSettings):
     )
     latency_limit: float = Field(2.0, description="Median latency allowed, times that of the version before.")
 
+    refresh_new_share: float = Field(
+        0.1, description="New writing that asks for a rebuild, as a share of the words trained on."
+    )
+    refresh_age_days: float = Field(90.0, description="A model so old asks for a rebuild; 0: never by age.")
+    refresh_cooldown_days: float = Field(7.0, description="No rebuild is asked for sooner after the last.")
+
+    alert_webhook_url: SecretStr | None = Field(None, description="Gets alerts as JSON.")
+    alert_slack_url: SecretStr | None = Field(None, description="A Slack incoming webhook.")
+    alert_email_to: list[str] = Field([], description='Like ["ada@example.org"].')
+    alert_cost_factor: float = Field(
+        3.0, description="A day that costs so many times the median of the days before is alerted of ..."
+    )
+    alert_cost_usd: float = Field(1.0, description="... if that is at least so many US dollars more.")
+    smtp_host: str = "localhost"
+    smtp_port: int = 587
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_from: str | None = Field(None, description="The first of alert_email_to if unset.")
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    replay_now: datetime | None = Field(
+        None, description="Taken for the present by drift, refresh and alerts: for replays only."
+    )
+
     llm_url: str = Field("http://127.0.0.1:3001/v1", description="OpenAI-compatible LLM service.")
     llm_model: str | None = Field(None, description="LiteLLM model name when llm_url is not our own.")
     llm_api_key: SecretStr | None = None
@@ -219,6 +243,11 @@ class Settings(BaseSettings):
         if self.wandb_api_key and "wandb_mode" not in self.model_fields_set:
             self.wandb_mode = "online"
         return self
+
+    @property
+    def now(self) -> datetime:
+        """The present in UTC, or that of a replay."""
+        return self.replay_now or datetime.now(UTC)
 
     @cached_property
     def lake_dir(self) -> Path:

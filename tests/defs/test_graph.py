@@ -18,6 +18,7 @@ from twin_assets.core.persona import SOURCES
 from twin_assets.core.registry import Registry
 from twin_assets.definitions import defs
 from twin_assets.defs.common import personas
+from twin_assets.inference.refresh import Verdict, ask
 from twin_assets.settings import Settings
 
 GRAPH = defs.resolve_asset_graph()
@@ -34,7 +35,7 @@ STAGES = {
     "s8_release": {"release"},
     "s9_monitoring": {
         "scored_requests", "stg_requests", "stg_scores", "stg_feedback", "requests", "stg_releases", "releases",
-        "drift_report", "cost_report",
+        "drift_report", "feedback_pairs", "cost_report",
     },
 }  # fmt: skip
 
@@ -90,9 +91,13 @@ def test_jobs_schedules_and_sensors_are_there() -> None:
         repository.job_names
     )
     assert {s.name for s in repository.schedule_defs} == {"collect_daily", "monitor_hourly"}
-    assert {"train_on_new_dataset", "deploy_approved", "rebuild_on_drift", "carry_features_forward"} <= {
-        s.name for s in repository.sensor_defs
-    }
+    assert {
+        "train_on_new_dataset",
+        "deploy_approved",
+        "rebuild_when_due",
+        "send_alerts",
+        "carry_features_forward",
+    } <= {s.name for s in repository.sensor_defs}
 
 
 @pytest.fixture
@@ -161,7 +166,7 @@ def test_a_version_waits_for_the_cooldown_and_for_enough_change(
     monkeypatch.setenv("TWIN_TRAIN_MIN_CHANGED_ROWS", "11")
     assert "in 10 of 200 rows (5.0%); training starts at 11 rows" in tick(versions[2]).skip_message
 
-    # A training has just ended: the same version waits, whatever has changed, unless production has drifted.
+    # A training has just ended: the same version waits, whatever has changed, unless a rebuild was asked for.
     monkeypatch.setenv("TWIN_TRAIN_MIN_CHANGED_ROWS", "0")
     monkeypatch.setenv("TWIN_TRAIN_COOLDOWN_HOURS", "48")
     age = (datetime.now(UTC) - START).days
@@ -172,8 +177,8 @@ def test_a_version_waits_for_the_cooldown_and_for_enough_change(
     assert f"{fresh.tag} was trained at" in held.skip_message
     assert "training waits until" in held.skip_message
     assert "TWIN_TRAIN_COOLDOWN_HOURS=48" in held.skip_message
-    drifted = dg.AssetMaterialization("drift_report", partition="runa", metadata={"drifted": True})
-    instance.report_runless_asset_event(drifted)
+    asked = Verdict(reasons=["other topics"])
+    assert ask(lake, "runa", "m:1", asked, "about 1 h", datetime.now(UTC)) is not None
     assert len(tick(versions[2]).run_requests) == 1
 
 

@@ -15,8 +15,9 @@ from twin_assets.core.lake import Lake
 from twin_assets.core.records import Message, Record, Split, Visibility
 
 Kind = Literal["instruct", "preference"]
-# What a preference pair teaches: to sound like the author, to decline, to keep to the passages.
-PairKind = Literal["voice", "refusal", "grounding"]
+# What a preference pair teaches: to sound like the author, to decline, to keep to the passages; or what people who
+# used the twin would rather have read, which alone is not the author's own text.
+PairKind = Literal["voice", "refusal", "grounding", "feedback"]
 
 
 class InstructRow(Record):
@@ -30,7 +31,8 @@ class InstructRow(Record):
 
 
 class PreferenceRow(Record):
-    """A prompt with the author's own text (chosen) and a model's (rejected). `kind` is what the pair teaches."""
+    """A prompt with the author's own text (chosen; of kind `feedback` a reviewed one) and a model's (rejected). `kind` is
+    what the pair teaches."""
 
     row_id: str
     doc_id: str | None

@@ -61,6 +61,11 @@ class Persona(Part):
     log_text_days: int = Field(
         90, ge=1, description="Texts of requests are removed from the log after so many days; counts stay."
     )
+    learn_from_feedback: bool = Field(
+        False,
+        description="Consent: reviewed edits and thumbs of readers may become preference pairs, apart from the "
+        "author's own text.",
+    )
     refusals: list[str] = Field(
         default=[],
         description="How this person declines what they have not written about, `$looked_for` standing for "

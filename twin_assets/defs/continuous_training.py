@@ -11,6 +11,7 @@ from twin_assets.core.model_version import ModelVersion
 from twin_assets.defs.common import PERSONAS
 from twin_assets.defs.resources import Platform
 from twin_assets.defs.versions import is_current, latest, tags_of
+from twin_assets.inference.refresh import asks
 from twin_assets.training.continuous import Change, Verdict, at_once, cooling_down, enough_changed
 
 _CHAIN = [dg.AssetKey(name) for name in ("instruct_dataset", "sft_model", "dpo_model")]
@@ -54,7 +55,7 @@ def _judge(
 ) -> Verdict:
     """`known` remembers the last comparison of each persona, so that a tick that waits reads no rows."""
     newest = _newest_model(platform, persona)
-    if verdict := at_once(newest, version, _drifted_since(context, persona, newest)):
+    if verdict := at_once(newest, version, _asked_since(platform, persona, newest)):
         return verdict
     assert newest is not None
     if verdict := cooling_down(platform.settings, newest, datetime.now(UTC)):
@@ -82,13 +83,9 @@ def _newest_model(platform: Platform, persona: str) -> ModelVersion | None:
     return next((v for v in found if v.lineage.stage == "sft" and v.lineage.profile == profile), None)
 
 
-def _drifted_since(context: dg.SensorEvaluationContext, persona: str, newest: ModelVersion | None) -> bool:
-    """Whether the newest drift report is later than the newest model and says that production has drifted."""
-    if newest is None:
-        return False
-    wanted = dg.AssetRecordsFilter(dg.AssetKey("drift_report"), asset_partitions=[persona])
-    records = context.instance.fetch_materializations(wanted, limit=1).records
-    if not records or records[0].timestamp <= newest.created_at.timestamp():
-        return False
-    report = records[0].asset_materialization
-    return report is not None and bool(report.metadata["drifted"].value)
+def _asked_since(platform: Platform, persona: str, newest: ModelVersion | None) -> str | None:
+    """Why a rebuild was asked for after the newest model was made; None when none was."""
+    last = next(iter(asks(platform.lake, persona)[-1:]), None)
+    if newest is None or last is None or last.at <= newest.created_at:
+        return None
+    return "; ".join(last.reasons)

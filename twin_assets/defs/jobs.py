@@ -14,6 +14,7 @@ from twin_assets.defs.continuous_training import ask_to_train
 from twin_assets.defs.resources import Platform
 from twin_assets.defs.s7_experiments import assets as experiment_assets
 from twin_assets.defs.s8_release import settle_release
+from twin_assets.defs.s9_refresh import ask_for_rebuild, due_for_crawling
 from twin_assets.defs.versions import is_current, latest, tags_of
 
 collect = dg.define_asset_job("collect", dg.AssetSelection.groups(COLLECT))
@@ -36,10 +37,12 @@ def _every_persona(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequ
         yield dg.RunRequest(partition_key=persona)
 
 
-collect_daily = dg.ScheduleDefinition(
-    name="collect_daily", job=collect, cron_schedule="0 5 * * *", execution_fn=_every_persona,
-    description="Collects every persona's new writing each morning.",
-)  # fmt: skip
+collect_daily = dg.schedule(
+    name="collect_daily",
+    job=collect,
+    cron_schedule="0 5 * * *",
+    description="Collects new writing in the morning, of each persona as often as they write: every 1 to 14 days.",
+)(due_for_crawling)
 monitor_hourly = dg.ScheduleDefinition(
     name="monitor_hourly", job=monitor, cron_schedule="15 * * * *", execution_fn=_every_persona,
     description="Scores the requests of the last hour and looks for drift.",
@@ -154,22 +157,14 @@ def watch_releases(
         yield dg.SkipReason("; ".join(reasons))
 
 
-@dg.sensor(
+rebuild_when_due = dg.sensor(
     job=collect,
+    name="rebuild_when_due",
+    description="Asks for a rebuild, from collecting on, when something drifted, enough new writing came, or the "
+    "model is old; says why, for how much, and not again before the cooldown is over.",
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=60,
-    description="Starts a rebuild, from collecting on, when the drift report says so.",
-)
-def rebuild_on_drift(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    found = False
-    for persona in context.instance.get_dynamic_partitions("personas"):
-        report = _latest(context, "drift_report", persona)
-        if report and report.metadata["drifted"].value:
-            found = True
-            version = (report.tags or {})["dagster/data_version"]
-            yield dg.RunRequest(run_key=f"{persona}:{version}", partition_key=persona)
-    if not found:
-        yield dg.SkipReason("no persona's production has drifted")
+)(ask_for_rebuild)
 
 
 carry_features_forward = dg.AutomationConditionSensorDefinition(
@@ -185,5 +180,5 @@ jobs = [collect, features, train, evaluate, deploy, monitor]
 schedules = [collect_daily, monitor_hourly]
 sensors = [
     declare_personas, carry_features_forward, train_on_new_dataset, evaluate_new_candidate, deploy_approved,
-    watch_releases, rebuild_on_drift,
+    watch_releases, rebuild_when_due,
 ]  # fmt: skip

@@ -10,6 +10,8 @@ from twin_assets.core.hashing import fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.resources import Platform
 from twin_assets.defs.s5_datasets import instruct_dataset, preference_dataset, rows_of
+from twin_assets.defs.s9_feedback import accepted_pairs
+from twin_assets.feature.feedback_pairs import feedback_row_id
 from twin_assets.feature.instruct import unverifiable_rows
 from twin_assets.feature.length_balance import TOLERANCE, length_balance
 from twin_assets.feature.near_heldout import holds_any, texts_near_heldout
@@ -110,7 +112,7 @@ def no_heldout_meaning_in_train(
     asset=preference_dataset,
     additional_ins={"instruct_dataset": dg.AssetIn("instruct_dataset")},
     blocking=True,
-    description="Every chosen answer is an answer of the instruct dataset, to the letter.",
+    description="Every chosen answer is the author's, to the letter; those of feedback are what a person accepted.",
 )
 def chosen_is_verbatim(
     platform: Platform, preference_dataset: Manifest, instruct_dataset: Manifest
@@ -119,7 +121,16 @@ def chosen_is_verbatim(
         fingerprint(row.messages[-1].content) for row in rows_of(platform, instruct_dataset, "train", "test")
     }
     rows = rows_of(platform, preference_dataset, "train", "test")
-    wrong = [row.row_id for row in rows if fingerprint(row.chosen.content) not in answers]
+    accepted = {feedback_row_id(p): p.chosen for p in accepted_pairs(platform, preference_dataset.persona)}
+    wrong = [
+        row.row_id
+        for row in rows
+        if (
+            accepted.get(row.row_id) != row.chosen.content
+            if row.kind == "feedback"
+            else fingerprint(row.chosen.content) not in answers
+        )
+    ]
     return dg.AssetCheckResult(passed=not wrong, metadata={"rows": len(rows), "not_verbatim": len(wrong)})
 
 

@@ -21,6 +21,7 @@ from twin_assets.defs.code_versions import dataset_version
 from twin_assets.defs.common import DATASETS, OWNERS, personas, when_changed
 from twin_assets.defs.metadata import bar_table, image, sample_table
 from twin_assets.defs.resources import Platform, table_version
+from twin_assets.defs.s9_feedback import accepted_rows
 from twin_assets.feature.instruct import build_instruct_rows, describe_rows, passages_to_teach
 from twin_assets.feature.length_balance import LengthBalance, length_balance, words_of
 from twin_assets.feature.plots import lengths_plot
@@ -89,7 +90,7 @@ def preference_dataset(
     context: dg.AssetExecutionContext, platform: Platform, instruct_dataset: Manifest, sft_model: str
 ) -> dg.MaterializeResult[Manifest]:
     """Pairs: chosen is the author's verbatim text, rejected what the SFT model writes: of voice, of declining
-    what the corpus can't answer, and of keeping to the passages."""
+    what the corpus can't answer, and of keeping to the passages. Where the persona consents, reviewed feedback too."""
     persona, seed, profile = platform.persona(context.partition_key), platform.settings.seed, platform.profile
     shares = profile.max_kind_shares
     rows = rows_of(platform, instruct_dataset, "train")
@@ -103,9 +104,13 @@ def preference_dataset(
     )  # fmt: skip
     built = build_preference_rows(prompts, written, persona, shares, seed)
     parents = {"instruct": instruct_dataset.version, "rejected_by": sft_model}
-    result = _store(platform, persona.name, "preference", built.rows, built.dropped, parents)
-    balance = length_balance(built.rows)
-    clouds = {b.kind: words_of([r for r in built.rows if r.kind == b.kind]) for b in balance[1:]}
+    said = accepted_rows(platform, persona, len(built.rows))
+    if said:
+        parents["feedback"] = fingerprint([row.row_id for row in said])
+    rows = [*built.rows, *said]
+    result = _store(platform, persona.name, "preference", rows, built.dropped, parents)
+    balance = length_balance(rows)
+    clouds = {b.kind: words_of([r for r in rows if r.kind == b.kind]) for b in balance[1:]}
     more = {
         "kinds": bar_table(result.value.kinds, "kind"),
         "lengths": sample_table(balance, [*LengthBalance.model_fields]),
@@ -127,7 +132,7 @@ def _store(
     manifest = write_dataset(
         platform.lake, persona, kind, rows, parents=parents, prompts=prompts_fingerprint(), dropped=dropped,
         seed=platform.settings.seed, license=declared.license, visibility=declared.visibility,
-        summary=f"Written by {declared.full_name}; every answer is their own text.",
+        summary=_summary(declared.full_name, rows),
     )  # fmt: skip
     return dg.MaterializeResult(
         value=manifest,
@@ -146,6 +151,16 @@ def _store(
         },
         data_version=dg.DataVersion(manifest.version),
     )
+
+
+def _summary(author: str, rows: list[Any]) -> str:
+    told = sum(getattr(row, "kind", "") == "feedback" for row in rows)
+    but = (
+        f", but for {told} of kind `feedback`, which readers wrote or liked and a person accepted"
+        if told
+        else ""
+    )
+    return f"Written by {author}; every answer is their own text{but}."
 
 
 def _difference(platform: Platform, manifest: Manifest, last: str | None) -> dg.MetadataValue:

@@ -1,4 +1,4 @@
-"""Monitoring: production's requests scored, counted in the warehouse, watched for drift, and priced."""
+"""Monitoring: production's requests scored, counted in the warehouse, and priced. `s9_drift` compares them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,6 @@ from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
-from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import Persona
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, WAREHOUSE_POOL, personas
@@ -19,15 +18,12 @@ from twin_assets.defs.resources import Platform
 from twin_assets.defs.s2_warehouse import PRODUCTION, Translator, dbt_manifest, dbt_variables, project
 from twin_assets.inference import feedback, request_log, scored
 from twin_assets.inference.cost_report import CostReport, read_costs
-from twin_assets.inference.drift import DriftReport, find_drift
 from twin_assets.inference.erasure import remove_texts
-from twin_assets.inference.evaluate import EvaluationReport
 from twin_assets.inference.impostors import read_impostors
 from twin_assets.inference.live_plots import cost_plot, quality_plot
 from twin_assets.inference.live_quality import Quality, quality_by
 from twin_assets.inference.live_scores import LiveScorer, score_new
 from twin_assets.inference.live_voice import pooled, read_voices
-from twin_assets.inference.report import report_key
 from twin_assets.inference.scored import read_scored
 from twin_assets.inference.toxicity import open_toxicity
 from twin_assets.inference.voice import VoiceMeter
@@ -151,39 +147,6 @@ def production_marts(
 
 
 @dg.asset(
-    deps=["scored_requests"],
-    partitions_def=personas,
-    group_name=MONITORING,
-    owners=OWNERS,
-    kinds={"python"},
-    code_version="2",
-)
-def drift_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[DriftReport]:
-    """Whether newer requests differ from older ones, and the voice from what was measured at release; a
-    drift starts a rebuild through the same gates."""
-    lake, persona = platform.lake, context.partition_key
-    measured = pooled(read_voices(lake, persona, _shown_since()), platform.settings.seed)
-    release = _released_with(lake, persona)
-    report = find_drift(read_scored(lake, persona, newest=NEWEST), measured, release)
-    return dg.MaterializeResult(
-        value=report,
-        metadata={
-            "drifted": report.drifted,
-            "requests": report.requests,
-            "voices": sample_table(measured, ["model", "kind", "margin", "words", "windows"]),
-            "findings": dg.MetadataValue.md("\n".join(f"- {f}" for f in report.findings)),
-        },
-    )
-
-
-def _released_with(lake: Any, persona: str) -> EvaluationReport | None:
-    """The evaluation report of the version in production, if both are there."""
-    production = Ledger(lake, persona).production()
-    key = report_key(persona, production, "json") if production else None
-    return EvaluationReport.model_validate_json(lake.read(key)) if key and lake.exists(key) else None
-
-
-@dg.asset(
     deps=["requests"],
     partitions_def=personas,
     group_name=MONITORING,
@@ -231,4 +194,4 @@ def _teacher_usd(context: dg.AssetExecutionContext) -> float:
             return round(total, 6)
 
 
-assets = [scored_requests, production_marts, drift_report, cost_report]
+assets = [scored_requests, production_marts, cost_report]

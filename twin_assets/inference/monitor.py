@@ -8,11 +8,10 @@ from datetime import datetime
 from typing import Literal
 
 from twin_assets.core.records import Record
-from twin_assets.inference.drift import DriftReport, find_drift
 from twin_assets.inference.function_words import ENGLISH
 from twin_assets.inference.request_log import RequestRecord
 
-__all__ = ["DriftReport", "ModelVoice", "ScoredRequest", "find_drift", "score_requests"]
+__all__ = ["ModelVoice", "ScoredRequest", "score_requests"]
 
 # Fewer content words than this say nothing of how far an answer is supported.
 MIN_CONTENT_WORDS = 5

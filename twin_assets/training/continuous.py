@@ -27,17 +27,17 @@ class Verdict(Record):
     reason: str
 
 
-def at_once(newest: ModelVersion | None, version: str, drifted: bool) -> Verdict | None:
+def at_once(newest: ModelVersion | None, version: str, asked: str | None) -> Verdict | None:
     """The verdict where no rule holds training back; None where the rules decide.
 
-    `newest` is the newest SFT model of persona and profile, `drifted` whether production has drifted since.
+    `newest` is the newest SFT model of persona and profile, `asked` why a rebuild was asked for since, if it was.
     """
     if newest is None:
         return Verdict(train=True, reason="there is no model yet")
     if newest.lineage.datasets.get("instruct") == version:
         return Verdict(train=True, reason=f"{newest.tag} was trained from {version}, what follows it was not")
-    if drifted:
-        return Verdict(train=True, reason="production has drifted since the last training")
+    if asked:
+        return Verdict(train=True, reason=f"a rebuild was asked for since the last training: {asked}")
     return None
 
 

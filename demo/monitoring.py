@@ -1,0 +1,69 @@
+"""`make demo-monitoring`: three weeks of production in a minute, with a bad release, a day that costs too much and
+topics that drift; prints what was told, and where to look."""
+
+import json
+import shutil
+import sys
+import time
+
+from demo.replay import PERSONA, Replay, Seen, replay_in
+from demo.sites.answers import Answer
+from demo.sites.loopback import Loopback
+from twin_assets.inference.alerts import subject
+from twin_assets.inference.drift import FAMILIES
+from twin_assets.inference.drift_plots import drift_plot
+from twin_assets.settings import ROOT
+
+HOME = ROOT / ".twin" / "demo-monitoring"
+
+
+class Receiver(Loopback):
+    """The webhook that gets the alerts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[dict[str, str]] = []
+
+    def respond(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        self.messages.append(json.loads(body))
+        return Answer.text("ok")
+
+
+def main() -> int:
+    """Run the replay in a folder of its own; 0 when rebuild and alerts came as planted."""
+    shutil.rmtree(HOME, ignore_errors=True)
+    start = time.monotonic()
+    with Receiver() as hook, replay_in(HOME, alert_webhook_url=f"{hook.address}/alerts") as replay:
+        print("Three weeks of requests to the twin of 'runa', day by day:\n", flush=True)
+        seen = replay.run(_say)
+        rebuilds = [key for s in seen for key in s.rebuilds]
+        print(f"\n{len(hook.messages)} messages reached the webhook; the first with text:\n")
+        print("\n".join(f"    {line}" for line in hook.messages[0]["text"].splitlines()))
+        print(
+            f"\nRebuilds asked for: {', '.join(rebuilds) or 'none'}. A person would approve what they bring."
+        )
+        print(f"Plots: {_plots(replay)}\nTook {time.monotonic() - start:.0f} s.")
+    return 0 if len(rebuilds) == 1 else 1
+
+
+def _say(seen: Seen) -> None:
+    told = (
+        subject(seen.message).removeprefix(f"[LLM Twin] {PERSONA}: ")
+        if seen.message and seen.message.told
+        else ""
+    )
+    asked = f"  → rebuild {', '.join(seen.rebuilds)}" if seen.rebuilds else ""
+    print(f"  day {seen.day + 1:>2}, {seen.at:%a %d %b}  {told}{asked}", flush=True)
+
+
+def _plots(replay: Replay) -> str:
+    folder = HOME / "plots"
+    folder.mkdir(parents=True, exist_ok=True)
+    report = replay.report()
+    for family in FAMILIES:
+        (folder / f"{family}.png").write_bytes(drift_plot(report, family))
+    return str(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""Replays three weeks of production in a minute, through the real path: request log, scoring, drift, alerts, refresh.
+
+Only the clock is not real (TWIN_REPLAY_NOW), and no model is asked. Days are pushed one by one, looked at in the
+evening, and what the sensors do is written down.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from demo.replay_traffic import (
+    BAD,
+    BAD_FROM,
+    BAD_UNTIL,
+    DAYS,
+    FIRST,
+    PERSONA,
+    SECOND,
+    SECOND_FROM,
+    Traffic,
+    demo_corpus,
+)
+from twin_assets.core.datasets import InstructRow, write_dataset
+from twin_assets.core.embedder import load_embedder
+from twin_assets.core.feature_store import FeatureStore, table_version
+from twin_assets.core.ledger import Ledger
+from twin_assets.core.persona import load_persona
+from twin_assets.core.records import Chunk, EmbeddedChunk, Message, Record, SplitDocument, to_table
+from twin_assets.core.registry import Lineage, Registry
+from twin_assets.defs import s3_corpus, s4_index, s9_drift, s9_monitoring
+from twin_assets.defs.resources import Platform, build_resources
+from twin_assets.feature.chunk import chunk_documents
+from twin_assets.feature.embed import embed_chunks
+from twin_assets.inference.alerts import Batch, batches
+from twin_assets.inference.copying import CopyReport
+from twin_assets.inference.drift import DriftReport
+from twin_assets.inference.evaluate import Contest, EvaluationReport
+from twin_assets.inference.impostors import read_impostors
+from twin_assets.inference.report import report_key
+from twin_assets.inference.request_log import RequestLog
+from twin_assets.inference.stylometry import windows
+from twin_assets.inference.voice import VoiceMeter, VoiceScore
+from twin_assets.settings import ROOT
+
+MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
+LOOK_AT_HOUR = 23.75
+
+
+class Seen(Record):
+    """What a replayed day brought: what was told, and the rebuild that was asked for."""
+
+    day: int
+    at: datetime
+    message: Batch | None
+    rebuilds: list[str]
+
+
+class Replay:
+    """A replay in `home`, whose alerts go where `overrides` (settings) say. `instance` is Dagster's."""
+
+    def __init__(self, home: Path, instance: dg.DagsterInstance, **overrides: Any) -> None:
+        instance.add_dynamic_partitions("personas", [PERSONA])
+        self.instance, self.home = instance, home
+        self.overrides = {"home": str(home), "personas_dir": str(ROOT / "personas")} | overrides
+        self.platform = self._resources(MONDAY)["platform"]
+        self.tags: dict[str, str] = {}
+        self.released: set[str] = set()
+        self._fill()
+
+    def run(self, on_day: Callable[[Seen], None] = lambda seen: None) -> list[Seen]:
+        """All days; `on_day` gets each when it is over."""
+        found = []
+        for day in range(DAYS):
+            self._release(day)
+            log = RequestLog(self.platform.lake)
+            for row in self.traffic.day(day, MONDAY):
+                log.append(row.model_copy(update={"model": self.tags[row.model]}))
+            log.close()
+            seen = self._look(day)
+            found.append(seen)
+            on_day(seen)
+        return found
+
+    def report(self) -> DriftReport:
+        """The last drift report."""
+        found: DriftReport = FeatureStore(self.platform.lake).load("drift_report", PERSONA, DriftReport)
+        return found
+
+    def _look(self, day: int) -> Seen:
+        now = MONDAY + timedelta(days=day, hours=LOOK_AT_HOUR)
+        resources = self._resources(now)
+        known = len(batches(self.platform.lake, PERSONA))
+        dg.materialize(
+            [*s3_corpus.assets, *s4_index.assets, *s9_monitoring.assets, *s9_drift.assets],
+            selection=dg.AssetSelection.assets("scored_requests", "drift_report"),
+            partition_key=PERSONA, instance=self.instance, resources=resources,
+        )  # fmt: skip
+        requests = self._tick("rebuild_when_due", resources["platform"]).run_requests or []
+        self._tick("send_alerts", resources["platform"])
+        for request in requests:
+            self._launch(request)
+        told = batches(self.platform.lake, PERSONA)[known:]
+        return Seen(day=day, at=now, message=told[0] if told else None, rebuilds=[str(r.run_key) for r in requests])  # fmt: skip
+
+    def _tick(self, name: str, platform: Platform) -> Any:
+        from twin_assets.definitions import defs
+
+        repository = defs.get_repository_def()
+        with (
+            dg.partition_loading_context(dynamic_partitions_store=self.instance),
+            dg.build_sensor_context(
+                instance=self.instance, resources={"platform": platform}, repository_def=repository
+            ) as context,
+        ):
+            return repository.get_sensor_def(name).evaluate_tick(context)
+
+    def _launch(self, request: dg.RunRequest) -> None:
+        """Record the run as started, as the daemon would; crawling is no part of the replay."""
+        from twin_assets.definitions import defs
+
+        tags = {**request.tags, "dagster/run_key": str(request.run_key)}
+        self.instance.create_run_for_job(job_def=defs.resolve_job_def("collect"), tags=tags)
+
+    def _resources(self, now: datetime) -> dict[str, Any]:
+        return build_resources(self.overrides | {"replay_now": now.isoformat()})
+
+    def _release(self, day: int) -> None:
+        ledger = Ledger(self.platform.lake, PERSONA)
+        if day == BAD_UNTIL:
+            ledger.append(self.tags[BAD], "rolled_back", "replay", "the alerts said so")
+        released = {0: FIRST, SECOND_FROM: SECOND, BAD_FROM: BAD}.get(day)
+        if released:
+            tag = self.tags[released]
+            ledger.append(tag, "proposed", "replay", "new candidate")
+            ledger.append(tag, "evaluated", "replay", "passed", passed=True)
+            ledger.append(tag, "approved", "replay", "fine")
+            ledger.append(tag, "deployed", "replay", "fine")
+
+    def _fill(self) -> None:
+        """Corpus, index, a dataset, three model versions without weights, and the voice they were released with."""
+        settings, lake = self.platform.settings, self.platform.lake
+        persona, embedder = load_persona(settings.personas_dir, PERSONA), load_embedder(settings.embedder)
+        corpus = demo_corpus()
+        chunks = chunk_documents(corpus, embedder.count_tokens)
+        embedded = embed_chunks(chunks, embedder, settings.cache_dir).chunks
+        store = FeatureStore(lake)
+        store.write("corpus_split", PERSONA, corpus, list[SplitDocument])
+        store.write("chunks", PERSONA, chunks, list[Chunk])
+        store.write("embeddings", PERSONA, embedded, list[EmbeddedChunk])
+        assert persona.questions is not None
+        self.traffic = Traffic(corpus, embedded, embedder, persona.questions, settings.seed)
+        dataset = self._dataset(corpus)
+        voice = self._voice_at_release(corpus, persona.impostors)
+        for number, name in enumerate((FIRST, SECOND, BAD)):
+            self.tags[name] = self._version(number, dataset)
+            report = _evaluation(self.tags[name], voice)
+            lake.write(report_key(PERSONA, self.tags[name], "json"), report.model_dump_json().encode())
+
+    def _dataset(self, corpus: list[SplitDocument]) -> str:
+        rows = [
+            InstructRow(row_id=d.doc_id, doc_id=d.doc_id, task="write_post", split=d.split, messages=[
+                Message(role="user", content="Write."), Message(role="assistant", content=d.voice_text),
+            ]) for d in corpus
+        ]  # fmt: skip
+        parents = {"corpus_split": table_version(to_table(corpus, SplitDocument))}
+        return write_dataset(
+            self.platform.lake, PERSONA, "instruct", rows, parents=parents, prompts="p", dropped={}, seed=17,
+            license="CC-BY-4.0", visibility="public", summary="Of the replay.",
+        ).version  # fmt: skip
+
+    def _version(self, number: int, dataset: str) -> str:
+        folder = self.home / "replay" / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text("{}")
+        lineage = Lineage(
+            persona=PERSONA, stage="dpo", profile="nano", datasets={"instruct": dataset}, config_hash="replay",
+            code_version="1", seed=number, prompts="p",
+        )  # fmt: skip
+        return (
+            Registry(self.platform.settings).save(folder, lineage, created_at=MONDAY - timedelta(days=1)).tag
+        )
+
+    def _voice_at_release(self, corpus: list[SplitDocument], impostors: list[Path]) -> VoiceScore:
+        """What an evaluation of the good versions would have measured."""
+        train = [d.voice_text for d in corpus if d.split == "train"]
+        meter = VoiceMeter.fit(train, read_impostors(impostors))
+        written = [self.traffic._text(self.traffic._own, 160) for _ in range(60)]
+        assert windows(written)
+        return meter.score(written, 17)
+
+
+def _evaluation(tag: str, voice: VoiceScore) -> EvaluationReport:
+    contest = Contest(model=tag, voice=voice, copying=CopyReport(copied_share=0.0, longest_words=0, longest=""), samples=[])  # fmt: skip
+    return EvaluationReport(
+        persona=PERSONA, candidate=tag, profile="nano", ceiling=voice, floor=voice, contestants={"candidate": contest},
+        real_sample="", gain=None, gain_low=None, gain_high=None, hit_rate=None, mrr=None, refusal_rate=None,
+        false_refusal_rate=None, prompts=0, questions=0, seed=17,
+    )  # fmt: skip
+
+
+@contextmanager
+def replay_in(home: Path, **overrides: Any) -> Iterator[Replay]:
+    """A replay with a Dagster instance of its own below `home`."""
+    (home / "dagster").mkdir(parents=True, exist_ok=True)
+    with dg.DagsterInstance.local_temp(str(home / "dagster")) as instance:
+        yield Replay(home, instance, **overrides)
