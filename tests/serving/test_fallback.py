@@ -52,7 +52,7 @@ def test_it_writes_only_when_the_engine_is_down_and_says_so(tmp_path: Path) -> N
         assert server.ask().json()["model"] == "twin-runa-dpo:one"
         server.desk.log.close()
         rows = [(r.model, r.outcome, round(r.cost, 6)) for r in read_requests(server.desk.lake, "runa")]
-        assert rows.count((NAME, "answered", 90e-6 + 170e-6)) == 3
+        assert rows.count((NAME, "answered", 260e-6)) == 3
         assert rows.count(("twin-runa-dpo:one", "answered", 0.0)) == 2
 
 
