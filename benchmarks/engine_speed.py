@@ -4,6 +4,7 @@ import os
 import statistics
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,20 @@ def engine_speed(folder: Path | None, prompt_tokens: int, tokens: int, rounds: i
         assert all(t.tokens_out == tokens for t in tickets)
         return time.perf_counter() - start, tickets
 
+    def cpu(what: Callable[[], object]) -> float:
+        start = time.process_time()
+        what()
+        return (time.process_time() - start) * 1000 / tokens
+
     generate(prompts[:1], 4)
     ours(prompts[:1])
+    for _ in range(rounds):
+        costs = [
+            cpu(lambda: generate(prompts[:1])),
+            cpu(lambda: ours(prompts[:1])),
+            cpu(lambda: ours(prompts)) / AT_ONCE,
+        ]
+        print("CPU ms a token: generate {:.2f}, ours {:.2f}, ours at 8 {:.2f}".format(*costs), flush=True)
     seen: dict[str, list[float]] = {name: [] for name in ("generate", "ours", "first", "first alone", "ours at 8", "generate of 8", "first at 8")}  # fmt: skip
     for number in range(rounds):
         one = [prompts[number % AT_ONCE]]

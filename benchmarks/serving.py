@@ -9,7 +9,8 @@ front of the uvicorn echo (two hops, as ours), and our TwinService in front of i
 needs none), and with retrieval. Servers take turns in each round, so that load from elsewhere meets all.
 tails: bare BentoML with parts taken out, for where its long tail comes from.
 llm: a Llama of SmolLM2-135M's shape with random weights unless --model names a folder; greedy speed is the same.
-Prints the load average, since ratios travel and figures of a busy machine don't.
+Prints the load average, since ratios travel and figures of a busy machine don't; CPU time for each request and
+token travels better still.
 """
 
 import argparse
@@ -27,12 +28,14 @@ from typing import NamedTuple
 import httpx
 import psutil
 
-from benchmarks.http_load import Load, measure
+from benchmarks.http_load import measure
 from twin_assets.core.persona import save_persona
 from twin_assets.settings import ROOT, Settings
 
 BIN = Path(sys.executable).parent
 PERSONA, QUESTION, SMALL_TALK = "bench", "Why was the tide table a day old?", "Hello there!"
+
+Figures = dict[str, list[tuple[float, ...]]]
 
 
 class Server(NamedTuple):
@@ -50,8 +53,22 @@ class Server(NamedTuple):
     @property
     def megabytes(self) -> float:
         """Memory of its processes."""
-        family = [self.process, *self.process.children(recursive=True)]
-        return sum(p.memory_info().rss for p in family) / 1e6
+        return sum(p.memory_info().rss for p in self._family) / 1e6
+
+    @property
+    def cpu_seconds(self) -> float:
+        """That its processes have used: unlike the clock, hardly touched by what else runs."""
+        return sum(p.cpu_times().user + p.cpu_times().system for p in self._family)
+
+    @property
+    def _family(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
+
+    def measured(self, clients: int, requests: int) -> tuple[float, ...]:
+        """The figures of `Load`, and milliseconds of CPU for each request."""
+        before = self.cpu_seconds
+        load = measure(self.port, self.body, clients, requests)
+        return (*load, (self.cpu_seconds - before) * 1000 / (requests // clients * clients))
 
 
 def free_port() -> int:
@@ -152,27 +169,26 @@ def gateway(requests: int, rounds: int, clients: list[int]) -> None:
         for server in servers:
             measure(server.port, server.body, 8, 100)  # warm
         for many in clients:
-            loads: dict[str, list[Load]] = {server.name: [] for server in servers}
+            loads: Figures = {server.name: [] for server in servers}
             for _ in range(rounds):
                 for server in servers:
-                    loads[server.name].append(measure(server.port, server.body, many, requests))
+                    loads[server.name].append(server.measured(many, requests))
             show(f"{many} client{'s' if many > 1 else ''}", loads)
 
 
-def show(title: str, loads: dict[str, list[Load]]) -> None:
-    """Medians over the rounds, and ratios to the first server and to bare BentoML."""
+def show(title: str, figures: Figures) -> None:
+    """Medians over the rounds, and ratios to uvicorn and to bare BentoML."""
     middle = {
-        name: Load(*(statistics.median(column) for column in zip(*several, strict=True)))
-        for name, several in loads.items()
+        name: [statistics.median(column) for column in zip(*several, strict=True)]
+        for name, several in figures.items()
     }
-    first, bentoml = middle["uvicorn"], middle["BentoML"]
-    print(
-        f"\n{title:24}   req/s    p50 ms    p99 ms    p50/BentoML  p99/uvicorn   load {os.getloadavg()[0]:.1f}"
-    )
-    for name, load in middle.items():
+    (_, _, uvicorn_p99, _), (_, bento_p50, _, bento_cpu) = middle["uvicorn"], middle["BentoML"]
+    print(f"\n{title}, load average {os.getloadavg()[0]:.1f}")
+    print("                         req/s   p50 ms   p99 ms   CPU ms   p50/BentoML  CPU/BentoML  p99/uvicorn")
+    for name, (rate, p50, p99, cpu) in middle.items():
         print(
-            f"{name:24} {load.per_second:7.0f} {load.p50:9.2f} {load.p99:9.2f} {load.p50 / bentoml.p50:12.2f} "
-            f"{load.p99 / first.p99:12.2f}",
+            f"{name:22} {rate:7.0f} {p50:8.2f} {p99:8.2f} {cpu:8.2f} {p50 / bento_p50:13.2f} {cpu / bento_cpu:12.2f} "
+            f"{p99 / uvicorn_p99:12.2f}",
             flush=True,
         )
 
@@ -191,11 +207,11 @@ def tails(requests: int) -> None:
             running.enter_context(served(home, name, SMALL_TALK, bento("benchmarks.echo_services:Echo"), ECHO_WITHOUT=what))
             for name, what in variants.items()
         ]  # fmt: skip
-        loads: dict[str, list[Load]] = {server.name: [] for server in servers}
+        loads: Figures = {server.name: [] for server in servers}
         before = {server.name: server.megabytes for server in servers}
         for _ in range(3):
             for server in servers:
-                loads[server.name].append(measure(server.port, server.body, 8, requests))
+                loads[server.name].append(server.measured(8, requests))
         show("8 clients", loads)
         grown = {server.name: server.megabytes - before[server.name] for server in servers}
         print("\nmemory gained: " + ", ".join(f"{name} {mb:+.0f} MB" for name, mb in grown.items()))

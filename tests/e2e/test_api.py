@@ -58,7 +58,12 @@ def test_openai_s_client_chats_streams_lists_and_raises(
     assert text.strip() == whole.choices[0].message.content.strip()
     assert pieces[-1].choices[0].finish_reason == whole.choices[0].finish_reason
     *_, last = client.chat.completions.create(
-        model="runa", messages=QUESTION, max_tokens=12, seed=3, stream=True, stream_options={"include_usage": True}
+        model="runa",
+        messages=QUESTION,
+        max_tokens=12,
+        seed=3,
+        stream=True,
+        stream_options={"include_usage": True},
     )
     assert (last.choices, last.usage) == ([], whole.usage)
     with pytest.raises(openai.PermissionDeniedError):
