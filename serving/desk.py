@@ -42,6 +42,9 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         self.settings, self.lake = settings, open_lake(settings)
         self.log = RequestLog(self.lake)
+        self.profile = load_profile(
+            settings.profile
+        )  # its files take longer to parse than an answer to route
         self._stores: dict[str, GuardedStore] = {}
         self._lock = threading.Lock()
         load_embedder(settings.embedder).embed(["warm"])
@@ -82,9 +85,8 @@ class Desk:
             )
         embedder = load_embedder(self.settings.embedder)
         retriever = open_retriever(self.settings, persona, self.store(name), embedder)
-        profile = load_profile(self.settings.profile)
         return persona, Twin(
-            persona, profile, self._generator(name, production, user), retriever.retrieve, retriever.find
+            persona, self.profile, self._generator(name, production, user), retriever.retrieve, retriever.find
         )
 
     def store(self, name: str) -> GuardedStore:
