@@ -6,9 +6,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from serving.access import caller_of
-from serving.desk import Desk, Job, TheDesk, some_seed
+from serving.desk import Desk, TheDesk, some_seed
+from serving.job import Job
 from serving.links import linked_from
-from serving.protocol import TwinChatRequest, WriteRequest, completion, event_stream
+from serving.protocol import Events, TwinChatRequest, WriteRequest, completion, event_stream, usage
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.answer import Answer
 from twin_assets.inference.request_log import user_hash
@@ -30,14 +31,14 @@ def chat(
     if not questions:
         raise TwinError("The conversation has no user turn.", "send a message with the role user.")
     caller_of(request).require("chat", given.model)
-    persona, twin = desk.twin(given.model)
+    persona, twin = desk.twin(given.model, given.user)
     plan = twin.plan_answer(questions[-1], linked=linked_from(desk, request, persona.name, given.links))
     job = Job(
         persona, twin, plan, questions[-1], request.state.request_id, given.temperature, some_seed(given.seed),
         given.max_tokens, **asked_by(request, given.user),
     )  # fmt: skip
     if given.stream:
-        return _streamed(desk, job, request)
+        return _streamed(desk, job, request, given.wants_usage)
     answer = _whole(desk, job, request, response)
     return completion(
         answer.model, answer.text, answer.tokens_in, answer.tokens_out, answer.finish_reason,
@@ -82,21 +83,21 @@ def _whole(desk: Desk, job: Job, request: Request, response: Response) -> Answer
     return answer
 
 
-def _streamed(desk: Desk, job: Job, request: Request) -> StreamingResponse:
+def _streamed(desk: Desk, job: Job, request: Request, with_usage: bool = False) -> StreamingResponse:
     pieces, plan = desk.stream(job), job.plan
     outcome = "answered" if plan.refusal is None else "refused"
     request.state.facts |= _facts(job) | {"outcome": outcome, "stream": True}
     citations = [] if plan.refusal else [c.model_dump() for c in plan.citations]
-    events = event_stream(
-        job.twin.generator.model, pieces, citations=citations, outcome=outcome, seed=job.seed,
-        degraded=plan.degraded, request_id=job.request_id, prompt_kind=plan.prompt_kind,
+    events = Events(
+        job.twin.generator.model, lambda: job.told("finish_reason", "stop"), (lambda: usage(*job.told("tokens", (0, 0)))) if with_usage else None,
+        citations=citations, outcome=outcome, seed=job.seed, degraded=plan.degraded, request_id=job.request_id, prompt_kind=plan.prompt_kind,
         unsupported_links=lambda: job.facts.get("unsupported_links", []),
     )  # fmt: skip
     # A proxy that gathers the whole answer first would take the point out of it.
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     if plan.degraded:
         headers[DEGRADED_HEADER] = ",".join(plan.degraded)
-    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    return StreamingResponse(event_stream(events, pieces), media_type="text/event-stream", headers=headers)
 
 
 def _facts(job: Job) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from fastapi import Depends, Request
 
 from serving import telemetry
 from serving.errors import NothingReleased, Unknown
+from serving.job import Job, StandIn
 from twin_assets.core.embedder import load_embedder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import open_lake
@@ -24,10 +24,11 @@ from twin_assets.core.llm import open_litellm
 from twin_assets.core.persona import Persona, load_persona, persona_names
 from twin_assets.core.profiles import load_profile
 from twin_assets.core.vectors import open_store
-from twin_assets.inference.answer import Answer, Plan, Twin
+from twin_assets.inference.answer import Answer, Twin
 from twin_assets.inference.cost import price_of
-from twin_assets.inference.generation import EngineUnavailable, RemoteGenerator
+from twin_assets.inference.fallback import FALLBACK
 from twin_assets.inference.guarded_store import GuardedStore
+from twin_assets.inference.remote import EngineUnavailable, RemoteGenerator
 from twin_assets.inference.request_log import Outcome, RequestLog, RequestRecord
 from twin_assets.inference.retrieve import open_retriever
 from twin_assets.settings import Settings
@@ -37,26 +38,6 @@ PROBE_SECONDS = 3.0
 logger = logging.getLogger("serving")
 
 
-@dataclass
-class Job:
-    """One request that is planned: what to write, for whom, and under which id."""
-
-    persona: Persona
-    twin: Twin
-    plan: Plan
-    asked: str
-    request_id: str
-    temperature: float
-    seed: int
-    max_tokens: int | None = None
-    key: str | None = None
-    user: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.expected = self.twin.generator.model  # in production when the request came
-
-
 class Desk:
     """Of one process. Everything that it needs is opened when first asked for, and anew after it failed."""
 
@@ -64,10 +45,13 @@ class Desk:
         self.settings, self.lake = settings, open_lake(settings)
         self.log = RequestLog(self.lake)
         self.price = price_of(settings)
+        self.profile = load_profile(settings.profile)  # parsing it takes longer than routing an answer
         self._stores: dict[str, GuardedStore] = {}
         self._lock = threading.Lock()
         load_embedder(settings.embedder).embed(["warm"])
-        open_litellm()  # takes seconds, which the first caller should not wait
+        self.stand_in = StandIn(settings)
+        if settings.planner_model:
+            open_litellm()  # takes seconds, which the first caller should not wait
 
     def close(self) -> None:
         """Write what the request log still holds."""
@@ -89,8 +73,11 @@ class Desk:
         written = (self.settings.personas_dir / f"{name}.yaml").stat().st_mtime_ns
         return _persona(self.settings.personas_dir, name, written)
 
-    def twin(self, name: str) -> tuple[Persona, Twin]:
-        """The persona of that name with its model and its index. Raises Unknown and NothingReleased."""
+    def twin(self, name: str, user: str | None = None) -> tuple[Persona, Twin]:
+        """The persona of that name with its model and its index. Raises Unknown and NothingReleased.
+
+        One `user` is answered by the same version every time, also while a canary runs.
+        """
         persona = self.persona(name)
         production = Ledger(self.lake, name).production()
         if production is None and self.settings.llm_model is None:
@@ -99,9 +86,8 @@ class Desk:
             )
         embedder = load_embedder(self.settings.embedder)
         retriever = open_retriever(self.settings, persona, self.store(name), embedder)
-        profile = load_profile(self.settings.profile)
         return persona, Twin(
-            persona, profile, self._generator(name, production), retriever.retrieve, retriever.find
+            persona, self.profile, self._generator(name, production, user), retriever.retrieve, retriever.find
         )
 
     def store(self, name: str) -> GuardedStore:
@@ -109,25 +95,35 @@ class Desk:
         with self._lock:
             return self._stores.setdefault(name, GuardedStore(lambda: open_store(self.settings, name)))
 
-    def _generator(self, name: str, production: str | None) -> RemoteGenerator:
+    def _generator(self, name: str, production: str | None, user: str | None) -> RemoteGenerator:
         key = self.settings.llm_api_key.get_secret_value() if self.settings.llm_api_key else "none"
         # Our LLM service is asked by persona, so that a release in the middle of a request is no error.
         asked = self.settings.llm_model or name
-        return RemoteGenerator(self.settings.llm_url, asked, key, production, self.settings.llm_timeout)
+        return RemoteGenerator(self.settings.llm_url, asked, key, production, self.settings.llm_timeout, user)
 
     def run(self, job: Job) -> Answer:
         """The whole answer, logged under the request's id. Raises TwinError when there is none."""
+        self.stand_in.take_beyond(job)
         try:
-            answer = job.twin.run(job.plan, job.temperature, job.seed, job.max_tokens)
+            answer = self._answer(job)
         except TwinError:
             self._record(job, "failed", "", job.plan.steps_ms)
             raise
         self._record(job, answer.outcome, answer.text, answer.steps_ms, answer.tokens_in, answer.tokens_out)
         return answer.model_copy(update={"request_id": job.request_id, "seed": job.seed})
 
+    def _answer(self, job: Job) -> Answer:
+        try:
+            return job.twin.run(job.plan, job.temperature, job.seed, job.max_tokens)
+        except EngineUnavailable:
+            if not self.stand_in.instead(job):
+                raise
+            return job.twin.run(job.plan, job.temperature, job.seed, job.max_tokens)
+
     def stream(self, job: Job) -> Iterator[str]:
         """The answer in pieces. The first is there already when this returns, so that an engine that is down
         is an error with its status, and no broken stream."""
+        self.stand_in.take_beyond(job)
         pieces = self._pieces(job)
         try:
             first = next(pieces)
@@ -139,7 +135,7 @@ class Desk:
         start, parts = time.monotonic(), []
         outcome: Outcome = "failed"
         try:
-            for piece in job.twin.stream(job.plan, job.temperature, job.seed, job.max_tokens):
+            for piece in self._written(job):
                 parts.append(piece)
                 yield piece
             outcome = "refused" if job.plan.refusal is not None else "answered"
@@ -147,7 +143,18 @@ class Desk:
             steps = job.plan.steps_ms | {"generate": (time.monotonic() - start) * 1000}
             text = "".join(parts)
             job.facts["unsupported_links"] = [] if job.plan.refusal else job.plan.unsupported_links(text)
-            self._record(job, outcome, text, steps, *_tokens(job))
+            self._record(job, outcome, text, steps, *job.told("tokens", (0, 0)))
+
+    def _written(self, job: Job) -> Iterator[str]:
+        begun = False
+        try:
+            for piece in job.twin.stream(job.plan, job.temperature, job.seed, job.max_tokens):
+                begun = True
+                yield piece
+        except EngineUnavailable:
+            if begun or not self.stand_in.instead(job):
+                raise
+            yield from job.twin.stream(job.plan, job.temperature, job.seed, job.max_tokens)
 
     def _record(
         self,
@@ -164,8 +171,7 @@ class Desk:
             prompt_kind=plan.prompt_kind, retrieved=[c.chunk_id for c in plan.citations],
             scores=[c.score for c in plan.citations], tokens_in=tokens_in, tokens_out=tokens_out, steps_ms=steps,
             outcome=outcome, prompt=job.asked, answer=text, key=job.key, user=job.user,
-            cost=self.price(tokens_in, tokens_out, steps.get("generate", 0.0)),
-            canary=self.settings.llm_model is None and job.twin.generator.model != job.expected,
+            cost=self._cost(job, tokens_in, tokens_out, steps), canary=self._is_canary(job),
         )  # fmt: skip
         self.log.append(row, persona.log_text)
         telemetry.count(row)
@@ -173,6 +179,14 @@ class Desk:
             telemetry.DEGRADED.labels(part).inc()
         telemetry.LOST_ROWS.set(self.log.lost)
         telemetry.WAITING_ROWS.set(self.log.waiting)
+
+    def _cost(self, job: Job, tokens_in: int, tokens_out: int, steps: dict[str, float]) -> float | None:
+        paid: float | None = job.told("cost", None)  # the reference model knows its own price
+        return paid if paid is not None else self.price(tokens_in, tokens_out, steps.get("generate", 0.0))
+
+    def _is_canary(self, job: Job) -> bool:
+        ours = self.settings.llm_model is None and FALLBACK not in job.plan.degraded
+        return ours and job.twin.generator.model != job.expected
 
     def parts(self) -> dict[str, str]:
         """Each part that answers need, `ok` or what is wrong with it."""
@@ -196,12 +210,6 @@ class Desk:
             ) from None
         if answer.status_code >= 500:
             raise EngineUnavailable(f"answered {answer.status_code}", "see its log.")
-
-
-def _tokens(job: Job) -> tuple[int, int]:
-    """Read and written for a streamed answer, as far as the engine said."""
-    generator = job.twin.generator
-    return generator.tokens if isinstance(generator, RemoteGenerator) else (0, 0)
 
 
 def desk_of(request: Request) -> Desk:

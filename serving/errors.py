@@ -12,8 +12,8 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.ledger import Overtaken
 from twin_assets.inference.answer import RetrievalUnavailable
 from twin_assets.inference.engine import EngineBusy
-from twin_assets.inference.generation import EngineUnavailable
 from twin_assets.inference.links.fetch import LinkUnreachable
+from twin_assets.inference.remote import EngineUnavailable
 
 RETRY_AFTER_SECONDS = "5"
 

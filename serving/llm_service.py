@@ -3,14 +3,19 @@
 from typing import Any
 
 import bentoml
-from fastapi import FastAPI
+from anyio.to_thread import run_sync
+from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
+from serving.engine_metrics import engine_metrics
 from serving.errors import install_error_handlers
-from serving.protocol import ChatRequest, completion, event_stream, usage
-from serving.released import ReleasedModels
+from serving.protocol import ChatRequest, Events, async_event_stream, completion, usage
+from serving.released import Pick, ReleasedModels
+from serving.steady import keep_steady
+from serving.writing import pieces_of, whole_text
 from twin_assets.core.records import Message
-from twin_assets.inference.generation import MODEL_HEADER, finished
+from twin_assets.inference.engine import Ticket
+from twin_assets.inference.remote import MODEL_HEADER
 from twin_assets.settings import load_settings
 
 DEFAULT_TOKENS = 256
@@ -19,42 +24,55 @@ app = FastAPI(title="LLM service", version="1")
 install_error_handlers(app)
 
 
-@bentoml.service(name="llm_service", workers=1, traffic={"timeout": 300})
+# One process holds the models, and more requests than `concurrency` find its batch full: scale by replicas.
+@bentoml.service(
+    name="llm_service", workers=1, traffic={"timeout": 300, "concurrency": load_settings().llm_batch}
+)
 @bentoml.asgi_app(app, path="/")
 class LLMService:
-    """One process holds the models; requests for one model are written together, in one batch."""
+    """Requests for one model are written together, in one batch."""
 
     def __init__(self) -> None:
         self.models = ReleasedModels(load_settings())
+        keep_steady()
+
+    def __metrics__(self, bentoml_metrics: str) -> str:
+        return bentoml_metrics + engine_metrics(self.models.engines())
 
     @app.get("/v1/models")
-    def list_models(self) -> dict[str, Any]:
+    async def list_models(self) -> dict[str, Any]:
         """Exact versions that are served, canaries too; `owned_by` is the persona."""
         data = [{"id": tag, "object": "model", "created": 0, "owned_by": p} for p, tag in self.models.all()]
         return {"object": "list", "data": data}
 
     @app.post("/v1/chat/completions", response_model=None)
-    def complete(self, request: ChatRequest) -> dict[str, Any] | StreamingResponse:
+    async def complete(self, given: ChatRequest, request: Request) -> dict[str, Any] | StreamingResponse:
         """OpenAI's chat completion; `model` is a persona's name or an exact version.
 
         While a canary runs, one `user` (or one `seed`) is answered by the same version every time.
         """
-        pick = self.models.pick(request.model, request.user or request.seed)
-        generator = pick.generator
-        conversation = [Message(role=t.role, content=t.content) for t in request.messages]
-        stop = [request.stop] if isinstance(request.stop, str) else request.stop
-        limit = request.max_tokens or DEFAULT_TOKENS
-        ticket = self.models.start(pick, conversation, limit, request.temperature, request.seed, stop)
-        if not request.stream:
-            with self.models.observed(pick):
-                written = finished(ticket)
-            return completion(
-                generator.model, written.text, written.tokens_in, written.tokens_out, written.finish_reason
-            )
-        wants_usage = request.stream_options is not None and request.stream_options.include_usage
-        events = event_stream(
-            generator.model, self.models.stream(pick, iter(ticket)), lambda: ticket.finish_reason or "stop",
-            (lambda: usage(len(ticket.prompt), ticket.tokens_out)) if wants_usage else None,
-        )  # fmt: skip
-        named = {MODEL_HEADER: generator.model}
-        return StreamingResponse(events, media_type="text/event-stream", headers=named)
+        pick = self.models.pick(given.model, given.user or given.seed)
+        # In a thread: templates and tokenizers take milliseconds.
+        ticket = await run_sync(_begin, self.models, pick, given)
+        if given.stream:
+            return _streamed(self.models, pick, ticket, given)
+        with self.models.observed(pick):
+            text = await whole_text(ticket, request)
+        return completion(
+            pick.generator.model, text, len(ticket.prompt), ticket.tokens_out, ticket.finish_reason or "stop"
+        )
+
+
+def _begin(models: ReleasedModels, pick: Pick, given: ChatRequest) -> Ticket:
+    conversation = [Message(role=t.role, content=t.content) for t in given.messages]
+    stop = [given.stop] if isinstance(given.stop, str) else given.stop
+    limit = given.max_tokens or DEFAULT_TOKENS
+    return models.start(pick, conversation, limit, given.temperature, given.seed, stop)
+
+
+def _streamed(models: ReleasedModels, pick: Pick, ticket: Ticket, given: ChatRequest) -> StreamingResponse:
+    model = pick.generator.model
+    counts = (lambda: usage(len(ticket.prompt), ticket.tokens_out)) if given.wants_usage else None
+    events = Events(model, lambda: ticket.finish_reason or "stop", counts)
+    body = async_event_stream(events, models.stream(pick, pieces_of(ticket)))
+    return StreamingResponse(body, media_type="text/event-stream", headers={MODEL_HEADER: model})

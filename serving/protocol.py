@@ -3,7 +3,8 @@
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -15,6 +16,7 @@ from twin_assets.inference.writing import FORM_OF, Brief, Language, WriteKind
 MAX_CHARACTERS = 20_000
 MAX_TURNS = 50
 MAX_LINKS = 3
+DONE = "data: [DONE]\n\n"
 
 LinkUrl = Annotated[str, Field(max_length=2000, pattern=r"^https?://")]
 Links = Annotated[list[LinkUrl], Field(max_length=MAX_LINKS)]
@@ -56,6 +58,11 @@ class ChatRequest(BaseModel):
     stream: bool = False
     stream_options: StreamOptions | None = None
     user: str | None = Field(None, max_length=200)
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream ends with its count of tokens."""
+        return self.stream_options is not None and self.stream_options.include_usage
 
     @model_validator(mode="after")
     def _one_limit(self) -> "ChatRequest":
@@ -133,47 +140,77 @@ def usage(tokens_in: int, tokens_out: int) -> dict[str, int]:
     }
 
 
-def event_stream(
-    model: str | Callable[[], str],
-    pieces: Iterable[str],
-    finish: str | Callable[[], str] = "stop",
-    counts: Callable[[], dict[str, int]] | None = None,
-    **last: Any,
-) -> Iterator[str]:
-    """Server-sent events of a streamed completion; `last` goes into the final one.
+class Events:
+    """The server-sent events of one streamed completion.
 
     What is callable is asked when its turn comes: an engine behind us names the version that writes with its
-    first piece, so nothing is sent before that. With `counts` they follow in an event of their own.
-    When the text breaks off, an event with `error` follows, as OpenAI's servers send it.
+    first piece, so nothing is sent before that. `last` goes into the final event; with `counts` they follow
+    in an event of their own. When the text breaks off, an event with `error` follows, as OpenAI's servers
+    send it.
     """
-    shared = {
-        "id": f"chatcmpl-{uuid.uuid4().hex}",
-        "object": "chat.completion.chunk",
-        "created": int(time.time()),
-    }
 
-    def event(choices: list[dict[str, Any]], **extra: Any) -> str:
-        return f"data: {json.dumps(shared | {'model': _now(model), 'choices': choices} | extra)}\n\n"
+    def __init__(
+        self,
+        model: str | Callable[[], str],
+        finish: str | Callable[[], str] = "stop",
+        counts: Callable[[], dict[str, int]] | None = None,
+        **last: Any,
+    ) -> None:
+        self._model, self._finish, self._counts, self._last = model, finish, counts, last
+        self._shared = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion.chunk", "created": int(time.time())
+        }  # fmt: skip
+        self._begun = False
 
-    def said(delta: dict[str, str], finish: str | None = None) -> list[dict[str, Any]]:
-        return [{"index": 0, "delta": delta, "finish_reason": finish}]
+    def piece(self, text: str) -> str:
+        return self._beginning() + self._said({"content": text})
 
-    begun = False
+    def end(self) -> str:
+        last = {name: _now(value) for name, value in self._last.items()}
+        done = self._beginning() + self._said({}, _now(self._finish), **last)
+        return done + (self._event([], usage=self._counts()) if self._counts else "") + DONE
+
+    def error(self, error: TwinError) -> str:
+        return _data(error_body(type(error).__name__, error.problem, error.fix)) + DONE
+
+    def _beginning(self) -> str:
+        if self._begun:
+            return ""
+        self._begun = True
+        return self._said({"role": "assistant", "content": ""})
+
+    def _said(self, delta: dict[str, str], finish: str | None = None, **extra: Any) -> str:
+        return self._event([{"index": 0, "delta": delta, "finish_reason": finish}], **extra)
+
+    def _event(self, choices: list[dict[str, Any]], **extra: Any) -> str:
+        return _data(self._shared | {"model": _now(self._model), "choices": choices} | extra)
+
+
+def event_stream(events: Events, pieces: Iterable[str]) -> Iterator[str]:
+    """The events of a text that comes in pieces."""
     try:
         for piece in pieces:
-            if not begun:
-                yield event(said({"role": "assistant", "content": ""}))
-            begun = True
-            yield event(said({"content": piece}))
+            yield events.piece(piece)
     except TwinError as error:
-        yield f"data: {json.dumps(error_body(type(error).__name__, error.problem, error.fix))}\n\n"
+        yield events.error(error)
     else:
-        if not begun:
-            yield event(said({"role": "assistant", "content": ""}))
-        yield event(said({}, _now(finish)), **{name: _now(value) for name, value in last.items()})
-        if counts:
-            yield event([], usage=counts())
-    yield "data: [DONE]\n\n"
+        yield events.end()
+
+
+async def async_event_stream(events: Events, pieces: AsyncGenerator[str]) -> AsyncIterator[str]:
+    """The same on the event loop. Leaving it early leaves `pieces` too."""
+    async with aclosing(pieces):
+        try:
+            async for piece in pieces:
+                yield events.piece(piece)
+        except TwinError as error:
+            yield events.error(error)
+        else:
+            yield events.end()
+
+
+def _data(body: dict[str, Any]) -> str:
+    return f"data: {json.dumps(body)}\n\n"
 
 
 def _now(value: Any) -> Any:

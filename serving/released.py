@@ -11,8 +11,8 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import NamedTuple
 
 from serving.errors import NothingReleased, Unknown
@@ -25,7 +25,7 @@ from twin_assets.core.persona import persona_names
 from twin_assets.core.records import Message
 from twin_assets.core.registry import Registry
 from twin_assets.core.release_watch import settle
-from twin_assets.inference.engine import Ticket
+from twin_assets.inference.engine import Engine, Ticket
 from twin_assets.inference.generation import LocalGenerator
 from twin_assets.settings import Settings
 
@@ -133,7 +133,8 @@ class ReleasedModels:
 
     def _load(self, persona: str, tag: str, since: int) -> LocalGenerator | None:
         try:
-            fresh = LocalGenerator(self._registry.get(tag).path, tag)
+            s = self._settings
+            fresh = LocalGenerator(self._registry.get(tag).path, tag, s.llm_batch, s.llm_waiting)
             fresh.load()
         except Exception:
             # What is served goes on. It counts against the version, so that one that can't be loaded is
@@ -201,10 +202,16 @@ class ReleasedModels:
             raise
         self._seen.answered(pick.persona, pick.since, pick.generator.model, time.monotonic() - start)
 
-    def stream(self, pick: Pick, pieces: Iterator[str]) -> Iterator[str]:
+    async def stream(self, pick: Pick, pieces: AsyncGenerator[str]) -> AsyncGenerator[str]:
         """The same pieces, counted."""
         with self.observed(pick):
-            yield from pieces
+            async with aclosing(pieces):  # a client that goes away must be felt at once
+                async for piece in pieces:
+                    yield piece
+
+    def engines(self) -> list[tuple[str, Engine]]:
+        """Version and engine of all that is served."""
+        return [(g.model, g.engine) for route in list(self._routes.values()) for g in _models(route)]
 
     def all(self) -> list[tuple[str, str]]:
         """Persona and exact version of all that is served."""

@@ -4,20 +4,25 @@ import bentoml
 
 from serving.app import create_app, say_who_may_ask
 from serving.desk import Desk
+from serving.steady import keep_steady
 from twin_assets.settings import load_settings
 
-app = create_app(load_settings())
+settings = load_settings()
+app = create_app(settings)
 
 
-@bentoml.service(name="twin_service", workers=1, traffic={"timeout": 300})
+@bentoml.service(
+    name="twin_service", workers=settings.twin_workers,
+    traffic={"timeout": 300, "concurrency": settings.max_running},
+)  # fmt: skip
 @bentoml.asgi_app(app, path="/")
 class TwinService:
     """The business service: which persona, which passages, which prompt."""
 
     def __init__(self) -> None:
-        settings = load_settings()
         app.state.desk = self.desk = Desk(settings)
         say_who_may_ask(settings)
+        keep_steady()
 
     @bentoml.on_shutdown
     def close(self) -> None:

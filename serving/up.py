@@ -71,11 +71,12 @@ class Running:
     def __init__(self, settings: Settings) -> None:
         self.logs = settings.home / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
+        # A service empties the counters of its BENTOML_HOME at the start, so each has one of its own.
+        self.counters = settings.home / "run"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "DAGSTER_HOME": str(settings.dagster_home),
-            "BENTOML_HOME": str(settings.bentoml_home),
             "BENTOML_DO_NOT_TRACK": "True",
             "TWIN_LLM_URL": os.environ.get("TWIN_LLM_URL", f"http://127.0.0.1:{settings.llm_port}/v1"),
             "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
@@ -84,7 +85,7 @@ class Running:
     def start(self, part: Part) -> None:
         with (self.logs / f"{part.name}.log").open("wb") as log:
             self.processes[part.name] = subprocess.Popen(
-                part.command, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT,
+                part.command, cwd=ROOT, env=self.environment | {"BENTOML_HOME": str(self.counters / part.name)}, stdout=log, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import yaml
 
-from twin_assets.settings import Settings
+from twin_assets.settings import Settings, load_settings
 
 # Pools are named by the assets in `defs/`. DuckDB has one writer; a training fills the machine.
 INSTANCE = {
@@ -18,3 +18,7 @@ def ensure_dagster_home(settings: Settings) -> None:
     path = settings.dagster_home / "dagster.yaml"
     if not path.exists():
         path.write_text(yaml.safe_dump(INSTANCE, sort_keys=False))
+
+
+if __name__ == "__main__":
+    ensure_dagster_home(load_settings())

@@ -202,6 +202,29 @@ class Settings(BaseSettings):
         None, description="What an hour of the machine that answers costs; hardware_usd_per_hour if unset."
     )
     llm_timeout: float = Field(120.0, description="Seconds until an engine that says nothing is given up.")
+    llm_batch: int = Field(
+        24,
+        description="Texts that one model writes at once; two CPU cores gain nothing from more, a GPU does.",
+    )
+    llm_waiting: int = Field(64, description="Requests that may wait for one model; the next is told 503.")
+    twin_workers: int = Field(
+        1, description="Processes of the TwinService; limits are counted in each. The LLM service has one."
+    )
+    fallback_model: str | None = Field(
+        None, description="LiteLLM name of a stronger model that writes when the engine is down; none: 503."
+    )
+    fallback_url: str | None = Field(None, description="Base URL of an OpenAI-compatible one.")
+    fallback_api_key: SecretStr | None = None
+    fallback_beyond: bool = Field(
+        False,
+        description="Let it also answer, unsupported, what the twin would decline for want of passages.",
+    )
+    fallback_budget_usd: float = Field(
+        1.0, description="A day, for each process: then it is as if there were none. 0 is no limit."
+    )
+    fallback_price_in: float | None = Field(None, description="US dollars a million prompt tokens.")
+    fallback_price_out: float | None = Field(None, description="US dollars a million answer tokens.")
+    fallback_timeout: float = 60.0
     llm_port: int = 3001
     twin_port: int = 3000
     dagster_port: int = 3070

@@ -1,5 +1,7 @@
 """An HTTP server on loopback in a thread of its own, as a context manager. Subclasses say what it answers."""
 
+import contextlib
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -16,6 +18,7 @@ class Loopback:
 
     def __init__(self, port: int = 0) -> None:
         self._port = port
+        self._open: set[socket.socket] = set()
 
     @property
     def address(self) -> str:
@@ -31,6 +34,14 @@ class Loopback:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                loopback._open.add(self.connection)
+
+            def finish(self) -> None:
+                loopback._open.discard(self.connection)
+                super().finish()
 
             def _serve(self) -> None:
                 headers = {k.lower(): v for k, v in self.headers.items()}
@@ -54,6 +65,9 @@ class Loopback:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        for connection in list(self._open):  # a server that is gone answers on no connection
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def _send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:

@@ -56,7 +56,16 @@ def test_openai_s_client_chats_streams_lists_and_raises(
     pieces = list(stream)
     text = "".join(p.choices[0].delta.content or "" for p in pieces)
     assert text.strip() == whole.choices[0].message.content.strip()
-    assert pieces[-1].choices[0].finish_reason == "stop"
+    assert pieces[-1].choices[0].finish_reason == whole.choices[0].finish_reason
+    *_, last = client.chat.completions.create(
+        model="runa",
+        messages=QUESTION,
+        max_tokens=12,
+        seed=3,
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    assert (last.choices, last.usage) == ([], whole.usage)
     with pytest.raises(openai.PermissionDeniedError):
         client.chat.completions.create(model="nobody", messages=QUESTION)
     with pytest.raises(openai.UnprocessableEntityError) as misfit:

@@ -14,7 +14,7 @@ from twin_assets.core.tokens import estimated_tokens
 from twin_assets.feature.refusals import refusal_row, unanswerable_questions
 from twin_assets.feature.summaries import find_summaries
 from twin_assets.inference.answer import Twin
-from twin_assets.inference.generation import RemoteGenerator
+from twin_assets.inference.remote import RemoteGenerator
 from twin_assets.settings import ROOT
 
 OWN_WAYS = ["Ask the harbour about $looked_for.", "No table: I've nothing on $looked_for, so use the book."]

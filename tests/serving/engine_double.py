@@ -1,6 +1,6 @@
 """An LLM engine on loopback that speaks OpenAI's chat completions, streamed and whole, and fails on demand.
 
-`says` is what it writes. `fault` is "busy" (503), "rate limit" (429), "breaks off" (half a stream, then an
+`says` is what it writes, `model` what it calls itself. `fault` is "busy" (503), "rate limit" (429), "breaks off" (half a stream, then an
 error) or "" for none; to be down it is stopped, and comes back on the same port.
 """
 
@@ -16,12 +16,13 @@ SAYS = "The tide table was a day old, so the ferry left an hour late. [1]"
 
 
 class EngineDouble(Loopback):
-    """The server as a context manager; `asked` has the bodies of all requests, `hold` makes answers wait."""
+    """The server as a context manager; `asked` has the bodies of all requests, `keys` what they bore, `hold` makes answers wait."""
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(port)
-        self.says, self.fault = SAYS, ""
+        self.says, self.fault, self.model = SAYS, "", "twin-runa-dpo:one"
         self.asked: list[dict[str, Any]] = []
+        self.keys: set[str] = set()
         self.hold = threading.Event()
         self.hold.set()
 
@@ -54,6 +55,7 @@ class EngineDouble(Loopback):
             return Answer.json({"object": "list", "data": []})
         question = json.loads(body)
         self.asked.append(question)
+        self.keys.add(headers.get("authorization", ""))
         self.hold.wait(30)
         if self.fault in ("busy", "rate limit"):
             status = 503 if self.fault == "busy" else 429
@@ -62,13 +64,13 @@ class EngineDouble(Loopback):
 
     def _whole(self, question: dict[str, Any]) -> dict[str, Any]:
         return {
-            "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "twin-runa-dpo:one",
+            "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": self.model,
             "choices": [{"index": 0, "message": {"role": "assistant", "content": self.says}, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 90, "completion_tokens": 17, "total_tokens": 107},
         }  # fmt: skip
 
     def _streamed(self, question: dict[str, Any]) -> Answer:
-        shared = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "twin-runa-dpo:one"}
+        shared = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": self.model}
         words = [word + " " for word in self.says.split(" ")]
         if self.fault == "breaks off":
             words = words[: len(words) // 2]
@@ -85,6 +87,9 @@ class EngineDouble(Loopback):
             lines.append(
                 json.dumps(shared | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
             )
+            if (question.get("stream_options") or {}).get("include_usage"):
+                counted = {"prompt_tokens": 90, "completion_tokens": 17, "total_tokens": 107}
+                lines.append(json.dumps(shared | {"choices": [], "usage": counted}))
             lines.append("[DONE]")
         body = "".join(f"data: {line}\n\n" for line in lines).encode()
         return Answer(200, {"Content-Type": "text/event-stream"}, body)

@@ -1,16 +1,18 @@
 """Models as the ledger releases them, in this process, with real tiny models: shares, memory, and failures."""
 
+import asyncio
 import gc
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
 
 from serving.errors import Unknown
 from serving.released import ReleasedModels
+from serving.writing import pieces_of
 from tests.core.models import lineage
 from tests.core.releases import Office
 from twin_assets.core.history import Event
@@ -88,17 +90,27 @@ def answer(models: ReleasedModels, key: str | None = None) -> str:
     return pick.generator.model
 
 
+async def next_of(pieces: AsyncGenerator[str]) -> str:
+    return await anext(pieces)
+
+
+async def rest_of(pieces: AsyncGenerator[str]) -> str:
+    return "".join([piece async for piece in pieces])
+
+
 def test_an_answer_is_finished_by_the_version_that_began_it_which_is_then_freed(harbour: Harbour) -> None:
     first = harbour.release()
     models = ReleasedModels(harbour.settings)
     pick = models.pick("runa")
-    pieces: Iterator[str] = models.stream(pick, pick.generator.stream(ASKED, 12, seed=1))
-    begun = next(pieces)
+    loop = asyncio.Runner()
+    pieces = models.stream(pick, pieces_of(pick.generator.start(ASKED, 12, seed=1)))
+    begun = loop.run(next_of(pieces))
     del pick
     second = harbour.release()
     wait(lambda: models.all() == [("runa", second.model)])
     assert models.held() == [second.model, first.model], "a request still needs it"
-    assert begun + "".join(pieces)
+    assert begun + loop.run(rest_of(pieces))
+    loop.close()
     del pieces
     gc.collect()
     wait(lambda: models.held() == [second.model])

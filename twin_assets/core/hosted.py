@@ -1,4 +1,4 @@
-"""A hosted model for a side task (teacher, judge) through LiteLLM: retries, a budget, prices. Keys never show.
+"""A hosted model for a side task (teacher, judge, fallback) through LiteLLM: retries, a budget, prices. Keys never show.
 
 A role `teacher` reads the settings `teacher_model`, `teacher_url`, `teacher_api_key`, `teacher_budget_usd`,
 `teacher_price_in`, `teacher_price_out`, `teacher_timeout`, `teacher_backoff`.
@@ -34,8 +34,11 @@ class HostedModel:
         """US dollars; 0 is no limit."""
         return self._setting("budget_usd")
 
-    def complete(self, prompt: str, max_tokens: int, temperature: float, **options: Any) -> Any:
-        """The model's answer; None when it stayed busy or ill through all attempts.
+    def complete(
+        self, prompt: str | list[dict[str, Any]], max_tokens: int, temperature: float, attempts: int = ATTEMPTS,
+        **options: Any,
+    ) -> Any:  # fmt: skip
+        """The model's answer to a prompt or a conversation; None when it stayed busy or ill through all attempts.
 
         Raises TwinError when the budget is spent, and when the model refuses the key or the request.
         """
@@ -44,17 +47,19 @@ class HostedModel:
         secret = key.get_secret_value() if key else "none" if url else None
         passing = (errors.RateLimitError, errors.Timeout, errors.APIConnectionError,
                    errors.InternalServerError, errors.ServiceUnavailableError, errors.BadGatewayError)  # fmt: skip
-        for attempt in range(ATTEMPTS):
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        for attempt in range(attempts):
             self._check_budget()
             try:
                 answer = self._litellm.completion(
                     model=self.model, api_base=url, num_retries=0, max_retries=0,
                     api_key=secret,
-                    messages=[{"role": "user", "content": prompt}], max_tokens=max_tokens,
+                    messages=messages, max_tokens=max_tokens,
                     temperature=temperature, timeout=self._setting("timeout"), **options,
                 )  # fmt: skip
             except passing as error:
-                time.sleep(_wait(error, attempt, self._setting("backoff")))
+                if attempt + 1 < attempts:
+                    time.sleep(_wait(error, attempt, self._setting("backoff")))
                 continue
             except errors.AuthenticationError:
                 raise TwinError(

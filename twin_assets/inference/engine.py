@@ -7,7 +7,8 @@ rows, which is what a step costs, so eight texts take little longer than one.
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from twin_assets.core.errors import TwinError
@@ -20,7 +21,8 @@ MAX_WAITING = 64
 # Prompts that are read in one go, so that texts in the making don't stand still for long.
 READ_TOKENS = 2048
 
-FinishReason = Literal["stop", "length", "cancelled"]
+FinishReason = Literal["stop", "length", "cancelled", "failed"]
+Piece = str | Exception | None  # text; what ended the batch; the end
 
 
 class EngineBusy(TwinError):
@@ -37,12 +39,32 @@ class Ticket:
         self.finish_reason: FinishReason | None = None
         self.started, self.seconds, self.first_token_seconds = time.monotonic(), 0.0, 0.0
         self._text = TextStream(tokenizer, sampling.stop)
-        self._pieces: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
+        self._pieces: queue.SimpleQueue[Piece] = queue.SimpleQueue()
+        self._reader: Callable[[Piece], None] = self._pieces.put
+        self._handing_over = threading.Lock()
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
         """Write no further; nothing happens when it is done."""
         self._cancelled.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+    def hand_to(self, reader: Callable[[Piece], None]) -> None:
+        """Give every piece to `reader`, in the engine's thread, instead of keeping it for an iterator.
+
+        The last is None, or the exception that ended the batch.
+        """
+        with self._handing_over:
+            while not self._pieces.empty():
+                reader(self._pieces.get())
+            self._reader = reader
+
+    def _give(self, piece: Piece) -> None:
+        with self._handing_over:
+            self._reader(piece)
 
     def __iter__(self) -> Iterator[str]:
         """Pieces as they are written. Leaving the loop early cancels the rest; raises what ended the batch."""
@@ -62,28 +84,30 @@ class Ticket:
         """Add a token of the model's; True when the text is complete."""
         self.last_token = token
         self.first_token_seconds = self.first_token_seconds or time.monotonic() - self.started
-        if self._cancelled.is_set():
-            return self._finish("cancelled")
+        if self.cancelled:
+            return self.finish("cancelled")
         if token in ends:
-            return self._finish("stop")
+            return self.finish("stop")
         self.tokens_out += 1
         if piece := self._text.add(token):
-            self._pieces.put(piece)
+            self._give(piece)
         if self._text.stopped:
-            return self._finish("stop")
+            return self.finish("stop")
         if self.tokens_out >= self.sampling.max_tokens:
-            return self._finish("length")
+            return self.finish("length")
         return False
 
     def fail(self, error: Exception) -> None:
         """End with an error, which the reader gets."""
-        self._pieces.put(error)
+        self.finish_reason = "failed"
+        self._give(error)
 
-    def _finish(self, reason: FinishReason) -> bool:
+    def finish(self, reason: FinishReason) -> bool:
+        """End the text; True."""
         self.finish_reason, self.seconds = reason, time.monotonic() - self.started
         if reason != "cancelled" and (rest := self._text.rest()):
-            self._pieces.put(rest)
-        self._pieces.put(None)
+            self._give(rest)
+        self._give(None)
         return True
 
 
@@ -93,6 +117,10 @@ class Engine:
     def __init__(self, model: Any, tokenizer: Any, ends: frozenset[int], max_rows: int = MAX_ROWS) -> None:
         """`ends` are the tokens that end a text; at most `max_rows` are written at once, others wait."""
         self._model, self._tokenizer, self._ends, self._max_rows = model, tokenizer, ends, max_rows
+        self.writing = 0  # rows of the batch now
+        self.done: Counter[str] = (
+            Counter()
+        )  # reads and steps of the model, tokens, and texts by how they ended
         self._lock = threading.Lock()
         self._waiting: list[Ticket] = []
         self._writing = False
@@ -131,18 +159,25 @@ class Engine:
                 except Exception as error:  # out of memory, say: those requests end, later ones may fit
                     for ticket in [*active, *fresh]:
                         ticket.fail(error)
+                    self.done["failed"] += len(active) + len(fresh)
                     active, cache = [], BatchCache(self._model)
+                self.writing = len(active)
 
     def _admitted(self, active: int) -> list[Ticket]:
         """Those whose turn it is. With nothing left to do, the thread's end is settled under the lock."""
         fresh: list[Ticket] = []
         with self._lock:
+            gone = [t for t in self._waiting if t.cancelled]
+            self._waiting = [t for t in self._waiting if t not in gone]
             while self._waiting and active + len(fresh) < self._max_rows:
                 longest = max(len(t.prompt) for t in [*fresh, self._waiting[0]])
                 if fresh and longest * (len(fresh) + 1) > READ_TOKENS:
                     break
                 fresh.append(self._waiting.pop(0))
             self._writing = bool(fresh or active)
+        for ticket in gone:  # nobody waits for it any more, so its prompt is not even read
+            ticket.finish("cancelled")
+        self.done["cancelled"] += len(gone)
         return fresh
 
     def _advance(self, cache: BatchCache, active: list[Ticket], fresh: list[Ticket]) -> list[Ticket]:
@@ -156,6 +191,8 @@ class Engine:
         heat, randoms = [t.sampling.temperature for t in tickets], [t.random for t in tickets]
         tokens = next_tokens(torch.cat(logits), cache.seen, heat, randoms)
         on = [row for row, token in enumerate(tokens) if not tickets[row].take(token, self._ends)]
+        self.done.update({"steps": bool(active), "reads": bool(fresh), "tokens": len(tickets)})
         if len(on) < len(tickets):
+            self.done.update(t.finish_reason or "stop" for n, t in enumerate(tickets) if n not in set(on))
             cache.keep(on)
         return [tickets[row] for row in on]

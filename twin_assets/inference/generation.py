@@ -1,6 +1,5 @@
-"""Text from models: a model in this process, or any OpenAI-compatible engine by URL. One interface."""
+"""Text from models, through one interface: here a model in this process; `remote` has engines by URL."""
 
-import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -8,14 +7,10 @@ from typing import Any, Protocol
 
 from twin_assets.core.cpu import cpu_has_bfloat16
 from twin_assets.core.errors import TwinError
-from twin_assets.core.llm import open_litellm
 from twin_assets.core.prompts import served_prompt
 from twin_assets.core.records import Message, Record
-from twin_assets.inference.engine import MAX_WAITING, Engine, Ticket
+from twin_assets.inference.engine import MAX_ROWS, MAX_WAITING, Engine, Ticket
 from twin_assets.inference.sampling import Sampling
-
-# Of the LLM service's streamed answers: the exact version that writes.
-MODEL_HEADER = "x-model-version"
 
 
 class Generation(Record):
@@ -60,8 +55,12 @@ class Generator(Protocol):
 class LocalGenerator:
     """A Hugging Face model folder in this process, on a GPU where there is one."""
 
-    def __init__(self, path: Path, model: str) -> None:
+    def __init__(
+        self, path: Path, model: str, max_rows: int = MAX_ROWS, max_waiting: int = MAX_WAITING
+    ) -> None:
+        """At most `max_rows` texts are written at once, and `max_waiting` requests wait for their turn."""
         self.path, self.model = path, model
+        self._max_rows, self._max_waiting = max_rows, max_waiting
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
@@ -80,9 +79,13 @@ class LocalGenerator:
         tokenizer, model = self._loaded
         ends = model.generation_config.eos_token_id
         also = ends if isinstance(ends, list) else [ends]
-        return Engine(
-            model, tokenizer, frozenset(t for t in [tokenizer.eos_token_id, *also] if t is not None)
-        )
+        stops = frozenset(t for t in [tokenizer.eos_token_id, *also] if t is not None)
+        return Engine(model, tokenizer, stops, self._max_rows)
+
+    @property
+    def engine(self) -> Engine:
+        """What writes the texts, with its counts."""
+        return self._engine
 
     @property
     def loaded(self) -> tuple[Any, Any]:
@@ -117,9 +120,9 @@ class LocalGenerator:
 
     def start(
         self, conversation: list[Message], max_tokens: int, temperature: float = 0.8, seed: int | None = None,
-        stop: list[str] | None = None, max_waiting: int | None = MAX_WAITING,
+        stop: list[str] | None = None, bounded: bool = True,
     ) -> Ticket:  # fmt: skip
-        """Queue a text to be written. Raises EngineBusy when `max_waiting` wait already; None is no limit."""
+        """Queue a text to be written. Raises EngineBusy when `bounded` and as many wait as may."""
         tokenizer, model = self._loaded
         prompt = tokenizer(self._prompt(conversation), add_special_tokens=False)["input_ids"]
         context = model.config.max_position_embeddings
@@ -129,7 +132,7 @@ class LocalGenerator:
                 "shorten the request, the passages or max_tokens.",
             )
         sampling = Sampling(max_tokens, temperature, seed, tuple(stop or ()))
-        return self._engine.submit(prompt, sampling, max_waiting)
+        return self._engine.submit(prompt, sampling, self._max_waiting if bounded else None)
 
     def generate(
         self, conversations: list[list[Message]], max_tokens: int, temperature: float = 0.8,
@@ -138,7 +141,7 @@ class LocalGenerator:
         """Each conversation after the first has a seed of its own, the next number."""
         seeds = [None if seed is None else seed + n for n in range(len(conversations))]
         tickets = [
-            self.start(conversation, max_tokens, temperature, own, stop, max_waiting=None)
+            self.start(conversation, max_tokens, temperature, own, stop, bounded=False)
             for conversation, own in zip(conversations, seeds, strict=True)
         ]
         return [finished(ticket) for ticket in tickets]
@@ -156,92 +159,3 @@ def finished(ticket: Ticket) -> Generation:
         text=ticket.result(), tokens_in=len(ticket.prompt), tokens_out=ticket.tokens_out,
         finish_reason=ticket.finish_reason or "stop", seconds=ticket.seconds,
     )  # fmt: skip
-
-
-class RemoteGenerator:
-    """An OpenAI-compatible engine (our LLM service, vLLM, a hosted one) through LiteLLM."""
-
-    def __init__(
-        self, url: str, name: str, api_key: str = "none", model: str | None = None, timeout: float = 120.0
-    ) -> None:
-        """`name` is what the engine is asked for; `model` the exact version, corrected by its answers.
-        `timeout` is in seconds, of silence."""
-        self.url, self.name, self._key, self._timeout = url, name, api_key, timeout
-        self.model = model or name
-        self.tokens = (0, 0)  # read and written, of the last stream that ended
-
-    def _complete(self, conversation: list[Message], stream: bool, **options: Any) -> Any:
-        litellm = open_litellm()
-        try:
-            return litellm.completion(
-                model=f"openai/{self.name}", api_base=self.url, api_key=self._key, stream=stream, num_retries=0,
-                timeout=self._timeout,
-                messages=[m.model_dump() for m in conversation],
-                **{name: value for name, value in options.items() if value is not None},
-            )  # fmt: skip
-        except _engine_failures() as error:
-            raise _engine_error(self.url, error) from None
-
-    def generate(
-        self, conversations: list[list[Message]], max_tokens: int, temperature: float = 0.8,
-        seed: int | None = None, stop: list[str] | None = None,
-    ) -> list[Generation]:  # fmt: skip
-        done = []
-        for conversation in conversations:
-            start = time.monotonic()
-            answer = self._complete(
-                conversation, False, max_tokens=max_tokens, temperature=temperature, seed=seed, stop=stop
-            )
-            self.model = answer.model.removeprefix("openai/") or self.model
-            done.append(
-                Generation(
-                    text=answer.choices[0].message.content or "",
-                    tokens_in=answer.usage.prompt_tokens, tokens_out=answer.usage.completion_tokens,
-                    finish_reason=answer.choices[0].finish_reason or "stop", seconds=time.monotonic() - start,
-                )
-            )  # fmt: skip
-        return done
-
-    def stream(
-        self, conversation: list[Message], max_tokens: int, temperature: float = 0.8,
-        seed: int | None = None, stop: list[str] | None = None,
-    ) -> Iterator[str]:  # fmt: skip
-        pieces = self._complete(
-            conversation, True, max_tokens=max_tokens, temperature=temperature, seed=seed, stop=stop,
-            stream_options={"include_usage": True},
-        )  # fmt: skip
-        # LiteLLM puts the name that it asked for into every piece; our LLM service names the version in a header.
-        headers = getattr(pieces, "_response_headers", None) or {}
-        self.model = headers.get(MODEL_HEADER, self.model)
-        try:
-            for piece in pieces:
-                if usage := getattr(piece, "usage", None):
-                    self.tokens = (usage.prompt_tokens, usage.completion_tokens)
-                if piece.choices and (text := piece.choices[0].delta.content):
-                    yield text
-        except _engine_failures() as error:
-            raise _engine_error(self.url, error) from None
-
-
-class EngineUnavailable(TwinError):
-    """The LLM engine can't be reached, or has nothing to serve."""
-
-
-def _engine_failures() -> tuple[type[Exception], ...]:
-    """What LiteLLM raises for a failed request, all of it of the OpenAI client's, and for a broken stream."""
-    import httpx
-    import openai
-
-    return openai.OpenAIError, httpx.HTTPError
-
-
-def _engine_error(url: str, error: Exception) -> TwinError:
-    status = getattr(error, "status_code", None)
-    reason = str(error).splitlines()[0][:300]
-    if status in (None, 408, 429, 500, 502, 503, 504):
-        return EngineUnavailable(
-            f"The LLM engine at {url} does not answer: {reason}.", "start it, or set TWIN_LLM_URL."
-        )
-    return TwinError(
-        f"The LLM engine at {url} refused the request ({status}): {reason}.", "change the request."
-    )

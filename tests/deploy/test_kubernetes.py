@@ -1,0 +1,211 @@
+"""The manifests hold against Kubernetes' own classes, against one another, and against our settings."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from twin_assets.settings import ROOT, Settings
+
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
+CLASSES = {
+    "Namespace": "V1Namespace", "PersistentVolumeClaim": "V1PersistentVolumeClaim", "Deployment": "V1Deployment",
+    "Service": "V1Service", "HorizontalPodAutoscaler": "V2HorizontalPodAutoscaler", "ConfigMap": "V1ConfigMap",
+    "PodDisruptionBudget": "V1PodDisruptionBudget", "ServiceAccount": "V1ServiceAccount", "Role": "V1Role",
+    "RoleBinding": "V1RoleBinding", "NetworkPolicy": "V1NetworkPolicy",
+}  # fmt: skip
+
+
+@cache
+def base() -> list[dict[str, Any]]:
+    """What base/kustomization.yaml lists, as it stands."""
+    kustomization = yaml.safe_load((KUBERNETES / "base" / "kustomization.yaml").read_text())
+    return [
+        thing
+        for file in kustomization["resources"]
+        for thing in yaml.safe_load_all((KUBERNETES / "base" / file).read_text())
+    ]
+
+
+def rendered(folder: str) -> list[dict[str, Any]]:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed: the overlays were NOT rendered")
+    done = subprocess.run(["kubectl", "kustomize", str(KUBERNETES / folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def of_kind(things: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    return {t["metadata"]["name"]: t for t in things if t["kind"] == kind}
+
+
+def containers(deployment: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    spec = deployment["spec"]["template"]["spec"]
+    yield from [*spec.get("initContainers", []), *spec["containers"]]
+
+
+def check_schema(thing: dict[str, Any]) -> None:
+    """Every field is one of Kubernetes' (the client drops those that it does not know), and has its type."""
+    from kubernetes import client
+
+    class Response:
+        data = json.dumps(thing)
+
+    api = client.ApiClient()
+    known = api.sanitize_for_serialization(api.deserialize(Response(), CLASSES[thing["kind"]]))
+    assert known == thing
+
+
+def check_whole(things: list[dict[str, Any]]) -> None:
+    """Names that one thing uses of another are there."""
+    deployments, services = of_kind(things, "Deployment"), of_kind(things, "Service")
+    claims, accounts = of_kind(things, "PersistentVolumeClaim"), of_kind(things, "ServiceAccount")
+    for name, deployment in deployments.items():
+        template = deployment["spec"]["template"]
+        labels = template["metadata"]["labels"]
+        assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        assert services[name]["spec"]["selector"].items() <= labels.items()
+        ports = {p["name"] for c in containers(deployment) for p in c.get("ports", [])}
+        assert {p["targetPort"] for p in services[name]["spec"]["ports"]} <= ports
+        volumes = {v["name"]: v for v in template["spec"]["volumes"]}
+        for volume in volumes.values():
+            assert volume.get("persistentVolumeClaim", {"claimName": "twin-data"})["claimName"] in claims
+        assert template["spec"].get("serviceAccountName", "dagster") in accounts
+        for container in containers(deployment):
+            assert {m["name"] for m in container["volumeMounts"]} <= set(volumes)
+            assert {ref["secretRef"]["name"] for ref in container["envFrom"] if "secretRef" in ref} == {"twin-secrets"}  # fmt: skip
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                assert container.get(probe, {}).get("httpGet", {"port": "http"})["port"] in ports
+    for scaler in of_kind(things, "HorizontalPodAutoscaler").values():
+        assert scaler["spec"]["scaleTargetRef"]["name"] in deployments
+        assert "replicas" not in deployments[scaler["spec"]["scaleTargetRef"]["name"]]["spec"], (
+            "they would fight"
+        )
+    for policy in of_kind(things, "NetworkPolicy").values():
+        wanted = policy["spec"]["podSelector"].get("matchLabels", {})
+        assert any(
+            wanted.items() <= d["spec"]["template"]["metadata"]["labels"].items()
+            for d in deployments.values()
+        )
+
+
+def check_settings(given: dict[str, str]) -> Settings:
+    """Variables are settings of ours, and their values fit."""
+    for name in given:
+        assert name.startswith("TWIN_")
+        assert name.removeprefix("TWIN_").lower() in Settings.model_fields, f"{name} is no setting"
+    values = {name.removeprefix("TWIN_").lower(): value for name, value in given.items()}
+    return Settings.model_validate(values)
+
+
+def test_base_is_kubernetes_and_fits_together() -> None:
+    assert {t["kind"] for t in base()} == set(CLASSES) - {"ConfigMap"}
+    for thing in base():
+        check_schema(thing)
+    check_whole(base())
+
+
+def test_services_listen_where_the_settings_and_probes_look() -> None:
+    lines = (KUBERNETES / "base" / "settings.env").read_text().splitlines()
+    settings = check_settings(dict(line.split("=", 1) for line in lines))
+    deployments, services = of_kind(base(), "Deployment"), of_kind(base(), "Service")
+    assert settings.llm_url == f"http://llm:{services['llm']['spec']['ports'][0]['port']}/v1"
+    assert settings.dagster_url == f"http://dagster:{services['dagster']['spec']['ports'][0]['port']}"
+    for name, port in (("llm", settings.llm_port), ("twin", settings.twin_port)):
+        [container] = containers(deployments[name])
+        assert container["ports"][0]["containerPort"] == port
+        assert container["command"][container["command"].index("--port") + 1] == str(port)
+        module, service = container["command"][-1].split(":")
+        assert f"class {service}" in Path(import_file(module)).read_text()
+        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+        assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+    assert settings.kubernetes_volume_claim in of_kind(base(), "PersistentVolumeClaim")
+    assert settings.kubernetes_service_account in of_kind(base(), "ServiceAccount")
+    homes = {m["mountPath"] for d in deployments.values() for c in containers(d) for m in c["volumeMounts"]}
+    assert {str(settings.home.parts[0] + settings.home.parts[1])} <= homes
+
+
+def import_file(module: str) -> str:
+    return str(ROOT / (module.replace(".", "/") + ".py"))
+
+
+def test_every_pod_is_confined() -> None:
+    """What the namespace's `restricted` Pod Security Standard asks for, and a read-only root besides."""
+    for deployment in of_kind(base(), "Deployment").values():
+        pod = deployment["spec"]["template"]["spec"]["securityContext"]
+        assert pod["runAsNonRoot"]
+        assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in containers(deployment):
+            confined = container["securityContext"]
+            assert confined["capabilities"] == {"drop": ["ALL"]}
+            assert confined["allowPrivilegeEscalation"] is False
+            assert confined["readOnlyRootFilesystem"]
+
+
+def test_bentoml_keeps_its_counters_in_memory_and_apart_from_the_volume() -> None:
+    for name in ("llm", "twin"):
+        [container] = containers(of_kind(base(), "Deployment")[name])
+        home = next(v["value"] for v in container["env"] if v["name"] == "BENTOML_HOME")
+        mount = next(m for m in container["volumeMounts"] if home.startswith(m["mountPath"] + "/"))
+        volumes = of_kind(base(), "Deployment")[name]["spec"]["template"]["spec"]["volumes"]
+        assert next(v for v in volumes if v["name"] == mount["name"])["emptyDir"]["medium"] == "Memory"
+
+
+@pytest.mark.parametrize("folder", ["base", *(f"overlays/{name}" for name in OVERLAYS)])
+def test_kustomize_renders_what_holds_too(folder: str) -> None:
+    things = rendered(folder)
+    for thing in things:
+        check_schema(thing)
+        assert thing["kind"] == "Namespace" or thing["metadata"]["namespace"] == "llm-twin"
+    check_whole(things)
+    [settings] = of_kind(things, "ConfigMap").values()
+    check_settings(settings["data"])
+    images = {c["image"] for d in of_kind(things, "Deployment").values() for c in containers(d)}
+    assert images == {settings["data"]["TWIN_KUBERNETES_IMAGE"]}
+
+
+def test_overlays_change_what_they_say() -> None:
+    [gpu] = containers(of_kind(rendered("overlays/gpu"), "Deployment")["llm"])
+    assert gpu["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert "llm" not in of_kind(rendered("overlays/vllm"), "Deployment")
+    [metric] = of_kind(rendered("overlays/queue-autoscaling"), "HorizontalPodAutoscaler")["llm"]["spec"]["metrics"]  # fmt: skip
+    from serving.engine_metrics import engine_metrics
+
+    assert f"# TYPE {metric['pods']['metric']['name']} gauge" in engine_metrics([])
+
+
+def test_the_container_file_copies_what_there_is_and_runs_as_nobody_special() -> None:
+    text = (ROOT / "deploy" / "Containerfile").read_text()
+    for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
+        assert all((ROOT / source).exists() for source in line.split())
+    assert re.findall(r"^USER (\S+)$", text, re.MULTILINE) == ["10001"]
+    [extras] = re.findall(r"-e '\.\[(.+?)\]'", text)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(extras.split(",")) <= set(project["optional-dependencies"])
+    command = json.loads(text.rsplit("CMD ", 1)[1])
+    assert Path(import_file(command[-1].split(":")[0])).exists()
+    environment = re.search(r"^ENV PATH=(?:.*\\\n)*.*$", text.split("FROM")[-1], re.MULTILINE)
+    assert environment
+    given = dict(pair.split("=", 1) for pair in shlex.split(environment[0].replace("\\\n", " ")[4:]))
+    check_settings({name: value for name, value in given.items() if name.startswith("TWIN_")})
+
+
+@pytest.mark.parametrize(
+    ("where", "wrong"), [("spec", {"minReplica": 1}), ("metadata", {"label": {}}), ("spec", {"metrics": [{"typ": "Pods"}]})]
+)  # fmt: skip
+def test_a_slip_in_a_manifest_is_noticed(where: str, wrong: dict[str, Any]) -> None:
+    thing = json.loads(json.dumps(of_kind(base(), "HorizontalPodAutoscaler")["llm"]))
+    thing[where] |= wrong
+    with pytest.raises((AssertionError, ValueError)):
+        check_schema(thing)

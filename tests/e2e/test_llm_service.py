@@ -1,0 +1,144 @@
+"""The LLM service as it runs: one batch for all who ask, its queue, its counts, and clients that go away."""
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from released_twin import ReleasedTwin
+from web_browser import LLM, services
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+ASKED = [{"role": "user", "content": "What did the sturgeon ledger cost?"}]
+ROWS, WAITING = 8, 3
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TWIN_HOME", str(home))
+        twin = ReleasedTwin(home)
+    with services(twin, LLM, TWIN_LLM_BATCH=str(ROWS), TWIN_LLM_WAITING=str(WAITING)) as address:
+        yield address
+
+
+@pytest.fixture
+def client(service: str) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{service}/v1", api_key="none", max_retries=0)
+
+
+def counts(service: str) -> dict[str, float]:
+    """The engine's metrics, `texts` by how they ended."""
+    found = {}
+    for family in text_string_to_metric_families(httpx.get(f"{service}/metrics").text):
+        for sample in family.samples if family.name.startswith("twin_llm") else []:
+            name = sample.name.removeprefix("twin_llm_").removesuffix("_total")
+            found[sample.labels.get("ending", name)] = sample.value
+    return found
+
+
+def ask(service: str, seed: int, **body: Any) -> httpx.Response:
+    given = {"model": "runa", "messages": ASKED, "seed": seed, "max_tokens": 500} | body
+    return httpx.post(f"{service}/v1/chat/completions", json=given, timeout=120)
+
+
+def text_of(answer: httpx.Response) -> str:
+    return str(answer.raise_for_status().json()["choices"][0]["message"]["content"])
+
+
+def wait_until_idle(service: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while counts(service)["writing"] or counts(service)["waiting"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_requests_at_once_are_written_in_one_batch_and_get_the_same_texts(service: str) -> None:
+    before = counts(service)["steps"]
+    alone = [text_of(ask(service, seed)) for seed in range(ROWS)]
+    one_by_one = counts(service)["steps"] - before
+    with ThreadPoolExecutor(ROWS) as pool:
+        together = [text_of(answer) for answer in pool.map(lambda seed: ask(service, seed), range(ROWS))]
+    at_once = counts(service)["steps"] - before - one_by_one
+    assert together == alone
+    assert len(set(alone)) == ROWS
+    assert at_once < one_by_one / 2
+
+
+def test_a_full_queue_tells_when_to_come_back_and_the_service_still_answers(service: str) -> None:
+    with ThreadPoolExecutor(5 * ROWS) as pool:
+        asked = [pool.submit(ask, service, seed, max_tokens=900) for seed in range(5 * ROWS)]
+        assert httpx.get(f"{service}/v1/models").json()["data"]
+        answers = [future.result() for future in asked]
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert 0 < len(refused) <= len(answers) - ROWS - WAITING
+    for answer in refused:
+        assert (answer.status_code, answer.json()["error"]["type"]) == (503, "EngineBusy")
+        assert int(answer.headers["retry-after"]) > 0
+    assert text_of(ask(service, 1, max_tokens=5))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_goes_away_frees_its_row(service: str, stream: bool) -> None:
+    wait_until_idle(service)
+    before = counts(service)
+    body = {"model": "runa", "messages": ASKED, "max_tokens": 900, "temperature": 2, "stream": stream}
+    with httpx.Client(timeout=60 if stream else 0.5) as leaver:
+        # Whether the text would end by itself first is chance, so several are begun.
+        for seed in range(ROWS):
+            try:
+                with leaver.stream(
+                    "POST", f"{service}/v1/chat/completions", json=body | {"seed": seed}
+                ) as answer:
+                    next(answer.iter_lines())
+            except httpx.TimeoutException:
+                pass
+    wait_until_idle(service)
+    after = counts(service)
+    assert after["cancelled"] > before["cancelled"]
+    assert after["tokens"] - before["tokens"] < 900 * ROWS
+
+
+def test_streams_stop_seeds_and_usage_as_openai_s_client_reads_them(client: openai.OpenAI) -> None:
+    asked = {"model": "runa", "messages": ASKED, "max_tokens": 40, "seed": 4, "temperature": 0.9}
+    whole = client.chat.completions.create(**asked)
+    again = client.chat.completions.create(**asked)
+    other = client.chat.completions.create(**(asked | {"seed": 5}))
+    text = whole.choices[0].message.content
+    assert again.choices[0].message.content == text != other.choices[0].message.content
+    assert whole.usage.total_tokens == whole.usage.prompt_tokens + whole.usage.completion_tokens
+
+    pieces = list(
+        client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
+    )
+    assert "".join(p.choices[0].delta.content or "" for p in pieces[:-1]) == text
+    assert (pieces[-1].choices, pieces[-1].usage) == ([], whole.usage)
+    assert pieces[-2].choices[0].finish_reason == whole.choices[0].finish_reason
+    assert all(p.usage is None for p in client.chat.completions.create(**asked, stream=True))
+
+    stop = text[len(text) // 2 :][:3]
+    for stream in (False, True):
+        cut = client.chat.completions.create(**asked, stop=[stop], stream=stream)
+        said = (
+            "".join(p.choices[0].delta.content or "" for p in cut)
+            if stream
+            else cut.choices[0].message.content
+        )
+        assert said == text[: text.index(stop)].rstrip()
+        assert stream or cut.choices[0].finish_reason == "stop"
+
+
+def test_what_does_not_fit_is_refused_in_openai_s_words(service: str, client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="tokens"):
+        client.chat.completions.create(model="runa", messages=ASKED, max_tokens=8000)
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="nobody", messages=ASKED)
+    refused = ask(service, 1, stream=True, max_tokens=8000)  # also where a stream was asked for
+    assert (refused.status_code, json.loads(refused.text)["error"]["type"]) == (400, "TwinError")
