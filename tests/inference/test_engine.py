@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from twin_assets.core.records import Message
 from twin_assets.inference.engine import Engine, EngineBusy
 from twin_assets.inference.generation import LocalGenerator
-from twin_assets.inference.sampling import REPETITION_PENALTY, TOP_P, Sampling, new_random, next_tokens
+from twin_assets.inference.sampling import REPETITION_PENALTY, TOP_K, TOP_P, Sampling, new_random, next_tokens
 from twin_assets.inference.text_stream import TextStream
 
 TEXT = "The ferry leaves at six. “Lantern” cost 41,000 € — and naïve déjà vu 🚢 sails on 🌊.\n\nWe rehearse restores."
@@ -111,7 +111,8 @@ def test_a_reader_who_leaves_frees_the_row_and_a_full_queue_is_said(
     for ticket in endless:
         for _ in ticket:
             break
-    assert waiting.result()
+    waiting.result()
+    assert waiting.finish_reason in ("stop", "length")
     assert all(t.tokens_out < 200 for t in endless)
 
 
@@ -146,9 +147,9 @@ def test_only_tokens_of_the_nucleus_are_drawn(seed: int, temperature: float) -> 
     seen = torch.zeros(2, 2000, dtype=torch.bool)
     drawn = next_tokens(logits, seen, [temperature, 0], [new_random(seed), new_random(seed)])
     assert drawn[1] == int(logits[1].argmax())
-    shares = (logits[0] / temperature).softmax(dim=-1).sort(descending=True)
-    rank = shares.indices.tolist().index(drawn[0])
-    assert rank == 0 or float(shares.values[:rank].sum()) < TOP_P + 1e-4
+    likely = (logits[0] / temperature).topk(TOP_K)
+    rank = likely.indices.tolist().index(drawn[0])
+    assert rank == 0 or float(likely.values.softmax(dim=-1)[:rank].sum()) < TOP_P + 1e-4
 
 
 def test_how_often_a_token_is_drawn_is_its_share() -> None:
