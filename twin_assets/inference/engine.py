@@ -118,18 +118,20 @@ class Engine:
         """`ends` are the tokens that end a text; at most `max_rows` are written at once, others wait."""
         self._model, self._tokenizer, self._ends, self._max_rows = model, tokenizer, ends, max_rows
         self.writing = 0  # rows of the batch now
-        self.done: Counter[str] = (
-            Counter()
-        )  # reads and steps of the model, tokens, and texts by how they ended
+        # Reads and steps of the model, tokens, and texts by how they ended.
+        self.done: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._waiting: list[Ticket] = []
+        self._taken = 0  # rows when last counted
         self._writing = False
 
     def submit(self, prompt: list[int], sampling: Sampling, max_waiting: int | None = MAX_WAITING) -> Ticket:
-        """Queue a prompt. Raises EngineBusy when `max_waiting` wait already; None is no limit."""
+        """Queue a prompt. Raises EngineBusy when the batch is full and `max_waiting` wait; None is no limit."""
         ticket = Ticket(prompt, sampling, self._tokenizer)
         with self._lock:
-            if max_waiting is not None and len(self._waiting) >= max_waiting:
+            # Free rows count too: a burst that the next step takes up is no queue.
+            in_hand = len(self._waiting) + self._taken
+            if max_waiting is not None and in_hand >= self._max_rows + max_waiting:
                 raise EngineBusy(
                     f"{max_waiting} requests wait for the model already.", "try again in a moment."
                 )
@@ -174,7 +176,8 @@ class Engine:
                 if fresh and longest * (len(fresh) + 1) > READ_TOKENS:
                     break
                 fresh.append(self._waiting.pop(0))
-            self._writing = bool(fresh or active)
+            self._taken = active + len(fresh)
+            self._writing = bool(self._taken)
         for ticket in gone:  # nobody waits for it any more, so its prompt is not even read
             ticket.finish("cancelled")
         self.done["cancelled"] += len(gone)
