@@ -173,14 +173,25 @@ def test_a_stream_gives_whole_characters_and_in_all_the_stripped_text(text: str)
     assert not any("\ufffd" in piece for piece in pieces) or "\ufffd" in text
 
 
-def test_nothing_of_a_stop_string_is_shown() -> None:
-    stream = TextStream(TOKENIZER, stop=("\n\nWe", "###"))
-    shown = ""
-    for token in TOKENIZER(TEXT)["input_ids"]:
-        shown += stream.add(token)
+@pytest.mark.parametrize(
+    ("text", "stop", "shown"),
+    [
+        (TEXT, ("\n\nWe", "###"), TEXT.split("\n\n")[0]),
+        (
+            "It leaves at six #x# and on",
+            ("#x#",),
+            "It leaves at six",
+        ),  # the space before it is not shown either
+    ],
+)
+def test_nothing_of_a_stop_string_is_shown(text: str, stop: tuple[str, ...], shown: str) -> None:
+    stream = TextStream(TOKENIZER, stop)
+    said = ""
+    for token in TOKENIZER(text)["input_ids"]:
+        said += stream.add(token)
         if stream.stopped:
             break
-    assert shown + stream.rest() == TEXT.split("\n\n")[0]
+    assert (stream.stopped, said + stream.rest()) == (True, shown)
 
 
 def test_a_model_folder_is_asked_by_conversation(
