@@ -27,7 +27,7 @@ install: .venv/.installed ## Create .venv from the constraints file
 demo: install ## Crawl, train, evaluate, approve and release the demo twin, offline on CPU
 	$(BIN)/python -m demo
 
-demo-monitoring: install ## Replay three weeks of production in a minute: what is alerted, when a rebuild is asked for
+demo-monitoring: install ## Replay three weeks of production: what is alerted, and when a rebuild is asked for
 	$(BIN)/python -m demo.monitoring
 
 twin: install ## Bring PERSONA up to date; APPROVE_AS=name approves a passing candidate
