@@ -1,4 +1,4 @@
-"""`make demo-monitoring`: three weeks of production in a minute, with a bad release, a day that costs too much and
+"""`make demo-monitoring`: three weeks of production, with a bad release, a day that costs too much and
 topics that drift; prints what was told, and where to look."""
 
 import json

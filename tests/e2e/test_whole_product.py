@@ -69,7 +69,7 @@ def test_a_second_walk_does_only_what_reads_the_outside(product: Product) -> Non
     again = product.walk("runa")
     done = set(re.findall(r"✓ (\w+):", again))
     assert done <= {f"raw_{source}" for source in (*SOURCES, "library")} | {
-        "scored_requests", "stg_requests", "stg_scores", "stg_feedback", "requests", "stg_releases", "releases", "cost_report",
+        "scored_requests", "feedback_pairs", "drift_report", "stg_requests", "stg_scores", "stg_feedback", "requests", "stg_releases", "releases", "cost_report",
     }  # fmt: skip
     assert "sft_model: up to date" in again
 
@@ -157,12 +157,13 @@ def test_the_openai_client_streams_from_the_llm_service(served: Product) -> None
 
 def test_requests_are_logged(served: Product) -> None:
     httpx.get(twin(served, "/health"), timeout=60).raise_for_status()
-    deadline = 20
-    while deadline and not read_requests(open_lake(served.settings), "runa"):
-        deadline -= 1
-        subprocess.run(["sleep", "0.5"], check=True)
-    rows = read_requests(open_lake(served.settings), "runa")
-    assert {"answered", "refused"} <= {row.outcome for row in rows}
+    deadline, outcomes = time.monotonic() + 30, {"answered", "refused"}
+    while True:  # rows are written a few at a time
+        rows = read_requests(open_lake(served.settings), "runa")
+        if outcomes <= {row.outcome for row in rows} or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    assert outcomes <= {row.outcome for row in rows}
     assert all(row.model for row in rows)
 
 
