@@ -82,7 +82,7 @@ class Access:
     @cached_property
     def admission(self) -> Admission:
         s = self.settings
-        return Admission(s.max_running, s.max_waiting, s.max_wait_seconds)
+        return Admission(s.max_running, s.max_waiting, s.max_wait_seconds, _show_queue)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -119,15 +119,9 @@ class Access:
             await refused(scope, exchange.receive, exchange.send)
             return
         try:
-            self._show_queue()
             await self.app(scope, exchange.receive, exchange.send)
         finally:
             self.admission.leave()
-            self._show_queue()
-
-    def _show_queue(self) -> None:
-        QUEUE.labels("running").set(self.admission.running)
-        QUEUE.labels("waiting").set(self.admission.waiting)
 
     async def _refusal(self, request: Request) -> Response | None:
         """The answer to a request that is turned away; else None, and its caller is known."""
@@ -231,6 +225,11 @@ class _Exchange:
             **facts,
         }  # fmt: skip
         access.info("request", extra={"fields": fields})
+
+
+def _show_queue(running: int, waiting: int) -> None:
+    QUEUE.labels("running").set(running)
+    QUEUE.labels("waiting").set(waiting)
 
 
 def _refused(status: int, kind: str, problem: str, fix: str, wait: float | None = None) -> Response:

@@ -46,24 +46,34 @@ class Admission:
     Of one event loop. Refusing early keeps the time that the others wait bounded, and threads for what is quick.
     """
 
-    def __init__(self, running: int, waiting: int, seconds: float) -> None:
+    def __init__(
+        self, running: int, waiting: int, seconds: float, on_change: Callable[[int, int], None] | None = None
+    ) -> None:
+        """`on_change` is told how many run and how many wait, whenever that changes."""
         self._places = asyncio.Semaphore(running)
         self._most, self._seconds = waiting, seconds
+        self._on_change = on_change
         self.running = self.waiting = 0
 
     async def enter(self) -> None:
         """Take a place. Raises QueueFull."""
         if self._places.locked() and self.waiting >= self._most:
             raise QueueFull
-        self.waiting += 1
+        self._count(0, 1)
         try:
             await asyncio.wait_for(self._places.acquire(), self._seconds)
         except TimeoutError:
             raise QueueFull from None
         finally:
-            self.waiting -= 1
-        self.running += 1
+            self._count(0, -1)
+        self._count(1, 0)
 
     def leave(self) -> None:
-        self.running -= 1
+        self._count(-1, 0)
         self._places.release()
+
+    def _count(self, running: int, waiting: int) -> None:
+        self.running += running
+        self.waiting += waiting
+        if self._on_change:
+            self._on_change(self.running, self.waiting)

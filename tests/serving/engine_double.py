@@ -56,7 +56,7 @@ class EngineDouble(Loopback):
         question = json.loads(body)
         self.asked.append(question)
         self.keys.add(headers.get("authorization", ""))
-        self.hold.wait(30)
+        self.hold.wait(120)
         if self.fault in ("busy", "rate limit"):
             status = 503 if self.fault == "busy" else 429
             return Answer.json({"error": {"message": self.fault, "type": self.fault}}, status)

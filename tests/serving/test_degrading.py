@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from tests.serving.engine_double import SAYS
 from tests.serving.twin_server import events, install, serving, streamed_text, twin
@@ -75,7 +76,7 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_counts_as_failed(tmp_pa
 
 
 def test_what_the_queue_does_not_hold_is_told_to_come_back(tmp_path: Path) -> None:
-    with twin(tmp_path, max_running=2, max_waiting=1, max_wait_seconds=30.0) as (server, engine):
+    with twin(tmp_path, max_running=2, max_waiting=1, max_wait_seconds=120.0) as (server, engine):
         engine.hold.clear()
         answers: list[int] = []
 
@@ -85,10 +86,12 @@ def test_what_the_queue_does_not_hold_is_told_to_come_back(tmp_path: Path) -> No
         held = [threading.Thread(target=one) for _ in range(3)]
         for thread in held:
             thread.start()
-        deadline = time.monotonic() + 30
-        while len(engine.asked) < 2 and time.monotonic() < deadline:
+        deadline = time.monotonic() + 100  # the first search of a process takes long where much else runs
+        waiting = ("twin_queue", {"state": "waiting"})
+        while (
+            len(engine.asked) < 2 or not REGISTRY.get_sample_value(*waiting)
+        ) and time.monotonic() < deadline:
             time.sleep(0.02)
-        time.sleep(0.5)
         refused = server.write()
         assert (refused.status_code, refused.json()["error"]["type"]) == (503, "Busy")
         assert int(refused.headers["retry-after"]) > 0
