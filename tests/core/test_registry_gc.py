@@ -63,7 +63,10 @@ def _group(version: ModelVersion) -> tuple[str, str, str]:
 
 @settings(max_examples=30, deadline=None)  # every example writes files
 @given(
-    st.lists(st.sampled_from(["release", "fail", "reject", "roll back", "approve", "propose"]), max_size=12)
+    st.lists(
+        st.sampled_from(["release", "fail", "reject", "roll back", "approve", "propose", "canary"]),
+        max_size=12,
+    )
 )
 def test_the_ledger_names_what_it_still_needs(acts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -71,19 +74,26 @@ def test_the_ledger_names_what_it_still_needs(acts: list[str]) -> None:
         for number, act in enumerate(acts):
             model = f"m:{number}"
             if act == "roll back":
-                if production := ledger.production():
-                    ledger.append(production, "rolled_back", "Ines", "why")
+                if newest := _newest(ledger):
+                    ledger.append(newest, "rolled_back", "Ines", "why")
                 continue
             ledger.append(model, "proposed", "pipeline", "why")
             if act != "propose":
                 ledger.append(model, "evaluated", "pipeline", "why", passed=act != "fail")
             if act == "reject":
                 ledger.append(model, "rejected", "Ines", "why")
-            if act in ("approve", "release"):
+            if act in ("approve", "release", "canary"):
                 ledger.append(model, "approved", "Ines", "why")
+            if ledger.history().canary():
+                continue  # nothing else is released while one runs
             if act == "release":
                 ledger.append(model, "deployed", "pipeline", "why")
+            if act == "canary" and ledger.production():
+                ledger.append(model, "canary_started", "pipeline", "why", share=0.1)
         needed = in_use_by(ledger)
+        if canary := ledger.history().canary():
+            assert needed[canary.model] == "serves as a canary"
+            ledger.append(canary.model, "rolled_back", "Ines", "why")
         if production := ledger.production():
             assert needed[production] == "in production"
             ledger.append(production, "rolled_back", "Ines", "why")
@@ -92,6 +102,12 @@ def test_the_ledger_names_what_it_still_needs(acts: list[str]) -> None:
             assert waiting.model in needed
         if approval := ledger.approved():
             assert approval.model in needed
+
+
+def _newest(ledger: Ledger) -> str | None:
+    """What a rollback takes back first."""
+    canary = ledger.history().canary()
+    return canary.model if canary else ledger.production()
 
 
 def test_a_collection_says_what_it_would_do_and_then_does_it(tmp_path: Path) -> None:

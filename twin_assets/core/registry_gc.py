@@ -23,7 +23,7 @@ class Garbage(Record):
 def collect_garbage(registry: Registry, lake: Lake, keep_last: int = 3, dry_run: bool = True) -> Garbage:
     """Remove old versions of all personas: all but the newest `keep_last` of each persona, stage and profile.
 
-    Never goes: what is in production, what a rollback brings back, what waits for a person or for
+    Never goes: what is in production or a canary, what a rollback brings back, what waits for a person or for
     deployment, and every parent of a version that stays. Raises TwinError when `keep_last` is below 1: the
     newest version may be in the middle of its evaluation.
     """
@@ -46,11 +46,14 @@ def collect_garbage(registry: Registry, lake: Lake, keep_last: int = 3, dry_run:
 
 def in_use_by(ledger: Ledger) -> dict[str, str]:
     """Versions that the ledger needs, each with the reason."""
-    deployed = list(dict.fromkeys(reversed(ledger.deployed())))
+    history = ledger.history()
+    deployed = list(dict.fromkeys(reversed(history.deployed())))
     found = dict(zip(deployed, ("in production", "what a rollback brings back"), strict=False))
-    if waiting := ledger.waiting():
+    if canary := history.canary():
+        found.setdefault(canary.model, "serves as a canary")
+    if waiting := history.waiting():
         found.setdefault(waiting.model, "waits for a person")
-    if approval := ledger.approved():
+    if approval := history.approved():
         found.setdefault(approval.model, "waits to be deployed")
     return found
 
