@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.core.models import START, family, lineage, save
@@ -68,6 +68,7 @@ def _group(version: ModelVersion) -> tuple[str, str, str]:
         max_size=12,
     )
 )
+@example(["release", "canary"])
 def test_the_ledger_names_what_it_still_needs(acts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger(LocalLake(Path(folder)), "runa")
