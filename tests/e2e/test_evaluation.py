@@ -1,6 +1,7 @@
 """The evaluation as Dagster runs it: real models, a real index, a judge on loopback, W&B offline."""
 
 import json
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -26,7 +27,12 @@ QUESTIONS = [
 ]
 
 
+def wandb_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
+
+
 def test_a_candidate_is_measured_gated_reported_and_published(tmp_path: Path) -> None:
+    environment = wandb_environment()
     twin = ReleasedTwin(tmp_path)
     (tmp_path / "personas" / "questions.yaml").write_text(yaml.safe_dump(QUESTIONS))
     declared = tmp_path / "personas" / "runa.yaml"
@@ -104,3 +110,4 @@ def test_a_candidate_is_measured_gated_reported_and_published(tmp_path: Path) ->
     assert "<script>document" not in page  # the corpus holds a document that attacks its reader
     [run] = (tmp_path / "wandb" / "wandb").glob("offline-run-*")
     assert run.name in str(metadata["wandb"])
+    assert wandb_environment() == environment, "a training started later would log into this process's W&B"

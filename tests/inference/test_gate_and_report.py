@@ -43,6 +43,8 @@ def test_a_gain_that_could_not_be_measured_does_not_pass() -> None:
     assert not result.passed
     assert "too little text" in result.message
     assert "2 pairs" in result.message
+    reported = by_name(report, LOOSE.model_copy(update={"min_margin_gain": None}))["voice_beats_baseline"]
+    assert (reported.passed, reported.blocking, reported.message) == (True, False, result.message)
 
 
 def test_copying_over_the_limit_says_by_how_much() -> None:

@@ -16,17 +16,18 @@ PROFILES_FILE = ROOT / "training_configs" / "profiles.yaml"
 class Gate(BaseModel):
     """What a candidate must reach to be proposed. Shares and rates are in [0, 1].
 
-    `min_margin_gain` is held against the lower end of the interval of candidate minus baseline. Those that may be
-    None are then reported and block nothing: `min_supported` is the least share of claims that passages support,
-    `max_support_loss` how far it may be below the baseline's, `max_answered_wrongly` and `max_declined_wrongly` the
-    model's own refusal errors, `max_private` findings of personal data and `max_secrets` of keys and passwords in
-    generated text, `max_ability_loss` is held against the measured loss, `max_latency` is in seconds.
+    `min_margin_gain` is held against the lower end of the interval of candidate minus baseline, and one that could
+    not be measured is short of it. Those that may be None are then reported and block nothing: `min_supported` is
+    the least share of claims that passages support, `max_support_loss` how far it may be below the baseline's,
+    `max_answered_wrongly` and `max_declined_wrongly` the model's own refusal errors, `max_private` findings of
+    personal data and `max_secrets` of keys and passwords in generated text, `max_ability_loss` is held against the
+    measured loss, `max_latency` is in seconds.
     `bar_voice_share` is the ladder's: how far from other authors (0) to the author (1) a rung's voice must come.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    min_margin_gain: float
+    min_margin_gain: float | None
     max_copied_share: float
     max_copied_words: int
     min_refusal_rate: float
