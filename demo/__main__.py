@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 
+from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
 
 PERSONA = "runa"
@@ -23,6 +24,7 @@ DEMO_ENVIRONMENT = {
 }
 
 
+@tells_errors
 def main() -> int:
     """Run the demo; the exit status is 0 when a released twin stands at the end."""
     for name, value in DEMO_ENVIRONMENT.items():
@@ -31,9 +33,6 @@ def main() -> int:
     try:
         _check_port(SITES_PORT)
         return _run(start)
-    except TwinError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("\nstopped; run `make demo` again to go on where it was")
         return 130

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
+from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake, open_lake
 from twin_assets.core.persona import persona_names
@@ -147,31 +148,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@tells_errors
 def main(arguments: list[str] | None = None) -> int:
     """The command line; 1 with the reason when it can't be done."""
     given, settings = _parser().parse_args(arguments), load_settings()
     keys = Keys(open_lake(settings))
-    try:
-        if given.command == "create":
-            unknown = set(given.persona or []) - set(persona_names(settings.personas_dir))
-            if unknown:
-                raise TwinError(f"There is no persona {', '.join(sorted(unknown))}.", "name one that exists.")
-            token, key = keys.create(
-                given.name,
-                given.persona or [EVERYONE],
-                given.action or list(DEFAULT_ACTIONS),
-                given.per_minute,
-            )
-            print(f"{token}\n\nKey {key.id}. It is shown only now; keep it where secrets are kept.")
-        elif given.command == "revoke":
-            print(f"Key {keys.revoke(given.id).id} is revoked.")
-        else:
-            for key in keys.all():
-                state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "good"
-                print(f"{key.id}  {state}  {key.name}  {','.join(key.personas)}  {','.join(key.actions)}")
-    except TwinError as error:
-        print(error, file=sys.stderr)
-        return 1
+    if given.command == "create":
+        unknown = set(given.persona or []) - set(persona_names(settings.personas_dir))
+        if unknown:
+            raise TwinError(f"There is no persona {', '.join(sorted(unknown))}.", "name one that exists.")
+        token, key = keys.create(
+            given.name,
+            given.persona or [EVERYONE],
+            given.action or list(DEFAULT_ACTIONS),
+            given.per_minute,
+        )
+        print(f"{token}\n\nKey {key.id}. It is shown only now; keep it where secrets are kept.")
+    elif given.command == "revoke":
+        print(f"Key {keys.revoke(given.id).id} is revoked.")
+    else:
+        for key in keys.all():
+            state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "good"
+            print(f"{key.id}  {state}  {key.name}  {','.join(key.personas)}  {','.join(key.actions)}")
     return 0
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
 from twin_assets.dagster_home import ensure_dagster_home
 from twin_assets.settings import ROOT, Settings, load_settings
@@ -129,6 +130,7 @@ def _signal(process: "subprocess.Popen[bytes]", number: int) -> None:
         return
 
 
+@tells_errors
 def main() -> int:
     """Start, say where everything is, and wait for Ctrl-C."""
     settings = load_settings()
@@ -148,9 +150,6 @@ def main() -> int:
         print(_where(settings, running.logs), flush=True)
         while not stopped.wait(1):
             running.check()
-    except TwinError as error:
-        print(error, file=sys.stderr)
-        return 1
     finally:
         running.stop()
     print("stopped")

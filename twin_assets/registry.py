@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
@@ -84,14 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@tells_errors
 def main() -> int:
     """Entry point; the exit status is 1 when the command failed."""
     wanted = _parser().parse_args()
-    try:
-        wanted.act(load_settings(), wanted)
-    except TwinError as error:
-        print(error, file=sys.stderr)
-        return 1
+    wanted.act(load_settings(), wanted)
     return 0
 
 

@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime
 
 from twin_assets.core.approval import Decision, decide, deploy, last_release
+from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
 from twin_assets.core.history import Event
 from twin_assets.core.lake import open_lake
@@ -87,16 +88,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@tells_errors
 def main() -> int:
     """Entry point; the exit status is 1 when the command failed."""
     wanted = _parser().parse_args()
     settings = load_settings()
-    try:
-        load_persona(settings.personas_dir, wanted.persona)
-        wanted.act(settings, Ledger(open_lake(settings), wanted.persona), wanted)
-    except TwinError as error:
-        print(error, file=sys.stderr)
-        return 1
+    load_persona(settings.personas_dir, wanted.persona)
+    wanted.act(settings, Ledger(open_lake(settings), wanted.persona), wanted)
     return 0
 
 

@@ -12,6 +12,13 @@ from twin_assets.core.registry import Registry
 from twin_assets.settings import Settings
 
 
+def decision_of_ines(decision: str, about: Event, **changes: str) -> Decision:
+    given = {
+        "decision": decision, "about": about.number, "model": about.model, "reviewer": "Ines", "reason": "why",
+    }  # fmt: skip
+    return Decision.model_validate(given | changes)
+
+
 class Office:
     """One persona's ledger, a registry with real versions, and a person who decides."""
 
@@ -42,16 +49,9 @@ class Office:
         return self.decide("approve", about, days_later, **changes)
 
     def decide(self, decision: str, about: Event, days_later: float = 0, **changes: str) -> Event:
-        given = {
-            "decision": decision,
-            "about": about.number,
-            "model": about.model,
-            "reviewer": "Ines",
-            "reason": "why",
-        }
         now = datetime.now(UTC) + timedelta(days=days_later)
         return decide(
-            self.ledger, self.registry, self.settings, Decision.model_validate(given | changes), now
+            self.ledger, self.registry, self.settings, decision_of_ines(decision, about, **changes), now
         )
 
     def deploy(self, hours_later: float = 0) -> Event | None:

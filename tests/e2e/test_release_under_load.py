@@ -11,7 +11,8 @@ from released_twin import ReleasedTwin, evaluation
 from under_load import Load
 from web_browser import LLM, TWIN, services
 
-from twin_assets.core.approval import Decision, decide, deploy, last_release
+from tests.core.releases import decision_of_ines
+from twin_assets.core.approval import decide, deploy, last_release
 from twin_assets.core.history import Event
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.registry import Registry
@@ -42,14 +43,7 @@ class Desk:
         return self._decide("roll_back", last_release(self.ledger.history()))
 
     def _decide(self, decision: str, about: Event) -> Event:
-        given = {
-            "decision": decision,
-            "about": about.number,
-            "model": about.model,
-            "reviewer": "Ines",
-            "reason": "why",
-        }
-        return decide(self.ledger, self.registry, self.settings, Decision.model_validate(given))
+        return decide(self.ledger, self.registry, self.settings, decision_of_ines(decision, about))
 
     def propose(self, model: str) -> None:
         self.ledger.append(model, "proposed", "pipeline", "new candidate")

@@ -9,7 +9,16 @@ import dagster as dg
 from twin_assets.core.approval import can_deploy
 from twin_assets.core.persona import persona_names
 from twin_assets.core.release_watch import judge
-from twin_assets.defs.common import COLLECT, CORPUS, DATASETS, INDEX, MONITORING, WAREHOUSE, personas
+from twin_assets.defs.common import (
+    COLLECT,
+    CORPUS,
+    DATASETS,
+    INDEX,
+    MONITORING,
+    PERSONAS,
+    WAREHOUSE,
+    personas,
+)
 from twin_assets.defs.continuous_training import ask_to_train
 from twin_assets.defs.resources import Platform
 from twin_assets.defs.s7_experiments import assets as experiment_assets
@@ -33,7 +42,7 @@ monitor = dg.define_asset_job("monitor", dg.AssetSelection.groups(MONITORING))
 
 
 def _every_persona(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-    for persona in context.instance.get_dynamic_partitions("personas"):
+    for persona in context.instance.get_dynamic_partitions(PERSONAS):
         yield dg.RunRequest(partition_key=persona)
 
 
@@ -57,7 +66,7 @@ monitor_hourly = dg.ScheduleDefinition(
 def declare_personas(
     context: dg.SensorEvaluationContext, platform: Platform
 ) -> dg.SensorResult | dg.SkipReason:
-    known = set(context.instance.get_dynamic_partitions("personas"))
+    known = set(context.instance.get_dynamic_partitions(PERSONAS))
     new = [name for name in persona_names(platform.settings.personas_dir) if name not in known]
     if not new:
         return dg.SkipReason("no new persona file")
@@ -78,7 +87,7 @@ def _on_new_version(chain: list[str], job: Any, name: str, description: str) -> 
     )  # fmt: skip
     def on_new_version(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         reasons = []
-        for persona in context.instance.get_dynamic_partitions("personas"):
+        for persona in context.instance.get_dynamic_partitions(PERSONAS):
             links = [_latest(context, asset, persona) for asset in chain]
             if links[0] is None:
                 reasons.append(f"{persona} has no {chain[0]} yet")
@@ -118,7 +127,7 @@ def deploy_approved(
     context: dg.SensorEvaluationContext, platform: Platform
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     settings, reasons = platform.settings, []
-    for persona in context.instance.get_dynamic_partitions("personas"):
+    for persona in context.instance.get_dynamic_partitions(PERSONAS):
         history = platform.ledger(persona).history()
         recorded = _latest(context, "release", persona)
         shown = tags_of(recorded)["dagster/data_version"] if recorded else "none"
@@ -144,7 +153,7 @@ def watch_releases(
     context: dg.SensorEvaluationContext, platform: Platform
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     reasons = []
-    for persona in context.instance.get_dynamic_partitions("personas"):
+    for persona in context.instance.get_dynamic_partitions(PERSONAS):
         history, now = platform.ledger(persona).history(), datetime.now(UTC)
         verdict = judge(platform.lake, persona, history, platform.settings, now)
         if verdict is None or verdict.act == "wait":

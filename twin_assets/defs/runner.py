@@ -16,7 +16,7 @@ from typing import Any
 
 import dagster as dg
 
-from twin_assets.core.errors import TwinError
+from twin_assets.core.command_line import tells_errors
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import load_persona
@@ -206,6 +206,7 @@ def walk_log(settings: Settings, persona: str) -> Path:
     return settings.home / "logs" / f"{persona}.log"
 
 
+@tells_errors
 def main() -> int:
     """Command line entry point; the exit status is 1 when a step failed."""
     parser = argparse.ArgumentParser(description="Bring one persona's twin up to date.")
@@ -222,9 +223,6 @@ def main() -> int:
             fine = runner.walk()
             if fine and arguments.approve_as and runner.waits_for_approval():
                 fine = runner.approve(arguments.approve_as, arguments.reason)
-    except TwinError as error:
-        print(error, file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("\nstopped; run it again to go on where it was")
         return 130

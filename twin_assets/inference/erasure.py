@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import duckdb
 
+from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.lake import Lake, open_lake
@@ -170,21 +171,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@tells_errors
 def main(arguments: list[str] | None = None) -> int:
     """The command line; 1 with the reason when it can't be done."""
     given, settings = _parser().parse_args(arguments), load_settings()
     lake = open_lake(settings)
-    try:
-        if given.texts_older_than is not None:
-            print(f"texts removed from {remove_texts(lake, given.persona, given.texts_older_than)} rows")
-            return 0
-        if given.user and not given.key:
-            raise TwinError("A user is known within a key.", "give --key too.")
-        user = user_hash(given.key, given.user) if given.user else None
-        print(erase(settings, lake, given.persona, given.request, user, given.key).model_dump_json())
-    except TwinError as error:
-        print(error, file=sys.stderr)
-        return 1
+    if given.texts_older_than is not None:
+        print(f"texts removed from {remove_texts(lake, given.persona, given.texts_older_than)} rows")
+        return 0
+    if given.user and not given.key:
+        raise TwinError("A user is known within a key.", "give --key too.")
+    user = user_hash(given.key, given.user) if given.user else None
+    print(erase(settings, lake, given.persona, given.request, user, given.key).model_dump_json())
     return 0
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from scrapy.crawler import CrawlerProcess
 
+from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.lake import open_lake
@@ -171,6 +172,7 @@ def _scrapy_settings(settings: Settings) -> dict[str, Any]:
     }
 
 
+@tells_errors
 def main() -> int:
     """Command line entry point; the exit status is 1 when the report has an error."""
     parser = argparse.ArgumentParser(description="Crawl one source of one persona.")
@@ -183,15 +185,11 @@ def main() -> int:
     shown.addFilter(lambda record: record.levelno >= logging.WARNING or record.name == log.name)
     logging.basicConfig(level=logging.INFO, handlers=[shown], format="%(name)s: %(message)s")
     settings = load_settings()
-    try:
-        persona = (
-            Persona.model_validate_json(sys.stdin.read())
-            if arguments.persona == "-"
-            else load_persona(settings.personas_dir, arguments.persona)
-        )
-    except TwinError as error:
-        print(error, file=sys.stderr)
-        return 1
+    persona = (
+        Persona.model_validate_json(sys.stdin.read())
+        if arguments.persona == "-"
+        else load_persona(settings.personas_dir, arguments.persona)
+    )
     report = run_crawl(settings, persona, arguments.source)
     if arguments.report:
         arguments.report.write_text(report.model_dump_json())
