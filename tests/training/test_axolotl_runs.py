@@ -2,6 +2,7 @@
 
 import json
 import signal
+import tempfile
 import time
 from pathlib import Path
 
@@ -67,17 +68,21 @@ def test_sft_then_dpo_train_every_row_that_fits_and_land_in_the_registry(
     with SilentProxy() as proxy:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             monkeypatch.setenv(name, proxy.url)
-        train_sft_and_dpo(tmp_path)
+        train_sft_and_dpo(tmp_path, monkeypatch)
         assert proxy.asked == [], "something reported home"
 
 
-def train_sft_and_dpo(tmp_path: Path) -> None:
+def train_sft_and_dpo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     platform = settings(tmp_path)
     job = sft_job(tmp_path, overlay(tmp_path, num_epochs=1), rows=100)
     lengthen_a_row(job.dataset_dir / "train.jsonl")
     assert done(platform, job) is None
-    status, output = train(job)
-    assert status == 0, output
+    with tempfile.TemporaryDirectory() as temporary:  # not below tmp_path: a socket's path must be short
+        monkeypatch.setenv("TMPDIR", temporary)
+        status, output = train(job)
+        assert status == 0, output
+        assert list(Path(temporary).iterdir()) == [], "Axolotl and W&B leave temporary files of their own"
+        monkeypatch.delenv("TMPDIR")
     # A finished run that was never registered is registered without training.
     sft = done(platform, job)
     assert sft is not None

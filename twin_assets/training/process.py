@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,17 +19,18 @@ _GRACE = 10.0  # seconds between asking a process group to end and killing it
 
 @contextmanager
 def axolotl(job: TrainingJob) -> Iterator[subprocess.Popen[str]]:
-    """A running Axolotl; its process group is gone when the block is left, however it is left."""
-    process = subprocess.Popen(
-        command(job),
-        cwd=job.folder, env=os.environ | run_environment(job), start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, encoding="utf-8", errors="replace",
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        _end_group(process)
+    """A running Axolotl; its process group and its temporary files are gone when the block is left, however it is."""
+    with tempfile.TemporaryDirectory(prefix="twin-", ignore_cleanup_errors=True) as temporary:
+        process = subprocess.Popen(
+            command(job),
+            cwd=job.folder, env=os.environ | run_environment(job) | {"TMPDIR": temporary}, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, encoding="utf-8", errors="replace",
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            _end_group(process)
 
 
 def command(job: TrainingJob) -> list[str]:
