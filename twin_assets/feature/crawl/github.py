@@ -8,18 +8,18 @@ from urllib.parse import quote
 
 from scrapy.http import Response
 
-from twin_assets.feature.crawl.code_files import file_refusal, kind_of
+from twin_assets.feature.crawl.code_files import file_refusal
 from twin_assets.feature.crawl.feeds import parse_time
-from twin_assets.feature.crawl.json_answers import blob_text, next_page, read_json, read_rows
-from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
+from twin_assets.feature.crawl.forge import ForgeFile, ForgeSpider
+from twin_assets.feature.crawl.json_answers import next_page, read_json, read_rows
+from twin_assets.feature.crawl.spider import Answers, Unreadable
 
 
-class GitHubSpider(SourceSpider):
+class GitHubSpider(ForgeSpider):
     name = "github"
     title = "GitHub"
     key_setting = "github_token"
     key_page = "https://github.com/settings/tokens"
-    obeys_robots = False
     unknown_fix = "check github.user and github.repositories in the persona's YAML."
 
     def begin(self) -> Answers:
@@ -56,9 +56,9 @@ class GitHubSpider(SourceSpider):
             yield from items
             yield from follow(memo)
 
-        yield self.fetch(url, callback, listing=True, unchanged=follow, headers=self._headers())
+        yield self.fetch(url, callback, listing=True, unchanged=follow, headers=self.headers())
 
-    def _headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
         token = self.twin.github_token
         assert token
         return {
@@ -119,54 +119,21 @@ class GitHubSpider(SourceSpider):
                 continue
             ids.append(item_id)
             if not self.known_unchanged(item_id, entry["sha"], requests=2):
-                requests.append(self._authored(repo, entry, item_id, ids))
-        return requests, {"ids": ids}
+                requests.append(self.authored(self._file_of(repo, entry, item_id), ids))
+        return requests, {"ids": ids}  # the same list as each request's: a file of others leaves it
 
-    def _authored(self, repo: dict[str, str], entry: dict[str, Any], item_id: str, ids: list[str]) -> Any:
-        """Ask for the persona's newest commit on a file, then for the file."""
-        base = f"{self.api}/repos/{repo['name']}"
-        known = item_id in self.store.state.known
-        if known:
-            self.listed.add(item_id)  # it's in the tree, whatever becomes of the two requests
-
-        def parse_commits(response: Response) -> Answers:
-            commits = read_rows(response)
-            if not commits:
-                self.skip("no commit by the persona")
-                self.listed.discard(item_id)
-                if item_id in ids:
-                    ids.remove(item_id)  # the same list as in the memo
-                return
-            date = parse_time(commits[0]["commit"]["author"]["date"])
-            yield self.fetch(
-                f"{base}/git/blobs/{entry['sha']}",
-                lambda r: self.parse_blob(r, repo, entry, item_id, date),
-                headers=self._headers(),
-            )
-
-        return self.fetch(
-            f"{base}/commits?author={quote(self.user)}&path={quote(entry['path'])}&per_page=1",
-            parse_commits, headers=self._headers(),
+    def _file_of(self, repo: dict[str, str], entry: dict[str, Any], item_id: str) -> ForgeFile:
+        name, path, sha = repo["name"], entry["path"], entry["sha"]
+        base = f"{self.api}/repos/{name}"
+        return ForgeFile(
+            item_id=item_id, path=path, sha=sha, title=f"{name.split('/')[1]}/{path}", author=self.user,
+            page=f"https://github.com/{name}/blob/{repo['branch']}/{path}", payload={"repo": name},
+            commits=f"{base}/commits?author={quote(self.user)}&path={quote(path)}&per_page=1",
+            blob=f"{base}/git/blobs/{sha}",
         )  # fmt: skip
 
-    def parse_blob(
-        self, response: Response, repo: dict[str, str], entry: dict[str, Any], item_id: str, date: Any
-    ) -> Answers:
-        """One file's text."""
-        body = blob_text(response)
-        if body is None:
-            self.skip("not UTF-8 text")
-            return
-        if not body.strip():
-            self.skip("empty file")
-            return
-        category, mime = kind_of(entry["path"])
-        yield self.item(
-            item_id, category=category, title=f"{repo['name'].split('/')[1]}/{entry['path']}",
-            url=f"https://github.com/{repo['name']}/blob/{repo['branch']}/{entry['path']}",
-            published_at=date, mime=mime, body=body, mark=entry["sha"],
-            author=self.user, payload={"sha": entry["sha"], "path": entry["path"], "repo": repo["name"]},
-        )  # fmt: skip
+    def committed_at(self, commit: dict[str, Any]) -> str | None:
+        return commit["commit"]["author"]["date"]
 
     def parse_words(self, response: Response, repo: str, kind: str) -> tuple[list[Any], dict[str, Any]]:
         """The persona's own issues, pull requests and comments."""

@@ -8,16 +8,15 @@ from urllib.parse import quote
 
 from scrapy.http import Response
 
-from twin_assets.feature.crawl.code_files import MAX_FILE_BYTES, file_refusal, kind_of
-from twin_assets.feature.crawl.feeds import parse_time
-from twin_assets.feature.crawl.json_answers import blob_text, next_page, read_rows
-from twin_assets.feature.crawl.spider import Answers, SourceSpider
+from twin_assets.feature.crawl.code_files import file_refusal
+from twin_assets.feature.crawl.forge import ForgeFile, ForgeSpider
+from twin_assets.feature.crawl.json_answers import next_page, read_rows
+from twin_assets.feature.crawl.spider import Answers
 
 
-class GitLabSpider(SourceSpider):
+class GitLabSpider(ForgeSpider):
     name = "gitlab"
     title = "GitLab"
-    obeys_robots = False
     unknown_fix = "check gitlab.user and gitlab.projects in the persona's YAML."
 
     def begin(self) -> Answers:
@@ -34,7 +33,7 @@ class GitLabSpider(SourceSpider):
             )
         return None
 
-    def _headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
         token = self.twin.gitlab_token
         # The standard header and not PRIVATE-TOKEN: Scrapy drops it when a redirect leaves the host.
         return {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
@@ -45,7 +44,7 @@ class GitLabSpider(SourceSpider):
             if following := next_page(response, self.api):
                 yield self._listing(following, read)
 
-        return self.fetch(url, callback, listing=True, headers=self._headers())
+        return self.fetch(url, callback, listing=True, headers=self.headers())
 
     def parse_projects(self, rows: list[dict[str, Any]]) -> Answers:
         """A request for the files of each own project; forks and empty ones aside."""
@@ -75,48 +74,18 @@ class GitLabSpider(SourceSpider):
             elif self.known_unchanged(item_id, entry["id"], requests=2):
                 continue
             else:
-                yield self._authored(project, entry, item_id)
+                yield self.authored(self._file_of(project, entry, item_id), [])
 
-    def _authored(self, project: dict[str, Any], entry: dict[str, Any], item_id: str) -> Any:
-        """Ask for the persona's newest commit on a file, then for the file."""
+    def _file_of(self, project: dict[str, Any], entry: dict[str, Any], item_id: str) -> ForgeFile:
+        path, sha, user = entry["path"], entry["id"], self.declared.user
         base = f"{self.api}/projects/{project['id']}/repository"
-        if item_id in self.store.state.known:
-            self.listed.add(item_id)  # it's in the tree, whatever becomes of the two requests
-
-        def parse_commits(response: Response) -> Answers:
-            commits = read_rows(response)
-            if not commits:
-                self.skip("no commit by the persona")
-                self.listed.discard(item_id)
-                return
-            date = parse_time(commits[0].get("created_at"))
-            yield self.fetch(
-                f"{base}/blobs/{entry['id']}",
-                lambda r: self.parse_blob(r, project, entry, item_id, date),
-                headers=self._headers(),
-            )
-
-        author = quote(self.declared.user, safe="")
-        return self.fetch(
-            f"{base}/commits?path={quote(entry['path'], safe='')}&author={author}&per_page=1",
-            parse_commits, headers=self._headers(),
+        return ForgeFile(
+            item_id=item_id, path=path, sha=sha, title=f"{project['path']}/{path}", author=user,
+            page=f"{project['web_url']}/-/blob/{project['default_branch']}/{path}",
+            payload={"project": project["path_with_namespace"]},
+            commits=f"{base}/commits?path={quote(path, safe='')}&author={quote(user, safe='')}&per_page=1",
+            blob=f"{base}/blobs/{sha}",
         )  # fmt: skip
 
-    def parse_blob(
-        self, response: Response, project: dict[str, Any], entry: dict[str, Any], item_id: str, date: Any
-    ) -> Answers:
-        """One file's text."""
-        body = blob_text(response)
-        if body is None:
-            self.skip("not UTF-8 text")
-            return
-        if len(body.encode()) > MAX_FILE_BYTES or not body.strip():
-            self.skip("too large" if body.strip() else "empty file")
-            return
-        category, mime = kind_of(entry["path"])
-        yield self.item(
-            item_id, category=category, title=f"{project['path']}/{entry['path']}",
-            url=f"{project['web_url']}/-/blob/{project['default_branch']}/{entry['path']}",
-            published_at=date, mime=mime, body=body, mark=entry["id"], author=self.declared.user,
-            payload={"sha": entry["id"], "path": entry["path"], "project": project["path_with_namespace"]},
-        )  # fmt: skip
+    def committed_at(self, commit: dict[str, Any]) -> str | None:
+        return commit.get("created_at")
