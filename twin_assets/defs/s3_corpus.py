@@ -12,6 +12,7 @@ from twin_assets.defs.metadata import bar_table, image, sample_table
 from twin_assets.defs.resources import Platform, records_result
 from twin_assets.feature.clean import clean_documents, leaks
 from twin_assets.feature.dedup import find_duplicates
+from twin_assets.feature.embed import CachedEmbedder
 from twin_assets.feature.plots import clusters_plot, corpus_plot
 from twin_assets.feature.split import shared_ngrams, sides_of, split_corpus
 from twin_assets.feature.warehouse import read_documents, read_library
@@ -87,6 +88,11 @@ def library_documents(
     )
 
 
+def _embedder(platform: Platform) -> CachedEmbedder:
+    """Whole documents, of which both deduplication and the split ask the vectors, and most are those of last time."""
+    return CachedEmbedder(platform.embedder, platform.settings.cache_dir)
+
+
 def _dropped_samples(documents: list[Document], dropped: dict[str, list[str]]) -> dg.MetadataValue:
     """A few of each reason, with how they begin, so that a person can judge the filter."""
     by_id = {d.doc_id: d for d in documents}
@@ -115,7 +121,9 @@ def unique_documents(
     context: dg.AssetExecutionContext, platform: Platform, cleaned_documents: list[CleanedDocument]
 ) -> dg.MaterializeResult[list[UniqueDocument]]:
     """One representative for each cluster of exact, near and semantic duplicates."""
-    found = find_duplicates(cleaned_documents, platform.embedder.embed, runner=platform.settings.data_runner)
+    found = find_duplicates(
+        cleaned_documents, _embedder(platform).embed, runner=platform.settings.data_runner
+    )
     kinds = [c.kind for c in found.clusters]
     return records_result(
         found.documents,
@@ -149,7 +157,7 @@ def corpus_split(
     store, key = FeatureStore(platform.lake), ("corpus_split", context.partition_key)
     last = store.read(*key) if store.latest(*key) else []
     split = split_corpus(
-        unique_documents, platform.embedder.embed, seed=platform.settings.seed, before=sides_of(last)
+        unique_documents, _embedder(platform).embed, seed=platform.settings.seed, before=sides_of(last)
     )
     sides = [f"{d.split} {d.category}" for d in split.documents]
     return records_result(
