@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twin_assets.core.boilerplate import boilerplate_kind
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.page import html_blocks
 from twin_assets.core.privacy import scan
@@ -157,6 +158,20 @@ LANGUAGES = {
     "fr": "Je ne fais pas confiance à une coche verte : elle dit que la tâche a tourné, et voilà tout le secret du métier.",
     "ja": "日本語の文章を書くときには、句読点の使い方に気をつける必要があります。" * 3,
 }
+
+
+@pytest.mark.parametrize(
+    ("bar", "kind"),
+    [
+        ("5 min read · Member of 3 publications · Listen · Share", "reading_time"),
+        ("Share | 12 comments", "share"),
+        ("Home • About • Archive", "navigation"),
+        ("Tides · Ferries · Ledgers", None),
+        ("I share this with Tam · he reads it on the ferry", None),
+    ],
+)
+def test_a_bar_is_boilerplate_when_half_of_it_is(bar: str, kind: str | None) -> None:
+    assert boilerplate_kind(bar) == kind
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

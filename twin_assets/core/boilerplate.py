@@ -77,6 +77,7 @@ _BLOCKS = {
 }  # fmt: skip
 
 MAX_BLOCK_WORDS = 40
+_BAR = re.compile(r"\s+[·•|]\s+")
 
 _BLOCK_PAGE = re.compile(
     r"checking if the site connection is secure|attention required! \| cloudflare|cf-browser-verification|"
@@ -86,10 +87,21 @@ _BLOCK_PAGE = re.compile(
 
 
 def boilerplate_kind(text: str) -> str | None:
-    """The kind of boilerplate that a block of text is, or None for the author's own."""
+    """The kind of boilerplate that a block of text is, or None for the author's own.
+
+    A bar ("5 min read · Listen · Share") is boilerplate when half of what it lists is.
+    """
     text = text.strip()
     if len(text.split()) > MAX_BLOCK_WORDS:
         return None
+    if kind := _block_kind(text):
+        return kind
+    parts = _BAR.split(text)
+    kinds = [kind for part in parts if (kind := _block_kind(part))]
+    return kinds[0] if kinds and 2 * len(kinds) >= len(parts) else None
+
+
+def _block_kind(text: str) -> str | None:
     return next((kind for kind, pattern in _BLOCKS.items() if pattern.search(text)), None)
 
 

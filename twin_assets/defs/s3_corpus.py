@@ -33,7 +33,7 @@ class DroppedDocument(Record):
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"unstructured", "parquet"},
-    code_version="3",
+    code_version="4",
     automation_condition=when_inputs_change,
 )
 def cleaned_documents(
@@ -66,7 +66,7 @@ def cleaned_documents(
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"unstructured", "parquet"},
-    code_version="1",
+    code_version="2",
     automation_condition=when_inputs_change,
 )
 def library_documents(
