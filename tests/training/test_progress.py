@@ -7,7 +7,7 @@ import pytest
 
 from twin_assets.training.failures import broken_loss, name_failure, name_os_error
 from twin_assets.training.plots import training_plot
-from twin_assets.training.progress import PREFIX, Progress, read_points
+from twin_assets.training.progress import PREFIX, Progress, point_metrics, read_points
 from twin_assets.training.records import HistoryPoint
 
 REPORTS = [
@@ -42,6 +42,17 @@ def test_reports_become_history_and_metrics(tmp_path: Path) -> None:
         "peak_memory_gb": 1.6,
     }  # fmt: skip
     assert progress.rows_trained == 10
+
+
+def test_rewards_are_told_of_the_later_half_of_the_steps() -> None:
+    margins = [0.0, 0.0, 0.1, 0.3, -0.1, 0.3]
+    history = [
+        HistoryPoint(step=n, loss=1.0, reward_margin=m, reward_accuracy=float(m > 0))
+        for n, m in enumerate(margins)
+    ]
+    metrics = point_metrics(history)
+    assert metrics["reward_margin"] == pytest.approx(0.5 / 3)
+    assert metrics["reward_accuracy"] == pytest.approx(2 / 3)
 
 
 def test_the_history_is_on_disk_as_it_comes_and_a_cut_line_is_left_out(tmp_path: Path) -> None:

@@ -108,9 +108,11 @@ def point_metrics(history: Sequence[HistoryPoint]) -> dict[str, float]:
         metrics["train_loss"] = statistics.fmean(losses[-max(1, len(losses) // 10) :])
     if memory := _values(history, "memory_gb"):
         metrics["peak_memory_gb"] = max(memory)
-    for name in ("eval_loss", "reward_accuracy", "reward_margin"):
-        if values := _values(history, name):
-            metrics[name] = values[-1]
+    if held_out := _values(history, "eval_loss"):
+        metrics["eval_loss"] = held_out[-1]
+    for name in ("reward_accuracy", "reward_margin"):
+        if rewards := _values(history, name):  # a step judges a few pairs: one alone says nothing
+            metrics[name] = statistics.fmean(rewards[len(rewards) // 2 :])
     return metrics
 
 
