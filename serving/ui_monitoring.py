@@ -11,8 +11,8 @@ from fastapi import APIRouter, Query
 
 from serving.ui_context import Config, PersonaName
 from twin_assets.core.experiments import read_rows
+from twin_assets.core.feedback import read_feedback
 from twin_assets.core.lake import Lake, open_lake
-from twin_assets.inference.feedback import read_feedback
 from twin_assets.inference.live_quality import quality_by
 from twin_assets.inference.live_voice import pooled, read_voices
 from twin_assets.inference.request_log import read_requests

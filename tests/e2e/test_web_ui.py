@@ -16,9 +16,9 @@ from product import free_port
 from released_twin import ReleasedTwin
 from web_browser import LLM, SIZES, TWIN, WAIT_MS, Pages, ask, chromium, see, services
 
+from twin_assets.core.feedback import read_feedback
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import load_persona
-from twin_assets.inference.feedback import read_feedback
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
 
+from twin_assets.core import feedback
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.persona import Persona
@@ -16,7 +17,7 @@ from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, WAREHOUSE
 from twin_assets.defs.metadata import image, sample_table
 from twin_assets.defs.resources import Platform
 from twin_assets.defs.s2_warehouse import PRODUCTION, Translator, dbt_manifest, dbt_variables, project
-from twin_assets.inference import feedback, request_log, scored
+from twin_assets.inference import request_log, scored
 from twin_assets.inference.cost_report import CostReport, read_costs
 from twin_assets.inference.erasure import remove_texts
 from twin_assets.inference.impostors import read_impostors
