@@ -61,7 +61,7 @@ def _plots(replay: Replay) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     report = replay.report()
     for family in FAMILIES:
-        (folder / f"{family}.png").write_bytes(drift_plot(report, family))
+        (folder / f"{family}.png").write_bytes(drift_plot(report.signals, family))
     return str(folder)
 
 

@@ -28,7 +28,7 @@ from twin_assets.core.datasets import InstructRow, write_dataset
 from twin_assets.core.embedder import load_embedder
 from twin_assets.core.feature_store import FeatureStore, table_version
 from twin_assets.core.ledger import Ledger
-from twin_assets.core.persona import load_persona
+from twin_assets.core.persona import Persona, load_persona
 from twin_assets.core.records import Chunk, EmbeddedChunk, Message, Record, SplitDocument, to_table
 from twin_assets.core.registry import Lineage, Registry
 from twin_assets.defs import s3_corpus, s4_index, s9_drift, s9_monitoring
@@ -39,11 +39,11 @@ from twin_assets.inference.alerts import Batch, batches
 from twin_assets.inference.copying import CopyReport
 from twin_assets.inference.drift import DriftReport
 from twin_assets.inference.evaluate import Contest, EvaluationReport
-from twin_assets.inference.impostors import read_impostors
+from twin_assets.inference.persona_meter import persona_meter
 from twin_assets.inference.report import report_key
 from twin_assets.inference.request_log import RequestLog
 from twin_assets.inference.stylometry import windows
-from twin_assets.inference.voice import VoiceMeter, VoiceScore
+from twin_assets.inference.voice import VoiceScore
 from twin_assets.settings import ROOT
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -154,7 +154,7 @@ class Replay:
         assert persona.questions is not None
         self.traffic = Traffic(corpus, embedded, embedder, persona.questions, settings.seed)
         dataset = self._dataset(corpus)
-        voice = self._voice_at_release(corpus, persona.impostors)
+        voice = self._voice_at_release(corpus, persona)
         for number, name in enumerate((FIRST, SECOND, BAD)):
             self.tags[name] = self._version(number, dataset)
             report = _evaluation(self.tags[name], voice)
@@ -184,10 +184,10 @@ class Replay:
             Registry(self.platform.settings).save(folder, lineage, created_at=MONDAY - timedelta(days=1)).tag
         )
 
-    def _voice_at_release(self, corpus: list[SplitDocument], impostors: list[Path]) -> VoiceScore:
+    def _voice_at_release(self, corpus: list[SplitDocument], persona: Persona) -> VoiceScore:
         """What an evaluation of the good versions would have measured."""
-        train = [d.voice_text for d in corpus if d.split == "train"]
-        meter = VoiceMeter.fit(train, read_impostors(impostors))
+        meter = persona_meter(persona, corpus)
+        assert meter is not None
         written = [self.traffic._text(self.traffic._own, 160) for _ in range(60)]
         assert windows(written)
         return meter.score(written, 17)
@@ -204,7 +204,7 @@ def _evaluation(tag: str, voice: VoiceScore) -> EvaluationReport:
 
 @contextmanager
 def replay_in(home: Path, **overrides: Any) -> Iterator[Replay]:
-    """A replay with a Dagster instance of its own below `home`."""
-    (home / "dagster").mkdir(parents=True, exist_ok=True)
-    with dg.DagsterInstance.local_temp(str(home / "dagster")) as instance:
+    """A replay below `home`, with a Dagster instance in memory."""
+    home.mkdir(parents=True, exist_ok=True)
+    with dg.DagsterInstance.ephemeral() as instance:
         yield Replay(home, instance, **overrides)

@@ -203,5 +203,5 @@ def test_each_family_has_a_plot_also_with_nothing_in_it() -> None:
     report = drift_report(signals, len(requests), now, "runa:one")
     assert report.findings[0].startswith("answers are less supported")
     for family in ("persona", "traffic", "quality", "cost"):
-        assert drift_plot(report, family).startswith(b"\x89PNG")  # type: ignore[arg-type]
+        assert drift_plot(report.signals, family).startswith(b"\x89PNG")  # type: ignore[arg-type]
     assert DriftReport.model_validate_json(report.model_dump_json()) == report

@@ -1,6 +1,7 @@
 """Resources: the platform's parts as Dagster sees them, and the IO manager that keeps every version."""
 
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,9 @@ class Platform(dg.ConfigurableResource):
 
     @property
     def settings(self) -> Settings:
-        return load_settings().model_copy(update=self._typed_overrides())
-
-    def _typed_overrides(self) -> dict[str, Any]:
-        parsed = Settings.model_validate(self.overrides)
-        return {name: getattr(parsed, name) for name in self.overrides}
+        return load_settings().model_copy(
+            update=_typed(json.dumps(self.overrides, sort_keys=True, default=str))
+        )
 
     @property
     def lake(self) -> Lake:

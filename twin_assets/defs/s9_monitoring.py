@@ -2,16 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
 
 from twin_assets.core import feedback
-from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
-from twin_assets.core.persona import Persona
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, WAREHOUSE_POOL, personas
 from twin_assets.defs.metadata import image, sample_table
@@ -20,14 +18,13 @@ from twin_assets.defs.s2_warehouse import PRODUCTION, Translator, dbt_manifest, 
 from twin_assets.inference import request_log, scored
 from twin_assets.inference.cost_report import CostReport, read_costs
 from twin_assets.inference.erasure import remove_texts
-from twin_assets.inference.impostors import read_impostors
 from twin_assets.inference.live_plots import cost_plot, quality_plot
 from twin_assets.inference.live_quality import Quality, quality_by
 from twin_assets.inference.live_scores import LiveScorer, score_new
 from twin_assets.inference.live_voice import pooled, read_voices
+from twin_assets.inference.persona_meter import persona_meter
 from twin_assets.inference.scored import read_scored
 from twin_assets.inference.toxicity import open_toxicity
-from twin_assets.inference.voice import VoiceMeter
 
 SHOWN_DAYS = 28
 # Rows that reports take into memory; the warehouse has all of them.
@@ -52,11 +49,11 @@ def scored_requests(
     bare = remove_texts(lake, persona.name, persona.log_text_days)
     rule, is_toxic = open_toxicity(settings.toxicity_model)
     scorer = LiveScorer(
-        persona, {c.chunk_id: c.text for c in embeddings}, platform.embedder.embed, _meter(persona, corpus_split),
+        persona, {c.chunk_id: c.text for c in embeddings}, platform.embedder.embed, persona_meter(persona, corpus_split),
         is_toxic, settings.monitor_sample_per_hour, settings.seed,
     )  # fmt: skip
     run = score_new(lake, scorer)
-    since = _shown_since()
+    since = shown_since(settings.now)
     rows, voices = read_scored(lake, persona.name, since, NEWEST), read_voices(lake, persona.name, since)
     versions = quality_by(rows, lambda row: row.model)
     return dg.MaterializeResult(
@@ -82,17 +79,9 @@ def scored_requests(
     )
 
 
-def _shown_since() -> Any:
-    return datetime.now(UTC).date() - timedelta(days=SHOWN_DAYS - 1)
-
-
-def _meter(persona: Persona, corpus_split: list[SplitDocument]) -> VoiceMeter | None:
-    """None where there is too little writing to know a voice by."""
-    prose = [d.voice_text for d in corpus_split if d.split == "train" and d.category != "code"]
-    try:
-        return VoiceMeter.fit(prose, read_impostors(persona.impostors))
-    except TwinError:
-        return None
+def shown_since(now: datetime) -> date:
+    """The first day that reports show."""
+    return now.date() - timedelta(days=SHOWN_DAYS - 1)
 
 
 def quality_table(versions: list[Quality]) -> str:
