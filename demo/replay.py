@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 
 from demo.replay_traffic import (
     BAD,
@@ -21,8 +22,10 @@ from demo.replay_traffic import (
     PERSONA,
     SECOND,
     SECOND_FROM,
+    WRITES_OTHERWISE,
     Traffic,
     demo_corpus,
+    other_writing,
 )
 from twin_assets.core.datasets import InstructRow, write_dataset
 from twin_assets.core.embedder import load_embedder
@@ -31,7 +34,7 @@ from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import Persona, load_persona
 from twin_assets.core.records import Chunk, EmbeddedChunk, Message, Record, SplitDocument, to_table
 from twin_assets.core.registry import Lineage, Registry
-from twin_assets.defs import s3_corpus, s4_index, s9_drift, s9_monitoring
+from twin_assets.defs import s3_corpus, s4_index, s9_drift, s9_monitoring, s9_report
 from twin_assets.defs.resources import Platform, build_resources
 from twin_assets.feature.chunk import chunk_documents
 from twin_assets.feature.embed import embed_chunks
@@ -76,6 +79,8 @@ class Replay:
         found = []
         for day in range(DAYS):
             self._release(day)
+            if day == WRITES_OTHERWISE:
+                self._store_corpus([*demo_corpus(), *other_writing()])
             log = RequestLog(self.platform.lake)
             for row in self.traffic.day(day, MONDAY):
                 log.append(row.model_copy(update={"model": self.tags[row.model]}))
@@ -85,13 +90,27 @@ class Replay:
             on_day(seen)
         return found
 
+    def marts(self) -> dict[str, list[dict[str, Any]]]:
+        """Build the warehouse's marts and the report of the last days; the newest row of `requests`, all of `releases`."""
+        made = [*s9_monitoring.assets, *s9_drift.assets, *s9_report.assets]
+        here = {"scored_requests", "drift_report"}
+        dg.materialize(
+            [*s3_corpus.assets, *s4_index.assets, *made],
+            selection=dg.AssetSelection.assets(*made) - dg.AssetSelection.assets(*here),
+            partition_key=PERSONA, instance=self.instance, resources=self._resources(self._evening(DAYS - 1)),
+        )  # fmt: skip
+        with duckdb.connect(str(self.platform.settings.warehouse_path), read_only=True) as connection:
+            newest = connection.execute("from requests order by time desc limit 1").to_arrow_table()
+            releases = connection.execute("from releases order by proposed_at, model").to_arrow_table()
+        return {"requests": newest.to_pylist(), "releases": releases.to_pylist()}
+
     def report(self) -> DriftReport:
         """The last drift report."""
         found: DriftReport = FeatureStore(self.platform.lake).load("drift_report", PERSONA, DriftReport)
         return found
 
     def _look(self, day: int) -> Seen:
-        now = MONDAY + timedelta(days=day, hours=LOOK_AT_HOUR)
+        now = self._evening(day)
         resources = self._resources(now)
         known = len(batches(self.platform.lake, PERSONA))
         dg.materialize(
@@ -105,6 +124,9 @@ class Replay:
             self._launch(request)
         told = batches(self.platform.lake, PERSONA)[known:]
         return Seen(day=day, at=now, message=told[0] if told else None, rebuilds=[str(r.run_key) for r in requests])  # fmt: skip
+
+    def _evening(self, day: int) -> datetime:
+        return MONDAY + timedelta(days=day, hours=LOOK_AT_HOUR)
 
     def _tick(self, name: str, platform: Platform) -> Any:
         from twin_assets.definitions import defs
@@ -145,12 +167,7 @@ class Replay:
         settings, lake = self.platform.settings, self.platform.lake
         persona, embedder = load_persona(settings.personas_dir, PERSONA), load_embedder(settings.embedder)
         corpus = demo_corpus()
-        chunks = chunk_documents(corpus, embedder.count_tokens)
-        embedded = embed_chunks(chunks, embedder, settings.cache_dir).chunks
-        store = FeatureStore(lake)
-        store.write("corpus_split", PERSONA, corpus, list[SplitDocument])
-        store.write("chunks", PERSONA, chunks, list[Chunk])
-        store.write("embeddings", PERSONA, embedded, list[EmbeddedChunk])
+        embedded = self._store_corpus(corpus)
         assert persona.questions is not None
         self.traffic = Traffic(corpus, embedded, embedder, persona.questions, settings.seed)
         dataset = self._dataset(corpus)
@@ -159,6 +176,16 @@ class Replay:
             self.tags[name] = self._version(number, dataset)
             report = _evaluation(self.tags[name], voice)
             lake.write(report_key(PERSONA, self.tags[name], "json"), report.model_dump_json().encode())
+
+    def _store_corpus(self, corpus: list[SplitDocument]) -> list[EmbeddedChunk]:
+        """What collecting and the corpus stage would have left: documents, chunks and their vectors."""
+        embedder, store = self.platform.embedder, FeatureStore(self.platform.lake)
+        chunks = chunk_documents(corpus, embedder.count_tokens)
+        embedded = embed_chunks(chunks, embedder, self.platform.settings.cache_dir).chunks
+        store.write("corpus_split", PERSONA, corpus, list[SplitDocument])
+        store.write("chunks", PERSONA, chunks, list[Chunk])
+        store.write("embeddings", PERSONA, embedded, list[EmbeddedChunk])
+        return embedded
 
     def _dataset(self, corpus: list[SplitDocument]) -> str:
         rows = [

@@ -36,11 +36,11 @@ class Platform(dg.ConfigurableResource):
     s3: dg.ResourceDependency[S3Resource]
     overrides: dict[str, Any] = {}
 
-    @property
+    @cached_property
     def settings(self) -> Settings:
-        return load_settings().model_copy(
-            update=_typed(json.dumps(self.overrides, sort_keys=True, default=str))
-        )
+        """Read once for each run or tick, which gets a resource of its own."""
+        parsed = Settings.model_validate(self.overrides)
+        return load_settings().model_copy(update={name: getattr(parsed, name) for name in self.overrides})
 
     @property
     def lake(self) -> Lake:

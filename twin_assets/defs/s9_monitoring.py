@@ -1,12 +1,11 @@
 """Monitoring: production's requests scored, counted in the warehouse, and priced. `s9_drift` compares them."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
+from dagster_dbt import DbtCliResource, dbt_assets
 
 from twin_assets.core import feedback
 from twin_assets.core.hashing import fingerprint
@@ -14,7 +13,7 @@ from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, WAREHOUSE_POOL, personas
 from twin_assets.defs.metadata import image, sample_table
 from twin_assets.defs.resources import Platform
-from twin_assets.defs.s2_warehouse import PRODUCTION, Translator, dbt_manifest, dbt_variables, project
+from twin_assets.defs.s2_warehouse import PRODUCTION, Translator, build_models, dbt_manifest, project
 from twin_assets.inference import request_log, scored
 from twin_assets.inference.cost_report import CostReport, read_costs
 from twin_assets.inference.erasure import remove_texts
@@ -97,43 +96,26 @@ def quality_table(versions: list[Quality]) -> str:
     return "\n".join(lines)
 
 
-class ProductionTranslator(Translator):
-    """The production models come after scoring and release."""
-
-    def get_asset_spec(
-        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
-    ) -> dg.AssetSpec:
-        spec = super().get_asset_spec(manifest, unique_id, project)
-        name = spec.key.to_user_string()
-        if name.startswith("stg_"):
-            after = "release" if name == "stg_releases" else "scored_requests"
-            return spec.replace_attributes(deps=[dg.AssetKey(after)])
-        return spec
-
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        return MONITORING
-
-    def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> Any:
-        return None  # the hourly job builds them
-
-
 @dbt_assets(
     manifest=dbt_manifest(),
     project=project,
     select=PRODUCTION,
     partitions_def=personas,
-    dagster_dbt_translator=ProductionTranslator(),
+    dagster_dbt_translator=Translator(  # without a condition: the hourly job builds them
+        MONITORING,
+        dict.fromkeys(("stg_requests", "stg_scores", "stg_feedback"), ("scored_requests",))
+        | {"stg_releases": ("release",)},
+    ),
     pool=WAREHOUSE_POOL,
 )
 def production_marts(
     context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform
 ) -> Iterator[Any]:
     """`dbt build` of requests and releases for one persona."""
-    variables = dbt_variables(
-        platform, context.partition_key, requests_dir=request_log.FOLDER, scores_dir=scored.FOLDER,
-        feedback_dir=feedback.FOLDER, ledger_dir="ledger",
+    yield from build_models(
+        context, dbt, platform, requests_dir=request_log.FOLDER, scores_dir=scored.FOLDER, feedback_dir=feedback.FOLDER,
+        ledger_dir="ledger",
     )  # fmt: skip
-    yield from dbt.cli(["build", "--vars", json.dumps(variables)], context=context).stream()
 
 
 @dg.asset(
