@@ -81,7 +81,8 @@ class Replay:
             self._release(day)
             if day == WRITES_OTHERWISE:
                 self._store_corpus([*demo_corpus(), *other_writing()])
-            log = RequestLog(self.platform.lake)
+            evening = self._evening(day)
+            log = RequestLog(self.platform.lake, lambda at=evening: at)
             for row in self.traffic.day(day, MONDAY):
                 log.append(row.model_copy(update={"model": self.tags[row.model]}))
             log.close()
@@ -100,8 +101,8 @@ class Replay:
             partition_key=PERSONA, instance=self.instance, resources=self._resources(self._evening(DAYS - 1)),
         )  # fmt: skip
         with duckdb.connect(str(self.platform.settings.warehouse_path), read_only=True) as connection:
-            newest = connection.execute("from requests order by time desc limit 1").to_arrow_table()
-            releases = connection.execute("from releases order by proposed_at, model").to_arrow_table()
+            newest = connection.sql("from requests order by time desc limit 1").to_arrow_table()
+            releases = connection.sql("from releases order by proposed_at, model").to_arrow_table()
         return {"requests": newest.to_pylist(), "releases": releases.to_pylist()}
 
     def report(self) -> DriftReport:

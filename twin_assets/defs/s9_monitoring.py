@@ -45,7 +45,7 @@ def scored_requests(
 ) -> dg.MaterializeResult[None]:  # fmt: skip
     """New requests of the log with their scores, in the lake; and texts past their days taken out of the log."""
     persona, lake, settings = platform.persona(context.partition_key), platform.lake, platform.settings
-    bare = remove_texts(lake, persona.name, persona.log_text_days)
+    bare = remove_texts(lake, persona.name, persona.log_text_days, settings.now.date())
     rule, is_toxic = open_toxicity(settings.toxicity_model)
     scorer = LiveScorer(
         persona, {c.chunk_id: c.text for c in embeddings}, platform.embedder.embed, persona_meter(persona, corpus_split),

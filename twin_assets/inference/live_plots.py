@@ -53,11 +53,11 @@ def traffic_plot(days: Sequence[Usage]) -> bytes:
     _line(latency, [one.latency_p50 for one in shown], ACCENT, "median")
     _line(latency, [one.latency_p95 for one in shown], OTHER, "95th percentile")
     latency.yaxis.set_major_formatter(lambda ms, _: _time(ms))
-    latency.set_ylim(bottom=0)
     for axes, title in ((requests, "requests a day"), (latency, "time of a request")):
         axes.set_title(title, loc="left", fontsize=10)
         _days(axes, names)
-        axes.legend(frameon=False, fontsize=8)
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.2)  # room for the legend
+        axes.legend(frameon=False, fontsize=8, ncols=3, loc="upper left")
     return png(figure)
 
 

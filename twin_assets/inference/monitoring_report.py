@@ -13,7 +13,6 @@ from twin_assets.inference.drift import FAMILIES, Signal
 from twin_assets.inference.drift_plots import drift_plot, has_plot
 from twin_assets.inference.html_page import bullets, image, page, table
 from twin_assets.inference.live_plots import cost_plot, quality_plot, traffic_plot
-from twin_assets.inference.live_quality import Quality
 from twin_assets.inference.overview import Overview
 
 TITLES = {"persona": "The persona's writing", "traffic": "What is asked", "quality": "How it is answered", "cost": "A day's money"}  # fmt: skip
@@ -54,8 +53,8 @@ def _standing(found: Overview) -> str:
     if not found.alerts:
         return "<div class='verdict yes'><strong>No alert stands.</strong></div>"
     items = "".join(
-        f"<li>!&nbsp; <strong>{html.escape(one.alert.what)}</strong>, since {one.alert.since:%d %b %H:%M}. "
-        f"{html.escape(one.alert.how_bad)} <span class=muted>{html.escape(one.alert.advice)}</span></li>"
+        f"<li>!&nbsp; {html.escape(one.alert.what)}<br><span class=muted>Since {one.alert.since:%d %b %H:%M}. "
+        f"{html.escape(one.alert.how_bad)}. {html.escape(one.alert.advice)}</span></li>"
         for one in found.alerts
     )
     stand = "1 alert stands" if len(found.alerts) == 1 else f"{len(found.alerts)} alerts stand"
@@ -71,7 +70,9 @@ def _tiles(found: Overview) -> str:
         "median time": (_ms(total.latency_p50), f"95% within {_ms(total.latency_p95)}"),
         "cost": (
             _dollars(total.cost),
-            f"{_dollars(found.accepted.cost)} for each of {found.accepted.count} accepted",
+            f"{_dollars(found.accepted.cost)} for each of {found.accepted.count} accepted"
+            if found.accepted.count
+            else "none accepted yet",
         ),
         "good / bad": (f"{found.feedback.up} / {found.feedback.down}", f"{found.feedback.edited} corrected"),
         "training": (
@@ -93,33 +94,27 @@ def _versions(found: Overview, production: str | None) -> str:
     """A column for each version, so that two or three of them fit a phone."""
     quality = {one.group: one for one in found.quality.versions}
     voices = {one.model: one for one in found.quality.voices}
-    rows: dict[str, list[str]] = {name: [] for name in (
-        "requests", "failed", "declined", "median time", "95%", "cost", "supported", "voice", "leaks", "abuse", "good / bad",
-    )}  # fmt: skip
+    names = (
+        "requests", "failed", "declined", "median time", "95%", "cost", "supported", "· 95%", "voice", "· 95%", "leaks", "abuse", "good / bad",
+    )  # fmt: skip
+    rows: list[list[str]] = [[name] for name in names]
     for one in found.versions:
         scored, voice = quality.get(one.group), voices.get(one.group)
         cells = [
             f"{one.requests:,}", f"{one.failed:,}", _share(one.refused / one.requests), _ms(one.latency_p50),
-            _ms(one.latency_p95), _dollars(one.cost), _supported(scored),
-            UNKNOWN if voice is None or voice.margin is None else f"{voice.margin:+.2f} ({voice.margin_low:+.2f} to {voice.margin_high:+.2f})",
+            _ms(one.latency_p95), _dollars(one.cost),
+            *((_share(scored.grounded), f"{_share(scored.grounded_low)} to {_share(scored.grounded_high)}") if scored else (UNKNOWN, UNKNOWN)),
+            *((_margin(voice.margin), f"{_margin(voice.margin_low)} to {_margin(voice.margin_high)}") if voice else (UNKNOWN, UNKNOWN)),
             UNKNOWN if scored is None else str(scored.leaks), UNKNOWN if scored is None else str(scored.toxic),
             f"{one.up} / {one.down}",
         ]  # fmt: skip
-        for row, cell in zip(rows.values(), cells, strict=True):
+        for row, cell in zip(rows, cells, strict=True):
             row.append(cell)
-    names = [
+    heads = [
         one.group.split(":", 1)[-1] + (" (in production)" if one.group == production else "")
         for one in found.versions
     ]
-    return table(["", *names], [[name, *cells] for name, cells in rows.items()])
-
-
-def _supported(one: Quality | None) -> str:
-    if one is None or one.grounded is None:
-        return UNKNOWN
-    if one.grounded_low is None:
-        return _share(one.grounded)
-    return f"{_share(one.grounded)} ({_share(one.grounded_low)} to {_share(one.grounded_high)})"
+    return table(["", *heads], rows)
 
 
 def _money(found: Overview) -> str:
@@ -164,6 +159,10 @@ def _alerted(told: Sequence[Batch]) -> str:
 
 def _share(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.0%}"
+
+
+def _margin(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:+.2f}"
 
 
 def _ms(value: float | None) -> str:

@@ -35,7 +35,8 @@ function alerts(found) {
     h("span", {class: "meta"}, found.drift_at ? ` Last looked at ${moment(found.drift_at)}.` : " Nothing was compared yet; the hourly job `monitor` in Dagster does it."));
   const worst = [...found.alerts].sort((one, other) => (other.alert.severity === "critical") - (one.alert.severity === "critical"));
   return h("section", {class: "card bad standing", "aria-label": "Alerts"}, h("h2", {}, found.alerts.length === 1 ? "1 alert stands" : `${number(found.alerts.length)} alerts stand`),
-    h("ul", {}, worst.map(({alert}) => h("li", {}, h("strong", {}, alert.what), h("p", {class: "meta"}, `Since ${moment(alert.since)}. ${alert.how_bad}`), alert.advice ? h("p", {class: "meta"}, alert.advice) : null))));
+    h("ul", {}, worst.map(({alert}) => h("li", {}, h("details", {}, h("summary", {}, alert.what),
+      h("p", {class: "meta"}, `Since ${moment(alert.since)}. ${alert.how_bad}.`), alert.advice ? h("p", {class: "meta"}, alert.advice) : null)))));
 }
 
 const FAMILIES = {persona: "Their writing", traffic: "What is asked", quality: "How it is answered", cost: "A day's money"};

@@ -29,20 +29,20 @@ function shown(persona, found, draw) {
     h("p", {class: "meta"}, found.learns ? "What you accept goes into the next dataset version, apart from the author's own words."
       : "This person's twin does not learn from feedback (learn_from_feedback in the persona's file): what you accept is kept, and not used."),
     waiting.length ? null : h("p", {class: "meta"}, "No pair waits. Edits and thumbs that people give with consent become pairs."),
-    ...waiting.map(pair => card(persona, pair, draw)),
+    ...waiting.map((pair, at) => at ? folded(pair.prompt, () => card(persona, pair, draw), "card") : card(persona, pair, draw, true)),
     found.waiting > waiting.length ? h("p", {class: "meta"}, `${number(found.waiting - waiting.length)} more come after these.`) : null,
     decided.length ? folded(`Decided on: ${number(found.decided)}`, () => decided.map(pair => card(persona, pair, draw)), "card") : null,
     lost ? h("p", {class: "meta"}, `Reactions that made no pair: ${lost}.`) : null,
   ];
 }
 
-function card(persona, pair, draw) {
+function card(persona, pair, draw, first = false) {
   const {review} = pair;
   const send = given => post(`/ui/api/${persona}/feedback-pairs`, {...given, pair_id: pair.pair_id, seen: review?.at ?? null});
   const choices = review ? [review.decision === "accept" ? REJECT : ACCEPT] : [ACCEPT, REJECT];
   const form = () => decisionForm(choices, send, draw);
   const edited = pair.origin === "edited";
-  return h("article", {class: review ? "pair" : "card waiting pair"},
+  return h("article", {class: first ? "card waiting pair" : "pair"},
     h("h3", {}, pair.prompt),
     h("p", {class: "meta"}, `${edited ? "Edited" : "Liked and disliked"} by ${name(pair.given_by ?? "someone not recorded")}, ${moment(pair.time)}, with consent.`),
     h("div", {class: "side-by-side"},

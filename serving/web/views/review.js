@@ -20,7 +20,7 @@ export default async function review(context) {
     h("div", {class: "title"}, h("h2", {}, "Evaluation"), found.shown ? pick : null),
     found.evaluation ? evaluation(persona, found) : empty("No report", "This version has no stored evaluation report."),
     pairs(persona), h("h2", {}, "History"), history(found.events),
-  ].flat();
+  ].flat().filter(Boolean);
 }
 
 function waiting(found, context) {
