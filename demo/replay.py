@@ -5,7 +5,7 @@ evening, and what the sensors do is written down.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ from twin_assets.settings import ROOT
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 LOOK_AT_HOUR = 23.75
+QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
 class Seen(Record):
@@ -81,11 +82,7 @@ class Replay:
             self._release(day)
             if day == WRITES_OTHERWISE:
                 self._store_corpus([*demo_corpus(), *other_writing()])
-            evening = self._evening(day)
-            log = RequestLog(self.platform.lake, lambda at=evening: at)
-            for row in self.traffic.day(day, MONDAY):
-                log.append(row.model_copy(update={"model": self.tags[row.model]}))
-            log.close()
+            self._push(day)
             seen = self._look(day)
             found.append(seen)
             on_day(seen)
@@ -95,11 +92,12 @@ class Replay:
         """Build the warehouse's marts and the report of the last days; the newest row of `requests`, all of `releases`."""
         made = [*s9_monitoring.assets, *s9_drift.assets, *s9_report.assets]
         here = {"scored_requests", "drift_report"}
-        dg.materialize(
-            [*s3_corpus.assets, *s4_index.assets, *made],
-            selection=dg.AssetSelection.assets(*made) - dg.AssetSelection.assets(*here),
-            partition_key=PERSONA, instance=self.instance, resources=self._resources(self._evening(DAYS - 1)),
-        )  # fmt: skip
+        with (self.home / "dbt.log").open("w") as log, redirect_stdout(log):
+            dg.materialize(
+                [*s3_corpus.assets, *s4_index.assets, *made],
+                selection=dg.AssetSelection.assets(*made) - dg.AssetSelection.assets(*here), run_config=QUIET,
+                partition_key=PERSONA, instance=self.instance, resources=self._resources(self._evening(DAYS - 1)),
+            )  # fmt: skip
         with duckdb.connect(str(self.platform.settings.warehouse_path), read_only=True) as connection:
             newest = connection.sql("from requests order by time desc limit 1").to_arrow_table()
             releases = connection.sql("from releases order by proposed_at, model").to_arrow_table()
@@ -110,13 +108,19 @@ class Replay:
         found: DriftReport = FeatureStore(self.platform.lake).load("drift_report", PERSONA, DriftReport)
         return found
 
+    def _push(self, day: int) -> None:
+        log = RequestLog(self.platform.lake, lambda: self._evening(day))
+        for row in self.traffic.day(day, MONDAY):
+            log.append(row.model_copy(update={"model": self.tags[row.model]}))
+        log.close()
+
     def _look(self, day: int) -> Seen:
         now = self._evening(day)
         resources = self._resources(now)
         known = len(batches(self.platform.lake, PERSONA))
         dg.materialize(
             [*s3_corpus.assets, *s4_index.assets, *s9_monitoring.assets, *s9_drift.assets],
-            selection=dg.AssetSelection.assets("scored_requests", "drift_report"),
+            selection=dg.AssetSelection.assets("scored_requests", "drift_report"), run_config=QUIET,
             partition_key=PERSONA, instance=self.instance, resources=resources,
         )  # fmt: skip
         requests = self._tick("rebuild_when_due", resources["platform"]).run_requests or []

@@ -17,7 +17,7 @@ from twin_assets.core.feedback_pairs import (
     pair_reviews,
     stored_pairs,
 )
-from twin_assets.core.lake import LocalLake
+from twin_assets.core.lake import Lake, LocalLake
 from twin_assets.core.ledger import Overtaken
 from twin_assets.core.records import Message
 from twin_assets.core.registry import Lineage, Registry
@@ -30,7 +30,7 @@ PLAIN = "The tide table was wrong on Tuesday and I wrote that down before anybod
 OWN = "A backup that was never restored is a hope."
 
 
-def said(lake: LocalLake, n: int, **changes: Any) -> None:
+def said(lake: Lake, n: int, **changes: Any) -> None:
     given: dict[str, Any] = {
         "request_id": f"r{n}", "time": START + timedelta(minutes=n), "persona": "runa", "model": "m", "consent": True,
         "prompt": f"Tide tables, {n}?", "answer": f"{DULL} {n}", "key": "ann",
@@ -47,7 +47,7 @@ def row(pair: FeedbackPair | None) -> PreferenceRow:
     )  # fmt: skip
 
 
-def dataset(lake: LocalLake, pairs: list[FeedbackPair]) -> str:
+def dataset(lake: Lake, pairs: list[FeedbackPair]) -> str:
     return write_dataset(
         lake, "runa", "preference", [row(None), *map(row, pairs)], parents={}, prompts="p", dropped={}, seed=1, license="MIT",
         visibility="public", summary="Pairs.",
