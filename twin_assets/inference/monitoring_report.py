@@ -13,11 +13,15 @@ from twin_assets.inference.drift import FAMILIES, Signal
 from twin_assets.inference.drift_plots import drift_plot, has_plot
 from twin_assets.inference.html_page import bullets, image, page, table
 from twin_assets.inference.live_plots import cost_plot, quality_plot, traffic_plot
-from twin_assets.inference.overview import Overview
+from twin_assets.inference.live_quality import Quality
+from twin_assets.inference.monitor import ModelVoice
+from twin_assets.inference.overview import Overview, VersionUsage
 
 TITLES = {"persona": "The persona's writing", "traffic": "What is asked", "quality": "How it is answered", "cost": "A day's money"}  # fmt: skip
 # Looks that changed an alert.
 SHOWN_BATCHES = 30
+# Characters of a version's hash: three columns fit a phone.
+SHORT_TAG = 8
 UNKNOWN = "–"
 
 
@@ -94,27 +98,38 @@ def _versions(found: Overview, production: str | None) -> str:
     """A column for each version, so that two or three of them fit a phone."""
     quality = {one.group: one for one in found.quality.versions}
     voices = {one.model: one for one in found.quality.voices}
-    names = (
-        "requests", "failed", "declined", "median time", "95%", "cost", "supported", "· 95%", "voice", "· 95%", "leaks", "abuse", "good / bad",
-    )  # fmt: skip
-    rows: list[list[str]] = [[name] for name in names]
-    for one in found.versions:
-        scored, voice = quality.get(one.group), voices.get(one.group)
-        cells = [
-            f"{one.requests:,}", f"{one.failed:,}", _share(one.refused / one.requests), _ms(one.latency_p50),
-            _ms(one.latency_p95), _dollars(one.cost),
-            *((_share(scored.grounded), f"{_share(scored.grounded_low)} to {_share(scored.grounded_high)}") if scored else (UNKNOWN, UNKNOWN)),
-            *((_margin(voice.margin), f"{_margin(voice.margin_low)} to {_margin(voice.margin_high)}") if voice else (UNKNOWN, UNKNOWN)),
-            UNKNOWN if scored is None else str(scored.leaks), UNKNOWN if scored is None else str(scored.toxic),
-            f"{one.up} / {one.down}",
-        ]  # fmt: skip
-        for row, cell in zip(rows, cells, strict=True):
-            row.append(cell)
-    heads = [
-        one.group.split(":", 1)[-1] + (" (in production)" if one.group == production else "")
+    columns = [
+        {"serves": "yes" if one.group == production else "no"}
+        | _use(one)
+        | _scores(quality.get(one.group), voices.get(one.group))
         for one in found.versions
     ]
-    return table(["", *heads], rows)
+    heads = [one.group.split(":", 1)[-1][:SHORT_TAG] for one in found.versions]
+    return table(["", *heads], [[name, *(column[name] for column in columns)] for name in columns[0]])
+
+
+def _use(one: VersionUsage) -> dict[str, str]:
+    return {
+        "requests": f"{one.requests:,}", "failed": f"{one.failed:,}", "declined": _share(one.refused / one.requests),
+        "median time": _ms(one.latency_p50), "95%": _ms(one.latency_p95), "cost": _dollars(one.cost),
+        "good / bad": f"{one.up} / {one.down}",
+    }  # fmt: skip
+
+
+def _scores(scored: Quality | None, voice: ModelVoice | None) -> dict[str, str]:
+    found = dict.fromkeys(("supported", "supported, 95%", "voice", "voice, 95%", "leaks", "abuse"), UNKNOWN)
+    if scored:
+        found |= {
+            "supported": _share(scored.grounded),
+            "supported, 95%": f"{_share(scored.grounded_low)} to {_share(scored.grounded_high)}",
+            "leaks": str(scored.leaks), "abuse": str(scored.toxic),
+        }  # fmt: skip
+    if voice:
+        found |= {
+            "voice": _margin(voice.margin),
+            "voice, 95%": f"{_margin(voice.margin_low)} to {_margin(voice.margin_high)}",
+        }
+    return found
 
 
 def _money(found: Overview) -> str:

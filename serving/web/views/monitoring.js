@@ -31,8 +31,8 @@ const used = (heading, rows, cell) => group(`By ${heading}`, table(`Use by ${hea
 
 /** Alerts that stand, worst first; a word where there are none. */
 function alerts(found) {
-  if (!found.alerts.length) return h("p", {class: "standing"}, h("span", {class: "badge success"}, "no alerts"),
-    h("span", {class: "meta"}, found.drift_at ? ` Last looked at ${moment(found.drift_at)}.` : " Nothing was compared yet; the hourly job `monitor` in Dagster does it."));
+  if (!found.drift_at) return h("p", {class: "standing meta"}, "Nothing was compared with the release yet. The hourly job `monitor` in Dagster does it.");
+  if (!found.alerts.length) return h("p", {class: "standing"}, h("span", {class: "badge success"}, "no alerts"), h("span", {class: "meta"}, ` Last looked at ${moment(found.drift_at)}.`));
   const worst = [...found.alerts].sort((one, other) => (other.alert.severity === "critical") - (one.alert.severity === "critical"));
   return h("section", {class: "card bad standing", "aria-label": "Alerts"}, h("h2", {}, found.alerts.length === 1 ? "1 alert stands" : `${number(found.alerts.length)} alerts stand`),
     h("ul", {}, worst.map(({alert}) => h("li", {}, h("details", {}, h("summary", {}, alert.what),
