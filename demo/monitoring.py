@@ -62,16 +62,14 @@ def _say(seen: Seen) -> None:
 
 def _say_marts(replay: Replay) -> None:
     marts = replay.marts()
-    print("\nThe marts in the warehouse, built by dbt. The last request:\n")
+    print("\nThe marts in the warehouse, built by dbt. The last answer:\n")
     for name, value in marts["requests"][0].items():
         print(f"    {name:<16} {value}")
     print("\nThe releases:\n")
     for row in marts["releases"]:
         print(
-            "    "
-            + ", ".join(
-                f"{name} {row[name]}" for name in ("model", "state", "is_production", "requests", "cost_usd")
-            )
+            f"    {row['model']}: {row['state']}{', in production' if row['is_production'] else ''}; "
+            f"{row['requests']} requests for ${row['cost_usd']:.2f}"
         )
     page = replay.platform.lake.uri(report_key(PERSONA))
     print(f"\nThe report: {page}")

@@ -89,7 +89,7 @@ class Replay:
         return found
 
     def marts(self) -> dict[str, list[dict[str, Any]]]:
-        """Build the warehouse's marts and the report of the last days; the newest row of `requests`, all of `releases`."""
+        """Build the warehouse's marts and the report of the last days; the newest answer of `requests`, all of `releases`."""
         made = [*s9_monitoring.assets, *s9_drift.assets, *s9_report.assets]
         here = {"scored_requests", "drift_report"}
         with (self.home / "dbt.log").open("w") as log, redirect_stdout(log):
@@ -99,7 +99,9 @@ class Replay:
                 partition_key=PERSONA, instance=self.instance, resources=self._resources(self._evening(DAYS - 1)),
             )  # fmt: skip
         with duckdb.connect(str(self.platform.settings.warehouse_path), read_only=True) as connection:
-            newest = connection.sql("from requests order by time desc limit 1").to_arrow_table()
+            newest = connection.sql(
+                "from requests where outcome = 'answered' order by time desc limit 1"
+            ).to_arrow_table()
             releases = connection.sql("from releases order by proposed_at, model").to_arrow_table()
         return {"requests": newest.to_pylist(), "releases": releases.to_pylist()}
 
