@@ -1,5 +1,5 @@
-"""`make demo-monitoring`: three weeks of production, with a bad release, a day that costs too much and
-topics that drift; prints what was told, and where to look."""
+"""`make demo-monitoring`: three weeks of production, with a bad release, a day that costs too much,
+topics that drift and a persona who writes otherwise; prints what was told, and where to look."""
 
 import json
 import shutil
@@ -12,6 +12,7 @@ from demo.sites.loopback import Loopback
 from twin_assets.inference.alerts import subject
 from twin_assets.inference.drift import FAMILIES
 from twin_assets.inference.drift_plots import drift_plot
+from twin_assets.inference.monitoring_report import report_key
 from twin_assets.settings import ROOT
 
 HOME = ROOT / ".twin" / "demo-monitoring"
@@ -42,7 +43,10 @@ def main() -> int:
         print(
             f"\nRebuilds asked for: {', '.join(rebuilds) or 'none'}. A person would approve what they bring."
         )
-        print(f"Plots: {_plots(replay)}\nTook {time.monotonic() - start:.0f} s.")
+        _say_marts(replay)
+        print(
+            f"Plots: {_plots(replay)}\nTook {time.monotonic() - start:.0f} s, {time.process_time():.0f} of them of processor here."
+        )
     return 0 if len(rebuilds) == 1 else 1
 
 
@@ -56,12 +60,27 @@ def _say(seen: Seen) -> None:
     print(f"  day {seen.day + 1:>2}, {seen.at:%a %d %b}  {told}{asked}", flush=True)
 
 
+def _say_marts(replay: Replay) -> None:
+    marts = replay.marts()
+    print("\nThe marts in the warehouse, built by dbt. The last answer:\n")
+    for name, value in marts["requests"][0].items():
+        print(f"    {name:<16} {value}")
+    print("\nThe releases:\n")
+    for row in marts["releases"]:
+        print(
+            f"    {row['model']}: {row['state']}{', in production' if row['is_production'] else ''}; "
+            f"{row['requests']} requests for ${row['cost_usd']:.2f}"
+        )
+    page = replay.platform.lake.uri(report_key(PERSONA))
+    print(f"\nThe report: {page}")
+
+
 def _plots(replay: Replay) -> str:
     folder = HOME / "plots"
     folder.mkdir(parents=True, exist_ok=True)
     report = replay.report()
     for family in FAMILIES:
-        (folder / f"{family}.png").write_bytes(drift_plot(report, family))
+        (folder / f"{family}.png").write_bytes(drift_plot(report.signals, family))
     return str(folder)
 
 

@@ -5,12 +5,13 @@ evening, and what the sensors do is written down.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 
 from demo.replay_traffic import (
     BAD,
@@ -21,17 +22,19 @@ from demo.replay_traffic import (
     PERSONA,
     SECOND,
     SECOND_FROM,
+    WRITES_OTHERWISE,
     Traffic,
     demo_corpus,
+    other_writing,
 )
 from twin_assets.core.datasets import InstructRow, write_dataset
 from twin_assets.core.embedder import load_embedder
 from twin_assets.core.feature_store import FeatureStore, table_version
 from twin_assets.core.ledger import Ledger
-from twin_assets.core.persona import load_persona
+from twin_assets.core.persona import Persona, load_persona
 from twin_assets.core.records import Chunk, EmbeddedChunk, Message, Record, SplitDocument, to_table
 from twin_assets.core.registry import Lineage, Registry
-from twin_assets.defs import s3_corpus, s4_index, s9_drift, s9_monitoring
+from twin_assets.defs import s3_corpus, s4_index, s9_drift, s9_monitoring, s9_report
 from twin_assets.defs.resources import Platform, build_resources
 from twin_assets.feature.chunk import chunk_documents
 from twin_assets.feature.embed import embed_chunks
@@ -39,15 +42,16 @@ from twin_assets.inference.alerts import Batch, batches
 from twin_assets.inference.copying import CopyReport
 from twin_assets.inference.drift import DriftReport
 from twin_assets.inference.evaluate import Contest, EvaluationReport
-from twin_assets.inference.impostors import read_impostors
+from twin_assets.inference.persona_meter import persona_meter
 from twin_assets.inference.report import report_key
 from twin_assets.inference.request_log import RequestLog
 from twin_assets.inference.stylometry import windows
-from twin_assets.inference.voice import VoiceMeter, VoiceScore
+from twin_assets.inference.voice import VoiceScore
 from twin_assets.settings import ROOT
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 LOOK_AT_HOUR = 23.75
+QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
 class Seen(Record):
@@ -76,27 +80,49 @@ class Replay:
         found = []
         for day in range(DAYS):
             self._release(day)
-            log = RequestLog(self.platform.lake)
-            for row in self.traffic.day(day, MONDAY):
-                log.append(row.model_copy(update={"model": self.tags[row.model]}))
-            log.close()
+            if day == WRITES_OTHERWISE:
+                self._store_corpus([*demo_corpus(), *other_writing()])
+            self._push(day)
             seen = self._look(day)
             found.append(seen)
             on_day(seen)
         return found
+
+    def marts(self) -> dict[str, list[dict[str, Any]]]:
+        """Build the warehouse's marts and the report of the last days; the newest answer of `requests`, all of `releases`."""
+        made = [*s9_monitoring.assets, *s9_drift.assets, *s9_report.assets]
+        here = {"scored_requests", "drift_report"}
+        with (self.home / "dbt.log").open("w") as log, redirect_stdout(log):
+            dg.materialize(
+                [*s3_corpus.assets, *s4_index.assets, *made],
+                selection=dg.AssetSelection.assets(*made) - dg.AssetSelection.assets(*here), run_config=QUIET,
+                partition_key=PERSONA, instance=self.instance, resources=self._resources(self._evening(DAYS - 1)),
+            )  # fmt: skip
+        with duckdb.connect(str(self.platform.settings.warehouse_path), read_only=True) as connection:
+            newest = connection.sql(
+                "from requests where outcome = 'answered' order by time desc limit 1"
+            ).to_arrow_table()
+            releases = connection.sql("from releases order by proposed_at, model").to_arrow_table()
+        return {"requests": newest.to_pylist(), "releases": releases.to_pylist()}
 
     def report(self) -> DriftReport:
         """The last drift report."""
         found: DriftReport = FeatureStore(self.platform.lake).load("drift_report", PERSONA, DriftReport)
         return found
 
+    def _push(self, day: int) -> None:
+        log = RequestLog(self.platform.lake, lambda: self._evening(day))
+        for row in self.traffic.day(day, MONDAY):
+            log.append(row.model_copy(update={"model": self.tags[row.model]}))
+        log.close()
+
     def _look(self, day: int) -> Seen:
-        now = MONDAY + timedelta(days=day, hours=LOOK_AT_HOUR)
+        now = self._evening(day)
         resources = self._resources(now)
         known = len(batches(self.platform.lake, PERSONA))
         dg.materialize(
             [*s3_corpus.assets, *s4_index.assets, *s9_monitoring.assets, *s9_drift.assets],
-            selection=dg.AssetSelection.assets("scored_requests", "drift_report"),
+            selection=dg.AssetSelection.assets("scored_requests", "drift_report"), run_config=QUIET,
             partition_key=PERSONA, instance=self.instance, resources=resources,
         )  # fmt: skip
         requests = self._tick("rebuild_when_due", resources["platform"]).run_requests or []
@@ -105,6 +131,9 @@ class Replay:
             self._launch(request)
         told = batches(self.platform.lake, PERSONA)[known:]
         return Seen(day=day, at=now, message=told[0] if told else None, rebuilds=[str(r.run_key) for r in requests])  # fmt: skip
+
+    def _evening(self, day: int) -> datetime:
+        return MONDAY + timedelta(days=day, hours=LOOK_AT_HOUR)
 
     def _tick(self, name: str, platform: Platform) -> Any:
         from twin_assets.definitions import defs
@@ -145,20 +174,25 @@ class Replay:
         settings, lake = self.platform.settings, self.platform.lake
         persona, embedder = load_persona(settings.personas_dir, PERSONA), load_embedder(settings.embedder)
         corpus = demo_corpus()
-        chunks = chunk_documents(corpus, embedder.count_tokens)
-        embedded = embed_chunks(chunks, embedder, settings.cache_dir).chunks
-        store = FeatureStore(lake)
-        store.write("corpus_split", PERSONA, corpus, list[SplitDocument])
-        store.write("chunks", PERSONA, chunks, list[Chunk])
-        store.write("embeddings", PERSONA, embedded, list[EmbeddedChunk])
+        embedded = self._store_corpus(corpus)
         assert persona.questions is not None
         self.traffic = Traffic(corpus, embedded, embedder, persona.questions, settings.seed)
         dataset = self._dataset(corpus)
-        voice = self._voice_at_release(corpus, persona.impostors)
+        voice = self._voice_at_release(corpus, persona)
         for number, name in enumerate((FIRST, SECOND, BAD)):
             self.tags[name] = self._version(number, dataset)
             report = _evaluation(self.tags[name], voice)
             lake.write(report_key(PERSONA, self.tags[name], "json"), report.model_dump_json().encode())
+
+    def _store_corpus(self, corpus: list[SplitDocument]) -> list[EmbeddedChunk]:
+        """What collecting and the corpus stage would have left: documents, chunks and their vectors."""
+        embedder, store = self.platform.embedder, FeatureStore(self.platform.lake)
+        chunks = chunk_documents(corpus, embedder.count_tokens)
+        embedded = embed_chunks(chunks, embedder, self.platform.settings.cache_dir).chunks
+        store.write("corpus_split", PERSONA, corpus, list[SplitDocument])
+        store.write("chunks", PERSONA, chunks, list[Chunk])
+        store.write("embeddings", PERSONA, embedded, list[EmbeddedChunk])
+        return embedded
 
     def _dataset(self, corpus: list[SplitDocument]) -> str:
         rows = [
@@ -184,10 +218,10 @@ class Replay:
             Registry(self.platform.settings).save(folder, lineage, created_at=MONDAY - timedelta(days=1)).tag
         )
 
-    def _voice_at_release(self, corpus: list[SplitDocument], impostors: list[Path]) -> VoiceScore:
+    def _voice_at_release(self, corpus: list[SplitDocument], persona: Persona) -> VoiceScore:
         """What an evaluation of the good versions would have measured."""
-        train = [d.voice_text for d in corpus if d.split == "train"]
-        meter = VoiceMeter.fit(train, read_impostors(impostors))
+        meter = persona_meter(persona, corpus)
+        assert meter is not None
         written = [self.traffic._text(self.traffic._own, 160) for _ in range(60)]
         assert windows(written)
         return meter.score(written, 17)
@@ -204,7 +238,7 @@ def _evaluation(tag: str, voice: VoiceScore) -> EvaluationReport:
 
 @contextmanager
 def replay_in(home: Path, **overrides: Any) -> Iterator[Replay]:
-    """A replay with a Dagster instance of its own below `home`."""
-    (home / "dagster").mkdir(parents=True, exist_ok=True)
-    with dg.DagsterInstance.local_temp(str(home / "dagster")) as instance:
+    """A replay below `home`, with a Dagster instance in memory."""
+    home.mkdir(parents=True, exist_ok=True)
+    with dg.DagsterInstance.ephemeral() as instance:
         yield Replay(home, instance, **overrides)

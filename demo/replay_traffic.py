@@ -22,9 +22,10 @@ PERSONA = "runa"
 FIRST, SECOND, BAD = "twin-runa-dpo:first", "twin-runa-dpo:second", "twin-runa-dpo:bad"
 DAYS, ANSWERS_A_DAY, WRITINGS_A_DAY = 21, 36, 16
 # What is planted, by day from 0.
-SECOND_FROM, COST_SPIKE, BAD_FROM, BAD_UNTIL, DRIFT_FROM = 4, 6, 9, 11, 15
+SECOND_FROM, COST_SPIKE, BAD_FROM, BAD_UNTIL, DRIFT_FROM, WRITES_OTHERWISE = 4, 6, 9, 11, 15, 18
 USUAL_OUTSIDE, DRIFTED_OUTSIDE = 0.06, 0.7
 WRITING_WORDS = 160
+STRANGER = "eleanor-whitcombe"
 
 
 def demo_corpus() -> list[SplitDocument]:
@@ -40,6 +41,26 @@ def demo_corpus() -> list[SplitDocument]:
                 "words": len(text.split()), "cluster_id": path.stem, "split": "heldout" if len(found) % 5 == 4 else "train",
             }))  # fmt: skip
     return found
+
+
+def other_writing() -> list[SplitDocument]:
+    """New pieces in the persona's name, which somebody else wrote: halves of another author's articles. They are held
+    out, so that the voice is known by the old ones still."""
+    texts = read_impostors([ROOT / "demo" / "neighbours" / STRANGER])[STRANGER]
+    halves = [half for text in texts for half in _halves(text)]
+    return [
+        SplitDocument.model_validate({
+            "persona": PERSONA, "source": "medium", "category": "article", "doc_id": f"new-{n}", "url": f"https://medium.example/new-{n}",
+            "title": f"new {n}", "content_hash": f"new-{n}", "voice_text": text, "search_text": text, "words": len(text.split()),
+            "cluster_id": f"new-{n}", "split": "heldout",
+        }) for n, text in enumerate(halves)
+    ]  # fmt: skip
+
+
+def _halves(text: str) -> list[str]:
+    paragraphs = text.split("\n\n")
+    middle = len(paragraphs) // 2
+    return ["\n\n".join(paragraphs[:middle]), "\n\n".join(paragraphs[middle:])]
 
 
 def version_on(day: int) -> str:

@@ -48,6 +48,11 @@ class Caller:
     name: str
     key: ApiKey | None = None
 
+    @property
+    def id(self) -> str:
+        """What records name the caller by: the id of the key, never the key."""
+        return self.key.id if self.key else self.name
+
     def require(self, action: Action, persona: str | None = None) -> None:
         """Raise Forbidden when the caller's key isn't good for it."""
         if self.key and not self.key.may(action, persona):

@@ -69,8 +69,7 @@ def write(given: WriteRequest, request: Request, response: Response, desk: TheDe
 def asked_by(request: Request, user: str | None = None) -> dict[str, Any]:
     """Who a request is counted for: the id of the key, never the key, and a hash of the user that it names."""
     caller = caller_of(request)
-    key = caller.key.id if caller.key else caller.name
-    return {"key": key, "user": user_hash(key, user) if user else None}
+    return {"key": caller.id, "user": user_hash(caller.id, user) if user else None}
 
 
 def _whole(desk: Desk, job: Job, request: Request, response: Response) -> Answer:

@@ -6,7 +6,16 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from serving import ui_feedback, ui_library, ui_login, ui_models, ui_monitoring, ui_sources, ui_start
+from serving import (
+    ui_feedback,
+    ui_library,
+    ui_login,
+    ui_models,
+    ui_monitoring,
+    ui_pairs,
+    ui_sources,
+    ui_start,
+)
 
 WEB = Path(__file__).parent / "web"
 # Everything comes from here: a text that a model or a web site wrote can load and run nothing.
@@ -29,7 +38,7 @@ def page() -> FileResponse:
 def install_ui(app: FastAPI) -> None:
     """Serve the page at `/`, its data below `/ui/api`."""
     app.include_router(router)
-    for part in (ui_login, ui_start, ui_sources, ui_library, ui_models, ui_monitoring):
+    for part in (ui_login, ui_start, ui_sources, ui_library, ui_models, ui_pairs, ui_monitoring):
         app.include_router(part.router, include_in_schema=False)
     app.include_router(ui_feedback.router)
     app.mount("/ui/static", StaticFiles(directory=WEB))

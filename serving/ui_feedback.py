@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field, model_validator
 from serving.access import caller_of
 from serving.protocol import MAX_CHARACTERS
 from serving.ui_context import Config, known_persona
+from twin_assets.core.feedback import Feedback, add_feedback
 from twin_assets.core.lake import open_lake
 from twin_assets.core.persona import load_persona
 from twin_assets.core.privacy import mask
-from twin_assets.inference.feedback import Feedback, add_feedback
 
 router = APIRouter(tags=["twin"])
 TEXTS = {"prompt", "answer", "edited"}
@@ -41,12 +41,13 @@ class FeedbackRequest(BaseModel):
 @router.post("/v1/feedback")
 def feedback(given: FeedbackRequest, request: Request, settings: Config) -> dict[str, Any]:
     """Store it, append-only. `texts_kept` is false without consent, or where the persona logs no text."""
-    caller_of(request).require("feedback", given.persona)
+    caller = caller_of(request)
+    caller.require("feedback", given.persona)
     name = known_persona(given.persona, settings)
     policy = load_persona(settings.personas_dir, name).log_text
     keep = given.consent and policy != "off"
     said = given.model_dump() if keep else given.model_dump(exclude=TEXTS)
     if policy == "masked":
         said |= {name: mask(said[name])[0] for name in (*TEXTS, "comment") if said.get(name)}
-    add_feedback(open_lake(settings), Feedback(time=datetime.now(UTC), **said))
+    add_feedback(open_lake(settings), Feedback(time=datetime.now(UTC), key=caller.id, **said))
     return {"status": "stored", "texts_kept": keep}

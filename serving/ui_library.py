@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 
 from serving.errors import Unknown
 from serving.ui_context import Config, PersonaName
+from twin_assets.core.dataset_erasure import erased_rows
 from twin_assets.core.datasets import Kind, Manifest, dataset_folder, latest_version, read_rows
 from twin_assets.core.feature_store import ROWS, FeatureStore, open_feature_store
 from twin_assets.core.lake import open_lake
@@ -100,7 +101,11 @@ def datasets(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
         for key in lake.keys(f"datasets/{persona}/{kind}"):
             if key.endswith("/manifest.json"):
                 manifest = Manifest.model_validate_json(lake.read(key))
-                found.append(manifest.model_dump() | {"latest": manifest.version == latest})
+                erased = erased_rows(lake, persona, kind, manifest.version)
+                found.append(
+                    manifest.model_dump()
+                    | {"latest": manifest.version == latest, "erased": len(erased.rows) if erased else 0}
+                )
     return sorted(found, key=lambda d: (d["kind"], not d["latest"], d["version"]))
 
 

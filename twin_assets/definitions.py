@@ -20,6 +20,7 @@ from twin_assets.defs import (
     s9_drift,
     s9_feedback,
     s9_monitoring,
+    s9_report,
     search_job,
 )
 from twin_assets.defs.console import compact_console
@@ -39,6 +40,7 @@ defs = dg.Definitions(
         *s9_monitoring.assets,
         *s9_drift.assets,
         *s9_feedback.assets,
+        *s9_report.assets,
     ],
     asset_checks=[*s3_corpus.checks, *s5_dataset_checks.checks, *s9_drift.checks],
     jobs=[

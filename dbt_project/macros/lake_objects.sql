@@ -49,3 +49,16 @@
   {% endif %}
   {{ return(query) }}
 {% endmacro %}
+
+{% macro new_rows(typed, key, object_column) %}
+  {# Rows that the model doesn't hold yet. The same row may lie in two objects: while one is being replaced, or when one
+     was copied back. #}
+  select * from {{ typed }}
+  {% if is_incremental() %}
+  where {{ key }} not in (select {{ key }} from {{ this }} where persona = {{ quoted(var('persona')) }})
+  {% endif %}
+  qualify row_number() over (partition by {{ key }} order by {{ object_column }}) = 1
+{% endmacro %}
+
+{# Identity of a request: ids may repeat, ids and times don't. #}
+{% macro request_key() %}sha256(request_id || '/' || epoch_us(time))[:20]{% endmacro %}

@@ -38,9 +38,4 @@ versions as (
   from typed
 )
 
-select * from versions
-{% if is_incremental() %}
-where version_id not in (select version_id from {{ this }} where persona = {{ quoted(var('persona')) }})
-{% endif %}
--- The same line may lie in two raw objects: one that was copied back, say.
-qualify row_number() over (partition by version_id order by raw_file) = 1
+{{ new_rows('versions', 'version_id', 'raw_file') }}

@@ -3,37 +3,27 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 from dagster_aws.s3 import S3Resource
-from moto.server import ThreadedMotoServer
 
+from tests.core.s3_double import KEYS_OF_A_STRANGER, s3_client, s3_lake, s3_server
 from twin_assets.core.errors import TwinError
-from twin_assets.core.lake import Lake, LocalLake, S3Lake, open_lake
+from twin_assets.core.lake import ERASED_NOTE, Lake, LocalLake, open_lake
 from twin_assets.defs.resources import Platform
 from twin_assets.settings import Settings
 
 
 @pytest.fixture(scope="module")
 def s3_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-def keys_of_a_stranger() -> dict[str, str]:
-    return {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+    with s3_server() as url:
+        yield url
 
 
 @pytest.fixture(params=["folder", "s3"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path, s3_url: str) -> Lake:
     if request.param == "folder":
         return LocalLake(tmp_path / "lake")
-    client = boto3.client("s3", endpoint_url=s3_url, **keys_of_a_stranger())
-    client.create_bucket(Bucket=tmp_path.name.replace("_", "-").lower())
-    return S3Lake(client, tmp_path.name.replace("_", "-").lower(), "some/prefix", tmp_path / "mirror")
+    return s3_lake(s3_url, tmp_path)
 
 
 def test_what_is_written_is_read_listed_and_deleted(lake: Lake) -> None:
@@ -64,14 +54,25 @@ def test_local_gives_a_folder_with_the_same_files_and_no_stale_ones(lake: Lake) 
     assert [p.read_bytes() for p in lake.local("raw").rglob("*.jsonl")] == [b"two"]
 
 
+def test_a_dataset_version_that_lost_rows_is_mirrored_anew(lake: Lake) -> None:
+    version = "datasets/runa/preference/v1"
+    for name in ("train.jsonl", "subsets/1k.jsonl"):
+        lake.write(f"{version}/{name}", b"one\ntwo\n")
+    lake.local("datasets/runa")
+    lake.write(f"{version}/{ERASED_NOTE}", b"{}")
+    for name in ("train.jsonl", "subsets/1k.jsonl"):
+        lake.write(f"{version}/{name}", b"two\n")
+    assert {p.read_bytes() for p in lake.local("datasets/runa").rglob("*.jsonl")} == {b"two\n"}
+
+
 def test_a_key_cannot_leave_the_folder(tmp_path: Path) -> None:
     with pytest.raises(TwinError, match="leaves the lake"):
         LocalLake(tmp_path / "lake").write("../outside.txt", b"x")
 
 
 def test_a_setting_moves_the_lake_to_s3_through_dagster_aws(tmp_path: Path, s3_url: str) -> None:
-    boto3.client("s3", endpoint_url=s3_url, **keys_of_a_stranger()).create_bucket(Bucket="twin")
-    s3 = S3Resource(endpoint_url=s3_url, **keys_of_a_stranger())
+    s3_client(s3_url).create_bucket(Bucket="twin")
+    s3 = S3Resource(endpoint_url=s3_url, **KEYS_OF_A_STRANGER)
     platform = Platform(s3=s3, overrides={"home": str(tmp_path), "lake_url": "s3://twin/prod"})
     assert platform.lake.write("x.txt", b"in the bucket") == "s3://twin/prod/x.txt"
     assert platform.lake.read("x.txt") == b"in the bucket"

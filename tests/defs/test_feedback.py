@@ -8,13 +8,13 @@ import dagster as dg
 
 from twin_assets.core.datasets import PreferenceRow, write_dataset
 from twin_assets.core.feature_store import FeatureStore
+from twin_assets.core.feedback import Feedback, add_feedback
 from twin_assets.core.lake import LocalLake
 from twin_assets.core.persona import load_persona
 from twin_assets.core.records import Chunk, Message
 from twin_assets.defs.resources import build_resources
 from twin_assets.defs.s5_dataset_checks import chosen_is_verbatim
 from twin_assets.defs.s9_feedback import accepted_rows, feedback_pairs, review_feedback
-from twin_assets.inference.feedback import Feedback, add_feedback
 from twin_assets.inference.request_log import RequestLog, RequestRecord
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)

@@ -35,7 +35,7 @@ STAGES = {
     "s8_release": {"release"},
     "s9_monitoring": {
         "scored_requests", "stg_requests", "stg_scores", "stg_feedback", "requests", "stg_releases", "releases",
-        "drift_report", "feedback_pairs", "cost_report",
+        "drift_report", "feedback_pairs", "cost_report", "monitoring_report",
     },
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ import pytest
 from tests.inference.evaluation_factories import request, train
 from twin_assets.core.errors import TwinError
 from twin_assets.core.feature_store import FeatureStore
+from twin_assets.core.feedback import Feedback, add_feedback
 from twin_assets.core.lake import LocalLake
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
@@ -19,7 +20,6 @@ from twin_assets.defs.resources import build_resources
 from twin_assets.defs.s9_monitoring import assets
 from twin_assets.inference.cost_report import read_costs
 from twin_assets.inference.erasure import erase
-from twin_assets.inference.feedback import Feedback, add_feedback
 from twin_assets.inference.request_log import write_object
 from twin_assets.settings import Settings
 

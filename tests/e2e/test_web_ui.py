@@ -16,9 +16,10 @@ from product import free_port
 from released_twin import ReleasedTwin
 from web_browser import LLM, SIZES, TWIN, WAIT_MS, Pages, ask, chromium, see, services
 
+from twin_assets.core.feedback import read_feedback
+from twin_assets.core.feedback_pairs import pair_reviews
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import load_persona
-from twin_assets.inference.feedback import read_feedback
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -229,6 +230,44 @@ def test_a_candidate_is_read_and_approved_and_production_rolled_back(
     see(page.locator("#model")).to_have_text(twin.released.tag)
     last = Ledger(twin.lake, "runa").events()[-1]
     assert (last.kind, last.actor, last.reason) == ("rolled_back", "Ines", "too short")
+
+
+def test_an_edit_that_was_given_with_consent_is_reviewed(
+    served: str, open_page: Open, twin: ReleasedTwin, tmp_path: Path
+) -> None:
+    said = {
+        "request_id": "r1", "persona": "runa", "model": twin.released.tag, "consent": True, "prompt": "Why rehearse restores?",
+        "answer": "In conclusion, robust backups are a key enabler of <b>operational</b> excellence for everyone.",
+        "edited": "We rehearse restores on Tuesdays, since a backup that was never restored is a hope.",
+    }  # fmt: skip
+    given = httpx.post(f"{served}/v1/feedback", json=said, timeout=WAIT_MS)
+    assert given.json()["texts_kept"], given.text
+    page = open_page(served, "review", size="phone")
+    pairs = page.get_by_label("Feedback pairs")
+    see(pairs.get_by_role("heading", name="Feedback pairs, 1 waiting")).to_be_visible()
+    see(pairs).to_contain_text("robust backups are a key enabler of <b>operational</b>")
+    see(pairs).to_contain_text("with consent")
+    see(pairs).to_contain_text("does not learn from feedback")
+    page.screenshot(
+        path=Path(os.environ.get("TWIN_TEST_SCREENSHOTS", tmp_path)) / "pairs-phone.png", full_page=True
+    )
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    pairs.get_by_role("button", name="Accept").click()
+    assert pair_reviews(twin.lake, "runa") == {}, "a name and a reason are needed"
+    pairs.get_by_label("Your name").fill("Ines")
+    pairs.get_by_label("Reason").fill("that is how she says it")
+    pairs.get_by_role("button", name="Accept").click()
+    see(pairs).to_contain_text("No pair waits.")
+    pairs.get_by_text("Decided on: 1").click()
+    see(pairs).to_contain_text("by Ines")
+    pairs.get_by_text("Change the decision").click()
+    pairs.get_by_label("Reason").fill("she would not")
+    pairs.get_by_role("button", name="Reject").click()
+    see(pairs.get_by_label("Reason")).to_have_count(0)  # drawn anew, and folded
+    pairs.get_by_text("Decided on: 1").click()
+    see(pairs).to_contain_text("she would not")
+    [review] = pair_reviews(twin.lake, "runa").values()
+    assert (review.decision, review.reviewer, review.reason) == ("reject", "Ines", "she would not")
 
 
 def test_an_added_person_starts_with_views_that_say_what_is_next(

@@ -4,29 +4,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from twin_assets.core.feedback import Feedback
+from twin_assets.core.feedback_pairs import PairReview, accepted, find_pairs, pair_reviews, review_pair
 from twin_assets.core.lake import LocalLake
 from twin_assets.core.records import Message
-from twin_assets.feature.feedback_pairs import (
-    PairReview,
-    Reaction,
-    accepted,
-    feedback_rows,
-    find_pairs,
-    pair_reviews,
-    review_pair,
-)
+from twin_assets.feature.feedback_rows import feedback_rows
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 DULL = "In conclusion, robust tide tables are a key enabler of operational excellence for all stakeholders."
 PLAIN = "The tide table was wrong on Tuesday and I wrote that down before anybody had to ask me about it."
 
 
-def said(n: int = 0, **changes: Any) -> Reaction:
+def said(n: int = 0, **changes: Any) -> Feedback:
     given: dict[str, Any] = {
-        "request_id": f"r{n}", "time": START + timedelta(minutes=n), "model": "m", "consent": True,
+        "request_id": f"r{n}", "time": START + timedelta(minutes=n), "persona": "runa", "model": "m", "consent": True,
         "prompt": "Tide tables?", "answer": DULL,
     }  # fmt: skip
-    return Reaction(**(given | changes))
+    return Feedback(**(given | changes))
 
 
 def test_an_edit_is_preferred_to_what_was_edited() -> None:

@@ -1,10 +1,15 @@
-"""Receivers of alerts on loopback: a webhook (Slack's too), and an SMTP server that speaks RFC 5321."""
+"""Receivers of alerts on loopback: a webhook (Slack's too), and an SMTP server that speaks RFC 5321, with TLS too."""
 
+import base64
 import json
 import socketserver
+import ssl
 import threading
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import Message
+from ipaddress import IPv4Address
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,27 +32,72 @@ class HookDouble(Loopback):
 
 
 class SmtpDouble:
-    """Keeps the messages that it was given."""
+    """Keeps the messages that it was given, and the logins.
+
+    With a `certificate` it speaks TLS: from the first byte with `security` tls, else once the client says STARTTLS
+    (RFC 3207), before which it takes neither login nor mail.
+    """
+
+    def __init__(self, certificate: Path | None = None, security: str = "starttls") -> None:
+        self.messages: list[Message] = []
+        self.logins: list[str] = []
+        self._context = None
+        if certificate:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(certificate)
+        self._security = security
 
     def __enter__(self) -> Self:
         double = self
-        self.messages: list[Message] = []
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
+                try:
+                    self.plain = double._context is not None
+                    if self.plain and double._security == "tls":
+                        self._encrypt()
+                    self._talk()
+                except OSError:
+                    pass  # the client did not trust the certificate, and went
+
+            def _encrypt(self) -> None:
+                assert double._context is not None
+                self.connection = double._context.wrap_socket(self.connection, server_side=True)
+                self.rfile = self.connection.makefile("rb")
+                self.wfile = self.connection.makefile("wb", buffering=0)
+                self.plain = False
+
+            def _talk(self) -> None:
                 self._say("220 double ready")
                 while line := self.rfile.readline().decode().strip():
-                    command = line.split()[0].upper()
-                    if command == "DATA":
-                        self._say("354 go ahead")
-                        lines = []
-                        while (data := self.rfile.readline()) != b".\r\n":
-                            lines.append(data.removeprefix(b".") if data.startswith(b"..") else data)
-                        double.messages.append(message_from_bytes(b"".join(lines)))
-                    elif command == "QUIT":
-                        self._say("221 bye")
-                        return
-                    self._say("250 fine")
+                    command, _, rest = line.partition(" ")
+                    match command.upper():
+                        case "EHLO":
+                            self._say("250-double")
+                            self._say("250 STARTTLS" if self.plain else "250 AUTH PLAIN")
+                        case "STARTTLS":
+                            self._say("220 go ahead")
+                            self._encrypt()
+                        case "AUTH" | "MAIL" if self.plain:
+                            self._say("530 must issue a STARTTLS command first")
+                        case "AUTH":
+                            double.logins.append(base64.b64decode(rest.split()[-1]).decode())
+                            self._say("235 welcome")
+                        case "DATA":
+                            self._say("354 go ahead")
+                            self._take()
+                            self._say("250 fine")
+                        case "QUIT":
+                            self._say("221 bye")
+                            return
+                        case _:
+                            self._say("250 fine")
+
+            def _take(self) -> None:
+                lines = []
+                while (data := self.rfile.readline()) != b".\r\n":
+                    lines.append(data.removeprefix(b".") if data.startswith(b"..") else data)
+                double.messages.append(message_from_bytes(b"".join(lines)))
 
             def _say(self, text: str) -> None:
                 self.wfile.write(f"{text}\r\n".encode())
@@ -63,3 +113,25 @@ class SmtpDouble:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def loopback_certificate(folder: Path) -> Path:
+    """A key and a certificate for 127.0.0.1 that it signs itself, as one PEM file: the server's, and what to trust."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "double")])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = folder / "double.pem"
+    file.write_bytes(secret + certificate.public_bytes(serialization.Encoding.PEM))
+    return file

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from alert_doubles import HookDouble, SmtpDouble
+from alert_doubles import HookDouble, SmtpDouble, loopback_certificate
 from drift_factories import MONDAY
 
 from twin_assets.core.lake import LocalLake
@@ -166,3 +166,35 @@ def test_a_mail_server_that_is_away_is_a_problem_in_words(tmp_path: Path) -> Non
     assert "very-secret" not in problem
     with pytest.raises(KeyError):
         lake.read("alerts/runa/00000002.json")
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_mail_goes_encrypted_to_a_server_that_is_trusted_and_to_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, security: str
+) -> None:
+    lake, certificate = LocalLake(tmp_path / "lake"), loopback_certificate(tmp_path)
+    with SmtpDouble(certificate, security) as mail:
+        given = settings(
+            tmp_path, alert_email_to=["ada@example.org"], smtp_host="127.0.0.1", smtp_port=mail.port, smtp_user="ada",
+            smtp_password="very-secret", smtp_security=security,
+        )  # fmt: skip
+        look(lake, 0, alert("voice"), to=("email",))
+        [problem] = deliver(lake, "runa", given)
+        assert "SSLCertVerificationError" in problem
+        assert (mail.messages, mail.logins) == ([], [])
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert deliver(lake, "runa", given) == []
+        assert [m["Subject"] for m in mail.messages] == ["[LLM Twin] runa: warning: voice"]
+        assert mail.logins == ["\0ada\0very-secret"]
+
+
+def test_mail_is_not_sent_in_the_clear_to_a_server_that_wants_tls(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path / "lake")
+    with SmtpDouble(loopback_certificate(tmp_path)) as mail:
+        given = settings(
+            tmp_path, alert_email_to=["ada@example.org"], smtp_host="127.0.0.1", smtp_port=mail.port
+        )
+        look(lake, 0, alert("voice"), to=("email",))
+        [problem] = deliver(lake, "runa", given)
+        assert "TWIN_SMTP_HOST, PORT, USER, PASSWORD and SECURITY" in problem
+        assert mail.messages == []

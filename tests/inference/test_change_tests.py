@@ -15,7 +15,7 @@ from twin_assets.inference.change_tests import (
     upper_level,
 )
 
-TRIALS = 300
+TRIALS = 1000
 
 
 def at_most(found: int, trials: int, rate: float) -> None:
@@ -78,7 +78,7 @@ def test_a_level_of_few_samples_is_taken_with_its_uncertainty() -> None:
 def test_energy_keeps_its_level_under_no_change_even_when_the_mix_of_kinds_changes(new: int) -> None:
     """Posts and articles differ from each other here, and the new ones are mostly posts: that is no change."""
     random = np.random.default_rng(new)
-    trials, rate, alarms = 120, 0.05, 0
+    trials, rate, alarms = 300, 0.05, 0
     for trial in range(trials):
         kinds = ["post"] * 15 + ["article"] * 15 + ["post"] * (new - 1) + ["article"]
         rows = random.standard_t(3, (len(kinds), 8)) + np.array([[2.0 * (k == "post")] for k in kinds])

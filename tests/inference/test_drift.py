@@ -33,12 +33,12 @@ def test_no_requests_or_too_few_say_so_and_are_no_drift() -> None:
 
 @pytest.mark.parametrize("n", [5, 20, 50])
 def test_steady_weeks_raise_hardly_an_alarm_however_often_one_looks(n: int) -> None:
-    """Two weeks of n requests after the level, looked at twice: all signals together in few of 60 worlds."""
+    """Two weeks of n requests after the level, looked at twice: all signals together in few of 150 worlds."""
     alarms = 0
-    for seed in range(60):
+    for seed in range(150):
         requests = week(0, 60, seed) + week(7, n, seed) + week(14, n, seed)
         alarms += any(drifted(requests, day) for day in (13.9, 20.9))
-    assert alarms <= 4
+    assert alarms <= 6, "two families, two weeks, a hundredth each"
 
 
 def test_answers_that_leave_their_passages_are_found_within_days_with_their_beginning() -> None:
@@ -203,5 +203,5 @@ def test_each_family_has_a_plot_also_with_nothing_in_it() -> None:
     report = drift_report(signals, len(requests), now, "runa:one")
     assert report.findings[0].startswith("answers are less supported")
     for family in ("persona", "traffic", "quality", "cost"):
-        assert drift_plot(report, family).startswith(b"\x89PNG")  # type: ignore[arg-type]
+        assert drift_plot(report.signals, family).startswith(b"\x89PNG")  # type: ignore[arg-type]
     assert DriftReport.model_validate_json(report.model_dump_json()) == report

@@ -8,10 +8,10 @@ from evaluation_factories import request
 from test_live_scores import log, scorer
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.feedback import Feedback, add_feedback, read_feedback
 from twin_assets.core.lake import LocalLake
 from twin_assets.core.persona import TextPolicy
 from twin_assets.inference.erasure import Erased, erase, main, remove_texts
-from twin_assets.inference.feedback import Feedback, add_feedback, read_feedback
 from twin_assets.inference.live_scores import score_new
 from twin_assets.inference.request_log import RequestLog, read_requests, user_hash
 from twin_assets.inference.scored import read_scored

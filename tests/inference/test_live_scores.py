@@ -9,9 +9,9 @@ from evaluation_factories import neighbours, request, train
 
 from twin_assets.core.embedder import load_embedder
 from twin_assets.core.errors import TwinError
-from twin_assets.core.lake import LocalLake
+from twin_assets.core.feedback import Feedback, add_feedback
+from twin_assets.core.lake import Lake, LocalLake
 from twin_assets.core.persona import load_persona
-from twin_assets.inference.feedback import Feedback, add_feedback
 from twin_assets.inference.live_plots import quality_plot
 from twin_assets.inference.live_quality import quality_by, quality_of
 from twin_assets.inference.live_scores import LiveScorer, score_new
@@ -37,7 +37,7 @@ def scorer(**changes: Any) -> LiveScorer:
     return LiveScorer(**(given | changes))
 
 
-def log(lake: LocalLake, name: str, *rows: RequestRecord) -> None:
+def log(lake: Lake, name: str, *rows: RequestRecord) -> None:
     write_object(lake, f"requests/runa/{rows[0].time:%Y-%m-%d}", name, list(rows))
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 from evaluation_factories import request
 
+from twin_assets.core.feedback import Feedback, add_feedback, read_feedback
 from twin_assets.core.lake import LocalLake
-from twin_assets.inference.feedback import Feedback, add_feedback, read_feedback
 from twin_assets.inference.request_log import read_requests
 from twin_assets.inference.usage import usage_by
 

@@ -50,10 +50,15 @@ def decide(
     Raises Overtaken when something has happened to the version since the event that the decision is about,
     Expired when its evaluation is too old, and TwinError for everything else that can't be.
     """
-    reviewer = given.reviewer.strip()
-    if reviewer.casefold() in _OWN_NAMES:
-        raise TwinError(f"{reviewer!r} is a name of the platform's own.", "give the name of a person.")
-    return _write(ledger, registry, settings, given, reviewer, now)
+    return _write(ledger, registry, settings, given, person(given.reviewer), now)
+
+
+def person(reviewer: str) -> str:
+    """The name of who decides, without blanks around it. Raises TwinError for one of the platform's own."""
+    name = reviewer.strip()
+    if name.casefold() in _OWN_NAMES:
+        raise TwinError(f"{name!r} is a name of the platform's own.", "give the name of a person.")
+    return name
 
 
 def approve_automatically(

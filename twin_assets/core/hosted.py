@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.llm import open_litellm, table_price
+from twin_assets.core.llm import open_litellm, token_prices
 from twin_assets.settings import Settings
 
 ATTEMPTS, LONGEST_WAIT = 6, 60.0
@@ -98,11 +98,9 @@ class HostedModel:
     def _prices(self) -> tuple[float, float]:
         """US dollars a token, in and out: by setting, else from LiteLLM's table, else 0 for one's own server."""
         given = self._setting("price_in"), self._setting("price_out")
-        if None not in given:
-            return given[0] / 1e6, given[1] / 1e6
-        if self._setting("url") is not None:
+        if self._setting("url") is not None and None in given:
             return 0.0, 0.0
-        known = table_price(self.model)
+        known = token_prices(self.model, *given)
         if known is None:
             raise TwinError(
                 f"The price of {self.model} is not known.",

@@ -13,6 +13,9 @@ from typing import Any, Protocol
 from twin_assets.core.errors import TwinError
 from twin_assets.settings import Settings
 
+# Beside files that were changed by an erasure, which is the only thing that changes a dataset version.
+ERASED_NOTE = "erased.json"
+
 
 class Lake(Protocol):
     def read(self, key: str) -> bytes:
@@ -160,8 +163,9 @@ class S3Lake:
         wanted = list(self.keys(prefix))
         for stale in set(target.keys(prefix)) - set(wanted):
             target.delete(stale)
+        changed = tuple(key.removesuffix(ERASED_NOTE) for key in wanted if key.endswith(f"/{ERASED_NOTE}"))
         for key in wanted:
-            if not target.exists(key) or _may_change(key):
+            if not target.exists(key) or _may_change(key) or key.startswith(changed):
                 target.write(key, self.read(key))
         return target.local(prefix)
 

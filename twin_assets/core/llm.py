@@ -21,3 +21,10 @@ def table_price(model: str) -> tuple[float, float] | None:
     if not known:
         return None
     return float(known.get("input_cost_per_token") or 0), float(known.get("output_cost_per_token") or 0)
+
+
+def token_prices(model: str, price_in: float | None, price_out: float | None) -> tuple[float, float] | None:
+    """US dollars a token, in and out: the prices that are set (dollars a million), else those of LiteLLM's table."""
+    if price_in is not None and price_out is not None:
+        return price_in / 1e6, price_out / 1e6
+    return table_price(model)

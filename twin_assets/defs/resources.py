@@ -1,6 +1,7 @@
 """Resources: the platform's parts as Dagster sees them, and the IO manager that keeps every version."""
 
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,11 @@ class Platform(dg.ConfigurableResource):
     s3: dg.ResourceDependency[S3Resource]
     overrides: dict[str, Any] = {}
 
-    @property
+    @cached_property
     def settings(self) -> Settings:
-        return load_settings().model_copy(update=self._typed_overrides())
-
-    def _typed_overrides(self) -> dict[str, Any]:
+        """Read once for each run or tick, which gets a resource of its own."""
         parsed = Settings.model_validate(self.overrides)
-        return {name: getattr(parsed, name) for name in self.overrides}
+        return load_settings().model_copy(update={name: getattr(parsed, name) for name in self.overrides})
 
     @property
     def lake(self) -> Lake:

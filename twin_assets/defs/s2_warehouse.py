@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,16 @@ def dbt_manifest() -> Path:
 
 
 class Translator(DagsterDbtTranslator):
-    """Names, groups and policies of dbt models as assets of this graph."""
+    """Names, groups and policies of dbt models as assets of this graph.
+
+    `after` says which assets a staging model follows: dbt reads folders of the lake, whose objects are assets here.
+    """
+
+    def __init__(
+        self, group: str, after: Mapping[str, Sequence[str]], condition: dg.AutomationCondition | None = None
+    ) -> None:
+        super().__init__()
+        self._group, self._after, self._condition = group, after, condition
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         return dg.AssetKey(dbt_resource_props["name"])
@@ -46,21 +55,19 @@ class Translator(DagsterDbtTranslator):
         self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
     ) -> dg.AssetSpec:
         spec = super().get_asset_spec(manifest, unique_id, project)
-        if unique_id.endswith(".stg_documents"):
-            # dbt reads one folder with every source in it; each source is an asset of its own here.
-            return spec.replace_attributes(
-                deps=[dg.AssetKey(f"raw_{source}") for source in (*SOURCES, LIBRARY)]
-            )
-        return spec
+        after = self._after.get(spec.key.to_user_string())
+        return spec.replace_attributes(deps=[dg.AssetKey(name) for name in after]) if after else spec
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        return WAREHOUSE
+        return self._group
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
         return OWNERS
 
-    def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> dg.AutomationCondition:
-        return when_inputs_change
+    def get_automation_condition(
+        self, dbt_resource_props: Mapping[str, Any]
+    ) -> dg.AutomationCondition | None:
+        return self._condition
 
 
 @dbt_assets(
@@ -68,22 +75,31 @@ class Translator(DagsterDbtTranslator):
     project=project,
     exclude=f"{EXPERIMENTS} {PRODUCTION}",
     partitions_def=personas,
-    dagster_dbt_translator=Translator(),
+    dagster_dbt_translator=Translator(
+        WAREHOUSE, {"stg_documents": [f"raw_{source}" for source in (*SOURCES, LIBRARY)]}, when_inputs_change
+    ),
     pool=WAREHOUSE_POOL,
 )
 def warehouse(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform) -> Iterator[Any]:
     """`dbt build` for one persona: models and their tests, as assets and asset checks."""
-    variables = json.dumps(dbt_variables(platform, context.partition_key))
+    yield from build_models(context, dbt, platform)
+
+
+def build_models(
+    context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform, **folders: str
+) -> Iterator[Any]:
+    """`dbt build` of the context's models for its persona. `folders` are variables beside those that every run is told,
+    each with the folder of the lake that it stands for."""
+    variables = json.dumps(_variables(platform, context.partition_key, folders))
     yield from dbt.cli(["build", "--vars", variables], context=context).stream()
 
 
-def dbt_variables(platform: Platform, persona: str, **folders: str) -> dict[str, str]:
-    """What every dbt run is told: whose models to build, and where the lake's objects lie.
-
-    `folders` are further variables, each with the folder of the lake that it stands for.
-    """
+def _variables(platform: Platform, persona: str, folders: Mapping[str, str]) -> dict[str, str]:
+    """Whose models to build, and where the lake's objects lie."""
     settings, lake = platform.settings, platform.lake
     settings.home.mkdir(parents=True, exist_ok=True)
     os.environ["TWIN_WAREHOUSE"] = str(settings.warehouse_path)
-    folders = {"raw_dir": "raw", "experiments_dir": EXPERIMENTS_FOLDER, "reports_dir": "reports"} | folders
+    folders = {"raw_dir": "raw", "experiments_dir": EXPERIMENTS_FOLDER, "reports_dir": "reports"} | dict(
+        folders
+    )
     return {"persona": persona} | {name: str(lake.local(prefix)) for name, prefix in folders.items()}

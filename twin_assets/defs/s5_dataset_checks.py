@@ -6,12 +6,12 @@ from collections.abc import Mapping
 import dagster as dg
 
 from twin_assets.core.datasets import Manifest
+from twin_assets.core.feedback_pairs import feedback_row_id
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.resources import Platform
 from twin_assets.defs.s5_datasets import instruct_dataset, preference_dataset, rows_of
 from twin_assets.defs.s9_feedback import accepted_pairs
-from twin_assets.feature.feedback_pairs import feedback_row_id
 from twin_assets.feature.instruct import unverifiable_rows
 from twin_assets.feature.length_balance import TOLERANCE, length_balance
 from twin_assets.feature.near_heldout import holds_any, texts_near_heldout

@@ -1,16 +1,15 @@
 """Experiments: the mart over all training runs, and a view that compares them."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
+from dagster_dbt import DbtCliResource, dbt_assets
 
 from twin_assets.defs.common import EVALUATION, OWNERS, WAREHOUSE_POOL, personas
 from twin_assets.defs.metadata import image
 from twin_assets.defs.resources import Platform
-from twin_assets.defs.s2_warehouse import EXPERIMENTS, Translator, dbt_manifest, dbt_variables, project
+from twin_assets.defs.s2_warehouse import EXPERIMENTS, Translator, build_models, dbt_manifest, project
 from twin_assets.training.experiment_plots import hyperparameters_plot, loss_by_run_plot
 from twin_assets.training.experiments import Experiment, read_experiments
 
@@ -23,26 +22,8 @@ when_a_run_has_ended = (
 ).with_label("when_a_run_has_ended")
 
 # Named for the order alone: the records are read from the lake, and are all there once these were made.
-_MADE_AFTER = ["sft_model", "dpo_model", "evaluation_report"]
+_MADE_AFTER = ("sft_model", "dpo_model", "evaluation_report")
 _SHOWN_RUNS = 30
-
-
-class ExperimentsTranslator(Translator):
-    """The experiment models come after training and evaluation."""
-
-    def get_asset_spec(
-        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
-    ) -> dg.AssetSpec:
-        spec = super().get_asset_spec(manifest, unique_id, project)
-        if spec.key.to_user_string().startswith("stg_"):
-            return spec.replace_attributes(deps=[dg.AssetKey(name) for name in _MADE_AFTER])
-        return spec
-
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        return EVALUATION
-
-    def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> dg.AutomationCondition:
-        return when_a_run_has_ended
 
 
 @dbt_assets(
@@ -50,15 +31,16 @@ class ExperimentsTranslator(Translator):
     project=project,
     select=EXPERIMENTS,
     partitions_def=personas,
-    dagster_dbt_translator=ExperimentsTranslator(),
+    dagster_dbt_translator=Translator(
+        EVALUATION, dict.fromkeys(("stg_experiments", "stg_evaluations"), _MADE_AFTER), when_a_run_has_ended
+    ),
     pool=WAREHOUSE_POOL,
 )
 def experiments_mart(
     context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform
 ) -> Iterator[Any]:
     """`dbt build` of the experiments for one persona."""
-    variables = json.dumps(dbt_variables(platform, context.partition_key))
-    yield from dbt.cli(["build", "--vars", variables], context=context).stream()
+    yield from build_models(context, dbt, platform)
 
 
 @dg.asset(

@@ -17,20 +17,20 @@ from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.common import MONITORING, OWNERS, personas
 from twin_assets.defs.metadata import image, sample_table
 from twin_assets.defs.resources import Platform
+from twin_assets.inference.claims import kept_embed
 from twin_assets.inference.drift import FAMILIES, DriftReport, Family, Signal
 from twin_assets.inference.drift import drift_report as make_report
 from twin_assets.inference.drift_cost import watch_cost
-from twin_assets.inference.drift_plots import drift_plot
+from twin_assets.inference.drift_plots import drift_plot, has_plot
 from twin_assets.inference.drift_requests import LEVEL_DAYS, VoiceWindow, voice_windows, watch_requests
 from twin_assets.inference.drift_writing import document_vectors, watch_writing
 from twin_assets.inference.evaluate import EvaluationReport
-from twin_assets.inference.impostors import read_impostors
+from twin_assets.inference.persona_meter import persona_meter
 from twin_assets.inference.questions import read_questions
 from twin_assets.inference.report import report_key
 from twin_assets.inference.request_log import RequestRecord, read_requests
 from twin_assets.inference.scored import read_scored
 from twin_assets.inference.stylometry import windows
-from twin_assets.inference.voice import VoiceMeter
 
 # Days of requests whose texts are looked at: those of the level, of the last week, and of this one.
 TEXT_DAYS = LEVEL_DAYS + 14
@@ -102,7 +102,8 @@ def _similarity(platform: Platform, persona: Persona, requests: list[RequestReco
     if not asked or not known:
         return {}
     different = sorted({prompt for _, prompt in asked if prompt})
-    nearest = (platform.embedder.embed(different) @ platform.embedder.embed(known).T).max(axis=1)
+    embed = kept_embed(platform.embedder.embed)
+    nearest = (embed(different) @ embed(known).T).max(axis=1)
     found = dict(zip(different, np.clip(nearest, 0.0, 1.0).tolist(), strict=True))
     return {request_id: found[prompt] for request_id, prompt in asked if prompt}
 
@@ -110,17 +111,17 @@ def _similarity(platform: Platform, persona: Persona, requests: list[RequestReco
 def _voice(
     context: dg.AssetExecutionContext, persona: Persona, corpus: list[SplitDocument], requests: list[RequestRecord]
 ) -> list[VoiceWindow]:  # fmt: skip
-    prose = [d.voice_text for d in corpus if d.split == "train" and d.category != "code"]
     written: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
     for r in requests:
         if r.kind == "write" and r.answer and r.outcome == "answered":
             written[r.model].append((r.time, r.answer))
     if not written:
         return []
-    try:
-        meter = VoiceMeter.fit(prose, read_impostors(persona.impostors))
-    except TwinError as error:
-        context.log.warning(f"no voice is measured: {error}")
+    meter = persona_meter(persona, corpus)
+    if meter is None:
+        context.log.warning(
+            "no voice is measured: there is too little of the author's writing, or of others'"
+        )
         return []
     return voice_windows(written, windows, meter.margins)
 
@@ -150,7 +151,9 @@ def _metadata(report: DriftReport) -> dict[str, Any]:
             report.signals, ["family", "name", "drifted", "before", "after", "since", "evidence"], n=len(report.signals)
         ),
     }  # fmt: skip
-    return found | {f"plot_{f}": image(drift_plot(report, f), f) for f in FAMILIES if report.of(f)}
+    return found | {
+        f"plot_{f}": image(drift_plot(report.signals, f), f) for f in FAMILIES if has_plot(report.signals, f)
+    }
 
 
 def _check(family: Family, name: str) -> dg.AssetChecksDefinition:

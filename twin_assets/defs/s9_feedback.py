@@ -1,30 +1,24 @@
 """Feedback: pairs from what people said of answers wait here for a person; what is accepted may go into a dataset."""
 
-from datetime import UTC, datetime
-
 import dagster as dg
 
 from twin_assets.core.datasets import PreferenceRow
-from twin_assets.core.errors import TwinError
 from twin_assets.core.feature_store import FeatureStore
+from twin_assets.core.feedback_pairs import (
+    FeedbackPair,
+    PairChoice,
+    accepted,
+    decide_on_pairs,
+    pair_reviews,
+    stored_pairs,
+)
 from twin_assets.core.persona import Persona
 from twin_assets.core.prompts import system_message, user_message
 from twin_assets.core.records import Message, Passage
 from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, personas
 from twin_assets.defs.metadata import bar_table, sample_table
 from twin_assets.defs.resources import Platform
-from twin_assets.feature.feedback_pairs import (
-    FeedbackPair,
-    PairReview,
-    PairsFound,
-    Reaction,
-    accepted,
-    feedback_rows,
-    find_pairs,
-    pair_reviews,
-    review_pair,
-)
-from twin_assets.inference.feedback import read_feedback
+from twin_assets.feature.feedback_rows import feedback_rows
 from twin_assets.inference.request_log import RequestRecord, read_requests
 
 SHOWN_PAIRS = 50
@@ -36,16 +30,16 @@ SHOWN_PAIRS = 50
     owners=OWNERS,
     kinds={"python"},
     tags=READS_OUTSIDE,
-    code_version="1",
+    code_version="2",
 )
-def feedback_pairs(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[PairsFound]:
-    """Edits and thumbs as pairs, each with its decision. The job `review_feedback` accepts and rejects them."""
+def feedback_pairs(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
+    """Edits and thumbs as pairs, each with its decision. The page's Review, or the job `review_feedback`, accepts and
+    rejects them. Their texts are shown on the page and kept nowhere else, so that an erasure reaches them."""
     persona = platform.persona(context.partition_key)
-    found = _found(platform, persona.name)
+    found = stored_pairs(platform.lake, persona.name)
     reviews = pair_reviews(platform.lake, persona.name)
     waiting = [p for p in found.pairs if p.pair_id not in reviews]
     return dg.MaterializeResult(
-        value=found,
         metadata={
             "used_in_training": persona.learn_from_feedback,
             "pairs": len(found.pairs),
@@ -53,7 +47,7 @@ def feedback_pairs(context: dg.AssetExecutionContext, platform: Platform) -> dg.
             "rejected": sum(r.decision == "reject" for r in reviews.values()),
             "waiting": len(waiting),
             "to_review": sample_table(
-                waiting, ["pair_id", "origin", "prompt", "chosen", "rejected"], n=SHOWN_PAIRS
+                waiting, ["pair_id", "origin", "time", "given_by", "request_id"], n=SHOWN_PAIRS
             ),
             "no_pair": bar_table(found.dropped, "reason"),
         },
@@ -70,34 +64,27 @@ class ReviewedPairs(dg.Config):
     reject: list[str] = []
 
 
-@dg.op
-def decide_on_pairs(context: dg.OpExecutionContext, config: ReviewedPairs, platform: Platform) -> None:
+@dg.op(name="decide_on_pairs")
+def decide_on_feedback(context: dg.OpExecutionContext, config: ReviewedPairs, platform: Platform) -> None:
     """Write down what was accepted and rejected. Fails, and writes nothing, on an id that there is no pair for."""
-    persona = platform.persona(config.persona).name
-    known = {p.pair_id for p in _found(platform, persona).pairs}
-    if unknown := sorted({*config.accept, *config.reject} - known):
-        raise TwinError(f"{persona} has no feedback pairs {', '.join(unknown)}.", "materialise feedback_pairs, and take ids from it.")  # fmt: skip
-    if not config.reviewer.strip() or not config.reason.strip():
-        raise TwinError("A review needs a reviewer and a reason.", "give both.")
-    for decision, ids in (("accept", config.accept), ("reject", config.reject)):
-        for pair_id in ids:
-            review = PairReview.model_validate({
-                "pair_id": pair_id, "decision": decision, "reviewer": config.reviewer, "reason": config.reason, "at": datetime.now(UTC),
-            })  # fmt: skip
-            review_pair(platform.lake, persona, review)
+    choices: dict[str, PairChoice] = dict.fromkeys(config.accept, "accept")
+    choices |= dict.fromkeys(config.reject, "reject")
+    decide_on_pairs(
+        platform.lake, platform.persona(config.persona).name, choices, config.reviewer, config.reason
+    )
     context.log.info(f"{config.reviewer}: {len(config.accept)} accepted, {len(config.reject)} rejected")
 
 
 @dg.job(description="A person accepts or rejects pairs made of feedback; accepted ones may be learnt from.")
 def review_feedback() -> None:
-    decide_on_pairs()
+    decide_on_feedback()
 
 
 def accepted_pairs(platform: Platform, persona: str) -> list[FeedbackPair]:
     """Pairs that a person accepted; none where the persona doesn't learn from feedback."""
     if not platform.persona(persona).learn_from_feedback:
         return []
-    return accepted(_found(platform, persona).pairs, pair_reviews(platform.lake, persona))
+    return accepted(stored_pairs(platform.lake, persona).pairs, pair_reviews(platform.lake, persona))
 
 
 def accepted_rows(platform: Platform, persona: Persona, others: int) -> list[PreferenceRow]:
@@ -120,10 +107,6 @@ def _asked(request: RequestRecord, prompt: str, passages: dict[str, Passage]) ->
     found = [passages[i] for i in request.retrieved if i in passages]
     named = {"question": prompt} if request.kind == "answer" else {"topic": prompt}
     return user_message("answer" if request.kind == "answer" else request.prompt_kind, found, **named)
-
-
-def _found(platform: Platform, persona: str) -> PairsFound:
-    return find_pairs([Reaction.model_validate(f.model_dump()) for f in read_feedback(platform.lake, persona)])  # fmt: skip
 
 
 assets = [feedback_pairs]

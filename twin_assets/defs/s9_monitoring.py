@@ -1,32 +1,29 @@
 """Monitoring: production's requests scored, counted in the warehouse, and priced. `s9_drift` compares them."""
 
-import json
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
+from dagster_dbt import DbtCliResource, dbt_assets
 
-from twin_assets.core.errors import TwinError
+from twin_assets.core import feedback
 from twin_assets.core.hashing import fingerprint
-from twin_assets.core.persona import Persona
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, WAREHOUSE_POOL, personas
 from twin_assets.defs.metadata import image, sample_table
 from twin_assets.defs.resources import Platform
-from twin_assets.defs.s2_warehouse import PRODUCTION, Translator, dbt_manifest, dbt_variables, project
-from twin_assets.inference import feedback, request_log, scored
+from twin_assets.defs.s2_warehouse import PRODUCTION, Translator, build_models, dbt_manifest, project
+from twin_assets.inference import request_log, scored
 from twin_assets.inference.cost_report import CostReport, read_costs
 from twin_assets.inference.erasure import remove_texts
-from twin_assets.inference.impostors import read_impostors
 from twin_assets.inference.live_plots import cost_plot, quality_plot
 from twin_assets.inference.live_quality import Quality, quality_by
 from twin_assets.inference.live_scores import LiveScorer, score_new
 from twin_assets.inference.live_voice import pooled, read_voices
+from twin_assets.inference.persona_meter import persona_meter
 from twin_assets.inference.scored import read_scored
 from twin_assets.inference.toxicity import open_toxicity
-from twin_assets.inference.voice import VoiceMeter
 
 SHOWN_DAYS = 28
 # Rows that reports take into memory; the warehouse has all of them.
@@ -48,14 +45,14 @@ def scored_requests(
 ) -> dg.MaterializeResult[None]:  # fmt: skip
     """New requests of the log with their scores, in the lake; and texts past their days taken out of the log."""
     persona, lake, settings = platform.persona(context.partition_key), platform.lake, platform.settings
-    bare = remove_texts(lake, persona.name, persona.log_text_days)
+    bare = remove_texts(lake, persona.name, persona.log_text_days, settings.now.date())
     rule, is_toxic = open_toxicity(settings.toxicity_model)
     scorer = LiveScorer(
-        persona, {c.chunk_id: c.text for c in embeddings}, platform.embedder.embed, _meter(persona, corpus_split),
+        persona, {c.chunk_id: c.text for c in embeddings}, platform.embedder.embed, persona_meter(persona, corpus_split),
         is_toxic, settings.monitor_sample_per_hour, settings.seed,
     )  # fmt: skip
     run = score_new(lake, scorer)
-    since = _shown_since()
+    since = shown_since(settings.now)
     rows, voices = read_scored(lake, persona.name, since, NEWEST), read_voices(lake, persona.name, since)
     versions = quality_by(rows, lambda row: row.model)
     return dg.MaterializeResult(
@@ -81,17 +78,9 @@ def scored_requests(
     )
 
 
-def _shown_since() -> Any:
-    return datetime.now(UTC).date() - timedelta(days=SHOWN_DAYS - 1)
-
-
-def _meter(persona: Persona, corpus_split: list[SplitDocument]) -> VoiceMeter | None:
-    """None where there is too little writing to know a voice by."""
-    prose = [d.voice_text for d in corpus_split if d.split == "train" and d.category != "code"]
-    try:
-        return VoiceMeter.fit(prose, read_impostors(persona.impostors))
-    except TwinError:
-        return None
+def shown_since(now: datetime) -> date:
+    """The first day that reports show."""
+    return now.date() - timedelta(days=SHOWN_DAYS - 1)
 
 
 def quality_table(versions: list[Quality]) -> str:
@@ -107,43 +96,26 @@ def quality_table(versions: list[Quality]) -> str:
     return "\n".join(lines)
 
 
-class ProductionTranslator(Translator):
-    """The production models come after scoring and release."""
-
-    def get_asset_spec(
-        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
-    ) -> dg.AssetSpec:
-        spec = super().get_asset_spec(manifest, unique_id, project)
-        name = spec.key.to_user_string()
-        if name.startswith("stg_"):
-            after = "release" if name == "stg_releases" else "scored_requests"
-            return spec.replace_attributes(deps=[dg.AssetKey(after)])
-        return spec
-
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        return MONITORING
-
-    def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> Any:
-        return None  # the hourly job builds them
-
-
 @dbt_assets(
     manifest=dbt_manifest(),
     project=project,
     select=PRODUCTION,
     partitions_def=personas,
-    dagster_dbt_translator=ProductionTranslator(),
+    dagster_dbt_translator=Translator(  # without a condition: the hourly job builds them
+        MONITORING,
+        dict.fromkeys(("stg_requests", "stg_scores", "stg_feedback"), ("scored_requests",))
+        | {"stg_releases": ("release",)},
+    ),
     pool=WAREHOUSE_POOL,
 )
 def production_marts(
     context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform
 ) -> Iterator[Any]:
     """`dbt build` of requests and releases for one persona."""
-    variables = dbt_variables(
-        platform, context.partition_key, requests_dir=request_log.FOLDER, scores_dir=scored.FOLDER,
-        feedback_dir=feedback.FOLDER, ledger_dir="ledger",
+    yield from build_models(
+        context, dbt, platform, requests_dir=request_log.FOLDER, scores_dir=scored.FOLDER, feedback_dir=feedback.FOLDER,
+        ledger_dir="ledger",
     )  # fmt: skip
-    yield from dbt.cli(["build", "--vars", json.dumps(variables)], context=context).stream()
 
 
 @dg.asset(

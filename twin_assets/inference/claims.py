@@ -12,6 +12,7 @@ invent (Nan et al., "Entity-level Factual Consistency", 2021).
 import itertools
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -25,6 +26,8 @@ SUPPORTED = 0.65
 MISSING_ENTITY = 0.5
 # A sentence with fewer says nothing that could be checked.
 MIN_FACT_WORDS = 2
+# Texts whose vectors are kept: 384 float32 each.
+KEPT_TEXTS = 20_000
 _WORD = re.compile(r"\d[\d,.]*\d|\d|[^\W\d_]+(?:'[^\W\d_]+)*")
 _NAME = re.compile(r"(?<=[^\W\d_,;] )[A-Z]\w+")
 _MARK = re.compile(r"\[(\d{1,2})\]")
@@ -57,6 +60,12 @@ def remembering(embed: Embed, most: int | None = None) -> Embed:
         return found
 
     return embed_new
+
+
+@lru_cache(maxsize=2)
+def kept_embed(embed: Embed) -> Embed:
+    """`remembering`, for as long as the process lives: the same passages come back with every run and every look."""
+    return remembering(embed, KEPT_TEXTS)
 
 
 def claims_of(text: str) -> list[str]:

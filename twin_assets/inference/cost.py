@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from twin_assets.core.llm import table_price
+from twin_assets.core.llm import token_prices
 from twin_assets.settings import Settings
 
 # Tokens read, tokens written, milliseconds of generating: US dollars, None where no price is known.
@@ -18,15 +18,9 @@ def price_of(settings: Settings) -> Price:
     """
     hourly = settings.llm_usd_per_hour
     if settings.llm_model is not None:
-        if (dollars := _token_price(settings, settings.llm_model)) is not None:
+        dollars = token_prices(settings.llm_model, settings.llm_price_in, settings.llm_price_out)
+        if dollars is not None:
             return lambda read, written, ms: read * dollars[0] + written * dollars[1]
     elif hourly is None:
         hourly = settings.hardware_usd_per_hour
     return lambda read, written, ms: hourly * ms / 3_600_000 if hourly else None
-
-
-def _token_price(settings: Settings, model: str) -> tuple[float, float] | None:
-    given = settings.llm_price_in, settings.llm_price_out
-    if given[0] is not None and given[1] is not None:
-        return given[0] / 1e6, given[1] / 1e6
-    return table_price(model)

@@ -1,22 +1,28 @@
 """Plots of drift, one for each family, narrow enough for a phone, as PNG."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from twin_assets.inference.drift import DriftReport, Family, Signal
+from twin_assets.inference.drift import Family, Signal
 from twin_assets.inference.plots import png
 
 LEAST_SPAN = 0.2
+PANEL = 1.75  # inches
 CALM, DRIFTED, LEVEL = "#456990", "#b05a2c", "#7c8794"
 
 
-def drift_plot(report: DriftReport, family: Family) -> bytes:
+def drift_plot(signals: Sequence[Signal], family: Family) -> bytes:
     """A panel for each signal: its weeks (days, for cost) and the level they are held against; for the persona,
     how far new writing is from the old, beside what chance alone gives."""
     from matplotlib.figure import Figure
 
-    signals = [s for s in report.of(family) if s.points or s.after is not None]
-    figure = Figure(figsize=(5, 1.75 * max(len(signals), 1) + 0.3), layout="constrained")
-    panels = figure.subplots(max(len(signals), 1), 1, squeeze=False)[:, 0]
+    signals = _plotted(signals, family)
+    panels_high = max(len(signals), 1)
+    high = PANEL * panels_high + 0.1
+    figure = Figure(figsize=(5, high))
+    # Laid out by hand, since every panel is the same: to find room for labels takes matplotlib half of its time.
+    room = {"left": 0.11, "right": 0.98, "bottom": 0.5 / high, "top": 1 - 0.32 / high, "hspace": 0.75}
+    panels = figure.subplots(panels_high, 1, squeeze=False, gridspec_kw=room)[:, 0]
     if not signals:
         panels[0].axis("off")
         panels[0].text(0.5, 0.5, "too little to compare yet", ha="center", va="center")
@@ -28,6 +34,15 @@ def drift_plot(report: DriftReport, family: Family) -> bytes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
     return png(figure)
+
+
+def has_plot(signals: Sequence[Signal], family: Family) -> bool:
+    """Whether any signal of the family has something to draw."""
+    return bool(_plotted(signals, family))
+
+
+def _plotted(signals: Sequence[Signal], family: Family) -> list[Signal]:
+    return [s for s in signals if s.family == family and (s.points or s.after is not None)]
 
 
 def _over_time(axes: Any, signal: Signal) -> None:

@@ -272,7 +272,7 @@ def _signal(w: _Watched, now: datetime, model: str | None, found: tuple[datetime
     since, strength = found
     return Signal(
         drifted=True, sentence=f"{sentence}, since {since:%d %b %H:%M}", after=w.scale(after), since=since,
-        evidence=f"chance alone gives such evidence in less than 1 of {strength:,.0f} weeks", **shown,
+        evidence=f"chance alone gives such evidence in less than 1 of {min(strength, 1e6):,.0f} weeks", **shown,
     )  # fmt: skip
 
 

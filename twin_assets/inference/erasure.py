@@ -18,9 +18,7 @@ from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.lake import Lake, open_lake
-from twin_assets.core.records import Record
-from twin_assets.inference.feedback import FOLDER as FEEDBACK
-from twin_assets.inference.feedback import Feedback
+from twin_assets.inference.erasure_feedback import ErasedFeedback, erase_feedback
 from twin_assets.inference.monitor import ScoredRequest
 from twin_assets.inference.request_log import FOLDER as REQUESTS
 from twin_assets.inference.request_log import (
@@ -39,15 +37,14 @@ TABLES = ("requests", "stg_requests", "stg_scores", "stg_feedback")
 BARE = "bare"  # in the name of a log object that has no texts any more
 
 
-class Erased(Record):
-    """What is gone: rows of the log, of the scores, reactions, and rows of the warehouse.
+class Erased(ErasedFeedback):
+    """What is gone: rows of the log, of the scores, reactions with what was made of them, and rows of the warehouse.
 
     `warehouse` is None when the warehouse was in use: its next build takes out what the lake no longer has.
     """
 
     requests: int
     scores: int
-    feedback: int
     warehouse: int | None
 
 
@@ -73,7 +70,7 @@ def erase(
     ids |= {request_id} if wanted.keys() == {"request_id"} and request_id else set()
     # The log goes last: as long as it is there, an interrupted erasure finds the same ids again.
     return Erased(
-        feedback=_erase_feedback(lake, persona, ids),
+        **dict(erase_feedback(settings, lake, persona, ids, key if wanted.keys() == {"key"} else None)),
         warehouse=_erase_from_warehouse(settings, persona, ids),
         scores=_erase_scores(lake, persona, ids),
         requests=_erase_from_log(lake, persona, ids),
@@ -127,17 +124,6 @@ def _erase_scores(lake: Lake, persona: str, ids: set[str]) -> int:
             lake.delete(key)
             erased += len(rows) - len(kept)
     return erased
-
-
-def _erase_feedback(lake: Lake, persona: str, ids: set[str]) -> int:
-    keys = [
-        key
-        for key in lake.keys(f"{FEEDBACK}/{persona}")
-        if Feedback.model_validate_json(lake.read(key)).request_id in ids
-    ]
-    for key in keys:
-        lake.delete(key)
-    return len(keys)
 
 
 def _erase_from_warehouse(settings: Settings, persona: str, ids: set[str]) -> int | None:

@@ -7,6 +7,7 @@ from twin_assets.inference.cost_report import CostReport, Dimension
 from twin_assets.inference.live_quality import Quality
 from twin_assets.inference.live_voice import DayVoice
 from twin_assets.inference.plots import OTHER, png
+from twin_assets.inference.usage import Usage
 
 ACCENT, SECOND, BAD = "#b05a2c", "#456990", "#a33b3b"
 MOST_DAYS, MOST_BARS = 28, 6
@@ -33,6 +34,30 @@ def cost_plot(report: CostReport) -> bytes:
         _bars(axes, [_short(g.group) for g in shown], [_amount(g, priced) for g in shown], priced)
         axes.set_title(f"{unit} by {title}", loc="left", fontsize=10)
     _steps(panels[-1], report)
+    return png(figure)
+
+
+def traffic_plot(days: Sequence[Usage]) -> bytes:
+    """By day: requests by how they ended, and the time that they took."""
+    from matplotlib.figure import Figure
+
+    shown = list(days)[-MOST_DAYS:]
+    names, at = [one.group for one in shown], range(len(shown))
+    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    requests, latency = figure.subplots(2, 1)
+    below = [0] * len(shown)
+    for label, colour in (("answered", SECOND), ("refused", OTHER), ("failed", BAD)):
+        counts = [getattr(one, label) for one in shown]
+        requests.bar(at, counts, bottom=below, color=colour, width=0.7, label="declined" if label == "refused" else label)  # fmt: skip
+        below = [low + count for low, count in zip(below, counts, strict=True)]
+    _line(latency, [one.latency_p50 for one in shown], ACCENT, "median")
+    _line(latency, [one.latency_p95 for one in shown], OTHER, "95th percentile")
+    latency.yaxis.set_major_formatter(lambda ms, _: _time(ms))
+    for axes, title in ((requests, "requests a day"), (latency, "time of a request")):
+        axes.set_title(title, loc="left", fontsize=10)
+        _days(axes, names)
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.2)  # room for the legend
+        axes.legend(frameon=False, fontsize=8, ncols=3, loc="upper left")
     return png(figure)
 
 

@@ -17,7 +17,7 @@ from twin_assets.core.lake import Lake
 from twin_assets.core.persona import Persona
 from twin_assets.core.privacy import scan
 from twin_assets.core.records import Record
-from twin_assets.inference.claims import SUPPORTED, Embed, claim_support, claims_of, remembering
+from twin_assets.inference.claims import SUPPORTED, Embed, claim_support, claims_of, kept_embed
 from twin_assets.inference.live_voice import add_voices
 from twin_assets.inference.monitor import ScoredRequest, score_requests
 from twin_assets.inference.request_log import FOLDER, RequestRecord, read_object
@@ -27,8 +27,6 @@ from twin_assets.inference.toxicity import IsToxic
 from twin_assets.inference.voice import VoiceMeter
 
 BATCH = 1000
-# Sentences of passages, kept while a run lasts: 384 float32 each.
-EMBEDDED_AT_MOST = 20_000
 # Log objects may appear a little after later ones, so the day before the last scored one is looked at again.
 LOOK_BACK = timedelta(days=1)
 
@@ -56,7 +54,7 @@ class LiveScorer:
     seed: int
 
     def __post_init__(self) -> None:
-        self.embed = remembering(self.embed, EMBEDDED_AT_MOST)
+        self.embed = kept_embed(self.embed)
 
     def score(self, rows: list[RequestRecord], shares: dict[Stratum, float]) -> list[ScoredRequest]:
         """Scores of rows; `shares` says how much of each hour and version is in the sample."""

@@ -1,10 +1,10 @@
 """The evaluation as a page a person can decide by: self-contained HTML, a table, a plot."""
 
-import base64
 import html
 
 from twin_assets.inference.evaluate import CANDIDATE, EvaluationReport
 from twin_assets.inference.gate import MEMORISED, GateResult
+from twin_assets.inference.html_page import image, page
 from twin_assets.inference.ladder import Ladder
 from twin_assets.inference.plots import rungs_plot, voice_plot
 from twin_assets.inference.report_lines import HEAD, cells, lines
@@ -18,24 +18,6 @@ from twin_assets.inference.report_sections import (
     shares,
     took,
 )
-
-_STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:66rem;margin:1.5rem auto;padding:0 1rem;color:#1c2430;
-overflow-wrap:anywhere}
-h1{font-size:1.4rem;margin-bottom:0}h2{font-size:1.15rem;margin-top:2.2rem}h3{font-size:1rem}
-.verdict{padding:.8rem 1rem;border-radius:.5rem;margin-top:1rem}.verdict ul{list-style:none;padding:0;margin:.5rem 0 0}
-.verdict li{padding-left:1.5em;text-indent:-1.5em;margin:.3rem 0}
-.yes{background:#e3f4e8}.no{background:#fbe6e4}.warn{background:#fdf3d7;padding:.8rem 1rem;border-radius:.5rem}
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.94rem;font-variant-numeric:tabular-nums}
-th,td{text-align:right;padding:.35rem .4rem;border-bottom:1px solid #d8dee6;overflow-wrap:normal}
-td{white-space:nowrap}th{vertical-align:bottom}
-th:first-child,td:first-child{text-align:left;white-space:normal;min-width:8rem}.mine td{font-weight:600}
-img{width:100%;max-width:46rem;height:auto}img.narrow-plot{max-width:32rem}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(17rem,1fr));gap:0 1rem}
-blockquote{margin:.2rem 0 1rem;padding:.6rem 1rem;background:#f4f6f8;white-space:pre-wrap;border-radius:.3rem}
-.muted{color:#5b6675;font-size:.9rem}.wide table{margin-bottom:.6rem}details{margin:.2rem 0 1rem}
-.out{background:#fbe6e4}.in{background:#e3f4e8}
-"""
 
 
 def report_key(persona: str, model: str, suffix: str) -> str:
@@ -78,24 +60,19 @@ def render_html(report: EvaluationReport, gates: list[GateResult], ladder: Ladde
     verdict = (
         "The candidate passed its gate and waits for a person." if passed else "The candidate did not pass."
     )
-    return "".join([
-        "<!doctype html><html lang=en><head><meta charset=utf-8>",
-        "<meta name=viewport content='width=device-width,initial-scale=1'>",
-        f"<title>Evaluation of {html.escape(report.candidate)}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>Evaluation of {html.escape(report.candidate)}</h1>",
-        f"<p class=muted>Persona {html.escape(report.persona)}, profile {html.escape(report.profile)}</p>",
+    return page(f"Evaluation of {report.candidate}", f"Persona {report.persona}, profile {report.profile}", [
         f"<div class='verdict {'yes' if passed else 'no'}'><strong>{verdict}</strong><ul>",
         *(_gate_item(g) for g in gates),
         f"</ul></div>{_warning(report)}",
         ladder_table(ladder) if ladder else "",
         f"<h2>Voice</h2><p>{html.escape(_gain(report))}</p>",
-        _image(voice_plot(report), "voice margins of all contestants"),
+        image(voice_plot(report), "voice margins of all contestants"),
         f"<div class=wide>{_table(report)}</div>",
         f"<p class=muted>Ceiling: writing of the author that nothing here was trained on. Floor: {html.escape(report.floor_is)}. "
         "Without copies: the margin of what is left when runs of eight or more words from training text are cut out. "
         "Unseen words: the share that stands in no training text and no other author's.</p>",
         "<h2>Facts, citations and refusals</h2>",
-        _image(rungs_plot(report), "shares of all contestants", "narrow"),
+        image(rungs_plot(report), "shares of all contestants", "narrow"),
         shares(report),
         "<h2>Retrieval and the gate in front of the model</h2>",
         "<ul>",
@@ -109,12 +86,8 @@ def render_html(report: EvaluationReport, gates: list[GateResult], ladder: Ladde
         samples(report),
         answers(report),
         "<h2>The author's own words, held out</h2>",
-        f"<blockquote>{html.escape(report.real_sample)}</blockquote></body></html>",
+        f"<blockquote>{html.escape(report.real_sample)}</blockquote>",
     ])  # fmt: skip
-
-
-def _image(png: bytes, about: str, style: str = "wide") -> str:
-    return f"<p><img class={style}-plot alt='{about}' src='data:image/png;base64,{base64.b64encode(png).decode()}'></p>"
 
 
 def _gate_item(gate: GateResult) -> str:

@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Literal
 
@@ -77,8 +77,9 @@ class RequestLog:
     are counted as lost. A process that is killed loses the rows of its last FLUSH_SECONDS, and those kept.
     """
 
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
+    def __init__(self, lake: Lake, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """`clock` says when objects are written, which names their day: another than the present for replays only."""
+        self._lake, self._clock = lake, clock
         self._rows: queue.Queue[tuple[RequestRecord, TextPolicy] | None] = queue.Queue(MAX_WAITING)
         self._held: list[RequestRecord] = []  # taken from the queue, not stored yet
         self.lost = 0
@@ -139,7 +140,7 @@ class RequestLog:
         by_persona: dict[str, list[RequestRecord]] = defaultdict(list)
         for row in self._held:
             by_persona[row.persona].append(row)
-        now, failed = datetime.now(UTC), []
+        now, failed = self._clock(), []
         for persona, rows in by_persona.items():
             name = f"{now:%H%M%S%f}-{secrets.token_hex(3)}"
             try:

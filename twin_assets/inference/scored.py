@@ -12,10 +12,10 @@ from typing import Literal
 
 import pyarrow.parquet as pq
 
+from twin_assets.core.feedback import Feedback, edited_share, read_feedback
 from twin_assets.core.hashing import bytes_hash
 from twin_assets.core.lake import Lake
 from twin_assets.core.records import from_table, to_table
-from twin_assets.inference.feedback import Feedback, edited_share, read_feedback
 from twin_assets.inference.monitor import ScoredRequest
 
 FOLDER = "scored_requests"

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from twin_assets.core.dataset_erasure import erased_rows
 from twin_assets.core.datasets import Kind, Manifest, dataset_folder, read_manifest, stored_version
 from twin_assets.core.environment import environment
 from twin_assets.core.errors import TwinError
@@ -116,6 +117,11 @@ def _manifest(lake: Lake, version: ModelVersion) -> Manifest:
             f"The {kind} dataset {wanted} that trained {version.tag} is not in the lake.",
             "set TWIN_LAKE_URL to the lake it was written to.",
         ) from None
+    if erased := erased_rows(lake, lineage.persona, kind, wanted):
+        raise TwinError(
+            f"{len(erased.rows)} rows of the {kind} dataset {wanted} that trained {version.tag} were erased by {erased.at:%Y-%m-%d}.",
+            "train a new version: what was erased is not to be learnt again.",
+        )
     if stored_version(lake, manifest) != wanted:
         raise TwinError(
             f"The files of the {kind} dataset {wanted} are not those that trained {version.tag}.",

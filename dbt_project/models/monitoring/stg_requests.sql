@@ -18,7 +18,7 @@ with logged as (
 
 typed as (
   select
-    sha256(request_id || '/' || epoch_us(time))[:20] as request_key,
+    {{ request_key() }} as request_key,
     request_id,
     time,
     make_timestamp(epoch_us(time))::date as day,
@@ -43,9 +43,4 @@ typed as (
   from logged
 )
 
-select * from typed
-{% if is_incremental() %}
-where request_key not in (select request_key from {{ this }} where persona = {{ quoted(var('persona')) }})
-{% endif %}
--- The same row lies in two objects while one is being replaced.
-qualify row_number() over (partition by request_key order by lake_object) = 1
+{{ new_rows('typed', 'request_key', 'lake_object') }}

@@ -17,14 +17,10 @@ with scored as (
 
 typed as (
   select
-    sha256(request_id || '/' || epoch_us(time))[:20] as request_key,
+    {{ request_key() }} as request_key,
     * exclude (file),
     {{ object_name('file') }} as lake_object
   from scored
 )
 
-select * from typed
-{% if is_incremental() %}
-where request_key not in (select request_key from {{ this }} where persona = {{ quoted(var('persona')) }})
-{% endif %}
-qualify row_number() over (partition by request_key order by lake_object) = 1
+{{ new_rows('typed', 'request_key', 'lake_object') }}

@@ -42,6 +42,14 @@ export const empty = (title, next, ...more) => h("div", {class: "empty"}, h("h3"
 export const facts = pairs => h("dl", {class: "facts"}, pairs.filter(([, value]) => value != null && value !== "")
   .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 
+/** Details whose content is made when they are first opened. */
+export function folded(title, content, kind) {
+  const box = h("details", {class: kind, on: {toggle: () => {
+    if (box.open && box.children.length === 1) box.append(...[content()].flat(Infinity).filter(Boolean));
+  }}}, h("summary", {}, title));
+  return box;
+}
+
 /** A modal dialog; Escape and the button close it, and the focus goes back. */
 export function dialog(title, ...content) {
   const box = h("dialog", {"aria-label": title, on: {close: () => box.remove()}},

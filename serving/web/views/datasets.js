@@ -19,7 +19,7 @@ function card(persona, one) {
   const opened = event => event.target.open && !rows.firstChild && samples(persona, one, rows);
   return h("section", {class: "card"},
     h("header", {}, h("h3", {}, `${capital(one.kind)} `, h("code", {}, one.version)), one.latest ? h("span", {class: "badge success"}, "latest") : null),
-    facts([["Rows", counted(one.counts)], ["Tasks", counted(one.tasks)], ["Dropped", counted(one.dropped)],
+    facts([["Rows", counted(one.counts)], ["Tasks", counted(one.tasks)], ["Dropped", counted(one.dropped)], ["Erased since", one.erased ? number(one.erased) : null],
       ["Made from", Object.entries(one.parents).map(([asset, version]) => `${name(asset)} ${version}`).join(", ")], ["Prompts", one.prompts],
       ["Licence", `${one.license}, ${one.visibility}`], ["Seed", one.seed]]),
     h("details", {on: {toggle: opened}}, h("summary", {}, "Sample rows"), rows));

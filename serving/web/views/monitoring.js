@@ -1,4 +1,5 @@
-// Monitoring: how much the twin is used, what it costs, how quick and how good it is, and what people say.
+// Monitoring: what is wrong now, how much the twin is used, what it costs, how quick and how good it is, and what people
+// say. On a narrow screen all but what matters first is folded.
 
 import {get} from "../lib/api.js";
 import {bars, intervals, lines} from "../lib/charts.js";
@@ -11,7 +12,7 @@ const DAY_MS = 86_400_000;
 
 export default async function monitoring({persona}) {
   const place = h("div");
-  const load = async days => place.replaceChildren(...shown(await get(`/ui/api/${persona}/monitoring?days=${days}`), days).flat(Infinity).filter(Boolean));
+  const load = async days => place.replaceChildren(...shown({...await get(`/ui/api/${persona}/monitoring?days=${days}`), persona}, days).flat(Infinity).filter(Boolean));
   await load("30");
   return [h("div", {class: "title"}, h("h1", {}, "Monitoring"), select("Period", SPANS, "30", load)), place];
 }
@@ -19,20 +20,40 @@ export default async function monitoring({persona}) {
 const tile = (label, value, note) => h("div", {class: "tile"}, h("span", {class: "meta"}, label), h("strong", {}, value), note ? h("small", {class: "meta"}, note) : null);
 const short = value => value >= 1000 ? `${+(value / 1000).toFixed(1)}k` : String(+value.toFixed(1));
 
-const used = (heading, rows, cell) => [h("h2", {}, `By ${heading}`), table(`Use by ${heading}`, [
+/** A part with a heading, open where there is room. */
+const group = (title, ...content) => h("details", {class: "group", open: matchMedia("(min-width: 761px)").matches}, h("summary", {}, h("h2", {}, title)), content);
+
+const used = (heading, rows, cell) => group(`By ${heading}`, table(`Use by ${heading}`, [
   [capital(heading), cell], ["Requests", row => number(row.requests), "number"], ["Failed", row => number(row.failed), "number"],
   ["Median", row => millis(row.latency_p50), "number"], ["95%", row => millis(row.latency_p95), "number"],
   ["Tokens", row => number(row.tokens_in + row.tokens_out), "number"], ["Cost", row => dollars(row.cost), "number"],
-], rows)];
+], rows));
+
+/** Alerts that stand, worst first; a word where there are none. */
+function alerts(found) {
+  if (!found.drift_at) return h("p", {class: "standing meta"}, "Nothing was compared with the release yet. The hourly job `monitor` in Dagster does it.");
+  if (!found.alerts.length) return h("p", {class: "standing"}, h("span", {class: "badge success"}, "no alerts"), h("span", {class: "meta"}, ` Last looked at ${moment(found.drift_at)}.`));
+  const worst = [...found.alerts].sort((one, other) => (other.alert.severity === "critical") - (one.alert.severity === "critical"));
+  return h("section", {class: "card bad standing", "aria-label": "Alerts"}, h("h2", {}, found.alerts.length === 1 ? "1 alert stands" : `${number(found.alerts.length)} alerts stand`),
+    h("ul", {}, worst.map(({alert}) => h("li", {}, h("details", {}, h("summary", {}, alert.what),
+      h("p", {class: "meta"}, `Since ${moment(alert.since)}. ${alert.how_bad}.`), alert.advice ? h("p", {class: "meta"}, alert.advice) : null)))));
+}
+
+const FAMILIES = {persona: "Their writing", traffic: "What is asked", quality: "How it is answered", cost: "A day's money"};
+
+/** What the last look compared with the release. */
+const drift = signals => !signals.length ? null : group("Since the release", table("Signals of drift", [
+  ["What", signal => FAMILIES[signal.family] ?? signal.family], ["Found", signal => signal.sentence],
+  ["", signal => h("span", {class: `badge ${signal.drifted ? "failed" : "answered"}`}, signal.drifted ? "drifted" : "as before")],
+], signals));
 
 /** Scores by version and day; they come from the hourly run, so the latest requests have none yet. */
 function quality({versions, days, voices, scored_until: until}, dates, labels) {
-  if (!versions.length) return [h("h2", {}, "Quality"), h("p", {class: "meta"}, "Nothing is scored yet. The hourly job `monitor` in Dagster scores what was logged.")];
+  if (!versions.length) return group("Quality", h("p", {class: "meta"}, "Nothing is scored yet. The hourly job `monitor` in Dagster scores what was logged."));
   const byDay = new Map(days.map(one => [one.group, one]));
   const of = key => dates.map(date => byDay.get(date)?.[key] ?? null);
   const voiced = voices.filter(one => one.margin != null), short = voices.filter(one => one.margin == null);
-  return [
-    h("h2", {}, "Quality"), h("p", {class: "meta"}, `Scored up to ${moment(until)}. Claims are checked on a sample of answers; leaks and abuse in all.`),
+  return group("Quality", h("p", {class: "meta"}, `Scored up to ${moment(until)}. Claims are checked on a sample of answers; leaks and abuse in all.`),
     h("div", {class: "charts"},
       lines("Claims that the passages support", labels, [{name: "supported", values: of("grounded")}], share),
       lines("Best passage's score", labels, [{name: "median", values: of("top_score_p50")}, {name: "lowest tenth", values: of("top_score_p10")}], share),
@@ -43,12 +64,11 @@ function quality({versions, days, voices, scored_until: until}, dates, labels) {
       ["Supported", row => row.grounded_low == null ? share(row.grounded) : `${share(row.grounded)} (${share(row.grounded_low)}–${share(row.grounded_high)})`, "number"],
       ["of answers", row => number(row.grounded_answers), "number"], ["Declined", row => share(row.declined), "number"],
       ["Leaks", row => number(row.leaks), "number"], ["Abuse", row => number(row.toxic), "number"], ["Texts", row => number(row.texts), "number"],
-    ], versions),
-  ];
+    ], versions));
 }
 
 function shown(found, days) {
-  const [total] = found.total;
+  const {total} = found;
   if (!total) return [empty("No requests yet", `Nobody has asked anything in the last ${days} days. Write something, and it is counted here.`, h("a", {class: "button", href: "#/write"}, "Write"))];
   const byDay = new Map(found.days.map(one => [one.group, one]));
   const first = Date.parse(found.days[0].group), span = Math.round((Date.now() - first) / DAY_MS);
@@ -58,6 +78,7 @@ function shown(found, days) {
   const known = key => dates.map(date => byDay.get(date)?.[key] ?? null);
   const {feedback} = found;
   return [
+    alerts(found),
     h("div", {class: "tiles"},
       tile("Requests", number(total.requests), `${number(total.failed)} failed`), tile("Median latency", millis(total.latency_p50), `95% within ${millis(total.latency_p95)}`),
       tile("Declined", share(total.refused / total.requests)), tile("Tokens", short(total.tokens_in + total.tokens_out), `${short(total.tokens_out)} written`),
@@ -66,24 +87,27 @@ function shown(found, days) {
       tile("Feedback, good / bad", `${number(feedback.up)} / ${number(feedback.down)}`, `corrected: ${number(feedback.edited)}`)),
     h("div", {class: "charts"},
       bars("Requests a day", labels, [{name: "answered", values: of("answered")}, {name: "declined", values: of("refused")}, {name: "failed", values: of("failed")}], short),
-      lines("Latency", labels, [{name: "median", values: known("latency_p50")}, {name: "95th percentile", values: known("latency_p95")}], millis),
+      lines("Latency", labels, [{name: "median", values: known("latency_p50")}, {name: "95th percentile", values: known("latency_p95")}], millis)),
+    group("More by day", h("div", {class: "charts"},
       lines("Share declined", labels, [{name: "declined", values: dates.map(date => byDay.has(date) ? byDay.get(date).refused / byDay.get(date).requests : null)}], share),
       total.cost == null ? null : bars("Cost a day", labels, [{name: "US dollars", values: of("cost")}], dollars),
-      bars("Tokens a day", labels, [{name: "read", values: of("tokens_in")}, {name: "written", values: of("tokens_out")}], short)),
-    h("h2", {}, "By version"), table("Use by model version", [
+      bars("Tokens a day", labels, [{name: "read", values: of("tokens_in")}, {name: "written", values: of("tokens_out")}], short))),
+    group("By version", table("Use by model version", [
       ["Version", row => h("code", {}, shortModel(row.group))], ["Requests", row => number(row.requests), "number"], ["Declined", row => share(row.refused / row.requests), "number"],
       ["Failed", row => number(row.failed), "number"], ["Median", row => millis(row.latency_p50), "number"], ["95%", row => millis(row.latency_p95), "number"],
       ["Tokens", row => number(row.tokens_in + row.tokens_out), "number"], ["Cost", row => dollars(row.cost), "number"], ["Good / bad", row => `${row.up} / ${row.down}`, "number"],
-    ], found.versions),
+    ], found.versions)),
     quality(found.quality, dates, labels),
-    h("h2", {}, "By step"), table("Time of each step", [
+    drift(found.signals),
+    group("By step", table("Time of each step", [
       ["Step", row => words(row.step)], ["Median", row => millis(row.p50), "number"], ["95%", row => millis(row.p95), "number"],
-    ], Object.keys(total.steps_p50).map(step => ({step, p50: total.steps_p50[step], p95: total.steps_p95[step]}))),
+    ], Object.keys(total.steps_p50).map(step => ({step, p50: total.steps_p50[step], p95: total.steps_p95[step]})))),
     used("kind", found.kinds, row => words(row.group)), used("key", found.keys, row => row.group),
-    feedback.comments.length ? [h("h2", {}, "What people say"), h("ul", {class: "comments"}, feedback.comments.map(one => h("li", {}, one.comment, h("small", {class: "meta"}, ` ${one.thumb === "down" ? "bad" : one.thumb === "up" ? "good" : ""} · ${moment(one.time)}`))))] : null,
-    h("h2", {}, "Latest requests"), table("Latest requests", [
+    found.comments.length ? group("What people say", h("ul", {class: "comments"}, found.comments.map(one => h("li", {}, one.comment, h("small", {class: "meta"}, ` ${one.thumb === "down" ? "bad" : one.thumb === "up" ? "good" : ""} · ${moment(one.time)}`))))) : null,
+    group("Latest requests", table("Latest requests", [
       ["When", row => moment(row.time)], ["Asked", row => row.prompt ?? "text not kept"], ["Kind", row => words(row.prompt_kind)],
       ["Outcome", row => h("span", {class: `badge ${row.outcome}`}, row.outcome === "refused" ? "declined" : row.outcome)], ["Took", row => millis(row.ms), "number"], ["Cost", row => dollars(row.cost), "number"],
-    ], found.latest),
+    ], found.latest)),
+    found.report ? h("p", {}, h("a", {class: "button", href: `/ui/api/${found.persona}/monitoring-report`, target: "_blank"}, "The report as one page")) : null,
   ];
 }

@@ -1,24 +1,26 @@
 // Review: the candidate that waits, its evaluation, and a person's decision.
 
 import {get, post, query} from "../lib/api.js";
-import {dialog, empty, facts, h, problem, select, toast, button} from "../lib/dom.js";
+import {decisionForm} from "../lib/decision.js";
+import {dialog, empty, facts, h, select, button} from "../lib/dom.js";
 import {intervals} from "../lib/charts.js";
 import {moment, share, signed, words} from "../lib/format.js";
 import {table} from "../lib/table.js";
+import pairs from "./pairs.js";
 
 export default async function review(context) {
   const {persona, rest, go} = context;
   const found = await get(`/ui/api/${persona}/review?${query({model: rest[0]})}`);
   const title = h("h1", {}, "Review");
-  if (!found.events.length) return [title, empty("Nothing to review yet", "A trained model is evaluated by itself, and waits here for your decision.", h("a", {class: "button", href: "#/experiments"}, "See the models"))];
+  if (!found.events.length) return [title, empty("Nothing to review yet", "A trained model is evaluated by itself, and waits here for your decision.", h("a", {class: "button", href: "#/experiments"}, "See the models")), pairs(persona)];
   const tags = Object.keys(found.states).reverse();
   const pick = select("Evaluation of", tags.map(tag => [tag, `${tag} (${words(found.states[tag])})`]), found.shown, tag => go("review", tag));
   return [
     title, waiting(found, context), inProduction(found, context),
     h("div", {class: "title"}, h("h2", {}, "Evaluation"), found.shown ? pick : null),
     found.evaluation ? evaluation(persona, found) : empty("No report", "This version has no stored evaluation report."),
-    h("h2", {}, "History"), history(found.events),
-  ].flat();
+    pairs(persona), h("h2", {}, "History"), history(found.events),
+  ].flat().filter(Boolean);
 }
 
 function waiting(found, context) {
@@ -32,31 +34,12 @@ function waiting(found, context) {
   return h("section", {class: "card waiting"}, h("h2", {}, "Waiting for you"),
     h("p", {}, h("code", {}, model)), h("p", {class: "meta"}, `Evaluated ${moment(at)}: ${reason}.`),
     h("p", {class: "meta"}, found.expired ? `Its evaluation expired ${moment(found.waits_until)}: evaluate it again before you approve.` : `Can be approved until ${moment(found.waits_until)}.`),
-    decisionForm(context, found.waiting, [["approve", "Approve", "primary"], ["reject", "Reject", "danger"]]));
+    deciding(context, found.waiting, [["approve", "Approve", "primary"], ["reject", "Reject", "danger"]]));
 }
 
-/** Name and reason, and a button for each decision about the version as the event says it is. */
-function decisionForm({persona, reload}, event, choices, done = () => {}) {
-  const who = h("input", {required: true, maxlength: 100, autocomplete: "name", value: localStorage.getItem("reviewer") ?? ""});
-  const why = h("textarea", {required: true, rows: 2, maxlength: 2000});
-  const said = h("div");
-  const submit = async submitted => {
-    submitted.preventDefault();
-    const decision = submitted.submitter?.value ?? choices[0][0];
-    try {
-      await post(`/ui/api/${persona}/decisions`, {decision, model: event.model, about: event.number, reviewer: who.value, reason: why.value});
-      localStorage.setItem("reviewer", who.value);
-      done();
-      toast("Recorded.");
-      await reload();
-    } catch (error) {
-      said.replaceChildren(problem(error));
-    }
-  };
-  return h("form", {class: "decision", on: {submit}},
-    h("label", {class: "field"}, h("span", {}, "Your name"), who), h("label", {class: "field"}, h("span", {}, "Reason"), why),
-    h("div", {class: "row"}, choices.map(([value, label, kind]) => h("button", {value, class: kind}, label))), said);
-}
+/** A decision about the version as the event says it is. */
+const deciding = ({persona, reload}, event, choices, done = () => {}) => decisionForm(choices,
+  given => post(`/ui/api/${persona}/decisions`, {...given, model: event.model, about: event.number}), () => { done(); return reload(); });
 
 function inProduction(found, context) {
   if (!found.production) return h("section", {class: "card"}, h("h2", {}, "Nothing in production"), h("p", {class: "meta"}, "Approve a candidate, and the twin answers with it."));
@@ -74,7 +57,7 @@ function inProduction(found, context) {
 function rollBack(context, event, after) {
   return button("Roll back …", () => {
     const box = dialog("Roll back", h("p", {}, "Take ", h("code", {}, event.model), ` back? ${after}`),
-      decisionForm(context, event, [["roll_back", "Roll back", "danger"]], () => box.close()));
+      deciding(context, event, [["roll_back", "Roll back", "danger"]], () => box.close()));
   });
 }
 

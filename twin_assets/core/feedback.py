@@ -14,7 +14,8 @@ FOLDER = "feedback"
 class Feedback(Record):
     """One reaction to one answer. Texts are None unless the person allowed them to be kept.
 
-    `edited` is the answer as the person would have had it: a better target for the same `prompt`.
+    `edited` is the answer as the person would have had it: a better target for the same `prompt`. `key` says who
+    the person is, as the request log does.
     """
 
     request_id: str
@@ -27,6 +28,7 @@ class Feedback(Record):
     prompt: str | None = None
     answer: str | None = None
     edited: str | None = None
+    key: str | None = None
 
 
 def add_feedback(lake: Lake, feedback: Feedback) -> str:

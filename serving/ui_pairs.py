@@ -1,0 +1,68 @@
+"""Data of the view Review: pairs made of feedback, and a person's decision on each."""
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from serving.access import caller_of
+from serving.ui_context import Config, PersonaName
+from twin_assets.core.feedback_pairs import (
+    FeedbackPair,
+    PairChoice,
+    PairReview,
+    decide_on_pairs,
+    pair_reviews,
+    stored_pairs,
+)
+from twin_assets.core.lake import open_lake
+from twin_assets.core.persona import load_persona
+
+SHOWN = 20
+
+router = APIRouter()
+
+
+class PairDecision(BaseModel):
+    """What a person decides of one pair. `seen` is the time of the decision that the page showed, None for none."""
+
+    pair_id: str = Field(max_length=64)
+    decision: PairChoice
+    reviewer: str = Field(min_length=1, max_length=100)
+    reason: str = Field(min_length=1, max_length=2000)
+    seen: datetime | None = None
+
+
+@router.get("/ui/api/{persona}/feedback-pairs")
+def pairs(persona: PersonaName, request: Request, settings: Config) -> dict[str, Any]:
+    """The oldest pairs that wait and the latest that were decided on, with the number of each; and whether the persona
+    learns from accepted ones."""
+    caller_of(request).require("admin", persona)
+    lake = open_lake(settings)
+    found, reviews = stored_pairs(lake, persona), pair_reviews(lake, persona)
+    waiting = [p for p in found.pairs if p.pair_id not in reviews]
+    decided = [p for p in found.pairs if p.pair_id in reviews]
+    decided.sort(key=lambda p: reviews[p.pair_id].at, reverse=True)
+
+    def shown(some: list[FeedbackPair]) -> list[dict[str, Any]]:
+        return [p.model_dump() | {"review": reviews.get(p.pair_id)} for p in some[:SHOWN]]
+
+    return {
+        "learns": load_persona(settings.personas_dir, persona).learn_from_feedback,
+        "waiting": len(waiting),
+        "decided": len(decided),
+        "pairs": [*shown(waiting), *shown(decided)],
+        "no_pair": found.dropped,
+    }
+
+
+@router.post("/ui/api/{persona}/feedback-pairs")
+def decide(persona: PersonaName, given: PairDecision, request: Request, settings: Config) -> PairReview:
+    """Accept or reject one pair; 409 when someone else has decided since the page was read."""
+    caller_of(request).require("admin", persona)
+    [review] = decide_on_pairs(
+        open_lake(settings), persona, {given.pair_id: given.decision}, given.reviewer, given.reason,
+        {given.pair_id: given.seen},
+    )  # fmt: skip
+    return review
