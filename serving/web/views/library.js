@@ -15,7 +15,7 @@ export default async function library({persona, rest}) {
   const views = {documents, kept, datasets, index};
   return [
     h("div", {class: "title"}, h("h1", {}, "Library"),
-      h("div", {class: "segments"}, tab("documents", "Documents"), tab("kept", "Kept pages"), tab("datasets", "Datasets"), tab("index", "Index"))),
+      h("div", {class: "segments"}, tab("documents", "Documents"), tab("kept", "Kept"), tab("datasets", "Datasets"), tab("index", "Index"))),
     await (views[part] ?? documents)(persona),
   ];
 }

@@ -1,6 +1,7 @@
 """The embedded vector store: LanceDB, one table a persona, no server."""
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from functools import lru_cache
 from pathlib import Path
@@ -186,6 +187,9 @@ def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     Thread(target=loop.run_forever, name="lancedb", daemon=True).start()
     return loop
+
+
+os.register_at_fork(after_in_child=_loop.cache_clear)  # threads stay behind
 
 
 def _rows(chunks: list[EmbeddedChunk]) -> pa.Table:
