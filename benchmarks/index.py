@@ -2,16 +2,20 @@
 
     python -m benchmarks.index [--chunks 20000] [--full]
 
-Chunks are synthetic (Zipf words, unit vectors of 384 dimensions round 300
-topics, ten a document), so only the store
+Chunks are synthetic (Zipf words, unit vectors of 384 dimensions round 300 topics, ten a document), so only the store
 is measured: a rebuild would also embed every chunk, which `--embed-rate` (texts a second, from
 benchmarks/embedding.py) adds to it. Peers in the same run: the same store built anew (sync), and exact
 search by numpy over all vectors with a boolean mask (search, vector side only). `--full` is 100,000 chunks.
+Prints the load average: beside other work the clock of a search says how long it waited for a core, its
+processor time what it took of both.
 """
 
 import argparse
+import os
 import tempfile
 import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +23,7 @@ from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import EmbeddedChunk
 from twin_assets.core.vectors.lance import LanceStore
 
+Result = TypeVar("Result")
 DIMENSIONS, PER_DOCUMENT, QUERIES, TOPICS = 384, 10, 100, 300
 
 
@@ -53,8 +58,25 @@ def change_one_document(chunks: list[EmbeddedChunk]) -> list[EmbeddedChunk]:
     return [c.model_copy(update={"doc_id": "d0"}) for c in edited] + chunks[PER_DOCUMENT:]
 
 
-def milliseconds(times: list[float]) -> str:
-    return f"p50 {np.percentile(times, 50) * 1e3:.1f} ms, p95 {np.percentile(times, 95) * 1e3:.1f} ms"
+class Times:
+    """Seconds of calls by the clock, and of the processor in all threads of this process."""
+
+    def __init__(self) -> None:
+        self.clock: list[float] = []
+        self.processor: list[float] = []
+
+    def of(self, call: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+        began, used = time.monotonic(), time.process_time()
+        found = call(*arguments, **options)
+        self.clock.append(time.monotonic() - began)
+        self.processor.append(time.process_time() - used)
+        return found
+
+    def __str__(self) -> str:
+        (p50, p95), (used50, used95) = (
+            np.percentile(t, [50, 95]) * 1e3 for t in (self.clock, self.processor)
+        )
+        return f"p50 {p50:.1f} ms, p95 {p95:.1f} ms; processor p50 {used50:.1f} ms, p95 {used95:.1f} ms"
 
 
 def main() -> None:
@@ -93,31 +115,32 @@ def main() -> None:
         search(store, edited)
 
 
+def exact_five(matrix: np.ndarray, allowed: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Rows of the five nearest allowed vectors, in no order."""
+    return np.argpartition(-np.where(allowed, matrix @ query, -1), 5)[:5]
+
+
 def search(store: LanceStore, chunks: list[EmbeddedChunk]) -> None:
     """Hybrid search with a filter, beside exact vector search by numpy; recall of the vector side."""
     rng = np.random.default_rng(2)
     matrix = np.array([c.vector for c in chunks], dtype=np.float32)
     train = np.array([c.split == "train" for c in chunks])
     ids = np.array([c.chunk_id for c in chunks])
-    hybrid, exact, shared = [], [], 0
+    hybrid, exact, shared = Times(), Times(), 0
     for n in rng.integers(0, len(chunks), QUERIES):
         # A query near a chunk, as a question about it is.
         query = matrix[n] + 0.5 * rng.normal(size=DIMENSIONS).astype(np.float32) / DIMENSIONS**0.5
         query /= np.linalg.norm(query)
         text = " ".join(chunks[n].text.split()[20:26])
-        began = time.monotonic()
-        store.search(text, query, 5, embedder="bench", filters={"split": "train"})
-        hybrid.append(time.monotonic() - began)
-        began = time.monotonic()
-        scores = np.where(train, matrix @ query, -1)
-        best = set(ids[np.argpartition(-scores, 5)[:5]])
-        exact.append(time.monotonic() - began)
+        hybrid.of(store.search, text, query, 5, embedder="bench", filters={"split": "train"})
+        best = set(ids[exact.of(exact_five, matrix, train, query)])
         near = store.search("", query, 5, embedder="bench", filters={"split": "train"}, alpha=1.0)
         shared += len(best & {p.chunk_id for p in near})
-    print(f"  hybrid search, filtered: {milliseconds(hybrid)}")
-    print(f"  numpy, exact, no words:  {milliseconds(exact)}")
+    print(f"  hybrid search, filtered: {hybrid}")
+    print(f"  numpy, exact, no words:  {exact}")
+    print(f"  load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(
-        f"  hybrid / numpy p50: {np.median(hybrid) / np.median(exact):.2f}; the vector side finds {shared / 5 / QUERIES:.0%} of the exact five"
+        f"  hybrid / numpy p50: {np.median(hybrid.clock) / np.median(exact.clock):.2f}; the vector side finds {shared / 5 / QUERIES:.0%} of the exact five"
     )
 
 

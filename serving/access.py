@@ -32,6 +32,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,80}")
 OPEN = (*ui_login.OPEN, "/ready")
 ACTION_OF: dict[str, Action] = {
     "/v1/chat/completions": "chat", "/v1/write": "write", "/v1/links": "links", "/v1/feedback": "feedback",
+    "/v1/library": "library",
     "/docs.json": "read", "/v1/models": "read", "/v1/personas": "read",
 }  # fmt: skip
 # What keeps a thread and an engine busy. The rest is quick and never waits for it.

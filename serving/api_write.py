@@ -53,13 +53,13 @@ def write(given: WriteRequest, request: Request, response: Response, desk: TheDe
     With `stream` the events of a chat completion, whose last one has what is not text.
     """
     caller_of(request).require("write", given.persona)
-    persona, twin = desk.twin(given.persona)
+    persona, twin = desk.twin(given.persona, given.user)
     brief = given.brief()
     plan = twin.plan_brief(brief, linked_from(desk, request, persona.name, given.links))
     asked = next(text for text in (given.topic, given.draft, given.reply_to) if text)
     job = Job(
         persona, twin, plan, asked, request.state.request_id, given.temperature, some_seed(given.seed),
-        **asked_by(request),
+        **asked_by(request, given.user),
     )  # fmt: skip
     if given.stream:
         return _streamed(desk, job, request)

@@ -48,10 +48,20 @@ class Desk:
         self.profile = load_profile(settings.profile)  # parsing it takes longer than routing an answer
         self._stores: dict[str, GuardedStore] = {}
         self._lock = threading.Lock()
-        load_embedder(settings.embedder).embed(["warm"])
+        self._warm()
         self.stand_in = StandIn(settings)
         if settings.planner_model:
             open_litellm()  # takes seconds, which the first caller should not wait
+
+    def _warm(self) -> None:
+        """Load now what the first question would wait seconds for: the embedder, the store's library, indices."""
+        embedder = load_embedder(self.settings.embedder)
+        vector = embedder.embed(["warm"])[0]
+        for name in persona_names(self.settings.personas_dir):
+            try:
+                self.store(name).search("warm", vector, 1, embedder=embedder.fingerprint)
+            except TwinError as error:  # no index yet, or a store that is down: each request says so itself
+                logger.info("%s is not searched in advance: %s", name, error.problem)
 
     def close(self) -> None:
         """Write what the request log still holds."""

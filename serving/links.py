@@ -1,4 +1,4 @@
-"""POST /v1/links, and links that come with another request: pages and papers as further knowledge."""
+"""Links that come with a request, POST /v1/links, and the library: pages and papers as further knowledge."""
 
 from datetime import datetime
 
@@ -7,11 +7,13 @@ from pydantic import BaseModel
 
 from serving.access import caller_of
 from serving.desk import Desk, TheDesk
+from serving.errors import Unknown
 from serving.protocol import LinkRequest
 from twin_assets.core.embedder import load_embedder
-from twin_assets.core.library import add_to_library
+from twin_assets.core.library import add_to_library, library_of, remove_from_library
+from twin_assets.core.raw import RawItem
 from twin_assets.inference.answer import Linked
-from twin_assets.inference.links.read import linked_passages, read_link
+from twin_assets.inference.links.read import lately_read, linked_passages, read_link
 
 BEGINNING = 1_000
 
@@ -53,11 +55,53 @@ def links(given: LinkRequest, request: Request, desk: TheDesk) -> LinkAnswer:
     )  # fmt: skip
 
 
+class LibraryEntry(BaseModel):
+    """A page or paper of the library; `doc_id` is what citations of it carry."""
+
+    doc_id: str
+    url: str
+    title: str | None
+    author: str | None
+    published_at: datetime | None
+    added_at: datetime
+    words: int
+
+
+@router.get("/v1/library")
+def library(persona: str, request: Request, desk: TheDesk) -> list[LibraryEntry]:
+    """What was added to the persona's library and not removed since, newest first."""
+    caller_of(request).require("library", persona)
+    return [
+        _entry(doc_id, item) for doc_id, item in library_of(desk.lake, desk.persona(persona).name).items()
+    ]
+
+
+@router.delete("/v1/library")
+def remove(persona: str, doc_id: str, request: Request, desk: TheDesk) -> LibraryEntry:
+    """Take a page or paper out of the library: from the next run of the pipeline on it is not found any more."""
+    caller_of(request).require("library", persona)
+    item = library_of(desk.lake, desk.persona(persona).name).get(doc_id)
+    if item is None:
+        raise Unknown(
+            f"The library of {persona!r} has no document {doc_id[:80]!r}.",
+            "take a doc_id that GET /v1/library names.",
+        )
+    remove_from_library(desk.lake, item)
+    return _entry(doc_id, item)
+
+
+def _entry(doc_id: str, item: RawItem) -> LibraryEntry:
+    return LibraryEntry(
+        doc_id=doc_id, url=item.url, title=item.title, author=item.author, published_at=item.published_at,
+        added_at=item.fetched_at, words=len(item.body.split()),
+    )  # fmt: skip
+
+
 def linked_from(desk: Desk, request: Request, persona: str, urls: list[str]) -> Linked | None:
-    """Finds passages in the links of a request, which are fetched now; None without links."""
+    """Finds passages in the links of a request, which are read now or were lately; None without links."""
     if not urls:
         return None
     caller_of(request).require("links", persona)
-    read = [read_link(url, desk.settings.link_private_hosts) for url in urls]
+    read = [lately_read(url, desk.settings.link_private_hosts) for url in urls]
     embedder = load_embedder(desk.settings.embedder)
     return lambda about, k, tokens: linked_passages(about, read, k, tokens, embedder)

@@ -95,6 +95,9 @@ class WriteRequest(BaseModel):
     temperature: float = Field(0.8, ge=0, le=2)
     seed: int | None = Field(None, ge=0, lt=2**31, description="The same seed gives the same text again.")
     stream: bool = False
+    user: str | None = Field(
+        None, max_length=200, description="Whom the text is for, as in OpenAI's protocol."
+    )
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> "WriteRequest":

@@ -8,7 +8,7 @@ import dagster as dg
 
 from twin_assets.core.feature_store import FeatureStore
 from twin_assets.core.lake import open_lake
-from twin_assets.core.library import LIBRARY, add_to_library
+from twin_assets.core.library import LIBRARY, add_to_library, library_of, remove_from_library
 from twin_assets.core.persona import load_persona, save_persona
 from twin_assets.core.raw import RawItem, body_hash
 from twin_assets.core.vectors import open_store
@@ -36,7 +36,7 @@ def own(path: Path) -> RawItem:
     )  # fmt: skip
 
 
-def test_a_kept_page_is_indexed_and_never_part_of_the_corpus(tmp_path: Path) -> None:
+def test_a_kept_page_is_indexed_unless_it_was_removed_and_never_part_of_the_corpus(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, personas_dir=tmp_path / "personas", profile="smoke")
     settings.personas_dir.mkdir()
     save_persona(settings.personas_dir, {
@@ -46,9 +46,10 @@ def test_a_kept_page_is_indexed_and_never_part_of_the_corpus(tmp_path: Path) -> 
     lake.create(
         "raw/medium/runa/one.jsonl", "".join(own(path).model_dump_json() + "\n" for path in WRITING).encode()
     )
-    add_to_library(
-        lake, load_persona(settings.personas_dir, "runa"), "https://pier.example/a", OTHERS, "Gauges", "Ada"
-    )
+    persona = load_persona(settings.personas_dir, "runa")
+    for url in ("https://pier.example/a", "https://pier.example/removed"):
+        add_to_library(lake, persona, url, OTHERS.replace("Kvitnes", url), "Gauges", "Ada")
+    remove_from_library(lake, next(iter(library_of(lake, "runa").values())))
     overrides = {"home": str(tmp_path), "personas_dir": str(settings.personas_dir), "profile": "smoke"}
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("personas", ["runa"])
@@ -64,7 +65,8 @@ def test_a_kept_page_is_indexed_and_never_part_of_the_corpus(tmp_path: Path) -> 
     corpus, chunks = store.read("corpus_split", "runa"), store.read("chunks", "runa")
     assert len(corpus) > 2
     assert LIBRARY not in {d.source for d in corpus}
-    assert [d.title for d in store.read("library_documents", "runa")] == ["Gauges"]
+    (document,) = store.read("library_documents", "runa")
+    assert {document.doc_id: document.url} == {i: item.url for i, item in library_of(lake, "runa").items()}
     kept = [c for c in chunks if c.source == LIBRARY]
     assert kept[0].url == "https://pier.example/a"
     assert open_store(settings, "runa").count() == len(chunks)

@@ -1,5 +1,7 @@
 """Evaluation end to end: small real writers over the demo's texts."""
 
+from typing import get_args
+
 import pytest
 from evaluation_factories import (
     by_shared_words,
@@ -19,7 +21,9 @@ from evaluation_factories import (
 from twin_assets.core.errors import TwinError
 from twin_assets.core.profiles import load_profile
 from twin_assets.core.records import Message, Passage
+from twin_assets.core.vectors.base import Filters
 from twin_assets.inference.answer import Twin
+from twin_assets.inference.contest_writing import Desk, Prompting
 from twin_assets.inference.evaluate import Contestant, EvaluationReport, Question, read_questions
 from twin_assets.inference.generation import Generation
 from twin_assets.inference.questions import score_retrieval
@@ -36,6 +40,22 @@ class Recorder:
         if tokens == load_profile("nano").answer_tokens:  # shorter ones are answers to the exam's questions
             self.asked += conversations
         return sentences_of([d.voice_text for d in train()])(conversations, tokens)
+
+
+def test_each_topic_is_searched_once_for_all_contestants() -> None:
+    searched: list[str] = []
+
+    def retrieve(query: str, k: int, filters: Filters | None) -> list[Passage]:
+        searched.append(query)
+        return by_shared_words(query, k, filters)
+
+    desk, tasks = (
+        Desk(train(), runa(), load_profile("nano"), retrieve, seed=1),
+        write_tasks(heldout(), train())[:3],
+    )
+    prompts = {mode: [desk.conversation(t, mode, 0)[-1] for t in tasks] for mode in get_args(Prompting)}
+    assert prompts["twin"] == prompts["baseline"] != prompts["prompted"]
+    assert len(searched) == len(set(searched)) == len({t.topic for t in tasks})
 
 
 def test_a_report_puts_contestants_between_floor_and_ceiling() -> None:

@@ -45,12 +45,17 @@ PAPER = pdf(
 
 
 class SiteDouble(Loopback):
-    """`to` is where /redirect leads."""
+    """`to` is where /redirect leads; `asked` has the targets of all requests."""
 
     to = "/article"
     attack = ""
 
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(port)
+        self.asked: list[str] = []
+
     def respond(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        self.asked.append(target)
         path = target.partition("?")[0]
         if path == "/article":
             return Answer.html(ARTICLE)

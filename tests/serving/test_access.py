@@ -31,6 +31,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, di
             "writer": keys.create("writer", ["runa"], ["write"])[0],
             "other": keys.create("other", ["ola"], ["read", "chat", "write", "links", "feedback"])[0],
             "admin": keys.create("admin", ["*"], ["admin"])[0],
+            "keeper": keys.create("keeper", ["runa"], ["library"])[0],
             "slow": keys.create("slow", ["*"], ["read"], per_minute=2)[0],
         }
         yield server, {name: f"Bearer {token}" for name, token in made.items()}
@@ -64,6 +65,9 @@ def test_a_key_is_good_for_its_actions_and_personas_only(keyed: tuple[Server, di
     assert post("/v1/write", json=linked, headers={"Authorization": bearer["writer"]}).status_code == 403
     said = {"request_id": "a", "persona": "runa", "model": "m", "thumb": "up"}
     assert post("/v1/feedback", json=said, headers={"Authorization": bearer["other"]}).status_code == 403
+    for name, persona, status in (("keeper", "runa", 200), ("keeper", "ola", 403), ("admin", "runa", 403)):
+        answer = get("/v1/library", params={"persona": persona}, headers={"Authorization": bearer[name]})
+        assert answer.status_code == status, name
     shown = get("/v1/personas", headers={"Authorization": bearer["other"]}).json()["personas"]
     assert [p["name"] for p in shown] == ["ola"]
     assert get("/ui/api/start", headers={"Authorization": bearer["other"]}).status_code == 403

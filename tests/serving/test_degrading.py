@@ -1,5 +1,6 @@
 """Parts that fail, and come back, while the service runs."""
 
+import logging
 import threading
 import time
 from pathlib import Path
@@ -40,6 +41,16 @@ def test_without_its_store_it_writes_and_says_so_but_answers_no_question(tmp_pat
         assert server.ask().json()["outcome"] == "answered"
         assert server.write().json()["degraded"] == []
         assert server.client.get("/ready").json()["status"] == "ok"
+
+
+def test_each_index_is_searched_before_the_first_request_and_one_that_is_missing_stops_no_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="serving")
+    with twin(tmp_path) as (server, _engine):
+        said = [r.getMessage() for r in caplog.records if "in advance" in r.getMessage()]
+        assert [line.partition(" ")[0] for line in said] == ["ola"]  # runa has an index
+        assert server.ask().json()["outcome"] == "answered"
 
 
 def test_without_its_engine_it_says_when_to_come_back_and_recovers(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from tests.serving.site_double import SiteDouble
 from tests.serving.twin_server import Server, install, serving, twin
 from twin_assets.core.addresses import address_refusal, url_refusal
 from twin_assets.core.pdf import read_pdf_apart
-from twin_assets.inference.links.fetch import LinkRefused, fetch_link
+from twin_assets.inference.links.fetch import LinkRefused, LinkUnreachable, fetch_link
+from twin_assets.inference.links.read import KEPT_SECONDS, lately_read
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,57 @@ def test_a_kept_link_lies_raw_in_the_lake_as_a_source_of_its_own(
     assert len(list(lake.keys("raw/library/runa"))) == 2
 
 
+def test_a_conversation_about_a_page_fetches_it_once_and_a_while_later_anew(
+    running: tuple[Server, EngineDouble], site: SiteDouble
+) -> None:
+    url = f"{site.address}/article?of=conversation"
+    for topic in ("the moved gauge", "the tables before that year"):
+        assert running[0].write(topic=topic, links=[url]).json()["citations"][-1]["linked"]
+    assert site.asked.count("/article?of=conversation") == 1
+    later = f"{site.address}/article?of=later"
+    for seconds in (0.0, KEPT_SECONDS - 1.0, KEPT_SECONDS, KEPT_SECONDS + 1.0):
+        assert "Kvitnes" in lately_read(later, allow_private=True, now=seconds).text
+    assert site.asked.count("/article?of=later") == 2
+
+
+def test_what_was_read_where_private_addresses_are_open_is_refused_where_they_are_not(
+    site: SiteDouble,
+) -> None:
+    url = f"{site.address}/article?of=private"
+    assert lately_read(url, allow_private=True).title == "Gauges of the north"
+    for _ in range(2):
+        with pytest.raises(LinkRefused):
+            lately_read(url)
+
+
+def test_a_page_that_fails_is_tried_again(site: SiteDouble) -> None:
+    for _ in range(2):
+        with pytest.raises(LinkUnreachable):
+            lately_read(f"{site.address}/nowhere?of=failing", allow_private=True)
+    assert site.asked.count("/nowhere?of=failing") == 2
+
+
+def test_what_is_in_the_library_is_listed_until_it_is_removed(site: SiteDouble, tmp_path: Path) -> None:
+    with twin(tmp_path, link_private_hosts=True) as both:
+        client, at = both[0].client, {"persona": "runa"}
+        for path in ("/article", "/article", "/paper.pdf"):
+            read(both, site.address + path, add_to_library=True)
+        paper, article = client.get("/v1/library", params=at).json()
+        assert (article["url"], article["title"]) == (f"{site.address}/article", "Gauges of the north")
+        assert paper["words"] > 20
+        gone = client.delete("/v1/library", params=at | {"doc_id": article["doc_id"]})
+        assert (gone.status_code, gone.json()) == (200, article)
+        assert client.get("/v1/library", params=at).json() == [paper]
+        again = client.delete("/v1/library", params=at | {"doc_id": article["doc_id"]})
+        assert (again.status_code, again.json()["error"]["type"]) == (404, "Unknown")
+        assert len(list(both[0].desk.lake.keys("raw/library/runa"))) == 4  # nothing raw is ever changed
+        read(both, f"{site.address}/article", add_to_library=True)
+        assert [e["doc_id"] for e in client.get("/v1/library", params=at).json()] == [
+            article["doc_id"],
+            paper["doc_id"],
+        ]
+
+
 @pytest.mark.parametrize(
     ("path", "status", "says"),
     [
@@ -174,7 +226,7 @@ def test_the_setting_for_crawling_own_sites_opens_nothing_to_callers(
 
 
 def test_a_site_that_trickles_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from twin_assets.inference.links.fetch import LinkUnreachable, _ask
+    from twin_assets.inference.links.fetch import _ask
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]

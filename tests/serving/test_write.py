@@ -9,7 +9,7 @@ import pytest
 from tests.serving.engine_double import SAYS, EngineDouble
 from tests.serving.twin_server import MODEL, Server, events, streamed_text, twin
 from twin_assets.core.prompts import prompts_fingerprint, render
-from twin_assets.inference.request_log import read_requests
+from twin_assets.inference.request_log import read_requests, user_hash
 from twin_assets.inference.shaping import X_LIMIT, within_x_limit, without_images, x_weight
 
 
@@ -171,6 +171,17 @@ def test_the_log_has_the_request_by_its_id(server: Server, engine: EngineDouble)
     server.desk.log.close()
     row = next(r for r in read_requests(server.desk.lake, "runa") if r.request_id == "mine-1")
     assert (row.outcome, row.prompt, row.answer, row.tokens_out) == ("answered", "tides", SAYS, 17)
+
+
+def test_a_user_is_known_to_the_log_by_a_hash_and_to_the_engine_by_name(tmp_path: Path) -> None:
+    with twin(tmp_path) as (server, engine):
+        assert server.write(user="ann@example.org").status_code == server.write().status_code == 200
+        assert [asked.get("user") for asked in engine.asked] == ["ann@example.org", None]
+        server.desk.log.close()
+        ann = user_hash("this machine", "ann@example.org")
+        assert [row.user for row in read_requests(server.desk.lake, "runa")] == [ann, None]
+        whose = {"persona": "runa", "key": "this machine", "user": "ann@example.org"}
+        assert server.client.delete("/v1/requests", params=whose).json()["requests"] == 1
 
 
 def test_prompts_of_serving_alone_leave_the_fingerprint_of_the_trained_ones(tmp_path: Path) -> None:

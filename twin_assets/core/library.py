@@ -7,6 +7,7 @@ its voice from is never made of this source.
 import secrets
 from datetime import UTC, datetime
 
+from twin_assets.core.hashing import text_hash
 from twin_assets.core.lake import Lake
 from twin_assets.core.persona import Persona
 from twin_assets.core.raw import RawItem, body_hash
@@ -30,6 +31,31 @@ def add_to_library(
         author=author, published_at=published_at, fetched_at=now, mime="text/markdown", body=text,
         content_hash=body_hash(text), visibility=persona.visibility,
     )  # fmt: skip
-    name = f"{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.jsonl"
-    lake.create(f"raw/{LIBRARY}/{persona.name}/{name}", f"{item.model_dump_json()}\n".encode())
+    return _stored(lake, item)
+
+
+def library_of(lake: Lake, persona: str) -> dict[str, RawItem]:
+    """What the library holds now, newest version first, by the id that each has as a document."""
+    objects = (lake.read(key).splitlines() for key in lake.keys(f"raw/{LIBRARY}/{persona}"))
+    versions = sorted(
+        (RawItem.model_validate_json(line) for lines in objects for line in lines), key=lambda i: i.fetched_at
+    )
+    newest = {_document_id(item): item for item in versions}
+    held = [(doc_id, item) for doc_id, item in newest.items() if item.kind == "item"]
+    return dict(sorted(held, key=lambda entry: entry[1].fetched_at, reverse=True))
+
+
+def remove_from_library(lake: Lake, item: RawItem) -> RawItem:
+    """Store a tombstone: the next run takes the text out of documents, chunks and index, as it does a deleted post."""
+    gone = {"kind": "deleted", "fetched_at": datetime.now(UTC), "body": "", "content_hash": body_hash("")}
+    return _stored(lake, item.model_copy(update=gone))
+
+
+def _stored(lake: Lake, item: RawItem) -> RawItem:
+    name = f"{item.fetched_at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.jsonl"
+    lake.create(f"raw/{LIBRARY}/{item.persona}/{name}", f"{item.model_dump_json()}\n".encode())
     return item
+
+
+def _document_id(item: RawItem) -> str:
+    return text_hash(f"{item.persona}/{item.source}/{item.item_id}")  # as stg_documents.sql has it

@@ -102,15 +102,18 @@ class Desk:
         self, train: list[SplitDocument], persona: Persona, profile: Profile, retrieve: Retrieve, seed: int
     ) -> None:
         self._persona, self._profile, self._retrieve, self._seed = persona, profile, retrieve, seed
+        self._passages: dict[str, list[Passage]] = {}
         self._samples = {
             "write_post": [d.voice_text for d in train if d.category == "post"],
             "write_article": [d.voice_text for d in train if d.category == "article"],
         }
 
     def passages(self, task: WriteTask) -> list[Passage]:
-        """What retrieval gives for a task from the training side, as prompts show it."""
-        found = self._retrieve(defuse(task.topic), self._profile.passages, {"split": "train"})
-        return shown_passages(found, self._profile.passage_tokens)
+        """What retrieval gives for a task from the training side, as prompts show it: the same to each contestant."""
+        if task.topic not in self._passages:
+            found = self._retrieve(defuse(task.topic), self._profile.passages, {"split": "train"})
+            self._passages[task.topic] = shown_passages(found, self._profile.passage_tokens)
+        return self._passages[task.topic]
 
     def conversation(self, task: WriteTask, prompting: Prompting, number: int) -> list[Message]:
         if prompting == "bare":

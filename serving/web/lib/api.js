@@ -36,6 +36,7 @@ const asJson = (method, body) => ({method, headers: {"Content-Type": "applicatio
 
 export const get = async (path, signal) => (await send(path, {signal})).json();
 export const post = async (path, body = {}) => (await send(path, asJson("POST", body))).json();
+export const remove = async path => (await send(path, {method: "DELETE"})).json();
 export const put = async (path, body) => (await send(path, asJson("PUT", body))).json();
 
 /** Query string of what is set. */

@@ -1,7 +1,7 @@
 // Library: documents and their chunks, dataset versions, the index.
 
-import {get, query} from "../lib/api.js";
-import {button, empty, facts, h, outside, problem, select} from "../lib/dom.js";
+import {get, query, remove} from "../lib/api.js";
+import {button, empty, facts, h, outside, problem, select, toast} from "../lib/dom.js";
 import {day, moment, name, number} from "../lib/format.js";
 import {table} from "../lib/table.js";
 import datasets from "./datasets.js";
@@ -12,10 +12,10 @@ export default async function library({persona, rest}) {
   const [part = "documents", id] = rest;
   if (part === "document") return documentPage(persona, id);
   const tab = (key, label) => h("a", {href: `#/library/${key}`, "aria-current": part === key ? "true" : null}, label);
-  const views = {documents, datasets, index};
+  const views = {documents, kept, datasets, index};
   return [
     h("div", {class: "title"}, h("h1", {}, "Library"),
-      h("div", {class: "segments"}, tab("documents", "Documents"), tab("datasets", "Datasets"), tab("index", "Index"))),
+      h("div", {class: "segments"}, tab("documents", "Documents"), tab("kept", "Kept"), tab("datasets", "Datasets"), tab("index", "Index"))),
     await (views[part] ?? documents)(persona),
   ];
 }
@@ -62,6 +62,28 @@ async function documents(persona) {
 const item = one => h("a", {class: "item", href: `#/library/document/${encodeURIComponent(one.doc_id)}`},
   h(one.title ? "strong" : "b", {}, one.title || `${one.beginning} …`), one.title ? h("span", {}, one.beginning) : null,
   h("small", {class: "meta"}, `${name(one.source)} · ${one.category} · ${day(one.published_at)} · ${number(one.words)} words${one.split === "heldout" ? " · held out" : ""}`));
+
+/** Pages and papers of others that the twin may cite; they are no documents of the persona's own. */
+async function kept(persona) {
+  const entries = await get(`/v1/library?${query({persona})}`);
+  const list = h("div", {class: "list"}), none = empty("No kept pages", "Pages and papers that the API adds to the library (POST /v1/links) are listed here.");
+  if (!entries.length) return none;
+  const takeOut = one => async () => {
+    try {
+      await remove(`/v1/library?${query({persona, doc_id: one.doc_id})}`);
+      rows.get(one.doc_id).remove();
+      toast("Removed. The twin stops citing it with the next run of the pipeline.");
+      if (!list.children.length) list.replaceWith(none);
+    } catch (error) {
+      list.before(problem(error));
+    }
+  };
+  const rows = new Map(entries.map(one => [one.doc_id, h("div", {class: "item"}, h("strong", {}, outside(one.url, one.title || one.url)),
+    h("small", {class: "meta"}, `added ${moment(one.added_at)} · ${number(one.words)} words`),
+    h("div", {class: "row"}, button("Remove", takeOut(one), {class: "danger", "aria-label": `Remove ${one.title || one.url}`})))]));
+  list.append(...rows.values());
+  return list;
+}
 
 async function documentPage(persona, id) {
   const found = await get(`/ui/api/${persona}/documents/${encodeURIComponent(id)}`);

@@ -8,7 +8,7 @@ import {answerCard} from "./answer.js";
 
 const TURNS = 10;
 // What the composer has a place of its own for, or sends by itself.
-const OWN_PLACE = ["persona", "kind", "topic", "seed", "temperature", "stream"];
+const OWN_PLACE = ["persona", "kind", "topic", "seed", "temperature", "stream", "user"];
 
 export default function write({persona, start, kept, onLeave, rest}) {
   const mode = rest[0] === "compose" ? "compose" : "chat";

@@ -1,7 +1,9 @@
 """What a fetched page or paper says, and its passages that matter for a request."""
 
 import re
+import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +22,8 @@ MAX_CHARACTERS = 400_000
 PASSAGE_WORDS = 150
 MIN_WORDS = 20
 MAX_PASSAGES = 400
+# What requests link to is kept a while: the next message of a conversation links to the same page.
+KEPT_PAGES, KEPT_SECONDS = 16, 300
 
 
 class LinkedText(Record):
@@ -40,6 +44,16 @@ class LinkedText(Record):
 def read_link(url: str, allow_private: bool = False) -> LinkedText:
     """Fetch a link and clean what it leads to. Raises LinkRefused and LinkUnreachable."""
     return cleaned(fetch_link(url, allow_private))
+
+
+def lately_read(url: str, allow_private: bool = False, now: float | None = None) -> LinkedText:
+    """`read_link`, or what it gave at most KEPT_SECONDS ago; refusals are not kept. `now` is monotonic seconds."""
+    return _kept(url, allow_private, int((time.monotonic() if now is None else now) // KEPT_SECONDS))
+
+
+@lru_cache(maxsize=KEPT_PAGES)
+def _kept(url: str, allow_private: bool, turn: int) -> LinkedText:
+    return read_link(url, allow_private)
 
 
 def cleaned(fetched: Fetched) -> LinkedText:
@@ -99,11 +113,17 @@ def linked_passages(
     passages = [passage for link in links for passage in _passages(link)][:MAX_PASSAGES]
     if not passages:
         return []
-    asked, *vectors = embedder.embed([about, *(p.text for p in passages)])
-    near = np.clip(np.stack(vectors) @ asked, 0.0, 1.0).tolist()
+    vectors = np.concatenate([_vectors(link, embedder) for link in links])[:MAX_PASSAGES]
+    near = np.clip(vectors @ embedder.embed([about])[0], 0.0, 1.0).tolist()
     scored = [p.model_copy(update={"score": s, "similarity": s}) for p, s in zip(passages, near, strict=True)]
     best = sorted(scored, key=lambda p: -p.score)[:k]
     return compress(about, best, tokens, embedder)
+
+
+@lru_cache(maxsize=KEPT_PAGES)
+def _vectors(link: LinkedText, embedder: Embedder) -> np.ndarray:
+    """Of the link's passages, the first MAX_PASSAGES of them."""
+    return embedder.embed([passage.text for passage in _passages(link)[:MAX_PASSAGES]])
 
 
 def _passages(link: LinkedText) -> list[Passage]:
