@@ -6,8 +6,7 @@ from typing import Any
 # Objects made before the youngest are looked at; with Python's 700 that is several times a request.
 YOUNGEST = 20_000
 # Of `bentoml.service`. BentoML makes a span of every request and, unless a sample rate is set, throws it away: half
-# of a bare service's time. Who wants traces has TracingSchema's other options and excluded_urls=[] in BentoML's
-# own configuration, which counts more than this.
+# of a bare service's time. `services.<name>.tracing` of BentoML's own configuration counts more than this.
 UNTRACED: dict[str, Any] = {"excluded_urls": ".*"}
 
 
