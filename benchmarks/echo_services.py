@@ -1,6 +1,6 @@
 """The peers of benchmarks/serving.py: one echo of a chat completion, bare, in BentoML, and behind a bare gateway.
 
-`ECHO_WITHOUT` (access-log, metrics, gc) takes parts out of the BentoML ones, to see what each costs.
+`ECHO_WITHOUT` (access-log, metrics, tracing, gc) takes parts out of the BentoML ones, to see what each costs.
 """
 
 import os
@@ -19,6 +19,8 @@ if "access-log" in WITHOUT:
     OPTIONS["logging"] = {"access": {"enabled": False}}
 if "metrics" in WITHOUT:
     OPTIONS["metrics"] = {"enabled": False}
+if "tracing" in WITHOUT:
+    OPTIONS["tracing"] = {"excluded_urls": ".*"}
 
 app = FastAPI()
 bare = FastAPI()

@@ -5,8 +5,9 @@
     python -m benchmarks.serving llm     [--tokens 64] [--prompt 128] [--rounds 3] [--model FOLDER]
 
 gateway: an echo of a chat completion behind a bare uvicorn app, a bare BentoML service, a bare BentoML gateway in
-front of the uvicorn echo (two hops, as ours), and our TwinService in front of it: without passages ("Hello there!"
-needs none), and with retrieval. Servers take turns in each round, so that load from elsewhere meets all.
+front of the uvicorn echo (two hops, as ours) as BentoML comes and with the settings of ours, and our TwinService in
+front of it: without passages ("Hello there!" needs none), and with retrieval, of a tenth of the requests. Servers take
+turns in each round, so that load from elsewhere meets all.
 tails: bare BentoML with parts taken out, for where its long tail comes from.
 llm: a Llama of SmolLM2-135M's shape with random weights unless --model names a folder; greedy speed is the same.
 Prints the load average, since ratios travel and figures of a busy machine don't; CPU time for each request and
@@ -115,8 +116,10 @@ def bento(service: str) -> list[str]:
 
 
 def installed(home: Path) -> dict[str, str]:
-    """A persona with an index, for our service; its environment."""
+    """A persona with an index and three releases, for our service; its environment."""
     from twin_assets.core.embedder import load_embedder
+    from twin_assets.core.lake import open_lake
+    from twin_assets.core.ledger import Ledger
     from twin_assets.core.records import EmbeddedChunk
     from twin_assets.core.vectors import open_store
 
@@ -137,6 +140,12 @@ def installed(home: Path) -> dict[str, str]:
         )
         for n, (text, vector) in enumerate(zip(texts, embedder.embed(texts), strict=True))
     ])  # fmt: skip
+    ledger = Ledger(open_lake(settings), PERSONA)
+    for model in ("twin-bench:one", "twin-bench:two", "twin-bench:three"):
+        ledger.append(model, "proposed", "benchmark", "new")
+        ledger.append(model, "evaluated", "benchmark", "passed", passed=True)
+        ledger.append(model, "approved", "benchmark", "good")
+        ledger.append(model, "deployed", "benchmark", "approved")
     return {
         "TWIN_HOME": str(home), "TWIN_PERSONAS_DIR": str(settings.personas_dir), "TWIN_PROFILE": "smoke",
         "TWIN_LLM_MODEL": "echo", "TWIN_RATE_PER_MINUTE_ADDRESS": "0", "TWIN_MAX_RUNNING": "32",
@@ -163,6 +172,13 @@ def gateway(requests: int, rounds: int, clients: list[int]) -> None:
             echo,
             serve("BentoML", SMALL_TALK, bento("benchmarks.echo_services:Echo")),
             serve("BentoML, two hops", SMALL_TALK, bento("benchmarks.echo_services:Gateway"), **engine),
+            serve(
+                "- set as ours",
+                SMALL_TALK,
+                bento("benchmarks.echo_services:Gateway"),
+                ECHO_WITHOUT="access-log,tracing,gc",
+                **engine,
+            ),
             twin,
             twin._replace(name="ours, with retrieval", content=QUESTION),
         ]
@@ -172,30 +188,33 @@ def gateway(requests: int, rounds: int, clients: list[int]) -> None:
             loads: Figures = {server.name: [] for server in servers}
             for _ in range(rounds):
                 for server in servers:
-                    loads[server.name].append(server.measured(many, requests))
+                    asked = requests // 10 if server.content == QUESTION else requests
+                    loads[server.name].append(server.measured(many, asked))
             show(f"{many} client{'s' if many > 1 else ''}", loads)
 
 
 def show(title: str, figures: Figures) -> None:
-    """Medians over the rounds, and ratios to uvicorn and to bare BentoML."""
+    """Medians over the rounds, and ratios to uvicorn and to bare BentoML with as many hops, where that is there."""
     middle = {
         name: [statistics.median(column) for column in zip(*several, strict=True)]
         for name, several in figures.items()
     }
-    (_, _, uvicorn_p99, _), (_, bento_p50, _, bento_cpu) = middle["uvicorn"], middle["BentoML"]
+    two_hops = middle.get("BentoML, two hops", middle["BentoML"])
+    (_, _, uvicorn_p99, _), (_, peer_p50, peer_p99, peer_cpu) = middle["uvicorn"], two_hops
     print(f"\n{title}, load average {os.getloadavg()[0]:.1f}")
-    print("                         req/s   p50 ms   p99 ms   CPU ms   p50/BentoML  CPU/BentoML  p99/uvicorn")
+    peer = "two hops" if "BentoML, two hops" in middle else "BentoML"
+    print(f"{'':22}   req/s   p50 ms   p99 ms   CPU ms  to {peer}: p50    p99    CPU  p99/uvicorn")
     for name, (rate, p50, p99, cpu) in middle.items():
         print(
-            f"{name:22} {rate:7.0f} {p50:8.2f} {p99:8.2f} {cpu:8.2f} {p50 / bento_p50:13.2f} {cpu / bento_cpu:12.2f} "
-            f"{p99 / uvicorn_p99:12.2f}",
+            f"{name:22} {rate:7.0f} {p50:8.2f} {p99:8.2f} {cpu:8.2f} {p50 / peer_p50:17.2f} {p99 / peer_p99:6.2f} "
+            f"{cpu / peer_cpu:6.2f} {p99 / uvicorn_p99:12.2f}",
             flush=True,
         )
 
 
 def tails(requests: int) -> None:
-    variants = {"BentoML": "", "- access log": "access-log", "- metrics": "metrics", "- collector": "gc",
-                "- all three": "access-log,metrics,gc"}  # fmt: skip
+    variants = {"BentoML": "", "- access log": "access-log", "- metrics": "metrics", "- tracing": "tracing",
+                "- collector": "gc", "- all four": "access-log,metrics,tracing,gc"}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         home = Path(folder)
         servers = [

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from serving.access import caller_of
 from serving.desk import Desk, TheDesk, some_seed
@@ -23,9 +23,7 @@ router = APIRouter(tags=["twin"])
 
 
 @router.post("/v1/chat/completions", response_model=None, responses=STREAMS)
-def chat(
-    given: TwinChatRequest, request: Request, response: Response, desk: TheDesk
-) -> dict[str, Any] | Response:
+def chat(given: TwinChatRequest, request: Request, desk: TheDesk) -> Response:
     """OpenAI's chat completion; `model` is the persona. The last user turn is answered from the corpus."""
     questions = [t.content for t in given.messages if t.role == "user"]
     if not questions:
@@ -39,15 +37,15 @@ def chat(
     )  # fmt: skip
     if given.stream:
         return _streamed(desk, job, request, given.wants_usage)
-    answer = _whole(desk, job, request, response)
-    return completion(
+    answer = _whole(desk, job, request)
+    return _json(answer, completion(
         answer.model, answer.text, answer.tokens_in, answer.tokens_out, answer.finish_reason,
         **answer.model_dump(include={"citations", "outcome", "seed", "degraded", "unsupported_links", "request_id"}),
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 @router.post("/v1/write", response_model=Answer, responses=STREAMS)
-def write(given: WriteRequest, request: Request, response: Response, desk: TheDesk) -> Answer | Response:
+def write(given: WriteRequest, request: Request, desk: TheDesk) -> Response:
     """A post, an article, a reply or a rewritten draft in the persona's voice, with the passages it leans on.
 
     With `stream` the events of a chat completion, whose last one has what is not text.
@@ -63,7 +61,8 @@ def write(given: WriteRequest, request: Request, response: Response, desk: TheDe
     )  # fmt: skip
     if given.stream:
         return _streamed(desk, job, request)
-    return _whole(desk, job, request, response)
+    answer = _whole(desk, job, request)
+    return _json(answer, answer.model_dump())
 
 
 def asked_by(request: Request, user: str | None = None) -> dict[str, Any]:
@@ -72,14 +71,18 @@ def asked_by(request: Request, user: str | None = None) -> dict[str, Any]:
     return {"key": caller.id, "user": user_hash(caller.id, user) if user else None}
 
 
-def _whole(desk: Desk, job: Job, request: Request, response: Response) -> Answer:
+def _whole(desk: Desk, job: Job, request: Request) -> Answer:
     answer = desk.run(job)
     request.state.facts |= _facts(job) | {
         "outcome": answer.outcome, "tokens_in": answer.tokens_in, "tokens_out": answer.tokens_out,
     }  # fmt: skip
-    if answer.degraded:
-        response.headers[DEGRADED_HEADER] = ",".join(answer.degraded)
     return answer
+
+
+def _json(answer: Answer, body: dict[str, Any]) -> JSONResponse:
+    """Written here, in the request's thread: FastAPI would walk the body once more, on the event loop."""
+    headers = {DEGRADED_HEADER: ",".join(answer.degraded)} if answer.degraded else {}
+    return JSONResponse(body, headers=headers)
 
 
 def _streamed(desk: Desk, job: Job, request: Request, with_usage: bool = False) -> StreamingResponse:

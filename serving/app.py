@@ -12,7 +12,7 @@ from serving.keys import Keys
 from serving.telemetry import log_json
 from serving.ui import install_ui
 from twin_assets.core.lake import open_lake
-from twin_assets.settings import Settings, load_settings
+from twin_assets.settings import Settings
 
 logger = logging.getLogger("serving")
 EXPOSED = ["X-Request-ID", "X-Twin-Degraded", "Retry-After"]
@@ -21,7 +21,7 @@ EXPOSED = ["X-Request-ID", "X-Twin-Degraded", "Retry-After"]
 def create_app(settings: Settings) -> FastAPI:
     """The application; whoever serves it sets `app.state.desk` to a Desk before the first request."""
     app = FastAPI(title="LLM Twin", version="1", openapi_url="/docs.json", docs_url=None, redoc_url=None)
-    app.dependency_overrides[load_settings] = lambda: settings  # one installation, also for the page
+    app.state.settings = settings  # one installation, also for the page
     install_error_handlers(app)
     for part in (api_write, links, api_info, api_erase):
         app.include_router(part.router)

@@ -47,6 +47,7 @@ class Desk:
         self.price = price_of(settings)
         self.profile = load_profile(settings.profile)  # parsing it takes longer than routing an answer
         self._stores: dict[str, GuardedStore] = {}
+        self._ledgers: dict[str, Ledger] = {}
         self._lock = threading.Lock()
         self._warm()
         self.stand_in = StandIn(settings)
@@ -71,7 +72,11 @@ class Desk:
 
     def production(self) -> dict[str, str | None]:
         """Version in production by persona; None where there is none."""
-        return {n: Ledger(self.lake, n).production() for n in persona_names(self.settings.personas_dir)}
+        return {name: self._production(name) for name in persona_names(self.settings.personas_dir)}
+
+    def _production(self, name: str) -> str | None:
+        # Kept, since a ledger reads each of its events once.
+        return self._ledgers.setdefault(name, Ledger(self.lake, name)).production()
 
     def persona(self, name: str) -> Persona:
         """The persona of that name, as its file has it now. Raises Unknown."""
@@ -89,7 +94,7 @@ class Desk:
         One `user` is answered by the same version every time, also while a canary runs.
         """
         persona = self.persona(name)
-        production = Ledger(self.lake, name).production()
+        production = self._production(name)
         if production is None and self.settings.llm_model is None:
             raise NothingReleased(
                 f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `make demo`."
@@ -222,8 +227,8 @@ class Desk:
             raise EngineUnavailable(f"answered {answer.status_code}", "see its log.")
 
 
-def desk_of(request: Request) -> Desk:
-    """The desk of the process."""
+async def desk_of(request: Request) -> Desk:
+    """The desk of the process; async, since FastAPI runs what is not in a thread of the pool."""
     return request.app.state.desk
 
 

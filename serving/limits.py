@@ -59,6 +59,13 @@ class Admission:
         """Take a place. Raises QueueFull."""
         if self._places.locked() and self.waiting >= self._most:
             raise QueueFull
+        if self._places.locked():
+            await self._wait()
+        else:
+            await self._places.acquire()
+        self._count(1, 0)
+
+    async def _wait(self) -> None:
         self._count(0, 1)
         try:
             await asyncio.wait_for(self._places.acquire(), self._seconds)
@@ -66,7 +73,6 @@ class Admission:
             raise QueueFull from None
         finally:
             self._count(0, -1)
-        self._count(1, 0)
 
     def leave(self) -> None:
         self._count(-1, 0)

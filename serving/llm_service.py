@@ -11,7 +11,7 @@ from serving.engine_metrics import engine_metrics
 from serving.errors import install_error_handlers
 from serving.protocol import ChatRequest, Events, async_event_stream, completion, usage
 from serving.released import Pick, ReleasedModels
-from serving.steady import keep_steady
+from serving.steady import UNTRACED, keep_steady
 from serving.writing import pieces_of, whole_text
 from twin_assets.core.records import Message
 from twin_assets.inference.engine import Ticket
@@ -26,8 +26,9 @@ install_error_handlers(app)
 
 # One process holds the models, and more requests than `concurrency` find its batch full: scale by replicas.
 @bentoml.service(
-    name="llm_service", workers=1, traffic={"timeout": 300, "concurrency": load_settings().llm_batch}
-)
+    name="llm_service", workers=1, traffic={"timeout": 300, "concurrency": load_settings().llm_batch},
+    tracing=UNTRACED,
+)  # fmt: skip
 @bentoml.asgi_app(app, path="/")
 class LLMService:
     """Requests for one model are written together, in one batch."""

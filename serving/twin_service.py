@@ -4,7 +4,7 @@ import bentoml
 
 from serving.app import create_app, say_who_may_ask
 from serving.desk import Desk
-from serving.steady import keep_steady
+from serving.steady import UNTRACED, keep_steady
 from twin_assets.settings import load_settings
 
 settings = load_settings()
@@ -13,7 +13,7 @@ app = create_app(settings)
 
 @bentoml.service(
     name="twin_service", workers=settings.twin_workers,
-    traffic={"timeout": 300, "concurrency": settings.max_running},
+    traffic={"timeout": 300, "concurrency": settings.max_running}, tracing=UNTRACED,
     logging={"access": {"enabled": False}},  # ours says more, as JSON; each costs a tenth of a bare request
 )  # fmt: skip
 @bentoml.asgi_app(app, path="/")

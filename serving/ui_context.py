@@ -2,13 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 
 from serving.errors import Unknown
 from twin_assets.core.persona import persona_names
-from twin_assets.settings import Settings, load_settings
+from twin_assets.settings import Settings
 
-Config = Annotated[Settings, Depends(load_settings)]
+
+async def settings_of(request: Request) -> Settings:
+    """The settings of the installation; async, since FastAPI runs what is not in a thread of the pool."""
+    return request.app.state.settings
+
+
+Config = Annotated[Settings, Depends(settings_of)]
 
 
 def known_persona(persona: str, settings: Config) -> str:

@@ -19,7 +19,7 @@ def generate_all(
 ) -> list[str]:
     """One text for each conversation, in their order, of at most its number of `max_tokens`.
 
-    Those that may become about as long share a batch, since a batch takes as long as its longest text.
+    Those with like limits are asked for together: one call has one limit, and ends with its longest text.
     """
     texts = [""] * len(conversations)
     order = sorted(range(len(conversations)), key=lambda at: (max_tokens[at], at))

@@ -117,27 +117,26 @@ class Engine:
     def __init__(self, model: Any, tokenizer: Any, ends: frozenset[int], max_rows: int = MAX_ROWS) -> None:
         """`ends` are the tokens that end a text; at most `max_rows` are written at once, others wait."""
         self._model, self._tokenizer, self._ends, self._max_rows = model, tokenizer, ends, max_rows
-        self.writing = 0  # rows of the batch now
+        self.writing = 0  # rows of the batch, with those whose prompts are being read
         # Reads and steps of the model, tokens, and texts by how they ended.
         self.done: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._waiting: list[Ticket] = []
-        self._taken = 0  # rows when last counted
-        self._writing = False
+        self._running = False  # whether there is a thread
 
     def submit(self, prompt: list[int], sampling: Sampling, max_waiting: int | None = MAX_WAITING) -> Ticket:
         """Queue a prompt. Raises EngineBusy when the batch is full and `max_waiting` wait; None is no limit."""
         ticket = Ticket(prompt, sampling, self._tokenizer)
         with self._lock:
             # Free rows count too: a burst that the next step takes up is no queue.
-            in_hand = len(self._waiting) + self._taken
+            in_hand = len(self._waiting) + self.writing
             if max_waiting is not None and in_hand >= self._max_rows + max_waiting:
                 raise EngineBusy(
                     f"{max_waiting} requests wait for the model already.", "try again in a moment."
                 )
             self._waiting.append(ticket)
-            if not self._writing:
-                self._writing = True
+            if not self._running:
+                self._running = True
                 threading.Thread(target=self._write, daemon=True, name="engine").start()
         return ticket
 
@@ -176,8 +175,8 @@ class Engine:
                 if fresh and longest * (len(fresh) + 1) > READ_TOKENS:
                     break
                 fresh.append(self._waiting.pop(0))
-            self._taken = active + len(fresh)
-            self._writing = bool(self._taken)
+            self.writing = active + len(fresh)
+            self._running = bool(self.writing)
         for ticket in gone:  # nobody waits for it any more, so its prompt is not even read
             ticket.finish("cancelled")
         self.done["cancelled"] += len(gone)

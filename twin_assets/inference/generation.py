@@ -63,7 +63,8 @@ class LocalGenerator:
         self._max_rows, self._max_waiting = max_rows, max_waiting
 
     @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
+    def loaded(self) -> tuple[Any, Any]:
+        """Tokenizer and model."""
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -75,41 +76,32 @@ class LocalGenerator:
         return tokenizer, (model if cpu_has_bfloat16() else model.float()).eval()
 
     @cached_property
-    def _engine(self) -> Engine:
-        tokenizer, model = self._loaded
+    def engine(self) -> Engine:
+        """What writes the texts, with its counts."""
+        tokenizer, model = self.loaded
         ends = model.generation_config.eos_token_id
         also = ends if isinstance(ends, list) else [ends]
         stops = frozenset(t for t in [tokenizer.eos_token_id, *also] if t is not None)
         return Engine(model, tokenizer, stops, self._max_rows)
 
-    @property
-    def engine(self) -> Engine:
-        """What writes the texts, with its counts."""
-        return self._engine
-
-    @property
-    def loaded(self) -> tuple[Any, Any]:
-        """Tokenizer and model."""
-        return self._loaded
-
     def load(self) -> None:
         """Load now rather than at the first request."""
-        _ = self._engine
+        _ = self.engine
 
     def count_tokens(self, conversation: list[Message]) -> int:
         """Tokens of a prompt as the model will read it."""
-        return len(self._loaded[0](self._prompt(conversation))["input_ids"])
+        return len(self.loaded[0](self._prompt(conversation))["input_ids"])
 
     def _prompt(self, conversation: list[Message]) -> str:
         turns = [m.model_dump() for m in conversation]
-        return served_prompt(self._loaded[0], turns)
+        return served_prompt(self.loaded[0], turns)
 
     def fit(self, conversation: list[Message], max_tokens: int) -> list[Message]:
         """The conversation with its system turn cut at the end as far as the context asks for.
 
         What stands there last are writing samples: a small context gets fewer of them.
         """
-        room = self._loaded[1].config.max_position_embeddings - max_tokens
+        room = self.loaded[1].config.max_position_embeddings - max_tokens
         while (over := self.count_tokens(conversation) - room) > 0 and conversation[0].role == "system":
             words = conversation[0].content.split(" ")
             kept = words[: max(len(words) - max(over // 3, 1), 0)]
@@ -123,7 +115,7 @@ class LocalGenerator:
         stop: list[str] | None = None, bounded: bool = True,
     ) -> Ticket:  # fmt: skip
         """Queue a text to be written. Raises EngineBusy when `bounded` and as many wait as may."""
-        tokenizer, model = self._loaded
+        tokenizer, model = self.loaded
         prompt = tokenizer(self._prompt(conversation), add_special_tokens=False)["input_ids"]
         context = model.config.max_position_embeddings
         if len(prompt) + max_tokens > context:
@@ -132,7 +124,7 @@ class LocalGenerator:
                 "shorten the request, the passages or max_tokens.",
             )
         sampling = Sampling(max_tokens, temperature, seed, tuple(stop or ()))
-        return self._engine.submit(prompt, sampling, self._max_waiting if bounded else None)
+        return self.engine.submit(prompt, sampling, self._max_waiting if bounded else None)
 
     def generate(
         self, conversations: list[list[Message]], max_tokens: int, temperature: float = 0.8,

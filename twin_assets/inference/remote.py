@@ -1,30 +1,24 @@
 """Text from any engine that speaks OpenAI's chat completions by URL: our LLM service, vLLM, a hosted one.
 
-The protocol is spoken directly: a client library for a hundred providers costs more time for each request than
-the rest of the gateway (benchmarks/serving.py).
+The protocol is spoken directly: a client library costs more time for each request than the rest of the
+gateway (benchmarks/serving.py).
 """
 
+import http.client
 import json
-import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-import httpx
-
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Message
+from twin_assets.inference.connections import Connections
 from twin_assets.inference.generation import Generation
 
 # Of the LLM service's streamed answers: the exact version that writes.
 MODEL_HEADER = "x-model-version"
-CONNECT_SECONDS = 5.0
-# Shorter than the 5 s after which uvicorn, and so BentoML and vLLM, close an idle connection.
-IDLE_SECONDS = 3.0
-# Connections are made anew after so long, so that new replicas behind one address get their share.
-CLIENT_SECONDS = 60
 PASSING = (408, 429, 500, 502, 503, 504)
 
 
@@ -75,7 +69,8 @@ class RemoteGenerator:
         ended = False
         with self._asked(body | {"stream": True, "stream_options": {"include_usage": True}}) as response:
             self.model = response.headers.get(MODEL_HEADER, self.model)
-            for line in response.iter_lines():
+            for raw in response:
+                line = raw.decode(errors="replace")
                 told = line.removeprefix("data:").strip()
                 if not line.startswith("data:"):
                     continue
@@ -111,18 +106,18 @@ class RemoteGenerator:
             self.finish_reason = "length" if reason == "length" else "stop"
 
     @contextmanager
-    def _asked(self, body: dict[str, Any]) -> Iterator[httpx.Response]:
+    def _asked(self, body: dict[str, Any]) -> Iterator[http.client.HTTPResponse]:
         """The answer, its status good. Raises TwinError for all that can go wrong until it is read."""
-        client = _client(self.url, self._timeout, int(time.monotonic() // CLIENT_SECONDS))
-        headers = {"Authorization": f"Bearer {self._key}"}
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         try:
-            with client.stream(
-                "POST", f"{self.url}/chat/completions", json=body, headers=headers
+            asked = json.dumps(body).encode()
+            with _connections(self.url, self._timeout).post(
+                f"{self.url}/chat/completions", asked, headers
             ) as response:
-                if response.status_code != 200:
-                    raise self._refused(response.status_code, response.read())
+                if response.status != 200:
+                    raise self._refused(response.status, response.read())
                 yield response
-        except httpx.HTTPError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise self._unavailable(
                 str(error).splitlines()[0] if str(error) else type(error).__name__
             ) from None
@@ -158,13 +153,6 @@ def _reason(body: dict[str, Any]) -> str:
 
 
 @lru_cache(maxsize=4)
-def _client(url: str, timeout: float, age: int) -> httpx.Client:
-    """Connections that all requests share; an old one closes when its last stream has ended."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=IDLE_SECONDS)
-    waits = httpx.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout))
-    return httpx.Client(timeout=waits, limits=limits, verify=_certificates())
-
-
-@lru_cache
-def _certificates() -> ssl.SSLContext:
-    return httpx.create_ssl_context()
+def _connections(url: str, timeout: float) -> Connections:
+    """What all requests share."""
+    return Connections(url, timeout)

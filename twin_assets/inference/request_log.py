@@ -1,11 +1,10 @@
 """The request log: one row a request, written off the request path as whole objects in the lake."""
 
 import logging
-import queue
 import secrets
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Literal
@@ -26,6 +25,8 @@ FLUSH_ROWS = 100
 MAX_WAITING = 10_000
 RETRY_SECONDS = 2.0
 CLOSE_SECONDS = 10.0
+# Between two rows the writer lets requests have the interpreter, so that a burst of rows is felt by none.
+BREATH_SECONDS = 0.0002
 
 Outcome = Literal["answered", "refused", "failed"]
 
@@ -80,8 +81,9 @@ class RequestLog:
     def __init__(self, lake: Lake, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """`clock` says when objects are written, which names their day: another than the present for replays only."""
         self._lake, self._clock = lake, clock
-        self._rows: queue.Queue[tuple[RequestRecord, TextPolicy] | None] = queue.Queue(MAX_WAITING)
+        self._rows: deque[tuple[RequestRecord, TextPolicy]] = deque()
         self._held: list[RequestRecord] = []  # taken from the queue, not stored yet
+        self._closing = threading.Event()
         self.lost = 0
         self._writer = threading.Thread(target=self._write, daemon=True, name="request-log")
         self._writer.start()
@@ -89,51 +91,38 @@ class RequestLog:
     @property
     def waiting(self) -> int:
         """Rows that are not in the lake yet."""
-        return self._rows.qsize() + len(self._held)
+        return len(self._rows) + len(self._held)
 
     def append(self, row: RequestRecord, text: TextPolicy = "kept") -> None:
-        """Hand a row over, with what is to be kept of its texts. Never waits and never raises."""
-        try:
-            self._rows.put_nowait((row, text))
-        except queue.Full:
+        """Hand a row over, with what is to be kept of its texts. Never waits and never raises.
+
+        Wakes nobody: a thread that wakes for every row takes the interpreter from the request.
+        """
+        if len(self._rows) < MAX_WAITING:
+            self._rows.append((row, text))
+        else:
             self.lost += 1
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Write what waits, and stop; what can't be written within `seconds` is lost."""
-        try:
-            self._rows.put(None, timeout=seconds)
-        except queue.Full:
-            return
+        self._closing.set()
         self._writer.join(seconds)
 
     def _write(self) -> None:
-        due = time.monotonic() + FLUSH_SECONDS
-        while True:
-            closing = self._take(due)
-            if closing or len(self._held) >= FLUSH_ROWS or time.monotonic() >= due:
-                well = self._flush()
-                due = time.monotonic() + (FLUSH_SECONDS if well else RETRY_SECONDS)
-            if closing:
-                return
+        well = True
+        while not self._closing.wait(FLUSH_SECONDS if well else RETRY_SECONDS):
+            well = self._store()
+        self._store()
 
-    def _take(self, due: float) -> bool:
-        """Take rows until it is time to write, or there are enough; whether the log is to close."""
-        while (left := due - time.monotonic()) > 0:
-            if len(self._held) >= FLUSH_ROWS:
-                time.sleep(
-                    left
-                )  # the last try failed: the queue fills meanwhile, and counts what it can't take
-                continue
-            try:
-                waited = self._rows.get(timeout=left)
-            except queue.Empty:
+    def _store(self) -> bool:
+        """Store all that waits, FLUSH_ROWS at a time, up to the first failure; whether there was none."""
+        while self._rows or self._held:
+            while self._rows and len(self._held) < FLUSH_ROWS:
+                self._held.append(_storable(*self._rows.popleft()))
+                time.sleep(BREATH_SECONDS)
+            if not self._flush():
                 return False
-            if waited is None:
-                return True
-            self._held.append(_storable(*waited))
-            if len(self._held) == FLUSH_ROWS:
-                return False
-        return False
+        return True
 
     def _flush(self) -> bool:
         """Store what is held, persona by persona; what can't be stored stays held."""
