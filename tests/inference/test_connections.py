@@ -4,6 +4,7 @@ import json
 import threading
 
 import pytest
+from urllib3.exceptions import HTTPError
 
 from demo.sites.answers import Answer
 from demo.sites.loopback import CUT_SHORT, Loopback
@@ -58,11 +59,11 @@ def test_what_goes_wrong_on_the_wire_is_an_error_and_the_connection_is_dropped()
     with Counting() as server:
         connections, address = Connections(server.address, 5), server.address
         server.headers = {CUT_SHORT: "yes"}
-        with pytest.raises(Exception, match="IncompleteRead"):
+        with pytest.raises(HTTPError, match="IncompleteRead"):
             post(connections, address)
         server.headers = {}
         assert post(connections, address) == [2, "hello"]
-    with pytest.raises(OSError, match="refused"):
+    with pytest.raises(HTTPError, match="refused"):
         post(connections, address)
 
 

@@ -4,7 +4,6 @@ The protocol is spoken directly: a client library costs more time for each reque
 gateway (benchmarks/serving.py).
 """
 
-import http.client
 import json
 import time
 from collections.abc import Iterator
@@ -12,13 +11,18 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
+
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Message
-from twin_assets.inference.connections import Connections
+from twin_assets.inference.connections import Connections, lines
 from twin_assets.inference.generation import Generation
 
 # Of the LLM service's streamed answers: the exact version that writes.
 MODEL_HEADER = "x-model-version"
+# Connections are made anew after so long, so that new replicas behind one address get their share.
+OLD_SECONDS = 60
 PASSING = (408, 429, 500, 502, 503, 504)
 
 
@@ -69,8 +73,7 @@ class RemoteGenerator:
         ended = False
         with self._asked(body | {"stream": True, "stream_options": {"include_usage": True}}) as response:
             self.model = response.headers.get(MODEL_HEADER, self.model)
-            for raw in response:
-                line = raw.decode(errors="replace")
+            for line in lines(response):
                 told = line.removeprefix("data:").strip()
                 if not line.startswith("data:"):
                     continue
@@ -106,18 +109,18 @@ class RemoteGenerator:
             self.finish_reason = "length" if reason == "length" else "stop"
 
     @contextmanager
-    def _asked(self, body: dict[str, Any]) -> Iterator[http.client.HTTPResponse]:
+    def _asked(self, body: dict[str, Any]) -> Iterator[BaseHTTPResponse]:
         """The answer, its status good. Raises TwinError for all that can go wrong until it is read."""
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         try:
             asked = json.dumps(body).encode()
-            with _connections(self.url, self._timeout).post(
+            with _connections(self.url, self._timeout, int(time.monotonic() // OLD_SECONDS)).post(
                 f"{self.url}/chat/completions", asked, headers
             ) as response:
                 if response.status != 200:
                     raise self._refused(response.status, response.read())
                 yield response
-        except (OSError, http.client.HTTPException) as error:
+        except HTTPError as error:
             raise self._unavailable(
                 str(error).splitlines()[0] if str(error) else type(error).__name__
             ) from None
@@ -153,6 +156,6 @@ def _reason(body: dict[str, Any]) -> str:
 
 
 @lru_cache(maxsize=4)
-def _connections(url: str, timeout: float) -> Connections:
-    """What all requests share."""
+def _connections(url: str, timeout: float, age: int) -> Connections:
+    """What all requests share for a while."""
     return Connections(url, timeout)
