@@ -10,7 +10,6 @@ import math
 import re
 import time
 import uuid
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,8 +20,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import ui_login
+from serving.caller import Caller
 from serving.errors import Forbidden, error_response
-from serving.keys import Action, ApiKey, Keys
+from serving.keys import Action, Keys
 from serving.limits import Admission, QueueFull, RateLimit
 from serving.telemetry import QUEUE, REFUSED, access
 from twin_assets.core.lake import open_lake
@@ -40,33 +40,6 @@ QUEUED = ("/v1/chat/completions", "/v1/write", "/v1/links")
 QUEUE_RETRY_SECONDS = 5
 
 logger = logging.getLogger("serving")
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who asks: by a key, by the page's session or password, or nobody in particular on this machine."""
-
-    name: str
-    key: ApiKey | None = None
-
-    @property
-    def id(self) -> str:
-        """What records name the caller by: the id of the key, never the key."""
-        return self.key.id if self.key else self.name
-
-    def require(self, action: Action, persona: str | None = None) -> None:
-        """Raise Forbidden when the caller's key isn't good for it."""
-        if self.key and not self.key.may(action, persona):
-            wanted = f"{action!r} for {persona!r}" if persona else repr(action)
-            raise Forbidden(f"This key is not good for {wanted}.", "ask for a key with that scope.")
-
-    def sees(self, persona: str) -> bool:
-        return self.key is None or self.key.may("read", persona)
-
-
-def caller_of(request: Request) -> Caller:
-    """The caller that the middleware found."""
-    return request.state.caller
 
 
 class TooLarge(HTTPException):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from serving.access import caller_of
+from serving.caller import caller_of
 from serving.desk import TheDesk
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.erasure import Erased, erase

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from serving.access import caller_of
+from serving.caller import caller_of
 from serving.desk import TheDesk
 from serving.errors import RETRY_AFTER_SECONDS
 from twin_assets.core.persona import load_persona
@@ -41,7 +41,9 @@ def ready(desk: TheDesk) -> JSONResponse:
 def personas(request: Request, desk: TheDesk) -> dict[str, Any]:
     """Every persona that the caller may see, with the version in production, None where there is none."""
     production, caller = desk.production(), caller_of(request)
-    people = [load_persona(desk.settings.personas_dir, name) for name in production if caller.sees(name)]
+    people = [
+        load_persona(desk.settings.personas_dir, name) for name in production if caller.may("read", name)
+    ]
     return {
         "personas": [{"name": p.name, "full_name": p.full_name, "model": production[p.name]} for p in people]
     }
@@ -54,6 +56,6 @@ def models(request: Request, desk: TheDesk) -> dict[str, Any]:
     data = [
         {"id": name, "object": "model", "created": 0, "owned_by": tag or engine}
         for name, tag in desk.production().items()
-        if (tag or engine) and caller.sees(name)
+        if (tag or engine) and caller.may("read", name)
     ]
     return {"object": "list", "data": data}

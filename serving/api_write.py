@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from serving.access import caller_of
+from serving.caller import caller_of
 from serving.desk import Desk, TheDesk, some_seed
 from serving.job import Job
 from serving.links import linked_from

@@ -5,7 +5,7 @@ from datetime import datetime
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from serving.access import caller_of
+from serving.caller import caller_of
 from serving.desk import Desk, TheDesk
 from serving.errors import Unknown
 from serving.protocol import LinkRequest

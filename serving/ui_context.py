@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from serving.caller import caller_of
 from serving.errors import Unknown
 from twin_assets.core.persona import persona_names
 from twin_assets.settings import Settings
@@ -17,8 +18,14 @@ async def settings_of(request: Request) -> Settings:
 Config = Annotated[Settings, Depends(settings_of)]
 
 
-def known_persona(persona: str, settings: Config) -> str:
-    """The persona of the path. Raises Unknown when there is no file for it."""
+def own_persona(persona: str, request: Request) -> str:
+    """The persona of the path, whether or not there is one. Raises Forbidden for a key that is good only for others."""
+    caller_of(request).require("admin", persona)
+    return persona
+
+
+def known_persona(persona: Annotated[str, Depends(own_persona)], settings: Config) -> str:
+    """The persona of the path, which exists. Raises Unknown when there is no file for it."""
     names = persona_names(settings.personas_dir)
     if persona not in names:
         known = ", ".join(names) or "none"
@@ -26,4 +33,5 @@ def known_persona(persona: str, settings: Config) -> str:
     return persona
 
 
+AnyPersonaName = Annotated[str, Depends(own_persona)]
 PersonaName = Annotated[str, Depends(known_persona)]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, model_validator
 
-from serving.access import caller_of
+from serving.caller import caller_of
 from serving.protocol import MAX_CHARACTERS
 from serving.ui_context import Config, known_persona
 from twin_assets.core.feedback import Feedback, add_feedback

@@ -7,7 +7,7 @@ import yaml
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from serving.ui_context import Config, PersonaName
+from serving.ui_context import AnyPersonaName, Config, PersonaName
 from serving.ui_dagster import DagsterDown, collect, collect_runs, last_collected
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake, open_lake
@@ -62,7 +62,7 @@ def sources(persona: PersonaName, settings: Config) -> dict[str, Any]:
 
 
 @router.put("/ui/api/{persona}/sources")
-def save(persona: str, given: Declared, settings: Config) -> dict[str, Any]:
+def save(persona: AnyPersonaName, given: Declared, settings: Config) -> dict[str, Any]:
     """Write the persona's file; a new name makes a new persona. Comments in the file are lost."""
     old = _read(settings, persona) if persona in persona_names(settings.personas_dir) else {}
     told = {name: given.general[name] for name in GENERAL if name in given.general}

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
+from serving.caller import caller_of
 from serving.protocol import WriteRequest
 from serving.ui_context import Config
 from serving.ui_sources import dagster_url
@@ -15,11 +16,13 @@ router = APIRouter()
 
 
 @router.get("/ui/api/start")
-def start(settings: Config) -> dict[str, Any]:
+def start(request: Request, settings: Config) -> dict[str, Any]:
     """Personas with the version in production, the schema of /v1/write, from which the page builds its form,
     and of a persona."""
     lake = open_lake(settings)
-    people = [load_persona(settings.personas_dir, name) for name in persona_names(settings.personas_dir)]
+    caller = caller_of(request)
+    names = [n for n in persona_names(settings.personas_dir) if caller.may("admin", n)]
+    people = [load_persona(settings.personas_dir, name) for name in names]
     return {
         "personas": [
             {"name": p.name, "full_name": p.full_name, "model": Ledger(lake, p.name).production()} for p in people

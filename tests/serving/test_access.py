@@ -4,13 +4,16 @@ import asyncio
 import io
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
+from serving import ui
 from serving.keys import Keys, main
 from serving.limits import Admission, QueueFull, RateLimit
 from serving.telemetry import JsonLines
@@ -31,6 +34,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, di
             "writer": keys.create("writer", ["runa"], ["write"])[0],
             "other": keys.create("other", ["ola"], ["read", "chat", "write", "links", "feedback"])[0],
             "admin": keys.create("admin", ["*"], ["admin"])[0],
+            "own": keys.create("own", ["ola"], ["admin"])[0],
             "keeper": keys.create("keeper", ["runa"], ["library"])[0],
             "slow": keys.create("slow", ["*"], ["read"], per_minute=2)[0],
         }
@@ -72,6 +76,28 @@ def test_a_key_is_good_for_its_actions_and_personas_only(keyed: tuple[Server, di
     assert [p["name"] for p in shown] == ["ola"]
     assert get("/ui/api/start", headers={"Authorization": bearer["other"]}).status_code == 403
     assert get("/v1/personas", headers={"Authorization": bearer["admin"]}).status_code == 403
+
+
+def test_a_key_that_is_admin_of_one_persona_opens_no_others_page(
+    keyed: tuple[Server, dict[str, str]],
+) -> None:
+    server, bearer = keyed
+    headers = {"Authorization": bearer["own"]}
+    routes = [
+        r for part in vars(ui).values() for r in getattr(getattr(part, "router", None), "routes", [])
+        if isinstance(r, APIRoute) and r.path.startswith("/ui/api/{persona}/")
+    ]  # fmt: skip
+    assert len(routes) > 12
+    for route in routes:
+        path = re.sub(r"{\w+}", "x", route.path.replace("{persona}", "runa"))
+        for method in route.methods:
+            refused = server.client.request(method, path, json={}, headers=headers)
+            assert (refused.status_code, method, path) == (403, method, path)
+    people = server.client.get("/ui/api/start", headers=headers).json()["personas"]
+    assert [p["name"] for p in people] == ["ola"]
+    admin = {"Authorization": bearer["admin"]}
+    assert server.client.get("/ui/api/runa/documents", headers=admin).status_code == 200
+    assert server.client.get("/ui/api/start", headers=admin).json()["personas"] != []
 
 
 @pytest.mark.parametrize(

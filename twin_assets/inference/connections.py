@@ -45,7 +45,12 @@ class Connections:
         if isinstance(self._pool, urllib3.HTTPConnectionPool):
             parts = urlsplit(url)
             url = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        asked: dict[str, Any] = {"body": body, "headers": headers, "preload_content": False, "redirect": False}
+        asked: dict[str, Any] = {
+            "body": body,
+            "headers": headers,
+            "preload_content": False,
+            "redirect": False,
+        }
         try:
             response = self._pool.urlopen("POST", url, **asked)
         except ProtocolError as error:

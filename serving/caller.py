@@ -1,0 +1,36 @@
+"""Who asks, and what they may ask for."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from serving.errors import Forbidden
+from serving.keys import Action, ApiKey
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: by a key, by the page's session or password, or nobody in particular on this machine."""
+
+    name: str
+    key: ApiKey | None = None
+
+    @property
+    def id(self) -> str:
+        """What records name the caller by: the id of the key, never the key."""
+        return self.key.id if self.key else self.name
+
+    def may(self, action: Action, persona: str) -> bool:
+        """Whether it is good for an action on a persona; only a key narrows that."""
+        return self.key is None or self.key.may(action, persona)
+
+    def require(self, action: Action, persona: str | None = None) -> None:
+        """Raise Forbidden when the caller's key isn't good for it."""
+        if self.key and not self.key.may(action, persona):
+            wanted = f"{action!r} for {persona!r}" if persona else repr(action)
+            raise Forbidden(f"This key is not good for {wanted}.", "ask for a key with that scope.")
+
+
+def caller_of(request: Request) -> Caller:
+    """The caller that the middleware found."""
+    return request.state.caller
