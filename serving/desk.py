@@ -34,6 +34,9 @@ from twin_assets.inference.retrieve import open_retriever
 from twin_assets.settings import Settings
 
 PROBE_SECONDS = 3.0
+# Requests within so long share one look at the persona's file and at the ledger. Every look lets other threads have the
+# interpreter, and on S3 it is a request of its own.
+LOOK_SECONDS = 1.0
 
 logger = logging.getLogger("serving")
 
@@ -49,6 +52,7 @@ class Desk:
         self._stores: dict[str, GuardedStore] = {}
         self._ledgers: dict[str, Ledger] = {}
         self._lock = threading.Lock()
+        self._standing = lru_cache(maxsize=64)(self._look)
         self._warm()
         self.stand_in = StandIn(settings)
         if settings.planner_model:
@@ -93,8 +97,7 @@ class Desk:
 
         One `user` is answered by the same version every time, also while a canary runs.
         """
-        persona = self.persona(name)
-        production = self._production(name)
+        persona, production = self._standing(name, int(time.monotonic() / LOOK_SECONDS))
         if production is None and self.settings.llm_model is None:
             raise NothingReleased(
                 f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `make demo`."
@@ -104,6 +107,9 @@ class Desk:
         return persona, Twin(
             persona, self.profile, self._generator(name, production, user), retriever.retrieve, retriever.find
         )
+
+    def _look(self, name: str, turn: int) -> tuple[Persona, str | None]:
+        return self.persona(name), self._production(name)
 
     def store(self, name: str) -> GuardedStore:
         """The persona's store; kept, since one on a server has a connection."""
