@@ -23,7 +23,7 @@ from serving import ui_login
 from serving.caller import Caller
 from serving.errors import Forbidden, error_response
 from serving.keys import Action, Keys
-from serving.limits import Admission, QueueFull, RateLimit
+from serving.limits import Admission, QueueFull, RateLimit, State
 from serving.telemetry import QUEUE, REFUSED, access
 from twin_assets.core.lake import open_lake
 from twin_assets.settings import Settings
@@ -206,9 +206,8 @@ class _Exchange:
         access.info("request", extra={"fields": fields})
 
 
-def _show_queue(running: int, waiting: int) -> None:
-    QUEUE.labels("running").set(running)
-    QUEUE.labels("waiting").set(waiting)
+def _show_queue(state: State, requests: int) -> None:
+    QUEUE.labels(state).set(requests)
 
 
 def _refused(status: int, kind: str, problem: str, fix: str, wait: float | None = None) -> Response:

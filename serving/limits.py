@@ -5,6 +5,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Literal
 
 MAX_BUCKETS = 10_000
 
@@ -36,6 +37,9 @@ class RateLimit:
         return 0.0 if allowed else (1 - tokens) * 60 / most
 
 
+State = Literal["running", "waiting"]
+
+
 class QueueFull(Exception):
     """No place in the queue, or none came free in time."""
 
@@ -47,39 +51,42 @@ class Admission:
     """
 
     def __init__(
-        self, running: int, waiting: int, seconds: float, on_change: Callable[[int, int], None] | None = None
+        self,
+        running: int,
+        waiting: int,
+        seconds: float,
+        on_change: Callable[[State, int], None] | None = None,
     ) -> None:
-        """`on_change` is told how many run and how many wait, whenever that changes."""
+        """`on_change` is told how many run, or how many wait, whenever that changes."""
         self._places = asyncio.Semaphore(running)
         self._most, self._seconds = waiting, seconds
         self._on_change = on_change
-        self.running = self.waiting = 0
+        self.in_hand: dict[State, int] = {"running": 0, "waiting": 0}
 
     async def enter(self) -> None:
         """Take a place. Raises QueueFull."""
-        if self._places.locked() and self.waiting >= self._most:
+        if self._places.locked() and self.in_hand["waiting"] >= self._most:
             raise QueueFull
         if self._places.locked():
             await self._wait()
         else:
             await self._places.acquire()
-        self._count(1, 0)
+        self._count("running", 1)
 
     async def _wait(self) -> None:
-        self._count(0, 1)
+        self._count("waiting", 1)
         try:
             await asyncio.wait_for(self._places.acquire(), self._seconds)
         except TimeoutError:
             raise QueueFull from None
         finally:
-            self._count(0, -1)
+            self._count("waiting", -1)
 
     def leave(self) -> None:
-        self._count(-1, 0)
+        self._count("running", -1)
         self._places.release()
 
-    def _count(self, running: int, waiting: int) -> None:
-        self.running += running
-        self.waiting += waiting
+    def _count(self, state: State, more: int) -> None:
+        self.in_hand[state] += more
         if self._on_change:
-            self._on_change(self.running, self.waiting)
+            self._on_change(state, self.in_hand[state])

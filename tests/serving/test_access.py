@@ -285,7 +285,7 @@ def test_the_queue_is_bounded_in_length_and_time() -> None:
             await second
         queue.leave()
         await queue.enter()
-        assert (queue.running, queue.waiting) == (1, 0)
+        assert queue.in_hand == {"running": 1, "waiting": 0}
 
     asyncio.run(scene())
 
