@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -48,6 +48,8 @@ def test_looking_after_every_request_raises_few_false_alarms_and_finds_real_ones
 
 
 @given(st.integers(0, 200), st.integers(0, 200), st.floats(0, 1))
+@example(0, 199, 0.96875)
+@example(0, 10_000, 0.9)
 def test_evidence_is_a_number_and_grows_with_what_went_wrong(bad: int, good: int, allowed: float) -> None:
     value = evidence(bad, bad + good, allowed)
     assert 0 <= value < float("inf")
