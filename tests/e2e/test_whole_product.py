@@ -59,7 +59,7 @@ def test_one_walk_ends_with_a_released_model_that_knows_its_parents(product: Pro
     runs = read_experiments(product.settings.warehouse_path, "runa")
     assert {run.tag for run in runs} == {production, parent.tag}
     assert all(run.status == "finished" and run.tokens and run.seconds > 1 for run in runs)
-    assert [run.voice_gain is not None for run in runs] == [run.tag == production for run in runs]
+    assert [run.copied_share is not None for run in runs] == [run.tag == production for run in runs]
     assert [e.kind for e in Ledger(open_lake(product.settings), "runa").events()] == [
         "proposed", "evaluated", "approved", "deployed",
     ]  # fmt: skip
