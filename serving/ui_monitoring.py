@@ -30,14 +30,12 @@ def monitoring(
     """The last `days` days (UTC), with the latest requests and comments."""
     lake = open_lake(settings)
     since = datetime.now(UTC).date() - timedelta(days=days - 1)
-    requests = read_requests(lake, persona, since)
-    shown = overview(lake, persona, since, requests)
+    requests, said = read_requests(lake, persona, since), read_feedback(lake, persona, since)
+    shown = overview(lake, persona, since, requests, said)
     return shown.model_dump(exclude={"quality": {"day_voices"}}) | {
         "report": lake.exists(report_key(persona)),
         "comments": [
-            {"time": f.time, "thumb": f.thumb, "comment": f.comment}
-            for f in read_feedback(lake, persona, since)[::-1]
-            if f.comment
+            {"time": f.time, "thumb": f.thumb, "comment": f.comment} for f in said[::-1] if f.comment
         ][:RECENT],
         "latest": [
             r.model_dump(

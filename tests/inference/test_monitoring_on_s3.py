@@ -11,6 +11,7 @@ from test_live_scores import log, scorer
 
 from tests.core.s3_double import s3_lake, s3_server
 from twin_assets.core.dataset_erasure import erased_rows
+from twin_assets.core.feedback import read_feedback
 from twin_assets.core.feedback_pairs import decide_on_pairs, pair_reviews, stored_pairs
 from twin_assets.core.lake import Lake, LocalLake
 from twin_assets.inference.alert_channels import deliver
@@ -59,7 +60,7 @@ def test_what_monitoring_keeps_is_read_back_and_erased(lake: Lake, tmp_path: Pat
     assert ask(lake, "runa", "m", verdict, "unknown", at) is not None
     assert len(asks(lake, "runa")) == 1
 
-    found = overview(lake, "runa", DAY, read_requests(lake, "runa"))
+    found = overview(lake, "runa", DAY, read_requests(lake, "runa"), read_feedback(lake, "runa", DAY))
     assert found.total is not None
     assert (found.total.requests, found.feedback.edited, len(found.alerts)) == (3, 1, 1)
     page = render_monitoring("runa", found, None, batches(lake, "runa"), "m", at)

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from twin_assets.core.feedback import read_feedback
 from twin_assets.defs.common import MONITORING, OWNERS, personas
 from twin_assets.defs.metadata import image
 from twin_assets.defs.resources import Platform
@@ -28,7 +29,8 @@ def monitoring_report(
     """Traffic, quality, cost, time, drift and alerts by version, as one page for a person, in the lake."""
     persona, lake, now = context.partition_key, platform.lake, platform.settings.now
     since = shown_since(now)
-    found = overview(lake, persona, since, read_requests(lake, persona, since))
+    requests, said = read_requests(lake, persona, since), read_feedback(lake, persona, since)
+    found = overview(lake, persona, since, requests, said)
     production = platform.ledger(persona).production()
     html = render_monitoring(persona, found, cost_report, batches(lake, persona), production, now)
     uri = lake.write(report_key(persona), html.encode())

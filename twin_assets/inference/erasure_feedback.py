@@ -35,20 +35,17 @@ def erase_feedback(settings: Settings, lake: Lake, persona: str, ids: Collection
     gone = {stored: one for stored, one in said.items() if one.request_id in ids or (key and one.key == key)}
     if not gone:
         return ErasedFeedback()
-    before = {p.pair_id: feedback_row_id(p) for p in find_pairs(list(said.values())).pairs}
-    after = {
-        p.pair_id: feedback_row_id(p)
-        for p in find_pairs([one for stored, one in said.items() if stored not in gone]).pairs
-    }
+    before = {pair.pair_id for pair in find_pairs(list(said.values())).pairs}
+    left = find_pairs([one for stored, one in said.items() if stored not in gone]).pairs
     texts = {text.strip() for one in gone.values() for text in (one.answer, one.edited) if text}
-    still = set(after.values())
+    still = {feedback_row_id(pair) for pair in left}
 
     def holds(row: PreferenceRow) -> bool:
         """By its texts and not by its pair: which pairs there are changes with each new reaction."""
         return row.row_id not in still and not texts.isdisjoint((row.chosen.content, row.rejected.content))
 
     datasets = erase_feedback_rows(lake, persona, holds)
-    pairs = before.keys() - after.keys()
+    pairs = before - {pair.pair_id for pair in left}
     for stored in [k for k in lake.keys(f"{REVIEWS}/{persona}") if k.removesuffix(".json")[-16:] in pairs]:
         lake.delete(stored)
     for stored in gone:

@@ -37,7 +37,6 @@ def render_monitoring(
     about = f"{found.since:%d %b} to {now:%d %b %Y, %H:%M} UTC. In production: {production or 'nothing'}."
     if found.total is None:
         return page(f"Production of {persona}", about, ["<p>Nobody has asked anything in these days.</p>"])
-    voices = [v for v in found.quality.day_voices if v.kind == "write"]
     return page(f"Production of {persona}", about, [
         _standing(found),
         _tiles(found),
@@ -45,7 +44,7 @@ def render_monitoring(
         "<h2>Use and time</h2>", image(traffic_plot(found.days), "requests and latency by day", "narrow"),
         table(["step", "median", "95%"], [[step, _ms(ms), _ms(found.total.steps_p95[step])] for step, ms in found.total.steps_p50.items()]),
         "<h2>Quality</h2>",
-        image(quality_plot(found.quality.days, voices), "quality by day", "narrow") if found.quality.days else "<p>Nothing is scored yet.</p>",
+        image(quality_plot(found.quality.days, found.quality.day_voices), "quality by day", "narrow") if found.quality.days else "<p>Nothing is scored yet.</p>",
         "<h2>Money</h2>", image(cost_plot(costs), "cost by day, version, kind and key", "narrow") if costs and costs.requests else "",
         _money(found),
         *_drift(found),
@@ -162,14 +161,14 @@ def _told(signal: Signal) -> str:
 
 
 def _alerted(told: Sequence[Batch]) -> str:
-    rows = [
-        [f"{batch.at:%d %b %H:%M}", "began" if alert in batch.opened else "ended", alert.what]
-        for batch in list(told)[::-1][:SHOWN_BATCHES]
-        for alert in (*batch.opened, *batch.closed)
+    looks = list(told)[::-1][:SHOWN_BATCHES]
+    lines = [
+        f"{look.at:%d %b %H:%M}, {how}: {alert.what}"
+        for look in looks
+        for how, alerts in (("began", look.opened), ("ended", look.closed))
+        for alert in alerts
     ]
-    if not rows:
-        return "<p>Nothing yet.</p>"
-    return bullets([f"{when}, {how}: {what}" for when, how, what in rows])
+    return bullets(lines) if lines else "<p>Nothing yet.</p>"
 
 
 def _share(value: float | None) -> str:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 from twin_assets.core.experiments import read_rows
 from twin_assets.core.feature_store import FeatureStore
-from twin_assets.core.feedback import Feedback, read_feedback
+from twin_assets.core.feedback import Feedback
 from twin_assets.core.lake import Lake
 from twin_assets.core.records import Record
 from twin_assets.inference.alerts import OpenAlert, batches, open_alerts
@@ -84,9 +84,10 @@ class Overview(Record):
     drift_at: datetime | None
 
 
-def overview(lake: Lake, persona: str, since: date, requests: Sequence[RequestRecord]) -> Overview:
-    """The overview of days (UTC) from `since` on; `requests` are the log's rows of those days."""
-    said = read_feedback(lake, persona, since)
+def overview(
+    lake: Lake, persona: str, since: date, requests: Sequence[RequestRecord], said: Sequence[Feedback]
+) -> Overview:
+    """The overview of days (UTC) from `since` on; `requests` are the log's rows of those days, `said` the reactions."""
     total = usage_by(requests, lambda r: "all")
     drift = _drift(lake, persona)
     return Overview(

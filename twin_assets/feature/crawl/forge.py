@@ -1,6 +1,6 @@
 """What GitHub and GitLab have in common: a file of a repository is the persona's when they have a commit on it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from scrapy.http import Response
@@ -24,7 +24,7 @@ class ForgeFile:
     commits: str
     blob: str
     author: str
-    payload: dict[str, Any] = field(default_factory=dict)
+    payload: dict[str, Any]
 
 
 class ForgeSpider(SourceSpider):
