@@ -10,48 +10,54 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
+from benchmarks.random_model import random_model, shape_of
 from twin_assets.core.cpu import cpu_has_bfloat16
+from twin_assets.core.profiles import load_profile
 from twin_assets.inference.engine import Engine, Ticket
+from twin_assets.inference.grouped_attention import use_grouped_attention
 from twin_assets.inference.sampling import REPETITION_PENALTY, TOP_P, Sampling
 
-AT_ONCE = 8
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # as LocalGenerator chooses
 
 
-def engine_speed(folder: Path | None, prompt_tokens: int, tokens: int, rounds: int) -> None:
-    """Prints medians over rounds, in which all take turns. No text ends before its last token."""
-    model, tokenizer = _loaded(folder)
-    vocabulary = model.config.vocab_size
+def engine_speed(
+    folder: Path | None, prompt_tokens: int, tokens: int, rounds: int, shape: str = "pocket",
+    at_once: list[int] | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Prints medians over rounds, in which all take turns, and returns them. No text ends before its last token.
+
+    `shape` is a profile, whose model is made with random weights; `at_once` are numbers of texts beside one alone.
+    """
+    many = at_once or [8]
+    model, tokenizer = _loaded(folder, shape, prompt_tokens + tokens)
     torch.manual_seed(1)
-    prompts = [torch.randint(3, vocabulary, (prompt_tokens,)).tolist() for _ in range(AT_ONCE)]
-    engine = Engine(model, tokenizer, frozenset())
+    prompts = [torch.randint(3, model.config.vocab_size, (prompt_tokens,)).tolist() for _ in range(max(many))]
+    engine = Engine(model, tokenizer, frozenset(), max_rows=max(many))
 
     def generate(some: list[list[int]], most: int = tokens) -> float:
+        model.set_attn_implementation("sdpa")  # as transformers has it
+        torch.backends.cuda.enable_cudnn_sdp(True)
         start = time.perf_counter()
-        ids = torch.tensor(some)
+        ids = torch.tensor(some, device=DEVICE)
         with torch.inference_mode():
             model.generate(
                 ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=0.8, top_p=TOP_P, top_k=0,
                 repetition_penalty=REPETITION_PENALTY, max_new_tokens=most, min_new_tokens=most, pad_token_id=0,
-            )  # fmt: skip
+            ).tolist()  # fmt: skip  # which waits for the device
         return time.perf_counter() - start
 
-    def ours(some: list[list[int]]) -> tuple[float, list[Ticket]]:
+    def ours(some: list[list[int]], most: int = tokens) -> tuple[float, list[Ticket]]:
+        use_grouped_attention(model)
         start = time.perf_counter()
-        tickets = [engine.submit(p, Sampling(tokens, seed=n)) for n, p in enumerate(some)]
+        tickets = [engine.submit(p, Sampling(most, seed=n)) for n, p in enumerate(some)]
         readers = [threading.Thread(target=t.result) for t in tickets]
         for reader in readers:
             reader.start()
         for reader in readers:
             reader.join()
-        assert all(t.tokens_out == tokens for t in tickets)
+        assert all(t.tokens_out == most for t in tickets)
         return time.perf_counter() - start, tickets
 
     def cpu(what: Callable[[], object]) -> float:
@@ -59,51 +65,65 @@ def engine_speed(folder: Path | None, prompt_tokens: int, tokens: int, rounds: i
         what()
         return (time.process_time() - start) * 1000 / tokens
 
-    generate(prompts[:1], 4)
-    ours(prompts[:1])
+    for number in [1, *many]:  # kernels are chosen, and on a GPU loaded, at the first call of a size
+        generate(prompts[:number], 4)
+        ours(prompts[:number], 4)
+    seen: dict[str, list[float]] = {}
+
+    def note(name: str, value: float) -> None:
+        seen.setdefault(name, []).append(value)
+
     for _ in range(rounds):
-        costs = [
-            cpu(lambda: generate(prompts[:1])),
-            cpu(lambda: ours(prompts[:1])),
-            cpu(lambda: ours(prompts)) / AT_ONCE,
-        ]
-        print("CPU ms a token: generate {:.2f}, ours {:.2f}, ours at 8 {:.2f}".format(*costs), flush=True)
-    seen: dict[str, list[float]] = {name: [] for name in ("generate", "ours", "first", "first alone", "ours at 8", "generate of 8", "first at 8")}  # fmt: skip
+        note("generate cpu", cpu(lambda: generate(prompts[:1])))
+        note("ours cpu", cpu(lambda: ours(prompts[:1])))
+        for n in many:
+            note(f"ours at {n} cpu", cpu(lambda n=n: ours(prompts[:n])) / n)  # type: ignore[misc]
+        costs = ", ".join(f"{k.removesuffix(' cpu')} {v[-1]:.2f}" for k, v in seen.items())
+        print(f"CPU ms a token: {costs}", flush=True)
     for number in range(rounds):
-        one = [prompts[number % AT_ONCE]]
-        seen["generate"].append(tokens / generate(one))
+        one = [prompts[number % len(prompts)]]
+        note("generate", tokens / generate(one))
         took, tickets = ours(one)
-        seen["ours"].append(tokens / took)
-        seen["first"].append(tickets[0].first_token_seconds * 1000)
-        seen["first alone"].append(generate(one, 1) * 1000)
-        took, tickets = ours(prompts)
-        seen["ours at 8"].append(AT_ONCE * tokens / took)
-        seen["first at 8"].append(statistics.median(t.first_token_seconds for t in tickets) * 1000)
-        seen["generate of 8"].append(AT_ONCE * tokens / generate(prompts))
+        note("ours", tokens / took)
+        note("first", tickets[0].first_token_seconds * 1000)
+        note("first alone", generate(one, 1) * 1000)
+        for n in many:
+            took, tickets = ours(prompts[:n])
+            note(f"ours at {n}", n * tokens / took)
+            note(f"first at {n}", statistics.median(t.first_token_seconds for t in tickets) * 1000)
+            note(f"generate of {n}", n * tokens / generate(prompts[:n]))
     middle = {name: statistics.median(values) for name, values in seen.items()}
+    _show(model, middle, many, f"prompts of {prompt_tokens} tokens, {tokens} written")
+    return middle
+
+
+def _show(model: Any, middle: dict[str, float], many: list[int], what: str) -> None:
     size = sum(p.numel() for p in model.parameters()) / 1e6
+    cuda = DEVICE == "cuda"
+    where = torch.cuda.get_device_name() if cuda else f"{torch.get_num_threads()} threads"
+    alone = middle["generate"]
+    print(f"{size:.0f}M parameters, {model.dtype}, {where}; {what}")
     print(
-        f"{size:.0f}M parameters, {model.dtype}, {torch.get_num_threads()} threads; prompts of {prompt_tokens} tokens, {tokens} written"
-    )
-    print(
-        f"one text     generate {middle['generate']:.1f} tokens/s, ours {middle['ours']:.1f}: {middle['ours'] / middle['generate']:.2f} times"
+        f"one text     generate {alone:.1f} tokens/s, ours {middle['ours']:.1f}: {middle['ours'] / alone:.2f} times"
     )
     print(f"first token  generate {middle['first alone']:.0f} ms, ours {middle['first']:.0f} ms")
-    print(f"8 at once    ours {middle['ours at 8']:.1f} tokens/s: {middle['ours at 8'] / middle['generate']:.2f} times generate one by one, "
-          f"{middle['ours at 8'] / middle['generate of 8']:.2f} times generate of a batch of 8; first token {middle['first at 8']:.0f} ms")  # fmt: skip
+    for n in many:
+        ours, batch = middle[f"ours at {n}"], middle[f"generate of {n}"]
+        print(f"{f'{n} at once':12} ours {ours:.1f} tokens/s: {ours / alone:.2f} times generate one by one, "
+              f"{ours / batch:.2f} times generate of a batch of {n}; first token {middle[f'first at {n}']:.0f} ms")  # fmt: skip
+    if cuda:
+        print(f"{torch.cuda.max_memory_reserved() / 1e9:.1f} GB of the GPU's memory at most")
     print(f"load average {os.getloadavg()[0]:.1f}")
 
 
-def _loaded(folder: Path | None) -> tuple[Any, Any]:
+def _loaded(folder: Path | None, shape: str, positions: int) -> tuple[Any, Any]:
     if folder:
         model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     else:
-        words = {f"w{n} ": n for n in range(49152)}
+        model = random_model(shape_of(shape), load_profile(shape).family, DEVICE, positions)
+        words = {f"w{n} ": n for n in range(model.config.vocab_size)}
         tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel(words)))
-        torch.manual_seed(0)
-        model = LlamaForCausalLM(LlamaConfig(
-            vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
-            num_key_value_heads=3, max_position_embeddings=2048, tie_word_embeddings=True,
-        ))  # fmt: skip
     model.generation_config.eos_token_id = None
-    return (model.bfloat16() if cpu_has_bfloat16() else model.float()).eval(), tokenizer
+    if DEVICE == "cpu":
+        model = model.bfloat16() if cpu_has_bfloat16() else model.float()
+    return model.to(DEVICE).eval(), tokenizer

@@ -3,13 +3,15 @@
     python -m benchmarks.serving gateway [--requests 600] [--rounds 3] [--clients 1 8 32]
     python -m benchmarks.serving tails   [--requests 4000]
     python -m benchmarks.serving llm     [--tokens 64] [--prompt 128] [--rounds 3] [--model FOLDER]
+                                         [--shape llama-8b] [--at-once 1 8 32 64]
 
 gateway: an echo of a chat completion behind a bare uvicorn app, a bare BentoML service, a bare BentoML gateway in
 front of the uvicorn echo (two hops, as ours) as BentoML comes and with the settings of ours, and our TwinService in
 front of it: without passages ("Hello there!" needs none), and with retrieval, of a tenth of the requests. Servers take
 turns in each round, so that load from elsewhere meets all.
 tails: bare BentoML with parts taken out, for where its long tail comes from.
-llm: a Llama of SmolLM2-135M's shape with random weights unless --model names a folder; greedy speed is the same.
+llm: a model of SmolLM2-135M's shape, or of the profile --shape, with random weights unless --model names a folder;
+greedy speed is the same. On a GPU where there is one.
 Prints the load average, since ratios travel and figures of a busy machine don't; CPU time for each request and
 token travels better still.
 """
@@ -252,6 +254,8 @@ def main() -> None:
     three.add_argument("--prompt", type=int, default=128)
     three.add_argument("--rounds", type=int, default=3)
     three.add_argument("--model", type=Path)
+    three.add_argument("--shape", default="pocket")
+    three.add_argument("--at-once", type=int, nargs="+", default=[8])
     given = parser.parse_args()
     print(f"load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     if given.what == "gateway":
@@ -261,7 +265,7 @@ def main() -> None:
     else:
         from benchmarks.engine_speed import engine_speed
 
-        engine_speed(given.model, given.prompt, given.tokens, given.rounds)
+        engine_speed(given.model, given.prompt, given.tokens, given.rounds, given.shape, given.at_once)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import math
 import re
 import time
 import uuid
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import anyio.to_thread
@@ -231,6 +231,7 @@ def _address(request: Request) -> str:
     return request.client.host if request.client else "127.0.0.1"  # a Unix socket has no address
 
 
+@lru_cache(maxsize=1024)
 def _is_loopback(address: str) -> bool:
     try:
         found = ipaddress.ip_address(address)
@@ -239,6 +240,7 @@ def _is_loopback(address: str) -> bool:
     return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
+@lru_cache(maxsize=1024)
 def _names_this_machine(host: str) -> bool:
     name = re.sub(r":\d*$", "", host).strip("[]").rstrip(".").lower()
     return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from serving.caller import caller_of
-from serving.desk import TheDesk
+from serving.desk import desk_of
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.erasure import Erased, erase
 from twin_assets.inference.request_log import user_hash
@@ -16,7 +16,6 @@ router = APIRouter(tags=["twin"])
 @router.delete("/v1/requests")
 def erase_requests(
     request: Request,
-    desk: TheDesk,
     persona: str,
     request_id: Annotated[str | None, Query(max_length=80)] = None,
     key: Annotated[str | None, Query(max_length=80, description="Id of the API key that asked.")] = None,
@@ -27,6 +26,7 @@ def erase_requests(
     """Rows of the log, their scores, reactions to them, and rows of the warehouse: those that fit all that is
     given. Rows that are logged right now come within a second or two; ask again for those."""
     caller_of(request).require("admin", persona)
+    desk = desk_of(request)
     name = desk.persona(persona).name
     if user and not key:
         raise TwinError("A user is known within a key.", "give `key` too.")

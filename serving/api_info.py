@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from serving.caller import caller_of
-from serving.desk import TheDesk
+from serving.desk import desk_of
 from serving.errors import RETRY_AFTER_SECONDS
 from twin_assets.core.persona import load_persona
 
@@ -14,8 +14,9 @@ router = APIRouter()
 
 
 @router.get("/health", tags=["state"])
-def health(desk: TheDesk) -> dict[str, Any]:
+def health(request: Request) -> dict[str, Any]:
     """What is in production, and whether request rows were lost or wait. 200 as long as this process lives."""
+    desk = desk_of(request)
     return {
         "status": "ok",
         "production": desk.production(),
@@ -25,12 +26,12 @@ def health(desk: TheDesk) -> dict[str, Any]:
 
 
 @router.get("/ready", tags=["state"])
-def ready(desk: TheDesk) -> JSONResponse:
+def ready(request: Request) -> JSONResponse:
     """Whether everything that an answer needs works: 200, or 503 with what doesn't.
 
     `degraded` when only the passages are missing: texts can be written, questions can't be answered.
     """
-    parts = desk.parts()
+    parts = desk_of(request).parts()
     wrong = {name for name, state in parts.items() if state != "ok"}
     status = "ok" if not wrong else "degraded" if wrong == {"retrieval"} else "down"
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if wrong else {}
@@ -38,9 +39,10 @@ def ready(desk: TheDesk) -> JSONResponse:
 
 
 @router.get("/v1/personas", tags=["twin"])
-def personas(request: Request, desk: TheDesk) -> dict[str, Any]:
+def personas(request: Request) -> dict[str, Any]:
     """Every persona that the caller may see, with the version in production, None where there is none."""
-    production, caller = desk.production(), caller_of(request)
+    desk, caller = desk_of(request), caller_of(request)
+    production = desk.production()
     people = [
         load_persona(desk.settings.personas_dir, name) for name in production if caller.may("read", name)
     ]
@@ -50,9 +52,10 @@ def personas(request: Request, desk: TheDesk) -> dict[str, Any]:
 
 
 @router.get("/v1/models", tags=["twin"])
-def models(request: Request, desk: TheDesk) -> dict[str, Any]:
+def models(request: Request) -> dict[str, Any]:
     """Personas that can be asked, as OpenAI models; `owned_by` is the version that answers."""
-    caller, engine = caller_of(request), desk.settings.llm_model
+    desk, caller = desk_of(request), caller_of(request)
+    engine = desk.settings.llm_model
     data = [
         {"id": name, "object": "model", "created": 0, "owned_by": tag or engine}
         for name, tag in desk.production().items()

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from serving.caller import caller_of
-from serving.desk import Desk, TheDesk, some_seed
+from serving.desk import Desk, desk_of, some_seed
 from serving.job import Job
 from serving.links import linked_from
 from serving.protocol import Events, TwinChatRequest, WriteRequest, completion, event_stream, usage
@@ -23,12 +23,13 @@ router = APIRouter(tags=["twin"])
 
 
 @router.post("/v1/chat/completions", response_model=None, responses=STREAMS)
-def chat(given: TwinChatRequest, request: Request, desk: TheDesk) -> Response:
+def chat(given: TwinChatRequest, request: Request) -> Response:
     """OpenAI's chat completion; `model` is the persona. The last user turn is answered from the corpus."""
     questions = [t.content for t in given.messages if t.role == "user"]
     if not questions:
         raise TwinError("The conversation has no user turn.", "send a message with the role user.")
     caller_of(request).require("chat", given.model)
+    desk = desk_of(request)
     persona, twin = desk.twin(given.model, given.user)
     plan = twin.plan_answer(questions[-1], linked=linked_from(desk, request, persona.name, given.links))
     job = Job(
@@ -45,12 +46,13 @@ def chat(given: TwinChatRequest, request: Request, desk: TheDesk) -> Response:
 
 
 @router.post("/v1/write", response_model=Answer, responses=STREAMS)
-def write(given: WriteRequest, request: Request, desk: TheDesk) -> Response:
+def write(given: WriteRequest, request: Request) -> Response:
     """A post, an article, a reply or a rewritten draft in the persona's voice, with the passages it leans on.
 
     With `stream` the events of a chat completion, whose last one has what is not text.
     """
     caller_of(request).require("write", given.persona)
+    desk = desk_of(request)
     persona, twin = desk.twin(given.persona, given.user)
     brief = given.brief()
     plan = twin.plan_brief(brief, linked_from(desk, request, persona.name, given.links))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from serving.caller import caller_of
-from serving.desk import Desk, TheDesk
+from serving.desk import Desk, desk_of
 from serving.errors import Unknown
 from serving.protocol import LinkRequest
 from twin_assets.core.embedder import load_embedder
@@ -34,13 +34,13 @@ class LinkAnswer(BaseModel):
 
 
 @router.post("/v1/links")
-def links(given: LinkRequest, request: Request, desk: TheDesk) -> LinkAnswer:
+def links(given: LinkRequest, request: Request) -> LinkAnswer:
     """Fetch a page or paper (HTML, PDF, Markdown, text), clean it, and say what it holds.
 
     With `add_to_library` it is kept as a raw document of the persona's library: found and cited from the next
     run of the pipeline on, and never learnt from as the persona's own writing.
     """
-    caller = caller_of(request)
+    desk, caller = desk_of(request), caller_of(request)
     caller.require("library" if given.add_to_library else "links", given.persona)
     persona = desk.persona(given.persona)
     found = read_link(given.url, desk.settings.link_private_hosts)
@@ -68,18 +68,20 @@ class LibraryEntry(BaseModel):
 
 
 @router.get("/v1/library")
-def library(persona: str, request: Request, desk: TheDesk) -> list[LibraryEntry]:
+def library(persona: str, request: Request) -> list[LibraryEntry]:
     """What was added to the persona's library and not removed since, newest first."""
     caller_of(request).require("library", persona)
+    desk = desk_of(request)
     return [
         _entry(doc_id, item) for doc_id, item in library_of(desk.lake, desk.persona(persona).name).items()
     ]
 
 
 @router.delete("/v1/library")
-def remove(persona: str, doc_id: str, request: Request, desk: TheDesk) -> LibraryEntry:
+def remove(persona: str, doc_id: str, request: Request) -> LibraryEntry:
     """Take a page or paper out of the library: from the next run of the pipeline on it is not found any more."""
     caller_of(request).require("library", persona)
+    desk = desk_of(request)
     item = library_of(desk.lake, desk.persona(persona).name).get(doc_id)
     if item is None:
         raise Unknown(

@@ -32,6 +32,7 @@ LOST_ROWS = Gauge("twin_lost_request_rows", "Rows of the request log that were l
 WAITING_ROWS = Gauge("twin_waiting_request_rows", "Rows of the request log not stored yet.", multiprocess_mode="livesum")  # fmt: skip
 
 access = logging.getLogger("twin.access")
+_written = json.JSONEncoder(ensure_ascii=False, default=str).encode  # json.dumps makes one for each line
 
 
 class JsonLines(logging.Formatter):
@@ -40,9 +41,7 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         fields: dict[str, Any] = getattr(record, "fields", {})
-        return json.dumps(
-            {"time": time, "event": record.getMessage(), **fields}, ensure_ascii=False, default=str
-        )
+        return _written({"time": time, "event": record.getMessage(), **fields})
 
 
 def log_json() -> None:

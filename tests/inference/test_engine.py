@@ -1,5 +1,6 @@
 """Texts that are written together are the texts that would be written alone."""
 
+import copy
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from twin_assets.core.records import Message
 from twin_assets.inference.engine import Engine, EngineBusy
 from twin_assets.inference.generation import LocalGenerator
+from twin_assets.inference.grouped_attention import _attend, use_grouped_attention
 from twin_assets.inference.sampling import REPETITION_PENALTY, TOP_K, TOP_P, Sampling, new_random, next_tokens
 from twin_assets.inference.text_stream import TextStream
 
@@ -57,7 +60,10 @@ def model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 @pytest.fixture
 def engine(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Engine:
-    return Engine(model, tokenizer, frozenset([tokenizer.eos_token_id]), max_rows=3)
+    served = copy.deepcopy(model)  # `model` stays as transformers has it, to compare with
+    use_grouped_attention(served)
+    assert (served.config._attn_implementation, model.config._attn_implementation) == ("grouped", "sdpa")
+    return Engine(served, tokenizer, frozenset([tokenizer.eos_token_id]), max_rows=3)
 
 
 def alone(model: LlamaForCausalLM, tokenizer: Any, prompt: list[int], tokens: int) -> str:
@@ -124,6 +130,33 @@ def test_a_batch_that_fails_says_so_to_its_readers_and_the_next_one_is_written(
     with pytest.raises(IndexError):
         bad.result()
     assert engine.submit(tokenizer("The")["input_ids"], Sampling(5, temperature=0)).tokens_out >= 0
+
+
+@pytest.mark.parametrize(("room", "at_once"), [(None, 3), (60, 2), (20, 1)])
+def test_a_batch_takes_no_more_texts_than_its_cache_has_room_for(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, room: int | None, at_once: int
+) -> None:
+    engine = Engine(model, tokenizer, frozenset(), max_rows=3, room=room)
+    prompt = tokenizer("The ferry leaves")["input_ids"]
+    most = 30 - len(prompt)  # so that two fit into 60, and one alone is begun also where it does not fit
+    tickets = [engine.submit(prompt, Sampling(most, temperature=0)) for _ in range(5)]
+    texts = {ticket.result() for ticket in tickets}
+    assert len(texts) == 1
+    assert engine.done["tokens"] == 5 * most
+    assert engine.done["reads"] >= 5 / at_once
+    assert engine.done["steps"] + engine.done["reads"] >= 5 * most / at_once
+
+
+def test_each_row_of_a_step_looks_where_pytorch_lets_it_look() -> None:
+    torch.manual_seed(2)
+    rows, heads, shared, columns, size = 3, 6, 2, 9, 8
+    query = torch.randn(rows, heads, 1, size, dtype=torch.double)
+    key, value = torch.randn(2, rows, shared, columns, size, dtype=torch.double)
+    mask = (torch.arange(columns) >= torch.tensor([[0], [3], [8]])).view(rows, 1, 1, columns)
+    for allowed in (mask, None):
+        ours, _ = _attend(torch.nn.Module(), query, key, value, allowed)
+        theirs = scaled_dot_product_attention(query, key, value, allowed, enable_gqa=True).transpose(1, 2)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
 def test_many_threads_at_once(engine: Engine, tokenizer: PreTrainedTokenizerFast) -> None:

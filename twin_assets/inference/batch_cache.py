@@ -2,6 +2,23 @@
 
 from typing import Any
 
+KEPT_FREE = 0.2  # of a GPU's free memory, for what a step needs besides the cache
+
+
+def cache_room(model: Any) -> int | None:
+    """How many tokens the cache of a batch may hold, padding included, in the GPU memory that is free now; None on a
+    CPU, which counts on the number of rows alone."""
+    import torch
+
+    if model.device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(model.device)
+    free += torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)
+    c = model.config
+    heads = getattr(c, "num_key_value_heads", None) or c.num_attention_heads
+    size = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
+    return int(free * (1 - KEPT_FREE)) // (2 * c.num_hidden_layers * heads * size * model.dtype.itemsize)
+
 
 class BatchCache:
     """A growing batch over a causal language model of transformers.

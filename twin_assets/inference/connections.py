@@ -11,11 +11,38 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ProtocolError
 from urllib3.response import BaseHTTPResponse
 
 CONNECT_SECONDS = 5.0
 MAX_IDLE = 64
+
+
+class _OneWrite(HTTPConnection):
+    """Writes the head and the body of a request, which are bytes, in one go: http.client writes one after the other,
+    and a server that wakes for each takes a tenth of a millisecond longer."""
+
+    _parts: list[bytes] | None = None
+
+    def request(self, *given: Any, **options: Any) -> None:
+        self._parts = []
+        try:
+            super().request(*given, **options)
+            whole = b"".join(self._parts)
+        finally:
+            self._parts = None
+        super().send(whole)
+
+    def send(self, data: Any) -> None:
+        if self._parts is None:
+            super().send(data)
+        else:
+            self._parts.append(data)
+
+
+class _OneWriteTls(_OneWrite, HTTPSConnection):
+    pass
 
 
 class Connections:
@@ -38,6 +65,8 @@ class Connections:
             if proxy
             else urllib3.connection_from_url(url, **options)
         )
+        if isinstance(self._pool, urllib3.HTTPConnectionPool):
+            self._pool.ConnectionCls = _OneWriteTls if parts.scheme == "https" else _OneWrite
 
     @contextmanager
     def post(self, url: str, body: bytes, headers: dict[str, str]) -> Iterator[BaseHTTPResponse]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from twin_assets.core.errors import TwinError
-from twin_assets.inference.batch_cache import BatchCache
+from twin_assets.inference.batch_cache import BatchCache, cache_room
 from twin_assets.inference.sampling import Sampling, new_random, next_tokens
 from twin_assets.inference.text_stream import TextStream
 
@@ -43,6 +43,11 @@ class Ticket:
         self._reader: Callable[[Piece], None] = self._pieces.put
         self._handing_over = threading.Lock()
         self._cancelled = threading.Event()
+
+    @property
+    def longest(self) -> int:
+        """Tokens that it may come to, its prompt included."""
+        return len(self.prompt) + self.sampling.max_tokens
 
     def cancel(self) -> None:
         """Write no further; nothing happens when it is done."""
@@ -114,9 +119,21 @@ class Ticket:
 class Engine:
     """One model and the texts it is writing. Its thread lives only while there is something to write."""
 
-    def __init__(self, model: Any, tokenizer: Any, ends: frozenset[int], max_rows: int = MAX_ROWS) -> None:
-        """`ends` are the tokens that end a text; at most `max_rows` are written at once, others wait."""
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        ends: frozenset[int],
+        max_rows: int = MAX_ROWS,
+        room: int | None = None,
+    ) -> None:
+        """`ends` are the tokens that end a text; at most `max_rows` are written at once, others wait.
+
+        They wait too while the batch could outgrow `room`, the tokens that its cache may hold, padding included;
+        without it what a GPU has free when a batch begins. A text alone is always begun.
+        """
         self._model, self._tokenizer, self._ends, self._max_rows = model, tokenizer, ends, max_rows
+        self._room = room
         self.writing = 0  # rows of the batch, with those whose prompts are being read
         # Reads and steps of the model, tokens, and texts by how they ended.
         self.done: Counter[str] = Counter()
@@ -150,9 +167,10 @@ class Engine:
 
         active: list[Ticket] = []
         cache = BatchCache(self._model)
+        room = self._room or cache_room(self._model)
         with torch.inference_mode():
             while True:
-                fresh = self._admitted(len(active))
+                fresh = self._admitted(active, room)
                 if not active and not fresh:
                     return
                 try:
@@ -164,18 +182,21 @@ class Engine:
                     active, cache = [], BatchCache(self._model)
                 self.writing = len(active)
 
-    def _admitted(self, active: int) -> list[Ticket]:
+    def _admitted(self, active: list[Ticket], room: int | None) -> list[Ticket]:
         """Those whose turn it is. With nothing left to do, the thread's end is settled under the lock."""
         fresh: list[Ticket] = []
         with self._lock:
             gone = [t for t in self._waiting if t.cancelled]
             self._waiting = [t for t in self._waiting if t not in gone]
-            while self._waiting and active + len(fresh) < self._max_rows:
-                longest = max(len(t.prompt) for t in [*fresh, self._waiting[0]])
-                if fresh and longest * (len(fresh) + 1) > READ_TOKENS:
+            while self._waiting and len(active) + len(fresh) < self._max_rows:
+                read = [*fresh, self._waiting[0]]
+                if fresh and max(len(t.prompt) for t in read) * len(read) > READ_TOKENS:
+                    break
+                batch = [*active, *read]
+                if room and len(batch) > 1 and max(t.longest for t in batch) * len(batch) > room:
                     break
                 fresh.append(self._waiting.pop(0))
-            self.writing = active + len(fresh)
+            self.writing = len(active) + len(fresh)
             self._running = bool(self.writing)
         for ticket in gone:  # nobody waits for it any more, so its prompt is not even read
             ticket.finish("cancelled")

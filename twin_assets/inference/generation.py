@@ -10,6 +10,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.prompts import served_prompt
 from twin_assets.core.records import Message, Record
 from twin_assets.inference.engine import MAX_ROWS, MAX_WAITING, Engine, Ticket
+from twin_assets.inference.grouped_attention import use_grouped_attention
 from twin_assets.inference.sampling import Sampling
 
 
@@ -69,11 +70,14 @@ class LocalGenerator:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self.path)
-        model = AutoModelForCausalLM.from_pretrained(self.path)
         if torch.cuda.is_available():
-            return tokenizer, model.to("cuda").eval()
-        # A CPU without bfloat16 emulates it, many times slower than float32.
-        return tokenizer, (model if cpu_has_bfloat16() else model.float()).eval()
+            model = AutoModelForCausalLM.from_pretrained(self.path, device_map="cuda")
+        else:
+            model = AutoModelForCausalLM.from_pretrained(self.path)
+            if not cpu_has_bfloat16():
+                model = model.float()  # it would be emulated, many times slower
+        use_grouped_attention(model)
+        return tokenizer, model.eval()
 
     @cached_property
     def engine(self) -> Engine:
