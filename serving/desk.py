@@ -61,7 +61,7 @@ class Desk:
     def _warm(self) -> None:
         """Load now what the first question would wait seconds for: the embedder, the store's library, indices."""
         embedder = load_embedder(self.settings.embedder)
-        vector = embedder.embed(["warm"])[0]
+        vector = embedder.embed_question("warm")
         for name in persona_names(self.settings.personas_dir):
             try:
                 self.store(name).search("warm", vector, 1, embedder=embedder.fingerprint)

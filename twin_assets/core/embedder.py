@@ -17,6 +17,7 @@ from twin_assets.settings import load_settings
 
 # Padded tokens of a batch: more are no faster on a few cores, and take memory.
 BATCH_TOKENS = 2048
+KEPT_QUESTIONS = 512
 # No passage as near to a question as this cosine, and the corpus has nothing to stand on. Measured with
 # offline-minilm on the demo persona: 96% of far-off questions are declined, 53% of tempting near ones, and no
 # answerable one.
@@ -33,6 +34,7 @@ class Embedder:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._question = lru_cache(maxsize=KEPT_QUESTIONS)(self._embed_question)
 
     @cached_property
     def _engine(self) -> Engine:
@@ -73,6 +75,16 @@ class Embedder:
             if on_progress:
                 on_progress(done)
         return vectors
+
+    def embed_question(self, text: str) -> np.ndarray:
+        """The unit vector of one text, shape (dimensions,). Those asked for lately are kept: a request asks several
+        times for its question's."""
+        return self._question(text)
+
+    def _embed_question(self, text: str) -> np.ndarray:
+        vector: np.ndarray = self.embed([text])[0]
+        vector.flags.writeable = False
+        return vector
 
     def token_vectors(self, texts: list[str]) -> list[np.ndarray]:
         """For each text the unit vectors of its tokens, shape (tokens, dimensions), float32."""

@@ -130,8 +130,7 @@ class Retriever:
     ) -> list[Passage]:  # fmt: skip
         """The `k` best passages for all queries together; `similarity` is always that to the question."""
         with clock.step("embed"):
-            texts = list(dict.fromkeys([*queries, question]))
-            vectors = dict(zip(texts, self.embedder.embed(texts), strict=True))
+            vectors = {text: self.embedder.embed_question(text) for text in [*queries, question]}
         reranking = self._reranking(options)
         depth = max(k * OVERFETCH, options.rerank_depth if reranking != "off" else 0)
         with clock.step("search"):

@@ -114,7 +114,7 @@ def linked_passages(
     if not passages:
         return []
     vectors = np.concatenate([_vectors(link, embedder) for link in links])[:MAX_PASSAGES]
-    near = np.clip(vectors @ embedder.embed([about])[0], 0.0, 1.0).tolist()
+    near = np.clip(vectors @ embedder.embed_question(about), 0.0, 1.0).tolist()
     scored = [p.model_copy(update={"score": s, "similarity": s}) for p, s in zip(passages, near, strict=True)]
     best = sorted(scored, key=lambda p: -p.score)[:k]
     return compress(about, best, tokens, embedder)

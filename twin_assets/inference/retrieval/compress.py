@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,6 +14,7 @@ GAP = " ... "
 _END = re.compile(r"(?<=[.!?])[\"')\]*_]*\s+|\n+")
 # What the prompt's own cut would count for the marks between parts that are not neighbours.
 GAP_TOKENS = estimated_tokens(GAP)
+KEPT_PASSAGES = 2048  # of some ten sentences with 1.5 KB each
 
 Span = tuple[int, int]
 
@@ -34,18 +36,23 @@ def compress(question: str, passages: list[Passage], tokens: int, embedder: Embe
     Sentences are taken by their cosine with the question while they
     fit (extractive compression); a passage that fits whole, or none of whose sentences does, stays as it is.
     """
-    long = [p for p in passages if estimated_tokens(p.text) > tokens]
-    parts = {p.chunk_id: sentences(p.text) for p in long}
-    flat = [p.text[start:end] for p in long for start, end in parts[p.chunk_id]]
-    if not flat:
-        return passages
-    asked, *vectors = embedder.embed([question, *flat])
-    near = iter((np.stack(vectors) @ asked).tolist())
-    scored = {p.chunk_id: [next(near) for _ in parts[p.chunk_id]] for p in long}
     return [
-        _kept(p, parts[p.chunk_id], scored[p.chunk_id], tokens) if p.chunk_id in parts else p
+        _shortened(question, p, tokens, embedder) if estimated_tokens(p.text) > tokens else p
         for p in passages
     ]
+
+
+def _shortened(question: str, passage: Passage, tokens: int, embedder: Embedder) -> Passage:
+    parts = sentences(passage.text)
+    near = _vectors(passage.text, embedder) @ embedder.embed_question(question)
+    return _kept(passage, parts, near.tolist(), tokens)
+
+
+@lru_cache(maxsize=KEPT_PASSAGES)
+def _vectors(text: str, embedder: Embedder) -> np.ndarray:
+    """Of the sentences of a text. Kept, since the same passages are found again and again, and embedding their
+    sentences takes longer than all the rest of retrieval."""
+    return embedder.embed([text[start:end] for start, end in sentences(text)])
 
 
 def _kept(passage: Passage, parts: list[Span], scores: list[float], tokens: int) -> Passage:
