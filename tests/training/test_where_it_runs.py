@@ -10,10 +10,12 @@ from training_factories import instruct_dataset, overlay, profile, settings, tin
 
 from twin_assets.core.datasets import Manifest, dataset_folder
 from twin_assets.core.errors import TwinError
+from twin_assets.core.profiles import load_profile, profile_names
 from twin_assets.defs.common import personas
 from twin_assets.defs.resources import build_resources
 from twin_assets.defs.s6_training import sft_model
 from twin_assets.settings import Settings
+from twin_assets.training.configs import compose_overlays
 from twin_assets.training.jobs import finish_job, prepare_job, read_history
 from twin_assets.training.pod import pod_spec
 from twin_assets.training.records import TrainingJob
@@ -51,6 +53,13 @@ def test_workers_share_the_rows_of_a_step(
     assert tuple(share_batch(config, workers).values()) == shared
     with pytest.raises(TwinError, match=r"can't be shared evenly by 7 workers"):
         share_batch(config, 7)
+
+
+@pytest.mark.parametrize("name", [p for p in profile_names() if load_profile(p).parallel != "single"])
+def test_eight_gpus_share_the_step_that_one_would_make(name: str) -> None:
+    config = compose_overlays(load_profile(name), "sft")
+    assert share_batch(config, 1) == {"micro_batch_size": 1, "gradient_accumulation_steps": 16}
+    assert share_batch(config, 8) == {"micro_batch_size": 1, "gradient_accumulation_steps": 2}
 
 
 def test_a_pod_is_what_the_settings_say(tmp_path: Path) -> None:
