@@ -14,6 +14,7 @@ from twin_assets.core.profiles import Profile, load_profile, profile_names
 from twin_assets.settings import load_settings
 from twin_assets.training.configs import TrainingStage, compose_overlays
 from twin_assets.training.machine import GB, Machine, parse_machine, training_machine
+from twin_assets.training.workers import share_batch
 
 STAGES: tuple[TrainingStage, ...] = ("sft", "dpo")
 
@@ -97,8 +98,17 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
     )
 
 
+def fit_batch(shape: Architecture, config: dict[str, Any], machine: Machine, workers: int) -> dict[str, int]:
+    """A step's rows shared among `workers`, each with as many at once as the estimate lets fit in its memory."""
+
+    def fits(rows: int) -> bool:
+        return estimate(shape, config | {"micro_batch_size": rows}, machine).memory <= machine.memory
+
+    return share_batch(config, workers, fits)
+
+
 def profile_estimates(profile: Profile, machine: Machine) -> dict[str, Estimate]:
-    """The estimate of both stages; empty when the model is made here, or of a shape that isn't known."""
+    """The estimate of both stages as composed, on a GPU the least that they need; empty when the model is made here, or of a shape that isn't known."""
     if profile.architecture is None:
         return {}
     return {s: estimate(profile.architecture, compose_overlays(profile, s), machine) for s in STAGES}

@@ -18,6 +18,7 @@ from twin_assets.core.persona import load_persona, persona_names
 from twin_assets.core.profiles import Profile
 from twin_assets.core.registry import About, Lineage, ModelVersion, Registry
 from twin_assets.settings import Settings
+from twin_assets.training.batches import launch_batch
 from twin_assets.training.configs import (
     TrainingStage,
     compose_config,
@@ -91,6 +92,7 @@ def prepare_job(
         config=compose(folder / "model"),
         wandb_mode=settings.wandb_mode,
         checkpoint_seconds=settings.training_checkpoint_seconds,
+        micro_batch=settings.training_micro_batch,
         ray=_ray_workers(settings) if settings.training_runner == "ray" else None,
         about=About(
             license=manifest.license,
@@ -107,13 +109,15 @@ def prepare_job(
 
 
 def job_estimate(job: TrainingJob, machine: Machine) -> dict[str, Estimate]:
-    """The estimate by its stage; empty when the parent's shape isn't known, or a value is no number.
+    """The estimate by its stage, of the rows at once that the machine takes; empty when the parent's shape isn't known, or a value is no number.
 
     Such a value is named by Axolotl's own schema when the run starts.
     """
     shape = Architecture.of_folder(job.parent_path)
     counted = all(isinstance(job.config[name], int) for name in ("micro_batch_size", "sequence_len"))
-    return {job.stage: estimate(shape, job.config, machine)} if shape and counted else {}
+    if not shape or not counted:
+        return {}
+    return {job.stage: estimate(shape, job.config | launch_batch(job, machine), machine)}
 
 
 def estimate_facts(job: TrainingJob, machine: Machine) -> dict[str, Any]:
@@ -153,7 +157,7 @@ def finish_job(settings: Settings, job: TrainingJob) -> ModelVersion:
     (clean / "training").mkdir()
     write_config(learnt_config(job.config), clean / "training" / "config.yaml")
     link = str(result.wandb_dir) if result.wandb_dir else None
-    about = job.about.model_copy(update={"environment": environment()})
+    about = job.about.model_copy(update={"environment": environment() | result.environment})
     version = Registry(settings).save(clean, job.lineage, result.metrics, link, about)
     shutil.rmtree(clean)
     shutil.rmtree(job.model_dir)
