@@ -12,7 +12,14 @@ from twin_assets.core.families import Architecture
 from twin_assets.core.profiles import load_profile
 from twin_assets.settings import Settings
 from twin_assets.training.configs import compose_config, compose_overlays
-from twin_assets.training.estimate import check_fits, estimate, nearest_that_fits, profile_estimates, table
+from twin_assets.training.estimate import (
+    check_fits,
+    estimate,
+    fit_batch,
+    nearest_that_fits,
+    profile_estimates,
+    table,
+)
 from twin_assets.training.jobs import estimate_facts, prepare_job
 from twin_assets.training.machine import GB, Machine, parse_machine, this_machine, training_machine
 
@@ -132,6 +139,23 @@ def test_quantising_sharding_and_checkpointing_save_what_their_papers_say() -> N
     some = estimate(shape, config, one)
     assert some.activations < whole.activations / 15
     assert some.flops_per_token == pytest.approx(whole.flops_per_token * 3 / 2)
+
+
+def test_a_gpu_that_waits_for_kernels_is_no_faster_for_a_smaller_model() -> None:
+    """Tokens a second that real steps of full rows reached on an H200: see docs/training.md."""
+    h200 = parse_machine("1x150:H200")
+    measured = {"small": 8690, "llama-8b": 6510}
+    for name, speed in measured.items():
+        one = profile_estimates(load_profile(name), h200)["sft"]
+        assert 1 / 1.5 < 1e6 / one.seconds(1e6, h200) / speed < 1.5
+    shape, config = load_profile("small").architecture, compose_overlays(load_profile("small"), "sft")
+    assert shape is not None
+    many = estimate(shape, config | fit_batch(shape, config, h200, 1), h200)
+    one = estimate(shape, config, h200)
+    assert many.rows == 16
+    assert many.seconds(1e6, h200) < one.seconds(1e6, h200) / 4
+    assert one.seconds(1e6, h200, rows=2000) > 4 * one.seconds(1e6, h200), "short rows are more launches"
+    assert profile_estimates(load_profile("small"), LAPTOP)["sft"].launching == 0
 
 
 def test_what_does_not_fit_is_refused_with_the_nearest_that_does() -> None:

@@ -124,8 +124,9 @@ def estimate_facts(job: TrainingJob, machine: Machine) -> dict[str, Any]:
     """The job's estimate for a person to read: gigabytes by what fills them, and minutes for its rows."""
     facts: dict[str, Any] = {"machine": str(machine)}
     for needed in job_estimate(job, machine).values():
+        rows = job.rows["train"] * job.config["num_epochs"]
         read = (job.dataset_dir / "train.jsonl").stat().st_size / _BYTES_A_TOKEN * job.config["num_epochs"]
-        facts |= needed.facts() | {"minutes": round(needed.seconds(read, machine) / 60, 1)}
+        facts |= needed.facts() | {"minutes": round(needed.seconds(read, machine, rows) / 60, 1)}
     return facts
 
 
