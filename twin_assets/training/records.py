@@ -93,7 +93,7 @@ class HistoryPoint(Record):
 
     `seconds` counts from the beginning of training, all attempts together. `tokens_per_second` counts
     what the model read, without padding, over all workers. `memory_gb` is the most that the process had
-    so far: of its GPU, or without one of main memory.
+    so far, in this attempt: what torch holds of its GPU, or without one of main memory.
     """
 
     step: int
