@@ -1,11 +1,12 @@
 """Estimates of memory and time, against what torch really holds."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from family_tokenizers import save_tokenizer
-from training_factories import instruct_dataset, profile, settings, tiny_base
+from training_factories import instruct_dataset, preference_dataset, profile, settings, tiny_base
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.families import Architecture
@@ -20,7 +21,7 @@ from twin_assets.training.estimate import (
     profile_estimates,
     table,
 )
-from twin_assets.training.jobs import estimate_facts, prepare_job
+from twin_assets.training.jobs import estimate_facts, job_estimate, prepare_job
 from twin_assets.training.machine import GB, Machine, parse_machine, this_machine, training_machine
 
 LAPTOP = Machine("CPU", 0, 24 * GB, 1e11)
@@ -193,6 +194,19 @@ def test_a_job_too_large_for_the_machine_that_trains_is_refused(tmp_path: Path) 
         TwinError, match=r"nano does not fit: sft needs about 2\.\d GB on each GPU.*1 × A100 of 1 GB"
     ):
         prepared(settings(tmp_path).model_copy(update={"training_machine": "1x1"}))
+
+
+def test_a_pairs_prompt_is_read_with_either_answer(tmp_path: Path) -> None:
+    manifest = preference_dataset(tmp_path / "data", train=3)
+    base, data = tiny_base(settings(tmp_path)), tmp_path / "data"
+    job = prepare_job(settings(tmp_path), profile(), "dpo", base, manifest, data, "runa")
+    [first, *_] = (json.loads(line) for line in (data / "train.jsonl").read_text().splitlines())
+    prompt = sum(len(m["content"].encode()) for m in first["messages"])
+    answers = sum(len(first[side]["content"].encode()) for side in ("chosen", "rejected"))
+    slow = Machine("CPU", 0, 24 * GB, 1e4)
+    [needed] = job_estimate(job, slow).values()
+    expected = needed.seconds(3 * (2 * prompt + answers) / 4, slow) / 60
+    assert estimate_facts(job, slow)["minutes"] == pytest.approx(expected, rel=0.01)
 
 
 def test_a_machine_is_read_from_its_name() -> None:

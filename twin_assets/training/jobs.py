@@ -30,6 +30,7 @@ from twin_assets.training.estimate import Estimate, estimate, refuse_unfit
 from twin_assets.training.machine import Machine, training_machine
 from twin_assets.training.progress import read_points
 from twin_assets.training.records import HistoryPoint, RayWorkers, TrainingJob, TrainingResult
+from twin_assets.training.rows import read_bytes, read_rows
 
 # Part of every lineage: raise it when a change here makes another model of the same inputs.
 TRAINING_CODE_VERSION = "2"
@@ -124,9 +125,10 @@ def estimate_facts(job: TrainingJob, machine: Machine) -> dict[str, Any]:
     """The job's estimate for a person to read: gigabytes by what fills them, and minutes for its rows."""
     facts: dict[str, Any] = {"machine": str(machine)}
     for needed in job_estimate(job, machine).values():
-        rows = job.rows["train"] * job.config["num_epochs"]
-        read = (job.dataset_dir / "train.jsonl").stat().st_size / _BYTES_A_TOKEN * job.config["num_epochs"]
-        facts |= needed.facts() | {"minutes": round(needed.seconds(read, machine, rows) / 60, 1)}
+        epochs, rows = job.config["num_epochs"], read_rows(job.dataset_dir / "train.jsonl")
+        tokens = sum(map(read_bytes, rows)) / _BYTES_A_TOKEN
+        seconds = needed.seconds(tokens * epochs, machine, len(rows) * epochs)
+        facts |= needed.facts() | {"minutes": round(seconds / 60, 1)}
     return facts
 
 
