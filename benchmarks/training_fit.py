@@ -1,7 +1,7 @@
 """Memory and speed of real training steps, held against what `twin_assets.training.estimate` says of them.
 
     python -m benchmarks.training_fit small llama-8b llama-8b:dpo llama-8b-qlora [--steps 4] [--rows-a-step 4]
-                                      [--layers 4] [--tokens 512] [--parallel fsdp2] [--set lora_dropout=0]
+                                      [--micro 1] [--layers 4] [--tokens 512] [--parallel fsdp2] [--set lora_dropout=0]
                                       [--out results.jsonl] [--folder /dev/shm/fit]
 
 Each profile's model is made with random weights (they need as much memory and time as trained ones) and a small
@@ -11,7 +11,8 @@ is. Then Axolotl trains as the platform has it: the job is prepared, checked and
 allocated is the most that torch had in use, reserved what its allocator held for that, and device what the driver says
 was taken beside what was before, so CUDA's own too: this is what the estimate means by memory. Without a GPU there is
 the process's resident memory only. Speed leaves out the first step, which compiles and warms up. --rows-a-step
-takes fewer rows than the profile's, to see more steps in the time; memory and tokens a second hardly feel it.
+takes fewer rows than the profile's, to see more steps in the time. Of those a GPU takes as many at once as fit, or
+--micro; that is what memory and speed depend on.
 --layers and --tokens make it small enough for a CPU. --parallel runs one process through the path of several GPUs.
 """
 
@@ -55,7 +56,9 @@ def measure(wanted: str, given: argparse.Namespace) -> dict[str, Any]:
     accumulate = max(given.rows_a_step // micro, 1)
     overrides |= {"gradient_accumulation_steps": accumulate, "max_steps": given.steps, "num_epochs": 1}
     rows = given.steps * micro * accumulate
-    settings = Settings(home=given.folder / "home", wandb_mode="disabled", profile=name)
+    settings = Settings(
+        home=given.folder / "home", wandb_mode="disabled", profile=name, training_micro_batch=given.micro
+    )
     machine = training_machine(settings)
     result: dict[str, Any] = {"run": wanted, "settings": given.set, "parallel": given.parallel, "tokens": tokens,
                               "layers": given.layers, "machine": str(machine)}  # fmt: skip
@@ -64,7 +67,8 @@ def measure(wanted: str, given: argparse.Namespace) -> dict[str, Any]:
         manifest, dataset = write_rows(stage, parent.path, given.folder, rows, tokens)
         job = prepare_job(settings, profile, stage, parent, manifest, dataset, "fit", overrides, wanted)
         [needed] = job_estimate(job, machine).values()
-        result |= needed.facts() | {"estimated_tokens_per_second": machine.speed / needed.flops_per_token}
+        result |= needed.facts() | {"rows_at_once": needed.rows,
+                                    "estimated_tokens_per_second": 1e6 / needed.seconds(1e6, machine)}  # fmt: skip
         with ExitStack() as watching:
             if given.parallel:  # which the platform does where there is more than one GPU
                 ours = process.command
@@ -121,18 +125,20 @@ def device_memory() -> Iterator[dict[str, float]]:
 def show(results: list[dict[str, Any]]) -> None:
     """The table, in Markdown."""
     print(
-        "| run | estimated GB | allocated | reserved | device | estimate / device | estimated tokens/s | measured | ratio |"
+        "| run | rows at once | estimated GB | allocated | reserved | device | estimate / device | estimated tokens/s | measured | ratio |"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for r in results:
         about = " ".join([r["run"], *r["settings"], *([r["parallel"]] if r["parallel"] else [])])
         if "failed" in r:
-            print(f"| {about} | {r.get('memory_gb', '')} | {r['failed'][:300]} |")
+            print(
+                f"| {about} | {r.get('rows_at_once', '')} | {r.get('memory_gb', '')} | {r['failed'][:300]} |"
+            )
             continue
         taken = r["device_gb"] or r["reserved_gb"]
         speeds = r["estimated_tokens_per_second"], r["tokens_per_second"]
         print(
-            f"| {about} | {r['memory_gb']:.1f} | {r['allocated_gb'] or 0:.1f} | {r['reserved_gb']:.1f} | {taken:.1f} | "
+            f"| {about} | {r['rows_at_once']} | {r['memory_gb']:.1f} | {r['allocated_gb'] or 0:.1f} | {r['reserved_gb']:.1f} | {taken:.1f} | "
             f"{r['memory_gb'] / taken:.2f} | {speeds[0]:.0f} | {speeds[1]:.0f} | {speeds[1] / speeds[0]:.2f} |"
         )
 
@@ -144,6 +150,7 @@ def main() -> None:
     parser.add_argument("profiles", nargs="+", metavar="PROFILE[:dpo]")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rows-a-step", type=int, default=4)
+    parser.add_argument("--micro", type=int, help="rows at once; unset, what fits on a GPU")
     parser.add_argument("--layers", type=int)
     parser.add_argument("--tokens", type=int)
     parser.add_argument("--parallel", choices=["fsdp2", "zero3"])

@@ -127,6 +127,11 @@ class Settings(BaseSettings):
     training_runner: Literal["local", "kubernetes", "ray"] = Field(
         "local", description="Where Axolotl runs: this machine, a pod, or the workers of RAY_ADDRESS."
     )
+    training_micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="Rows that a device takes at once; unset, what fits on a GPU. A step has as many rows either way.",
+    )
     training_checkpoint_seconds: float = Field(
         60.0, description="Least time between two checkpoints; longer by itself where saving is slow."
     )

@@ -1,19 +1,27 @@
 """Estimates of memory and time, against what torch really holds."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from family_tokenizers import save_tokenizer
-from training_factories import instruct_dataset, profile, settings, tiny_base
+from training_factories import instruct_dataset, preference_dataset, profile, settings, tiny_base
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.families import Architecture
 from twin_assets.core.profiles import load_profile
 from twin_assets.settings import Settings
 from twin_assets.training.configs import compose_config, compose_overlays
-from twin_assets.training.estimate import check_fits, estimate, nearest_that_fits, profile_estimates, table
-from twin_assets.training.jobs import estimate_facts, prepare_job
+from twin_assets.training.estimate import (
+    check_fits,
+    estimate,
+    fit_batch,
+    nearest_that_fits,
+    profile_estimates,
+    table,
+)
+from twin_assets.training.jobs import estimate_facts, job_estimate, prepare_job
 from twin_assets.training.machine import GB, Machine, parse_machine, this_machine, training_machine
 
 LAPTOP = Machine("CPU", 0, 24 * GB, 1e11)
@@ -134,6 +142,23 @@ def test_quantising_sharding_and_checkpointing_save_what_their_papers_say() -> N
     assert some.flops_per_token == pytest.approx(whole.flops_per_token * 3 / 2)
 
 
+def test_a_gpu_that_waits_for_kernels_is_no_faster_for_a_smaller_model() -> None:
+    """Tokens a second that real steps of full rows reached on an H200: see docs/training.md."""
+    h200 = parse_machine("1x150:H200")
+    measured = {"small": 8690, "llama-8b": 6510}
+    for name, speed in measured.items():
+        one = profile_estimates(load_profile(name), h200)["sft"]
+        assert 1 / 1.5 < 1e6 / one.seconds(1e6, h200) / speed < 1.5
+    shape, config = load_profile("small").architecture, compose_overlays(load_profile("small"), "sft")
+    assert shape is not None
+    many = estimate(shape, config | fit_batch(shape, config, h200, 1), h200)
+    one = estimate(shape, config, h200)
+    assert many.rows == 16
+    assert many.seconds(1e6, h200) < one.seconds(1e6, h200) / 4
+    assert one.seconds(1e6, h200, rows=2000) > 4 * one.seconds(1e6, h200), "short rows are more launches"
+    assert profile_estimates(load_profile("small"), LAPTOP)["sft"].launching == 0
+
+
 def test_what_does_not_fit_is_refused_with_the_nearest_that_does() -> None:
     with pytest.raises(TwinError) as refused:
         check_fits(load_profile("qwen-14b"), parse_machine("1x40"))
@@ -169,6 +194,19 @@ def test_a_job_too_large_for_the_machine_that_trains_is_refused(tmp_path: Path) 
         TwinError, match=r"nano does not fit: sft needs about 2\.\d GB on each GPU.*1 × A100 of 1 GB"
     ):
         prepared(settings(tmp_path).model_copy(update={"training_machine": "1x1"}))
+
+
+def test_a_pairs_prompt_is_read_with_either_answer(tmp_path: Path) -> None:
+    manifest = preference_dataset(tmp_path / "data", train=3)
+    base, data = tiny_base(settings(tmp_path)), tmp_path / "data"
+    job = prepare_job(settings(tmp_path), profile(), "dpo", base, manifest, data, "runa")
+    [first, *_] = (json.loads(line) for line in (data / "train.jsonl").read_text().splitlines())
+    prompt = sum(len(m["content"].encode()) for m in first["messages"])
+    answers = sum(len(first[side]["content"].encode()) for side in ("chosen", "rejected"))
+    slow = Machine("CPU", 0, 24 * GB, 1e4)
+    [needed] = job_estimate(job, slow).values()
+    expected = needed.seconds(3 * (2 * prompt + answers) / 4, slow) / 60
+    assert estimate_facts(job, slow)["minutes"] == pytest.approx(expected, rel=0.01)
 
 
 def test_a_machine_is_read_from_its_name() -> None:

@@ -2,6 +2,7 @@
 
 import errno
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -61,6 +62,33 @@ def test_the_history_is_on_disk_as_it_comes_and_a_cut_line_is_left_out(tmp_path:
     assert read_points(file) == progress.history
     file.write_text(file.read_text() + '{"step": 3, "lo')
     assert read_points(file) == progress.history
+
+
+def test_memory_is_the_most_so_far_though_axolotl_sets_the_peak_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from twin_assets.training.reporter import Peak, Reporter
+
+    reporter = Reporter(SimpleNamespace(train_dataset=[0] * 4, is_world_process_zero=lambda: True))
+    held = iter([9.0, 3.0, 11.0, 4.0, 5.0])  # a step, its log, an evaluation, a step, its log
+    reporter.memory = Peak(held.__next__)
+    args, state = SimpleNamespace(fp16=False), SimpleNamespace(global_step=1, num_input_tokens_seen=8)
+    reporter.on_step_end(args, state, None)
+    reporter.on_log(args, state, None, {"loss": 2.0})
+    reporter.on_prediction_step(args, state, None)
+    reporter.on_step_end(args, state, None)
+    reporter.on_log(args, state, None, {"loss": 1.0})
+    progress = Progress("sft", tmp_path / "history.jsonl")
+    for line in capsys.readouterr().out.splitlines():
+        progress.read(line)
+    assert [p.memory_gb for p in progress.history] == [9.0, 11.0]
+    assert progress.metrics()["peak_memory_gb"] == 11.0
+
+
+def test_without_a_gpu_memory_is_that_of_the_process() -> None:
+    from twin_assets.training.reporter import _memory_gb
+
+    assert 0.05 < _memory_gb() < 100
 
 
 def test_a_line_says_step_loss_speed_memory_and_time_left(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ upper bounds for full rows; docs/training.md compares them with measurements.
 """
 
 from argparse import ArgumentParser
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from twin_assets.core.errors import TwinError
@@ -14,6 +14,7 @@ from twin_assets.core.profiles import Profile, load_profile, profile_names
 from twin_assets.settings import load_settings
 from twin_assets.training.configs import TrainingStage, compose_overlays
 from twin_assets.training.machine import GB, Machine, parse_machine, training_machine
+from twin_assets.training.workers import share_batch
 
 STAGES: tuple[TrainingStage, ...] = ("sft", "dpo")
 
@@ -24,6 +25,9 @@ _NF4 = (4 + 0.127) / 8
 _LOGITS = 4 + 4 + 4  # beside the model's own logits: 32-bit copy, its log-softmax, and the gradient
 _GPU_RESERVE = 2 * GB  # CUDA context, cuBLAS and NCCL workspaces
 _FRAGMENTED = 1.1  # what torch's allocator holds over what is in use
+# Seconds a layer in each pass over it, however few tokens there are: the GPU waits for its kernels to be launched. Read
+# off one machine: an H200 beside slow cores took 0.35 s for 28 layers with LoRA, forward, again, and backward.
+_LAUNCHING = 0.35 / 28 / 3
 _CPU_RESERVE = 2 * GB  # Python, torch and Axolotl: 0.9 GB measured; buffers of the backward pass: up to 0.8
 
 
@@ -31,7 +35,8 @@ _CPU_RESERVE = 2 * GB  # Python, torch and Axolotl: 0.9 GB measured; buffers of 
 class Estimate:
     """Bytes on each device at the peak of a step, and what the step computes.
 
-    `devices` share the work; `flops_per_token` counts what the method computes.
+    `devices` share the work; `flops_per_token` counts what the method computes. A device takes `rows` of `row_tokens`
+    (of a pair, both texts) at once, in `launching` seconds at least.
     """
 
     weights: float
@@ -41,22 +46,28 @@ class Estimate:
     reserve: float
     trainable: int
     flops_per_token: float
+    launching: float
+    rows: int
+    row_tokens: int
     devices: int
 
     @property
     def memory(self) -> float:
         return self.weights + self.trained + self.activations + self.logits + self.reserve
 
-    def seconds(self, tokens: float, machine: Machine) -> float:
-        """Time to train on that many tokens, padding and all epochs counted in."""
-        return tokens * self.flops_per_token / (machine.speed * self.devices)
+    def seconds(self, tokens: float, machine: Machine, rows: float | None = None) -> float:
+        """Time to train on that many tokens, padding and all epochs counted in; they are full rows unless `rows` says
+        how many.
+
+        What computing takes, or launching where that is longer: the latter is read off one machine, see _LAUNCHING.
+        """
+        batches = (tokens / self.row_tokens if rows is None else rows) / self.rows
+        return max(tokens * self.flops_per_token / machine.speed, batches * self.launching) / self.devices
 
     def facts(self) -> dict[str, float]:
         """Gigabytes by what fills them."""
-        parts = {
-            k: v for k, v in asdict(self).items() if k not in ("trainable", "flops_per_token", "devices")
-        }
-        return {f"{name}_gb": round(size / GB, 2) for name, size in (parts | {"memory": self.memory}).items()}
+        parts = ("weights", "trained", "activations", "logits", "reserve", "memory")
+        return {f"{part}_gb": round(getattr(self, part) / GB, 2) for part in parts}
 
 
 def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> Estimate:
@@ -75,7 +86,8 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
     if sharded:  # while a layer computes it is whole, and the next one is on its way
         weights = weights / shards + 2 * width * shape.linear_parameters / shape.layers
 
-    tokens = config["micro_batch_size"] * config["sequence_len"] * (2 if dpo else 1)
+    rows, row_tokens = config["micro_batch_size"], config["sequence_len"] * (2 if dpo else 1)
+    tokens = rows * row_tokens
     checkpointed = bool(config["gradient_checkpointing"] or fsdp.get("activation_checkpointing"))
     layer = _layer_bytes(shape, width, rank)
     # Korthikanti et al. 2022, section 5: with full recomputation a layer keeps its input, and one layer is open.
@@ -87,18 +99,31 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
         "activations": tokens * kept,
         "logits": tokens * shape.vocabulary * (width + _LOGITS),
     }
+    passes = _passes(bool(rank), checkpointed, dpo)
     reserve = _GPU_RESERVE + (_FRAGMENTED - 1) * sum(used.values()) if machine.gpus else _CPU_RESERVE
     return Estimate(
         **used,
         reserve=reserve,
         trainable=trainable,
-        flops_per_token=_flops(shape, bool(rank), checkpointed, dpo),
+        flops_per_token=2 * passes * (shape.linear_parameters + shape.vocabulary * shape.hidden),
+        launching=passes * shape.layers * _LAUNCHING if machine.gpus else 0.0,
+        rows=rows,
+        row_tokens=row_tokens,
         devices=shards,
     )
 
 
+def fit_batch(shape: Architecture, config: dict[str, Any], machine: Machine, workers: int) -> dict[str, int]:
+    """A step's rows shared among `workers`, each with as many at once as the estimate lets fit in its memory."""
+
+    def fits(rows: int) -> bool:
+        return estimate(shape, config | {"micro_batch_size": rows}, machine).memory <= machine.memory
+
+    return share_batch(config, workers, fits)
+
+
 def profile_estimates(profile: Profile, machine: Machine) -> dict[str, Estimate]:
-    """The estimate of both stages; empty when the model is made here, or of a shape that isn't known."""
+    """The estimate of both stages as composed, on a GPU the least that they need; empty when the model is made here, or of a shape that isn't known."""
     if profile.architecture is None:
         return {}
     return {s: estimate(profile.architecture, compose_overlays(profile, s), machine) for s in STAGES}
@@ -184,18 +209,18 @@ def _layer_bytes(shape: Architecture, width: int, rank: int) -> float:
     return kept * width / 2
 
 
-def _flops(shape: Architecture, adapter: bool, checkpointed: bool, dpo: bool) -> float:
-    """A token's computing: 2 a parameter forward, as much for each gradient (Kaplan et al. 2020).
+def _passes(adapter: bool, checkpointed: bool, dpo: bool) -> int:
+    """How often a token's 2 operations a parameter are computed: forward, and for each gradient (Kaplan et al. 2020).
 
     Frozen weights need no gradient of their own; recomputing, and DPO's reference, are a forward pass each.
     The embedding is looked up, not multiplied; the output layer is.
     """
-    passes = 1 + (1 if adapter else 2) + checkpointed + dpo
-    return 2 * passes * (shape.linear_parameters + shape.vocabulary * shape.hidden)
+    return 1 + (1 if adapter else 2) + checkpointed + dpo
 
 
 def table(machine: Machine) -> str:
-    """All profiles with a known shape on a machine, as a Markdown table."""
+    """All profiles with a known shape on a machine, as a Markdown table: the least memory, and the time with as many
+    rows at once as fit."""
     lines = [
         f"On {machine}:",
         "",
@@ -203,11 +228,15 @@ def table(machine: Machine) -> str:
         "|---|---|---|---|---|---|",
     ]
     for profile in map(load_profile, profile_names()):
-        if estimates := profile_estimates(profile, machine):
+        if profile.architecture and (estimates := profile_estimates(profile, machine)):
+            config = compose_overlays(profile, "sft")
+            if machine.gpus:
+                config |= fit_batch(profile.architecture, config, machine, 1)
+            minutes = estimate(profile.architecture, config, machine).seconds(1e6, machine) / 60
             sft, dpo = estimates["sft"], estimates["dpo"]
             lines.append(
                 f"| `{profile.name}` | {profile.base_model} | {sft.memory / GB:.1f} | {dpo.memory / GB:.1f} | "
-                f"{sft.seconds(1e6, machine) / 60:.1f} | {'no' if _problem(profile, estimates, machine) else 'yes'} |"
+                f"{minutes:.1f} | {'no' if _problem(profile, estimates, machine) else 'yes'} |"
             )
     return "\n".join(lines)
 

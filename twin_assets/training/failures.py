@@ -22,7 +22,7 @@ _KNOWN: list[tuple[tuple[str, ...], str, str]] = [
             "could not create a primitive",
         ),
         "The training ran out of memory.",
-        "lower micro_batch_size (and raise gradient_accumulation_steps as much), or take a smaller profile.",
+        "set TWIN_TRAINING_MICRO_BATCH to fewer rows at once (a step keeps its rows), or take a smaller profile.",
     ),
     (
         (

@@ -18,6 +18,7 @@ from twin_assets.core.persona import load_persona, persona_names
 from twin_assets.core.profiles import Profile
 from twin_assets.core.registry import About, Lineage, ModelVersion, Registry
 from twin_assets.settings import Settings
+from twin_assets.training.batches import launch_batch
 from twin_assets.training.configs import (
     TrainingStage,
     compose_config,
@@ -29,6 +30,7 @@ from twin_assets.training.estimate import Estimate, estimate, refuse_unfit
 from twin_assets.training.machine import Machine, training_machine
 from twin_assets.training.progress import read_points
 from twin_assets.training.records import HistoryPoint, RayWorkers, TrainingJob, TrainingResult
+from twin_assets.training.rows import read_bytes, read_rows
 
 # Part of every lineage: raise it when a change here makes another model of the same inputs.
 TRAINING_CODE_VERSION = "2"
@@ -91,6 +93,7 @@ def prepare_job(
         config=compose(folder / "model"),
         wandb_mode=settings.wandb_mode,
         checkpoint_seconds=settings.training_checkpoint_seconds,
+        micro_batch=settings.training_micro_batch,
         ray=_ray_workers(settings) if settings.training_runner == "ray" else None,
         about=About(
             license=manifest.license,
@@ -107,21 +110,25 @@ def prepare_job(
 
 
 def job_estimate(job: TrainingJob, machine: Machine) -> dict[str, Estimate]:
-    """The estimate by its stage; empty when the parent's shape isn't known, or a value is no number.
+    """The estimate by its stage, of the rows at once that the machine takes; empty when the parent's shape isn't known, or a value is no number.
 
     Such a value is named by Axolotl's own schema when the run starts.
     """
     shape = Architecture.of_folder(job.parent_path)
     counted = all(isinstance(job.config[name], int) for name in ("micro_batch_size", "sequence_len"))
-    return {job.stage: estimate(shape, job.config, machine)} if shape and counted else {}
+    if not shape or not counted:
+        return {}
+    return {job.stage: estimate(shape, job.config | launch_batch(job, machine), machine)}
 
 
 def estimate_facts(job: TrainingJob, machine: Machine) -> dict[str, Any]:
     """The job's estimate for a person to read: gigabytes by what fills them, and minutes for its rows."""
     facts: dict[str, Any] = {"machine": str(machine)}
     for needed in job_estimate(job, machine).values():
-        read = (job.dataset_dir / "train.jsonl").stat().st_size / _BYTES_A_TOKEN * job.config["num_epochs"]
-        facts |= needed.facts() | {"minutes": round(needed.seconds(read, machine) / 60, 1)}
+        epochs, rows = job.config["num_epochs"], read_rows(job.dataset_dir / "train.jsonl")
+        tokens = sum(map(read_bytes, rows)) / _BYTES_A_TOKEN
+        seconds = needed.seconds(tokens * epochs, machine, len(rows) * epochs)
+        facts |= needed.facts() | {"minutes": round(seconds / 60, 1)}
     return facts
 
 
@@ -153,7 +160,7 @@ def finish_job(settings: Settings, job: TrainingJob) -> ModelVersion:
     (clean / "training").mkdir()
     write_config(learnt_config(job.config), clean / "training" / "config.yaml")
     link = str(result.wandb_dir) if result.wandb_dir else None
-    about = job.about.model_copy(update={"environment": environment()})
+    about = job.about.model_copy(update={"environment": environment() | result.environment})
     version = Registry(settings).save(clean, job.lineage, result.metrics, link, about)
     shutil.rmtree(clean)
     shutil.rmtree(job.model_dir)

@@ -91,7 +91,7 @@ def rebuild(
         config_hash=config_hash(job.config),
         same_code=version.lineage.code_version == TRAINING_CODE_VERSION,
         metrics=_compare(version, result),
-        environment=_differences(version.about.environment, environment()),
+        environment=_differences(version.about.environment, environment() | result.environment),
     )
 
 

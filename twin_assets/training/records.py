@@ -20,7 +20,7 @@ class TrainingJob(Record):
     """One Axolotl run, known by its inputs. `folder` holds all it writes; `config` is Axolotl's own.
 
     `rows` counts the dataset's sides: {"train": n, "test": m}. `checkpoint_seconds` is the least time
-    between two checkpoints. Without `ray` the run uses the machine it is started on.
+    between two checkpoints, `micro_batch` the most rows that a device takes at once, if someone says. Without `ray` the run uses the machine it is started on.
     """
 
     folder: Path
@@ -32,6 +32,7 @@ class TrainingJob(Record):
     config: dict[str, Any]
     wandb_mode: str
     checkpoint_seconds: float
+    micro_batch: int | None = None
     ray: RayWorkers | None = None
     about: About = About()
 
@@ -69,7 +70,8 @@ class TrainingResult(Record):
     peak_memory_gb, rows_trained, rows_dropped, prompt_rows_checked (rows whose format was compared with
     the served one); for DPO also reward_accuracy (share) and reward_margin, means of the later half of the
     steps: each step judges its pairs before it learns from them.
-    `resumed_from_step` is 0 for a run in one piece.
+    `resumed_from_step` is 0 for a run in one piece. `micro_batch` are the rows that a device took at once, where
+    they were not the config's.
     """
 
     model_dir: Path
@@ -77,7 +79,13 @@ class TrainingResult(Record):
     rows_trained: int
     rows_dropped: int
     resumed_from_step: int = 0
+    micro_batch: int | None = None
     wandb_dir: Path | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the hardware decided, by name; empty where all was as the config says."""
+        return {"micro_batch": str(self.micro_batch)} if self.micro_batch else {}
 
 
 class HistoryPoint(Record):
@@ -85,7 +93,7 @@ class HistoryPoint(Record):
 
     `seconds` counts from the beginning of training, all attempts together. `tokens_per_second` counts
     what the model read, without padding, over all workers. `memory_gb` is the most that the process had
-    so far: of its GPU, or without one of main memory.
+    so far, in this attempt: what torch holds of its GPU, or without one of main memory.
     """
 
     step: int

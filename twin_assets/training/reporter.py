@@ -9,6 +9,7 @@ import json
 import math
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class Reporter(TrainerCallback):
         self.rows = len(trainer.train_dataset)
         self.world_zero = trainer.is_world_process_zero()
         self.tokens, self.since = 0, time.monotonic()
+        self.memory = Peak(_memory_gb)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.tokens, self.since = state.num_input_tokens_seen, time.monotonic()
@@ -64,6 +66,12 @@ class Reporter(TrainerCallback):
         # the rest of its epoch would repeat some rows and miss others.
         torch.manual_seed(args.seed + int(state.epoch or 0))
 
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.memory.look()  # Axolotl sets torch's own peak back before each log
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.memory.look()
+
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         numbers = {k: float(v) for k, v in logs.items() if isinstance(v, int | float)}
         # In float16 a gradient may overflow: the scaler skips such a step by itself.
@@ -75,7 +83,7 @@ class Reporter(TrainerCallback):
             self._print({"event": "broken", "step": state.global_step, "what": broken[0]})
         finite = {k: v for k, v in numbers.items() if k in REPORTED and math.isfinite(v)}
         if "loss" in numbers:
-            finite |= {"tokens_per_second": self._speed(state), "memory_gb": _peak_memory_gb()}
+            finite |= {"tokens_per_second": self._speed(state), "memory_gb": self.memory.look()}
         self._print({"event": "log", "step": state.global_step, **finite})
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -108,6 +116,17 @@ class Reporter(TrainerCallback):
             print(PREFIX + json.dumps(report), flush=True)
 
 
+class Peak:
+    """The most that `read` has said so far, whatever it says later."""
+
+    def __init__(self, read: Callable[[], float]) -> None:
+        self.read, self.most = read, 0.0
+
+    def look(self) -> float:
+        self.most = max(self.most, self.read())
+        return self.most
+
+
 class CheckpointClock(TrainerCallback):
     """Asks for a checkpoint when the last is old enough, so that a killed run loses little time.
 
@@ -136,7 +155,8 @@ class CheckpointClock(TrainerCallback):
         self.seconds = max(self.seconds, (self.saved - self.asked) / MOST_SAVING)
 
 
-def _peak_memory_gb() -> float:
+def _memory_gb() -> float:
+    """The most that torch's allocator held since its peak was last set back; without a GPU, that the process had."""
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_reserved() / 1e9, 2)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 2)  # Linux counts KiB

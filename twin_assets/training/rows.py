@@ -60,10 +60,20 @@ def read_tokens(job: TrainingJob) -> int | None:
     return int(json.loads(path.read_text())["train"]) if path.is_file() else None
 
 
+def read_bytes(row: dict[str, Any]) -> int:
+    """Bytes of the text that a model reads of a row: a pair's prompt is read with either answer."""
+    return sum(len(m["content"].encode()) for messages in _conversations(row) for m in messages)
+
+
+def _conversations(row: dict[str, Any]) -> list[list[dict[str, str]]]:
+    """The one of an instruct row, or the two of a preference row."""
+    ends = [[row[name]] for name in ("chosen", "rejected") if name in row] or [[]]
+    return [row["messages"] + end for end in ends]
+
+
 def _tokens(tokenizer: Any, row: dict[str, Any]) -> int:
     """Tokens of a conversation; of a preference row, of the longer of its two."""
-    ends = [[row[name]] for name in ("chosen", "rejected") if name in row] or [[]]
-    texts = [tokenizer.apply_chat_template(row["messages"] + end, tokenize=False) for end in ends]
+    texts = [tokenizer.apply_chat_template(messages, tokenize=False) for messages in _conversations(row)]
     return max(len(tokenizer(t, add_special_tokens=False, verbose=False).input_ids) for t in texts)
 
 

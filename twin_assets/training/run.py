@@ -19,16 +19,17 @@ from types import FrameType
 from dagster_pipes import open_dagster_pipes
 
 from twin_assets.core.errors import TwinError
+from twin_assets.training.batches import launch_batch
 from twin_assets.training.checkpoints import kept_for_the_next_run, last_checkpoint, step_of
 from twin_assets.training.configs import write_config
 from twin_assets.training.failures import broken_loss, name_failure, name_os_error
 from twin_assets.training.hardware import check_hardware
 from twin_assets.training.loss_mask import check_prompt_format
+from twin_assets.training.machine import this_machine
 from twin_assets.training.process import axolotl
 from twin_assets.training.progress import Progress, read_points
 from twin_assets.training.records import TrainingJob, TrainingResult
 from twin_assets.training.rows import check_rows
-from twin_assets.training.workers import share_batch, worker_count
 
 _REPORT_EVERY = 5.0  # seconds
 _TAIL = 40  # lines kept to name a failure
@@ -49,7 +50,11 @@ def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
     resumed = _clear(job)
     check_rows(job, tell)
     rows_checked = check_prompt_format(job)
-    write_config(job.config | _launch_config(job, resumed), job.config_file)
+    batch = launch_batch(job, this_machine())
+    write_config(job.config | _launch_config(job, resumed) | batch, job.config_file)
+    if micro_batch := batch.get("micro_batch_size"):
+        usual = job.config["micro_batch_size"]
+        tell(f"{job.stage}: {micro_batch} rows at once where the profile says {usual}")
     step = step_of(resumed) if resumed else 0
     if resumed:
         tell(f"{job.stage}: resumed from the checkpoint of step {step}")
@@ -72,6 +77,7 @@ def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
         rows_trained=progress.rows_trained,
         rows_dropped=dropped,
         resumed_from_step=step,
+        micro_batch=micro_batch,
         wandb_dir=max((job.folder / "wandb").glob("*run-*"), default=None),
     )
     _remove(job, *_MADE_AGAIN, *(f"model/{path.name}" for path in job.model_dir.glob("checkpoint-*")))
@@ -103,8 +109,6 @@ def _launch_config(job: TrainingJob, resumed: Path | None) -> dict[str, object]:
     facts: dict[str, object] = {"resume_from_checkpoint": str(resumed)} if resumed else {}
     if job.ray:
         facts |= {"use_ray": True, "ray_num_workers": job.ray.workers}
-    if (workers := worker_count(job)) > 1:
-        facts |= share_batch(job.config, workers)
     return facts
 
 

@@ -1,5 +1,6 @@
 """Several processes that train one model, one a GPU or one a Ray worker, and how they share a batch."""
 
+from collections.abc import Callable
 from typing import Any
 
 from twin_assets.core.errors import TwinError
@@ -13,10 +14,13 @@ def worker_count(job: TrainingJob) -> int:
     return job.ray.workers if job.ray else max(1, torch.cuda.device_count())
 
 
-def share_batch(config: dict[str, Any], workers: int) -> dict[str, int]:
+def share_batch(
+    config: dict[str, Any], workers: int, fits: Callable[[int], bool] | None = None
+) -> dict[str, int]:
     """micro_batch_size and gradient_accumulation_steps with which `workers` learn from as many rows a step
     as one would: where a job runs must not change what is learnt.
 
+    A worker takes as many rows at once as fit, at least one; without `fits`, no more than the config says.
     Raises TwinError when the rows of a step can't be shared evenly.
     """
     micro, steps = int(config["micro_batch_size"]), int(config.get("gradient_accumulation_steps") or 1)
@@ -27,5 +31,6 @@ def share_batch(config: dict[str, Any], workers: int) -> dict[str, int]:
             "take a number that divides micro_batch_size × gradient_accumulation_steps: TWIN_RAY_WORKERS, or on "
             "one machine CUDA_VISIBLE_DEVICES.",
         )
-    micro = max(size for size in range(1, micro + 1) if each % size == 0)
-    return {"micro_batch_size": micro, "gradient_accumulation_steps": each // micro}
+    whole = [size for size in range(1, each + 1) if each % size == 0]
+    at_once = max((size for size in whole if (fits(size) if fits else size <= micro)), default=1)
+    return {"micro_batch_size": at_once, "gradient_accumulation_steps": each // at_once}
