@@ -4,6 +4,7 @@ import asyncio
 import json
 import statistics
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 
@@ -15,29 +16,35 @@ class Load(NamedTuple):
     p99: float
 
 
-def measure(port: int, body: dict[str, Any], clients: int, requests: int) -> Load:
-    """POSTs `body` to /v1/chat/completions `requests` times from `clients` connections at once.
+def measure(port: int, bodies: Iterable[dict[str, Any]], clients: int) -> Load:
+    """POSTs each of `bodies` to /v1/chat/completions, from `clients` connections at once, as one comes free.
 
     Raises RuntimeError for an answer that is not 200.
     """
-    data = json.dumps(body).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    requests = [_request(port, body) for body in bodies]
     start = time.perf_counter()
-    times = asyncio.run(_all(port, head.encode() + data, clients, requests))
+    times = asyncio.run(_all(port, iter(requests), clients))
     whole = time.perf_counter() - start
     p99 = statistics.quantiles(times, n=100)[98]
     return Load(len(times) / whole, statistics.median(times) * 1000, p99 * 1000)
 
 
-async def _all(port: int, request: bytes, clients: int, requests: int) -> list[float]:
-    several = await asyncio.gather(*(_client(port, request, requests // clients) for _ in range(clients)))
+def _request(port: int, body: dict[str, Any]) -> bytes:
+    data = json.dumps(body).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    return head.encode() + data
+
+
+async def _all(port: int, requests: Iterator[bytes], clients: int) -> list[float]:
+    several = await asyncio.gather(*(_client(port, requests) for _ in range(clients)))
     return [took for times in several for took in times]
 
 
-async def _client(port: int, request: bytes, requests: int) -> list[float]:
+async def _client(port: int, requests: Iterator[bytes]) -> list[float]:
+    """Takes its requests from an iterator that all clients share."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     times = []
-    for _ in range(requests):
+    for request in requests:
         start = time.perf_counter()
         writer.write(request)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()

@@ -17,6 +17,7 @@ token travels better still.
 """
 
 import argparse
+import itertools
 import os
 import statistics
 import subprocess
@@ -38,6 +39,7 @@ from twin_assets.settings import ROOT, Settings
 BIN = Path(sys.executable).parent
 PERSONA, QUESTION, SMALL_TALK = "bench", "Why was the tide table a day old?", "Hello there!"
 
+NUMBER = itertools.count(1)
 Figures = dict[str, list[tuple[float, ...]]]
 
 
@@ -49,9 +51,17 @@ class Server(NamedTuple):
     content: str
     process: psutil.Process
 
+    def bodies(self, requests: int) -> list[dict[str, object]]:
+        """A question is never asked twice, since its vector would be kept; small talk is always the same."""
+        several = [f"{self.content} {next(NUMBER)}" if self.asks else self.content for _ in range(requests)]
+        return [
+            {"model": PERSONA, "messages": [{"role": "user", "content": c}], "max_tokens": 16}
+            for c in several
+        ]
+
     @property
-    def body(self) -> dict[str, object]:
-        return {"model": PERSONA, "messages": [{"role": "user", "content": self.content}], "max_tokens": 16}
+    def asks(self) -> bool:
+        return self.content == QUESTION
 
     @property
     def megabytes(self) -> float:
@@ -70,8 +80,8 @@ class Server(NamedTuple):
     def measured(self, clients: int, requests: int) -> tuple[float, ...]:
         """The figures of `Load`, and milliseconds of CPU for each request."""
         before = self.cpu_seconds
-        load = measure(self.port, self.body, clients, requests)
-        return (*load, (self.cpu_seconds - before) * 1000 / (requests // clients * clients))
+        load = measure(self.port, self.bodies(requests), clients)
+        return (*load, (self.cpu_seconds - before) * 1000 / requests)
 
 
 def free_port() -> int:
@@ -185,12 +195,12 @@ def gateway(requests: int, rounds: int, clients: list[int]) -> None:
             twin._replace(name="ours, with retrieval", content=QUESTION),
         ]
         for server in servers:
-            measure(server.port, server.body, 8, 100)  # warm
+            measure(server.port, server.bodies(100), 8)  # warm
         for many in clients:
             loads: Figures = {server.name: [] for server in servers}
             for _ in range(rounds):
                 for server in servers:
-                    asked = requests // 10 if server.content == QUESTION else requests
+                    asked = requests // 10 if server.asks else requests
                     loads[server.name].append(server.measured(many, asked))
             show(f"{many} client{'s' if many > 1 else ''}", loads)
 

@@ -153,17 +153,22 @@ def test_a_gpu_that_waits_for_kernels_is_no_faster_for_a_smaller_model() -> None
     assert shape is not None
     many = estimate(shape, config | fit_batch(shape, config, h200, 1), h200)
     one = estimate(shape, config, h200)
-    assert many.rows == 16
+    assert many.rows == 8
     assert many.seconds(1e6, h200) < one.seconds(1e6, h200) / 4
+    small = parse_machine("1x24:H200")
+    assert estimate(shape, config | fit_batch(shape, config, small, 1), small).rows == 2
+    large, config = load_profile("llama-8b").architecture, compose_overlays(load_profile("llama-8b"), "sft")
+    assert large is not None
+    assert fit_batch(large, config, h200, 1)["micro_batch_size"] == 1, "one row keeps the GPU computing"
     assert one.seconds(1e6, h200, rows=2000) > 4 * one.seconds(1e6, h200), "short rows are more launches"
     assert profile_estimates(load_profile("small"), LAPTOP)["sft"].launching == 0
 
 
 def test_what_does_not_fit_is_refused_with_the_nearest_that_does() -> None:
     with pytest.raises(TwinError) as refused:
-        check_fits(load_profile("qwen-14b"), parse_machine("1x40"))
+        check_fits(load_profile("qwen-14b"), parse_machine("1x44"))
     assert "qwen-14b does not fit: sft needs about 50.2 GB" in refused.value.problem
-    assert "this is a 1 × A100 of 40 GB" in refused.value.problem
+    assert "this is a 1 × A100 of 44 GB" in refused.value.problem
     assert "TWIN_PROFILE=qwen-8b-qlora," in refused.value.fix
     with pytest.raises(TwinError, match=r"fsdp2 needs several GPUs.*TWIN_PROFILE=llama-8b,"):
         check_fits(load_profile("llama-70b"), parse_machine("1x80"))

@@ -80,7 +80,7 @@ def small_job(home: Path) -> TrainingJob:
     return job.model_copy(update={"parent_path": home / "small", "config": config})
 
 
-def test_a_gpu_takes_as_many_rows_at_once_as_fit_and_a_step_keeps_its_rows(tmp_path: Path) -> None:
+def test_a_gpu_takes_as_many_rows_at_once_as_keep_it_busy_and_a_step_keeps_its_rows(tmp_path: Path) -> None:
     job = small_job(tmp_path)
 
     def rows(machine: Machine, **changes: Any) -> tuple[int, int]:
@@ -88,7 +88,7 @@ def test_a_gpu_takes_as_many_rows_at_once_as_fit_and_a_step_keeps_its_rows(tmp_p
         merged = job.config | batch
         return merged["micro_batch_size"], merged["gradient_accumulation_steps"]
 
-    assert rows(H200) == (16, 1)
+    assert rows(H200) == (8, 2)
     assert rows(replace(H200, memory=24 * GB)) == (2, 8)
     assert rows(replace(H200, memory=GB)) == (1, 16)
     assert rows(replace(H200, gpus=4)) == (4, 1)

@@ -10,8 +10,8 @@ from twin_assets.training.workers import share_batch
 def launch_batch(job: TrainingJob, machine: Machine) -> dict[str, int]:
     """micro_batch_size and gradient_accumulation_steps of each process, where they are not the job's own.
 
-    Their product, over all processes, stays the job's. A GPU takes as many rows at once as fit, since a small
-    model leaves it waiting for kernel launches with few; a CPU, and the workers of Ray, whose GPUs nobody
+    Their product, over all processes, stays the job's. A GPU takes as many rows at once as keep it
+    computing, where they fit: with few, a small model leaves it waiting for kernel launches; a CPU, and the workers of Ray, whose GPUs nobody
     sees from here, take the config's. TWIN_TRAINING_MICRO_BATCH overrides all of it.
     """
     own = {"gradient_accumulation_steps": 1} | job.config

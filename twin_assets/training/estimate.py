@@ -4,6 +4,7 @@ Pure: from the shape of the model, the composed Axolotl configuration and a mach
 upper bounds for full rows; docs/training.md compares them with measurements.
 """
 
+import math
 from argparse import ArgumentParser
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ _ADAPTER = 4 + 4 + 8  # bytes a parameter: weight, gradient and moments, all in 
 # NormalFloat: 4 bits a weight, and 0.127 bits for its doubly quantised constants (Dettmers et al. 2023).
 _NF4 = (4 + 0.127) / 8
 _LOGITS = 4 + 4 + 4  # beside the model's own logits: 32-bit copy, its log-softmax, and the gradient
+_DPO_LOGITS = 16  # more copies are alive at once; read off one run on a GPU, see docs/training.md
 _GPU_RESERVE = 2 * GB  # CUDA context, cuBLAS and NCCL workspaces
 _FRAGMENTED = 1.1  # what torch's allocator holds over what is in use
 # Seconds a layer in each pass over it, however few tokens there are: the GPU waits for its kernels to be launched. Read
@@ -97,7 +99,7 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
         "weights": weights,
         "trained": trained / shards,
         "activations": tokens * kept,
-        "logits": tokens * shape.vocabulary * (width + _LOGITS),
+        "logits": tokens * shape.vocabulary * (width + (_DPO_LOGITS if dpo else _LOGITS)),
     }
     passes = _passes(bool(rank), checkpointed, dpo)
     reserve = _GPU_RESERVE + (_FRAGMENTED - 1) * sum(used.values()) if machine.gpus else _CPU_RESERVE
@@ -114,10 +116,17 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
 
 
 def fit_batch(shape: Architecture, config: dict[str, Any], machine: Machine, workers: int) -> dict[str, int]:
-    """A step's rows shared among `workers`, each with as many at once as the estimate lets fit in its memory."""
+    """A step's rows shared among `workers`, each with as many at once as keep its GPU computing for as long as
+    launching takes, if the estimate lets so many fit in its memory.
+
+    More would gain nothing, and rows of unequal length would be padded more.
+    """
+    one = estimate(shape, config | {"micro_batch_size": 1}, machine)
+    enough = math.ceil(one.launching * machine.speed / (one.row_tokens * one.flops_per_token))
 
     def fits(rows: int) -> bool:
-        return estimate(shape, config | {"micro_batch_size": rows}, machine).memory <= machine.memory
+        at_once = estimate(shape, config | {"micro_batch_size": rows}, machine)
+        return rows <= enough and at_once.memory <= machine.memory
 
     return share_batch(config, workers, fits)
 
