@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio.to_thread
 from fastapi import HTTPException, Request
+from prometheus_client import Gauge
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -206,8 +207,13 @@ class _Exchange:
         access.info("request", extra={"fields": fields})
 
 
+@lru_cache
+def _gauge(state: State) -> Gauge:
+    return QUEUE.labels(state)
+
+
 def _show_queue(state: State, requests: int) -> None:
-    QUEUE.labels(state).set(requests)
+    _gauge(state).set(requests)
 
 
 def _refused(status: int, kind: str, problem: str, fix: str, wait: float | None = None) -> Response:
