@@ -70,12 +70,11 @@ class LocalGenerator:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self.path)
+        model = AutoModelForCausalLM.from_pretrained(self.path)
         if torch.cuda.is_available():
-            model = AutoModelForCausalLM.from_pretrained(self.path, device_map="cuda")
-        else:
-            model = AutoModelForCausalLM.from_pretrained(self.path)
-            if not cpu_has_bfloat16():
-                model = model.float()  # it would be emulated, many times slower
+            model = model.to("cuda")
+        elif not cpu_has_bfloat16():
+            model = model.float()  # a CPU without it emulates it, many times slower
         use_grouped_attention(model)
         return tokenizer, model.eval()
 
