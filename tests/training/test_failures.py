@@ -34,7 +34,7 @@ def test_too_little_memory_is_named(tmp_path: Path) -> None:
     error = read_error(job)
     assert error is not None
     assert error.problem.startswith("The training ran out of memory."), error
-    assert "micro_batch_size" in error.fix
+    assert "TWIN_TRAINING_MICRO_BATCH" in error.fix
 
 
 @pytest.fixture
