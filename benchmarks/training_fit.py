@@ -11,7 +11,7 @@ is. Then Axolotl trains as the platform has it: the job is prepared, checked and
 allocated is the most that torch had in use, reserved what its allocator held for that, and device what the driver says
 was taken beside what was before, so CUDA's own too: this is what the estimate means by memory. Without a GPU there is
 the process's resident memory only. Speed leaves out the first step, which compiles and warms up. --rows-a-step
-takes fewer rows than the profile's, to see more steps in the time. Of those a GPU takes as many at once as fit, or
+takes fewer rows than the profile's, to see more steps in the time. Of those a GPU takes as many at once as keep it busy, or
 --micro; that is what memory and speed depend on.
 --layers and --tokens make it small enough for a CPU. --parallel runs one process through the path of several GPUs.
 """
