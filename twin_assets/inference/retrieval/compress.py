@@ -43,16 +43,17 @@ def compress(question: str, passages: list[Passage], tokens: int, embedder: Embe
 
 
 def _shortened(question: str, passage: Passage, tokens: int, embedder: Embedder) -> Passage:
-    parts = sentences(passage.text)
-    near = _vectors(passage.text, embedder) @ embedder.embed_question(question)
+    parts, vectors = _read(passage.text, embedder)
+    near = vectors @ embedder.embed_question(question)
     return _kept(passage, parts, near.tolist(), tokens)
 
 
 @lru_cache(maxsize=KEPT_PASSAGES)
-def _vectors(text: str, embedder: Embedder) -> np.ndarray:
-    """Of the sentences of a text. Kept, since the same passages are found again and again, and embedding their
-    sentences takes longer than all the rest of retrieval."""
-    return embedder.embed([text[start:end] for start, end in sentences(text)])
+def _read(text: str, embedder: Embedder) -> tuple[list[Span], np.ndarray]:
+    """The sentences of a text and their vectors. Kept, since the same passages are found again and again, and
+    embedding their sentences takes longer than all the rest of retrieval."""
+    parts = sentences(text)
+    return parts, embedder.embed([text[start:end] for start, end in parts])
 
 
 def _kept(passage: Passage, parts: list[Span], scores: list[float], tokens: int) -> Passage:
