@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("profiles", nargs="+", metavar="PROFILE[:dpo]")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rows-a-step", type=int, default=4)
-    parser.add_argument("--micro", type=int, help="rows at once; unset, what fits on a GPU")
+    parser.add_argument("--micro", type=int, help="rows at once; unset, what a training takes")
     parser.add_argument("--layers", type=int)
     parser.add_argument("--tokens", type=int)
     parser.add_argument("--parallel", choices=["fsdp2", "zero3"])

@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     training_micro_batch: int | None = Field(
         None,
         ge=1,
-        description="Rows that a device takes at once; unset, what fits on a GPU. A step has as many rows either way.",
+        description="Rows that a device takes at once; unset, as many as keep a GPU computing and fit. A step has as many rows either way.",
     )
     training_checkpoint_seconds: float = Field(
         60.0, description="Least time between two checkpoints; longer by itself where saving is slow."

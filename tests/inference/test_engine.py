@@ -14,6 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from twin_assets.core.records import Message
+from twin_assets.inference.batch_cache import BatchCache, cache_room, token_bytes
 from twin_assets.inference.engine import Engine, EngineBusy
 from twin_assets.inference.generation import LocalGenerator
 from twin_assets.inference.grouped_attention import _attend, use_grouped_attention
@@ -145,6 +146,16 @@ def test_a_batch_takes_no_more_texts_than_its_cache_has_room_for(
     assert engine.done["tokens"] == 5 * most
     assert engine.done["reads"] >= 5 / at_once
     assert engine.done["steps"] + engine.done["reads"] >= 5 * most / at_once
+
+
+def test_a_token_takes_what_the_cache_really_grows_by(model: LlamaForCausalLM) -> None:
+    cache = BatchCache(model)
+    with torch.inference_mode():
+        cache.admit([[1, 2, 3], [4, 5]])
+        cache.step([6, 7])
+    held = sum(t.nbytes for layer in cache._cache.layers for t in (layer.keys, layer.values))
+    assert token_bytes(model) == held / (2 * 4)  # two rows of four columns
+    assert cache_room(model) is None  # a CPU
 
 
 def test_each_row_of_a_step_looks_where_pytorch_lets_it_look() -> None:

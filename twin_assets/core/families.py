@@ -38,7 +38,11 @@ class Architecture(BaseModel):
     @classmethod
     def of_folder(cls, folder: Path) -> "Architecture | None":
         """From the `config.json` of a model folder; None when the model is of another shape."""
-        config = json.loads((folder / "config.json").read_text())
+        return cls.of_config(json.loads((folder / "config.json").read_text()))
+
+    @classmethod
+    def of_config(cls, config: dict[str, Any]) -> "Architecture | None":
+        """From a configuration of transformers; None when the model is of another shape."""
         names = {
             "hidden": "hidden_size", "intermediate": "intermediate_size", "layers": "num_hidden_layers",
             "heads": "num_attention_heads", "kv_heads": "num_key_value_heads", "vocabulary": "vocab_size",

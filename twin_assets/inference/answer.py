@@ -64,8 +64,7 @@ class Answer(Record):
     """What a request gets. `steps_ms` is the time of each step in milliseconds.
 
     With the same `seed` the same request gives the same text on the same version and engine, but for rounding in
-    batches of other sizes. `degraded` names
-    what had to be done without; `unsupported_links` are addresses in the text that the model was not shown.
+    batches of other sizes. `degraded` names what had to be done without; `unsupported_links` are addresses in the text that the model was not shown.
     """
 
     text: str

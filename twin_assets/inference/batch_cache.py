@@ -2,22 +2,31 @@
 
 from typing import Any
 
+from twin_assets.core.families import Architecture
+
 KEPT_FREE = 0.2  # of a GPU's free memory, for what a step needs besides the cache
 
 
 def cache_room(model: Any) -> int | None:
-    """How many tokens the cache of a batch may hold, padding included, in the GPU memory that is free now; None on a
-    CPU, which counts on the number of rows alone."""
+    """How many tokens the cache of a batch may hold, padding included, in the GPU memory that is free now.
+
+    None on a CPU and for a model of a shape that isn't known: the number of rows alone is the limit.
+    """
     import torch
 
-    if model.device.type != "cuda":
+    if model.device.type != "cuda" or (size := token_bytes(model)) is None:
         return None
     free, _ = torch.cuda.mem_get_info(model.device)
     free += torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)
-    c = model.config
-    heads = getattr(c, "num_key_value_heads", None) or c.num_attention_heads
-    size = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
-    return int(free * (1 - KEPT_FREE)) // (2 * c.num_hidden_layers * heads * size * model.dtype.itemsize)
+    return int(free * (1 - KEPT_FREE)) // size
+
+
+def token_bytes(model: Any) -> int | None:
+    """What a token takes in the cache: a key and a value in each layer; None when the model's shape isn't known."""
+    shape = Architecture.of_config(model.config.to_dict())
+    if shape is None:
+        return None
+    return 2 * shape.layers * shape.kv_heads * shape.head_dim * int(model.dtype.itemsize)
 
 
 class BatchCache:

@@ -4,7 +4,7 @@ from twin_assets.core.families import Architecture
 from twin_assets.training.estimate import fit_batch
 from twin_assets.training.machine import Machine
 from twin_assets.training.records import TrainingJob
-from twin_assets.training.workers import share_batch
+from twin_assets.training.workers import share_batch, worker_count
 
 
 def launch_batch(job: TrainingJob, machine: Machine) -> dict[str, int]:
@@ -18,7 +18,7 @@ def launch_batch(job: TrainingJob, machine: Machine) -> dict[str, int]:
     names = ("micro_batch_size", "gradient_accumulation_steps", "sequence_len")
     if not all(isinstance(own[name], int) for name in names):
         return {}  # Axolotl's own schema names it
-    workers = job.ray.workers if job.ray else machine.devices
+    workers = worker_count(job, machine)
     shape, most = Architecture.of_folder(job.parent_path), job.micro_batch
     if most:
         batch = share_batch(job.config, workers, lambda rows: rows <= most)

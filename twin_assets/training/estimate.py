@@ -229,7 +229,7 @@ def _passes(adapter: bool, checkpointed: bool, dpo: bool) -> int:
 
 def table(machine: Machine) -> str:
     """All profiles with a known shape on a machine, as a Markdown table: the least memory, and the time with as many
-    rows at once as fit."""
+    rows at once as a training takes."""
     lines = [
         f"On {machine}:",
         "",

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from twin_assets.settings import ROOT
+from twin_assets.training.machine import this_machine
 from twin_assets.training.records import TrainingJob
 from twin_assets.training.workers import worker_count
 
@@ -38,7 +39,7 @@ def command(job: TrainingJob) -> list[str]:
     if job.ray:
         return [sys.executable, "-m", "twin_assets.training.ray_workers", str(job.file)]
     train = [str(Path(sys.executable).parent / "axolotl"), "train", str(job.config_file), "--launcher"]
-    if (processes := worker_count(job)) > 1:
+    if (processes := worker_count(job, this_machine())) > 1:
         return [*train, "torchrun", "--", "--standalone", f"--nproc-per-node={processes}"]
     return [*train, "python"]
 

@@ -20,7 +20,8 @@ class TrainingJob(Record):
     """One Axolotl run, known by its inputs. `folder` holds all it writes; `config` is Axolotl's own.
 
     `rows` counts the dataset's sides: {"train": n, "test": m}. `checkpoint_seconds` is the least time
-    between two checkpoints, `micro_batch` the most rows that a device takes at once, if someone says. Without `ray` the run uses the machine it is started on.
+    between two checkpoints, `micro_batch` the most rows that a device takes at once, if someone says. Without `ray`
+    the run uses the machine it is started on.
     """
 
     folder: Path

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from twin_assets.core.errors import TwinError
+from twin_assets.training.machine import Machine
 from twin_assets.training.records import TrainingJob
 
 
-def worker_count(job: TrainingJob) -> int:
-    """Processes that will train this job: the Ray workers, or the GPUs of this machine, at least one."""
-    import torch
-
-    return job.ray.workers if job.ray else max(1, torch.cuda.device_count())
+def worker_count(job: TrainingJob, machine: Machine) -> int:
+    """Processes that will train this job: the Ray workers, or one for each GPU of the machine, at least one."""
+    return job.ray.workers if job.ray else machine.devices
 
 
 def share_batch(
