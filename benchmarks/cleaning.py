@@ -17,7 +17,7 @@ from pathlib import Path
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Document
-from twin_assets.feature.clean import clean_document
+from twin_assets.feature.corpus.clean import clean_document
 
 PAGES = Path(__file__).parent / "pages"
 DOCUMENTS = 2000

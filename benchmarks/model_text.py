@@ -15,7 +15,7 @@ import yaml
 from twin_assets.core.persona import Persona
 from twin_assets.core.prompts import baseline_system_message, user_message
 from twin_assets.core.records import Message
-from twin_assets.core.tokens import first_words
+from twin_assets.core.text.tokens import first_words
 from twin_assets.inference.generation import LocalGenerator
 from twin_assets.inference.impostors import read_impostors
 from twin_assets.settings import ROOT

@@ -25,10 +25,10 @@ from twin_assets.core.embedder import Embedder, load_embedder
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Chunk, SplitDocument
 from twin_assets.core.retrieval_options import RetrievalOptions
-from twin_assets.core.tokens import first_words
+from twin_assets.core.text.tokens import first_words
 from twin_assets.core.vectors.lance import LanceStore
 from twin_assets.feature.chunk import chunk_documents
-from twin_assets.feature.crawl.frontmatter import as_time, split_front_matter
+from twin_assets.feature.crawl.formats.frontmatter import as_time, split_front_matter
 from twin_assets.feature.embed import embed_chunks
 from twin_assets.inference.retrieve import Retriever
 from twin_assets.settings import ROOT, load_settings

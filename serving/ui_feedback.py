@@ -12,7 +12,7 @@ from serving.ui_context import Config, known_persona
 from twin_assets.core.feedback import Feedback, add_feedback
 from twin_assets.core.lake import open_lake
 from twin_assets.core.persona import load_persona
-from twin_assets.core.privacy import mask
+from twin_assets.core.text.privacy import mask
 
 router = APIRouter(tags=["twin"])
 TEXTS = {"prompt", "answer", "edited"}

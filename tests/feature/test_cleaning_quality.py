@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twin_assets.core.boilerplate import boilerplate_kind
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.page import html_blocks
-from twin_assets.core.privacy import scan
 from twin_assets.core.records import Document
-from twin_assets.feature.clean import clean_document
-from twin_assets.feature.language import detect_language
-from twin_assets.feature.views import element_kinds
+from twin_assets.core.text.boilerplate import boilerplate_kind
+from twin_assets.core.text.html import html_blocks
+from twin_assets.core.text.privacy import scan
+from twin_assets.feature.corpus.clean import clean_document
+from twin_assets.feature.corpus.language import detect_language
+from twin_assets.feature.corpus.markdown import element_kinds
 from twin_assets.settings import ROOT
 
 MIN_MEAN_F1 = 0.95

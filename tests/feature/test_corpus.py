@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from twin_assets.core.embedder import load_embedder
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import CleanedDocument, Document, UniqueDocument
-from twin_assets.feature.clean import clean_document, clean_documents
-from twin_assets.feature.dedup import find_duplicates
-from twin_assets.feature.split import shared_ngrams, sides_of, split_corpus
-from twin_assets.feature.views import markdown_blocks
+from twin_assets.feature.corpus.clean import clean_document, clean_documents
+from twin_assets.feature.corpus.dedup import find_duplicates
+from twin_assets.feature.corpus.markdown import markdown_blocks
+from twin_assets.feature.corpus.split import shared_ngrams, sides_of, split_corpus
 
 STORY = (
     "I don't trust a green tick. It says the job ran (it didn't say what it ran on), and that's the whole trick: "

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import CleanedDocument
-from twin_assets.feature.dedup import DedupResult, find_duplicates
-from twin_assets.feature.near_duplicates import (
+from twin_assets.feature.corpus.dedup import DedupResult, find_duplicates
+from twin_assets.feature.corpus.near_duplicates import (
     BANDS,
     FULL_BUCKET,
     HASHES,
@@ -25,8 +25,8 @@ from twin_assets.feature.near_duplicates import (
     jaccard,
     near_pairs,
 )
-from twin_assets.feature.semantic_duplicates import semantic_pairs
-from twin_assets.feature.word_texts import normalise, normalise_all
+from twin_assets.feature.corpus.normalise import normalise, normalise_all
+from twin_assets.feature.corpus.semantic_duplicates import semantic_pairs
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
@@ -322,8 +322,8 @@ import json, sys
 import ray
 ray.init(num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
 from planted import plant
-from twin_assets.feature.near_duplicates import near_pairs
-from twin_assets.feature.word_texts import normalise_all
+from twin_assets.feature.corpus.near_duplicates import near_pairs
+from twin_assets.feature.corpus.normalise import normalise_all
 found = near_pairs(normalise_all(plant(6_000, seed=4).texts), "ray")
 import daft.runners
 print(json.dumps([daft.runners.get_or_infer_runner_type(), found.left.tolist(), found.right.tolist()]))
@@ -348,7 +348,7 @@ def test_a_ray_cluster_gives_the_same_pairs() -> None:
 
 
 CHOSEN_TOO_LATE = """
-from twin_assets.feature.near_duplicates import near_pairs
+from twin_assets.feature.corpus.near_duplicates import near_pairs
 near_pairs(["a b c d", "a b c e"], "native")
 near_pairs(["a b c d", "a b c e"], "ray")
 """

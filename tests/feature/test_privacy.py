@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.privacy import ALL_KINDS, SECRET_KINDS, mask, scan
 from twin_assets.core.records import Document
+from twin_assets.core.text.privacy import ALL_KINDS, SECRET_KINDS, mask, scan
 from twin_assets.defs import s3_corpus
-from twin_assets.feature.clean import clean_document, clean_documents, leaks
+from twin_assets.feature.corpus.clean import clean_document, clean_documents, leaks
 from twin_assets.settings import ROOT
 
 CORPORA = Path(os.environ.get("TWIN_TEST_CORPORA", ROOT.parent / "shared" / "corpora"))

@@ -10,7 +10,7 @@ from twin_assets.core.persona import load_persona
 from twin_assets.core.profiles import load_profile
 from twin_assets.core.prompts import looked_for, refusal, refusals_of
 from twin_assets.core.records import Passage, SplitDocument
-from twin_assets.core.tokens import estimated_tokens
+from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.feature.refusals import refusal_row, unanswerable_questions
 from twin_assets.feature.summaries import find_summaries
 from twin_assets.inference.answer import Twin

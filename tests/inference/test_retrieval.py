@@ -13,7 +13,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.profiles import load_profile
 from twin_assets.core.records import EmbeddedChunk, Passage
 from twin_assets.core.retrieval_options import RetrievalOptions
-from twin_assets.core.tokens import estimated_tokens
+from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.vectors.lance import LanceStore
 from twin_assets.inference.answer import Twin
 from twin_assets.inference.generation import Generator

@@ -11,8 +11,8 @@ import pytest
 from tests.serving.engine_double import EngineDouble
 from tests.serving.site_double import SiteDouble
 from tests.serving.twin_server import Server, install, serving, twin
-from twin_assets.core.addresses import address_refusal, url_refusal
-from twin_assets.core.pdf import read_pdf_apart
+from twin_assets.core.text.addresses import address_refusal, url_refusal
+from twin_assets.core.text.pdf import read_pdf_apart
 from twin_assets.inference.links.fetch import LinkRefused, LinkUnreachable, fetch_link
 from twin_assets.inference.links.read import KEPT_SECONDS, lately_read
 

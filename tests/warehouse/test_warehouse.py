@@ -14,7 +14,7 @@ import pytest
 from twin_assets.core.errors import TwinError
 from twin_assets.core.raw import RawItem, body_hash
 from twin_assets.core.records import Document, arrow_schema
-from twin_assets.feature.warehouse import read_documents
+from twin_assets.feature.corpus.warehouse import read_documents
 from twin_assets.settings import ROOT
 
 START = datetime(2025, 1, 1, tzinfo=UTC)

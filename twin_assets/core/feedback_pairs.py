@@ -16,8 +16,8 @@ from twin_assets.core.feedback import Feedback, read_feedback
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.lake import Lake
 from twin_assets.core.ledger import Overtaken
-from twin_assets.core.privacy import scan
 from twin_assets.core.records import Record
+from twin_assets.core.text.privacy import scan
 
 FOLDER = "feedback_reviews"
 MIN_WORDS = 8

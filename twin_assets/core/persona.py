@@ -12,7 +12,24 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Visibility
 from twin_assets.core.retrieval_options import RetrievalOptions
-from twin_assets.core.sources import GitHub, GitLab, LinkedIn, Medium, Part, SourcePart, Substack, Web, X
+from twin_assets.core.sources import (
+    Bluesky,
+    Chats,
+    Ghost,
+    GitHub,
+    GitLab,
+    LinkedIn,
+    Mail,
+    Mastodon,
+    Medium,
+    Part,
+    SourcePart,
+    Substack,
+    Transcripts,
+    Web,
+    WordPress,
+    X,
+)  # fmt: skip
 
 TextPolicy = Literal["off", "masked", "kept"]
 
@@ -27,6 +44,11 @@ class Persona(Part):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{1,40}$", description="Short id, the partition key.")
     full_name: str
+    also_known_as: list[str] = Field(
+        default=[],
+        description="Other names, handles and e-mail addresses of the persona, as bylines, commits and senders "
+        "carry them. What somebody else signed is never learnt from.",
+    )
     about: str = Field(description="One or two sentences that every prompt carries.")
     license: str
     visibility: Visibility = "public"
@@ -38,6 +60,13 @@ class Persona(Part):
     gitlab: GitLab | None = None
     x: X | None = None
     web: Web | None = None
+    wordpress: WordPress | None = None
+    ghost: Ghost | None = None
+    mastodon: Mastodon | None = None
+    bluesky: Bluesky | None = None
+    mail: Mail | None = None
+    chats: Chats | None = None
+    transcripts: Transcripts | None = None
     impostors: list[Path] = Field(
         default=[], description="Folders of other authors' Markdown, for the voice metric."
     )

@@ -15,7 +15,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.persona import Persona
 from twin_assets.core.records import Message, Passage
-from twin_assets.core.tokens import first_words
+from twin_assets.core.text.tokens import first_words
 
 FOLDER = Path(__file__).parent / "prompt_files"
 LOOKED_FOR_WORDS = 12

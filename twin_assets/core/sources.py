@@ -1,6 +1,6 @@
 """Where a persona's writing lives: one class a source. A field of `Persona` names each.
 
-Adding a source: a class here, its field in `Persona`, and a spider in `feature/crawl/` of the same name.
+Adding a source: a class here, its field in `Persona`, and a spider in `feature/crawl/spiders/` of the same name.
 """
 
 from pathlib import Path
@@ -47,7 +47,10 @@ class Medium(SourcePart):
 
 
 class Substack(SourcePart):
-    url: Url = Field(description="Publication URL, e.g. https://name.substack.com.")
+    """The publication as the web shows it, or its export zip, which has the posts for paying readers too."""
+
+    url: Url | None = Field(None, description="Publication URL, e.g. https://name.substack.com.")
+    export: Path | None = Field(None, description="Path of the publication's export zip.")
 
 
 class GitHub(SourcePart):
@@ -78,3 +81,55 @@ class Web(SourcePart):
     folders: list[Path] = Field(default=[], description="Markdown (Hugo, Jekyll, plain), HTML, PDF, DOCX.")
     pages: list[Url] = Field(default=[], description="Addresses of articles (HTML, PDF, Markdown) or feeds.")
     sitemaps: list[Url] = Field(default=[], description="Sitemaps whose pages are articles.")
+
+
+class WordPress(SourcePart):
+    """The export file (WXR) that WordPress writes under Tools, Export."""
+
+    export: Path = Field(description="Path of the .xml file, or of a zip of such files.")
+
+
+class Ghost(SourcePart):
+    """The export file that Ghost writes in its settings."""
+
+    export: Path = Field(description="Path of the .json file.")
+    url: Url | None = Field(None, description="Address of the site, for the posts' links.")
+
+
+class Mastodon(SourcePart):
+    """The account's archive, which holds its posts as ActivityPub."""
+
+    archive: Path = Field(description="Path of the archive (.zip or .tar.gz) that the server prepares.")
+
+
+class Bluesky(SourcePart):
+    """The account's repository, which Bluesky exports as a CAR file."""
+
+    archive: Path = Field(description="Path of the .car file.")
+    handle: str | None = Field(None, description="Handle, for links; e.g. ada.bsky.social.")
+
+
+class Mail(SourcePart):
+    """Sent mail. Only what the persona wrote counts: quotes and signatures are taken off."""
+
+    files: list[Path] = Field(
+        description="Mailboxes: mbox files, Maildir folders, .eml files or folders of them."
+    )
+    visibility: Visibility | None = Field(
+        "private", description="Mail is private unless this says otherwise."
+    )
+
+
+class Chats(SourcePart):
+    """Exported chats, kept as conversations: what others say is context, never learnt as the persona's."""
+
+    files: list[Path] = Field(description="Telegram JSON, WhatsApp text or zip, Slack export zip.")
+    visibility: Visibility | None = Field(
+        "private", description="Chats are private unless this says otherwise."
+    )
+
+
+class Transcripts(SourcePart):
+    """What the persona said in recordings: WebVTT and SRT files with speakers."""
+
+    files: list[Path] = Field(description=".vtt and .srt files, or folders of them.")

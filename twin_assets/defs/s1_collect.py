@@ -74,6 +74,7 @@ def _metadata(report: CrawlReport) -> dict[str, Any]:
         "blocked": dg.MetadataValue.json(report.blocked),
         "failed": dg.MetadataValue.json(report.failed),
         "skipped": dg.MetadataValue.json(report.skipped),
+        "left_out": dg.MetadataValue.json(report.left_out),
         "samples": dg.MetadataValue.json(report.samples),
         "troubles": dg.MetadataValue.json(report.troubles),
     }

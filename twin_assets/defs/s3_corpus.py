@@ -5,17 +5,17 @@ from collections import Counter
 import dagster as dg
 
 from twin_assets.core.feature_store import FeatureStore
-from twin_assets.core.privacy import ALL_KINDS, mask
 from twin_assets.core.records import CleanedDocument, Document, Record, SplitDocument, UniqueDocument
+from twin_assets.core.text.privacy import ALL_KINDS, mask
 from twin_assets.defs.common import CORPUS, OWNERS, personas, when_inputs_change
 from twin_assets.defs.metadata import bar_table, image, sample_table
 from twin_assets.defs.resources import Platform, records_result
-from twin_assets.feature.clean import clean_documents, leaks
-from twin_assets.feature.dedup import find_duplicates
+from twin_assets.feature.corpus.clean import clean_documents, leaks
+from twin_assets.feature.corpus.dedup import find_duplicates
+from twin_assets.feature.corpus.split import shared_ngrams, sides_of, split_corpus
+from twin_assets.feature.corpus.warehouse import read_documents, read_library
 from twin_assets.feature.embed import CachedEmbedder
 from twin_assets.feature.plots import clusters_plot, corpus_plot
-from twin_assets.feature.split import shared_ngrams, sides_of, split_corpus
-from twin_assets.feature.warehouse import read_documents, read_library
 
 
 class DroppedDocument(Record):

@@ -12,12 +12,12 @@ from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.resources import Platform
 from twin_assets.defs.s5_datasets import instruct_dataset, preference_dataset, rows_of
 from twin_assets.defs.s9_feedback import accepted_pairs
+from twin_assets.feature.corpus.split import shared_ngrams
 from twin_assets.feature.instruct import unverifiable_rows
 from twin_assets.feature.length_balance import TOLERANCE, length_balance
 from twin_assets.feature.near_heldout import holds_any, texts_near_heldout
 from twin_assets.feature.preference import missing_kinds
 from twin_assets.feature.shares import OVER_SHARE, over_share
-from twin_assets.feature.split import shared_ngrams
 
 
 @dg.asset_check(asset=instruct_dataset, blocking=True, description="No kind of task has more than its share.")

@@ -13,7 +13,7 @@ from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
 from twin_assets.core.prompts import shown_passages, system_message, user_message
 from twin_assets.core.records import EmbeddedChunk, Message, Passage, SplitDocument
-from twin_assets.core.tokens import estimated_tokens
+from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.feature.keyphrases import KeyPhrases
 from twin_assets.feature.passages import passages_of
 from twin_assets.feature.summaries import Embed, find_summaries

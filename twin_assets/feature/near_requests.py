@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from twin_assets.core.datasets import InstructRow
 from twin_assets.core.prompts import without_passages
-from twin_assets.feature.word_texts import normalise
+from twin_assets.feature.corpus.normalise import normalise
 
 MIN_JACCARD = 0.8
 _BLOCK = 512

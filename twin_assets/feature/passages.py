@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from twin_assets.core.tokens import estimated_tokens
+from twin_assets.core.text.tokens import estimated_tokens
 
 
 def passages_of(text: str, most: int) -> list[str]:

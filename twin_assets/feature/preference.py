@@ -16,7 +16,7 @@ from twin_assets.core.hashing import text_hash
 from twin_assets.core.persona import Persona
 from twin_assets.core.prompts import passages_in, read_back, user_message, without_passages
 from twin_assets.core.records import Message, Record
-from twin_assets.core.tokens import estimated_tokens
+from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.feature.grounding import k_precision
 from twin_assets.feature.shares import OVER_SHARE, within_shares
 

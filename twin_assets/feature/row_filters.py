@@ -6,16 +6,16 @@ from functools import cache
 from twin_assets.core.datasets import InstructRow
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.persona import Persona
-from twin_assets.core.privacy import ALL_KINDS, kinds_to_mask, mask, scan
 from twin_assets.core.profiles import Profile
 from twin_assets.core.prompts import defuse, passages_in, without_passages
 from twin_assets.core.records import Record
-from twin_assets.core.tokens import estimated_tokens
+from twin_assets.core.text.privacy import ALL_KINDS, kinds_to_mask, mask, scan
+from twin_assets.core.text.tokens import estimated_tokens
+from twin_assets.feature.corpus.language import detect_language
+from twin_assets.feature.corpus.split import NGRAM, word_ngrams
 from twin_assets.feature.grounding import k_precision
-from twin_assets.feature.language import detect_language
 from twin_assets.feature.near_heldout import holds_any
 from twin_assets.feature.near_requests import near_requests
-from twin_assets.feature.split import NGRAM, word_ngrams
 
 MIN_ANSWER_WORDS = 20
 # A draft or an article with more of the answer's own runs of six words would teach copying.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
-from twin_assets.core.tokens import estimated_tokens
+from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.feature.passages import paragraphs, passages_of
 
 Embed = Callable[[list[str]], np.ndarray]

@@ -19,7 +19,7 @@ from twin_assets.core.hashing import text_hash
 from twin_assets.core.hosted import HostedModel
 from twin_assets.core.prompts import render
 from twin_assets.core.records import Record
-from twin_assets.core.tokens import estimated_tokens
+from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.settings import Settings
 
 AT_ONCE = 4

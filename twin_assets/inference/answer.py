@@ -11,7 +11,7 @@ from twin_assets.core.profiles import Profile
 from twin_assets.core.prompts import defuse, refusal, render, request_message, shown_passages, system_message
 from twin_assets.core.records import Message, Passage, Record
 from twin_assets.core.retrieval_options import RetrievalOptions
-from twin_assets.core.tokens import estimated_tokens
+from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.inference.generation import Generator
 from twin_assets.inference.retrieve import Found
 from twin_assets.inference.shaping import Shape, unsupported_links, within_x_limit, without_images

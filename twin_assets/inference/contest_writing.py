@@ -17,7 +17,7 @@ from twin_assets.core.prompts import (
     user_message,
 )
 from twin_assets.core.records import Message, Passage, SplitDocument
-from twin_assets.core.tokens import estimated_tokens, first_words
+from twin_assets.core.text.tokens import estimated_tokens, first_words
 from twin_assets.inference.exam import ExamItem, bare_question
 from twin_assets.inference.generation import Generation
 from twin_assets.inference.questions import Retrieve

@@ -17,7 +17,7 @@ from typing import Literal
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.hosted import HostedModel
 from twin_assets.core.records import Record
-from twin_assets.core.tokens import estimated_tokens, first_words
+from twin_assets.core.text.tokens import estimated_tokens, first_words
 from twin_assets.settings import Settings
 
 PROMPT = Path(__file__).with_name("judge_prompt.md")

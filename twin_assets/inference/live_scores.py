@@ -15,8 +15,8 @@ from datetime import date, timedelta
 from twin_assets.core.declining import declines
 from twin_assets.core.lake import Lake
 from twin_assets.core.persona import Persona
-from twin_assets.core.privacy import scan
 from twin_assets.core.records import Record
+from twin_assets.core.text.privacy import scan
 from twin_assets.inference.claims import SUPPORTED, Embed, claim_support, claims_of, kept_embed
 from twin_assets.inference.live_voice import add_voices
 from twin_assets.inference.monitor import ScoredRequest, score_requests

@@ -12,8 +12,8 @@ from typing import Literal
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.lake import Lake
 from twin_assets.core.persona import TextPolicy
-from twin_assets.core.privacy import mask, scan
 from twin_assets.core.records import Record
+from twin_assets.core.text.privacy import mask, scan
 
 logger = logging.getLogger(__name__)
 

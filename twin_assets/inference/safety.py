@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from twin_assets.core.privacy import SECRET_KINDS, scan
 from twin_assets.core.records import Record
+from twin_assets.core.text.privacy import SECRET_KINDS, scan
 
 SHOWN = 5
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from twin_assets.core.prompts import defuse, render
 from twin_assets.core.records import Record
-from twin_assets.core.tokens import first_words
+from twin_assets.core.text.tokens import first_words
 
 WriteKind = Literal["linkedin_post", "x_post", "article", "reply", "rewrite"]
 Language = Literal["da", "de", "en", "es", "fi", "fr", "it", "ja", "nb", "nl", "pl", "pt", "sv", "uk"]

@@ -29,9 +29,9 @@ from tests.feature.crawl.writing import (
 from twin_assets.core.lake import open_lake
 from twin_assets.core.persona import Persona
 from twin_assets.core.sources import LinkedIn, Web
-from twin_assets.feature.crawl.archives import zip_members
 from twin_assets.feature.crawl.crawl import _environment
-from twin_assets.feature.crawl.politeness import LONGEST_WAIT, backoff, wait_asked
+from twin_assets.feature.crawl.formats.archives import zip_members
+from twin_assets.feature.crawl.polite.politeness import LONGEST_WAIT, backoff, wait_asked
 from twin_assets.feature.crawl.store import CrawlStore
 from twin_assets.settings import ROOT, Settings
 

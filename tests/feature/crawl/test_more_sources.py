@@ -13,7 +13,7 @@ from demo.sites.answers import Answer
 from tests.feature.crawl.writing import crawl, settings, stored, web_persona, write, write_repository
 from twin_assets.core.persona import Persona
 from twin_assets.core.sources import GitLab, Medium, Web, X
-from twin_assets.feature.crawl.medium import story_id
+from twin_assets.feature.crawl.spiders.medium import story_id
 
 
 def only(**source: Any) -> Persona:

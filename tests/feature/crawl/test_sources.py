@@ -18,7 +18,7 @@ from tests.feature.crawl.writing import (
     write_repository,
 )
 from twin_assets.core.persona import LinkedIn
-from twin_assets.feature.crawl.linkedin import _unquoted_lines
+from twin_assets.feature.crawl.spiders.linkedin import _unquoted_lines
 
 
 def test_linkedin_posts_come_from_every_page_and_a_second_crawl_stores_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ class CrawlReport(BaseModel):
     """What one crawl of one source did. `error` names what went wrong and the fix, else None.
 
     `items` is how many the source has now; `saved_*` count what a first crawl would have cost on top: requests that were not sent, and the
-    sizes of answers that a 304 stood for. `troubles` are the first few of `failed` and `blocked`.
+    sizes of answers that a 304 stood for. `troubles` are the first few of `failed` and `blocked`, `left_out` the first
+    few of each reason of `skipped`.
     """
 
     persona: str
@@ -25,6 +26,7 @@ class CrawlReport(BaseModel):
     blocked: dict[str, int] = {}
     failed: dict[str, int] = {}
     skipped: dict[str, int] = {}
+    left_out: dict[str, list[str]] = {}
     requests: int = 0
     bytes: int = 0
     not_modified: int = 0

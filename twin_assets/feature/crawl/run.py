@@ -21,7 +21,7 @@ from twin_assets.core.lake import open_lake
 from twin_assets.core.persona import SOURCES, Persona, load_persona
 from twin_assets.core.raw import RawItem, body_hash
 from twin_assets.feature.crawl.items import SAMPLES, CrawlReport
-from twin_assets.feature.crawl.spider import SourceSpider
+from twin_assets.feature.crawl.spiders.base import SourceSpider
 from twin_assets.feature.crawl.store import CrawlStore
 from twin_assets.settings import Settings, load_settings
 
@@ -31,7 +31,7 @@ log = logging.getLogger("crawl")
 
 def spider_of(source: str) -> type[SourceSpider]:
     """The spider of a source: the one in the module of that name."""
-    module = importlib.import_module(f"twin_assets.feature.crawl.{source}")
+    module = importlib.import_module(f"twin_assets.feature.crawl.spiders.{source}")
     return next(
         found
         for found in vars(module).values()

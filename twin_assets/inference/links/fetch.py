@@ -10,9 +10,9 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpx
 
-from twin_assets.core.addresses import address_refusal, url_refusal
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Record
+from twin_assets.core.text.addresses import address_refusal, url_refusal
 
 MAX_BYTES = 10_000_000
 MAX_SECONDS = 20.0

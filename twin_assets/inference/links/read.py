@@ -7,13 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from twin_assets.core.blocked import block_reason
 from twin_assets.core.embedder import Embedder
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.page import html_blocks
-from twin_assets.core.page_meta import page_meta
-from twin_assets.core.pdf import read_pdf_apart
 from twin_assets.core.records import Passage, Record
+from twin_assets.core.text.block_pages import block_reason
+from twin_assets.core.text.html import html_blocks
+from twin_assets.core.text.html_meta import page_meta
+from twin_assets.core.text.pdf import read_pdf_apart
 from twin_assets.inference.links.fetch import Fetched, LinkRefused, fetch_link
 from twin_assets.inference.retrieval.compress import compress
 

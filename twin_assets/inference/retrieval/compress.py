@@ -8,7 +8,7 @@ import numpy as np
 
 from twin_assets.core.embedder import Embedder
 from twin_assets.core.records import Passage
-from twin_assets.core.tokens import estimated_tokens
+from twin_assets.core.text.tokens import estimated_tokens
 
 GAP = " ... "
 _END = re.compile(r"(?<=[.!?])[\"')\]*_]*\s+|\n+")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from scrapy.http import Response
 
-from twin_assets.core.page_meta import page_meta
 from twin_assets.core.raw import RawItem
-from twin_assets.feature.crawl.feeds import is_feed, parse_time, read_feed
-from twin_assets.feature.crawl.files import is_readable, read_file
-from twin_assets.feature.crawl.pages import ask_sitemap
-from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
+from twin_assets.core.text.html_meta import page_meta
+from twin_assets.feature.crawl.formats.feeds import is_feed, parse_time, read_feed
+from twin_assets.feature.crawl.formats.files import is_readable, read_file
+from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
+from twin_assets.feature.crawl.spiders.sitemap import ask_sitemap
 
 MAX_FILE_BYTES = 20_000_000
 

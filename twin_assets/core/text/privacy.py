@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import NamedTuple
 
-from twin_assets.core import privacy_rules as rules
+from twin_assets.core.text import privacy_rules as rules
 
 PERSONAL: dict[str, Callable[[str], rules.Spans]] = {
     "email": rules.emails,

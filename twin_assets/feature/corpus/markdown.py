@@ -7,8 +7,8 @@ items as `- `, code in fences. Nothing inside a paragraph is changed but white s
 import re
 from html import escape, unescape
 
-from twin_assets.core.page import html_blocks as html_blocks
-from twin_assets.feature.offline_sentences import give_unstructured_a_pipeline
+from twin_assets.core.text.html import html_blocks as html_blocks
+from twin_assets.feature.corpus.offline_sentences import give_unstructured_a_pipeline
 
 _SHORTCODE = re.compile(r"\{\{[<%].*?[%>]\}\}", re.DOTALL)
 _LIQUID = re.compile(r"\{%.*?%\}", re.DOTALL)

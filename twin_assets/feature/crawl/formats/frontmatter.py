@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from twin_assets.feature.crawl.feeds import parse_time
+from twin_assets.feature.crawl.formats.feeds import parse_time
 
 _BLOCK = re.compile(r"\A\ufeff?(\+\+\+|---)[ \t]*\r?\n(.*?)(?:\r?\n)?^\1[ \t]*(?:\r?\n|\Z)", re.S | re.M)
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from scrapy.http import Response
 
-from twin_assets.feature.crawl.code_files import MAX_FILE_BYTES, kind_of
-from twin_assets.feature.crawl.feeds import parse_time
-from twin_assets.feature.crawl.json_answers import blob_text, read_rows
-from twin_assets.feature.crawl.spider import Answers, SourceSpider
+from twin_assets.feature.crawl.formats.code_files import MAX_FILE_BYTES, kind_of
+from twin_assets.feature.crawl.formats.feeds import parse_time
+from twin_assets.feature.crawl.formats.json_answers import blob_text, read_rows
+from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
 
 
 @dataclass(frozen=True)

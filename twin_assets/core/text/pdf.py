@@ -46,7 +46,7 @@ def read_pdf(data: bytes) -> PdfText:
 
 def read_pdf_apart(data: bytes, seconds: int) -> PdfText:
     """The same in a process of its own with limits on time and memory. Raises ValueError also past those."""
-    command = [sys.executable, "-m", "twin_assets.core.pdf", str(seconds)]
+    command = [sys.executable, "-m", "twin_assets.core.text.pdf", str(seconds)]
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=2 * seconds, check=False)
     except subprocess.TimeoutExpired:

@@ -11,7 +11,7 @@ from scrapy.resolver import CachingThreadedResolver
 from twisted.internet.defer import Deferred
 from twisted.internet.error import DNSLookupError
 
-from twin_assets.core.addresses import address_refusal, url_refusal
+from twin_assets.core.text.addresses import address_refusal, url_refusal
 
 
 class Refused(IgnoreRequest):

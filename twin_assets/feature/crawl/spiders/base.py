@@ -16,13 +16,14 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from twisted.internet.error import DNSLookupError
 
-from twin_assets.core.blocked import block_reason
 from twin_assets.core.errors import TwinError
+from twin_assets.core.identity import Identity
 from twin_assets.core.persona import Persona
 from twin_assets.core.raw import RawItem, body_hash
 from twin_assets.core.records import Category, Visibility
-from twin_assets.feature.crawl.guard import PublicResolver, Refused
-from twin_assets.feature.crawl.items import CrawlReport
+from twin_assets.core.text.block_pages import block_reason
+from twin_assets.feature.crawl.items import SAMPLES, CrawlReport
+from twin_assets.feature.crawl.polite.guard import PublicResolver, Refused
 from twin_assets.feature.crawl.store import CrawlStore, Validator
 from twin_assets.settings import Settings
 
@@ -55,6 +56,7 @@ class SourceSpider(scrapy.Spider):
         declared = persona.declared(self.name)
         self.include, self.exclude = declared.include, declared.exclude
         self.visibility = declared.visibility or persona.visibility
+        self.authors = Identity.of(persona)
 
     @classmethod
     def check(cls, settings: Settings, persona: Persona) -> None:
@@ -264,9 +266,16 @@ class SourceSpider(scrapy.Spider):
         self.report.saved_requests += requests
         return True
 
-    def skip(self, reason: str, times: int = 1) -> None:
-        """Count something left out on purpose."""
+    def skip(self, reason: str, where: str = "", times: int = 1) -> None:
+        """Count something left out; `where` (a path, an address, the first words) is kept for the first few of a reason."""
         self.report.skipped[reason] = self.report.skipped.get(reason, 0) + times
+        samples = self.report.left_out.setdefault(reason, [])
+        if where and len(samples) < SAMPLES:
+            samples.append(where)
+
+    def is_own(self, *bylines: str | None) -> bool:
+        """Whether a piece is the persona's: it bears no byline, or one of the persona's names, handles or addresses."""
+        return self.authors.accepts(*bylines)
 
 
 def _verb(problem: str) -> str:

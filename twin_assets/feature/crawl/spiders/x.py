@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from twin_assets.feature.crawl.archives import zip_members
-from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
+from twin_assets.feature.crawl.formats.archives import zip_members
+from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
 
 _FILES = r"(^|/)data/(tweets?|note-tweet|account)(-part\d+)?\.js$"
 _CUT = re.compile(r"(…|\.\.\.)?\s*(https://t\.co/\w+)?\s*$")

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 from lxml import html
 from scrapy.http import Response
 
-from twin_assets.core.page_meta import page_meta
 from twin_assets.core.raw import RawItem
-from twin_assets.feature.crawl.archives import zip_members
-from twin_assets.feature.crawl.feeds import Entry, parse_time, read_feed
-from twin_assets.feature.crawl.pages import ask_sitemap
-from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
+from twin_assets.core.text.html_meta import page_meta
+from twin_assets.feature.crawl.formats.archives import zip_members
+from twin_assets.feature.crawl.formats.feeds import Entry, parse_time, read_feed
+from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
+from twin_assets.feature.crawl.spiders.sitemap import ask_sitemap
 
 _STORY = re.compile(r"-?([0-9a-f]{8,14})$")
 EXPORTED, LIVE = "export", "live"

@@ -8,7 +8,7 @@ from typing import Any
 
 from scrapy.http import Response
 
-from twin_assets.feature.crawl.spider import Unreadable
+from twin_assets.feature.crawl.spiders.base import Unreadable
 
 
 def read_json(response: Response) -> Any:

@@ -8,12 +8,12 @@ import re
 import unicodedata
 from collections import Counter
 
-from twin_assets.core.boilerplate import boilerplate_kind, is_block_page
-from twin_assets.core.privacy import ALL_KINDS, SECRET_KINDS, kinds_to_mask, mask, scan
 from twin_assets.core.records import CleanedDocument, Document, Record
-from twin_assets.feature.language import detect_language
-from twin_assets.feature.quality import assess_quality
-from twin_assets.feature.views import element_kinds, html_blocks, join_blocks, markdown_blocks
+from twin_assets.core.text.boilerplate import boilerplate_kind, is_block_page
+from twin_assets.core.text.privacy import ALL_KINDS, SECRET_KINDS, kinds_to_mask, mask, scan
+from twin_assets.feature.corpus.language import detect_language
+from twin_assets.feature.corpus.markdown import element_kinds, html_blocks, join_blocks, markdown_blocks
+from twin_assets.feature.corpus.quality import assess_quality
 
 # Kinds of unstructured elements that are no running text of the author's.
 _NOT_WRITING = {"Footer", "Header", "EmailAddress", "Address", "PageBreak", "Image", "FormKeysValues"}

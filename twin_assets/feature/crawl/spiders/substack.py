@@ -8,9 +8,9 @@ from typing import Any
 
 from scrapy.http import Response
 
-from twin_assets.feature.crawl.feeds import Entry, parse_time, read_feed
-from twin_assets.feature.crawl.json_answers import read_json
-from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
+from twin_assets.feature.crawl.formats.feeds import Entry, parse_time, read_feed
+from twin_assets.feature.crawl.formats.json_answers import read_json
+from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
 
 WINDOW = 12
 OVERLAP = 2

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from scrapy.http import Response
 
-from twin_assets.feature.crawl.code_files import file_refusal
-from twin_assets.feature.crawl.feeds import parse_time
-from twin_assets.feature.crawl.forge import ForgeFile, ForgeSpider
-from twin_assets.feature.crawl.json_answers import next_page, read_json, read_rows
-from twin_assets.feature.crawl.spider import Answers, Unreadable
+from twin_assets.feature.crawl.formats.code_files import file_refusal
+from twin_assets.feature.crawl.formats.feeds import parse_time
+from twin_assets.feature.crawl.formats.json_answers import next_page, read_json, read_rows
+from twin_assets.feature.crawl.spiders.base import Answers, Unreadable
+from twin_assets.feature.crawl.spiders.forge import ForgeFile, ForgeSpider
 
 
 class GitHubSpider(ForgeSpider):

@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 from scrapy.http import Response
 
-from twin_assets.feature.crawl.code_files import file_refusal
-from twin_assets.feature.crawl.forge import ForgeFile, ForgeSpider
-from twin_assets.feature.crawl.json_answers import next_page, read_rows
-from twin_assets.feature.crawl.spider import Answers
+from twin_assets.feature.crawl.formats.code_files import file_refusal
+from twin_assets.feature.crawl.formats.json_answers import next_page, read_rows
+from twin_assets.feature.crawl.spiders.base import Answers
+from twin_assets.feature.crawl.spiders.forge import ForgeFile, ForgeSpider
 
 
 class GitLabSpider(ForgeSpider):

@@ -17,9 +17,9 @@ from twin_assets.core.hashing import text_hash
 from twin_assets.core.persona import Persona
 from twin_assets.core.raw import RawItem
 from twin_assets.core.records import Visibility
-from twin_assets.feature.crawl.archives import zip_members
-from twin_assets.feature.crawl.feeds import parse_time
-from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
+from twin_assets.feature.crawl.formats.archives import zip_members
+from twin_assets.feature.crawl.formats.feeds import parse_time
+from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
 from twin_assets.settings import Settings
 
 API_VERSION = "202312"

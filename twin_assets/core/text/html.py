@@ -4,7 +4,7 @@ import re
 
 from lxml import etree, html
 
-from twin_assets.core.boilerplate import (
+from twin_assets.core.text.boilerplate import (
     DROPPED_ROLES,
     DROPPED_TAGS,
     ends_the_text,

@@ -8,7 +8,7 @@ from scrapy.http import Response
 from scrapy.utils.gz import gunzip
 from scrapy.utils.sitemap import Sitemap
 
-from twin_assets.feature.crawl.spider import Answers, SourceSpider, Unreadable
+from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
 
 MAX_UNPACKED = 50_000_000  # the limit of the sitemap protocol
 

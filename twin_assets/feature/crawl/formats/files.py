@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from twin_assets.core.page_meta import page_meta
-from twin_assets.core.pdf import read_pdf
-from twin_assets.feature.crawl.feeds import parse_time
-from twin_assets.feature.crawl.frontmatter import as_time, split_front_matter
-from twin_assets.feature.offline_sentences import give_unstructured_a_pipeline
+from twin_assets.core.text.html_meta import page_meta
+from twin_assets.core.text.pdf import read_pdf
+from twin_assets.feature.corpus.offline_sentences import give_unstructured_a_pipeline
+from twin_assets.feature.crawl.formats.feeds import parse_time
+from twin_assets.feature.crawl.formats.frontmatter import as_time, split_front_matter
 
 _DATE_IN_NAME = re.compile(r"^(\d{4}-\d\d-\d\d)-")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from twin_assets.feature.near_duplicates import NO_PAIRS, Pairs
+from twin_assets.feature.corpus.near_duplicates import NO_PAIRS, Pairs
 
 # Embeddings of one author's posts on one theme reach 0.9; only retellings pass this and the length rule.
 SEMANTIC_COSINE = 0.95

@@ -11,9 +11,9 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import CleanedDocument, Record, UniqueDocument
-from twin_assets.feature.near_duplicates import NO_PAIRS, Pairs, Runner, near_pairs
-from twin_assets.feature.semantic_duplicates import semantic_pairs
-from twin_assets.feature.word_texts import normalise_all
+from twin_assets.feature.corpus.near_duplicates import NO_PAIRS, Pairs, Runner, near_pairs
+from twin_assets.feature.corpus.normalise import normalise_all
+from twin_assets.feature.corpus.semantic_duplicates import semantic_pairs
 
 Kind = Literal["exact", "near", "semantic"]
 Embed = Callable[[list[str]], np.ndarray]

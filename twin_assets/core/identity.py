@@ -1,0 +1,69 @@
+"""Who counts as the persona in a byline, a commit, a sender or an account name."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from email.utils import parseaddr
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from twin_assets.core.persona import Persona
+
+_BY = re.compile(r"^(?:by|von|par|por|di|door|af|av)\s+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The names, handles and e-mail addresses of one person, each in its compared form."""
+
+    names: frozenset[str]
+    addresses: frozenset[str]
+
+    @classmethod
+    def of(cls, persona: "Persona") -> "Identity":
+        """Full name, `also_known_as` and the account names that the sources declare."""
+        given = [persona.full_name, persona.name, *persona.also_known_as]
+        given += [part.user for part in (persona.github, persona.gitlab) if part]
+        return cls.from_names(given)
+
+    @classmethod
+    def from_names(cls, given: list[str]) -> "Identity":
+        """Names and handles in any order; what has an @ inside is an e-mail address (or a full handle)."""
+        addresses = {fold for text in given if (fold := _address(text))}
+        names = {fold for text in given if (fold := _name(text))}
+        return cls(frozenset(names), frozenset(addresses))
+
+    def is_named(self, byline: str | None) -> bool:
+        """Whether a name, handle, `Name <address>` or profile address names this person.
+
+        Case, accents' composition, a leading @ or "By", and the order `Last, First` make no difference.
+        """
+        text = (byline or "").strip()
+        if not text:
+            return False
+        if (address := _address(text)) and address in self.addresses:
+            return True
+        shown = parseaddr(text)[0] if "<" in text else text
+        last = text.rstrip("/").rsplit("/", 1)[-1] if "://" in text else ""
+        return any(_name(form) in self.names for form in (shown, last, _turned(shown)) if form)
+
+    def accepts(self, *bylines: str | None) -> bool:
+        """Whether a piece with these bylines is this person's: there are none, or one of them is theirs."""
+        signed = [line for line in bylines if line and line.strip()]
+        return not signed or any(self.is_named(line) for line in signed)
+
+
+def _name(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", text).strip().casefold()
+    return re.sub(r"[\s_]+", " ", _BY.sub("", plain).removeprefix("@")).strip(" .,")
+
+
+def _address(text: str) -> str:
+    address = parseaddr(text)[1] if "<" in text else text
+    address = address.strip().casefold().removeprefix("mailto:").removeprefix("@")
+    return address if re.fullmatch(r"[^@\s]+@[^@\s]+", address) else ""
+
+
+def _turned(name: str) -> str:
+    last, comma, first = name.partition(",")
+    return f"{first.strip()} {last.strip()}" if comma else ""
