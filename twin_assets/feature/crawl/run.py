@@ -162,11 +162,11 @@ def _scrapy_settings(settings: Settings) -> dict[str, Any]:
         "TWIN_ALLOW_PRIVATE": settings.allow_private_hosts,
         "TWISTED_DNS_RESOLVER": "scrapy.resolver.CachingThreadedResolver"
         if settings.allow_private_hosts
-        else "twin_assets.feature.crawl.guard.PublicResolver",
+        else "twin_assets.feature.crawl.polite.guard.PublicResolver",
         "DOWNLOADER_MIDDLEWARES": {
-            "twin_assets.feature.crawl.guard.GuardMiddleware": 10,
+            "twin_assets.feature.crawl.polite.guard.GuardMiddleware": 10,
             "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
-            "twin_assets.feature.crawl.politeness.PatientRetry": 550,
+            "twin_assets.feature.crawl.polite.politeness.PatientRetry": 550,
         },
         "ITEM_PIPELINES": {"twin_assets.feature.crawl.run.StoreItems": 100},
     }

@@ -24,6 +24,7 @@ class SubstackSpider(SourceSpider):
 
     def begin(self) -> Answers:
         assert self.persona.substack
+        assert self.persona.substack.url
         self.base = self.persona.substack.url.rstrip("/")
         self.slugs: set[str] = set()
         self.blocked_posts: dict[str, dict[str, Any]] = {}
