@@ -132,6 +132,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Rows that a device takes at once; unset, as many as keep a GPU computing and fit. A step has as many rows either way.",
     )
+    training_cpu_workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that train together on a machine without a GPU, such as one for each socket.",
+    )
     training_checkpoint_seconds: float = Field(
         60.0, description="Least time between two checkpoints; longer by itself where saving is slow."
     )

@@ -21,7 +21,7 @@ from twin_assets.settings import Settings
 from twin_assets.training.batches import launch_batch
 from twin_assets.training.configs import compose_overlays
 from twin_assets.training.jobs import finish_job, job_estimate, prepare_job, read_history, read_result
-from twin_assets.training.machine import GB, Machine
+from twin_assets.training.machine import GB, Machine, this_machine
 from twin_assets.training.pod import pod_spec
 from twin_assets.training.records import RayWorkers, TrainingJob
 from twin_assets.training.workers import share_batch
@@ -194,11 +194,18 @@ def test_a_pod_trains_and_its_log_and_metrics_reach_dagster(tmp_path: Path) -> N
     assert any("sft: step 2 of 2" in message for message in log), log
 
 
+TWO_WORKERS: dict[str, dict[str, Any]] = {
+    "ray": {"training_runner": "ray", "ray_workers": 2, "ray_gpus_per_worker": 0},
+    "torchrun": {"training_cpu_workers": 2},
+}
+
+
 @pytest.mark.e2e
-def test_two_ray_workers_on_cpu_train_every_row_once(tmp_path: Path) -> None:
-    platform = settings(
-        tmp_path, wandb_mode="disabled", training_runner="ray", ray_workers=2, ray_gpus_per_worker=0
-    )
+@pytest.mark.parametrize("launcher", TWO_WORKERS)
+def test_two_workers_on_cpu_train_every_row_once(tmp_path: Path, launcher: str) -> None:
+    if launcher == "torchrun" and this_machine().gpus:
+        pytest.skip("WORKERS ON CPU NOT TESTED: this machine has a GPU, which takes their place")
+    platform = settings(tmp_path, wandb_mode="disabled", **TWO_WORKERS[launcher])
     job = job_in(tmp_path, platform, overlay(tmp_path, num_epochs=1), rows=32)
     status, output = train(job)
     assert status == 0, output

@@ -94,6 +94,7 @@ def prepare_job(
         wandb_mode=settings.wandb_mode,
         checkpoint_seconds=settings.training_checkpoint_seconds,
         micro_batch=settings.training_micro_batch,
+        cpu_workers=settings.training_cpu_workers,
         ray=_ray_workers(settings) if settings.training_runner == "ray" else None,
         about=About(
             license=manifest.license,

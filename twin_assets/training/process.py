@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from twin_assets.settings import ROOT
+from twin_assets.training.cpu_workers import threads_each
 from twin_assets.training.machine import this_machine
 from twin_assets.training.records import TrainingJob
 from twin_assets.training.workers import worker_count
@@ -35,13 +36,18 @@ def axolotl(job: TrainingJob) -> Iterator[subprocess.Popen[str]]:
 
 
 def command(job: TrainingJob) -> list[str]:
-    """One process; one a GPU where there are several; or the workers of a Ray cluster."""
+    """One process; one a GPU where there are several; several on CPUs; or the workers of a Ray cluster."""
     if job.ray:
         return [sys.executable, "-m", "twin_assets.training.ray_workers", str(job.file)]
     train = [str(Path(sys.executable).parent / "axolotl"), "train", str(job.config_file), "--launcher"]
-    if (processes := worker_count(job, this_machine())) > 1:
-        return [*train, "torchrun", "--", "--standalone", f"--nproc-per-node={processes}"]
-    return [*train, "python"]
+    machine = this_machine()
+    if (processes := worker_count(job, machine)) == 1:
+        return [*train, "python"]
+    group = ["--standalone", f"--nproc-per-node={processes}"]
+    if machine.gpus:
+        return [*train, "torchrun", "--", *group]
+    torchrun = str(Path(sys.executable).parent / "torchrun")
+    return [torchrun, *group, "-m", "twin_assets.training.cpu_workers", str(job.config_file)]
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:
@@ -72,7 +78,9 @@ def run_environment(job: TrainingJob) -> dict[str, str]:
 
     The parent and the dataset are local folders: nothing needs the hub, and nothing reports home.
     """
-    return {
+    workers = 1 if job.ray else worker_count(job, this_machine())
+    on_cpus = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": str(threads_each(workers))}
+    return (on_cpus if workers > 1 and not this_machine().gpus else {}) | {
         # Threads that wait must sleep: spinning, they halve the speed of whatever else runs here. The shortest
         # waits, some microseconds, are spun through: going to sleep for those costs a fifth of the speed.
         "OMP_WAIT_POLICY": "PASSIVE",

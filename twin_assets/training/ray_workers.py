@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from twin_assets.training.cpu_workers import join_cpu_group
 from twin_assets.training.process import run_environment
 from twin_assets.training.records import RayWorkers, TrainingJob
 
@@ -48,11 +49,10 @@ def train(job: TrainingJob, workers: RayWorkers) -> None:
 
 def _work(given: dict[str, Any]) -> None:
     """What every worker does."""
-    from accelerate import PartialState
     from axolotl.cli.train import ray_train_func
 
     if os.environ.get("ACCELERATE_USE_CPU"):
-        PartialState(cpu=True)  # the first to ask for it decides whether the workers on CPU form a group
+        join_cpu_group()
     ray_train_func(given)
 
 

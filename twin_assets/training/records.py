@@ -21,7 +21,7 @@ class TrainingJob(Record):
 
     `rows` counts the dataset's sides: {"train": n, "test": m}. `checkpoint_seconds` is the least time
     between two checkpoints, `micro_batch` the most rows that a device takes at once, if someone says. Without `ray`
-    the run uses the machine it is started on.
+    the run uses the machine it is started on: its GPUs, or without one `cpu_workers` processes.
     """
 
     folder: Path
@@ -34,6 +34,7 @@ class TrainingJob(Record):
     wandb_mode: str
     checkpoint_seconds: float
     micro_batch: int | None = None
+    cpu_workers: int = 1
     ray: RayWorkers | None = None
     about: About = About()
 

@@ -1,4 +1,4 @@
-"""Several processes that train one model, one a GPU or one a Ray worker, and how they share a batch."""
+"""Several processes that train one model, one a GPU, one a Ray worker, or some on a CPU, and how they share a batch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +9,8 @@ from twin_assets.training.records import TrainingJob
 
 
 def worker_count(job: TrainingJob, machine: Machine) -> int:
-    """Processes that will train this job: the Ray workers, or one for each GPU of the machine, at least one."""
-    return job.ray.workers if job.ray else machine.devices
+    """Processes that will train this job: the Ray workers, or one for each GPU of the machine, or its CPU workers."""
+    return job.ray.workers if job.ray else machine.gpus or job.cpu_workers
 
 
 def share_batch(
@@ -28,7 +28,7 @@ def share_batch(
         raise TwinError(
             f"A step of {micro * steps} rows can't be shared evenly by {workers} workers.",
             "take a number that divides micro_batch_size × gradient_accumulation_steps: TWIN_RAY_WORKERS, or on "
-            "one machine CUDA_VISIBLE_DEVICES.",
+            "one machine CUDA_VISIBLE_DEVICES or TWIN_TRAINING_CPU_WORKERS.",
         )
     whole = [size for size in range(1, each + 1) if each % size == 0]
     at_once = max((size for size in whole if (fits(size) if fits else size <= micro)), default=1)
