@@ -15,13 +15,10 @@ export DAGSTER_HOME ?= $(CURDIR)/.twin/dagster
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: .venv/.installed ## Create .venv from the constraints file
+install: .venv/.installed ## Create .venv from the pins; TORCH_INDEX=<address> takes another build of torch
 
 .venv/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing (about 6 GB; the first time takes several minutes)"
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[test,scale,k8s]'
+	$(PYTHON) deploy/install.py test scale k8s
 	touch $@
 
 demo: install ## Crawl, train, evaluate, approve and release the demo twin, offline on CPU

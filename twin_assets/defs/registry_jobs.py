@@ -12,7 +12,7 @@ from twin_assets.defs.common import TRAINING_POOL
 from twin_assets.defs.resources import Platform
 from twin_assets.defs.training_runner import run_training
 from twin_assets.settings import Settings
-from twin_assets.training.jobs import read_error
+from twin_assets.training.failures import name_stop
 from twin_assets.training.rebuild import Rebuild, rebuild
 from twin_assets.training.records import TrainingJob
 
@@ -115,7 +115,7 @@ def _train(
     try:
         run_training(context, pipes, settings, job)
     except Exception as error:  # Dagster does not export what Pipes raises when the process failed
-        raise read_error(job) or error from None
+        raise name_stop(job, str(error)) from None
 
 
 def _rebuild_metadata(made: Rebuild) -> dict[str, Any]:

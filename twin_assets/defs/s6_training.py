@@ -16,12 +16,12 @@ from twin_assets.training.base import ensure_base_model
 from twin_assets.training.checkpoints import kept_for_the_next_run
 from twin_assets.training.estimate import check_fits
 from twin_assets.training.experiments import record_run
+from twin_assets.training.failures import name_stop
 from twin_assets.training.jobs import (
     done,
     estimate_facts,
     finish_job,
     prepare_job,
-    read_error,
     read_history,
     read_result,
 )
@@ -75,7 +75,7 @@ def _train(
             context.log.warning(f"{stage} was cancelled; {kept_for_the_next_run(job.model_dir)}")
             raise
         except Exception as error:  # Dagster does not export what Pipes raises when the process failed
-            named = error if isinstance(error, TwinError) else read_error(job) or _stopped(job, error)
+            named = error if isinstance(error, TwinError) else name_stop(job, str(error))
             record_run(platform.lake, settings, job, "failed", str(named))
             raise named from None
         version = finish_job(settings, job)
@@ -112,13 +112,6 @@ def _checks(asset: str) -> list[dg.AssetCheckSpec]:
         "learnt the answer and its end, nothing else.",
     }
     return [dg.AssetCheckSpec(n, asset=asset, blocking=True, description=d) for n, d in described.items()]
-
-
-def _stopped(job: TrainingJob, error: Exception) -> TwinError:
-    return TwinError(
-        f"The training stopped without giving a reason ({error!s:.300}); {kept_for_the_next_run(job.model_dir)}.",
-        f"read {job.log_file}, then materialise the asset again.",
-    )
 
 
 @dg.asset(

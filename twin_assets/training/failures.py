@@ -1,8 +1,14 @@
 """Names what went wrong in a training run from its exit status and its last lines of output."""
 
 import errno
+import json
+import re
+import signal
 
 from twin_assets.core.errors import TwinError
+from twin_assets.training.checkpoints import kept_for_the_next_run
+from twin_assets.training.phases import FIRST_STEP, read_phase
+from twin_assets.training.records import TrainingJob
 
 # In this order: the first phrase found names the failure. Each has (phrases, problem, fix).
 _KNOWN: list[tuple[tuple[str, ...], str, str]] = [
@@ -10,19 +16,6 @@ _KNOWN: list[tuple[tuple[str, ...], str, str]] = [
         ("no space left on device", "errno 28", "disk quota exceeded"),
         "The disk is full.",
         "free some space (old runs under the cache folder can go), or move TWIN_HOME to a larger disk.",
-    ),
-    (
-        # The last is how oneDNN, torch's CPU library, says it.
-        (
-            "out of memory",
-            "can't allocate memory",
-            "cannot allocate memory",
-            "memoryerror",
-            "bad_alloc",
-            "could not create a primitive",
-        ),
-        "The training ran out of memory.",
-        "set TWIN_TRAINING_MICRO_BATCH to fewer rows at once (a step keeps its rows), or take a smaller profile.",
     ),
     (
         (
@@ -50,32 +43,78 @@ _KNOWN: list[tuple[tuple[str, ...], str, str]] = [
         "mend the field it names in training_configs/.",
     ),
 ]
-_KILLED = -9
+# What ran out of memory shows in many ways: at import, in torch and oneDNN (its library for CPUs), in Ray, and by the
+# kernel, whose SIGKILL a shell or a container reports as status 137.
+_MEMORY = (
+    "out of memory", "can't allocate memory", "cannot allocate memory", "memoryerror", "bad_alloc",
+    "could not create a primitive", "failed to map segment", "outofmemoryerror", "oomkilled", "errno 12", "sigkill",
+    "exitcode: -9", "exitcode  : -9", "signal 9",
+)  # fmt: skip
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 _FRAMES = (
     '  File "',
     "    ",
 )  # where in the code it happened: train.log has that, a person needs the message
 
 
-def name_failure(status: int, lines: list[str], shown: int = 12) -> TwinError:
-    """The failure of a process that ended with `status` after printing `lines`; shows the last of them."""
+def name_failure(status: int, lines: list[str], phase: str, shown: int = 12) -> TwinError:
+    """The failure of a process that ended with `status` after printing `lines`, while it was in `phase`; shows the last of
+    the lines."""
     text = "\n".join(lines).lower()
-    tail = "\n".join([line for line in lines if line.strip() and not line.startswith(_FRAMES)][-shown:])
+    kept = [line for line in lines if line.strip() and not line.startswith(_FRAMES)][-shown:]
+    tail = " Its last lines:\n" + "\n".join(kept) + "\n" if kept else ""
     for phrases, problem, fix in _KNOWN:
         if any(phrase in text for phrase in phrases):
-            return TwinError(f"{problem} Its last lines:\n{tail}\n", fix)
-    if status == _KILLED:
-        _, problem, fix = _KNOWN[1]
-        return TwinError(f"{problem} The system killed it (signal 9). Its last lines:\n{tail}\n", fix)
-    return TwinError(f"The training ended with status {status}. Its last lines:\n{tail}\n", "see train.log.")
+            return TwinError(f"{problem}{tail}", fix)
+    if status in _KILLED or any(phrase in text for phrase in _MEMORY):
+        return out_of_memory(phase, tail, killed=status in _KILLED)
+    return TwinError(
+        f"The training ended with status {status} while {phase}.{tail}", "see train.log in the job's folder."
+    )
 
 
-def name_os_error(error: OSError) -> TwinError:
-    """The failure of our own reading and writing around the run."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def out_of_memory(phase: str, tail: str = "", killed: bool = False) -> TwinError:
+    """Memory ran out in a phase; the fix is what helps there."""
+    how = (
+        " The system killed it (signal 9), as it does when memory, or a container's limit, is used up."
+        if killed
+        else ""
+    )
+    fewer = "set TWIN_TRAINING_MICRO_BATCH to fewer rows at once (a step keeps its rows), or "
+    steps = phase == FIRST_STEP or phase.startswith("training")
+    return TwinError(
+        f"The training ran out of memory while {phase}.{how}{tail}",
+        f"{fewer if steps else ''}give it more memory (end what else runs, raise the container's limit), or take a "
+        "smaller profile.",
+    )
+
+
+def name_exception(error: Exception, phase: str) -> TwinError | None:
+    """The failure that an exception around the run means; None for one that nobody has a name for."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         _, problem, fix = _KNOWN[0]
         return TwinError(f"{problem} {error}.", fix)
-    return TwinError(f"The training could not use a file: {error}.", "see that it exists and may be written.")
+    if isinstance(error, MemoryError) or any(phrase in text.lower() for phrase in _MEMORY):
+        return out_of_memory(phase, f" {text[:300]}\n")
+    if isinstance(error, OSError):
+        return TwinError(
+            f"The training could not use a file: {error}.", "see that it exists and may be written."
+        )
+    return None
+
+
+def name_stop(job: TrainingJob, said: str) -> TwinError:
+    """Why a training ended that left no result: its own reason, or what its phase and the exit status in `said` tell."""
+    if job.error_file.is_file():
+        return TwinError(**json.loads(job.error_file.read_text()))
+    phase, kept = read_phase(job), kept_for_the_next_run(job.model_dir)
+    if re.search(r"(?:code|status|signal)\D{0,3}(?:-9|137|9)\b|OOMKilled", said):
+        return out_of_memory(phase, f" {kept[0].upper()}{kept[1:]}.", killed=True)
+    return TwinError(
+        f"The training stopped while {phase} without giving a reason ({said:.300}); {kept}.",
+        f"read {job.log_file}, then start it again.",
+    )
 
 
 def broken_loss(what: str, step: int) -> TwinError:

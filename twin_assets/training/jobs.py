@@ -5,7 +5,10 @@ folder for a finished run that never got registered.
 """
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from twin_assets.core.families import Architecture
 from twin_assets.core.persona import load_persona, persona_names
 from twin_assets.core.profiles import Profile
 from twin_assets.core.registry import About, Lineage, ModelVersion, Registry
-from twin_assets.settings import Settings
+from twin_assets.settings import ROOT, Settings
 from twin_assets.training.batches import launch_batch
 from twin_assets.training.configs import (
     TrainingStage,
@@ -27,7 +30,9 @@ from twin_assets.training.configs import (
     write_config,
 )
 from twin_assets.training.estimate import Estimate, estimate, refuse_unfit
+from twin_assets.training.failures import name_failure
 from twin_assets.training.machine import Machine, training_machine
+from twin_assets.training.phases import MERGING
 from twin_assets.training.progress import read_points
 from twin_assets.training.records import HistoryPoint, RayWorkers, TrainingJob, TrainingResult
 from twin_assets.training.rows import read_bytes, read_rows
@@ -181,8 +186,7 @@ def read_history(job: TrainingJob) -> list[HistoryPoint]:
 
 def read_error(job: TrainingJob) -> TwinError | None:
     """Why the last run failed, or None when it didn't."""
-    path = job.folder / "error.json"
-    return TwinError(**json.loads(path.read_text())) if path.is_file() else None
+    return TwinError(**json.loads(job.error_file.read_text())) if job.error_file.is_file() else None
 
 
 def _ray_workers(settings: Settings) -> RayWorkers:
@@ -221,13 +225,14 @@ def _copy_model(source: Path, target: Path) -> None:
 
 
 def _merge_adapter(job: TrainingJob, target: Path) -> None:
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    base = AutoModelForCausalLM.from_pretrained(job.parent_path, local_files_only=True)
-    merged = PeftModel.from_pretrained(base, str(job.model_dir)).merge_and_unload()
-    merged.save_pretrained(target)
-    AutoTokenizer.from_pretrained(job.model_dir, local_files_only=True).save_pretrained(target)
+    command = [sys.executable, "-m", "twin_assets.training.merge"]
+    ended = subprocess.run(
+        [*command, str(job.parent_path), str(job.model_dir), str(target)],
+        cwd=ROOT, capture_output=True, text=True, errors="replace", check=False,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    if ended.returncode:
+        raise name_failure(ended.returncode, (ended.stdout + ended.stderr).splitlines(), MERGING)
     kept = target / "adapter"
     kept.mkdir()
     shutil.copy2(job.model_dir / "adapter_model.safetensors", kept)

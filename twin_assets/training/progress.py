@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from twin_assets.training.phases import FIRST_STEP, LOADING, SAVING, WRITING, training_after
 from twin_assets.training.records import HistoryPoint
 
 # The plugin's prefix, repeated here: importing it would load Axolotl into this small process.
@@ -22,7 +23,7 @@ class Progress:
     """The state of one run. Feed it lines; ask for metrics when it has ended.
 
     Every point of `history` is appended to `history_file` as it comes, so that a run that is killed
-    leaves what it did. `earlier` are the points that a resumed run goes on from.
+    leaves what it did. `earlier` are the points that a resumed run goes on from. `phase` says what the run does.
     """
 
     def __init__(self, stage: str, history_file: Path, earlier: Iterable[HistoryPoint] = ()) -> None:
@@ -34,6 +35,7 @@ class Progress:
         self._file.write_text("".join(_line(point) for point in self.history))
         self._earlier = self.history[-1].seconds if self.history else 0.0
         self._steps = self._step = self._first_step = 0
+        self.phase = LOADING
         self._begun = time.monotonic()
         self._ended: float | None = None
 
@@ -56,17 +58,23 @@ class Progress:
             case "begin":
                 self._steps, self._begun = report["steps"], time.monotonic()
                 self._step = self._first_step = report["step"]
+                self.phase = FIRST_STEP
             case "log":
                 self._log(report)
+                self.phase = training_after(self._step)
                 if "eval_loss" in report:
                     return True, f"{self.stage}: step {self._step} · held-out loss {report['eval_loss']:.3f}"
+            case "saving":
+                self.phase = SAVING
             case "saved":
+                self.phase = training_after(report["step"])
                 return True, f"{self.stage}: step {report['step']} · checkpoint saved"
             case "broken":
                 self.broken = (report["what"], report["step"])
             case "end":
                 self.rows_trained, self.tokens = report["rows_trained"], report["tokens"]
                 self._ended = time.monotonic()
+                self.phase = WRITING
         return True, None
 
     def line(self) -> str:

@@ -24,7 +24,8 @@ from twin_assets.core.records import Record
 from twin_assets.core.registry import Registry
 from twin_assets.settings import ROOT, Settings
 from twin_assets.training.configs import config_hash, learnt_config, write_config
-from twin_assets.training.jobs import TRAINING_CODE_VERSION, prepare_job, read_error, read_result
+from twin_assets.training.failures import name_stop
+from twin_assets.training.jobs import TRAINING_CODE_VERSION, prepare_job, read_result
 from twin_assets.training.records import TrainingJob, TrainingResult
 
 # How far a metric may move between two trainings of the same inputs, relative to its value. The same machine
@@ -83,7 +84,7 @@ def rebuild(
     (run or run_here)(job)
     result = read_result(job)
     if result is None:
-        raise read_error(job) or TwinError("The training stopped.", f"read {job.log_file}.")
+        raise name_stop(job, "no result was left")
     return Rebuild(
         tag=tag,
         folder=job.folder,
@@ -96,9 +97,11 @@ def rebuild(
 
 
 def run_here(job: TrainingJob) -> None:
-    """Train in a process of its own on this machine, and wait for it. Failure is read from the job's folder."""
+    """Train in a process of its own on this machine, and wait for it. Raises TwinError that says why it failed."""
     command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
-    subprocess.run(command, cwd=ROOT, check=False)
+    ended = subprocess.run(command, cwd=ROOT, check=False)
+    if ended.returncode:
+        raise name_stop(job, f"status {ended.returncode}")
 
 
 def _manifest(lake: Lake, version: ModelVersion) -> Manifest:

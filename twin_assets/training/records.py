@@ -60,6 +60,14 @@ class TrainingJob(Record):
         return self.folder / "train.log"
 
     @property
+    def error_file(self) -> Path:
+        return self.folder / "error.json"
+
+    @property
+    def phase_file(self) -> Path:
+        return self.folder / "phase"
+
+    @property
     def history_file(self) -> Path:
         return self.folder / "history.jsonl"
 

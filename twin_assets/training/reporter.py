@@ -43,11 +43,12 @@ class ReporterPlugin(BasePlugin):
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[Any]:
         job = TrainingJob.model_validate_json((Path(cfg.output_dir).parent / "job.json").read_text())
-        return [Reporter(trainer), CheckpointClock(job.checkpoint_seconds), ArtifactLogger(job)]
+        reporter = Reporter(trainer)
+        return [reporter, CheckpointClock(job.checkpoint_seconds, reporter.report), ArtifactLogger(job)]
 
 
 class Reporter(TrainerCallback):
-    """Prints {event: begin | log | saved | broken | end, ...}; stops at the first loss that is no number."""
+    """Prints {event: begin | log | saving | saved | broken | end, ...}; stops at the first loss that is no number."""
 
     def __init__(self, trainer: Any) -> None:
         self.rows = len(trainer.train_dataset)
@@ -57,7 +58,7 @@ class Reporter(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.tokens, self.since = state.num_input_tokens_seen, time.monotonic()
-        self._print(
+        self.report(
             {"event": "begin", "rows": self.rows, "steps": state.max_steps, "step": state.global_step}
         )
 
@@ -80,23 +81,23 @@ class Reporter(TrainerCallback):
         if broken:
             control.should_training_stop = True
             control.should_save = False  # nobody wants to go on from here
-            self._print({"event": "broken", "step": state.global_step, "what": broken[0]})
+            self.report({"event": "broken", "step": state.global_step, "what": broken[0]})
         finite = {k: v for k, v in numbers.items() if k in REPORTED and math.isfinite(v)}
         if "loss" in numbers:
             finite |= {"tokens_per_second": self._speed(state), "memory_gb": self.memory.look()}
-        self._print({"event": "log", "step": state.global_step, **finite})
+        self.report({"event": "log", "step": state.global_step, **finite})
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.since = time.monotonic()  # evaluating is no training
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.since = time.monotonic()
-        self._print({"event": "saved", "step": state.global_step})
+        self.report({"event": "saved", "step": state.global_step})
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         # Less than one epoch has not seen every row, whatever the dataset holds.
         seen = round(self.rows * min(1.0, state.epoch or 0.0))
-        self._print(
+        self.report(
             {
                 "event": "end",
                 "step": state.global_step,
@@ -111,7 +112,8 @@ class Reporter(TrainerCallback):
         self.tokens, self.since = state.num_input_tokens_seen, now
         return round(speed, 1)
 
-    def _print(self, report: dict[str, Any]) -> None:
+    def report(self, report: dict[str, Any]) -> None:
+        """Print one line for the process that started this one; of several workers the first speaks."""
         if self.world_zero:
             print(PREFIX + json.dumps(report), flush=True)
 
@@ -134,8 +136,8 @@ class CheckpointClock(TrainerCallback):
     stretched where saving would take more than MOST_SAVING of the time.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float, report: Callable[[dict[str, Any]], None]) -> None:
+        self.seconds, self.report = seconds, report
         self.saved = self.asked = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -149,6 +151,7 @@ class CheckpointClock(TrainerCallback):
         if due and state.epoch % 1 and state.global_step < state.max_steps:
             control.should_save = True
             self.asked = time.monotonic()
+            self.report({"event": "saving", "step": state.global_step})
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.saved = time.monotonic()

@@ -22,10 +22,11 @@ from twin_assets.core.errors import TwinError
 from twin_assets.training.batches import launch_batch
 from twin_assets.training.checkpoints import kept_for_the_next_run, last_checkpoint, step_of
 from twin_assets.training.configs import write_config
-from twin_assets.training.failures import broken_loss, name_failure, name_os_error
+from twin_assets.training.failures import broken_loss, name_exception, name_failure
 from twin_assets.training.hardware import check_hardware
 from twin_assets.training.loss_mask import check_prompt_format
 from twin_assets.training.machine import this_machine
+from twin_assets.training.phases import READING, STARTING, enter_phase, read_phase
 from twin_assets.training.process import axolotl
 from twin_assets.training.progress import Progress, read_points
 from twin_assets.training.records import TrainingJob, TrainingResult
@@ -46,8 +47,11 @@ def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
     A job that was stopped goes on from its last intact checkpoint. Raises TwinError naming what went
     wrong: bad dataset, bad config, NaN loss, out of memory, full disk, missing GPU.
     """
+    _remove(job, job.error_file.name)
+    enter_phase(job, STARTING)
     check_hardware(job)
     resumed = _clear(job)
+    enter_phase(job, READING)
     check_rows(job, tell)
     rows_checked = check_prompt_format(job)
     batch = launch_batch(job, this_machine())
@@ -60,11 +64,12 @@ def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
         tell(f"{job.stage}: resumed from the checkpoint of step {step}")
     earlier = [point for point in read_points(job.history_file) if point.step <= step]
     progress = Progress(job.stage, job.history_file, earlier)
+    enter_phase(job, progress.phase)
     status, tail = _train(job, progress, tell)
     if progress.broken:
         raise broken_loss(*progress.broken)
     if status != 0:
-        raise name_failure(status, tail)
+        raise name_failure(status, tail, progress.phase)
     dropped = job.rows["train"] - progress.rows_trained
     result = TrainingResult(
         model_dir=job.model_dir,
@@ -90,7 +95,7 @@ def _clear(job: TrainingJob) -> Path | None:
     """The checkpoint to go on from; all else that an earlier attempt left and could be mistaken for this
     run's is removed."""
     resumed = last_checkpoint(job.model_dir)
-    _remove(job, "result.json", "error.json", *_MADE_AGAIN)
+    _remove(job, "result.json", *_MADE_AGAIN)
     if resumed is None:
         _remove(job, job.history_file.name, job.log_file.name, job.model_dir.name, "wandb")
     return resumed
@@ -121,7 +126,10 @@ def _train(job: TrainingJob, progress: Progress, tell: Callable[[str], None]) ->
         for line in process.stdout:
             log.write(line)
             log.flush()
+            phase = progress.phase
             is_report, news = progress.read(line)
+            if progress.phase != phase:
+                enter_phase(job, progress.phase)
             if news:
                 tell(news)
             if not is_report:
@@ -155,13 +163,13 @@ def main() -> int:
 
         try:
             result = run(job, tell)
-        except (TwinError, OSError) as raised:
-            error = raised if isinstance(raised, TwinError) else name_os_error(raised)
+        except Exception as raised:
+            error = raised if isinstance(raised, TwinError) else name_exception(raised, read_phase(job))
+            if error is None:
+                raise
             _remove(job, *_MADE_AGAIN)  # a full disk would have no room for the error
             with suppress(OSError):
-                (job.folder / "error.json").write_text(
-                    json.dumps({"problem": error.problem, "fix": error.fix})
-                )
+                job.error_file.write_text(json.dumps({"problem": error.problem, "fix": error.fix}))
             pipes.log.error(str(error))
             print(error, file=sys.stderr)
             return 1

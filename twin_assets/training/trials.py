@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from twin_assets.core.errors import TwinError
 from twin_assets.settings import ROOT
-from twin_assets.training.jobs import read_error, read_history, read_result
+from twin_assets.training.failures import name_stop
+from twin_assets.training.jobs import read_history, read_result
 from twin_assets.training.records import TrainingJob
 
 EVALUATIONS = 4  # a trial; each is one more chance to stop a bad one, and costs a pass over the measured rows
@@ -53,7 +54,7 @@ def _train(job: TrainingJob, falls_behind: Callable[[int, float], bool]) -> None
             if not ended:
                 time.sleep(_POLL)
     if read_result(job) is None:
-        raise read_error(job) or TwinError("The training stopped.", f"read {job.log_file}.")
+        raise name_stop(job, f"status {process.returncode}")
 
 
 def _losses(job: TrainingJob) -> list[float]:
