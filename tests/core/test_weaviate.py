@@ -1,6 +1,5 @@
 """Weaviate's own side: its schema, and what a person reads when the server is missing, closed or refuses."""
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from weaviate.classes.config import DataType, Tokenization
 
 from tests.core.chunks import CHUNKS, vector
 from tests.core.weaviate_double import Double, running
+from tests.machine import PATIENCE, free_port
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import EmbeddedChunk
 from twin_assets.core.vectors import VectorStore, open_store
@@ -44,12 +44,6 @@ def at(double: Double, home: Path, **changes: Any) -> VectorStore:
 def double() -> Iterator[Double]:
     with running() as double:
         yield double
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def test_the_schema_types_every_field_of_a_chunk() -> None:
@@ -136,24 +130,26 @@ def test_weaviate_cloud_needs_a_key(tmp_path: Path) -> None:
         open_store(settings(tmp_path, weaviate_url="https://twin.c0.weaviate.cloud"), "runa")
 
 
-def test_a_server_that_is_down_is_named_within_seconds(tmp_path: Path) -> None:
+def test_a_server_that_is_down_is_named_and_not_waited_for(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     store = open_store(settings(tmp_path, weaviate_url=url), "runa")
     start = time.monotonic()
     with pytest.raises(TwinError, match=f"{url}.*TWIN_WEAVIATE_URL"):
         store.sync(CHUNKS)
-    assert time.monotonic() - start < 5
+    assert (
+        time.monotonic() - start < PATIENCE / 3
+    )  # it ends by itself: a client of Weaviate would wait for ever
     assert not connection._open
     store.close()
 
 
-def test_a_closed_grpc_port_is_named_within_seconds(tmp_path: Path) -> None:
+def test_a_closed_grpc_port_is_named_and_not_waited_for(tmp_path: Path) -> None:
     with running() as double:
         store = at(double, tmp_path, weaviate_grpc_port=(closed := free_port()))
         start = time.monotonic()
         with pytest.raises(TwinError, match=rf"gRPC port {closed}.*TWIN_WEAVIATE_GRPC_PORT"):
             store.count()
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < PATIENCE / 3
 
 
 @pytest.mark.parametrize("key", [None, "wrong-key-99"])

@@ -1,19 +1,13 @@
 """An installation of its own for a test: its home, its environment, and the two commands people use."""
 
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.machine import free_port
 from twin_assets.settings import ROOT, Settings
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

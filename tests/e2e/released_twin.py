@@ -9,8 +9,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from product import free_port
-
+from tests.machine import free_port
 from twin_assets.core.datasets import InstructRow, write_dataset
 from twin_assets.core.embedder import load_embedder
 from twin_assets.core.feature_store import FeatureStore

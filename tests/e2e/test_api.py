@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import httpx
 import openai
 import pytest
-from product import free_port
 from released_twin import ReleasedTwin
 from web_browser import LLM, TWIN, services
 
 from serving.keys import Keys
+from tests.machine import free_port
 from twin_assets.core.llm import open_litellm
 from twin_assets.inference.request_log import read_requests
 

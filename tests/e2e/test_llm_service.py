@@ -13,10 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from released_twin import ReleasedTwin
 from web_browser import LLM, services
 
+from tests.machine import PATIENCE
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 ASKED = [{"role": "user", "content": "What did the sturgeon ledger cost?"}]
 ROWS, WAITING = 8, 3
-PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")

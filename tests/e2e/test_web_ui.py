@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-from product import free_port
 from released_twin import ReleasedTwin
 from web_browser import LLM, SIZES, TWIN, WAIT_MS, Pages, ask, chromium, see, services
 
+from tests.machine import free_port
 from twin_assets.core.feedback import read_feedback
 from twin_assets.core.feedback_pairs import pair_reviews
 from twin_assets.core.ledger import Ledger

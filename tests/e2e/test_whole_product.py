@@ -20,6 +20,7 @@ import pytest
 from product import Product
 
 from demo.sites import DemoSites
+from tests.machine import PATIENCE
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.lineage import which_data
@@ -100,7 +101,7 @@ def served(product: Product) -> Iterator[Product]:
     assert process.poll() is None, "make up ended before it was ready"
     yield product
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE) == 0
     for port in product.ports.values():
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0, "something still listens"
@@ -157,7 +158,7 @@ def test_the_openai_client_streams_from_the_llm_service(served: Product) -> None
 
 def test_requests_are_logged(served: Product) -> None:
     httpx.get(twin(served, "/health"), timeout=60).raise_for_status()
-    deadline, outcomes = time.monotonic() + 30, {"answered", "refused"}
+    deadline, outcomes = time.monotonic() + PATIENCE, {"answered", "refused"}
     while True:  # rows are written a few at a time
         rows = read_requests(open_lake(served.settings), "runa")
         if outcomes <= {row.outcome for row in rows} or time.monotonic() > deadline:
@@ -170,7 +171,7 @@ def test_requests_are_logged(served: Product) -> None:
 def test_collecting_from_the_page_runs_in_dagster(served: Product) -> None:
     started = httpx.post(twin(served, "/ui/api/runa/collect"), headers={"X-Twin-UI": "1"}, timeout=60)
     assert started.status_code == 200, started.text
-    run, deadline = started.json()["run"], time.monotonic() + 600
+    run, deadline = started.json()["run"], time.monotonic() + 2 * PATIENCE
     while True:
         told = httpx.get(twin(served, "/ui/api/runa/runs"), timeout=60).json()
         [state] = [r["status"] for r in told["runs"] if r["runId"] == run]

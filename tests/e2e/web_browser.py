@@ -13,9 +13,10 @@ import httpx
 import pytest
 from released_twin import ReleasedTwin
 
+from tests.machine import PATIENCE
 from twin_assets.settings import ROOT
 
-READY_SECONDS = 240
+READY_SECONDS = 2 * PATIENCE
 WAIT_MS = 60_000
 SIZES = {"desktop": (1280, 860), "phone": (360, 740)}
 
@@ -41,7 +42,7 @@ def services(twin: ReleasedTwin, *wanted: tuple[str, str], **changes: str) -> It
         for process in started:
             process.terminate()
         for process in started:
-            process.wait(30)
+            process.wait(PATIENCE)
 
 
 def _wait(url: str, service: str, process: "subprocess.Popen[bytes]") -> None:

@@ -5,8 +5,7 @@ import io
 import json
 import logging
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -18,6 +17,7 @@ from serving.keys import Keys, main
 from serving.limits import Admission, QueueFull, RateLimit
 from serving.telemetry import JsonLines
 from serving.telemetry import access as access_log
+from tests.machine import until
 from tests.serving.twin_server import QUESTION, Server, install, serving, twin
 from twin_assets.core.lake import open_lake
 
@@ -124,10 +124,10 @@ def test_a_revoked_key_ends_and_the_service_stays_closed(tmp_path: Path) -> None
         token, key = keys.create("one", ["*"], ["write"])
         sent = {"Authorization": f"Bearer {token}"}
         fresh = {"topic": "tides", "persona": "runa"}
-        _until(lambda: server.write().status_code == 401)
+        until(lambda: server.write().status_code == 401)
         assert server.client.post("/v1/write", json=fresh, headers=sent).status_code == 200
         keys.revoke(key.id)
-        _until(lambda: server.client.post("/v1/write", json=fresh, headers=sent).status_code == 401)
+        until(lambda: server.client.post("/v1/write", json=fresh, headers=sent).status_code == 401)
         assert server.write().status_code == 401
 
 
@@ -229,7 +229,7 @@ def test_the_access_log_is_json_without_texts_and_keys(keyed: tuple[Server, dict
         sent = {"Authorization": bearer["writer"], "X-Request-ID": "id-7"}
         answer = server.client.post("/v1/write?token=leak", json=body, headers=sent)
         assert answer.status_code == 200
-        _until(lambda: "id-7" in written.getvalue())
+        until(lambda: "id-7" in written.getvalue())
     finally:
         access_log.removeHandler(handler)
     line = next(json.loads(x) for x in written.getvalue().splitlines() if "id-7" in x)
@@ -288,10 +288,3 @@ def test_the_queue_is_bounded_in_length_and_time() -> None:
         assert queue.in_hand == {"running": 1, "waiting": 0}
 
     asyncio.run(scene())
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

@@ -2,12 +2,12 @@
 
 import logging
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
 
+from tests.machine import PATIENCE, until
 from tests.serving.engine_double import SAYS
 from tests.serving.twin_server import events, install, serving, streamed_text, twin
 from twin_assets.core.lake import LocalLake
@@ -87,7 +87,7 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_counts_as_failed(tmp_pa
 
 
 def test_what_the_queue_does_not_hold_is_told_to_come_back(tmp_path: Path) -> None:
-    with twin(tmp_path, max_running=2, max_waiting=1, max_wait_seconds=120.0) as (server, engine):
+    with twin(tmp_path, max_running=2, max_waiting=1, max_wait_seconds=2 * PATIENCE) as (server, engine):
         engine.hold.clear()
         answers: list[int] = []
 
@@ -97,12 +97,8 @@ def test_what_the_queue_does_not_hold_is_told_to_come_back(tmp_path: Path) -> No
         held = [threading.Thread(target=one) for _ in range(3)]
         for thread in held:
             thread.start()
-        deadline = time.monotonic() + 100  # the first search of a process takes long where much else runs
         waiting = ("twin_queue", {"state": "waiting"})
-        while (
-            len(engine.asked) < 2 or not REGISTRY.get_sample_value(*waiting)
-        ) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(lambda: len(engine.asked) >= 2 and REGISTRY.get_sample_value(*waiting), "a full queue")
         refused = server.write()
         assert (refused.status_code, refused.json()["error"]["type"]) == (503, "Busy")
         assert int(refused.headers["retry-after"]) > 0
@@ -164,9 +160,7 @@ def test_rows_survive_a_full_disk_and_past_the_window_are_counted(tmp_path: Path
     kept = MAX_WAITING + FLUSH_ROWS + 500 - log.lost
     assert kept >= MAX_WAITING
     lake.full = False
-    deadline = time.monotonic() + 60
-    while log.waiting and time.monotonic() < deadline:
-        time.sleep(0.1)
+    until(lambda: not log.waiting, "an empty queue of rows")
     log.close()
     assert len(read_requests(lake, "runa")) == kept
 

@@ -7,14 +7,13 @@ import httpx
 import pytest
 
 from serving.keys import Keys
+from tests.machine import PATIENCE
 from tests.serving.twin_server import QUESTION, Server, twin
 from twin_assets.core.lake import LocalLake
 from twin_assets.core.persona import load_persona
 from twin_assets.inference.live_scores import LiveScorer, score_new
 from twin_assets.inference.request_log import RequestRecord, read_requests, user_hash
 from twin_assets.inference.toxicity import by_words
-
-WAIT = 10
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +43,8 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, di
 
 def _rows(server: Server, wanted: int) -> list[RequestRecord]:
     """The rows of the log, once there are so many."""
-    until = time.monotonic() + WAIT
-    while len(rows := read_requests(server.desk.lake, "runa")) < wanted and time.monotonic() < until:
+    deadline = time.monotonic() + PATIENCE
+    while len(rows := read_requests(server.desk.lake, "runa")) < wanted and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(rows) == wanted
     return rows

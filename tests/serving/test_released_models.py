@@ -15,6 +15,7 @@ from serving.released import ReleasedModels
 from serving.writing import pieces_of
 from tests.core.models import lineage
 from tests.core.releases import Office
+from tests.machine import PATIENCE
 from twin_assets.core.history import Event
 from twin_assets.core.persona import save_persona
 from twin_assets.core.records import Message
@@ -22,7 +23,6 @@ from twin_assets.inference.generation import LocalGenerator
 
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }} {% endfor %}"
 ASKED = [Message(role="user", content="When does the ferry leave?")]
-PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")

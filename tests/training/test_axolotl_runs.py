@@ -3,7 +3,6 @@
 import json
 import signal
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from training_factories import (
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from wandb_file import read_records
 
+from tests.machine import PATIENCE, until
 from twin_assets.core.errors import TwinError
 from twin_assets.core.registry import ModelVersion, Registry
 from twin_assets.training.jobs import done, finish_job, prepare_job, read_error, read_history, read_result
@@ -168,10 +168,7 @@ def test_ending_the_run_ends_every_process_of_it(tmp_path: Path) -> None:
     assert processes_of(job)
     process.send_signal(signal.SIGTERM)
     process.stdout.read()
-    assert process.wait(timeout=30) == 143
+    assert process.wait(timeout=PATIENCE) == 143
     # W&B's system monitor has a session of its own, and looks every second whether its parent lives.
-    deadline = time.monotonic() + 10
-    while processes_of(job) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not processes_of(job)
+    until(lambda: not processes_of(job), "the end of every process")
     assert done(settings(tmp_path), job) is None

@@ -1,11 +1,9 @@
 """The button that ends a run in the Dagster UI ends its training."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +14,7 @@ import pytest
 import yaml
 from training_factories import instruct_dataset, processes_of, settings, tiny_base
 
+from tests.machine import free_port, until
 from twin_assets.core.datasets import dataset_folder
 from twin_assets.settings import ROOT
 from twin_assets.training.records import TrainingJob
@@ -26,14 +25,6 @@ TERMINATE = """mutation ($id: String!) { terminateRun(runId: $id) {
   __typename ... on TerminateRunFailure { message } } }"""
 
 Found = TypeVar("Found")
-
-
-def wait_for(find: Callable[[], Found], seconds: float) -> Found:
-    deadline = time.monotonic() + seconds
-    while not (found := find()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.3)
-    return found
 
 
 def prepare_home(home: Path) -> dg.DagsterInstance:
@@ -57,9 +48,7 @@ def prepare_home(home: Path) -> dg.DagsterInstance:
 @contextmanager
 def dagster(home: Path) -> Iterator[httpx.Client]:
     """The web server that people use, and a client of the API behind its buttons."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     location = Path(__file__).with_name("cancel_location.py")
     server = subprocess.Popen(
         [str(Path(sys.executable).with_name("dagster-webserver")), "-h", "127.0.0.1", "-p", str(port), "-f", str(location)],
@@ -76,7 +65,7 @@ def dagster(home: Path) -> Iterator[httpx.Client]:
         return False
 
     try:
-        wait_for(answers, 120)
+        until(answers)
         yield httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
     finally:
         server.terminate()
@@ -113,11 +102,11 @@ def test_terminating_the_run_in_the_ui_ends_the_training_and_says_where_it_will_
             return any(words in entry.user_message for entry in instance.all_logs(run_id))
 
         # While it trains, the run's log in Dagster shows its steps and its checkpoints.
-        wait_for(lambda: said("checkpoint saved") and said("tokens/s"), 300)
+        until(lambda: said("checkpoint saved") and said("tokens/s"))
         [file] = (tmp_path / "cache" / "training" / "runa").glob("sft-*/job.json")
         job = TrainingJob.model_validate_json(file.read_text())
         assert len(processes_of(job)) > 0
         assert ask(client, TERMINATE, id=run_id)["__typename"] == "TerminateRunSuccess"
-        wait_for(lambda: instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.CANCELED, 60)
-        wait_for(lambda: not processes_of(job), 15)
+        until(lambda: instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.CANCELED)
+        until(lambda: not processes_of(job))
         assert said("sft was cancelled; the next run resumes from the checkpoint of step ")

@@ -26,6 +26,7 @@ from tests.feature.crawl.writing import (
     write_article,
     write_repository,
 )
+from tests.machine import PATIENCE
 from twin_assets.core.lake import open_lake
 from twin_assets.core.persona import Persona
 from twin_assets.core.sources import LinkedIn, Web
@@ -195,7 +196,7 @@ def test_a_crawl_killed_at_any_moment_loses_and_repeats_nothing(tmp_path: Path) 
         for _ in range(4):
             asked = sum("/posts/" in path for path in sites.asked)
             process = begin(here, who)
-            goal, deadline = asked + rng.randint(1, 8), time.monotonic() + 30
+            goal, deadline = asked + rng.randint(1, 8), time.monotonic() + PATIENCE
             while sum("/posts/" in path for path in sites.asked) < goal and process.poll() is None:
                 assert time.monotonic() < deadline
                 time.sleep(0.002)

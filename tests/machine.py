@@ -1,0 +1,53 @@
+"""What tests need to know of the machine they run on, so that none depends on its speed: patience, ports, growth."""
+
+import random
+import socket
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# For what must come, however slow the machine and however much else runs on it. What must *not* take long is told by
+# counting or by growth, never by a clock.
+PATIENCE = 300.0  # seconds
+
+
+def until(found: Callable[[], T], what: str = "it") -> T:
+    """The first answer of `found` that is true, asked again and again."""
+    deadline = time.monotonic() + PATIENCE
+    while not (answer := found()):
+        assert time.monotonic() < deadline, f"{what} did not come in {PATIENCE:.0f} s"
+        time.sleep(0.05)
+    return answer
+
+
+def free_port() -> int:
+    """A port that nobody listens on, below those that the system gives to outgoing connections: no connection that
+    begins between this look and the server's start can take it."""
+    for _ in range(1_000):
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port below the outgoing ones")
+
+
+def growth(work: Callable[[int], object], small: int, times: int) -> float:
+    """How many times as much CPU `work` takes on `times` the size: about `times` where it is linear.
+
+    The best of three, so that a pause of the machine counts for nothing; of at least 10 ms, below which clocks are coarse.
+    """
+
+    def cost(size: int) -> float:
+        best = float("inf")
+        for _ in range(3):
+            start = time.process_time()
+            work(size)
+            best = min(best, time.process_time() - start)
+        return best
+
+    return max(cost(small * times), 0.01) / max(cost(small), 0.01)
