@@ -76,11 +76,6 @@ class Manifest(Record):
 
 
 Row = InstructRow | PreferenceRow
-OPEN_TO: dict[Visibility, str] = {
-    "public": "are public",
-    "connections": "are for connections only",
-    "private": "are private",
-}
 _PUBLIC = ',"visibility":"public"}'  # how a public row's line ends: the field is the last one
 # Sizes of the training side beside all of it, to see what more data is worth.
 SUBSETS = {"1k": 1_000, "5k": 5_000}
@@ -197,9 +192,12 @@ def refuse_closed_rows(lake: Lake, manifest: Manifest) -> None:
     closed = Counter(row.visibility for row in rows if not may_see(declared, row.visibility))
     if not closed:
         return
-    told = " and ".join(f"{n} {OPEN_TO[visibility]}" for visibility, n in sorted(closed.items()))
+    told = " and ".join(
+        f"{n} {'is' if n == 1 else 'are'} {'for connections only' if visibility == 'connections' else visibility}"
+        for visibility, n in sorted(closed.items())
+    )
     raise TwinError(
-        f"The {manifest.kind} dataset {manifest.version} of {manifest.persona} can't be published: of its {len(rows)} rows "
+        f"The {manifest.kind} dataset {manifest.version} of {manifest.persona} can't be published: of its {len(rows)} rows, "
         f"{told}, and {manifest.persona} declares {declared!r}.",
         f"set `train_on: {declared}` in the persona's file (or leave it out) and materialise {manifest.kind}_dataset "
         f"again; or declare `visibility: {most_closed(closed)}`, which publishes in private repositories.",

@@ -184,5 +184,10 @@ def to_table(records: list[R], record: type[R]) -> pa.Table:
 
 
 def from_table(table: pa.Table, record: type[R]) -> list[R]:
-    """Records of an Arrow table; raises pydantic's ValidationError on a row that does not fit."""
+    """Records of an Arrow table; raises pydantic's ValidationError on a row that does not fit.
+
+    Rows of a table from before they said who may see them are for nobody but the persona.
+    """
+    if "visibility" in record.model_fields and "visibility" not in table.column_names:
+        table = table.append_column("visibility", pa.array(["private"] * len(table), pa.string()))
     return [record.model_validate(row) for row in table.to_pylist()]
