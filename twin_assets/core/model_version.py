@@ -9,9 +9,6 @@ from twin_assets.core.hashing import fingerprint
 from twin_assets.core.records import VISIBILITIES, Record, Visibility, may_see
 
 Stage = Literal["base", "sft", "dpo"]
-_CLOSED_ROWS: dict[Visibility, str] = {
-    "public": "public rows", "connections": "rows for connections only", "private": "private rows",
-}  # fmt: skip
 
 
 class Lineage(Record):
@@ -56,7 +53,13 @@ class About(Record):
 def closed_rows(learnt_from: Mapping[str, int], declared: Visibility) -> str:
     """What a person has to know before a model is released: "120 rows for connections only"; empty for nothing."""
     counted = ((v, learnt_from.get(v, 0)) for v in VISIBILITIES if not may_see(declared, v))
-    return " and ".join(f"{n} {_CLOSED_ROWS[v]}" for v, n in counted if n)
+    told = (
+        f"{n} {'' if v == 'connections' else f'{v} '}row{'' if n == 1 else 's'}"
+        f"{' for connections only' if v == 'connections' else ''}"
+        for v, n in counted
+        if n
+    )
+    return " and ".join(told)
 
 
 class VersionRecord(Record):
