@@ -135,9 +135,9 @@ class Access:
     def _caller(self, request: Request) -> Caller | Response:
         token = ui_login.bearer(request)
         if token and (key := self.keys.find(token)):
-            return Caller(f"key {key.id}", key)
+            return Caller(f"key {key.id}", key, key.audience)
         if ui_login.signed_in(request, self.settings) or ui_login.bears_password(request, self.settings):
-            return Caller("page")
+            return Caller("page", audience="private")
         if ui_login.password_of(self.settings) is None and not self.keys.any:
             return self._anonymous(request)
         return _refused(
@@ -165,7 +165,7 @@ class Access:
                 403, "ForeignRequest", "Another site asked for this.",
                 "ask the service by localhost or 127.0.0.1; or make a key, and send it.",
             )  # fmt: skip
-        return Caller("this machine")
+        return Caller("this machine", audience=self.settings.local_audience)
 
 
 class _Exchange:

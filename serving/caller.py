@@ -6,14 +6,19 @@ from fastapi import Request
 
 from serving.errors import Forbidden
 from serving.keys import Action, ApiKey
+from twin_assets.core.records import Visibility, may_see
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: by a key, by the page's session or password, or nobody in particular on this machine."""
+    """Who asks: by a key, by the page's session or password, or nobody in particular on this machine.
+
+    `audience` is the most closed writing that may be shown to them, by whatever endpoint.
+    """
 
     name: str
     key: ApiKey | None = None
+    audience: Visibility = "public"
 
     @property
     def id(self) -> str:
@@ -23,6 +28,10 @@ class Caller:
     def may(self, action: Action, persona: str) -> bool:
         """Whether it is good for an action on a persona; only a key narrows that."""
         return self.key is None or self.key.may(action, persona)
+
+    def may_see(self, visibility: Visibility) -> bool:
+        """Whether they may be shown what is that closed."""
+        return may_see(self.audience, visibility)
 
     def require(self, action: Action, persona: str | None = None) -> None:
         """Raise Forbidden when the caller's key isn't good for it."""

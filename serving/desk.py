@@ -23,6 +23,7 @@ from twin_assets.core.ledger import Ledger
 from twin_assets.core.llm import open_litellm
 from twin_assets.core.persona import Persona, load_persona, persona_names
 from twin_assets.core.profiles import load_profile
+from twin_assets.core.records import Visibility, most_closed
 from twin_assets.core.vectors import open_store
 from twin_assets.inference.answer import Answer, Twin
 from twin_assets.inference.cost import price_of
@@ -92,8 +93,11 @@ class Desk:
         written = (self.settings.personas_dir / f"{name}.yaml").stat().st_mtime_ns
         return _persona(self.settings.personas_dir, name, written)
 
-    def twin(self, name: str, user: str | None = None) -> tuple[Persona, Twin]:
-        """The persona of that name with its model and its index. Raises Unknown and NothingReleased.
+    def twin(
+        self, name: str, user: str | None = None, audience: Visibility = "public"
+    ) -> tuple[Persona, Twin]:
+        """The persona of that name with its model, and with what of its index `audience` may see. Raises Unknown and
+        NothingReleased.
 
         One `user` is answered by the same version every time, also while a canary runs.
         """
@@ -103,7 +107,7 @@ class Desk:
                 f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `make demo`."
             )
         embedder = load_embedder(self.settings.embedder)
-        retriever = open_retriever(self.settings, persona, self.store(name), embedder)
+        retriever = open_retriever(self.settings, persona, self.store(name), embedder, audience)
         return persona, Twin(
             persona, self.profile, self._generator(name, production, user), retriever.retrieve, retriever.find
         )
@@ -193,6 +197,7 @@ class Desk:
             scores=[c.score for c in plan.citations], tokens_in=tokens_in, tokens_out=tokens_out, steps_ms=steps,
             outcome=outcome, prompt=job.asked, answer=text, key=job.key, user=job.user,
             cost=self._cost(job, tokens_in, tokens_out, steps), canary=self._is_canary(job),
+            visibility=most_closed(c.visibility for c in plan.citations),
         )  # fmt: skip
         self.log.append(row, persona.log_text)
         telemetry.count(row)

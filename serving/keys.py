@@ -20,7 +20,7 @@ from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake, open_lake
 from twin_assets.core.persona import persona_names
-from twin_assets.core.records import Record
+from twin_assets.core.records import VISIBILITIES, Record, Visibility
 from twin_assets.settings import load_settings
 
 Action = Literal["read", "chat", "write", "links", "library", "feedback", "admin"]
@@ -35,13 +35,17 @@ logger = logging.getLogger("serving")
 
 
 class ApiKey(Record):
-    """What is known of a key. `personas` are names, or `*` for all; `hash` is the SHA-256 of the whole key."""
+    """What is known of a key. `personas` are names, or `*` for all; `hash` is the SHA-256 of the whole key.
+
+    `audience` is whom its holder belongs to: it is shown what is public, what is for connections too, or all.
+    """
 
     id: str
     hash: str
     name: str
     personas: list[str]
     actions: list[Action]
+    audience: Visibility = "public"
     per_minute: float | None = Field(None, ge=0)
     created_at: datetime
     revoked_at: datetime | None = None
@@ -90,14 +94,15 @@ class Keys:
         return sorted(found, key=lambda key: key.created_at)
 
     def create(
-        self, name: str, personas: list[str], actions: list[Action], per_minute: float | None = None
-    ) -> tuple[str, ApiKey]:
+        self, name: str, personas: list[str], actions: list[Action], per_minute: float | None = None,
+        audience: Visibility = "public",
+    ) -> tuple[str, ApiKey]:  # fmt: skip
         """A new key; the text of it is given here and never again."""
         key_id = secrets.token_hex(6)
         token = f"{PREFIX}_{key_id}_{secrets.token_hex(32)}"
         key = ApiKey(
             id=key_id, hash=_hash(token), name=name, personas=personas, actions=actions, per_minute=per_minute,
-            created_at=datetime.now(UTC),
+            audience=audience, created_at=datetime.now(UTC),
         )  # fmt: skip
         self._lake.create(f"{FOLDER}/{key_id}.json", key.model_dump_json().encode())
         self._read_at = -FRESH_SECONDS
@@ -142,6 +147,10 @@ def _parser() -> argparse.ArgumentParser:
         "--action", action="append", choices=ACTIONS, help=f"default: {', '.join(DEFAULT_ACTIONS)}"
     )
     create.add_argument("--per-minute", type=float, help="requests; the service's own limit without it")
+    create.add_argument(
+        "--audience", choices=VISIBILITIES, default="public",
+        help="the most closed writing that it is shown; default: public",
+    )  # fmt: skip
     commands.add_parser("list", help="every key, without the keys themselves")
     revoke = commands.add_parser("revoke", help="end a key")
     revoke.add_argument("id")
@@ -162,14 +171,18 @@ def main(arguments: list[str] | None = None) -> int:
             given.persona or [EVERYONE],
             given.action or list(DEFAULT_ACTIONS),
             given.per_minute,
+            given.audience,
         )
-        print(f"{token}\n\nKey {key.id}. It is shown only now; keep it where secrets are kept.")
+        print(
+            f"{token}\n\nKey {key.id}, audience {key.audience}. It is shown only now; keep it where secrets are kept."
+        )
     elif given.command == "revoke":
         print(f"Key {keys.revoke(given.id).id} is revoked.")
     else:
         for key in keys.all():
             state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "good"
-            print(f"{key.id}  {state}  {key.name}  {','.join(key.personas)}  {','.join(key.actions)}")
+            scopes = f"{','.join(key.personas)}  {','.join(key.actions)}  {key.audience}"
+            print(f"{key.id}  {state}  {key.name}  {scopes}")
     return 0
 
 

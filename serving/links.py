@@ -69,21 +69,20 @@ class LibraryEntry(BaseModel):
 
 @router.get("/v1/library")
 def library(persona: str, request: Request) -> list[LibraryEntry]:
-    """What was added to the persona's library and not removed since, newest first."""
-    caller_of(request).require("library", persona)
-    desk = desk_of(request)
-    return [
-        _entry(doc_id, item) for doc_id, item in library_of(desk.lake, desk.persona(persona).name).items()
-    ]
+    """What was added to the persona's library and not removed since, as far as the caller may see it, newest first."""
+    caller, desk = caller_of(request), desk_of(request)
+    caller.require("library", persona)
+    held = library_of(desk.lake, desk.persona(persona).name)
+    return [_entry(doc_id, item) for doc_id, item in held.items() if caller.may_see(item.visibility)]
 
 
 @router.delete("/v1/library")
 def remove(persona: str, doc_id: str, request: Request) -> LibraryEntry:
     """Take a page or paper out of the library: from the next run of the pipeline on it is not found any more."""
-    caller_of(request).require("library", persona)
-    desk = desk_of(request)
+    caller, desk = caller_of(request), desk_of(request)
+    caller.require("library", persona)
     item = library_of(desk.lake, desk.persona(persona).name).get(doc_id)
-    if item is None:
+    if item is None or not caller.may_see(item.visibility):
         raise Unknown(
             f"The library of {persona!r} has no document {doc_id[:80]!r}.",
             "take a doc_id that GET /v1/library names.",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from serving.caller import caller_of
+from serving.caller import Caller, caller_of
 from serving.errors import Unknown
 from twin_assets.core.persona import persona_names
 from twin_assets.settings import Settings
@@ -33,5 +33,6 @@ def known_persona(persona: Annotated[str, Depends(own_persona)], settings: Confi
     return persona
 
 
+Asker = Annotated[Caller, Depends(caller_of)]
 AnyPersonaName = Annotated[str, Depends(own_persona)]
 PersonaName = Annotated[str, Depends(known_persona)]

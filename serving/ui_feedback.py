@@ -49,5 +49,7 @@ def feedback(given: FeedbackRequest, request: Request, settings: Config) -> dict
     said = given.model_dump() if keep else given.model_dump(exclude=TEXTS)
     if policy == "masked":
         said |= {name: mask(said[name])[0] for name in (*TEXTS, "comment") if said.get(name)}
-    add_feedback(open_lake(settings), Feedback(time=datetime.now(UTC), key=caller.id, **said))
+    add_feedback(
+        open_lake(settings), Feedback(time=datetime.now(UTC), key=caller.id, audience=caller.audience, **said)
+    )
     return {"status": "stored", "texts_kept": keep}

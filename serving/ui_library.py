@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from fastapi import APIRouter, Query
 
 from serving.errors import Unknown
-from serving.ui_context import Config, PersonaName
+from serving.ui_context import Asker, Config, PersonaName
 from twin_assets.core.dataset_erasure import erased_rows
 from twin_assets.core.datasets import Kind, Manifest, dataset_folder, latest_version, read_rows
 from twin_assets.core.feature_store import ROWS, FeatureStore, open_feature_store
@@ -17,19 +17,32 @@ from twin_assets.core.records import Chunk, SplitDocument
 from twin_assets.core.vectors import open_store
 
 SAMPLE_ROWS = 5
-LISTED = {"doc_id", "url", "title", "source", "category", "published_at", "words", "split", "language"}
+LISTED = {
+    "doc_id",
+    "url",
+    "title",
+    "source",
+    "category",
+    "published_at",
+    "words",
+    "split",
+    "language",
+    "visibility",
+}
 
 router = APIRouter()
 
 
 @router.get("/ui/api/{persona}/documents")
 def documents(
-    persona: PersonaName, q: str = "", source: str = "", category: str = "", since: date | None = None,
+    persona: PersonaName, asker: Asker, q: str = "", source: str = "", category: str = "", since: date | None = None,
     until: date | None = None, offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 30,
 ) -> dict[str, Any]:  # fmt: skip
-    """Documents of the corpus, newest first, whose title or text holds all words of `q`."""
-    corpus, words = _latest("corpus_split", persona), q.lower().split()
+    """Documents of the corpus that the caller may see, newest first, whose title or text holds all words of `q`;
+    `audience` says how far they are open."""
+    everything, words = _latest("corpus_split", persona), q.lower().split()
+    corpus = [d for d in everything if asker.may_see(d.visibility)]
 
     def wanted(document: SplitDocument) -> bool:
         day = document.published_at.date() if document.published_at else None
@@ -45,6 +58,7 @@ def documents(
     return {
         "found": len(found),
         "all": len(corpus),
+        "audience": asker.audience,
         "sources": sorted({d.source for d in corpus}),
         "categories": sorted({d.category for d in corpus}),
         "documents": [
@@ -55,10 +69,10 @@ def documents(
 
 
 @router.get("/ui/api/{persona}/documents/{doc_id}")
-def document(persona: PersonaName, doc_id: str) -> dict[str, Any]:
+def document(persona: PersonaName, doc_id: str, asker: Asker) -> dict[str, Any]:
     """One document with its text and the places of its chunks, which are offsets in code points."""
     everything = (*_latest("corpus_split", persona), *_latest("library_documents", persona))
-    found = next((d for d in everything if d.doc_id == doc_id), None)
+    found = next((d for d in everything if d.doc_id == doc_id and asker.may_see(d.visibility)), None)
     if found is None:
         raise Unknown(
             f"There is no document {doc_id!r} in the corpus.", "it may have been deleted; ask again."
@@ -111,14 +125,14 @@ def datasets(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
 
 @router.get("/ui/api/{persona}/datasets/{kind}/{version}/rows")
 def rows(
-    persona: PersonaName, kind: Kind, version: str, settings: Config, side: Literal["train", "test"] = "train",
+    persona: PersonaName, kind: Kind, version: str, settings: Config, asker: Asker, side: Literal["train", "test"] = "train",
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> dict[str, Any]:  # fmt: skip
-    """Five rows of one side, from `offset` on."""
+    """Five of the rows of one side that the caller may see, from `offset` on."""
     lake = open_lake(settings)
     if not lake.exists(f"{dataset_folder(persona, kind, version)}/manifest.json"):
         raise Unknown(f"There is no {kind} dataset {version!r}.", "take a version that the list names.")
-    found = read_rows(lake, persona, kind, version, side)
+    found = [r for r in read_rows(lake, persona, kind, version, side) if asker.may_see(r.visibility)]
     return {"all": len(found), "rows": found[offset : offset + SAMPLE_ROWS]}
 
 

@@ -6,11 +6,12 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from serving.errors import Unknown
-from serving.ui_context import Config, PersonaName
+from serving.errors import Forbidden, Unknown
+from serving.ui_context import Asker, Config, PersonaName
 from twin_assets.core.approval import Decision, decide, expires, refused
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Event, EventKind, Ledger
+from twin_assets.core.records import Visibility, may_see
 from twin_assets.core.registry import Registry
 from twin_assets.core.release_watch import judge
 from twin_assets.inference.evaluate import EvaluationReport
@@ -24,8 +25,10 @@ REPORT_HEADERS = {
 }
 SUMMARY = {
     "candidate", "profile", "gain", "gain_low", "gain_high", "gain_pairs", "hit_rate", "mrr", "refusal_rate",
-    "false_refusal_rate", "prompts", "questions", "ceiling", "floor",
+    "false_refusal_rate", "prompts", "questions", "ceiling", "floor", "visibility", "learnt_from",
 }  # fmt: skip
+
+CLOSED_FIX = "log in, or use a key of that audience (`python -m serving.keys create --audience`)."
 
 router = APIRouter()
 
@@ -44,7 +47,7 @@ def models(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
 
 
 @router.get("/ui/api/{persona}/review")
-def review(persona: PersonaName, settings: Config, model: str | None = None) -> dict[str, Any]:
+def review(persona: PersonaName, settings: Config, asker: Asker, model: str | None = None) -> dict[str, Any]:
     """What waits, what is in production and beside it, the ledger, and the evaluation of `model`: by default of
     what waits, else of what is in production. A decision sends back the numbers of the events shown here."""
     lake = open_lake(settings)
@@ -68,18 +71,24 @@ def review(persona: PersonaName, settings: Config, model: str | None = None) -> 
         "states": _states(list(history.events)),
         "events": history.events[::-1],
         "shown": shown,
-        "evaluation": _evaluation(settings, persona, shown) if shown else None,
+        "evaluation": _evaluation(settings, persona, shown, asker.audience) if shown else None,
     }
 
 
 @router.get("/ui/api/{persona}/report", response_class=HTMLResponse)
-def report(persona: PersonaName, model: str, settings: Config) -> HTMLResponse:
-    """The evaluation report as it was rendered when the version was evaluated."""
+def report(persona: PersonaName, model: str, settings: Config, asker: Asker) -> HTMLResponse:
+    """The evaluation report as it was rendered when the version was evaluated. It quotes what was held out: Forbidden
+    for who may not see that."""
     lake, known = open_lake(settings), _states(Ledger(open_lake(settings), persona).events())
     key = report_key(persona, model, "html")
     if model not in known or not lake.exists(key):
         raise Unknown(
             f"There is no evaluation report of {model!r}.", "materialise evaluation_report in Dagster."
+        )
+    found = _stored_report(settings, persona, model)
+    if found is not None and not asker.may_see(found.visibility):
+        raise Forbidden(
+            f"This report quotes writing that is not for the audience {asker.audience!r}.", CLOSED_FIX
         )
     return HTMLResponse(lake.read(key), headers=REPORT_HEADERS)
 
@@ -94,14 +103,21 @@ def _states(events: list[Event]) -> dict[str, EventKind]:
     return {event.model: event.kind for event in events}
 
 
-def _evaluation(settings: Settings, persona: str, model: str) -> dict[str, Any] | None:
+def _stored_report(settings: Settings, persona: str, model: str) -> EvaluationReport | None:
     lake, key = open_lake(settings), report_key(persona, model, "json")
-    if not lake.exists(key):
+    return EvaluationReport.model_validate_json(lake.read(key)) if lake.exists(key) else None
+
+
+def _evaluation(settings: Settings, persona: str, model: str, audience: Visibility) -> dict[str, Any] | None:
+    """Figures and samples; the figures alone for who may not see what they were written from."""
+    evaluation = _stored_report(settings, persona, model)
+    if evaluation is None:
         return None
-    evaluation = EvaluationReport.model_validate_json(lake.read(key))
+    shown = {"model", "voice", "samples"} if may_see(audience, evaluation.visibility) else {"model", "voice"}
     return evaluation.model_dump(include=SUMMARY) | {
         "contestants": {
-            role: contest.model_dump(include={"model", "voice", "samples"})
+            role: {"samples": []}
+            | contest.model_dump(include=shown)
             | {"copied_share": contest.copying.copied_share, "longest_words": contest.copying.longest_words}
             for role, contest in evaluation.contestants.items()
         }

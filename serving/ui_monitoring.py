@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from serving.errors import Unknown
-from serving.ui_context import Config, PersonaName
+from serving.ui_context import Asker, Config, PersonaName
 from serving.ui_models import REPORT_HEADERS
 from twin_assets.core.feedback import read_feedback
 from twin_assets.core.lake import open_lake
@@ -25,23 +25,28 @@ router = APIRouter()
 
 @router.get("/ui/api/{persona}/monitoring")
 def monitoring(
-    persona: PersonaName, settings: Config, days: Annotated[int, Query(ge=1, le=365)] = 30
+    persona: PersonaName, settings: Config, asker: Asker, days: Annotated[int, Query(ge=1, le=365)] = 30
 ) -> dict[str, Any]:
-    """The last `days` days (UTC), with the latest requests and comments."""
+    """The last `days` days (UTC), with the latest requests and comments; without words about what the caller may not
+    see."""
     lake = open_lake(settings)
     since = datetime.now(UTC).date() - timedelta(days=days - 1)
     requests, said = read_requests(lake, persona, since), read_feedback(lake, persona, since)
+    known = {r.request_id: r.visibility for r in requests}
     shown = overview(lake, persona, since, requests, said)
     return shown.model_dump(exclude={"quality": {"day_voices"}}) | {
         "report": lake.exists(report_key(persona)),
         "comments": [
-            {"time": f.time, "thumb": f.thumb, "comment": f.comment} for f in said[::-1] if f.comment
+            {"time": f.time, "thumb": f.thumb, "comment": f.comment}
+            for f in said[::-1]
+            if f.comment and asker.may_see(known.get(f.request_id, f.audience))
         ][:RECENT],
         "latest": [
             r.model_dump(
                 include={"request_id", "time", "model", "prompt_kind", "outcome", "prompt", "cost", "key"}
             )
             | {"ms": sum(r.steps_ms.values())}
+            | ({"prompt": None} if not asker.may_see(r.visibility) else {})
             for r in sorted(requests, key=lambda r: r.time, reverse=True)[:RECENT]
         ],
     }

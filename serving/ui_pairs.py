@@ -6,17 +6,19 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from serving.ui_context import Config, PersonaName
+from serving.ui_context import Asker, Config, PersonaName
 from twin_assets.core.feedback_pairs import (
     FeedbackPair,
     PairChoice,
     PairReview,
     decide_on_pairs,
     pair_reviews,
+    pair_visibility,
     stored_pairs,
 )
 from twin_assets.core.lake import open_lake
 from twin_assets.core.persona import load_persona
+from twin_assets.inference.request_log import iter_requests
 
 SHOWN = 20
 
@@ -34,13 +36,20 @@ class PairDecision(BaseModel):
 
 
 @router.get("/ui/api/{persona}/feedback-pairs")
-def pairs(persona: PersonaName, settings: Config) -> dict[str, Any]:
-    """The oldest pairs that wait and the latest that were decided on, with the number of each; and whether the persona
-    learns from accepted ones."""
+def pairs(persona: PersonaName, settings: Config, asker: Asker) -> dict[str, Any]:
+    """Of the pairs that the caller may see the oldest that wait and the latest that were decided on, with the number of
+    each; and whether the persona learns from accepted ones."""
     lake = open_lake(settings)
     found, reviews = stored_pairs(lake, persona), pair_reviews(lake, persona)
-    waiting = [p for p in found.pairs if p.pair_id not in reviews]
-    decided = [p for p in found.pairs if p.pair_id in reviews]
+    asked = {i for p in found.pairs for i in (p.request_id, *p.answers)}
+    known = (
+        {r.request_id: r.visibility for r in iter_requests(lake, persona) if r.request_id in asked}
+        if asked
+        else {}
+    )
+    seen = [p for p in found.pairs if asker.may_see(pair_visibility(p, known))]
+    waiting = [p for p in seen if p.pair_id not in reviews]
+    decided = [p for p in seen if p.pair_id in reviews]
     decided.sort(key=lambda p: reviews[p.pair_id].at, reverse=True)
 
     def shown(some: list[FeedbackPair]) -> list[dict[str, Any]]:

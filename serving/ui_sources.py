@@ -20,6 +20,7 @@ GENERAL = (
     "about",
     "license",
     "visibility",
+    "train_on",
     "languages",
     "mask_personal_data",
     "log_text",

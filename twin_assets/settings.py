@@ -255,6 +255,11 @@ class Settings(BaseSettings):
         False,
         description="Without keys and password, answer whoever reaches the service, not this machine only.",
     )
+    local_audience: Literal["public", "connections", "private"] = Field(
+        "public",
+        description="What this machine sees while there are neither keys nor password: public, connections, or "
+        "private for all. A key says its own, and a login sees all.",
+    )
     rate_per_minute: float = Field(120.0, description="Requests of one API key; 0 is no limit.")
     rate_per_minute_address: float = Field(
         600.0, description="Requests to /v1 from one address; 0: no limit."

@@ -49,6 +49,28 @@ def test_writing_that_is_not_public_makes_a_private_repository(tmp_path: Path) -
         assert hub.repos["ada/ada-instruct"]["private"] is True
 
 
+def test_a_post_for_connections_only_is_not_published_in_a_public_dataset(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path / "lake")
+    closed = [row(n, "answer").model_copy(update={"visibility": "connections"}) for n in (2, 3)]
+    hidden = row(4, "answer", "heldout").model_copy(update={"visibility": "private"})
+    manifest = write_dataset(lake, "ada", "instruct", [row(1, "answer"), *closed, hidden], **FACTS)
+    said = r"of its 4 rows, 2 are for connections only and 1 is private.*train_on: public"
+    with HubDouble() as hub:
+        with pytest.raises(TwinError, match=said):
+            publish_dataset(settings(tmp_path, hub), lake, manifest)
+        # A manifest that says less than its rows is not believed.
+        with pytest.raises(TwinError, match=said):
+            publish_dataset(
+                settings(tmp_path, hub), lake, manifest.model_copy(update={"visibility": "public"})
+            )
+        assert hub.repos == {}
+        open_to_them = write_dataset(
+            lake, "ada", "instruct", closed, **FACTS | {"visibility": "connections"}
+        )  # fmt: skip
+        publish_dataset(settings(tmp_path, hub), lake, open_to_them)
+        assert hub.repos["ada/ada-instruct"]["private"] is True
+
+
 def test_refusals_are_named_without_the_token(tmp_path: Path) -> None:
     lake = LocalLake(tmp_path / "lake")
     manifest = write_dataset(lake, "ada", "instruct", [row(1, "answer")], **FACTS)

@@ -36,6 +36,7 @@ def test_paths_are_taken_from_the_folder_of_the_yaml(tmp_path: Path) -> None:
     [
         ("substack: {url: ftp://x}\n", r"substack\.url: String should match pattern"),
         ("github: {usr: ada}\n", r"github\.user: Field required; github\.usr: Extra inputs"),
+        ("train_on: secret\nx: {archive: a.zip}\n", r"train_on: Input should be 'public'"),
         ("visibility: secret\nx: {archive: a.zip}\n", r"visibility: Input should be 'public'"),
         ("web: [\n", r"ada\.yaml is not YAML"),
         ("", r"names no place where Ada Example writes.*linkedin, medium, substack, github, gitlab, x, web"),

@@ -10,7 +10,10 @@ from moto.server import ThreadedMotoServer
 
 from tests.core.hub_double import HubDouble
 from tests.core.models import PUBLIC, family, lineage, save
+from tests.feature.test_dataset_versions import FACTS, row
+from twin_assets.core.datasets import write_dataset
 from twin_assets.core.errors import TwinError
+from twin_assets.core.lake import open_lake
 from twin_assets.core.registry import Registry, weights_hash
 from twin_assets.core.registry_remote import pull_version, push_version
 from twin_assets.settings import Settings
@@ -105,6 +108,18 @@ def test_a_version_is_never_more_open_than_its_persona_was_or_is(
         repo["private"], repo["tags"] = False, {}
         with pytest.raises(TwinError, match="is public, and this version is of writing that is not"):
             push_version(here, version.tag, "hub", now)
+
+
+def test_a_model_that_learnt_from_more_closed_rows_is_not_published(tmp_path: Path) -> None:
+    with HubDouble() as hub:
+        here = on_hub(tmp_path, hub)
+        closed = row(1, "answer").model_copy(update={"visibility": "connections"})
+        data = write_dataset(open_lake(here), "runa", "instruct", [closed, row(2, "answer")], **FACTS)
+        trained = lineage("sft").model_copy(update={"datasets": {"instruct": data.version}})
+        version = save(Registry(here), tmp_path / "scratch", trained, about=PUBLIC)
+        with pytest.raises(TwinError, match=r"of its 2 rows, 1 is for connections only.*Then train again"):
+            push_version(here, version.tag, "hub", "public")
+        assert hub.repos == {}
 
 
 def test_the_hubs_refusal_shows_no_token(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+import lancedb
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from tests.core.chunks import CHUNKS, DIMENSIONS, chunk, vector
 from tests.core.weaviate_double import running
 from twin_assets.core.errors import TwinError
 from twin_assets.core.vectors import VectorStore, open_store
+from twin_assets.core.vectors.common import BuiltBefore
 from twin_assets.settings import Settings, load_settings
 
 NOT_RUN = (
@@ -190,6 +192,69 @@ def test_alpha_moves_the_ranking_from_words_to_meaning(store: VectorStore) -> No
     assert found(store, "tide", 1, alpha=0.1)[0] == "a"
     assert found(store, "tide", 1, alpha=0.9)[0] == "b"
     assert found(store, "tide", 1, alpha=1.0)[0] == "b"
+
+
+CLOSED = [
+    chunk("open", "the tide table was late", 0),
+    chunk("circle", "the tide table for connections", 0, visibility="connections"),
+    chunk("mine", "the tide table of my own", 0, visibility="private"),
+]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_an_audience_finds_only_what_it_may_see_by_words_as_by_meaning(
+    store: VectorStore, alpha: float
+) -> None:
+    store.sync(CLOSED)
+    assert found(store, "tide table", 0, alpha=alpha) == ["open"]  # nobody in particular is the public
+    assert sorted(found(store, "tide table", 0, alpha=alpha, audience="connections")) == ["circle", "open"]
+    assert sorted(found(store, "tide table", 0, alpha=alpha, audience="private")) == [
+        "circle",
+        "mine",
+        "open",
+    ]
+
+
+def test_closed_chunks_take_no_places_from_those_that_may_be_seen(store: VectorStore) -> None:
+    closed = [chunk(f"c{n}", "the tide table of my own", 0, visibility="private") for n in range(40)]
+    store.sync([*closed, chunk("open", "a note on tides", 1)])
+    assert found(store, "the tide table of my own", 0) == ["open"]
+
+
+def test_a_filter_can_not_widen_an_audience(store: VectorStore) -> None:
+    store.sync(CLOSED)
+    assert found(store, "tide", 0, filters={"visibility": "connections"}) == []
+    assert found(store, "tide", 0, filters={"visibility": "connections"}, audience="private") == ["circle"]
+    [passage] = store.search("tide", np.array(vector(0), dtype=np.float32), 1, embedder="e1")
+    assert (passage.chunk_id, passage.visibility) == ("open", "public")
+
+
+def test_a_text_that_is_closed_or_opened_is_an_update_of_the_index(store: VectorStore) -> None:
+    store.sync(CHUNKS)
+    closed = CHUNKS[0].model_copy(update={"visibility": "connections"})
+    assert store.sync([closed, *CHUNKS[1:]]).model_dump() == {
+        "added": 0,
+        "updated": 1,
+        "deleted": 0,
+        "unchanged": 2,
+    }
+    assert "a" not in found(store, "tide", 0)
+    assert store.sync(CHUNKS).updated == 1
+    assert found(store, "tide", 0)[0] == "a"
+
+
+def test_an_older_lance_index_shows_nothing_until_its_next_sync_says_who_may_see_what(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, vector_store="lancedb")
+    store = open_store(settings, "runa")
+    store.sync(CLOSED)
+    lancedb.connect(settings.vectors_uri).open_table("chunks_runa").drop_columns(["visibility"])
+    with pytest.raises(BuiltBefore, match=r"chunks_runa was built before .* materialise vector_index again"):
+        found(store, "tide", 0, audience="private")
+    assert (store.count(), store.fingerprint()) == (3, "e1")
+    # What is private needs no writing: that is what an unknown visibility counts as meanwhile.
+    assert store.sync(CLOSED).model_dump() == {"added": 0, "updated": 2, "deleted": 0, "unchanged": 1}
+    assert found(store, "tide table", 0) == ["open"]
+    assert len(found(store, "tide table", 0, audience="private")) == 3
 
 
 def test_a_period_keeps_to_what_was_published_in_it(store: VectorStore) -> None:

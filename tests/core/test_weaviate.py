@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.records import EmbeddedChunk
 from twin_assets.core.vectors import VectorStore, open_store
 from twin_assets.core.vectors import weaviate_connection as connection
+from twin_assets.core.vectors.common import BuiltBefore
 from twin_assets.core.vectors.weaviate_schema import COLLECTION, object_id, properties
 from twin_assets.settings import Settings
 
@@ -33,10 +35,10 @@ def settings(home: Path, **changes: Any) -> Settings:
     return Settings(**(base | changes))
 
 
-def at(double: Double, home: Path, **changes: Any) -> VectorStore:
+def at(double: Double, home: Path, persona: str = "runa-h", **changes: Any) -> VectorStore:
     url, port = f"http://127.0.0.1:{double.http_port}", double.grpc_port
     return open_store(
-        settings(home, **({"weaviate_url": url, "weaviate_grpc_port": port} | changes)), "runa-h"
+        settings(home, **({"weaviate_url": url, "weaviate_grpc_port": port} | changes)), persona
     )
 
 
@@ -44,6 +46,34 @@ def at(double: Double, home: Path, **changes: Any) -> VectorStore:
 def double() -> Iterator[Double]:
     with running() as double:
         yield double
+
+
+@pytest.fixture
+def afterwards() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_an_older_collection_shows_nothing_until_the_next_sync_says_who_may_see_what(
+    double: Double, tmp_path: Path, afterwards: ExitStack
+) -> None:
+    store, other = at(double, tmp_path), at(double, tmp_path, persona="peder")
+    afterwards.callback(store.close)
+    afterwards.callback(other.close)
+    store.sync(CHUNKS)
+    double.forget_property(COLLECTION, "visibility")
+
+    def search() -> list[str]:
+        asked = np.array(vector(0), dtype=np.float32)
+        return [p.chunk_id for p in store.search("tide", asked, 3, embedder="e1", audience="private")]
+
+    with pytest.raises(BuiltBefore, match=r"built before .* materialise vector_index again"):
+        search()
+    other.sync(CHUNKS[:1])  # the collection is shared: it has the property now, but ours have no value
+    with pytest.raises(BuiltBefore):
+        search()
+    assert store.sync(CHUNKS).updated == len(CHUNKS)
+    assert search()[0] == "a"
 
 
 def test_the_schema_types_every_field_of_a_chunk() -> None:

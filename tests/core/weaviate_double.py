@@ -53,6 +53,14 @@ class Double:
         self.schema[definition["class"]] = definition
         return definition
 
+    def forget_property(self, collection: str, name: str) -> None:
+        """As if the collection had been made before chunks had that field."""
+        properties = self.schema[collection]["properties"]
+        self.schema[collection]["properties"] = [p for p in properties if p["name"] != name]
+        for (owner, _), objects in self.tenants.items():
+            for props, _ in objects.values() if owner == collection else ():
+                props.pop(name, None)
+
     def kinds(self, collection: str) -> dict[str, str]:
         return {p["name"]: p["dataType"][0] for p in self.schema[collection]["properties"]}
 

@@ -76,6 +76,16 @@ def test_an_edit_waits_for_a_person_and_then_for_the_personas_consent(tmp_path: 
     assert "The table of Tuesday was yesterday's." in row.messages[-1].content
     assert "Tide tables?" in row.messages[-1].content
 
+    FeatureStore(lake).write(
+        "chunks", "runa", [chunk.model_copy(update={"visibility": "private"})], list[Chunk]
+    )
+    assert accepted_rows(platform, load_persona(people, "runa"), 10) == [], (
+        "the answer leans on what is private now"
+    )
+    file.write_text(PERSONA + "learn_from_feedback: true\ntrain_on: private\n")
+    [closed] = accepted_rows(platform, load_persona(people, "runa"), 10)
+    assert closed.visibility == "private"
+
     def verbatim(*rows: PreferenceRow) -> bool:
         facts: dict[str, Any] = {"parents": {}, "prompts": "p", "dropped": {}, "seed": 1, "license": "MIT", "visibility": "public", "summary": ""}  # fmt: skip
         pairs = write_dataset(lake, "runa", "preference", list(rows), **facts)

@@ -14,6 +14,8 @@ from twin_assets.core.datasets import (
     dataset_folder,
     latest_version,
     nested_order,
+    read_rows,
+    stored_version,
     write_dataset,
 )
 from twin_assets.core.lake import LocalLake
@@ -35,6 +37,49 @@ def row(number: int, task: str, split: str = "train", answer: str = "") -> Instr
             Message(role="assistant", content=answer or f"Answer {number}."),
         ],
     })  # fmt: skip
+
+
+def seen_by(row: InstructRow, visibility: str) -> InstructRow:
+    return row.model_copy(update={"visibility": visibility})
+
+
+def test_a_version_is_as_closed_as_its_most_closed_row_and_its_persona(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    rows = [row(1, "answer"), seen_by(row(2, "answer"), "connections"), row(3, "answer", "heldout")]
+    made = write_dataset(lake, "ada", "instruct", rows, **FACTS)
+    assert (made.visibility, made.declared, made.visibilities) == (
+        "connections",
+        "public",
+        {"connections": 1, "public": 2},
+    )
+    card = lake.read(f"{dataset_folder('ada', 'instruct', made.version)}/README.md").decode()
+    assert "| connections | 1 |" in card
+    assert "Visibility: connections." in card
+    stored = read_rows(lake, "ada", "instruct", made.version, "train")
+    assert [r.visibility for r in stored] == ["public", "connections"]
+    assert (
+        write_dataset(lake, "ada", "instruct", rows[:1], **FACTS | {"visibility": "private"}).visibility
+        == "private"
+    )
+
+
+def test_public_rows_make_the_version_that_they_made_before_they_said_so(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    made = write_dataset(lake, "ada", "instruct", [row(1, "answer"), row(2, "continue", "heldout")], **FACTS)
+    assert made.version == "7a70cfcc341b2515"  # as written by the release before
+    assert stored_version(lake, made) == made.version
+    closed = write_dataset(lake, "ada", "instruct", [seen_by(row(1, "answer"), "private")], **FACTS)
+    assert stored_version(lake, closed) == closed.version != made.version
+
+
+def test_rows_of_a_version_from_before_are_as_closed_as_the_version(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    made = write_dataset(lake, "ada", "instruct", [row(1, "answer")], **FACTS | {"visibility": "connections"})
+    folder = dataset_folder("ada", "instruct", made.version)
+    lines = lake.read(f"{folder}/train.jsonl").decode()
+    lake.write(f"{folder}/train.jsonl", lines.replace(',"visibility":"public"}', "}").encode())
+    [old] = read_rows(lake, "ada", "instruct", made.version, "train")
+    assert old.visibility == "connections"
 
 
 @given(

@@ -154,3 +154,60 @@ def test_the_same_inputs_give_the_same_version_and_others_another(tmp_path: Path
     assert write_dataset(there, "runa", "instruct", rows, seed=1, **facts).version == first.version
     assert write_dataset(there, "runa", "instruct", rows[1:], seed=1, **facts).version != first.version
     assert len(read_rows(here, "runa", "instruct", first.version, "train")) == first.counts["train"]
+
+
+CANARY = "quokkaberry"
+
+
+def closed_corpus() -> list[SplitDocument]:
+    """The demo pieces, two of them for connections only, on either side of the split; each has a word of its own."""
+    made = demo_documents()
+    closed = {next(n for n, d in enumerate(made) if d.split == side) for side in ("train", "heldout")}
+    return [
+        document(
+            f"{d.voice_text}\n\nThe {CANARY} was only for people I know.", d.category, d.split, d.url
+        ).model_copy(update={"visibility": "connections"})
+        if n in closed
+        else d
+        for n, d in enumerate(made)
+    ]
+
+
+def test_who_may_see_a_document_may_see_its_chunks(tmp_path: Path) -> None:
+    documents = closed_corpus()
+    seen = {d.doc_id: d.visibility for d in documents}
+    chunks = embedded(documents, tmp_path)
+    assert {c.visibility for c in chunks} == {"public", "connections"}
+    assert all(c.visibility == seen[c.doc_id] for c in chunks)
+
+
+def test_a_public_twin_does_not_learn_what_is_for_connections_only(tmp_path: Path) -> None:
+    documents, profile = closed_corpus(), load_profile("nano")
+    chunks = embedded(documents, tmp_path)
+    made = build_instruct_rows(documents, chunks, RUNA, profile, 17, embed)
+    assert CANARY not in "".join(row.model_dump_json() for row in made.rows)
+    assert {row.visibility for row in made.rows} == {"public"}
+    assert made.dropped["document_for_connections_only"] == 2
+    # The same rows as if they were not there, but for what is too near to the closed held-out piece.
+    rest = [d for d in documents if d.visibility == "public"]
+    alone = build_instruct_rows(
+        rest, [c for c in chunks if c.visibility == "public"], RUNA, profile, 17, embed
+    )
+    assert {row.row_id for row in made.rows} <= {row.row_id for row in alone.rows}
+
+
+def test_a_persona_may_say_that_its_twin_learns_from_more_than_is_public(tmp_path: Path) -> None:
+    documents = closed_corpus()
+    chunks = embedded(documents, tmp_path)
+    wide = RUNA.model_copy(update={"train_on": "connections"})
+    made = build_instruct_rows(documents, chunks, wide, load_profile("nano"), 17, embed)
+    assert "document_for_connections_only" not in made.dropped
+    closed = {d.doc_id for d in documents if d.visibility == "connections"}
+    by_visibility = {v: [r for r in made.rows if r.visibility == v] for v in ("public", "connections")}
+    # A row is as closed as the most closed text in it, passages of other documents among them.
+    assert {r.doc_id for r in by_visibility["connections"]} >= closed
+    assert CANARY not in "".join(row.model_dump_json() for row in by_visibility["public"])
+    assert {RUNA.learns_from, RUNA.model_copy(update={"visibility": "private"}).learns_from} == {
+        "public",
+        "private",
+    }

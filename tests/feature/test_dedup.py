@@ -54,6 +54,33 @@ def nothing_alike(texts: list[str]) -> np.ndarray:
     return np.zeros((len(texts), 2), dtype=np.float32)
 
 
+def test_what_was_said_in_public_stays_public_with_its_public_address() -> None:
+    text = " ".join(prose(11))
+    found = find_duplicates(
+        [document(text, "a-vault", visibility="private"), document(text, "b-blog"), document(text, "c-post", visibility="connections")],
+        nothing_alike,
+    )  # fmt: skip
+    [kept] = found.documents
+    assert (kept.doc_id, kept.visibility, kept.url) == ("b-blog", "public", "https://x/b-blog")
+    assert kept.duplicates == ["a-vault", "c-post"]
+
+
+def test_a_closed_version_with_more_in_it_never_takes_the_place_of_the_open_one() -> None:
+    words = prose(12, 160)
+    shorter, longer = " ".join(words[:150]), " ".join([*words, "canary"])
+    found = find_duplicates(
+        [document(longer, "draft", visibility="private"), document(shorter, "post")], nothing_alike
+    )
+    [kept] = found.documents
+    assert (kept.doc_id, kept.visibility, kept.voice_text) == ("post", "public", shorter)
+    # Among equally open ones the longest is kept, and stays as closed as it is.
+    closed = find_duplicates(
+        [document(longer, "draft", visibility="private"), document(shorter, "note", visibility="private")],
+        nothing_alike,
+    )
+    assert [(d.doc_id, d.visibility) for d in closed.documents] == [("draft", "private")]
+
+
 def members(result: DedupResult) -> list[list[str]]:
     return sorted(c.members for c in result.clusters)
 

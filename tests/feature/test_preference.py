@@ -106,6 +106,17 @@ def test_a_pair_that_teaches_nothing_is_dropped_with_kind_and_reason(
     assert pair(kind, written) == ([], {f"{kind}: {reason}": 1})
 
 
+def test_a_pair_is_as_closed_as_its_row_and_made_only_where_the_persona_learns_from_that() -> None:
+    closed = write_row(1).model_copy(update={"visibility": "connections"})
+    [prompt] = select_pair_prompts([closed], 4, SHARES, 17)
+    built = build_preference_rows([prompt], [OTHER], RUNA, SHARES, 17)
+    assert (built.rows, built.dropped) == ([], {"voice: for_connections_only": 1})
+    assert missing_kinds({}, {"voice: for_connections_only": 9}) == []
+    wide = RUNA.model_copy(update={"train_on": "connections"})
+    [row] = build_preference_rows([prompt], [OTHER], wide, SHARES, 17).rows
+    assert row.visibility == "connections"
+
+
 @pytest.mark.parametrize("kind", list(SHARES))
 def test_a_good_pair_keeps_its_prompt_its_answer_and_its_kind(kind: PairKind) -> None:
     [row], dropped = pair(kind, OTHER)

@@ -126,6 +126,16 @@ def test_the_page_shows_every_contestant_the_samples_and_the_real_text() -> None
     assert report.floor_is in text
 
 
+def test_the_page_warns_of_what_the_model_learnt_that_is_not_public() -> None:
+    learnt = {"public": 80, "connections": 12, "private": 1}
+    warned = page(reciting_report().model_copy(update={"learnt_from": learnt}))
+    assert "It learnt from 12 rows for connections only and 1 private row." in warned.text
+    assert (
+        "It learnt from"
+        not in page(reciting_report().model_copy(update={"learnt_from": {"public": 80}})).text
+    )
+
+
 def test_a_failed_gate_turns_the_verdict() -> None:
     report = reciting_report()
     gates = check_gate(report, LOOSE.model_copy(update={"max_copied_share": 0.1}))

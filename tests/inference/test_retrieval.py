@@ -228,6 +228,35 @@ def test_a_planner_is_bounded_and_its_filters_count(store: LanceStore, embedder:
     assert [p.chunk_id for p in found.passages] == ["fuel"]
 
 
+def test_no_part_of_retrieval_sees_what_its_audience_may_not_see(embedder: Embedder, tmp_path: Path) -> None:
+    closed = LanceStore(str(tmp_path), "runa")
+    texts = {
+        "secret": "The quokkaberry disk is lost, and I tell my connections only.",
+        "open": TEXTS["disk"][2],
+    }
+    closed.sync([
+        EmbeddedChunk(
+            chunk_id=name, doc_id=name, persona="runa", source="linkedin", category="post", url="u", text=text, start=0,
+            end=len(text), tokens=9, split="train", content_hash=name, vector=vector.tolist(), embedder=embedder.fingerprint,
+            visibility="connections" if name == "secret" else "public",
+        )
+        for (name, text), vector in zip(texts.items(), embedder.embed(list(texts.values())), strict=True)
+    ])  # fmt: skip
+    everything = RetrievalOptions(expand=True, rerank="late_interaction", agent_steps=2)
+    plan = PLAN | {"queries": ["quokkaberry disk"], "sources": ["linkedin"]}
+    again = {"enough": False, "missing": "the disk", "queries": ["lost quokkaberry disk"]}
+    for audience, seen in (("public", {"open"}), ("connections", {"open", "secret"})):
+        with PlannerDouble([plan, again, {"enough": True, "missing": "", "queries": []}]) as double:
+            retriever = planned(double, closed, embedder)
+            retriever.audience = audience  # type: ignore[assignment]
+            # A filter that fits nothing open is left out; the audience never is.
+            found = retriever.find(
+                "What did you write on LinkedIn about the quokkaberry disk?", 3, 40, everything
+            )
+        assert {p.chunk_id for p in found.passages} == seen
+        assert ("quokkaberry disk is lost" in str(double.asked)) is (audience == "connections")
+
+
 @pytest.mark.parametrize("fault", [500, 401, "I think you should search for boats.", {"needed": True}])
 def test_a_planner_that_fails_leaves_retrieval_to_the_rules(
     fault: object, store: LanceStore, embedder: Embedder

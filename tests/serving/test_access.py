@@ -157,9 +157,11 @@ def test_keys_are_made_listed_and_revoked_on_the_command_line(
     assert (key.personas, key.actions, key.per_minute) == (["runa"], ["write"], 5)
     assert main(["list"]) == 0
     listed = capsys.readouterr().out
-    assert "good  bot  runa  write" in listed
+    assert "good  bot  runa  write  public" in listed
     assert token.rsplit("_", 1)[1] not in listed
     assert main(["create", "bot", "--persona", "nobody"]) == 1
+    assert main(["create", "circle", "--audience", "connections"]) == 0
+    assert "audience connections" in capsys.readouterr().out
     assert main(["revoke", key.id]) == 0
     assert Keys(open_lake(settings)).find(token) is None
     assert main(["revoke", "feedbeef"]) == 1

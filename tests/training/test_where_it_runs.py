@@ -9,10 +9,19 @@ import dagster as dg
 import pytest
 import yaml
 from kubernetes_double import KubernetesDouble
-from training_factories import instruct_dataset, overlay, profile, settings, tiny_base, train
+from training_factories import (
+    instruct_dataset,
+    overlay,
+    preference_dataset,
+    profile,
+    settings,
+    tiny_base,
+    train,
+)
 
 from twin_assets.core.datasets import Manifest, dataset_folder
 from twin_assets.core.errors import TwinError
+from twin_assets.core.model_version import closed_rows
 from twin_assets.core.profiles import load_profile, profile_names
 from twin_assets.defs.common import personas
 from twin_assets.defs.resources import build_resources
@@ -45,6 +54,25 @@ def job_in(home: Path, platform: Settings, *overlays: str, rows: int = 12) -> Tr
     return prepare_job(
         platform, profile(*overlays), "sft", tiny_base(platform), manifest, home / "instruct", "runa"
     )
+
+
+def test_a_model_is_as_closed_as_the_rows_that_it_and_its_parent_learnt_from(tmp_path: Path) -> None:
+    platform = settings(tmp_path)
+    base = tiny_base(platform)
+    seen = {
+        "visibilities": {"public": 10, "connections": 2},
+        "visibility": "connections",
+        "declared": "public",
+    }
+    rows = instruct_dataset(tmp_path / "instruct", 12).model_copy(update=seen)
+    sft = prepare_job(platform, profile(), "sft", base, rows, tmp_path / "instruct", "runa")
+    assert (sft.about.visibility, sft.about.learnt_from) == ("connections", {"public": 10, "connections": 2})
+    parent = base.model_copy(update={"lineage": sft.lineage, "about": sft.about})
+    pairs = preference_dataset(tmp_path / "pairs", 3).model_copy(update={"visibilities": {"public": 3}})
+    dpo = prepare_job(platform, profile(), "dpo", parent, pairs, tmp_path / "pairs", "runa")
+    assert (dpo.about.visibility, dpo.about.learnt_from) == ("connections", {"public": 13, "connections": 2})
+    assert closed_rows(dpo.about.learnt_from, "public") == "2 rows for connections only"
+    assert closed_rows(dpo.about.learnt_from, "connections") == ""
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,17 @@
 A version holds `train.jsonl`, `test.jsonl`, `manifest.json` and a readable `README.md`: a dataset card with
 which Hugging Face `datasets` loads the folder, and nested `subsets/` of the training side by size.
 The same rows and parents give the same version on every machine: the hash covers rows and what they
-were made from, never times or paths.
+were made from, never times or paths. Every row says who may see it, and a version is as closed as its most closed row.
 """
 
 import json
 from collections import Counter, defaultdict
 from typing import Any, Literal
 
+from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.lake import Lake
-from twin_assets.core.records import Message, Record, Split, Visibility
+from twin_assets.core.records import Message, Record, Split, Visibility, may_see, most_closed
 
 Kind = Literal["instruct", "preference"]
 # What a preference pair teaches: to sound like the author, to decline, to keep to the passages; or what people who
@@ -20,14 +21,19 @@ Kind = Literal["instruct", "preference"]
 PairKind = Literal["voice", "refusal", "grounding", "feedback"]
 
 
+# Why a document or a pair is left out of a dataset that may not hold what is that closed.
+CLOSED_REASON: dict[Visibility, str] = {"connections": "for_connections_only", "private": "private"}
+
+
 class InstructRow(Record):
-    """A conversation that ends with the author's own text."""
+    """A conversation that ends with the author's own text. `visibility` is that of the most closed text in it."""
 
     row_id: str
     doc_id: str
     task: str
     split: Split
     messages: list[Message]
+    visibility: Visibility = "public"
 
 
 class PreferenceRow(Record):
@@ -42,10 +48,15 @@ class PreferenceRow(Record):
     messages: list[Message]
     chosen: Message
     rejected: Message
+    visibility: Visibility = "public"
 
 
 class Manifest(Record):
-    """What a dataset version is made of. `dropped` counts rows by reason, `kinds` preference rows by kind."""
+    """What a dataset version is made of. `dropped` counts rows by reason, `kinds` preference rows by kind.
+
+    `visibility` is that of its most closed row, and no more open than `declared`, the persona's own when it was made;
+    `visibilities` counts rows by theirs. Versions from before rows had one have neither, and `visibility` is every row's.
+    """
 
     persona: str
     kind: Kind
@@ -60,9 +71,12 @@ class Manifest(Record):
     visibility: Visibility
     subsets: dict[str, int] = {}
     kinds: dict[str, int] = {}
+    visibilities: dict[str, int] = {}
+    declared: Visibility | None = None
 
 
 Row = InstructRow | PreferenceRow
+_PUBLIC = ',"visibility":"public"}'  # how a public row's line ends: the field is the last one
 # Sizes of the training side beside all of it, to see what more data is worth.
 SUBSETS = {"1k": 1_000, "5k": 5_000}
 
@@ -81,7 +95,10 @@ def write_dataset(
     visibility: Visibility,
     summary: str,
 ) -> Manifest:
-    """Store rows as a version (once) and point `latest.json` to it. Returns the manifest."""  # fmt: skip
+    """Store rows as a version (once) and point `latest.json` to it. Returns the manifest.
+
+    `visibility` is the persona's own. A version with more closed rows is as closed as those.
+    """  # fmt: skip
     sides = {
         "train": [r for r in rows if r.split == "train"],
         "test": [r for r in rows if r.split == "heldout"],
@@ -94,8 +111,10 @@ def write_dataset(
     manifest = Manifest(
         persona=persona, kind=kind, version=version, parents=parents, prompts=prompts,
         counts={side: len(kept) for side, kept in sides.items()}, tasks=dict(sorted(tasks.items())),
-        dropped=dict(sorted(dropped.items())), seed=seed, license=license, visibility=visibility,
-        subsets=subsets, kinds=dict(sorted(kinds.items())),
+        dropped=dict(sorted(dropped.items())), seed=seed, license=license,
+        visibility=most_closed([visibility, *(row.visibility for row in rows)]), subsets=subsets,
+        kinds=dict(sorted(kinds.items())), declared=visibility,
+        visibilities=dict(sorted(Counter(row.visibility for row in rows).items())),
     )  # fmt: skip
     ordered = nested_order(sides["train"]) if subsets else []
     files |= {f"subsets/{name}.jsonl": _jsonl(ordered[:n]) for name, n in subsets.items()}
@@ -153,10 +172,36 @@ def read_manifest(lake: Lake, persona: str, kind: Kind, version: str) -> Manifes
 def read_rows(
     lake: Lake, persona: str, kind: Kind, version: str, side: Literal["train", "test"]
 ) -> list[Any]:
-    """Rows of one side of a version, in their stored order."""
+    """Rows of one side of a version, in their stored order. Those of versions from before rows had a visibility have
+    the version's."""
     data = lake.read(f"{dataset_folder(persona, kind, version)}/{side}.jsonl").decode()
-    row = InstructRow if kind == "instruct" else PreferenceRow
-    return [row.model_validate_json(line) for line in data.split("\n") if line]
+    row: type[Row] = InstructRow if kind == "instruct" else PreferenceRow
+    rows = [row.model_validate_json(line) for line in data.split("\n") if line]
+    if all("visibility" in r.model_fields_set for r in rows):
+        return rows
+    whole = {"visibility": read_manifest(lake, persona, kind, version).visibility}
+    return [r if "visibility" in r.model_fields_set else r.model_copy(update=whole) for r in rows]
+
+
+def refuse_closed_rows(lake: Lake, manifest: Manifest) -> None:
+    """TwinError when a version holds rows, as they are stored, that are more closed than its persona declared itself:
+    whoever publishes it would show them to more people than the author did."""
+    declared = manifest.declared or manifest.visibility
+    where = (lake, manifest.persona, manifest.kind, manifest.version)
+    rows = [row for side in ("train", "test") for row in read_rows(*where, side)]  # type: ignore[arg-type]
+    closed = Counter(row.visibility for row in rows if not may_see(declared, row.visibility))
+    if not closed:
+        return
+    told = " and ".join(
+        f"{n} {'is' if n == 1 else 'are'} {'for connections only' if visibility == 'connections' else visibility}"
+        for visibility, n in sorted(closed.items())
+    )
+    raise TwinError(
+        f"The {manifest.kind} dataset {manifest.version} of {manifest.persona} can't be published: of its {len(rows)} rows, "
+        f"{told}, and {manifest.persona} declares {declared!r}.",
+        f"set `train_on: {declared}` in the persona's file (or leave it out) and materialise {manifest.kind}_dataset "
+        f"again; or declare `visibility: {most_closed(closed)}`, which publishes in private repositories.",
+    )
 
 
 def dataset_folder(persona: str, kind: Kind, version: str) -> str:
@@ -165,7 +210,15 @@ def dataset_folder(persona: str, kind: Kind, version: str) -> str:
 
 
 def _version(files: dict[str, str], parents: dict[str, str], prompts: str, seed: int) -> str:
-    return fingerprint([files, parents, prompts, seed])
+    return fingerprint([{name: _unmarked(text) for name, text in files.items()}, parents, prompts, seed])
+
+
+def _unmarked(rows: str) -> str:
+    """Rows as they were before they said who may see them, so that a public dataset keeps its version."""
+    return "".join(
+        f"{line.removesuffix(_PUBLIC)}}}\n" if line.endswith(_PUBLIC) else f"{line}\n"
+        for line in rows.split("\n") if line
+    )  # fmt: skip
 
 
 def _jsonl(rows: list[Any]) -> bytes:
@@ -209,6 +262,10 @@ def _card(manifest: Manifest, summary: str) -> str:
         *(f"| {task} | {n} |" for task, n in manifest.tasks.items()),
         "",
         *(_kinds_table(manifest) if manifest.kinds else []),
+        "| may be seen by | rows |",
+        "|---|---|",
+        *(f"| {visibility} | {n} |" for visibility, n in manifest.visibilities.items()),
+        "",
         "| dropped because | rows |",
         "|---|---|",
         *(f"| {reason} | {n} |" for reason, n in manifest.dropped.items()),

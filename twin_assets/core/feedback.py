@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from typing import Literal
 
 from twin_assets.core.lake import Lake
-from twin_assets.core.records import Record
+from twin_assets.core.records import Record, Visibility
 
 FOLDER = "feedback"
 
@@ -15,7 +15,7 @@ class Feedback(Record):
     """One reaction to one answer. Texts are None unless the person allowed them to be kept.
 
     `edited` is the answer as the person would have had it: a better target for the same `prompt`. `key` says who
-    the person is, as the request log does.
+    the person is, as the request log does, and `audience` what they were shown.
     """
 
     request_id: str
@@ -29,6 +29,7 @@ class Feedback(Record):
     answer: str | None = None
     edited: str | None = None
     key: str | None = None
+    audience: Visibility = "public"
 
 
 def add_feedback(lake: Lake, feedback: Feedback) -> str:

@@ -16,7 +16,7 @@ from twin_assets.core.feedback import Feedback, read_feedback
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.lake import Lake
 from twin_assets.core.ledger import Overtaken
-from twin_assets.core.records import Record
+from twin_assets.core.records import Record, Visibility, most_closed
 from twin_assets.core.text.privacy import scan
 
 FOLDER = "feedback_reviews"
@@ -27,7 +27,8 @@ PairChoice = Literal["accept", "reject"]
 
 class FeedbackPair(Record):
     """A pair that waits for review, or was reviewed. `request_id` is that of the rejected answer; `given_by` who said
-    so, as the request log names callers."""
+    so, as the request log names callers, and `audience` what they were shown. `answers` are the requests that its texts
+    were written for."""
 
     pair_id: str
     request_id: str
@@ -37,7 +38,15 @@ class FeedbackPair(Record):
     chosen: str
     rejected: str
     given_by: str | None = None
+    audience: Visibility = "public"
+    answers: list[str] = []
     consent: Literal[True] = True
+
+
+def pair_visibility(pair: FeedbackPair, requests: Mapping[str, Visibility]) -> Visibility:
+    """As closed as the answers it is about, by the `visibility` of logged requests; where the log doesn't know one, as
+    what its giver was shown."""
+    return most_closed(requests.get(i, pair.audience) for i in [pair.request_id, *pair.answers])
 
 
 class PairReview(Record):
@@ -67,13 +76,13 @@ def find_pairs(reactions: Sequence[Feedback]) -> PairsFound:
             dropped["no consent or no text"] += 1
             continue
         if r.edited:
-            _take(found, dropped, _pair("edited", r, r.edited, r.answer))
+            _take(found, dropped, _pair("edited", r, r, r.edited, r.answer))
         if r.thumb:
             by_prompt[" ".join(r.prompt.lower().split())][r.thumb] = r
     for thumbs in by_prompt.values():
         if len(thumbs) == 2:
             liked, disliked = thumbs["up"], thumbs["down"]
-            _take(found, dropped, _pair("thumbs", disliked, liked.edited or liked.answer or "", disliked.answer or ""))  # fmt: skip
+            _take(found, dropped, _pair("thumbs", disliked, liked, liked.edited or liked.answer or "", disliked.answer or ""))  # fmt: skip
     return PairsFound(pairs=sorted(found.values(), key=lambda p: (p.time, p.pair_id)), dropped=dict(dropped))
 
 
@@ -137,12 +146,15 @@ def feedback_row_id(pair: FeedbackPair) -> str:
     return text_hash(f"feedback:{pair.pair_id}")
 
 
-def _pair(origin: Literal["edited", "thumbs"], about: Feedback, chosen: str, rejected: str) -> FeedbackPair:
+def _pair(
+    origin: Literal["edited", "thumbs"], about: Feedback, better: Feedback, chosen: str, rejected: str
+) -> FeedbackPair:
     assert about.prompt is not None
     chosen, rejected = chosen.strip(), rejected.strip()
     return FeedbackPair(
         pair_id=text_hash("\0".join([about.prompt, chosen, rejected])), request_id=about.request_id, origin=origin,
         time=about.time, prompt=about.prompt, chosen=chosen, rejected=rejected, given_by=about.key,
+        audience=most_closed([about.audience, better.audience]), answers=[better.request_id],
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from twin_assets.core.datasets import Manifest, dataset_folder
+from twin_assets.core.datasets import Manifest, dataset_folder, refuse_closed_rows
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake
 from twin_assets.core.model_version import ModelVersion
@@ -20,8 +20,10 @@ def publish_dataset(settings: Settings, lake: Lake, manifest: Manifest) -> str:
     """Upload a version as one commit and tag it with its name; returns the repository's address.
 
     The repository is private unless the persona's writing is public. Publishing a version again changes
-    nothing. Raises TwinError without a repository or token, and when the hub refuses.
+    nothing. Raises TwinError without a repository or token, when a row is more closed than the persona, and when the
+    hub refuses.
     """
+    refuse_closed_rows(lake, manifest)
     api, namespace = _open(settings)
     repo = f"{namespace}/{manifest.persona}-{manifest.kind}"
     with _refusals(f"publish {repo}", "check that TWIN_HUB_TOKEN may write there."):

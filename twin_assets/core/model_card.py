@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from twin_assets.core.model_version import ModelVersion
+from twin_assets.core.model_version import ModelVersion, closed_rows
 
 # Licence ids the hub accepts: https://huggingface.co/docs/hub/repositories-licenses. Any other is `other`.
 HUB_LICENSES = {
@@ -95,7 +95,9 @@ def _trained(version: ModelVersion) -> str:
 def _limits(version: ModelVersion) -> str:
     about = version.about
     open_to = {"public": "anyone", "connections": "the author's connections", "private": "the author"}
-    return (
+    closed = closed_rows(about.learnt_from, "public")
+    learnt = f"It learnt from {closed}, and may repeat them to whoever it serves. " if closed else ""
+    return learnt + (
         f"It writes in the voice of {version.lineage.persona}, for {open_to[about.visibility]}, under the licence "
         f"{about.license}, with passages of the author's own writing brought by retrieval. It is not the author: "
         "what it writes is a draft to be read before it is published, and must not be passed off as a statement "

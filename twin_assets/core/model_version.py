@@ -1,11 +1,12 @@
 """What is known of a model version: where it comes from, what may be done with it, how it did."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from twin_assets.core.hashing import fingerprint
-from twin_assets.core.records import Record, Visibility
+from twin_assets.core.records import VISIBILITIES, Record, Visibility, may_see
 
 Stage = Literal["base", "sft", "dpo"]
 
@@ -37,7 +38,8 @@ class About(Record):
     """What a model card says beyond the lineage; no part of a version's identity.
 
     `base_model` is what the profile names: a hub id, a folder, or `nano`. `environment` holds the versions
-    of the code and libraries that it was made with.
+    of the code and libraries that it was made with. `learnt_from` counts dataset rows by who may see them, those of
+    its parents among them; `visibility` is that of the most closed, and no more open than the persona.
     """
 
     license: str = "other"
@@ -45,6 +47,19 @@ class About(Record):
     languages: list[str] = []
     base_model: str = ""
     environment: dict[str, str] = {}
+    learnt_from: dict[str, int] = {}
+
+
+def closed_rows(learnt_from: Mapping[str, int], declared: Visibility) -> str:
+    """What a person has to know before a model is released: "120 rows for connections only"; empty for nothing."""
+    counted = ((v, learnt_from.get(v, 0)) for v in VISIBILITIES if not may_see(declared, v))
+    told = (
+        f"{n} {'' if v == 'connections' else f'{v} '}row{'' if n == 1 else 's'}"
+        f"{' for connections only' if v == 'connections' else ''}"
+        for v, n in counted
+        if n
+    )
+    return " and ".join(told)
 
 
 class VersionRecord(Record):

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.records import Visibility
+from twin_assets.core.records import Visibility, may_see
 from twin_assets.core.retrieval_options import RetrievalOptions
 from twin_assets.core.sources import (
     Bluesky,
@@ -52,6 +52,11 @@ class Persona(Part):
     about: str = Field(description="One or two sentences that every prompt carries.")
     license: str
     visibility: Visibility = "public"
+    train_on: Visibility | None = Field(
+        None,
+        description="The most closed writing that may be learnt from; as closed as `visibility` if not said. What "
+        "a model has learnt it may repeat to whoever it serves.",
+    )
     languages: list[str] = ["en"]
     linkedin: LinkedIn | None = None
     medium: Medium | None = None
@@ -108,6 +113,15 @@ class Persona(Part):
             if not refusal.is_valid() or set(refusal.get_identifiers()) - {"looked_for"}:
                 raise ValueError(f"{refusal.template!r} may hold $looked_for, and $$ for a dollar sign")
         return refusals
+
+    @property
+    def learns_from(self) -> Visibility:
+        """The most closed writing that datasets, training and evaluation take."""
+        return self.train_on or self.visibility
+
+    def may_learn(self, visibility: Visibility) -> bool:
+        """Whether writing that is that closed is learnt from."""
+        return may_see(self.learns_from, visibility)
 
     def sources(self) -> list[str]:
         """Names of the sources this persona has."""

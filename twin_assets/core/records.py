@@ -5,6 +5,7 @@ between stages: add with a default, never rename in place.
 """
 
 import types
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -16,6 +17,23 @@ Source = str
 Category = Literal["post", "article", "code"]
 Visibility = Literal["public", "connections", "private"]
 Split = Literal["train", "heldout"]
+# From open to closed. Who may see one of these may see all before it: an audience is named by what it sees last.
+VISIBILITIES: tuple[Visibility, ...] = get_args(Visibility)
+
+
+def most_closed(visibilities: Iterable[Visibility]) -> Visibility:
+    """What a thing made of others may be shown as; public when it is made of nothing."""
+    return max(visibilities, key=VISIBILITIES.index, default="public")
+
+
+def may_see(audience: Visibility, visibility: Visibility) -> bool:
+    """Whether an audience (public, connections, or private: the persona) may see what is that closed."""
+    return VISIBILITIES.index(visibility) <= VISIBILITIES.index(audience)
+
+
+def seen_by(audience: Visibility) -> list[Visibility]:
+    """Everything that an audience may see, from open to closed."""
+    return [visibility for visibility in VISIBILITIES if may_see(audience, visibility)]
 
 
 class Record(BaseModel):
@@ -95,6 +113,7 @@ class Chunk(Record):
     split: Split
     published_at: datetime | None = None
     content_hash: str
+    visibility: Visibility = "public"
 
 
 class EmbeddedChunk(Chunk):
@@ -123,6 +142,7 @@ class Passage(Record):
     score: float
     similarity: float = 0.0
     spans: list[tuple[int, int]] = []
+    visibility: Visibility = "public"
 
 
 class Message(Record):
@@ -164,5 +184,10 @@ def to_table(records: list[R], record: type[R]) -> pa.Table:
 
 
 def from_table(table: pa.Table, record: type[R]) -> list[R]:
-    """Records of an Arrow table; raises pydantic's ValidationError on a row that does not fit."""
+    """Records of an Arrow table; raises pydantic's ValidationError on a row that does not fit.
+
+    Rows of a table from before they said who may see them are for nobody but the persona.
+    """
+    if "visibility" in record.model_fields and "visibility" not in table.column_names:
+        table = table.append_column("visibility", pa.array(["private"] * len(table), pa.string()))
     return [record.model_validate(row) for row in table.to_pylist()]

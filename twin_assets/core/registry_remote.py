@@ -1,22 +1,24 @@
 """Pushes model versions to the Hugging Face Hub or S3, and pulls them into another installation's registry."""
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from twin_assets.core.bucket import Bucket
+from twin_assets.core.datasets import read_manifest, refuse_closed_rows
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hub import pull_from_hub, push_to_hub
+from twin_assets.core.lake import open_lake
 from twin_assets.core.lineage import model_chain
 from twin_assets.core.model_version import ModelVersion, VersionRecord
-from twin_assets.core.records import Visibility
+from twin_assets.core.records import Visibility, most_closed
 from twin_assets.core.registry import RECORD, Registry, weights_hash
 from twin_assets.settings import Settings
 
 Place = Literal["hub", "s3"]
-_FROM_OPEN_TO_CLOSED: list[Visibility] = ["public", "connections", "private"]
 
 
 def push_version(
@@ -30,7 +32,8 @@ def push_version(
     """Push a version, and with `with_parents` what it was trained from; returns the address of each by tag.
 
     `visibility` is the persona's; a version that was trained when the persona was less open stays so. On
-    the hub a base model is left out: it is not ours to publish. `client` is a boto3 S3 client.
+    the hub a base model is left out: it is not ours to publish, and TwinError is raised before anything is pushed
+    when a version learnt from rows that are more closed than the persona. `client` is a boto3 S3 client.
     """
     registry = Registry(settings)
     chain = model_chain(registry, tag)[0] if with_parents else [registry.get(tag)]
@@ -38,15 +41,32 @@ def push_version(
         chain = [version for version in chain if version.lineage.stage != "base"]
         if not chain:
             raise TwinError(f"{tag} is a base model.", "push a version trained from it, or push it to s3.")
+        for version in chain:
+            _refuse_closed(settings, version)
     addresses = {}
     for version in chain:
         registry.describe(version)
         if place == "hub":
-            openness = max(visibility, version.about.visibility, key=_FROM_OPEN_TO_CLOSED.index)
+            openness = most_closed([visibility, version.about.visibility])
             addresses[version.tag] = push_to_hub(settings, version, openness)
         else:
             addresses[version.tag] = Bucket(settings, client).push(version)
     return addresses
+
+
+def _refuse_closed(settings: Settings, version: ModelVersion) -> None:
+    """By the rows of the datasets that the version was trained with; by `about` alone where they are not here."""
+    lake = open_lake(settings)
+    datasets: list[Any] = sorted(version.lineage.datasets.items())
+    for kind, dataset in datasets:
+        with suppress(KeyError):  # not in this lake any more
+            manifest = read_manifest(lake, version.lineage.persona, kind, dataset)
+            try:
+                refuse_closed_rows(lake, manifest)
+            except TwinError as error:
+                raise TwinError(
+                    f"{version.tag} can't be published. {error.problem}", f"{error.fix} Then train again."
+                ) from None
 
 
 def pull_version(

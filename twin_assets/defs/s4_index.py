@@ -19,7 +19,7 @@ from twin_assets.feature.plots import vectors_plot
     group_name=INDEX,
     owners=OWNERS,
     kinds={"python", "parquet"},
-    code_version="2",
+    code_version="3",
     automation_condition=when_inputs_change,
 )
 def chunks(

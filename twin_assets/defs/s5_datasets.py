@@ -22,7 +22,12 @@ from twin_assets.defs.common import DATASETS, OWNERS, personas, when_changed
 from twin_assets.defs.metadata import bar_table, image, sample_table
 from twin_assets.defs.resources import Platform, table_version
 from twin_assets.defs.s9_feedback import accepted_rows
-from twin_assets.feature.instruct import build_instruct_rows, describe_rows, passages_to_teach
+from twin_assets.feature.instruct import (
+    build_instruct_rows,
+    describe_rows,
+    may_be_learnt,
+    passages_to_teach,
+)
 from twin_assets.feature.length_balance import LengthBalance, length_balance, words_of
 from twin_assets.feature.plots import lengths_plot
 from twin_assets.feature.preference import build_preference_rows, select_pair_prompts
@@ -38,7 +43,7 @@ REJECTED_TEMPERATURE = 0.9
     group_name=DATASETS,
     owners=OWNERS,
     kinds={"python", "jsonl"},
-    code_version=dataset_version("2"),
+    code_version=dataset_version("3"),
     # The split changes first, its embeddings soon after: built between the two, a dataset would be stale.
     automation_condition=when_changed("embeddings"),
 )
@@ -54,7 +59,7 @@ def instruct_dataset(
     embeddings = [chunk for chunk in embeddings if chunk.source != LIBRARY]  # others' words are no target
     teaching = None
     if settings.teacher_model:
-        passages = passages_to_teach(corpus_split, profile)
+        passages = passages_to_teach(may_be_learnt(corpus_split, persona), profile)
         teaching = Teacher(settings, context.log.info).teach(passages)
     lessons = teaching.lessons if teaching else {}
     built = build_instruct_rows(
@@ -141,6 +146,8 @@ def _store(
             "train": manifest.counts["train"],
             "test": manifest.counts["test"],
             "tasks": bar_table(manifest.tasks, "task"),
+            "visibility": manifest.visibility,
+            "rows_by_visibility": bar_table(manifest.visibilities, "visibility"),
             "dropped": bar_table(manifest.dropped, "reason"),
             "subsets": dg.MetadataValue.json(manifest.subsets),
             "since_last_version": _difference(platform, manifest, last),

@@ -6,13 +6,15 @@ from typing import Any
 import dagster as dg
 
 from twin_assets.core.ledger import Ledger
+from twin_assets.core.model_version import closed_rows
 from twin_assets.core.prompts import prompts_fingerprint
-from twin_assets.core.records import Message, SplitDocument
+from twin_assets.core.records import VISIBILITIES, Message, SplitDocument, most_closed
 from twin_assets.core.vectors import open_store
 from twin_assets.defs.common import EVALUATION, OWNERS, personas
 from twin_assets.defs.metadata import image
 from twin_assets.defs.resources import Platform
 from twin_assets.defs.s7_publish import publish_report
+from twin_assets.feature.instruct import may_be_learnt
 from twin_assets.inference.ability import right_answers
 from twin_assets.inference.answer import Twin
 from twin_assets.inference.contest_writing import Prompting
@@ -63,7 +65,11 @@ def evaluation_report(
     """Voice, grounding, refusals, safety, ability and cost: the candidate beside its baseline and production."""
     persona, settings = platform.persona(context.partition_key), platform.settings
     ledger = platform.ledger(persona.name)
-    retriever = open_retriever(settings, persona, open_store(settings, persona.name), platform.embedder)
+    # What isn't learnt from is not measured on either, and stands in no report.
+    learnt = may_be_learnt(corpus_split, persona)
+    audience = most_closed(d.visibility for d in learnt)
+    store = open_store(settings, persona.name)
+    retriever = open_retriever(settings, persona, store, platform.embedder, audience)
     models = _Models(platform)
     twin = Twin(persona, platform.profile, models.open(dpo_model), retriever.retrieve, retriever.find)
     contestants = {
@@ -75,11 +81,11 @@ def evaluation_report(
     production = ledger.production()
     if production and production != dpo_model:
         contestants[PRODUCTION] = models.contestant(production, "twin")
-    train = [d for d in corpus_split if d.split == "train"]
+    train = [d for d in learnt if d.split == "train"]
     shown = [d.voice_text for d in train if d.category != "code"][:JUDGE_SAMPLES]
     report = evaluate(
         contestants,
-        heldout=[d for d in corpus_split if d.split == "heldout"],
+        heldout=[d for d in learnt if d.split == "heldout"],
         train=train,
         impostors=read_impostors(persona.impostors),
         persona=persona,
@@ -95,9 +101,12 @@ def evaluation_report(
         seed=settings.seed,
         on_progress=context.log.info,
     )
+    rows = platform.registry.get(dpo_model).about.learnt_from
+    seen = most_closed([report.visibility, *(v for v in VISIBILITIES if rows.get(v))])
+    report = report.model_copy(update={"learnt_from": rows, "visibility": seen})
     gates = check_gate(report, platform.profile.gate)
     ladder = climb_ladder(report, platform.profile.gate)
-    _propose(ledger, dpo_model, gates)
+    _propose(ledger, dpo_model, gates, closed_rows(rows, "public"))
     return dg.MaterializeResult(
         value=report,
         metadata=_metadata(platform, report, gates, ladder),
@@ -130,13 +139,15 @@ class _Models:
         return Contestant(model=tag, generate=generate, prompting=prompting, usd_per_hour=usd)
 
 
-def _propose(ledger: Ledger, candidate: str, gates: list[GateResult]) -> None:
-    """Put the candidate and its verdict into the ledger, unless it is there already."""
+def _propose(ledger: Ledger, candidate: str, gates: list[GateResult], closed: str) -> None:
+    """Put the candidate and its verdict into the ledger, unless it is there already. Who approves it reads there what
+    it learnt that is not public."""
     failed = [g for g in gates if g.blocking and not g.passed]
     if ledger.state(candidate) in (None, "rejected", "rolled_back"):
         ledger.append(candidate, "proposed", "pipeline", "new candidate")
     if ledger.state(candidate) in ("proposed", "evaluated"):
         reason = "; ".join(g.message for g in failed) or "passed every gate"
+        reason += f"; learnt from {closed}, which it may repeat to whoever it serves" if closed else ""
         ledger.append(candidate, "evaluated", "pipeline", reason, passed=not failed)
 
 

@@ -17,6 +17,7 @@ from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.common import MONITORING, OWNERS, personas
 from twin_assets.defs.metadata import image, sample_table
 from twin_assets.defs.resources import Platform
+from twin_assets.feature.instruct import may_be_learnt
 from twin_assets.inference.claims import kept_embed
 from twin_assets.inference.drift import FAMILIES, DriftReport, Family, Signal
 from twin_assets.inference.drift import drift_report as make_report
@@ -62,8 +63,10 @@ def drift_report(
     vectors: dict[str, list[list[float]]] = defaultdict(list)
     for chunk in embeddings:
         vectors[chunk.doc_id].append(chunk.vector)
-    known = trained_from(platform, persona.name, model)
-    writing, signals = watch_writing(known, corpus_split, document_vectors(vectors), settings.seed)
+    # What isn't learnt from is no drift, and its words are in no sentence here.
+    known = may_be_learnt(trained_from(platform, persona.name, model), persona)
+    learnt = may_be_learnt(corpus_split, persona)
+    writing, signals = watch_writing(known, learnt, document_vectors(vectors), settings.seed)
     scored = read_scored(platform.lake, persona.name, (now - timedelta(days=SCORED_DAYS)).date(), MAX_SCORED)
     requests = _recent(platform.lake, persona.name, now)
     signals += watch_requests(

@@ -10,11 +10,12 @@ from twin_assets.core.feedback_pairs import (
     accepted,
     decide_on_pairs,
     pair_reviews,
+    pair_visibility,
     stored_pairs,
 )
 from twin_assets.core.persona import Persona
 from twin_assets.core.prompts import system_message, user_message
-from twin_assets.core.records import Message, Passage
+from twin_assets.core.records import Message, Passage, Visibility, most_closed
 from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, personas
 from twin_assets.defs.metadata import bar_table, sample_table
 from twin_assets.defs.resources import Platform
@@ -88,7 +89,8 @@ def accepted_pairs(platform: Platform, persona: str) -> list[FeedbackPair]:
 
 
 def accepted_rows(platform: Platform, persona: Persona, others: int) -> list[PreferenceRow]:
-    """Rows of accepted pairs, asked as the service asked: with the passages that the request had."""
+    """Rows of accepted pairs, asked as the service asked: with the passages that the request had. Pairs that are more
+    closed than the persona learns from are left out."""
     pairs = accepted_pairs(platform, persona.name)
     if not pairs:
         return []
@@ -100,7 +102,14 @@ def accepted_rows(platform: Platform, persona: Persona, others: int) -> list[Pre
         request = requests.get(pair.request_id)
         return [system_message(persona), _asked(request, pair.prompt, passages)] if request else None
 
-    return feedback_rows(pairs, conversation, others)
+    def visibility(pair: FeedbackPair) -> Visibility:
+        """Passages may have been closed since."""
+        known = {i: r.visibility for i in (pair.request_id, *pair.answers) if (r := requests.get(i))}
+        found = [i for key in known for i in requests[key].retrieved if i in passages]
+        return most_closed([pair_visibility(pair, known), *(passages[i].visibility for i in found)])
+
+    learnt = [p for p in pairs if persona.may_learn(visibility(p))]
+    return feedback_rows(learnt, conversation, others, visibility)
 
 
 def _asked(request: RequestRecord, prompt: str, passages: dict[str, Passage]) -> Message:

@@ -42,6 +42,7 @@ def _chunks(document: SplitDocument, count_tokens: Callable[[str], int], max_tok
                 title=document.title, heading=heading, text=passage,
                 start=start, end=end, tokens=count_tokens(passage), split=document.split,
                 published_at=document.published_at, content_hash=text_hash(passage),
+                visibility=document.visibility,
             )
         )  # fmt: skip
     return chunks

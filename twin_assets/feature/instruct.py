@@ -2,7 +2,7 @@
 
 Without a teacher titles, headings and key phrases name the topic; with one its lessons do, and its neutral
 drafts make rewriting tasks. The passages are what retrieval would find. Messages are made by `core.prompts`,
-as the service makes them.
+as the service makes them. Writing that is more closed than the persona learns from makes no row and is in none.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from twin_assets.core.datasets import InstructRow, nested_order
+from twin_assets.core.datasets import CLOSED_REASON, InstructRow, nested_order
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
@@ -26,7 +26,11 @@ from twin_assets.feature.teacher import Lesson, ToTeach
 
 
 class RowsResult(Record):
-    """Rows in a stable order, counts of what was dropped by reason, and a few dropped rows of each reason."""
+    """Rows in a stable order, counts of what was dropped by reason, and a few dropped rows of each reason.
+
+    Of documents that are too closed (`document_for_connections_only`, `document_private`) no rows are made: they are
+    counted themselves.
+    """
 
     rows: list[InstructRow]
     dropped: dict[str, int]
@@ -47,10 +51,12 @@ def build_instruct_rows(
     `embed` gives unit vectors of the same embedder as the chunks', shape (texts, dimensions). Raises TwinError
     when there are too few rows to train on.
     """
-    agreeing = agreeing_lessons(lessons or {}, passages_to_teach(documents, profile), embed)
+    learnt = may_be_learnt(documents, persona)
+    shown = [chunk for chunk in chunks if persona.may_learn(chunk.visibility)]
+    agreeing = agreeing_lessons(lessons or {}, passages_to_teach(learnt, profile), embed)
     questions, answerable = unanswerable_questions(chunks, embed)
     made = [
-        *RowBuilder(documents, chunks, persona, profile, seed, agreeing).rows(embed),
+        *RowBuilder(learnt, shown, persona, profile, seed, agreeing).rows(embed),
         *(refusal_row(persona, question) for question in questions),
     ]
     heldout = [d.voice_text for d in documents if d.split == "heldout" and d.category != "code"]
@@ -63,13 +69,16 @@ def build_instruct_rows(
     dropped = Counter(reason for reason, _ in left_out)
     if disagreeing := len(lessons or {}) - len(agreeing):
         dropped["teacher_disagrees"] = disagreeing
+    closed = [d.visibility for d in documents if not persona.may_learn(d.visibility)]
+    dropped.update(f"document_{CLOSED_REASON[visibility]}" for visibility in closed)
     # Refusals are the same for everybody: they don't make a corpus.
     train = sum(row.split == "train" and row.task != "refuse" for row in rows)
     if train < profile.min_train_rows:
         raise TwinError(
             f"The corpus of {persona.name!r} gives {train} training rows of its own; profile {profile.name!r} needs "
             f"{profile.min_train_rows}.",
-            "add sources or documents to the persona.",
+            "add sources or documents to the persona."
+            + (f" {len(closed)} documents are too closed to learn from: see `train_on`." if closed else ""),
         )
     return RowsResult(
         rows=sorted(rows, key=lambda r: r.row_id), dropped=dict(dropped), samples=sample_dropped(left_out)
@@ -85,6 +94,11 @@ def _at_most(limit: int | None, rows: list[InstructRow]) -> list[InstructRow]:
 def _without(rows: list[InstructRow], kept: list[InstructRow]) -> list[InstructRow]:
     known = {row.row_id for row in kept}
     return [row for row in rows if row.row_id not in known]
+
+
+def may_be_learnt(documents: list[SplitDocument], persona: Persona) -> list[SplitDocument]:
+    """Those that are no more closed than the persona learns from."""
+    return [d for d in documents if persona.may_learn(d.visibility)]
 
 
 def passages_to_teach(documents: list[SplitDocument], profile: Profile) -> list[ToTeach]:

@@ -12,7 +12,14 @@ from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
 from twin_assets.core.prompts import shown_passages, system_message, user_message
-from twin_assets.core.records import EmbeddedChunk, Message, Passage, SplitDocument
+from twin_assets.core.records import (
+    EmbeddedChunk,
+    Message,
+    Passage,
+    SplitDocument,
+    Visibility,
+    most_closed,
+)
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.feature.keyphrases import KeyPhrases
 from twin_assets.feature.passages import passages_of
@@ -25,11 +32,16 @@ SHARE_WITH_PASSAGES = 0.4
 MIN_POINTS, MAX_POINTS, MIN_POINT_WORDS = 3, 6, 12
 
 
-def make_row(doc_id: str, task: str, split: str, messages: list[Message]) -> InstructRow:
+def make_row(
+    doc_id: str, task: str, split: str, messages: list[Message], visibility: Visibility = "public"
+) -> InstructRow:
     row_id = fingerprint([doc_id, task, [m.model_dump() for m in messages]])
     return InstructRow.model_validate(
-        {"row_id": row_id, "doc_id": doc_id, "task": task, "split": split, "messages": messages}
-    )
+        {
+            "row_id": row_id, "doc_id": doc_id, "task": task, "split": split, "messages": messages,
+            "visibility": visibility,
+        }
+    )  # fmt: skip
 
 
 class RowBuilder:
@@ -88,7 +100,8 @@ class RowBuilder:
             user_message(prompt, passages, **values),
             Message(role="assistant", content=answer),
         ]
-        return make_row(document.doc_id, prompt, document.split, messages)
+        closed = most_closed([document.visibility, *(p.visibility for p in passages or [])])
+        return make_row(document.doc_id, prompt, document.split, messages, closed)
 
     def _post(self, document: SplitDocument) -> Iterator[InstructRow]:
         text = document.voice_text

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from twin_assets.core.datasets import InstructRow, PairKind, PreferenceRow
+from twin_assets.core.datasets import CLOSED_REASON, InstructRow, PairKind, PreferenceRow
 from twin_assets.core.declining import declines
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.persona import Persona
@@ -30,8 +30,8 @@ MIN_WORDS = 8
 SPARE_TOKENS = 1.25
 # How much more of chosen than of rejected stands in the passages, by `k_precision`.
 MIN_GROUNDING_GAP = 0.1
-# The model already does what such a pair would teach.
-NOTHING_TO_TEACH = ("rejected_declines", "rejected_uses_passages")
+# The model already does what such a pair would teach, or the persona doesn't learn from what is that closed.
+NOTHING_TO_TEACH = ("rejected_declines", "rejected_uses_passages", *CLOSED_REASON.values())
 # A kind that was asked for fewer times may come out empty by chance.
 MIN_ASKED = 5
 
@@ -90,7 +90,7 @@ def build_preference_rows(
             PreferenceRow(
                 row_id=text_hash(f"{row.row_id}:{seed}:{rejected}"), doc_id=row.doc_id or None, task=row.task,
                 kind=prompt.kind, split=row.split, messages=row.messages[:-1], chosen=row.messages[-1],
-                rejected=Message(role="assistant", content=rejected),
+                rejected=Message(role="assistant", content=rejected), visibility=row.visibility,
             )
         )  # fmt: skip
     kept = within_shares(rows, shares, seed)
@@ -139,6 +139,8 @@ def _prompt(row: InstructRow) -> PairPrompt | None:
 
 
 def _fault(prompt: PairPrompt, chosen: str, rejected: str, persona: Persona) -> str | None:
+    if not persona.may_learn(prompt.row.visibility):
+        return CLOSED_REASON[prompt.row.visibility]
     if len(rejected.split()) < MIN_WORDS:
         return "rejected_too_short"
     if len(rejected.split()) < MIN_LENGTH_RATIO * len(chosen.split()):

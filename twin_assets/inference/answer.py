@@ -9,7 +9,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
 from twin_assets.core.prompts import defuse, refusal, render, request_message, shown_passages, system_message
-from twin_assets.core.records import Message, Passage, Record
+from twin_assets.core.records import Message, Passage, Record, Visibility
 from twin_assets.core.retrieval_options import RetrievalOptions
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.inference.generation import Generator
@@ -45,6 +45,7 @@ class Citation(Record):
 
     Where only parts of it were carried, `spans` are the offsets of the parts, and `quote` begins with them.
     `linked` says that it is of a source that came with the request, and the offsets are in its cleaned text.
+    `visibility` is that of the document: what is written from it is not to be shown to more people.
     """
 
     number: int
@@ -58,6 +59,7 @@ class Citation(Record):
     quote: str
     score: float
     linked: bool = False
+    visibility: Visibility = "public"
 
 
 class Answer(Record):

@@ -14,7 +14,7 @@ import numpy as np
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
-from twin_assets.core.records import Record, SplitDocument
+from twin_assets.core.records import Record, SplitDocument, Visibility, most_closed
 from twin_assets.inference.ability import Ability, compare_ability
 from twin_assets.inference.answer import Plan
 from twin_assets.inference.claims import Embed, remembering
@@ -123,6 +123,8 @@ class EvaluationReport(Record):
     gain_pairs: int = 0
     questions: int = 0
     seed: int = 0
+    visibility: Visibility = "public"
+    learnt_from: dict[str, int] = {}
     heldout_questions: int = 0
     heldout_hit_rate: float | None = None
     heldout_mrr: float | None = None
@@ -196,6 +198,7 @@ def evaluate(
         hit_rate=found.hit_rate, mrr=found.mrr, questions=len(questions),
         refusal_rate=refusal_rate([q for q in questions if q.unanswerable], instruments.would_refuse),
         false_refusal_rate=refusal_rate([q for q in questions if not q.unanswerable], instruments.would_refuse),
+        visibility=most_closed(d.visibility for d in (*heldout, *train)),
         heldout_questions=found_heldout.questions, heldout_hit_rate=found_heldout.hit_rate, heldout_mrr=found_heldout.mrr,
         ability=_ability(contestants, instruments, seed, on_progress),
         verdicts=_verdicts(written, tasks, instruments.judge, profile, on_progress),

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from twin_assets.core.records import Passage
+from twin_assets.core.records import Passage, Visibility
 from twin_assets.core.vectors.base import Filters, VectorStore
-from twin_assets.core.vectors.common import OtherEmbedder
+from twin_assets.core.vectors.common import BuiltBefore, OtherEmbedder
 from twin_assets.inference.answer import RetrievalUnavailable
 
 FIX = "see whether the vector store runs and holds the persona's index; it is tried anew with each request."
@@ -27,15 +27,19 @@ class GuardedStore:
 
     def search(
         self, text: str, vector: np.ndarray, k: int, *, embedder: str, filters: Filters | None = None,
-        alpha: float = 0.7,
+        alpha: float = 0.7, audience: Visibility = "public",
     ) -> list[Passage]:  # fmt: skip
         """As VectorStore has it. Raises RetrievalUnavailable, and OtherEmbedder."""
         try:
             store = self._opened()
-            found = store.search(text, vector, k, embedder=embedder, filters=filters, alpha=alpha)
+            found = store.search(
+                text, vector, k, embedder=embedder, filters=filters, alpha=alpha, audience=audience
+            )
             empty = not found and store.count() == 0
         except OtherEmbedder:
             raise
+        except BuiltBefore as error:
+            raise RetrievalUnavailable(error.problem, error.fix) from error
         except Exception as error:
             self.forget()
             raise RetrievalUnavailable(f"The vector store does not answer ({_short(error)}).", FIX) from error

@@ -2,6 +2,7 @@
 
 import html
 
+from twin_assets.core.model_version import closed_rows
 from twin_assets.inference.evaluate import CANDIDATE, EvaluationReport
 from twin_assets.inference.gate import MEMORISED, GateResult
 from twin_assets.inference.html_page import image, page
@@ -111,6 +112,11 @@ def _warning(report: EvaluationReport) -> str:
     """Said above the voice figures, because it decides what they mean."""
     candidate, ceiling = report.contestants[CANDIDATE], report.ceiling
     warnings = []
+    if closed := closed_rows(report.learnt_from, "public"):
+        warnings.append(
+            f"<strong>It learnt from {html.escape(closed)}.</strong> It may repeat them to whoever it serves; "
+            "passages are kept from those who may not see them, what a model has learnt is not."
+        )
     if candidate.copying.copied_share > MEMORISED:
         own = candidate.own_voice
         rest = (

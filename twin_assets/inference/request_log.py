@@ -12,7 +12,7 @@ from typing import Literal
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.lake import Lake
 from twin_assets.core.persona import TextPolicy
-from twin_assets.core.records import Record
+from twin_assets.core.records import Record, Visibility
 from twin_assets.core.text.privacy import mask, scan
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,8 @@ class RequestRecord(Record):
     `key` names who asked: the id of an API key (never the key), or `page`, `this machine`, `anyone`. `user` is
     a hash of the key and of the `user` that the caller named. `cost` is in US dollars, None where no price is
     known. `canary`: written by a version that is being tried beside production. `personal_data` counts findings
-    of `core.privacy` in the answer as it was given, whatever is kept of it.
+    of `core.privacy` in the answer as it was given, whatever is kept of it. `visibility` is that of the most closed
+    passage it was written from: its texts are for nobody else.
     """
 
     request_id: str
@@ -58,6 +59,7 @@ class RequestRecord(Record):
     user: str | None = None
     canary: bool = False
     personal_data: int | None = None
+    visibility: Visibility = "public"
 
     @property
     def kind(self) -> Literal["write", "answer"]:

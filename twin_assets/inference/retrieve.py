@@ -13,7 +13,7 @@ import numpy as np
 
 from twin_assets.core.embedder import Embedder
 from twin_assets.core.persona import Persona
-from twin_assets.core.records import Passage, Record
+from twin_assets.core.records import Passage, Record, Visibility
 from twin_assets.core.retrieval_options import RetrievalOptions
 from twin_assets.core.vectors.base import Filters
 from twin_assets.inference.retrieval.compress import compress
@@ -46,12 +46,15 @@ class Searches(Protocol):
 
     def search(
         self, text: str, vector: np.ndarray, k: int, *, embedder: str, filters: Filters | None = None,
-        alpha: float = 0.7,
+        alpha: float = 0.7, audience: Visibility = "public",
     ) -> list[Passage]: ...  # fmt: skip
 
 
 class Retriever:
-    """Search in one persona's index. `planner` and `reranker` (a cross-encoder) are used where there is one."""
+    """Search in one persona's index, for one audience: no part of retrieval sees what it may not see.
+
+    `planner` and `reranker` (a cross-encoder) are used where there is one.
+    """
 
     def __init__(
         self,
@@ -61,9 +64,10 @@ class Retriever:
         *,
         planner: Planner | None = None,
         reranker: str | None = None,
+        audience: Visibility = "public",
     ) -> None:
         self.store, self.embedder, self.options = store, embedder, options or RetrievalOptions()
-        self.planner, self.reranker = planner, reranker
+        self.planner, self.reranker, self.audience = planner, reranker, audience
 
     def retrieve(self, query: str, k: int, filters: Filters | None = None) -> list[Passage]:
         """The `k` best passages for a query as it stands, best first."""
@@ -146,8 +150,9 @@ class Retriever:
         self, query: str, vector: np.ndarray, depth: int, filters: Filters, alpha: float
     ) -> list[Passage]:
         return self.store.search(
-            query, vector, depth, embedder=self.embedder.fingerprint, filters=filters, alpha=alpha
-        )
+            query, vector, depth, embedder=self.embedder.fingerprint, filters=filters, alpha=alpha,
+            audience=self.audience,
+        )  # fmt: skip
 
     def _reranking(self, options: RetrievalOptions) -> str:
         if options.rerank == "auto":
@@ -155,10 +160,14 @@ class Retriever:
         return options.rerank
 
 
-def open_retriever(settings: Settings, persona: Persona, store: Searches, embedder: Embedder) -> Retriever:
-    """The persona's retriever, with the planner and the reranker that the settings name."""
+def open_retriever(
+    settings: Settings, persona: Persona, store: Searches, embedder: Embedder, audience: Visibility = "public"
+) -> Retriever:
+    """The persona's retriever for an audience, with the planner and the reranker that the settings name."""
     planner = Planner(settings, persona) if settings.planner_model else None
-    return Retriever(store, embedder, persona.retrieval, planner=planner, reranker=settings.reranker)
+    return Retriever(
+        store, embedder, persona.retrieval, planner=planner, reranker=settings.reranker, audience=audience
+    )
 
 
 def _allowed(plan: Understood, question: str, options: RetrievalOptions) -> Understood:

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.families import Architecture
 from twin_assets.core.persona import load_persona, persona_names
 from twin_assets.core.profiles import Profile
+from twin_assets.core.records import most_closed
 from twin_assets.core.registry import About, Lineage, ModelVersion, Registry
 from twin_assets.settings import ROOT, Settings
 from twin_assets.training.batches import launch_batch
@@ -75,6 +77,7 @@ def prepare_job(
         )
         return composed | dict(overrides or {})
 
+    learnt = {} if parent.lineage.stage == "base" else parent.about.learnt_from
     lineage = Lineage(
         persona=persona,
         stage=checked,
@@ -103,7 +106,8 @@ def prepare_job(
         ray=_ray_workers(settings) if settings.training_runner == "ray" else None,
         about=About(
             license=manifest.license,
-            visibility=manifest.visibility,
+            visibility=most_closed([manifest.visibility, *([parent.about.visibility] if learnt else [])]),
+            learnt_from=dict(Counter(learnt) + Counter(manifest.visibilities)),
             languages=_languages(settings, persona),
             base_model=profile.base_model,
         ),

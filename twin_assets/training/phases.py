@@ -14,8 +14,8 @@ MERGING = "merging the adapter into its base"
 
 
 def training_after(step: int) -> str:
-    """The phase between two steps."""
-    return f"training, after step {step}"
+    """The phase after so many steps."""
+    return f"training, after step {step}" if step else FIRST_STEP
 
 
 def enter_phase(job: TrainingJob, phase: str) -> None:

@@ -10,6 +10,8 @@ export const millis = value => value == null ? "–" : value < 1000 ? `${Math.ro
 export const dollars = value => value == null ? "–" : `$${value >= 100 ? Math.round(value) : value >= 1 || value === 0 ? value.toFixed(2) : +value.toPrecision(2)}`;
 export const bytes = value => value > 1e9 ? `${(value / 1e9).toFixed(1)} GB` : `${(value / 1e6).toFixed(1)} MB`;
 export const words = name => name.replaceAll("_", " ");
+/** What stands behind a piece that not everybody may see; nothing for one that is public. */
+export const closed = piece => piece.visibility === "connections" ? " · for connections only" : piece.visibility === "private" ? " · private" : "";
 export const capital = text => text.charAt(0).toUpperCase() + text.slice(1);
 
 const NAMES = {linkedin: "LinkedIn", github: "GitHub", gitlab: "GitLab", x: "X", x_post: "X post", linkedin_post: "LinkedIn post", url: "URL", api: "API base", sft: "SFT", dpo: "DPO"};

@@ -2,7 +2,7 @@
 
 import {get, query, remove} from "../lib/api.js";
 import {button, empty, facts, h, outside, problem, select, toast} from "../lib/dom.js";
-import {day, moment, name, number} from "../lib/format.js";
+import {closed, day, moment, name, number} from "../lib/format.js";
 import {table} from "../lib/table.js";
 import datasets from "./datasets.js";
 
@@ -35,6 +35,7 @@ async function documents(persona) {
       shown += found.documents.length;
       list.append(...found.documents.map(one => item(one)));
       count.textContent = found.found === found.all ? `${number(found.all)} documents` : `${number(found.found)} of ${number(found.all)} documents`;
+      if (found.audience !== "private") count.textContent += ` that ${found.audience === "public" ? "anyone" : "connections"} may see (all of them after a login)`;
       if (!found.found) list.append(empty("Nothing matches", "Use fewer words, or widen the dates."));
       more.replaceChildren(...(shown < found.found ? [button("Show more", () => load(false))] : []));
       return found;
@@ -44,7 +45,7 @@ async function documents(persona) {
     }
   }
   const found = await load(true);
-  if (found && !found.all) return empty("No documents yet", "Collect under Sources; what is collected appears here once the corpus is built.", h("a", {class: "button", href: "#/sources"}, "Go to Sources"));
+  if (found && !found.all) return empty("No documents yet", `Collect under Sources; what is collected appears here once the corpus is built${found.audience === "private" ? "" : ", and what is not public after a login"}.`, h("a", {class: "button", href: "#/sources"}, "Go to Sources"));
   let timer;
   const set = (key, wait) => value => { asked[key] = value; clearTimeout(timer); timer = setTimeout(() => load(true), wait); };
   const input = (key, label, attributes) => {
@@ -61,7 +62,7 @@ async function documents(persona) {
 
 const item = one => h("a", {class: "item", href: `#/library/document/${encodeURIComponent(one.doc_id)}`},
   h(one.title ? "strong" : "b", {}, one.title || `${one.beginning} …`), one.title ? h("span", {}, one.beginning) : null,
-  h("small", {class: "meta"}, `${name(one.source)} · ${one.category} · ${day(one.published_at)} · ${number(one.words)} words${one.split === "heldout" ? " · held out" : ""}`));
+  h("small", {class: "meta"}, `${name(one.source)} · ${one.category} · ${day(one.published_at)} · ${number(one.words)} words${one.split === "heldout" ? " · held out" : ""}${closed(one)}`));
 
 /** Pages and papers of others that the twin may cite; they are no documents of the persona's own. */
 async function kept(persona) {
@@ -91,7 +92,7 @@ async function documentPage(persona, id) {
   return [
     h("p", {}, h("a", {href: "#/library"}, "← All documents")),
     h("h1", {}, found.title || "Post"),
-    h("p", {class: "meta"}, `${name(found.source)} · ${found.category} · ${day(found.published_at)} · ${number(found.words)} words · `, outside(found.url, "original")),
+    h("p", {class: "meta"}, `${name(found.source)} · ${found.category} · ${day(found.published_at)} · ${number(found.words)} words${closed(found)} · `, outside(found.url, "original")),
     facts([["Side of the split", found.split === "heldout" ? "held out for evaluation" : "training"], ["Duplicates", found.duplicates.length ? number(found.duplicates.length) : null],
       ["Left out in cleaning", found.removed.length ? found.removed.join(", ") : null]]),
     found.chunks.length

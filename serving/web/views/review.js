@@ -4,7 +4,7 @@ import {get, post, query} from "../lib/api.js";
 import {decisionForm} from "../lib/decision.js";
 import {dialog, empty, facts, h, select, button} from "../lib/dom.js";
 import {intervals} from "../lib/charts.js";
-import {moment, share, signed, words} from "../lib/format.js";
+import {moment, number, share, signed, words} from "../lib/format.js";
 import {table} from "../lib/table.js";
 import pairs from "./pairs.js";
 
@@ -77,6 +77,7 @@ function evaluation(persona, found) {
         ["Gain over the base model", report.gain == null ? "too little text" : `${signed(report.gain)} (${signed(report.gain_low)} to ${signed(report.gain_high)})`],
         ["Copied from the training text", share(report.contestants.candidate?.copied_share)], ["Right passage found", share(report.hit_rate)],
         ["Declines what it can't know", share(report.refusal_rate)], ["Declines what it could answer", share(report.false_refusal_rate)], ["Texts written", report.prompts],
+        ["Learnt from", Object.keys(report.learnt_from).some(one => one !== "public") ? Object.entries(report.learnt_from).map(([who, rows]) => `${number(rows)} rows ${who === "public" ? "that are public" : who === "connections" ? "for connections only" : "that are private"}`).join(", ") : null],
       ])),
     roles.length > 1 ? sideBySide(report.contestants, roles) : null, frame,
   ];

@@ -13,11 +13,13 @@ from tests.feature.crawl.writing import (
     persona,
     settings,
     stored,
+    web_persona,
+    write,
     write_article,
     write_post,
     write_repository,
 )
-from twin_assets.core.persona import LinkedIn
+from twin_assets.core.persona import LinkedIn, Web
 from twin_assets.feature.crawl.spiders.linkedin import _unquoted_lines
 
 
@@ -169,3 +171,12 @@ def test_the_demo_corpus_arrives_whole_and_its_second_edition_is_noticed(tmp_pat
     assert (linkedin.deleted, medium.changed) == (1, 1)
     assert "eight cores" in [i.body for i in stored(here, "medium") if "Lantern has" in i.body][-1]
     assert json.loads((here.lake_dir / "state/crawl/runa/medium.json").read_text())["validators"]
+
+
+def test_writing_is_closed_with_its_persona_though_no_text_has_changed(tmp_path: Path) -> None:
+    write(tmp_path / "notes/one.md", "Nothing in this text changes, only who may see it does.\n")
+    ada = web_persona(Web(folders=[tmp_path / "notes"]))
+    here = settings(tmp_path)
+    crawl(here, ada, "web")
+    crawl(here, ada.model_copy(update={"visibility": "private"}), "web")
+    assert [item.visibility for item in stored(here, "web")] == ["public", "private"]

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from twin_assets.core.records import EmbeddedChunk, Passage, Record
+from twin_assets.core.records import EmbeddedChunk, Passage, Record, Visibility
 from twin_assets.settings import Settings
 
 Filters = dict[str, str | list[str]]
@@ -37,13 +37,14 @@ class VectorStore(Protocol):
         embedder: str,
         filters: Filters | None = None,
         alpha: float = 0.7,
+        audience: Visibility = "public",
     ) -> list[Passage]:
-        """The `k` best chunks by hybrid score, best first.
+        """The `k` best of the chunks that `audience` may see by hybrid score, best first.
 
         `vector` has shape (dimensions,) and unit length; `embedder` is the fingerprint of what made it.
         `alpha` weighs the vector side: 1 is pure vector, 0 pure full text. Scores are in [0, 1].
         A filter by anything but a chunk's ids, kinds, names and time is a TwinError; an empty list finds
-        nothing.
+        nothing. TwinError for an index that doesn't say who may see its chunks.
         """
         ...  # fmt: skip
 

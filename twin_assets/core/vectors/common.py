@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.records import EmbeddedChunk, arrow_schema
+from twin_assets.core.records import VISIBILITIES, EmbeddedChunk, Visibility, arrow_schema, seen_by
 from twin_assets.core.vectors.base import Filters, SyncReport
 
 FACTS = [name for name in EmbeddedChunk.model_fields if name != "vector"]
@@ -22,6 +22,10 @@ PUBLISHED_FROM, PUBLISHED_UNTIL = "published_from", "published_until"
 
 class OtherEmbedder(TwinError):
     """The index was built with another embedder than the one that asks."""
+
+
+class BuiltBefore(TwinError):
+    """The index holds chunks without a field that searches need."""
 
 
 class Difference(NamedTuple):
@@ -75,6 +79,21 @@ def refuse_other_embedder(index: str, built_with: str | None, embedder: str | No
             f"The index {index} was built with embedder {built_with}, this is {embedder}.",
             "use the same embedder, or reset the index and materialise vector_index again.",
         )
+
+
+def refuse_without_visibility(index: str, known: bool) -> None:
+    """BuiltBefore when an index doesn't say who may see its chunks: none of them may be shown then."""
+    if not known:
+        raise BuiltBefore(
+            f"The index {index} was built before chunks said who may see them.",
+            "materialise vector_index again; nothing is embedded anew.",
+        )
+
+
+def seen_only(audience: Visibility) -> dict[str, list[str]]:
+    """The allowed values by field for an audience, as `allowed_values` has them; none where it may see all."""
+    seen = seen_by(audience)
+    return {} if len(seen) == len(VISIBILITIES) else {"visibility": [*seen]}
 
 
 def allowed_values(filters: Filters | None) -> dict[str, list[str]]:

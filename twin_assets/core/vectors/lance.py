@@ -12,7 +12,7 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 
-from twin_assets.core.records import EmbeddedChunk, Passage, arrow_schema
+from twin_assets.core.records import EmbeddedChunk, Passage, Visibility, arrow_schema
 from twin_assets.core.vectors.base import Filters, SyncReport
 from twin_assets.core.vectors.common import (
     allowed_values,
@@ -20,6 +20,8 @@ from twin_assets.core.vectors.common import (
     only_embedder,
     period,
     refuse_other_embedder,
+    refuse_without_visibility,
+    seen_only,
 )
 
 # Below this, a scan is faster than an approximate index and exact.
@@ -30,18 +32,21 @@ OVERFETCH = 4
 # found 98% of the time with LanceDB's own choice, with 60 always.
 CANDIDATES = 120
 # Fields with few values that searches are filtered by: a bitmap each spares reading the column.
-BITMAPS = ["split", "category", "source"]
+BITMAPS = ["split", "category", "source", "visibility"]
+# What older tables lack, with what its rows get until a sync says better: nobody else may see them.
+ADDED = {"visibility": "cast('private' as string)"}
 Result = TypeVar("Result")
 _PASSAGE = [name for name in Passage.model_fields if name in EmbeddedChunk.model_fields]
 
 
 class _Opened(NamedTuple):
-    """A version of the table: what it was read at, its handles, and whose vectors it holds."""
+    """A version of the table: what it was read at, its handles, its columns, and whose vectors it holds."""
 
     state: tuple[int, ...]
     table: Any
     searched: lancedb.AsyncTable
     embedder: str | None
+    columns: list[str]
 
 
 class LanceStore:
@@ -65,7 +70,8 @@ class LanceStore:
             table = self._db.open_table(self._name)
             first = table.search().select(["embedder"]).limit(1).to_list()
             searched = _run(_open_async(self._uri, self._name))
-            self._opened = _Opened(state, table, searched, first[0]["embedder"] if first else None)
+            embedder = first[0]["embedder"] if first else None
+            self._opened = _Opened(state, table, searched, embedder, table.schema.names)
         return self._opened
 
     def sync(self, chunks: list[EmbeddedChunk]) -> SyncReport:
@@ -79,6 +85,8 @@ class LanceStore:
             return todo.report()
         table = there.table
         refuse_other_embedder(self._name, there.embedder, embedder)
+        if missing := {name: filled for name, filled in ADDED.items() if name not in there.columns}:
+            table.add_columns(missing)
         stored = {r["chunk_id"]: r for r in table.to_arrow().drop_columns(["vector"]).to_pylist()}
         todo = difference(stored, chunks)
         if todo.changed:
@@ -108,12 +116,13 @@ class LanceStore:
 
     def search(
         self, text: str, vector: np.ndarray, k: int, *, embedder: str,
-        filters: Filters | None = None, alpha: float = 0.7,
+        filters: Filters | None = None, alpha: float = 0.7, audience: Visibility = "public",
     ) -> list[Passage]:  # fmt: skip
-        allowed, where, there = allowed_values(filters), _where(filters), self._current()
+        allowed, where, there = allowed_values(filters), _where(filters, audience), self._current()
         if there is None or there.embedder is None:
             return []
         refuse_other_embedder(self._name, there.embedder, embedder)
+        refuse_without_visibility(self._name, "visibility" in there.columns)
         if not all(allowed.values()):
             return []
         return _run(_search(there.searched, text, vector, k, where, alpha))
@@ -200,10 +209,11 @@ def _rows(chunks: list[EmbeddedChunk]) -> pa.Table:
     return pa.Table.from_pylist([c.model_dump() for c in chunks], schema=schema)
 
 
-def _where(filters: Filters | None) -> str:
-    """SQL of what the filters allow; empty when they allow all."""
+def _where(filters: Filters | None, audience: Visibility) -> str:
+    """SQL of what the filters allow and the audience may see; empty when that is all."""
     first, end = period(filters)
     terms = [_among(field, values) for field, values in allowed_values(filters).items() if values]
+    terms += [_among(field, values) for field, values in seen_only(audience).items()]
     terms += [f"published_at >= timestamp '{first:%Y-%m-%d %H:%M:%S}+00:00'"] if first else []
     terms += [f"published_at < timestamp '{end:%Y-%m-%d %H:%M:%S}+00:00'"] if end else []
     return " and ".join(terms)

@@ -1,5 +1,6 @@
 """The server vector store: Weaviate, one collection, a tenant for each persona."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from threading import Lock
 from typing import Any
@@ -11,7 +12,7 @@ from weaviate.collections import Collection
 from weaviate.exceptions import UnexpectedStatusCodeError
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.records import EmbeddedChunk, Passage
+from twin_assets.core.records import EmbeddedChunk, Passage, Visibility
 from twin_assets.core.vectors.base import Filters, SyncReport
 from twin_assets.core.vectors.common import (
     FACTS,
@@ -20,6 +21,8 @@ from twin_assets.core.vectors.common import (
     only_embedder,
     period,
     refuse_other_embedder,
+    refuse_without_visibility,
+    seen_only,
 )
 from twin_assets.core.vectors.weaviate_connection import WeaviateServer, acquire, release
 from twin_assets.core.vectors.weaviate_schema import (
@@ -44,7 +47,7 @@ class WeaviateStore:
         self._server, self._persona, self._tenant = server, persona, tenant_of(persona)
         self._name = f"{COLLECTION}/{self._tenant}"
         self._client: WeaviateClient | None = None
-        self._seen = False
+        self._seen = self._complete = False
         self._lock = Lock()
 
     def sync(self, chunks: list[EmbeddedChunk]) -> SyncReport:
@@ -63,18 +66,24 @@ class WeaviateStore:
 
     def search(
         self, text: str, vector: np.ndarray, k: int, *, embedder: str,
-        filters: Filters | None = None, alpha: float = 0.7,
+        filters: Filters | None = None, alpha: float = 0.7, audience: Visibility = "public",
     ) -> list[Passage]:  # fmt: skip
         allowed, bounds = allowed_values(filters), period(filters)
         with self._server.explained("search"):
             there = self._open()
-            built_with = _fingerprint(there) if there is not None else None
-            if there is None or built_with is None:
+            if there is None:
                 return []
-            refuse_other_embedder(self._name, built_with, embedder)
+            known = self._has_visibility(there)
+            first = _first(there, ["embedder", "visibility"] if known else ["embedder"])
+            if first is None:
+                return []
+            refuse_other_embedder(self._name, str(first["embedder"]), embedder)
+            # The tenants share their properties: another persona's sync adds one that ours have no value of.
+            refuse_without_visibility(self._name, first.get("visibility") is not None)
             if not all(allowed.values()):
                 return []
-            found = _query(there, text, vector, k, [*_among(allowed), *_between(*bounds)], alpha)
+            where = [*_among(allowed), *_among(seen_only(audience)), *_between(*bounds)]
+            found = _query(there, text, vector, k, where, alpha)
         passages = [_passage(o, vector, hybrid) for o, hybrid in found]
         return sorted(passages, key=lambda p: (-p.score, p.chunk_id))
 
@@ -117,6 +126,12 @@ class WeaviateStore:
                 return None
             self._seen = collections.use(COLLECTION).tenants.exists(self._tenant)
         return collections.use(COLLECTION).with_tenant(self._tenant) if self._seen else None
+
+    def _has_visibility(self, there: Collection) -> bool:
+        """Whether the collection knows who may see a chunk; it never forgets it again."""
+        if not self._complete:
+            self._complete = "visibility" in {p.name for p in there.config.get(simple=True).properties}
+        return self._complete
 
     def _create(self) -> Collection:
         """The persona's part of the collection, with every property that a chunk has today."""
@@ -167,8 +182,14 @@ class WeaviateStore:
 
 
 def _fingerprint(there: Collection) -> str | None:
-    first = there.query.fetch_objects(limit=1, return_properties=["embedder"]).objects
-    return str(first[0].properties["embedder"]) if first else None
+    first = _first(there, ["embedder"])
+    return str(first["embedder"]) if first else None
+
+
+def _first(there: Collection, names: list[str]) -> Mapping[str, Any] | None:
+    """Properties of some object; None where there is none."""
+    found = there.query.fetch_objects(limit=1, return_properties=names).objects
+    return found[0].properties if found else None
 
 
 def _among(allowed: dict[str, list[str]]) -> list[Any]:

@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.records import CleanedDocument, Record, UniqueDocument
+from twin_assets.core.records import VISIBILITIES, CleanedDocument, Record, UniqueDocument
 from twin_assets.feature.corpus.near_duplicates import NO_PAIRS, Pairs, Runner, near_pairs
 from twin_assets.feature.corpus.normalise import normalise_all
 from twin_assets.feature.corpus.semantic_duplicates import semantic_pairs
@@ -45,7 +45,8 @@ def find_duplicates(
     runner: Runner | None = None,
     known: Mapping[str, str] | None = None,
 ) -> DedupResult:
-    """One representative for each cluster: the longest text, then the earliest, then the smallest id.
+    """One representative for each cluster: the most open, of those the longest text, then the earliest, then the
+    smallest id. So what was said in public stays public, with its public address, and no closed version of it shows.
 
     Code merges exactly only. The order of `documents` makes no difference. `embed` gives unit vectors of
     shape (texts, dimensions); it sees each distinct prose text once. `runner` is as in `near_pairs`, with its
@@ -118,7 +119,7 @@ def _result(
     clusters: list[DuplicateCluster] = []
     for group, cost in zip(groups, weakest, strict=True):
         members = [documents[i] for i in group]
-        chosen = min(members, key=lambda d: (-d.words, *_age(d)))
+        chosen = min(members, key=lambda d: (VISIBILITIES.index(d.visibility), -d.words, *_age(d)))
         ids = [d.doc_id for d in members]
         cluster_id = _cluster_id(members, known)
         duplicates = [i for i in ids if i != chosen.doc_id]

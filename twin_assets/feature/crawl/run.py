@@ -74,9 +74,10 @@ def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
     try:
         kind.check(settings, persona)
         # A local site of one's own is the same source as before when only its port has changed.
-        declared = fingerprint(
-            persona.declared(source).model_dump(include={"include", "exclude", "visibility"})
-        )
+        part = persona.declared(source)
+        closed = part.visibility or (None if persona.visibility == "public" else persona.visibility)
+        rules = part.model_dump(include={"include", "exclude"}) | {"visibility": closed}
+        declared = fingerprint(rules)
         store = CrawlStore(open_lake(settings), settings.cache_dir, persona.name, source, declared)
     except TwinError as error:
         report.error = str(error)

@@ -68,6 +68,8 @@ class CrawlStore:
         self.state = self._read_state()
         if self.state.declared != declared:
             self.state.declared, self.state.validators = declared, {}
+            # A mark says that a text is the same, not that who may see it is.
+            self.state.known = {i: k.model_copy(update={"mark": None}) for i, k in self.state.known.items()}
         self.recovered = self._recover()
         self.part = self._new_part()
         self.last_uri: str | None = None
