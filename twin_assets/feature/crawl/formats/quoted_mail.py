@@ -9,27 +9,28 @@ form doesn't tell. docs/collection.md has the figures.
 import re
 from itertools import accumulate
 
-_MAX_ATTRIBUTION_LINES = 4
+_MAX_ATTRIBUTION_LINES = 6
 _MAX_ATTRIBUTION = 400
 _MAX_SIGNATURE_LINES = 15
 _MAX_CLOSING_LINES = 8
 _WRAPPED_AT = 60
 _NO_QUOTE_DEPTH = 3
 
-_QUOTED = re.compile(r"^\s{0,3}((?:>\s?)+)")
+_QUOTED = re.compile(r"^\s{0,3}(?:((?:>\s?)+)|\|(?!.*\|\s*$)|[A-Z]{1,3}>)")
 _FENCE = re.compile(r"^\s*(```|~~~)")
-_ADDRESS = r"[\w.+\-=%]+@[\w\-]+(?:\.[\w\-]+)+"
-_HAS_ADDRESS = re.compile(_ADDRESS)
+_HAS_ADDRESS = re.compile(r"(?<![\w.+=%-])[\w.+=%-]+@[\w-]+(?:\.[\w-]+)+")
 _HAS_DATE = re.compile(
     r"\b(?:19|20)\d\d\b|(?:19|20)\d\d\s?[年년.]|\b\d{1,2}[./-]\d{1,2}[./-]\d{2,4}\b|\b\d{1,2}[:.h]\d\d\b"
 )
-_DAYS_AND_ON = (
-    r"on|am|le|el|il|in data|em|no dia|op|den|på|ti|pe|la|w dniu|dnia|dne|dňa|в|vào|at|pada|στις|"
-    r"mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|lun|mar|mer|mié|jeu|jue|ven|vie|sam|sáb|sab|dim|dom|gio|"
-    r"man|tir|ons|tor|fre|lør|søn|mån|tis|lör|sön|ma|wo|za|zo|пн|вт|ср|чт|пт|сб|вс|seg|ter|qua|qui|sex|"
-    r"pon|wt|śr|czw|pt|ndz|ke|to|su|al|\d"
+_ON = "on|am|le|el|il|in data|em|no dia|op|den|på|ti|pe|w dniu|dnia|dne|dňa|в|vào|pada|στις"
+_DAYS = (
+    "mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|lun|mar|mer|mié|jeu|jue|ven|vie|sam|sáb|sab|dim|dom|gio|man|tir|"
+    "ons|tor|fre|lør|søn|mån|tis|lör|sön|ma|wo|za|zo|seg|ter|qua|qui|sex|pon|wt|śr|czw|pt|ndz|ke|to|su|"
+    "пн|вт|ср|чт|пт|сб|вс|нд"
 )
-_OPENING = re.compile(rf"^[\s*_-]{{0,8}}(?:(?:{_DAYS_AND_ON})(?![^\W\d])|在|於|于)", re.IGNORECASE)
+_OPENING = re.compile(
+    rf"^[\s*_-]{{0,8}}(?:(?:{_ON})(?![^\W\d])|(?:{_DAYS})[.,]|\d{{1,4}}(?![\w@])|在|於|于)", re.IGNORECASE
+)
 _VERBS = (
     r"wrote|writes|sent|schrieb|geschrieben|a écrit|écrit|escribió|scritto|escreveu|schreef|geschreven|skrev|"
     r"kirjoitti|napisał(?:\(a\)|a)?|pisze|napsal(?:\(a\)|a)?|napísala?|написала?(?:\(а\))?|пишет|писал[аи]?|"
@@ -40,7 +41,10 @@ _OWN_VERB = re.compile(
     r"\b(?:I|we|ich|wir|j'ai|nous avons|yo|io ho|eu|ik|jeg|jag|я)\s+(?:had |have )?(?:" + _VERBS + r")(?!\w)",
     re.IGNORECASE,
 )
-_ENDING = re.compile(r"[:：][\s*_-]*$|[-_]{2,}\s*$")
+_ENDING = re.compile(r"[:：][\s*_-]*$|(?<![-_])[-_]{2,}\s*$")
+_BRACKET_VERB = re.compile(
+    rf"^>\s?(?:{_VERBS})\s?:$", re.IGNORECASE
+)  # "<", the address and ">" on lines of their own
 _RULED = re.compile(r"^[-_]{2,}.*[-_]{2,}$")
 _VERB_LAST = re.compile(rf"\b(?:{_VERBS})$", re.IGNORECASE)
 _BARE = re.compile(rf"^\S+(?:\s\S+){{0,4}}\s(?:{_VERBS})\s?:$", re.IGNORECASE)
@@ -132,7 +136,7 @@ def own_part(text: str) -> str:
             at += 1
         elif _passes_on(lines, at):
             break
-        elif count := _attribution(lines, quoted, at):
+        elif lines[at].strip() and (count := _attribution(lines, quoted, at)):
             below = at + count
             while below < len(lines) and not lines[below].strip():
                 below += 1
@@ -160,9 +164,11 @@ def _quoted_lines(lines: list[str], fenced: list[bool]) -> list[bool]:
     """Which lines bear a quote mark, or are the overflow of one that was wrapped by the way."""
     marks = [_QUOTED.match(line) for line in lines]
     quoted = [mark is not None and not code for mark, code in zip(marks, fenced, strict=True)]
-    depths = {mark[1].count(">") for mark, is_quoted in zip(marks, quoted, strict=True) if mark and is_quoted}
+    depths = {(mark[1] or ">").count(">") for mark, now in zip(marks, quoted, strict=True) if mark and now}
     if depths and min(depths) >= _NO_QUOTE_DEPTH:
         return [False] * len(lines)  # ">>> x = 1": an interpreter's prompt, or an ornament
+    for at in range(1, len(lines)):
+        quoted[at] &= quoted[at - 1] or not _BRACKET_VERB.match(lines[at])
     for at in range(1, len(lines) - 1):
         between = quoted[at - 1] and quoted[at + 1] and not quoted[at]
         text = lines[at].strip()
@@ -199,23 +205,24 @@ def _passes_on(lines: list[str], at: int) -> bool:
 
 def _attribution(lines: list[str], quoted: list[bool], at: int) -> int:
     """How many lines from here on say who wrote what is quoted below; 0: these are the sender's words."""
-    first = lines[at].strip()
-    if not first:
-        return 0
-    for count in range(1, _MAX_ATTRIBUTION_LINES + 1):
-        if at + count > len(lines) or quoted[at + count - 1] or not lines[at + count - 1].strip():
+    parts: list[str] = []
+    for below in range(at, min(at + _MAX_ATTRIBUTION_LINES, len(lines))):
+        text = lines[below].strip()
+        if quoted[below] or not (text or (parts and _OPENING.match(parts[0]) and _HAS_DATE.search(parts[0]))):
             return 0
-        joined = " ".join(line.strip() for line in lines[at : at + count])
-        if len(joined) > _MAX_ATTRIBUTION:
+        parts.append(text)
+        marked = next((quoted[i] for i in range(below + 1, len(lines)) if lines[i].strip()), False)
+        if sum(map(len, parts)) > _MAX_ATTRIBUTION:
             return 0
-        marked = next((quoted[i] for i in range(at + count, len(lines)) if lines[i].strip()), False)
-        if _says_who(joined, count, marked):
-            return count
+        if text and _says_who(parts, marked):
+            later = (parts[i:] for i in range(1, len(parts)) if _OPENING.match(parts[i]))
+            return 0 if any(_says_who(rest, marked) for rest in later) else len(parts)
     return 0
 
 
-def _says_who(text: str, count: int, marked: bool) -> bool:
-    """`marked`: a line with a quote mark comes next, so less is asked of this one."""
+def _says_who(parts: list[str], marked: bool) -> bool:
+    """`marked`: a line with a quote mark comes next, so less is asked of these."""
+    text = " ".join(part for part in parts if part)
     opens, dated = bool(_OPENING.match(text)), bool(_HAS_DATE.search(text))
     addressed, verb = bool(_HAS_ADDRESS.search(text)), bool(_VERB.search(text))
     if _OWN_VERB.search(text):
@@ -228,9 +235,9 @@ def _says_who(text: str, count: int, marked: bool) -> bool:
         )
     if verb and _RULED.match(text):
         return True
-    if count > 1 and not opens:
+    if len(parts) > 1 and not opens and not _HAS_ADDRESS.search(parts[0]):
         return False
-    if marked and count == 1 and (_BARE.match(text) or (verb and (dated or addressed or opens))):
+    if marked and len(parts) == 1 and (_BARE.match(text) or (verb and (dated or addressed or opens))):
         return True
     return (dated and (addressed or (verb and opens))) or (verb and addressed)
 
