@@ -13,10 +13,10 @@ from email.message import EmailMessage, Message
 from email.parser import HeaderParser
 from email.utils import getaddresses, parsedate_to_datetime
 
-from charset_normalizer import from_bytes
 from lxml import etree, html
 
 from twin_assets.core.text.html import html_blocks
+from twin_assets.feature.crawl.formats.decoding import decode_text
 from twin_assets.feature.crawl.formats.mailboxes import unsent_folder
 from twin_assets.feature.crawl.formats.quoted_mail import own_part
 
@@ -63,10 +63,10 @@ _PGP = re.compile(
 
 @dataclass(frozen=True)
 class Mail:
-    """What a mail says of itself. `senders` are as `Name <address>`; `left_out`: why it is no writing of theirs."""
+    """What a mail says of itself. `senders` are names with addresses; `left_out`: why it is no writing of theirs."""
 
     message_id: str
-    senders: list[str]
+    senders: list[tuple[str, str]]
     subject: str
     sent_at: datetime | None
     reply_to: str | None
@@ -83,17 +83,10 @@ class Mail:
 def read_mail(data: bytes, unsent: str | None = None) -> Mail:
     """A mail's headers; its body is read only when asked for. Raises ValueError for what has no headers."""
     head = re.split(rb"\r?\n\r?\n", data[:_MAX_HEADERS].lstrip(), maxsplit=1)[0]
-    try:
-        text = head.decode("utf-8")  # as new mail may have them; older mail has its own charset there
-    except UnicodeDecodeError:
-        text = _detected(head)
-    headers = HeaderParser(policy=policy.compat32).parsestr(text)
+    headers = HeaderParser(policy=policy.compat32).parsestr(decode_text(head) or "")
     if not headers.keys() or not headers.get("From"):
         raise ValueError("no mail: it has no From line")
-    senders = [
-        f"{name} <{address}>" if name else address
-        for name, address in getaddresses([_shown(headers["From"])])
-    ]
+    senders = getaddresses([_shown(headers["From"])])
     return Mail(
         message_id=_shown(headers.get("Message-ID")).strip().strip("<>"), senders=senders,
         subject=_REPLY.sub("", re.sub(r"\s+", " ", _shown(headers.get("Subject"))).strip()),
@@ -102,9 +95,9 @@ def read_mail(data: bytes, unsent: str | None = None) -> Mail:
     )  # fmt: skip
 
 
-def is_nobody(sender: str) -> bool:
+def is_nobody(address: str) -> bool:
     """Whether an address is a machine's, which may bear anybody's name: notifications, invitations."""
-    return bool(_NOBODY.match(getaddresses([sender])[0][1]))
+    return bool(_NOBODY.match(address))
 
 
 def _shown(header: object) -> str:
@@ -119,7 +112,7 @@ def _shown(header: object) -> str:
             shown += word
             continue
         try:
-            shown += word.decode(charset or "utf-8")
+            shown += word.decode(charset or "raw-unicode-escape")  # what decode_header makes of plain text
         except (LookupError, UnicodeDecodeError):
             shown += word.decode("utf-8", "replace")
     return shown
@@ -192,32 +185,22 @@ def _forwarded(message: EmailMessage) -> set[int]:
 
 def _attached(part: EmailMessage) -> bool:
     try:
-        return part.get_content_disposition() == "attachment" or bool(part.get_filename())
+        named = bool(part.get_filename()) and part.get_content_disposition() != "inline"
+        return named or part.get_content_disposition() == "attachment"
     except (ValueError, LookupError, AttributeError):
         return False
 
 
 def _decoded(part: EmailMessage) -> str:
-    """A part's text: by the charset it declares where that holds, else UTF-8, else by detection."""
     try:
         raw = part.get_payload(decode=True)
     except (ValueError, LookupError, AssertionError):
         return ""
     if not isinstance(raw, bytes):
         return ""
-    raw = raw[:_MAX_TEXT]
-    declared = str(part.get_param("charset") or "utf-8")
-    for charset in (declared, "utf-8"):
-        try:
-            return raw.decode(charset)
-        except (LookupError, UnicodeDecodeError, ValueError):
-            continue
-    return _detected(raw)
-
-
-def _detected(raw: bytes) -> str:
-    guess = from_bytes(raw).best()
-    return str(guess) if guess else raw.decode("latin-1")
+    declared = str(part.get_param("charset") or "us-ascii")
+    # Bytes beyond ASCII under that name, the default, are in whatever charset their writer had.
+    return decode_text(raw[:_MAX_TEXT], None if declared.casefold() == "us-ascii" else declared) or ""
 
 
 def _plain(part: EmailMessage) -> str:

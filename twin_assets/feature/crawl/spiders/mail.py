@@ -42,7 +42,10 @@ class MailSpider(SourceSpider):
             self.skip("not a mail", f"{where}: {error}")
             return
         if not self._is_sent(mail):
-            self.skip("by another author", f"{where}: {', '.join(mail.senders)[:100]}")
+            self.skip(
+                "by another author",
+                f"{where}: {', '.join(name or address for name, address in mail.senders)[:100]}",
+            )
         elif mail.left_out:
             self.skip(mail.left_out, f"{where}: {mail.subject}")
         elif item := self._item(mail, entry, where):
@@ -50,7 +53,10 @@ class MailSpider(SourceSpider):
 
     def _is_sent(self, mail: Mail) -> bool:
         """Mail without a sender in it doesn't happen; a machine's address in the persona's name is no mail of theirs."""
-        return any(self.authors.is_named(sender) and not is_nobody(sender) for sender in mail.senders)
+        return any(
+            (self.authors.is_named(name) or self.authors.is_named(address)) and not is_nobody(address)
+            for name, address in mail.senders
+        )
 
     def _item(self, mail: Mail, entry: MailEntry, where: str) -> RawItem | None:
         try:

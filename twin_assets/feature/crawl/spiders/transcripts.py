@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from charset_normalizer import from_bytes
-
 from twin_assets.core.raw import RawItem
 from twin_assets.feature.crawl.formats.captions import MAX_FILE_BYTES, read_captions, speech
+from twin_assets.feature.crawl.formats.decoding import decode_text
 from twin_assets.feature.crawl.formats.frontmatter import as_time
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
 
@@ -89,23 +88,15 @@ class TranscriptsSpider(SourceSpider):
         return (self.persona.full_name, *self.persona.also_known_as)
 
     def _text(self, path: Path) -> str:
-        """The file's text; what is not UTF-8 is decoded by detection."""
         if path.suffix.lower() not in KINDS:
             raise ValueError(
                 f"{path.suffix or 'a file without suffix'} is no kind of transcript that is read"
             )
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ValueError(f"larger than {MAX_FILE_BYTES // 1_000_000} MB")
-        data = path.read_bytes()
-        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            return data.decode("utf-16", "replace")
-        try:
-            return data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            guess = from_bytes(data).best()
-            if guess is None:
-                raise ValueError("no text of a known encoding") from None
-            return str(guess)
+        if (text := decode_text(path.read_bytes())) is None:
+            raise ValueError("no text of a known encoding")
+        return text
 
 
 def _date(stem: str) -> datetime | None:
