@@ -9,8 +9,8 @@ from typing import Any
 
 from twin_assets.feature.crawl.formats.conversations import Chat, Message, load_json
 
-MEMBERS = r"(?i)(^|/)messages/c?\d+/messages\.(json|csv)$"
-_CHANNEL = re.compile(r"(?i)/c?(\d+)/messages\.(json|csv)$")
+MEMBERS = r"(^|/)[Mm]essages/c?\d+/messages\.(json|csv)$"
+_CHANNEL = re.compile(r"/c?(\d+)/messages\.(json|csv)$")
 
 
 def is_discord(names: list[str]) -> bool:
@@ -28,7 +28,7 @@ def discord_chats(files: dict[str, bytes]) -> Iterator[tuple[Chat, list[str]]]:
         if not found:
             continue
         try:
-            rows = load_json(data) if found.group(2).lower() == "json" else _csv(data)
+            rows = load_json(data) if found.group(2) == "json" else _csv(data)
         except ValueError:
             rows = None
         if not isinstance(rows, list):

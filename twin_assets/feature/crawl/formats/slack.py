@@ -87,10 +87,15 @@ def _message(row: dict[str, Any], users: dict[str, tuple[str, ...]]) -> Message:
     )
     text = _text(str(row.get("text") or ""), users)
     reason = None
-    if row.get("subtype") not in _WRITTEN or row.get("type", "message") != "message" or row.get("hidden"):
-        reason = "a system message"
-    elif row.get("bot_id") or row.get("bot_profile") or user == "USLACKBOT":
+    if (
+        row.get("bot_id")
+        or row.get("bot_profile")
+        or user == "USLACKBOT"
+        or row.get("subtype") == "bot_message"
+    ):
         reason = "a bot's message"
+    elif row.get("subtype") not in _WRITTEN or row.get("type", "message") != "message" or row.get("hidden"):
+        reason = "a system message"
     elif not text:
         reason = "a message without words"
     thread = row.get("thread_ts")

@@ -19,6 +19,7 @@ from twin_assets.feature.crawl.formats.conversations import (
     load_json,
     roles,
 )
+from twin_assets.feature.crawl.formats.decoding import decode_text
 from twin_assets.feature.crawl.formats.discord import MEMBERS as DISCORD
 from twin_assets.feature.crawl.formats.discord import discord_chats, is_discord
 from twin_assets.feature.crawl.formats.slack import MEMBERS as SLACK
@@ -90,18 +91,16 @@ class ChatsSpider(SourceSpider):
             raise ValueError("no export of a known kind in it")
 
     def _file(self, name: str, data: bytes) -> Iterator[Chat]:
-        if data[:64].lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"{", b"["):
+        if (text := decode_text(data)) is None:
+            raise ValueError("neither JSON nor text")
+        if not is_whatsapp(text):
+            if text.lstrip()[:1] not in ("{", "["):
+                raise ValueError("no line of it begins with a date and a time as WhatsApp writes them")
             decoded = load_json(data)
             if not is_telegram(decoded):
                 raise ValueError("JSON, but not an export of Telegram's")
             yield from telegram_chats(decoded)
             return
-        try:
-            text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-        except UnicodeDecodeError:
-            raise ValueError("neither JSON nor UTF-8 text") from None
-        if not is_whatsapp(text):
-            raise ValueError("no line of it begins with a date and a time as WhatsApp writes them")
         stem = PurePosixPath(name).with_suffix("").as_posix()
         yield Chat("whatsapp", text_hash(stem, 12), PurePosixPath(stem).name, list(whatsapp_messages(text)))
 
@@ -113,7 +112,8 @@ class ChatsSpider(SourceSpider):
             if m.sender and (m.own or any(map(self.authors.is_named, m.names)))
         }
         for message in chat.messages:
-            if message.left_out and (message.sender in own or not message.sender):
+            nobodys = message.left_out == "a system message" or not message.sender
+            if message.left_out and (nobodys or message.sender in own):
                 self.skip(message.left_out, f"{chat.name}: {message.text[:60] or message.id}")
         if chat.left_out:
             self.skip(chat.left_out, chat.name, len(rows))
