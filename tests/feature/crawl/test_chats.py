@@ -136,6 +136,9 @@ EXPORTS = {
     "Swedish": "2020-03-02 10:11 - Kim Lund: Late?\n2020-03-02 10:12 - Runa: Yes: four\nminutes.\n2020-03-13 10:12 - Runa: IMG-1.jpg (bifogad fil)\n",
     "Chinese iOS": "[2020/3/2 上午10:11:12] Kim Lund: Late?\n[2020/3/2 上午10:12:12] Runa: Yes: four\nminutes.\n\u200e[2020/3/13 下午10:12:12] Runa: \u200e<附件：1.jpg>\n",
     "Arabic digits": "[\u200f٢\u200f/٣\u200f/٢٠٢٠ ١٠:١١:١٢ ص] Kim Lund: Late?\n[\u200f٢\u200f/٣\u200f/٢٠٢٠ ١٠:١٢:١٢ ص] Runa: Yes: four\nminutes.\n",
+    "Korean": "2020. 3. 2. 오전 10:11 - Kim Lund: Late?\n2020. 3. 2. 오전 10:12 - Runa: Yes: four\nminutes.\n",
+    "Finnish": "2.3.2020 klo 10.11 - Kim Lund: Late?\n2.3.2020 klo 10.12 - Runa: Yes: four\nminutes.\n13.3.2020 klo 10.12 - Kim Lund: <Media jätettiin pois>\n",
+    "older iOS": "02.03.20 10.11.15: Kim Lund: Late?\n02.03.20 10.12.15: Runa: Yes: four\nminutes.\n",
     "line ends of Windows": "\ufeff02/03/2020, 10:11 - Kim Lund: Late?\r\n13/03/2020, 10:12 - ~\u202fRuna: null\r\n02/03/2020, 10:12 - Runa: Yes: four\r\nminutes.\r\n",
 }
 

@@ -61,6 +61,11 @@ def said(text: str, *own: str) -> str:
             "It was always late.",
             "[Kim Lund] I see.",
         ),
+        vtt(
+            "(Kim Lund)\nIs it late?\n-\n(Runa Hollis)\nBy four minutes.",
+            "(Runa Hollis)\nIt was always late.",
+            "(Kim Lund)\nI see.",
+        ),
         vtt("- Kim: Is it late?\n- Runa Hollis: By four minutes.", "It was always late.", "Kim: I see."),
     ],
 )

@@ -22,7 +22,7 @@ _LABEL = re.compile(
     r"^\s*-?\s*(>>+)?\s*([\[(]?)([^\W\d_][^:\[\]()<>\n]{0,48}?)([\])]?)\s?(?:\([^()\n]{1,20}\))?\s?[:：]\s+(?=\S)"
 )
 _NAME = re.compile(r"(?:Dr|Mr|Mrs|Ms|Prof|St|Jr|Sr)\.|[^\W\d_][\w'’.-]*")
-_BRACKETED = re.compile(r"^\s*-?\s*\[([^\W\d_][^\[\]\n]{0,40})\]\s+(?=[^\s\[(♪])")
+_BRACKETED = re.compile(r"^\s*-?\s*[\[(]([^\W\d_][^\[\]()\n]{0,40})[\])](?:\s+(?=[^\s\[(♪])|\s*$)")
 _NO_NAME = re.compile(
     r"music|applause|laugh|cheer|inaudible|crosstalk|silence|sound|singing|noise|sigh|gasp|cough|sniff|scream|beep|chatter|whisper|"
     r"musik|gelächter|applaus|música|risas|aplausos|musique|rires|applaudissements|musica|risate|applausi|muziek|gelach|музыка|смех",
@@ -163,8 +163,12 @@ def _labels(raw: list[tuple[float, float, str]], known: tuple[str, ...]) -> set[
     sure = {name.casefold() for name in known}
     found: set[str] = set()
     for _, _, body in raw:
-        for line in _bare(body):
+        lines = _bare(body)
+        for number, line in enumerate(lines):
             label, bracketed = _LABEL.match(line), _BRACKETED.match(line)
+            alone = bracketed is not None and bracketed.end() == len(line)
+            if alone and not any(_plain(below) for below in lines[number + 1 :]):
+                continue  # nothing is said below it in this cue: a sound
             name = label.group(3).strip() if label else bracketed.group(1).strip() if bracketed else ""
             if not _is_name(name):
                 continue

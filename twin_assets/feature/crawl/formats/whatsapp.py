@@ -19,10 +19,10 @@ _PM = r"p\.?\s?m\.?|下午|오후|ب\.?ظ|م|अपराह्न|午後|odp\.|
 _M = f"[{_MARKS}]{{0,2}}"
 _LINE = re.compile(
     rf"^\ufeff?{_M}\[?{_M}(\d{{1,4}}){_M}\s?[-/.年년]{_M}\s?(\d{{1,2}}){_M}\s?[-/.月월]{_M}\s?(\d{{1,4}})[日일]?[.,،]{{0,2}}{_M}\s{{1,3}}"
-    rf"(?:[^\d\s\]:-]{{1,12}}\s)?({_AM}|{_PM})?\s?{_M}(\d{{1,2}})[:.](\d\d)(?:[:.](\d\d))?\s?({_AM}|{_PM})?{_M}(?:\]|\s?[-–])\s?",
+    rf"(?:(?!{_AM}|{_PM})[^\d\s\]:-]{{1,12}}\s)?({_AM}|{_PM})?\s?{_M}(\d{{1,2}})[:.](\d\d)(?:[:.](\d\d))?\s?({_AM}|{_PM})?{_M}(?:\]|\s?[-–]|:(?=\s))\s?",
     re.IGNORECASE,
 )
-_SENDER = re.compile(r"^~?\s?([^:\n]{1,80}?):(?:\s|$)")
+_SENDER = re.compile(r"^~?\s?([^:\n“”„\"«]{1,80}?):(?:\s|$)")
 _FILE = re.compile(r"^\S[^\n]{0,100}\.\w{2,5} \([^()\n]{3,40}\)\s*")
 _ATTACHED = re.compile(r"^<[^<>\n:]{2,40}:\s[^<>\n]{1,150}>\s*")
 _EDITED = re.compile(r"\s?<[^<>\n]{3,20} [^<>\n]{3,40}>$")
@@ -120,7 +120,7 @@ def _order(dates: list[tuple[str | None, ...]]) -> str:
 
 def _time(groups: tuple[str | None, ...], order: str) -> datetime | None:
     date = dict(zip(order, (int(n or 0) for n in groups[:3]), strict=True))
-    year = date["y"] + 2000 if date["y"] < 100 else date["y"]
+    year = date["y"] + 2000 if date["y"] < 100 else date["y"] - 543 if date["y"] > 2400 else date["y"]
     hour, half = int(groups[4] or 0), groups[3] or groups[7]
     if half:
         hour = hour % 12 + (12 if re.fullmatch(_PM, half, re.IGNORECASE) else 0)
