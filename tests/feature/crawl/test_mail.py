@@ -139,11 +139,18 @@ def test_a_line_that_begins_with_from_divides_no_mail(tmp_path: Path) -> None:
     here = settings(tmp_path)
     path = write(
         tmp_path / "box",
-        mbox(mail("I come\n\nFrom here to there.\n\n>From the sea.", ME, 1), mail(OWN, ME, 2)),
+        mbox(
+            mail(
+                "I come\n\nFrom kim@harbour.example Mon Mar 02 10:11:12 2020\nis how it begins.\n\nFrom here to there.\n\n>From the sea.",
+                ME,
+                1,
+            ),
+            mail(OWN, ME, 2),
+        ),
     )
     crawl(here, who(path), "mail")
     assert [item.body for item in stored(here, "mail")] == [
-        "I come\n\nFrom here to there.\n\nFrom the sea.",
+        "I come\n\nFrom kim@harbour.example Mon Mar 02 10:11:12 2020\nis how it begins.\n\nFrom here to there.\n\nFrom the sea.",
         OWN,
     ]
 
@@ -183,6 +190,7 @@ def test_a_line_that_begins_with_from_divides_no_mail(tmp_path: Path) -> None:
             "--b\nContent-Type: text/plain\n\nKim invites you.\n--b\nContent-Type: text/calendar; method=REQUEST\n\nBEGIN:VCALENDAR\n--b--",
             ['Content-Type: multipart/alternative; boundary="b"'], "utf-8", "",
         ),
+        ("------=_P.1\nContent-Type: text/plain\n\nLate.\n------=_P.1--", ["Content-Type: multipart/mixed; boundary=----=_P.1"], "utf-8", "Late."),
         ("--b\nno end", ['Content-Type: multipart/mixed; boundary="other"'], "utf-8", None),
     ],
 )  # fmt: skip
@@ -191,6 +199,23 @@ def test_a_mails_text_is_read_whatever_its_form(
 ) -> None:
     found = text_of(body, *headers, charset=charset)
     assert right is None or found == right
+
+
+@pytest.mark.parametrize(
+    "separator",
+    [
+        "From -",
+        "From - Mon Mar  2 10:11:12 2020",
+        "From runa at harbour.example  Mon Mar  2 10:11:12 2020",
+        "From MAILER-DAEMON Mon Mar  2 10:11:12 2020",
+        "From runa@harbour.example",
+    ],
+)
+def test_mboxes_are_divided_as_their_programs_divide_them(separator: str, tmp_path: Path) -> None:
+    here = settings(tmp_path)
+    archive = mail(OWN + " Yes.", "runa at harbour.example (Runa Hollis)", 2)
+    crawl(here, who(write(tmp_path / "box", mbox(mail(OWN, ME, 1), archive, separator=separator))), "mail")
+    assert [item.body for item in stored(here, "mail")] == [OWN, OWN + " Yes."]
 
 
 def test_headers_are_decoded_and_names_in_them_compared(tmp_path: Path) -> None:

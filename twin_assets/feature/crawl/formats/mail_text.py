@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.header import decode_header
-from email.message import EmailMessage, Message
+from email.message import Message
 from email.parser import HeaderParser
 from email.utils import getaddresses, parsedate_to_datetime
 
@@ -75,9 +75,8 @@ class Mail:
 
     def own_text(self) -> str:
         """What the sender wrote in it, quotes and signature off; "" where that is nothing."""
-        message = message_from_bytes(self.data, policy=policy.default)
-        assert isinstance(message, EmailMessage)
-        return own_part(_body(message))
+        # The older policy: it reads boundaries and parameters that are not quoted as they should be.
+        return own_part(_body(message_from_bytes(self.data, policy=policy.compat32)))
 
 
 def read_mail(data: bytes, unsent: str | None = None) -> Mail:
@@ -161,7 +160,7 @@ def _reason(headers: Message) -> str | None:
     return None
 
 
-def _body(message: EmailMessage) -> str:
+def _body(message: Message) -> str:
     parts = [part for part in message.walk() if not part.is_multipart() and not _attached(part)]
     if any(part.get_content_type() == "text/calendar" and part.get_param("method") for part in parts):
         return ""  # its text is the calendar's
@@ -173,7 +172,7 @@ def _body(message: EmailMessage) -> str:
     return "\n\n".join(_from_html(_decoded(part)) for part in pages[:1])
 
 
-def _forwarded(message: EmailMessage) -> set[int]:
+def _forwarded(message: Message) -> set[int]:
     """Parts of mails that are attached to this one."""
     return {
         id(part)
@@ -183,7 +182,7 @@ def _forwarded(message: EmailMessage) -> set[int]:
     }
 
 
-def _attached(part: EmailMessage) -> bool:
+def _attached(part: Message) -> bool:
     try:
         named = bool(part.get_filename()) and part.get_content_disposition() != "inline"
         return named or part.get_content_disposition() == "attachment"
@@ -191,7 +190,7 @@ def _attached(part: EmailMessage) -> bool:
         return False
 
 
-def _decoded(part: EmailMessage) -> str:
+def _decoded(part: Message) -> str:
     try:
         raw = part.get_payload(decode=True)
     except (ValueError, LookupError, AssertionError):
@@ -203,7 +202,7 @@ def _decoded(part: EmailMessage) -> str:
     return decode_text(raw[:_MAX_TEXT], None if declared.casefold() == "us-ascii" else declared) or ""
 
 
-def _plain(part: EmailMessage) -> str:
+def _plain(part: Message) -> str:
     text = _decoded(part).replace("\r\n", "\n")
     flowed = str(part.get_param("format") or "").casefold() == "flowed"
     return _unflowed(text, str(part.get_param("delsp") or "").casefold() == "yes") if flowed else text

@@ -17,7 +17,8 @@ MAX_MESSAGES = 2_000_000
 MAX_FILES = 1_000_000
 KINDS = "mbox files, Maildir folders, .eml and .emlx files, folders and zips of them"
 
-_SEPARATOR = re.compile(rb"From (?:\S+ |- |\S+@\S+ ?).{0,60}\d:\d\d.{0,60}\s*$|From \S+@\S+\s*$")
+_SEPARATOR = re.compile(rb"From (?:\S+ .{0,60}\d:\d\d.{0,60}|\S+@\S+|-)\s*$")
+_HEADER = re.compile(rb"[!-9;-~]+:|>From ")
 _MAILDIR_FLAGS = re.compile(r"[:;!]2,([A-Z]*)")
 _MEMBERS = r"(?i)\.(eml|mbox|mbx)$"
 # Beside mailboxes lie indexes and settings; what has another suffix is asked whether it begins like an mbox.
@@ -64,30 +65,34 @@ def unsent_folder(name: str) -> str | None:
 
 
 def _mbox(file: io.BufferedReader, where: str) -> Iterator[MailEntry]:
-    """Messages of an mbox, told by "From " lines after an empty line; ">From " is unquoted."""
+    """Messages of an mbox, told by "From " lines between an empty line and a header; ">From " is unquoted."""
     if file.peek(5)[:5] != b"From ":
         raise ValueError("no mbox: it does not begin with a From line")
     unsent = unsent_folder(where)
     lines: list[bytes] = []
+    held = b""  # a From line until the next one shows whether headers follow it
     size = number = 0
     blank = True
     for line in iter(lambda: file.readline(1_000_000), b""):
-        if blank and line.startswith(b"From ") and _SEPARATOR.match(line):
-            if lines:
-                number += 1
-                yield MailEntry(f"{where}#{number}", b"".join(lines), unsent)
+        if held and _HEADER.match(line):
             if number >= MAX_MESSAGES:
                 raise ValueError(f"more than {MAX_MESSAGES:,} messages")
+            if number:
+                yield MailEntry(f"{where}#{number}", b"".join(lines), unsent)
+            number += 1
             lines, size = [], 0
-            continue
+        elif held:
+            lines.append(held)
+        held = line if blank and _SEPARATOR.match(line) else b""
         blank = line in (b"\n", b"\r\n")
-        if size < MAX_MESSAGE_BYTES:
+        if not held and size < MAX_MESSAGE_BYTES:
             lines.append(
                 line[1:] if line.startswith(b">") and line.lstrip(b">").startswith(b"From ") else line
             )
             size += len(line)
-    if lines:
-        yield MailEntry(f"{where}#{number + 1}", b"".join(lines), unsent)
+    if not number:
+        raise ValueError("no mbox: no header follows its From line")
+    yield MailEntry(f"{where}#{number}", b"".join(lines), unsent)
 
 
 def _folder(folder: Path) -> Iterator[MailEntry]:
