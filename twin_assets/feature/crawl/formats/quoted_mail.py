@@ -222,17 +222,17 @@ def _attribution(lines: list[str], quoted: list[bool], at: int) -> int:
 
 def _says_who(parts: list[str], marked: bool) -> bool:
     """`marked`: a line with a quote mark comes next, so less is asked of these."""
+    ends, opens = bool(_ENDING.search(parts[-1])), bool(_OPENING.match(parts[0]))
+    if not (ends or opens):
+        return False  # nearly every line of a mail
     text = " ".join(part for part in parts if part)
-    opens, dated = bool(_OPENING.match(text)), bool(_HAS_DATE.search(text))
-    addressed, verb = bool(_HAS_ADDRESS.search(text)), bool(_VERB.search(text))
-    if _OWN_VERB.search(text):
+    dated, addressed = bool(_HAS_DATE.search(text)), bool(_HAS_ADDRESS.search(text))
+    verb = bool(_VERB.search(text))
+    if verb and _OWN_VERB.search(text):
         return False
-    if not _ENDING.search(text):
-        return (
-            opens
-            and dated
-            and ((marked and verb) or (addressed and (marked or bool(_VERB_LAST.search(text)))))
-        )
+    if not ends:
+        told = (marked and verb) or (addressed and (marked or bool(_VERB_LAST.search(text))))
+        return opens and dated and told
     if verb and _RULED.match(text):
         return True
     if len(parts) > 1 and not opens and not _HAS_ADDRESS.search(parts[0]):
@@ -247,9 +247,8 @@ def _without_signature(lines: list[str], again: int = 2) -> list[str]:
 
     One may stand above another, so what is left is looked at `again` times.
     """
-    below = list(accumulate((bool(line.strip()) for line in reversed(lines)), initial=0))[
-        ::-1
-    ]  # lines with words
+    below = list(accumulate((bool(line.strip()) for line in reversed(lines)), initial=0))
+    below.reverse()  # how many lines with words come from each on
     fenced = _fenced_lines(lines)
     for at in range(len(lines)):
         if not fenced[at] and _ends_the_mail(lines, at, below[at + 1]):
