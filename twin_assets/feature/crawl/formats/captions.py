@@ -29,7 +29,7 @@ _NO_NAME = re.compile(
     re.IGNORECASE,
 )
 _SOUND = re.compile(
-    r"\[[^\[\]\n]{1,80}\]|[♪♫♬#][^♪♫♬\n]*[♪♫♬]|[♪♫♬]+|^\s*\([A-Z ,'-]{3,60}\)|^\s*\([^()\n]{1,60}\)\s*$|\*[^*\n]{3,40}\*$",
+    r"\[[^\[\]\n]{1,80}\]|[♪♫♬#][^♪♫♬\n]{0,200}[♪♫♬]|[♪♫♬]+|^\s*\([A-Z ,'-]{3,60}\)|^\s*\([^()\n]{1,60}\)\s*$|\*[^*\n]{3,40}\*$",
     re.MULTILINE,
 )
 _CHANGE = re.compile(r"^\s*>>+\s*", re.MULTILINE)
@@ -88,7 +88,7 @@ def read_captions(text: str, known: tuple[str, ...] = ()) -> Captions:
 
 def speech(cues: list[Cue], own: set[str] | None) -> str:
     """What the speakers in `own` said (None: all), a paragraph until a pause or until somebody else speaks."""
-    paragraphs: list[str] = []
+    paragraphs: list[list[str]] = []
     before: Cue | None = None
     for cue in cues:
         if own is not None and cue.speaker not in own:
@@ -96,12 +96,12 @@ def speech(cues: list[Cue], own: set[str] | None) -> str:
             continue
         words = re.sub(r"\s*\n\s*", " ", cue.text).strip()
         if before is None or cue.start - before.end >= PAUSE:
-            paragraphs.append(words)
+            paragraphs.append([words])
         else:
-            gap = "" if _WIDE.match(paragraphs[-1][-1:]) and _WIDE.match(words[:1]) else " "
-            paragraphs[-1] += gap + words
+            wide = _WIDE.match(paragraphs[-1][-1][-1:]) and _WIDE.match(words[:1])
+            paragraphs[-1] += [words] if wide else [" ", words]
         before = cue
-    return "\n\n".join(paragraphs)
+    return "\n\n".join("".join(parts) for parts in paragraphs)
 
 
 def _cues(lines: list[str]) -> tuple[list[tuple[float, float, str]], int]:
