@@ -109,7 +109,6 @@ def test_a_telegram_chat_becomes_conversations_with_the_others_as_context(tmp_pa
 
 
 def test_a_whole_telegram_account_knows_its_owner_and_notes_to_oneself_stay_out(tmp_path: Path) -> None:
-    own = {"name": "R.", "from_id": "user7"}
     account = {
         "personal_information": {"user_id": 7, "first_name": "R."},
         "chats": {"list": [
@@ -117,7 +116,7 @@ def test_a_whole_telegram_account_knows_its_owner_and_notes_to_oneself_stay_out(
             {"type": "saved_messages", "id": 2, "messages": [message(1, "buy oil", name="R.")]},
             {"name": "News", "type": "public_channel", "id": 3, "messages": [message(1, "News.", "channel3", "News")]},
         ]},
-        "left_chats": {"list": [{"name": "Old", "type": "private_group", "id": 4, "messages": [message(1, "Bye.", own["from_id"], "R.")]}]},
+        "left_chats": {"list": [{"name": "Old", "type": "private_group", "id": 4, "messages": [message(1, "Bye.", "7", "R.")]}]},
     }  # fmt: skip
     report, items = read(tmp_path, write(tmp_path / "result.json", json.dumps(account)))
     assert {item.body for item in items} == {"Yes.", "Bye."}
@@ -169,7 +168,12 @@ def test_ios_zips_of_whatsapp_are_told_apart_though_all_hold_the_same_name(tmp_p
     one = zipped(tmp_path / "WhatsApp Chat - Kim.zip", {"_chat.txt": text.format("To Kim"), "1.jpg": "x"})
     two = zipped(tmp_path / "WhatsApp Chat - Bo.zip", {"_chat.txt": text.format("To Bo")})
     _, items = read(tmp_path, one, two)
+    folder = tmp_path / "unpacked"
+    write(folder / "Kim/_chat.txt", text.format("To Kim again"))
+    write(folder / "Bo/_chat.txt", text.format("To Bo again"))
+    _, more = read(tmp_path / "other", folder)
     assert {item.body for item in items} == {"To Kim", "To Bo"}
+    assert {item.body for item in more} == {"To Kim again", "To Bo again"}
 
 
 # Slack

@@ -20,7 +20,7 @@ def is_telegram(data: Any) -> bool:
 def telegram_chats(data: dict[str, Any]) -> Iterator[Chat]:
     """The chats of an export. Notes to oneself (Saved Messages) are marked as left out."""
     owner = data.get("personal_information")
-    owner_id = f"user{owner['user_id']}" if isinstance(owner, dict) and owner.get("user_id") else ""
+    owner_id = str(owner["user_id"]) if isinstance(owner, dict) and owner.get("user_id") else ""
     found = [data] if isinstance(data.get("messages"), list) else []
     for part in (data.get("chats"), data.get("left_chats")):
         if isinstance(part, dict) and isinstance(part.get("list"), list):
@@ -43,7 +43,7 @@ def _message(row: Any, owner_id: str) -> Message:
     given = row.get("text") or row.get("text_entities") or ""
     return Message(
         str(row.get("id", "?")), from_unix(row.get("date_unixtime")) or _local(row.get("date")), sender, names,
-        (text := _text(given)), own=bool(owner_id) and sender == owner_id, left_out=_reason(row, text),
+        (text := _text(given)), own=bool(owner_id) and sender.removeprefix("user") == owner_id, left_out=_reason(row, text),
     )  # fmt: skip
 
 

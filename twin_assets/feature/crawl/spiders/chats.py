@@ -63,10 +63,10 @@ class ChatsSpider(SourceSpider):
             yield from self._members(_folder_files(path), path)
         elif not path.is_file():
             raise ValueError("missing file")
+        elif path.suffix.lower() == ".zip":
+            yield from self._members(dict(zip_members(path, _FILES)), path)  # pictures in it aren't unpacked
         elif path.stat().st_size > MAX_CHAT_FILE_BYTES:
             raise ValueError(f"larger than {MAX_CHAT_FILE_BYTES // 1_000_000} MB")
-        elif path.suffix.lower() == ".zip":
-            yield from self._members(dict(zip_members(path, _FILES)), path)
         else:
             yield from self._file(_label(path.name, path), path.read_bytes())
 
@@ -157,8 +157,11 @@ class ChatsSpider(SourceSpider):
 
 def _label(name: str, path: Path) -> str:
     """What a chat is called: iOS calls each `_chat.txt`, so the zip or the folder around it tells them apart."""
-    if PurePosixPath(name).name != "_chat.txt":
+    inside = PurePosixPath(name)
+    if inside.name != "_chat.txt":
         return name
+    if len(inside.parts) > 1:
+        return inside.parent.as_posix()
     return path.stem if path.suffix.lower() == ".zip" or path.is_dir() else path.resolve().parent.name
 
 
