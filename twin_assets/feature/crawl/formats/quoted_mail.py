@@ -11,6 +11,7 @@ from itertools import accumulate
 
 _MAX_ATTRIBUTION_LINES = 6
 _MAX_ATTRIBUTION = 400
+_MAX_BARE = 6  # words of a line that says who wrote, without address or date
 _MAX_SIGNATURE_LINES = 15
 _MAX_CLOSING_LINES = 8
 _WRAPPED_AT = 60
@@ -47,7 +48,6 @@ _BRACKET_VERB = re.compile(
 )  # "<", the address and ">" on lines of their own
 _RULED = re.compile(r"^[-_]{2,}.*[-_]{2,}$")
 _VERB_LAST = re.compile(rf"\b(?:{_VERBS})$", re.IGNORECASE)
-_BARE = re.compile(rf"^\S+(?:\s\S+){{0,4}}\s(?:{_VERBS})\s?:$", re.IGNORECASE)
 
 _PASSED_ON = (
     r"original message|reply message|message d'origine|message original|ursprüngliche nachricht|antwort nachricht|"
@@ -66,7 +66,7 @@ _FORWARDED = (
     r"пересланное сообщение|转发邮件信息|転送されたメッセージ|전달된 메[시세]지|yönlendirilen (?:ileti|mesaj)"
 )
 _PASSED_ON_LINE = re.compile(
-    rf"^[\s*]*(?:[-_=]{{2,}}\s*(?:{_PASSED_ON}|{_FORWARDED})\b.{{0,80}}|(?:{_FORWARDED})\s?[:：])\s*$",
+    rf"^[\s*]*(?:[-_=‐]{{2,}}\s*(?:{_PASSED_ON}|{_FORWARDED})\b.{{0,80}}|(?:{_FORWARDED})\s?[:：])\s*$",
     re.IGNORECASE,
 )
 _HEADERS = {
@@ -96,6 +96,11 @@ _SENT_FROM = re.compile(
     r"надіслано з |trimis de pe |iphoneから送信|.{1,20}から送信$|发自我的|從我的.{1,20}傳送|發自我的|나의 .{1,20}에서 보냄|"
     r".{1,30} gönderildi$|στάλθηκε από )",
     re.IGNORECASE,
+)
+_SENT_WITH = re.compile(r"^sent with (?:\S+ ){1,4}(?:e-?mail|app)\b.{0,20}$", re.IGNORECASE)
+# What mail programs put in place of a picture.
+_PICTURE = re.compile(
+    r"^\s*\[(?:cid|image|inline image|bild|imagen?|immagine)\b[^\[\]]{0,200}\]\s*$", re.IGNORECASE
 )
 _CLOSING = re.compile(
     r"^(?:(?:best|kind|warm|many|with (?:best|kind|warm)|all the)?\s?(?:regards|wishes|best|thanks|cheers)|thank you|"
@@ -145,7 +150,8 @@ def own_part(text: str) -> str:
             regions.append([])
             at = below
         else:
-            regions[-1].append(lines[at])
+            if not _PICTURE.match(lines[at]):
+                regions[-1].append(lines[at])
             at += 1
     kept = ("\n".join(line.rstrip() for line in _without_signature(region)).strip("\n") for region in regions)
     return "\n\n".join(part for part in kept if part)
@@ -237,7 +243,12 @@ def _says_who(parts: list[str], marked: bool) -> bool:
         return True
     if len(parts) > 1 and not opens and not _HAS_ADDRESS.search(parts[0]):
         return False
-    if marked and len(parts) == 1 and (_BARE.match(text) or (verb and (dated or addressed or opens))):
+    if (
+        marked
+        and len(parts) == 1
+        and verb
+        and (dated or addressed or opens or len(text.split()) <= _MAX_BARE)
+    ):
         return True
     return (dated and (addressed or (verb and opens))) or (verb and addressed)
 
@@ -280,7 +291,8 @@ def _ends_the_mail(lines: list[str], at: int, below: int) -> bool:
 
 
 def _is_sent_from(text: str) -> bool:
-    return bool(_SENT_FROM.match(text)) and len(text.split()) <= 9 and not text.endswith(".")
+    by_program = bool(_SENT_WITH.match(text))
+    return by_program or (bool(_SENT_FROM.match(text)) and len(text.split()) <= 9 and not text.endswith("."))
 
 
 def _is_card(lines: list[str]) -> bool:
