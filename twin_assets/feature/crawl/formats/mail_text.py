@@ -16,7 +16,7 @@ from email.utils import getaddresses, parsedate_to_datetime
 from lxml import etree, html
 
 from twin_assets.core.text.html import html_blocks
-from twin_assets.feature.crawl.formats.decoding import decode_text
+from twin_assets.feature.crawl.formats.encodings import decode_text
 from twin_assets.feature.crawl.formats.mailboxes import unsent_folder
 from twin_assets.feature.crawl.formats.quoted_mail import own_part
 
@@ -37,6 +37,14 @@ _NOBODY = re.compile(
     r"^(?:no-?reply|do-?not-?reply|notifications?|invitations?|mailer-daemon|postmaster|bounces?)\b",
     re.IGNORECASE,
 )
+# Who says Latin-1 writes Windows' letters.
+_AS_WRITTEN = {
+    "iso-8859-1": "cp1252",
+    "latin1": "cp1252",
+    "gb2312": "gb18030",
+    "ks_c_5601-1987": "cp949",
+    "shift_jis": "cp932",
+}
 _SIGNATURES = {"moz-signature", "gmail_signature", "protonmail_signature_block", "mobile-signature"}
 # From here on all is theirs. Other programs quote in <blockquote>, which the plain form shows with marks.
 _QUOTES = {
@@ -82,7 +90,7 @@ class Mail:
 def read_mail(data: bytes, unsent: str | None = None) -> Mail:
     """A mail's headers; its body is read only when asked for. Raises ValueError for what has no headers."""
     head = re.split(rb"\r?\n\r?\n", data[:_MAX_HEADERS].lstrip(), maxsplit=1)[0]
-    headers = HeaderParser(policy=policy.compat32).parsestr(decode_text(head) or "")
+    headers = HeaderParser(policy=policy.compat32).parsestr(_detected(head))
     if not headers.keys() or not headers.get("From"):
         raise ValueError("no mail: it has no From line")
     senders = getaddresses([_shown(headers["From"])])
@@ -197,9 +205,24 @@ def _decoded(part: Message) -> str:
         return ""
     if not isinstance(raw, bytes):
         return ""
-    declared = str(part.get_param("charset") or "us-ascii")
-    # Bytes beyond ASCII under that name, the default, are in whatever charset their writer had.
-    return decode_text(raw[:_MAX_TEXT], None if declared.casefold() == "us-ascii" else declared) or ""
+    raw = raw[:_MAX_TEXT]
+    charset = str(part.get_param("charset") or "us-ascii").casefold()
+    try:
+        if not raw.isascii():
+            return raw.decode("utf-8")  # whatever is declared: no other text passes as UTF-8
+    except UnicodeDecodeError:
+        pass
+    try:
+        return raw.decode(_AS_WRITTEN.get(charset, charset))
+    except (LookupError, UnicodeDecodeError, ValueError):
+        return _detected(raw)
+
+
+def _detected(raw: bytes) -> str:
+    try:
+        return decode_text(raw)
+    except ValueError:
+        return raw.decode("latin-1")
 
 
 def _plain(part: Message) -> str:

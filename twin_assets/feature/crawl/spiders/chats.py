@@ -19,9 +19,9 @@ from twin_assets.feature.crawl.formats.conversations import (
     load_json,
     roles,
 )
-from twin_assets.feature.crawl.formats.decoding import decode_text
 from twin_assets.feature.crawl.formats.discord import MEMBERS as DISCORD
 from twin_assets.feature.crawl.formats.discord import discord_chats, is_discord
+from twin_assets.feature.crawl.formats.encodings import decode_text
 from twin_assets.feature.crawl.formats.slack import MEMBERS as SLACK
 from twin_assets.feature.crawl.formats.slack import is_slack, slack_chats
 from twin_assets.feature.crawl.formats.telegram import is_telegram, telegram_chats
@@ -91,8 +91,7 @@ class ChatsSpider(SourceSpider):
             raise ValueError("no export of a known kind in it")
 
     def _file(self, name: str, data: bytes) -> Iterator[Chat]:
-        if (text := decode_text(data)) is None:
-            raise ValueError("neither JSON nor text")
+        text = decode_text(data)
         if not is_whatsapp(text):
             if text.lstrip()[:1] not in ("{", "["):
                 raise ValueError("no line of it begins with a date and a time as WhatsApp writes them")

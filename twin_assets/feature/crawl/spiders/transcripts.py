@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twin_assets.core.raw import RawItem
 from twin_assets.feature.crawl.formats.captions import MAX_FILE_BYTES, read_captions, speech
-from twin_assets.feature.crawl.formats.decoding import decode_text
+from twin_assets.feature.crawl.formats.encodings import decode_text
 from twin_assets.feature.crawl.formats.frontmatter import as_time
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
 
@@ -94,9 +94,7 @@ class TranscriptsSpider(SourceSpider):
             )
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ValueError(f"larger than {MAX_FILE_BYTES // 1_000_000} MB")
-        if (text := decode_text(path.read_bytes())) is None:
-            raise ValueError("no text of a known encoding")
-        return text
+        return decode_text(path.read_bytes())
 
 
 def _date(stem: str) -> datetime | None:
