@@ -123,13 +123,15 @@ class Mail(SourcePart):
 class Chats(SourcePart):
     """Exported chats, kept as conversations: what others say is context, never learnt as the persona's."""
 
-    files: list[Path] = Field(description="Telegram JSON, WhatsApp text or zip, Slack export zip.")
+    files: list[Path] = Field(
+        description="Exports: Telegram's JSON, WhatsApp's text or zip, Slack's zip, Discord's package; or a folder of one."
+    )
     visibility: Visibility | None = Field(
         "private", description="Chats are private unless this says otherwise."
     )
 
 
 class Transcripts(SourcePart):
-    """What the persona said in recordings: WebVTT and SRT files with speakers."""
+    """What the persona said in recordings. A file that tells no speakers apart counts as theirs as a whole."""
 
     files: list[Path] = Field(description=".vtt and .srt files, or folders of them.")
