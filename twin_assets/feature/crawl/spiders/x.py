@@ -1,24 +1,38 @@
-"""X (Twitter): the account's archive zip. Threads of one's own become one post; retweets are not ours.
+"""X (Twitter): the account's archive in every layout that it has had. Retweets are not ours.
 
-The archive's `data/tweets.js` (in parts when long) holds JSON after an assignment; long posts stand
-whole in `data/note-tweet.js`, and cut short in the former.
+Since 2018 `data/tweets.js` (earlier `tweet.js`, in parts when long) holds JSON after an assignment, and long
+posts stand whole in `data/note-tweet.js`, cut short in the former. Before, `data/js/tweets/` had a file a month.
 """
 
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from twin_assets.feature.crawl.formats.archives import zip_members
-from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
+from twin_assets.feature.crawl.formats.archives import archive_members
+from twin_assets.feature.crawl.spiders.base import Answers
+from twin_assets.feature.crawl.spiders.social import Post, SocialSpider, clean_text
 
-_FILES = r"(^|/)data/(tweets?|note-tweet|account)(-part\d+)?\.js$"
-_CUT = re.compile(r"(…|\.\.\.)?\s*(https://t\.co/\w+)?\s*$")
+_FILES = (
+    r"(^|/)((community-)?tweets?|note-tweets?|account|article|protected-history|user_details)"
+    r"([-_]?part[-_]?\d+)?\.js(on)?$|(^|/)tweets/[^/]+\.js(on)?$"
+)
+_ASSIGNED = re.compile(r"(?:YTD\W+(\w+)|(Grailbird)|var\s+(\w+))[^=]*=\s*(?=[\[{])")
+_LINK = re.compile(r"https?://t\.co/\w+")
+_CUT = re.compile(r"…\s*((?:https?://t\.co/\w+\s*)*)$")
+_CUT_LENGTH = 250  # X shows some 275 characters of a longer post; an ellipsis of one's own mostly ends a shorter one
+_RETWEET = re.compile(r"(^|\s|[\"“(])(?:RT|MT)\s*@\w+")
+_NAMES = re.compile(r"\s*(?:[.\"“]?@\w{1,20}[:,]?\s+)+")
+_STATUS = re.compile(r"https?://(?:mobile\.|www\.)?(?:twitter|x)\.com/(?:i/web|\w+)/status/\d+\S*$")
+_OLD_CODES = {"in": "id", "iw": "he"}
+_FIRST_MS = 1288834974657  # what the ids of X count their milliseconds from
+_UNREADABLE = "a record that can't be read"
 
 
-class XSpider(SourceSpider):
+class XSpider(SocialSpider):
     name = "x"
     title = "X"
     unknown_fix = (
@@ -29,86 +43,277 @@ class XSpider(SourceSpider):
         assert self.persona.x
         path = self.persona.x.archive
         try:
-            files: dict[str, list[dict[str, Any]]] = {}
-            for name, data in zip_members(path, _FILES):
-                kind = name.rsplit("/", 1)[-1].split("-part")[0].removesuffix(".js")
-                files.setdefault("tweets" if kind == "tweet" else kind, []).extend(_records(data, name))
-            yield from self._posts(files)
-        except (ValueError, Unreadable) as error:
+            files: dict[str, list[Any]] = {}
+            for name, data in archive_members(path, _FILES):
+                kind, rows, lost = read_records(name, data)
+                self.skip(_UNREADABLE, name, lost) if lost else None
+                files.setdefault(kind, []).extend(rows)
+            yield from self.documents(self._posts(files))
+        except ValueError as error:
             self.fail(path.name, f"unreadable archive: {error}", True, self.unknown_fix)
 
-    def _posts(self, files: dict[str, list[dict[str, Any]]]) -> Answers:
-        account = (files.get("account") or [{}])[0].get("account", {})
-        user = account.get("username", "i")
-        notes = [n["noteTweet"]["core"]["text"] for n in files.get("note-tweet", []) if "noteTweet" in n]
-        tweets = {t["id_str"]: t for t in (row.get("tweet", row) for row in files.get("tweets", []))}
-        own: dict[str, dict[str, Any]] = {}
-        for key, tweet in tweets.items():
-            if tweet.get("full_text", "").startswith("RT @") or tweet.get("retweeted"):
-                self.skip("retweet")
-            elif (parent := tweet.get("in_reply_to_status_id_str")) and parent not in tweets:
-                self.skip("reply to someone else")
-            else:
-                own[key] = tweet
-        for thread in _threads(own):
-            first = thread[0]
-            text = "\n\n".join(_text(t, notes) for t in thread).strip()
-            if not text:
-                self.skip("a post without words")
+    def _posts(self, files: dict[str, list[Any]]) -> dict[str, Post]:
+        tweets: dict[str, Tweet] = {}
+        for row in [*files.get("tweets", []), *files.get("community_tweet", [])]:
+            try:
+                tweet = Tweet.of(row)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                self.skip(_UNREADABLE, str(row)[:60])
                 continue
-            yield self.item(
-                first["id_str"], category="post", url=f"https://x.com/{user}/status/{first['id_str']}",
-                published_at=_time(first.get("created_at")), mime="text/plain", body=text,
-                language=first.get("lang") if first.get("lang") not in ("und", "zxx", "qme") else None,
-                payload={"ids": [t["id_str"] for t in thread], "likes": first.get("favorite_count")},
-            )  # fmt: skip
+            tweets[tweet.id] = tweet
+        account = _Account.of(files, tweets.values())
+        notes = _Notes(files.get("note_tweet", []))
+        newest = {old: tweet.id for tweet in tweets.values() for old in tweet.versions if old != tweet.id}
+        posts = {}
+        for tweet in tweets.values():
+            if tweet.id in newest and newest[tweet.id] in tweets:
+                self.skip("an earlier version of an edited post", tweet.url(account.name))
+            elif tweet.retweet:
+                self.skip("retweet", tweet.url(account.name))
+            elif post := self._post(tweet, account, notes, newest):
+                posts[post.id] = post
+        if left := notes.left():
+            self.skip("a long post whose short form is gone", left[0].text[:60], len(left))
+        for article in files.get("article", []):
+            self.skip("an article, which the archive holds in pieces", str(article)[:60])
+        return posts
+
+    def _post(
+        self, tweet: "Tweet", account: "_Account", notes: "_Notes", newest: dict[str, str]
+    ) -> Post | None:
+        raw, links, cut = tweet.text, tweet.links, False
+        if note := notes.whole(tweet):
+            raw, links = note.text, links | note.links
+        elif tail := _CUT.search(raw):
+            more = any("/i/web/status/" in links.get(link, "") for link in tail.group(1).split())
+            cut = tweet.truncated or more or tail.start() >= _CUT_LENGTH
+        retweeted = _RETWEET.search(raw)
+        own = raw[: retweeted.start()] if retweeted else raw
+        if retweeted and not _NAMES.sub("", own).strip(" :;,.-–—\"“”«»|<>/^"):
+            self.skip("retweet", tweet.url(account.name))
+            return None
+        return Post(
+            id=tweet.id, text=_shown(own, links, account.name), url=tweet.url(account.name),
+            order=(int(tweet.id), ""), at=tweet.at, reply_to=newest.get(tweet.reply_to or "", tweet.reply_to),
+            to_other=tweet.answered is not None and not account.is_own(tweet),
+            addressed=_addressed(raw, account.name), language=tweet.language, partial=cut,
+            visibility="connections" if account.protected or tweet.for_followers else "public",
+            payload={"likes": tweet.likes},
+        )  # fmt: skip
 
 
-def _records(data: bytes, name: str) -> list[dict[str, Any]]:
-    text = data.decode("utf-8", errors="replace")
+@dataclass(frozen=True)
+class Tweet:
+    """What is used of a record. `links` maps t.co addresses to what they stand for, "" for one's own media.
+
+    `answered` is the account that it answers, as id or name, `versions` the ids of all versions of an edited post.
+    """
+
+    id: str
+    text: str
+    at: datetime | None
+    reply_to: str | None
+    answered: str | None
+    answered_name: str | None
+    language: str | None
+    links: dict[str, str]
+    retweet: bool
+    truncated: bool
+    for_followers: bool
+    versions: list[str]
+    likes: Any
+    author: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: Any) -> "Tweet":
+        """From a record of any layout. Raises KeyError, TypeError or ValueError for what is no post."""
+        tweet = row.get("tweet", row)
+        whole = tweet.get("extended_tweet") or {}
+        number = int(tweet.get("id_str") or tweet["id"])
+        text = tweet.get("full_text") or whole.get("full_text") or tweet["text"]
+        if number < 0 or not isinstance(text, str):
+            raise ValueError("no post")
+        edit = tweet.get("edit_info") or {}
+        versions = ((edit.get("edit") or {}).get("editControlInitial") or {}).get("editTweetIds") or []
+        lang = str(tweet.get("lang") or "")
+        reply_to = tweet.get("in_reply_to_status_id_str") or tweet.get("in_reply_to_status_id")
+        user = tweet.get("in_reply_to_user_id_str") or tweet.get("in_reply_to_user_id")
+        shown = tweet.get("in_reply_to_screen_name")
+        author = tweet.get("user")
+        return cls(
+            id=str(number), text=html.unescape(clean_text(text)), at=_time(tweet.get("created_at"), number),
+            reply_to=str(reply_to) if reply_to else None, answered=str(user or shown or "") or None,
+            answered_name=shown if isinstance(shown, str) else None,
+            language=_OLD_CODES.get(lang, lang) if re.fullmatch(r"(?!und|zxx|art|q)[a-z]{2,3}", lang) else None,
+            links=_links(tweet, whole), retweet=bool(tweet.get("retweeted_status")),
+            truncated=tweet.get("truncated") in (True, "true") and not whole,
+            for_followers=bool((tweet.get("scopes") or {}).get("followers")),
+            versions=[str(version) for version in versions], likes=tweet.get("favorite_count"),
+            author=author if isinstance(author, dict) else {},
+        )  # fmt: skip
+
+    def url(self, user: str) -> str:
+        """Address of the post."""
+        return f"https://x.com/{user}/status/{self.id}"
+
+
+@dataclass(frozen=True)
+class _Account:
+    name: str
+    id: str | None
+    protected: bool
+
+    @classmethod
+    def of(cls, files: dict[str, list[Any]], tweets: Iterable[Tweet]) -> "_Account":
+        """Who the archive is of; older ones say it in a file of another name, or only in each post."""
+        rows = [row for row in files.get("account", []) if isinstance(row, dict)]
+        found = rows[0].get("account", rows[0]) if rows else {}
+        last: dict[str, Any] = {}
+        for tweet in tweets:
+            last = tweet.author or last
+        history = [r.get("protectedHistory", r) for r in files.get("protected_history", []) if isinstance(r, dict)]
+        newest = max(history, key=lambda row: str(row.get("protectedAt")), default={})
+        name = found.get("username") or found.get("screen_name") or last.get("screen_name") or "i"
+        number = found.get("accountId") or found.get("id") or last.get("id_str")
+        protected = str(newest.get("action", "")).lower().startswith("protect") or last.get("protected") is True
+        return cls(str(name), str(number) if number else None, protected)
+
+    def is_own(self, tweet: Tweet) -> bool:
+        named = (tweet.answered_name or "").casefold() == self.name.casefold()
+        return named or (self.id is not None and tweet.answered == self.id)
+
+
+@dataclass(frozen=True)
+class _Note:
+    text: str
+    at: datetime | None
+    links: dict[str, str] = field(compare=False)
+
+
+class _Notes:
+    """The whole texts of long posts. They bear no post's id: beginning and time tell which is whose."""
+
+    def __init__(self, rows: list[Any]) -> None:
+        self.notes: dict[str, list[_Note]] = {}
+        self.used: set[_Note] = set()
+        for row in rows:
+            note = row.get("noteTweet", row) if isinstance(row, dict) else {}
+            core = next((v for v in note.values() if isinstance(v, dict) and isinstance(v.get("text"), str)), None)
+            if core:
+                text = html.unescape(clean_text(core["text"]))
+                urls = _url_map(core.get("urls") or (core.get("entitySet") or {}).get("urls"))
+                found = _Note(text, _time(note.get("createdAt"), 0), urls)
+                self.notes.setdefault(_compared(text)[:_KEY], []).append(found)
+
+    def whole(self, tweet: Tweet) -> _Note | None:
+        """The note of a post that is cut short, or None."""
+        start = _compared(_CUT.sub("", tweet.text))
+        fits = [n for n in self.notes.get(start[:_KEY], []) if _compared(n.text).startswith(start)]
+        fits = [note for note in fits if len(start) >= _KEY or _apart(note, tweet) < 60]
+        if not fits or not start:
+            return None
+        best = min(fits, key=lambda note: _apart(note, tweet))
+        self.used.add(best)
+        return best if _CUT.search(tweet.text) else None
+
+    def left(self) -> list[_Note]:
+        return [note for notes in self.notes.values() for note in notes if note not in self.used]
+
+
+_KEY = 20
+
+
+def _compared(text: str) -> str:
+    """A text without what a post and its note have differently: white space, links, the names that it answers."""
+    return re.sub(r"\s+", " ", _LINK.sub("", _NAMES.sub("", text, count=1) if text.startswith("@") else text)).strip()
+
+
+def _apart(note: _Note, tweet: Tweet) -> float:
+    if note.at is None or tweet.at is None:
+        return float("inf")
+    return abs((note.at - tweet.at).total_seconds())
+
+
+def read_records(name: str, data: bytes) -> tuple[str, list[Any], int]:
+    """Kind, records and number of unreadable records of one file of an archive.
+
+    Raises ValueError for a file that holds no records at all.
+    """
+    text = data.decode("utf-8-sig", errors="replace")
+    head = _ASSIGNED.search(text, 0, 1_000)
+    kind = next((group for group in head.groups() if group), "") if head else ""
+    kind = (kind or re.split(r"[-_.]?part|\.", name.rsplit("/", 1)[-1])[0]).lower().replace("-", "_")
+    kind = {"grailbird": "tweets", "tweet": "tweets", "user_details": "account", "note_tweets": "note_tweet"}.get(
+        kind, kind
+    )
+    start = head.end() if head else 0
+    decoder = json.JSONDecoder(strict=False)
     try:
-        rows = json.loads(text[text.index("=") + 1 :])
-    except ValueError:
-        raise Unreadable(f"expected JSON in {name}") from None
-    if not isinstance(rows, list):
-        raise Unreadable(f"expected a list in {name}")
-    return rows
+        rows = decoder.raw_decode(text, start + len(text[start:]) - len(text[start:].lstrip()))[0]
+        return kind, rows if isinstance(rows, list) else [rows], 0
+    except (ValueError, RecursionError):
+        rows, lost = _salvaged(text, start, decoder)
+    if not rows:
+        raise ValueError(f"expected JSON in {name}")
+    return kind, rows, lost
 
 
-def _threads(tweets: dict[str, dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Posts with the author's own replies to them, oldest first; a branch follows its parent."""
-    replies: dict[str, list[str]] = {}
-    for key, tweet in tweets.items():
-        parent = tweet.get("in_reply_to_status_id_str")
-        if parent in tweets:
-            replies.setdefault(str(parent), []).append(key)
-    inner = {key for keys in replies.values() for key in keys}
-    for key in sorted(tweets.keys() - inner, key=int):
-        thread, waiting = [], [key]
-        while waiting:
-            at = waiting.pop(0)
-            thread.append(tweets[at])
-            waiting = sorted(replies.get(at, []), key=int) + waiting
-        yield thread
+def _salvaged(text: str, at: int, decoder: json.JSONDecoder) -> tuple[list[Any], int]:
+    """The records of a broken list that can be read, told by the field that each begins with."""
+    first = re.compile(r"\{\s*\"(\w+)\"\s*:").search(text, at)
+    if not first:
+        return [], 0
+    head = re.compile(r"\{\s*\"" + first.group(1) + r"\"\s*:")
+    rows: list[Any] = []
+    lost, found = 0, first
+    while found:
+        try:
+            row, end = decoder.raw_decode(text, found.start())
+            rows.append(row)
+        except (ValueError, RecursionError):
+            lost, end = lost + 1, found.end()
+        found = head.search(text, end)
+    return rows, lost
 
 
-def _text(tweet: dict[str, Any], notes: list[str]) -> str:
-    """The post's words, whole, with real addresses in place of t.co and without its pictures' ones."""
-    raw = tweet.get("full_text") or tweet.get("text") or ""
-    if "…" in raw[-40:]:
-        start = _CUT.sub("", raw)
-        raw = next((note for note in notes if start and note.startswith(start)), raw)
-    entities = tweet.get("entities", {})
-    for link in entities.get("urls", []):
-        raw = raw.replace(link["url"], link.get("expanded_url") or link["url"])
-    for medium in entities.get("media", []):
-        raw = raw.replace(medium["url"], "")
-    return html.unescape(raw).strip()
+def _links(*holders: dict[str, Any]) -> dict[str, str]:
+    links: dict[str, str] = {}
+    for holder in holders:
+        for entities in (holder.get("entities") or {}, holder.get("extended_entities") or {}):
+            links |= _url_map(entities.get("urls"))
+            links |= {m["url"]: "" for m in entities.get("media") or [] if isinstance(m.get("url"), str)}
+    return links
 
 
-def _time(text: str | None) -> datetime | None:
-    """UTC time of `Wed Oct 10 20:19:24 +0000 2018`."""
-    try:
-        return datetime.strptime(text or "", "%a %b %d %H:%M:%S %z %Y").astimezone(UTC)
-    except ValueError:
-        return None
+def _url_map(rows: Any) -> dict[str, str]:
+    """Short address to long one, in both spellings that X has for them."""
+    found = {}
+    for row in rows if isinstance(rows, list) else []:
+        short = row.get("url") or row.get("shortUrl")
+        long = row.get("expanded_url") or row.get("expandedUrl") or short
+        if isinstance(short, str) and isinstance(long, str):
+            found[short] = long
+    return found
+
+
+def _shown(text: str, links: dict[str, str], user: str) -> str:
+    """The post's words, with real addresses in place of t.co; without its pictures', or a quoted post's."""
+    text = re.sub(rf"^\s*(?:@{re.escape(user)}\s+)+", "", text, flags=re.I)
+    text = _LINK.sub(lambda found: links.get(found.group(), found.group()), text).strip()
+    return _STATUS.sub("", text).strip()
+
+
+def _addressed(text: str, user: str) -> bool:
+    names = _NAMES.match(text + " ")
+    return names is not None and any(n.casefold() != user.casefold() for n in re.findall(r"@(\w+)", names.group()))
+
+
+def _time(text: Any, number: int) -> datetime | None:
+    """UTC time of a record: its own in the forms of all layouts, else the one in its id."""
+    for form in ("%a %b %d %H:%M:%S %z %Y", "%Y-%m-%d %H:%M:%S %z", "%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S%z"):
+        try:
+            return datetime.strptime(str(text), form).astimezone(UTC)
+        except (ValueError, OverflowError):
+            continue
+    moment = (number >> 22) + _FIRST_MS
+    return datetime.fromtimestamp(moment / 1000, UTC) if _FIRST_MS + 1 < moment < 4_000_000_000_000 else None
