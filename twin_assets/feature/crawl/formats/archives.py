@@ -3,6 +3,7 @@
 All of them are untrusted input: no bombs, no ways out, nothing is unpacked to disk.
 """
 
+import contextlib
 import io
 import os
 import re
@@ -127,10 +128,8 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
     """The member's path. Zips of macOS and of old tools hold UTF-8 without the flag that says so."""
     name = info.filename
     if not info.flag_bits & 0x800:
-        try:
+        with contextlib.suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
-        except UnicodeError:
-            pass
     return name.replace("\\", "/")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import cbor2
 
-_DAG_CBOR, _SHA256 = 0x71, 0x12
+_SHA256 = 0x12
 _LINK_TAG = 42
 _MAX_NODES = 1_000_000
 _V2 = b"\x0a\xa1gversion\x02"
@@ -100,7 +100,7 @@ def _blocks(data: bytes, at: int) -> tuple[dict[bytes, bytes], int]:
 
 def _cid_end(data: bytes, at: int) -> int:
     version, at = _varint(data, at)
-    codec, at = _varint(data, at)
+    _, at = _varint(data, at)  # what the block holds: DAG-CBOR, or bytes
     hashed, at = _varint(data, at)
     length, at = _varint(data, at)
     if (version, hashed, length) != (1, _SHA256, 32):

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from twin_assets.core.records import Visibility
+from twin_assets.core.text.surrogates import clean_text
 from twin_assets.feature.crawl.formats.archives import archive_members
 from twin_assets.feature.crawl.formats.car import Repository, read_repository
 from twin_assets.feature.crawl.formats.feeds import parse_time
 from twin_assets.feature.crawl.spiders.base import Answers
-from twin_assets.feature.crawl.spiders.social import Post, SocialSpider, clean_text
+from twin_assets.feature.crawl.spiders.social import Post, SocialSpider
 
 _POSTS = "app.bsky.feed.post/"
 _PROFILE = "app.bsky.actor.profile/self"

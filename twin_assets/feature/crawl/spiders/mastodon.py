@@ -13,10 +13,11 @@ from typing import Any
 from lxml import html
 
 from twin_assets.core.records import Visibility
+from twin_assets.core.text.surrogates import clean_text
 from twin_assets.feature.crawl.formats.archives import archive_members
 from twin_assets.feature.crawl.formats.feeds import parse_time
 from twin_assets.feature.crawl.spiders.base import Answers
-from twin_assets.feature.crawl.spiders.social import Post, SocialSpider, clean_text
+from twin_assets.feature.crawl.spiders.social import Post, SocialSpider
 
 _WRITING = {"Note", "Question", "Article", "Page"}
 _PUBLIC = {"https://www.w3.org/ns/activitystreams#Public", "as:Public", "Public"}
@@ -27,7 +28,9 @@ _UNREADABLE = "a record that can't be read"
 class MastodonSpider(SocialSpider):
     name = "mastodon"
     title = "Mastodon"
-    unknown_fix = "set mastodon.archive to the archive that the server prepares under Preferences, Import and export."
+    unknown_fix = (
+        "set mastodon.archive to the archive that the server prepares under Preferences, Import and export."
+    )
 
     def begin(self) -> Answers:
         assert self.persona.mastodon
@@ -63,7 +66,9 @@ class MastodonSpider(SocialSpider):
             return None
         if kind != "Create" or not isinstance(note, dict) or note.get("type") not in _WRITING:
             inner = note.get("type") if isinstance(note, dict) else None
-            self.skip(f"no post: {str(inner if kind == 'Create' and inner else kind)[:40]}", _id_of(note)[:200])
+            self.skip(
+                f"no post: {str(inner if kind == 'Create' and inner else kind)[:40]}", _id_of(note)[:200]
+            )
             return None
         url = str(note.get("url") or note["id"])
         if account and _id_of(note.get("attributedTo") or account) != account:
@@ -73,7 +78,10 @@ class MastodonSpider(SocialSpider):
         if visibility is None:
             self.skip("a private message", url)
             return None
-        at, reply_to = parse_time(note.get("published") or activity.get("published")), _id_of(note.get("inReplyTo"))
+        at, reply_to = (
+            parse_time(note.get("published") or activity.get("published")),
+            _id_of(note.get("inReplyTo")),
+        )
         text, names = _text(note)
         return Post(
             id=str(note["id"]), text=text, url=url, at=at, title=clean_text(note.get("summary") or "").strip() or None,
@@ -127,7 +135,9 @@ def _text(note: dict[str, Any]) -> tuple[str, list[str]]:
     if not str(content).strip():
         return "", []
     tree = html.fragment_fromstring(clean_text(str(content)), create_parent="div")
-    for quote in tree.xpath("//*[contains(concat(' ', @class, ' '), ' quote-inline ')]"):  # "RE: address", for old servers
+    for quote in tree.xpath(
+        "//*[contains(concat(' ', @class, ' '), ' quote-inline ')]"
+    ):  # "RE: address", for old servers
         quote.drop_tree()
     text = re.sub(r"[ \t\xa0]*\n[ \t]*", "\n", "".join(_pieces(tree)))
     text = re.sub(r"\n{3,}", "\n\n", text).strip()

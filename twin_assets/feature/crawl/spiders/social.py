@@ -102,9 +102,3 @@ def talks_of(posts: dict[str, Post]) -> set[str]:
 def most_closed(visibilities: Iterable[Visibility]) -> Visibility:
     """What is shown to the fewest."""
     return max(visibilities, key=_CLOSED.index)
-
-
-def clean_text(text: str) -> str:
-    """Text that can be stored: halves of surrogate pairs put together or replaced, no NUL."""
-    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return whole.replace("\0", "")

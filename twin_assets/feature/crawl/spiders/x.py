@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from twin_assets.core.text.surrogates import clean_text
 from twin_assets.feature.crawl.formats.archives import archive_members
 from twin_assets.feature.crawl.spiders.base import Answers
-from twin_assets.feature.crawl.spiders.social import Post, SocialSpider, clean_text
+from twin_assets.feature.crawl.spiders.social import Post, SocialSpider
 
 _FILES = (
     r"(^|/)((community-)?tweets?|note-tweets?|account|article|protected-history|user_details)"
@@ -23,7 +24,9 @@ _FILES = (
 _ASSIGNED = re.compile(r"(?:YTD\W+(\w+)|(Grailbird)|var\s+(\w+))[^=]*=\s*(?=[\[{])")
 _LINK = re.compile(r"https?://t\.co/\w+")
 _CUT = re.compile(r"…\s*((?:https?://t\.co/\w+\s*)*)$")
-_CUT_LENGTH = 250  # X shows some 275 characters of a longer post; an ellipsis of one's own mostly ends a shorter one
+_CUT_LENGTH = (
+    250  # X shows some 275 characters of a longer post; an ellipsis of one's own mostly ends a shorter one
+)
 _RETWEET = re.compile(r"(^|\s|[\"“(])(?:RT|MT)\s*@\w+")
 _NAMES = re.compile(r"\s*(?:[.\"“]?@\w{1,20}[:,]?\s+)+")
 _STATUS = re.compile(r"https?://(?:mobile\.|www\.)?(?:twitter|x)\.com/(?:i/web|\w+)/status/\d+\S*$")
@@ -89,7 +92,7 @@ class XSpider(SocialSpider):
             cut = tweet.truncated or more or tail.start() >= _CUT_LENGTH
         retweeted = _RETWEET.search(raw)
         own = raw[: retweeted.start()] if retweeted else raw
-        if retweeted and not _NAMES.sub("", own).strip(" :;,.-–—\"“”«»|<>/^"):
+        if retweeted and not _NAMES.sub("", own).strip(' :;,.-–—"“”«»|<>/^'):
             self.skip("retweet", tweet.url(account.name))
             return None
         return Post(
@@ -171,11 +174,15 @@ class _Account:
         last: dict[str, Any] = {}
         for tweet in tweets:
             last = tweet.author or last
-        history = [r.get("protectedHistory", r) for r in files.get("protected_history", []) if isinstance(r, dict)]
+        history = [
+            r.get("protectedHistory", r) for r in files.get("protected_history", []) if isinstance(r, dict)
+        ]
         newest = max(history, key=lambda row: str(row.get("protectedAt")), default={})
         name = found.get("username") or found.get("screen_name") or last.get("screen_name") or "i"
         number = found.get("accountId") or found.get("id") or last.get("id_str")
-        protected = str(newest.get("action", "")).lower().startswith("protect") or last.get("protected") is True
+        protected = (
+            str(newest.get("action", "")).lower().startswith("protect") or last.get("protected") is True
+        )
         return cls(str(name), str(number) if number else None, protected)
 
     def is_own(self, tweet: Tweet) -> bool:
@@ -198,7 +205,9 @@ class _Notes:
         self.used: set[_Note] = set()
         for row in rows:
             note = row.get("noteTweet", row) if isinstance(row, dict) else {}
-            core = next((v for v in note.values() if isinstance(v, dict) and isinstance(v.get("text"), str)), None)
+            core = next(
+                (v for v in note.values() if isinstance(v, dict) and isinstance(v.get("text"), str)), None
+            )
             if core:
                 text = html.unescape(clean_text(core["text"]))
                 urls = _url_map(core.get("urls") or (core.get("entitySet") or {}).get("urls"))
@@ -225,7 +234,9 @@ _KEY = 20
 
 def _compared(text: str) -> str:
     """A text without what a post and its note have differently: white space, links, the names that it answers."""
-    return re.sub(r"\s+", " ", _LINK.sub("", _NAMES.sub("", text, count=1) if text.startswith("@") else text)).strip()
+    return re.sub(
+        r"\s+", " ", _LINK.sub("", _NAMES.sub("", text, count=1) if text.startswith("@") else text)
+    ).strip()
 
 
 def _apart(note: _Note, tweet: Tweet) -> float:
@@ -243,9 +254,12 @@ def read_records(name: str, data: bytes) -> tuple[str, list[Any], int]:
     head = _ASSIGNED.search(text, 0, 1_000)
     kind = next((group for group in head.groups() if group), "") if head else ""
     kind = (kind or re.split(r"[-_.]?part|\.", name.rsplit("/", 1)[-1])[0]).lower().replace("-", "_")
-    kind = {"grailbird": "tweets", "tweet": "tweets", "user_details": "account", "note_tweets": "note_tweet"}.get(
-        kind, kind
-    )
+    kind = {
+        "grailbird": "tweets",
+        "tweet": "tweets",
+        "user_details": "account",
+        "note_tweets": "note_tweet",
+    }.get(kind, kind)
     start = head.end() if head else 0
     decoder = json.JSONDecoder(strict=False)
     try:
@@ -305,12 +319,19 @@ def _shown(text: str, links: dict[str, str], user: str) -> str:
 
 def _addressed(text: str, user: str) -> bool:
     names = _NAMES.match(text + " ")
-    return names is not None and any(n.casefold() != user.casefold() for n in re.findall(r"@(\w+)", names.group()))
+    return names is not None and any(
+        n.casefold() != user.casefold() for n in re.findall(r"@(\w+)", names.group())
+    )
 
 
 def _time(text: Any, number: int) -> datetime | None:
     """UTC time of a record: its own in the forms of all layouts, else the one in its id."""
-    for form in ("%a %b %d %H:%M:%S %z %Y", "%Y-%m-%d %H:%M:%S %z", "%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S%z"):
+    for form in (
+        "%a %b %d %H:%M:%S %z %Y",
+        "%Y-%m-%d %H:%M:%S %z",
+        "%Y-%m-%dT%H:%M:%S.%f%z",
+        "%Y-%m-%dT%H:%M:%S%z",
+    ):
         try:
             return datetime.strptime(str(text), form).astimezone(UTC)
         except (ValueError, OverflowError):
