@@ -92,7 +92,7 @@ def _members(path: Path, matches: Matches, budget: _Budget) -> Iterator[tuple[st
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
         raise ValueError(f"damaged archive ({error})") from None
     if path.suffix.lower() == ".zip" or not matches(path.name):
-        raise ValueError("not a zip file, a tar file or a folder")
+        raise ValueError("not a zip file, a tar file or a folder, or cut off on its way: download it again")
     budget.take(path.name, path.stat().st_size)
     yield path.name, path.read_bytes()
 

@@ -121,7 +121,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 def _entries(root: bytes, blocks: dict[bytes, bytes]) -> Iterator[tuple[str, bytes]]:
     """Path and CID of every record below a node of the tree; an empty path for a node that can't be read."""
-    waiting, seen = [root], set()
+    waiting = [root]
+    seen: set[bytes] = set()
     while waiting and len(seen) < _MAX_NODES:
         cid = waiting.pop()
         if cid in seen:

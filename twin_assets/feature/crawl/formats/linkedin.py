@@ -10,7 +10,7 @@ from lxml import html
 from pydantic import BaseModel
 
 from twin_assets.core.records import Visibility
-from twin_assets.core.text.surrogates import clean_text
+from twin_assets.core.text.storable import clean_text
 from twin_assets.feature.crawl.formats.feeds import parse_time
 from twin_assets.feature.crawl.formats.tables import decode, read_table
 

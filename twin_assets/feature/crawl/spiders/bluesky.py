@@ -1,12 +1,11 @@
 """Bluesky: the account's repository, as the CAR file that it exports or unpacked to JSON. Reposts are not ours."""
 
-import json
 import re
 from datetime import UTC, datetime
 from typing import Any
 
 from twin_assets.core.records import Visibility
-from twin_assets.core.text.surrogates import clean_text
+from twin_assets.core.text.storable import clean_text, load_json
 from twin_assets.feature.crawl.formats.archives import archive_members
 from twin_assets.feature.crawl.formats.car import Repository, read_repository
 from twin_assets.feature.crawl.formats.feeds import parse_time
@@ -33,6 +32,7 @@ class BlueskySpider(SocialSpider):
             repository = self._repository()
             if repository.lost:
                 self.skip(_UNREADABLE, path.name, repository.lost)
+                self.listing_complete = False  # what a damaged file lacks is not deleted
             yield from self.documents(self._posts(repository))
         except ValueError as error:
             self.fail(path.name, f"unreadable archive: {error}", True, self.unknown_fix)
@@ -40,17 +40,18 @@ class BlueskySpider(SocialSpider):
     def _repository(self) -> Repository:
         """From the CAR file, or from a folder or archive of the records as JSON, each in its own file."""
         assert self.persona.bluesky
+        path = self.persona.bluesky.archive
         records: dict[str, dict[str, Any]] = {}
         did, lost = "", 0
         wanted = r"\.car$|(^|/)(app\.bsky\.(feed\.post|feed\.repost|actor\.profile)/[\w.~-]+|_commit)\.json$"
-        for name, data in archive_members(self.persona.bluesky.archive, wanted):
+        for name, data in archive_members(path, wanted):
             if name.endswith(".car"):
                 return read_repository(data)
-            found = re.search(r"(did:[a-z]+:[\w.%-]+)/", name)
+            found = re.search(r"(did:[a-z]+:[\w.%-]+)/", f"{path.name}/{name}")
             did = did or (found.group(1) if found else "")
             try:
-                record = json.loads(data)
-            except (ValueError, RecursionError):
+                record = load_json(data)
+            except ValueError:
                 lost += 1
                 continue
             if name.endswith("_commit.json"):

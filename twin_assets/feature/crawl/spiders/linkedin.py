@@ -4,7 +4,6 @@ No password and no scraping: only what LinkedIn hands to the member about themse
 members in the European Economic Area and Switzerland only; the export is for everybody.
 """
 
-import json
 import re
 from typing import Any
 from urllib.parse import unquote
@@ -16,7 +15,7 @@ from twin_assets.core.hashing import text_hash
 from twin_assets.core.persona import Persona
 from twin_assets.core.raw import RawItem
 from twin_assets.core.records import Visibility
-from twin_assets.core.text.surrogates import clean_text
+from twin_assets.core.text.storable import clean_text, load_json
 from twin_assets.feature.crawl.formats.archives import archive_members
 from twin_assets.feature.crawl.formats.linkedin import (
     read_article,
@@ -104,7 +103,7 @@ class LinkedInSpider(SourceSpider):
     def parse_page(self, response: Response, domain: str, start: int) -> Answers:
         """Posts or articles of one page, then the next one."""
         try:
-            answer = json.loads(response.body)
+            answer = load_json(response.body)
             rows = [row for element in answer["elements"] for row in element["snapshotData"]]
             rows = [{column(str(name)): value for name, value in row.items()} for row in rows]
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -141,6 +140,7 @@ class LinkedInSpider(SourceSpider):
                             self.skip("a comment" if kind == "comments" else "a repost", name, len(rows))
                 except (ValueError, etree.LxmlError) as error:
                     self.skip("a file that can't be read", f"{name}: {error}")
+                    self.listing_complete = False  # what it held is not deleted
                     continue
                 texts += [_compared(f"{item.title or ''} {item.body}") for item in found]
                 yield from found

@@ -4,7 +4,6 @@ Who a post was for stands in `to` and `cc`: everybody, the followers, or only th
 letters, and stay out.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any
 from lxml import html
 
 from twin_assets.core.records import Visibility
-from twin_assets.core.text.surrogates import clean_text
+from twin_assets.core.text.storable import load_json
 from twin_assets.feature.crawl.formats.archives import archive_members
 from twin_assets.feature.crawl.formats.feeds import parse_time
 from twin_assets.feature.crawl.spiders.base import Answers
@@ -84,7 +83,7 @@ class MastodonSpider(SocialSpider):
         )
         text, names = _text(note)
         return Post(
-            id=str(note["id"]), text=text, url=url, at=at, title=clean_text(note.get("summary") or "").strip() or None,
+            id=str(note["id"]), text=text, url=url, at=at, title=str(note.get("summary") or "").strip() or None,
             order=(int((at or datetime.fromtimestamp(0, UTC)).timestamp()), f"{number:09}"),
             reply_to=reply_to or None, to_other=bool(reply_to) and not _is_within(reply_to, account),
             addressed=bool(names), language=_language(note), visibility=visibility,
@@ -94,8 +93,8 @@ class MastodonSpider(SocialSpider):
 
 def _json(name: str, data: bytes) -> Any:
     try:
-        return json.loads(data.decode("utf-8-sig", errors="replace"), strict=False)
-    except (ValueError, RecursionError):
+        return load_json(data)
+    except ValueError:
         raise ValueError(f"expected JSON in {name}") from None
 
 
@@ -134,7 +133,7 @@ def _text(note: dict[str, Any]) -> tuple[str, list[str]]:
     content = note.get("content") or next(iter((note.get("contentMap") or {}).values()), "")
     if not str(content).strip():
         return "", []
-    tree = html.fragment_fromstring(clean_text(str(content)), create_parent="div")
+    tree = html.fragment_fromstring(str(content), create_parent="div")
     for quote in tree.xpath(
         "//*[contains(concat(' ', @class, ' '), ' quote-inline ')]"
     ):  # "RE: address", for old servers

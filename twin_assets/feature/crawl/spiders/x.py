@@ -1,38 +1,40 @@
 """X (Twitter): the account's archive in every layout that it has had. Retweets are not ours.
 
 Since 2018 `data/tweets.js` (earlier `tweet.js`, in parts when long) holds JSON after an assignment, and long
-posts stand whole in `data/note-tweet.js`, cut short in the former. Before, `data/js/tweets/` had a file a month.
+posts stand whole in `data/note-tweet.js`, cut short in the former. Before, `data/js/tweets/` had a file a month, and
+`tweets.csv` all of them.
 """
 
 import html
 import json
 import re
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from twin_assets.core.text.surrogates import clean_text
+from twin_assets.core.text.storable import clean_value
 from twin_assets.feature.crawl.formats.archives import archive_members
+from twin_assets.feature.crawl.formats.tables import read_table
 from twin_assets.feature.crawl.spiders.base import Answers
 from twin_assets.feature.crawl.spiders.social import Post, SocialSpider
 
 _FILES = (
     r"(^|/)((community-)?tweets?|note-tweets?|account|article|protected-history|user_details)"
-    r"([-_]?part[-_]?\d+)?\.js(on)?$|(^|/)tweets/[^/]+\.js(on)?$"
+    r"([-_]?part[-_]?\d+)?\.js(on)?$|(^|/)tweets/[^/]+\.js(on)?$|(^|/)tweets\.csv$"
 )
 _ASSIGNED = re.compile(r"(?:YTD\W+(\w+)|(Grailbird)|var\s+(\w+))[^=]*=\s*(?=[\[{])")
 _LINK = re.compile(r"https?://t\.co/\w+")
 _CUT = re.compile(r"…\s*((?:https?://t\.co/\w+\s*)*)$")
-_CUT_LENGTH = (
-    250  # X shows some 275 characters of a longer post; an ellipsis of one's own mostly ends a shorter one
-)
+# X shows some 275 characters of a longer post; an ellipsis of one's own mostly ends a shorter one.
+_CUT_LENGTH = 250
 _RETWEET = re.compile(r"(^|\s|[\"“(])(?:RT|MT)\s*@\w+")
 _NAMES = re.compile(r"\s*(?:[.\"“]?@\w{1,20}[:,]?\s+)+")
 _STATUS = re.compile(r"https?://(?:mobile\.|www\.)?(?:twitter|x)\.com/(?:i/web|\w+)/status/\d+\S*$")
 _OLD_CODES = {"in": "id", "iw": "he"}
 _FIRST_MS = 1288834974657  # what the ids of X count their milliseconds from
 _UNREADABLE = "a record that can't be read"
+_KEY = 20  # letters by which the beginning of a note is looked up
 
 
 class XSpider(SocialSpider):
@@ -49,27 +51,34 @@ class XSpider(SocialSpider):
             files: dict[str, list[Any]] = {}
             for name, data in archive_members(path, _FILES):
                 kind, rows, lost = read_records(name, data)
-                self.skip(_UNREADABLE, name, lost) if lost else None
+                if lost:
+                    self.skip(_UNREADABLE, name, lost)
+                    self.listing_complete = False  # what a damaged file lacks is not deleted
                 files.setdefault(kind, []).extend(rows)
+            if not files.keys() & {"tweets", "tweets_csv", "community_tweet"}:
+                raise ValueError("no tweets.js in it")
             yield from self.documents(self._posts(files))
         except ValueError as error:
             self.fail(path.name, f"unreadable archive: {error}", True, self.unknown_fix)
 
     def _posts(self, files: dict[str, list[Any]]) -> dict[str, Post]:
         tweets: dict[str, Tweet] = {}
-        for row in [*files.get("tweets", []), *files.get("community_tweet", [])]:
+        for row in [*(files.get("tweets") or files.get("tweets_csv", [])), *files.get("community_tweet", [])]:
             try:
                 tweet = Tweet.of(row)
             except (KeyError, TypeError, ValueError, AttributeError):
                 self.skip(_UNREADABLE, str(row)[:60])
                 continue
             tweets[tweet.id] = tweet
-        account = _Account.of(files, tweets.values())
-        notes = _Notes(files.get("note_tweet", []))
-        newest = {old: tweet.id for tweet in tweets.values() for old in tweet.versions if old != tweet.id}
-        posts = {}
+        account = _Account.of(files, tweets)
+        notes = _Notes(_inner(files, "note_tweet", "noteTweet"))
+        edited = [
+            tweet.versions for tweet in tweets.values() if tweet.versions and tweet.versions[-1] in tweets
+        ]
+        newest = {old: versions[-1] for versions in edited for old in versions[:-1]}
+        posts: dict[str, Post] = {}
         for tweet in tweets.values():
-            if tweet.id in newest and newest[tweet.id] in tweets:
+            if tweet.id in newest:
                 self.skip("an earlier version of an edited post", tweet.url(account.name))
             elif tweet.retweet:
                 self.skip("retweet", tweet.url(account.name))
@@ -92,7 +101,7 @@ class XSpider(SocialSpider):
             cut = tweet.truncated or more or tail.start() >= _CUT_LENGTH
         retweeted = _RETWEET.search(raw)
         own = raw[: retweeted.start()] if retweeted else raw
-        if retweeted and not _NAMES.sub("", own).strip(' :;,.-–—"“”«»|<>/^'):
+        if retweeted and not _NAMES.sub("", own + " ").strip(' :;,.-–—"“”«»|<>/^'):
             self.skip("retweet", tweet.url(account.name))
             return None
         return Post(
@@ -144,7 +153,7 @@ class Tweet:
         shown = tweet.get("in_reply_to_screen_name")
         author = tweet.get("user")
         return cls(
-            id=str(number), text=html.unescape(clean_text(text)), at=_time(tweet.get("created_at"), number),
+            id=str(number), text=_plain(text), at=_time(tweet.get("created_at"), number),
             reply_to=str(reply_to) if reply_to else None, answered=str(user or shown or "") or None,
             answered_name=shown if isinstance(shown, str) else None,
             language=_OLD_CODES.get(lang, lang) if re.fullmatch(r"(?!und|zxx|art|q)[a-z]{2,3}", lang) else None,
@@ -167,19 +176,23 @@ class _Account:
     protected: bool
 
     @classmethod
-    def of(cls, files: dict[str, list[Any]], tweets: Iterable[Tweet]) -> "_Account":
-        """Who the archive is of; older ones say it in a file of another name, or only in each post."""
-        rows = [row for row in files.get("account", []) if isinstance(row, dict)]
-        found = rows[0].get("account", rows[0]) if rows else {}
+    def of(cls, files: dict[str, list[Any]], tweets: dict[str, Tweet]) -> "_Account":
+        """Who the archive is of; older ones say it in a file of another name, or in each post.
+
+        Where nothing does, it is who is answered in answers to posts of the archive.
+        """
+        found = next(iter(_inner(files, "account", "account")), {})
         last: dict[str, Any] = {}
-        for tweet in tweets:
+        answered: Counter[str] = Counter()
+        for tweet in tweets.values():
             last = tweet.author or last
-        history = [
-            r.get("protectedHistory", r) for r in files.get("protected_history", []) if isinstance(r, dict)
-        ]
-        newest = max(history, key=lambda row: str(row.get("protectedAt")), default={})
+            if tweet.answered and tweet.reply_to in tweets:
+                answered[tweet.answered] += 1
+        history = _inner(files, "protected_history", "protectedHistory")
+        newest: dict[str, Any] = max(history, key=lambda row: str(row.get("protectedAt")), default={})
         name = found.get("username") or found.get("screen_name") or last.get("screen_name") or "i"
         number = found.get("accountId") or found.get("id") or last.get("id_str")
+        number = number or next((user for user, _ in answered.most_common(1)), None)
         protected = (
             str(newest.get("action", "")).lower().startswith("protect") or last.get("protected") is True
         )
@@ -200,17 +213,19 @@ class _Note:
 class _Notes:
     """The whole texts of long posts. They bear no post's id: beginning and time tell which is whose."""
 
-    def __init__(self, rows: list[Any]) -> None:
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
         self.notes: dict[str, list[_Note]] = {}
         self.used: set[_Note] = set()
-        for row in rows:
-            note = row.get("noteTweet", row) if isinstance(row, dict) else {}
+        for note in rows:
             core = next(
                 (v for v in note.values() if isinstance(v, dict) and isinstance(v.get("text"), str)), None
             )
             if core:
-                text = html.unescape(clean_text(core["text"]))
-                urls = _url_map(core.get("urls") or (core.get("entitySet") or {}).get("urls"))
+                text = _plain(core["text"])
+                entities = core.get("entitySet")
+                urls = _url_map(
+                    core.get("urls") or (entities.get("urls") if isinstance(entities, dict) else None)
+                )
                 found = _Note(text, _time(note.get("createdAt"), 0), urls)
                 self.notes.setdefault(_compared(text)[:_KEY], []).append(found)
 
@@ -229,7 +244,10 @@ class _Notes:
         return [note for notes in self.notes.values() for note in notes if note not in self.used]
 
 
-_KEY = 20
+def _inner(files: dict[str, list[Any]], kind: str, name: str) -> list[dict[str, Any]]:
+    """The records of a file, out of the object that holds each."""
+    found = [row.get(name, row) for row in files.get(kind, []) if isinstance(row, dict)]
+    return [row for row in found if isinstance(row, dict)]
 
 
 def _compared(text: str) -> str:
@@ -248,8 +266,10 @@ def _apart(note: _Note, tweet: Tweet) -> float:
 def read_records(name: str, data: bytes) -> tuple[str, list[Any], int]:
     """Kind, records and number of unreadable records of one file of an archive.
 
-    Raises ValueError for a file that holds no records at all.
+    A damaged file counts as at least one unreadable record.
     """
+    if name.lower().endswith(".csv"):
+        return "tweets_csv", [_from_row(row) for row in read_table(data, {"tweetid", "text", "timestamp"})], 0
     text = data.decode("utf-8-sig", errors="replace")
     head = _ASSIGNED.search(text, 0, 1_000)
     kind = next((group for group in head.groups() if group), "") if head else ""
@@ -264,12 +284,23 @@ def read_records(name: str, data: bytes) -> tuple[str, list[Any], int]:
     decoder = json.JSONDecoder(strict=False)
     try:
         rows = decoder.raw_decode(text, start + len(text[start:]) - len(text[start:].lstrip()))[0]
-        return kind, rows if isinstance(rows, list) else [rows], 0
+        return kind, clean_value(rows if isinstance(rows, list) else [rows]), 0
     except (ValueError, RecursionError):
         rows, lost = _salvaged(text, start, decoder)
-    if not rows:
-        raise ValueError(f"expected JSON in {name}")
-    return kind, rows, lost
+    return kind, clean_value(rows), max(lost, 1)
+
+
+def _from_row(row: dict[str, str]) -> dict[str, Any]:
+    """A record of the oldest archives' table, in the form of the later ones."""
+    text, long = row.get("text", ""), row.get("expandedurls", "").split(",")
+    short = _LINK.findall(text)
+    pairs = zip(short, long, strict=True) if len(short) == len(long) else ()
+    return {
+        "id_str": row.get("tweetid"), "text": text, "created_at": row.get("timestamp"),
+        "in_reply_to_status_id_str": row.get("inreplytostatusid"),
+        "in_reply_to_user_id_str": row.get("inreplytouserid"), "retweeted_status": row.get("retweetedstatusid"),
+        "entities": {"urls": [{"url": url, "expanded_url": whole} for url, whole in pairs]},
+    }  # fmt: skip
 
 
 def _salvaged(text: str, at: int, decoder: json.JSONDecoder) -> tuple[list[Any], int]:
@@ -279,7 +310,8 @@ def _salvaged(text: str, at: int, decoder: json.JSONDecoder) -> tuple[list[Any],
         return [], 0
     head = re.compile(r"\{\s*\"" + first.group(1) + r"\"\s*:")
     rows: list[Any] = []
-    lost, found = 0, first
+    lost = 0
+    found: re.Match[str] | None = first
     while found:
         try:
             row, end = decoder.raw_decode(text, found.start())
@@ -303,11 +335,18 @@ def _url_map(rows: Any) -> dict[str, str]:
     """Short address to long one, in both spellings that X has for them."""
     found = {}
     for row in rows if isinstance(rows, list) else []:
+        if not isinstance(row, dict):
+            continue
         short = row.get("url") or row.get("shortUrl")
         long = row.get("expanded_url") or row.get("expandedUrl") or short
         if isinstance(short, str) and isinstance(long, str):
             found[short] = long
     return found
+
+
+def _plain(text: str) -> str:
+    """Text without the five references that X writes, and nothing else that looks like one."""
+    return re.sub(r"&(amp|lt|gt|quot|#39);", lambda found: html.unescape(found.group()), text)
 
 
 def _shown(text: str, links: dict[str, str], user: str) -> str:
