@@ -234,18 +234,23 @@ def test_words_to_a_picture_are_kept_where_no_post_has_them(tmp_path: Path) -> N
     when = "You uploaded a {0} on May 1, 2024 at 9:37 AM (GMT)"
     media = table(
         [when.format("feed photo"), "The ferry at dawn, seen from the pump room.", "https://m.example/1"],
-        [when.format("feed photo"), "A post and its", "https://m.example/2"],
+        [when.format("feed photo"), "A post? and its f?rry", "https://m.example/2"],
+        [when.format("feed video"), "Only half of it?s readable ? here", ""],
+        [when.format("feed video"), "Only half of it?s readable ? here", "https://m.example/5"],
         [when.format("feed document"), "IMG_2034.jpg", "https://m.example/3"],
         [when.format("profile photo"), "Me at work", "https://m.example/4"],
         columns=["Date/Time", "Media Description", "Media Link"],
     )
     report, items = read(
-        tmp_path, {"Rich_Media.csv": media, "Shares.csv": table(row(1, "A post, and its picture."))}
+        tmp_path, {"Rich_Media.csv": media, "Shares.csv": table(row(1, "A post… and its färry."))}
     )
-    assert bodies(items) == ["A post, and its picture.", "The ferry at dawn, seen from the pump room."]
+    assert bodies(items) == [
+        "A post… and its färry.", "The ferry at dawn, seen from the pump room.", "Only half of it?s readable ? here",
+    ]  # fmt: skip
+    assert [item.partial for item in items.values()] == [False, False, True]
     assert [i.published_at for i in items.values()][1] == datetime(2024, 5, 1, 9, 37, tzinfo=UTC)
     assert report.skipped == {
-        "media whose words a post has": 1, "media without words": 1, "a picture of the profile or of an article": 1,
+        "media whose words a post has": 2, "media without words": 1, "a picture of the profile or of an article": 1,
     }  # fmt: skip
 
 

@@ -237,8 +237,10 @@ def test_links_are_whole_and_pictures_and_quoted_posts_are_none(tmp_path: Path) 
             1, "See https://t.co/ab, then https://t.co/a https://t.co/pic https://t.co/q", entities=entities
         ),
         tweet(2, "https://t.co/q", entities=entities),
+        tweet(3, "An older picture. https://t.co/unknown", entities=entities),
     )
     assert items["1001"].body == "See https://tide.example/b, then https://tide.example/a"
+    assert items["1003"].body == "An older picture."
     assert report.skipped == {"a post without words": 1}
 
 

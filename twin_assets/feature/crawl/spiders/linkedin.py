@@ -36,6 +36,7 @@ _EXPORT = (
 _WHERE = "LinkedIn gives its Member Data Portability API to members in the EEA and Switzerland only"
 _FILES = r"(^|/)((Shares|Comments|InstantReposts|Rich[ _]Media)([ _-]?\(?\d+\)?)*\.csv|Articles/.+\.html?)$"
 _MEDIA_COLUMNS = {"datetime", "mediadescription", "medialink"}
+_LOST_LETTERS = re.compile(r"\w\?\w|(^|\s)\?+(\s|$)")
 _OTHER_COLUMNS = {"date", "link", "message"}
 
 
@@ -204,16 +205,18 @@ class LinkedInSpider(SourceSpider):
         link = row.get("medialink", "")
         if not re.search(r"\bfeed\b", when):
             self.skip("a picture of the profile or of an article", when or link)
-        elif len(re.findall(r"\w", text)) < 2 or re.fullmatch(r"\S+\.\w{2,4}", text):
+        elif len(re.findall(r"\w", text)) < 2 or not _compared(text) or re.fullmatch(r"\S+\.\w{2,4}", text):
             self.skip("media without words", when or link)
         elif any(_compared(text) in known for known in texts):
             self.skip("media whose words a post has", when or link)
         else:
+            texts.append(_compared(text))
             date = re.sub(r"^.*?\bon (?=\w+ \d)|\s*\(.*$", "", when)
             yield from self._once(
-                f"media/{text_hash(when + link)}", category="post", url=link or self.declared.profile,
+                f"media/{text_hash(when + text)}", category="post", url=link or self.declared.profile,
                 published_at=read_time(date), mime="text/plain", body=clean_text(text),
                 visibility=self._visibility(None, ""), payload={"file": name, **row},
+                partial=_LOST_LETTERS.search(text) is not None,
             )  # fmt: skip
 
     def _visibility(self, said: Any, link: str) -> Visibility:
@@ -234,4 +237,5 @@ class LinkedInSpider(SourceSpider):
 
 
 def _compared(text: str) -> str:
-    return re.sub(r"[\W_]+", " ", text).strip().casefold()
+    """What the tables have alike: that of media has a question mark for every letter beyond ASCII."""
+    return re.sub(r"[^A-Za-z0-9]+", " ", text).strip().lower()

@@ -30,7 +30,10 @@ _CUT = re.compile(r"…\s*((?:https?://t\.co/\w+\s*)*)$")
 _CUT_LENGTH = 250
 _RETWEET = re.compile(r"(^|\s|[\"“(])(?:RT|MT)\s*@\w+")
 _NAMES = re.compile(r"\s*(?:[.\"“]?@\w{1,20}[:,]?\s+)+")
-_STATUS = re.compile(r"https?://(?:mobile\.|www\.)?(?:twitter|x)\.com/(?:i/web|\w+)/status/\d+\S*$")
+# A quoted post's address at the end, or a short one that nothing is known about (mostly of a picture).
+_TAIL = re.compile(
+    r"(?:\s*https?://(?:(?:mobile\.|www\.)?(?:twitter|x)\.com/(?:i/web|\w+)/status/\d+\S*|t\.co/\w+))+$"
+)
 _OLD_CODES = {"in": "id", "iw": "he"}
 _FIRST_MS = 1288834974657  # what the ids of X count their milliseconds from
 _UNREADABLE = "a record that can't be read"
@@ -353,7 +356,7 @@ def _shown(text: str, links: dict[str, str], user: str) -> str:
     """The post's words, with real addresses in place of t.co; without its pictures', or a quoted post's."""
     text = re.sub(rf"^\s*(?:@{re.escape(user)}\s+)+", "", text, flags=re.I)
     text = _LINK.sub(lambda found: links.get(found.group(), found.group()), text).strip()
-    return _STATUS.sub("", text).strip()
+    return _TAIL.sub("", text).strip()
 
 
 def _addressed(text: str, user: str) -> bool:
