@@ -123,6 +123,15 @@ def test_a_table_is_read_whatever_its_spelling(tmp_path: Path, data: bytes) -> N
     assert (item.published_at, item.visibility) == (datetime(2024, 5, 1, 7, tzinfo=UTC), "public")
 
 
+def test_a_quote_that_is_never_closed_costs_its_own_row_only(tmp_path: Path) -> None:
+    whole = table(row(1, "One, and more."), row(2, "Two, and more."), row(3, "Three, and more."))
+    _, items = read(tmp_path, {"Shares.csv": whole.replace('and more."', "and more.", 1)})
+    assert [item.body for item in items.values() if item.item_id != "7100000000000000001"] == [
+        "Two, and more.",
+        "Three, and more.",
+    ]
+
+
 def test_split_tables_and_parts_beside_each_other_are_one_export(tmp_path: Path) -> None:
     parts = tmp_path / "parts"
     parts.mkdir()

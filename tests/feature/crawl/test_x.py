@@ -62,13 +62,22 @@ def posts(tmp_path: Path, *rows: dict[str, Any], **files: str) -> tuple[CrawlRep
             "data/tweets-part1.js": script("tweets", [tweet(2, "Two.")]).replace("part0", "part1"),
         },
         {"data/tweets/tweets-part0.js": script("tweets", [tweet(1, "One."), tweet(2, "Two.")]) + ";\n"},
+        {"data/tweets/a.json": json.dumps([tweet(1, "One."), tweet(2, "Two.")])},
         {"twitter-2023/data/tweets.js": "\ufeff" + script("tweets", [tweet(1, "One."), tweet(2, "Two.")])},
         {
             "data/tweets.js": script("tweets", [tweet(1, "One.")]),
             "data/community-tweet.js": script("community_tweet", [tweet(2, "Two.")]),
         },
     ],
-    ids=["tweet.js", "root", "parts", "folder of parts", "folder around and BOM", "community"],
+    ids=[
+        "tweet.js",
+        "root",
+        "parts",
+        "folder of parts",
+        "no assignment",
+        "folder around and BOM",
+        "community",
+    ],
 )
 def test_every_layout_since_2018_is_read(tmp_path: Path, files: dict[str, str]) -> None:
     deleted = {"data/deleted-tweets.js": script("deleted_tweets", [tweet(9, "Gone.")])}

@@ -28,6 +28,8 @@ _TIMES = (
     "%m/%d/%Y, %I:%M %p", "%m/%d/%Y %H:%M", "%d %b %Y, %H:%M", "%d %b %Y", "%b %d, %Y, %I:%M %p", "%b %d, %Y",
     "%B %d, %Y at %I:%M %p", "%B %d, %Y", "%m/%d/%y", "%m/%d/%Y",
 )  # fmt: skip
+# How every row of posts begins: its time, and the post's address.
+_ROW = r'"?\d{4}[-/]\d\d[-/]\d\d \d\d:\d\d(?::\d\d)?(?: UTC)?"?[,;\t|]"?https?://(?:www\.)?linkedin\.'
 _FIELD = re.compile(r"(created|published|updated|last modified|not published)\b", re.I)
 
 
@@ -87,7 +89,7 @@ def read_shares(data: bytes) -> list[dict[str, str]]:
 
     In another language its columns are told by what they hold. Raises ValueError when no column has posts.
     """
-    rows = read_table(data, SHARE_COLUMNS)
+    rows = read_table(data, SHARE_COLUMNS, _ROW)
     names = {name for row in rows for name in row}
     if "sharecommentary" in names or "sharelink" in names or not rows:
         return rows

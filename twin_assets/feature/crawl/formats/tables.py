@@ -29,16 +29,20 @@ def column(name: str) -> str:
     return re.sub(r"\W|_", "", unicodedata.normalize("NFKC", name)).casefold()
 
 
-def read_table(data: bytes, known: set[str]) -> list[dict[str, str]]:
+def read_table(data: bytes, known: set[str], begins: str = "") -> list[dict[str, str]]:
     """Rows by compared column name. The header is the first row that has two of the `known` names, else the first.
 
-    Cells beyond the header go under "" of the row, empty ones are left out. Raises ValueError for what is no table.
+    Cells beyond the header go under "" of the row, empty ones are left out. Where every row `begins` alike (a regular
+    expression), a quote that is never closed costs its own row only. Raises ValueError for what is no table.
     """
     text = decode(data).replace("\0", "")
     head, delimiter = _header(text, known)
     csv.field_size_limit(MAX_FIELD)
     try:
-        rows = list(csv.reader(io.StringIO(text[head:], newline=""), delimiter=delimiter))
+        rows = _rows(text[head:], delimiter)
+        if begins and any(re.search(rf"\n{begins}", cell) for row in rows for cell in row):
+            parts = re.split(rf"(?m)^(?={begins})", text[head:])
+            rows = [row for part in parts for row in _rows(part, delimiter)[:1]]
     except csv.Error as error:
         raise ValueError(f"no table ({error})") from None
     if not rows:
@@ -51,11 +55,15 @@ def read_table(data: bytes, known: set[str]) -> list[dict[str, str]]:
     ]
 
 
+def _rows(text: str, delimiter: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+
+
 def _header(text: str, known: set[str]) -> tuple[int, str]:
     """Where the header begins, and what parts its names."""
     at = 0
     first = None
-    for line in text.splitlines(keepends=True)[:_PREAMBLE] if len(text) < MAX_FIELD else [text[:10_000]]:
+    for line in text[:100_000].splitlines(keepends=True)[:_PREAMBLE]:
         for delimiter in _DELIMITERS:
             names = {column(name) for name in next(csv.reader([line], delimiter=delimiter), [])}
             if len(names & known) >= 2:

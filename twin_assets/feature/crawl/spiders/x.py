@@ -103,7 +103,7 @@ class XSpider(SocialSpider):
             more = any("/i/web/status/" in links.get(link, "") for link in tail.group(1).split())
             cut = tweet.truncated or more or tail.start() >= _CUT_LENGTH
         retweeted = _RETWEET.search(raw)
-        own = raw[: retweeted.start()] if retweeted else raw
+        own, cut = (raw[: retweeted.start()], False) if retweeted else (raw, cut)
         if retweeted and not _NAMES.sub("", own + " ").strip(' :;,.-–—"“”«»|<>/^'):
             self.skip("retweet", tweet.url(account.name))
             return None
@@ -283,6 +283,8 @@ def read_records(name: str, data: bytes) -> tuple[str, list[Any], int]:
         "user_details": "account",
         "note_tweets": "note_tweet",
     }.get(kind, kind)
+    if not head and "/tweets/" in f"/{name}":
+        kind = "tweets"
     start = head.end() if head else 0
     decoder = json.JSONDecoder(strict=False)
     try:
