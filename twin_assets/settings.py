@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     github_token: SecretStr | None = None
     gitlab_token: SecretStr | None = None
     linkedin_api: str = "https://api.linkedin.com"
+    linkedin_version: str = Field(
+        "202312",
+        description="Version of LinkedIn's Member Data Portability API, as its documentation names it.",
+    )
     github_api: str = "https://api.github.com"
     gitlab_api: str = "https://gitlab.com/api/v4"
     crawl_backoff: float = Field(

@@ -28,11 +28,19 @@ class SourcePart(Part):
 
 
 class LinkedIn(SourcePart):
-    """The Member Data Portability API (token in TWIN_LINKEDIN_TOKEN) or the export zip."""
+    """The data export, or with a token in TWIN_LINKEDIN_TOKEN the Member Data Portability API, which LinkedIn gives
+    to members in the EEA and Switzerland only."""
 
     profile: Url = Field(description="Profile URL, for links and the author's name.")
-    api: Url | None = Field(None, description="API base; default https://api.linkedin.com.")
-    export: Path | None = Field(None, description="Path of the account's data export zip.")
+    api: Url | None = Field(
+        None,
+        description="API base; default https://api.linkedin.com. For members in the EEA and Switzerland only; "
+        "anywhere else, collect from the export.",
+    )
+    export: Path | None = Field(
+        None,
+        description="Path of the account's data export: the zip, its folder, or a folder of its parts. It needs no token.",
+    )
 
 
 class Medium(SourcePart):
@@ -72,7 +80,7 @@ class GitLab(SourcePart):
 class X(SourcePart):
     """The account's archive; X has no free way to read one's own posts."""
 
-    archive: Path = Field(description="Path of the archive zip that X prepares in the settings.")
+    archive: Path = Field(description="Path of the archive that X prepares in the settings, or its folder.")
 
 
 class Web(SourcePart):
@@ -99,7 +107,9 @@ class Ghost(SourcePart):
 class Mastodon(SourcePart):
     """The account's archive, which holds its posts as ActivityPub."""
 
-    archive: Path = Field(description="Path of the archive (.zip or .tar.gz) that the server prepares.")
+    archive: Path = Field(
+        description="Path of the archive (.zip or .tar.gz) that the server prepares, or its folder."
+    )
 
 
 class Bluesky(SourcePart):

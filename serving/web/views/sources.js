@@ -28,13 +28,13 @@ export default async function sources({persona, rest, start, reload, choose, go,
   const declared = h("div", {class: "cards"}), adding = h("div", {class: "row wrap"});
 
   function show(kind, values) {
-    const {properties} = resolved(schema.properties[kind], defs), shared = entry => FILTERS.includes(entry[0]);
+    const {properties, description} = resolved(schema.properties[kind], defs), shared = entry => FILTERS.includes(entry[0]);
     const places = fields({properties: Object.fromEntries(Object.entries(properties).filter(entry => !shared(entry)))}, values, defs, {fixed: known.fixed});
     const filters = fields({properties: Object.fromEntries(Object.entries(properties).filter(shared))}, values, defs);
     readers[kind] = () => ({...places.read(), ...filters.read()});
     const drop = button("Remove", () => { delete readers[kind]; card.remove(); offer(); }, {class: "quiet", "aria-label": `Remove ${name(kind)}`});
     const card = h("section", {class: "card source", "data-source": kind}, h("header", {}, h("h3", {}, name(kind)), drop),
-      h("p", {class: "meta"}, counts(kind), h("span", {class: "last"})), places.element,
+      h("p", {class: "meta"}, counts(kind), h("span", {class: "last"})), h("p", {class: "meta"}, description ?? ""), places.element,
       h("details", {}, h("summary", {}, "What to take and leave"), filters.element));
     declared.append(card);
     return card;

@@ -1,6 +1,5 @@
-"""Archives, forges and files: Medium's sitemap and export, X's archive, GitLab, PDF and DOCX."""
+"""Archives, forges and files: Medium's sitemap and export, GitLab, PDF and DOCX."""
 
-import json
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,53 +11,12 @@ from demo.sites import DemoSites
 from demo.sites.answers import Answer
 from tests.feature.crawl.writing import crawl, settings, stored, web_persona, write, write_repository
 from twin_assets.core.persona import Persona
-from twin_assets.core.sources import GitLab, Medium, Web, X
+from twin_assets.core.sources import GitLab, Medium, Web
 from twin_assets.feature.crawl.spiders.medium import story_id
 
 
 def only(**source: Any) -> Persona:
     return Persona(name="runa", full_name="Runa Hollis", about="Ferries.", license="CC-BY-4.0", **source)
-
-
-def tweet(number: int, text: str, **more: Any) -> dict[str, Any]:
-    created = f"Wed Oct {number:02} 20:19:24 +0000 2018"
-    return {"tweet": {"id_str": str(1000 + number), "full_text": text, "created_at": created} | more}
-
-
-def x_archive(path: Path) -> Path:
-    link = {"urls": [{"url": "https://t.co/a", "expanded_url": "https://tide.example/log"}]}
-    picture = {"media": [{"url": "https://t.co/pic"}]}
-    tweets = [
-        tweet(1, "Tides &amp; tables: https://t.co/a", entities=link, lang="en"),
-        tweet(2, "RT @someone: not mine"),
-        tweet(3, "@someone yes", in_reply_to_status_id_str="1"),
-        tweet(5, "It was the clock. https://t.co/pic", in_reply_to_status_id_str="1004", entities=picture),
-        tweet(4, "Why was the table late?"),
-        tweet(6, "A long one that goes on and on and is cut he… https://t.co/l"),
-    ]
-    note = [{"noteTweet": {"core": {"text": "A long one that goes on and on and is cut here no more."}}}]
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("data/tweets.js", f"window.YTD.tweets.part0 = {json.dumps(tweets)}")
-        archive.writestr("data/note-tweet.js", f"window.YTD.note_tweet.part0 = {json.dumps(note)}")
-        account = [{"account": {"username": "runahollis"}}]
-        archive.writestr("data/account.js", f"window.YTD.account.part0 = {json.dumps(account)}")
-        archive.writestr("data/direct-messages.js", "window.YTD.direct_messages.part0 = []")
-    return path
-
-
-def test_an_x_archive_becomes_posts_with_threads_joined(tmp_path: Path) -> None:
-    here = settings(tmp_path)
-    who = only(x=X(archive=x_archive(tmp_path / "x.zip")))
-    first, second = crawl(here, who, "x"), crawl(here, who, "x")
-    assert (first.error, first.new, second.new, second.unchanged) == (None, 3, 0, 3)
-    assert first.skipped == {"retweet": 1, "reply to someone else": 1}
-    items = {item.item_id: item for item in stored(here, "x")}
-    assert items["1001"].body == "Tides & tables: https://tide.example/log"
-    assert (items["1001"].category, items["1001"].language) == ("post", "en")
-    assert items["1001"].url == "https://x.com/runahollis/status/1001"
-    assert items["1001"].published_at == datetime(2018, 10, 1, 20, 19, 24, tzinfo=UTC)
-    assert items["1004"].body == "Why was the table late?\n\nIt was the clock."
-    assert items["1006"].body.endswith("is cut here no more.")
 
 
 def test_gitlab_takes_own_files_from_every_page_and_only_changed_ones_again(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Each source is crawled over real HTTP from a local site in its own wire format."""
 
 import json
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,7 @@ from tests.feature.crawl.writing import (
     write_post,
     write_repository,
 )
-from twin_assets.core.persona import LinkedIn, Web
-from twin_assets.feature.crawl.spiders.linkedin import _unquoted_lines
+from twin_assets.core.persona import Web
 
 
 def test_linkedin_posts_come_from_every_page_and_a_second_crawl_stores_nothing(tmp_path: Path) -> None:
@@ -35,7 +33,7 @@ def test_linkedin_posts_come_from_every_page_and_a_second_crawl_stores_nothing(t
     assert len(items) == 14
     assert items["7000000003"].body == "Post 3.\n\nTwo lines — and “quotes”. ⛴"
     assert items["7000000003"].category == "post"
-    assert items["7000000003"].payload["Visibility"] == "PUBLIC"
+    assert items["7000000003"].payload["visibility"] == "PUBLIC"
 
 
 def test_a_post_that_is_gone_leaves_one_tombstone(tmp_path: Path) -> None:
@@ -50,30 +48,6 @@ def test_a_post_that_is_gone_leaves_one_tombstone(tmp_path: Path) -> None:
     assert (gone.deleted, after.deleted) == (1, 0)
     tombstones = [item for item in stored(here, "linkedin") if item.kind == "deleted"]
     assert [item.item_id for item in tombstones] == ["7000000002"]
-
-
-def test_the_linkedin_export_zip_needs_no_token_and_no_network(tmp_path: Path) -> None:
-    export = tmp_path / "export.zip"
-    with zipfile.ZipFile(export, "w") as archive:
-        archive.writestr(
-            "Shares.csv",
-            "Date,ShareLink,ShareCommentary,SharedUrl,MediaUrl,Visibility\n"
-            "2024-05-01 07:00:00,https://www.linkedin.com/feed/update/urn%3Ali%3Ashare%3A7100000000001,"
-            '"One.""\n""""\n""Two.",,,CONNECTIONS\n',
-        )
-        archive.writestr("Articles/Articles/on-tides.html", "<html><title>On tides</title><p>Wet.</p></html>")
-    here = settings(tmp_path, linkedin_token=None)
-    with DemoSites(tmp_path) as sites:
-        declared = LinkedIn(profile="https://www.linkedin.com/in/r", export=export)
-        report = crawl(here, persona(sites, linkedin=declared), "linkedin")
-    assert (report.error, report.new, report.requests) == (None, 2, 0)
-    post, article = sorted(stored(here, "linkedin"), key=lambda item: item.category, reverse=True)
-    assert (post.body, post.visibility, post.item_id) == ("One.\n\nTwo.", "connections", "7100000000001")
-    assert (article.title, article.category) == ("On tides", "article")
-
-
-def test_quotes_inside_a_post_are_left_alone() -> None:
-    assert _unquoted_lines('She said "yes".\nI said "no"') == 'She said "yes".\nI said "no"'
 
 
 def test_medium_marks_member_only_stories_partial_and_asks_conditionally(tmp_path: Path) -> None:

@@ -1,24 +1,28 @@
-"""X (Twitter): the account's archive zip. Threads of one's own become one post; retweets are not ours.
+"""X (Twitter): the account's archive in every layout that it has had. Retweets are not ours."""
 
-The archive's `data/tweets.js` (in parts when long) holds JSON after an assignment; long posts stand
-whole in `data/note-tweet.js`, and cut short in the former.
-"""
-
-import html
-import json
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
-from twin_assets.feature.crawl.formats.archives import zip_members
-from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
+from twin_assets.feature.crawl.formats.archives import archive_members
+from twin_assets.feature.crawl.formats.x import CUT, LINK, NAMES, Account, Notes, Tweet, inner, read_records
+from twin_assets.feature.crawl.spiders.base import Answers
+from twin_assets.feature.crawl.spiders.social import Post, SocialSpider
 
-_FILES = r"(^|/)data/(tweets?|note-tweet|account)(-part\d+)?\.js$"
-_CUT = re.compile(r"(…|\.\.\.)?\s*(https://t\.co/\w+)?\s*$")
+_FILES = (
+    r"(^|/)((community-)?tweets?|note-tweets?|account|article|protected-history|user_details)"
+    r"([-_]?part[-_]?\d+)?\.js(on)?$|(^|/)tweets/[^/]+\.js(on)?$|(^|/)tweets\.csv$"
+)
+# X shows some 275 characters of a longer post; an ellipsis of one's own mostly ends a shorter one.
+_CUT_LENGTH = 250
+_RETWEET = re.compile(r"(^|\s|[\"“(])(?:RT|MT)\s*@\w+")
+# A quoted post's address at the end, or a short one that nothing is known about (mostly of a picture).
+_TAIL = re.compile(
+    r"(?:\s*https?://(?:(?:mobile\.|www\.)?(?:twitter|x)\.com/(?:i/web|\w+)/status/\d+\S*|t\.co/\w+))+$"
+)
+_UNREADABLE = "a record that can't be read"
 
 
-class XSpider(SourceSpider):
+class XSpider(SocialSpider):
     name = "x"
     title = "X"
     unknown_fix = (
@@ -29,86 +33,81 @@ class XSpider(SourceSpider):
         assert self.persona.x
         path = self.persona.x.archive
         try:
-            files: dict[str, list[dict[str, Any]]] = {}
-            for name, data in zip_members(path, _FILES):
-                kind = name.rsplit("/", 1)[-1].split("-part")[0].removesuffix(".js")
-                files.setdefault("tweets" if kind == "tweet" else kind, []).extend(_records(data, name))
-            yield from self._posts(files)
-        except (ValueError, Unreadable) as error:
+            files: dict[str, list[Any]] = {}
+            for name, data in archive_members(path, _FILES):
+                kind, rows, lost = read_records(name, data)
+                if lost:
+                    self.skip(_UNREADABLE, name, lost)
+                    self.listing_complete = False  # what a damaged file lacks is not deleted
+                files.setdefault(kind, []).extend(rows)
+            if not files.keys() & {"tweets", "tweets_csv", "community_tweet"}:
+                raise ValueError("no tweets.js in it")
+            yield from self.documents(self._posts(files))
+        except ValueError as error:
             self.fail(path.name, f"unreadable archive: {error}", True, self.unknown_fix)
 
-    def _posts(self, files: dict[str, list[dict[str, Any]]]) -> Answers:
-        account = (files.get("account") or [{}])[0].get("account", {})
-        user = account.get("username", "i")
-        notes = [n["noteTweet"]["core"]["text"] for n in files.get("note-tweet", []) if "noteTweet" in n]
-        tweets = {t["id_str"]: t for t in (row.get("tweet", row) for row in files.get("tweets", []))}
-        own: dict[str, dict[str, Any]] = {}
-        for key, tweet in tweets.items():
-            if tweet.get("full_text", "").startswith("RT @") or tweet.get("retweeted"):
-                self.skip("retweet")
-            elif (parent := tweet.get("in_reply_to_status_id_str")) and parent not in tweets:
-                self.skip("reply to someone else")
-            else:
-                own[key] = tweet
-        for thread in _threads(own):
-            first = thread[0]
-            text = "\n\n".join(_text(t, notes) for t in thread).strip()
-            if not text:
-                self.skip("a post without words")
+    def _posts(self, files: dict[str, list[Any]]) -> dict[str, Post]:
+        tweets: dict[str, Tweet] = {}
+        for row in [*(files.get("tweets") or files.get("tweets_csv", [])), *files.get("community_tweet", [])]:
+            try:
+                tweet = Tweet.of(row)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                self.skip(_UNREADABLE, str(row)[:60])
                 continue
-            yield self.item(
-                first["id_str"], category="post", url=f"https://x.com/{user}/status/{first['id_str']}",
-                published_at=_time(first.get("created_at")), mime="text/plain", body=text,
-                language=first.get("lang") if first.get("lang") not in ("und", "zxx", "qme") else None,
-                payload={"ids": [t["id_str"] for t in thread], "likes": first.get("favorite_count")},
-            )  # fmt: skip
+            tweets[tweet.id] = tweet
+        account = Account.of(files, tweets)
+        notes = Notes(inner(files, "note_tweet", "noteTweet"))
+        edited = [
+            tweet.versions for tweet in tweets.values() if tweet.versions and tweet.versions[-1] in tweets
+        ]
+        newest = {old: versions[-1] for versions in edited for old in versions[:-1]}
+        posts: dict[str, Post] = {}
+        for tweet in tweets.values():
+            if tweet.id in newest:
+                self.skip("an earlier version of an edited post", tweet.url(account.name))
+            elif tweet.retweet:
+                self.skip("retweet", tweet.url(account.name))
+            elif post := self._post(tweet, account, notes, newest):
+                posts[post.id] = post
+        if left := notes.left():
+            self.skip("a long post whose short form is gone", left[0].text[:60], len(left))
+        for article in files.get("article", []):
+            self.skip("an article, which the archive holds in pieces", str(article)[:60])
+        return posts
+
+    def _post(
+        self, tweet: "Tweet", account: "Account", notes: "Notes", newest: dict[str, str]
+    ) -> Post | None:
+        raw, links, cut = tweet.text, tweet.links, False
+        if note := notes.whole(tweet):
+            raw, links = note.text, links | note.links
+        elif tail := CUT.search(raw):
+            more = any("/i/web/status/" in links.get(link, "") for link in tail.group(1).split())
+            cut = tweet.truncated or more or tail.start() >= _CUT_LENGTH
+        retweeted = _RETWEET.search(raw)
+        own, cut = (raw[: retweeted.start()], False) if retweeted else (raw, cut)
+        if retweeted and not NAMES.sub("", own + " ").strip(' :;,.-–—"“”«»|<>/^'):
+            self.skip("retweet", tweet.url(account.name))
+            return None
+        return Post(
+            id=tweet.id, text=_shown(own, links, account.name), url=tweet.url(account.name),
+            order=(int(tweet.id), ""), at=tweet.at, reply_to=newest.get(tweet.reply_to or "", tweet.reply_to),
+            to_other=tweet.answered is not None and not account.is_own(tweet),
+            addressed=_addressed(raw, account.name), language=tweet.language, partial=cut,
+            visibility="connections" if account.protected or tweet.for_followers else "public",
+            payload={"likes": tweet.likes},
+        )  # fmt: skip
 
 
-def _records(data: bytes, name: str) -> list[dict[str, Any]]:
-    text = data.decode("utf-8", errors="replace")
-    try:
-        rows = json.loads(text[text.index("=") + 1 :])
-    except ValueError:
-        raise Unreadable(f"expected JSON in {name}") from None
-    if not isinstance(rows, list):
-        raise Unreadable(f"expected a list in {name}")
-    return rows
+def _shown(text: str, links: dict[str, str], user: str) -> str:
+    """The post's words, with real addresses in place of t.co; without its pictures', or a quoted post's."""
+    text = re.sub(rf"^\s*(?:@{re.escape(user)}\s+)+", "", text, flags=re.I)
+    text = LINK.sub(lambda found: links.get(found.group(), found.group()), text).strip()
+    return _TAIL.sub("", text).strip()
 
 
-def _threads(tweets: dict[str, dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Posts with the author's own replies to them, oldest first; a branch follows its parent."""
-    replies: dict[str, list[str]] = {}
-    for key, tweet in tweets.items():
-        parent = tweet.get("in_reply_to_status_id_str")
-        if parent in tweets:
-            replies.setdefault(str(parent), []).append(key)
-    inner = {key for keys in replies.values() for key in keys}
-    for key in sorted(tweets.keys() - inner, key=int):
-        thread, waiting = [], [key]
-        while waiting:
-            at = waiting.pop(0)
-            thread.append(tweets[at])
-            waiting = sorted(replies.get(at, []), key=int) + waiting
-        yield thread
-
-
-def _text(tweet: dict[str, Any], notes: list[str]) -> str:
-    """The post's words, whole, with real addresses in place of t.co and without its pictures' ones."""
-    raw = tweet.get("full_text") or tweet.get("text") or ""
-    if "…" in raw[-40:]:
-        start = _CUT.sub("", raw)
-        raw = next((note for note in notes if start and note.startswith(start)), raw)
-    entities = tweet.get("entities", {})
-    for link in entities.get("urls", []):
-        raw = raw.replace(link["url"], link.get("expanded_url") or link["url"])
-    for medium in entities.get("media", []):
-        raw = raw.replace(medium["url"], "")
-    return html.unescape(raw).strip()
-
-
-def _time(text: str | None) -> datetime | None:
-    """UTC time of `Wed Oct 10 20:19:24 +0000 2018`."""
-    try:
-        return datetime.strptime(text or "", "%a %b %d %H:%M:%S %z %Y").astimezone(UTC)
-    except ValueError:
-        return None
+def _addressed(text: str, user: str) -> bool:
+    names = NAMES.match(text + " ")
+    return names is not None and any(
+        n.casefold() != user.casefold() for n in re.findall(r"@(\w+)", names.group())
+    )
