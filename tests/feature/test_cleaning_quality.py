@@ -135,8 +135,8 @@ def test_a_wrapper_named_after_what_stands_beside_it_is_kept() -> None:
 
 def test_a_paragraph_in_the_text_does_not_end_it() -> None:
     story = "<p>" + "It was a long day on the water, and nobody had thought of the tide. " * 3 + "</p>"
-    page = f"<html><body><article>{story}<p>More from the archive next week.</p>{story}<h3>3 comments</h3><p>Hm.</p></article></body></html>"
-    assert len(html_blocks(page)) == 3
+    page = f"<html><body><article>{story}<p>More from the archive next week.</p>{story}<h3>3 comments</h3><p>Two were mine.</p></article></body></html>"
+    assert len(html_blocks(page)) == 5
 
 
 def test_unstructured_tells_addresses_from_writing() -> None:

@@ -7,46 +7,60 @@ import re
 from lxml import etree, html
 
 # Never text, on a page or in a fragment. JSON-LD stays: the extractor reads the article from it where nothing else has it.
-_NO_TEXT = frozenset((
+_NO_TEXT = frozenset([
     "style", "template", "iframe", "svg", "object", "embed", "canvas", "audio", "video", "button", "input", "select",
     "textarea", "dialog", "link", "meta", "noscript", "map",
-))  # fmt: skip
+])  # fmt: skip
+# Parts of a page, as HTML names them, that stand around its text; in a fragment they are the author's.
+AROUND = frozenset(["nav", "footer", "aside", "menu"])
 # What publishers' own embed codes and editors call the words of others, and boxes that ask for a subscription. These
-# are formats (oEmbed answers, Substack's, Medium's, Ghost's, WordPress's and dev.to's editors), not a guess at themes.
-_EMBEDS = frozenset(
-    "twitter-tweet twitter-video tweet instagram-media tiktok-embed bluesky-embed mastodon-embed text-post-media fb-post "
-    "fb-video reddit-embed-bq reddit-card imgur-embed-pub wp-embedded-content wp-block-embed embedded-post-wrap "
-    "embedded-post embedded-publication-wrap digest-post-embed comment-embed graf--mixtapeEmbed kg-bookmark-card "
-    "bookmark-card ltag__link ltag__user twitter-quote subscription-widget-wrap subscription-widget subscribe-widget "
-    "subscription-widget-wrap-editor captioned-button-wrap button-wrapper install-substack-app-embed poll-embed "
-    "paywall-jump kg-signup-card kg-cta-card community-chat directMessage image-link-expand sharedaddy "
-    "jp-relatedposts yarpp-related feedflare MathJax_Preview MJX_Assistive_MathML screen-reader-text sr-only "
-    "visually-hidden".split()
-)
+# are formats (oEmbed answers; Substack's, Medium's, Ghost's, WordPress's and dev.to's editors), not a guess at themes.
+_EMBEDS = frozenset([
+    "twitter-tweet", "twitter-video", "twitter-quote", "tweet", "instagram-media", "tiktok-embed", "bluesky-embed",
+    "mastodon-embed", "text-post-media", "fb-post", "fb-video", "reddit-embed-bq", "reddit-card", "imgur-embed-pub",
+    "embedded-post-wrap", "embedded-post", "embedded-publication-wrap", "digest-post-embed", "comment-embed",
+    "poll-embed", "community-chat", "directMessage", "install-substack-app-embed", "graf--mixtapeEmbed",
+    "kg-bookmark-card", "bookmark-card", "wp-embedded-content", "wp-block-embed", "ltag__link", "ltag__user",
+    "subscription-widget-wrap", "subscription-widget-wrap-editor", "subscription-widget", "subscribe-widget",
+    "captioned-button-wrap", "button-wrapper", "paywall-jump", "kg-signup-card", "kg-cta-card",
+    "sharedaddy", "jp-relatedposts", "yarpp-related", "feedflare",
+    "MathJax_Preview", "MJX_Assistive_MathML", "mw-editsection", "screen-reader-text", "sr-only", "visually-hidden",
+])  # fmt: skip
 _MATH_SCRIPT = re.compile(r"math/(?:tex|latex)|math/asciimath")
-_DRAWN = frozenset("katex katex-display MathJax MathJax_Display MathJax_SVG MathJax_CHTML mwe-math-element".split())
-_PIECES = frozenset(["katex", "mwe-math-element"])
-_NAMED = _EMBEDS | _PIECES | {"latex", "latex-rendered"}
+_DRAWN = frozenset(["katex", "katex-display", "MathJax", "MathJax_Display", "MathJax_SVG", "MathJax_CHTML"])
+_FORMULAE = frozenset(["katex", "mwe-math-element", "latex", "latex-rendered"])
+_NAMED = _EMBEDS | _FORMULAE
 _PLAIN = frozenset(["html", "body", "main", "article"])
 _NOTE_ROLES = ("doc-noteref", "doc-backlink")
-_NOTE_CLASSES = frozenset(
-    "footnote-ref footnote-anchor footnote-reference footnote-backref footnote-back-ref reversefootnote "
-    "footnote-return footnote-number headerlink header-anchor heading-anchor anchor-link anchorjs-link "
-    "zola-anchor mw-editsection".split()
+_NOTE_CLASSES = frozenset([
+    "footnote-ref", "footnote-anchor", "footnote-reference", "footnote-backref", "footnote-back-ref",
+    "reversefootnote", "footnote-return", "footnote-number", "headerlink", "header-anchor", "heading-anchor",
+    "anchor-link", "anchorjs-link", "zola-anchor",
+])  # fmt: skip
+_NOTE_TARGET = re.compile(
+    r"#(?:_?fn|_?ftn|footnote|cite_note|note|endnote|easy-footnote|sdfootnote)", re.IGNORECASE
 )
-_NOTE_TARGET = re.compile(r"#(?:_?fn|_?ftn|footnote|cite_note|note|endnote|easy-footnote|sdfootnote)", re.IGNORECASE)
 _NOTE_TEXT = re.compile(r"\W*(?:\d{1,3}|[a-z]|note \d+)?\W*", re.IGNORECASE)
 _SIGNS = re.compile(r"[\W_]+")
-_NUMBERED = re.compile(r"(?:^|[\s_-])(?:line-?no|line-?nos?|linenum|line-?numbers?|ln|lnt|lnum|lineno|ln-num|hljs-ln-n)", re.I)
+_NUMBERED = re.compile(
+    r"(?:^|[\s_-])(?:line-?no|line-?num|lnt?(?:$|\s)|lnum|hljs-ln-n)|LineNr", re.IGNORECASE
+)
+_GUTTER = re.compile(r"line-?no|line-?num|gutter", re.IGNORECASE)
 _annotation = etree.XPath(
     './/*[local-name()="annotation"][@encoding="application/x-tex" or @encoding="TeX" or @encoding="LaTeX"]'
 )
+_texts = etree.XPath("string()")
+_holds_page = etree.XPath("boolean(.//h1 or .//article or .//main)")
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden")
 
 
 def tidy(root: html.HtmlElement, around: frozenset[str] = frozenset()) -> None:
-    """Take out of a tree, in place, what is no text of its author's whatever the page is about."""
+    """Take out of a tree, in place, what is no text of its author's whatever the page is about.
+
+    `around` names tags that go with all that is in them.
+    """
     pres, tables = [], []
+    whole = len(_texts(root))
     for element in list(root.iter(etree.Element)):
         tag = element.tag
         if tag in _PLAIN or element.getparent() is None or element is root:
@@ -63,7 +77,7 @@ def tidy(root: html.HtmlElement, around: frozenset[str] = frozenset()) -> None:
             elif tag == "table":
                 tables.append(element)
             if attributes := element.attrib:
-                _by_attributes(element, tag, attributes)
+                _by_attributes(element, tag, attributes, whole)
     for table in tables:
         _unnumber_table(table)
     for pre in pres:
@@ -81,28 +95,41 @@ def classes(element: html.HtmlElement) -> frozenset[str]:
     return frozenset(element.get("class", "").split())
 
 
-def _by_attributes(element: html.HtmlElement, tag: str, attributes: dict[str, str]) -> None:
+def _by_attributes(element: html.HtmlElement, tag: str, attributes: dict[str, str], whole: int) -> None:
     named = attributes.get("class")
     style = attributes.get("style")
+    own: list[str] = []
     if attributes.get("aria-hidden") == "true" or "hidden" in attributes or (style and _HIDDEN.search(style)):
-        # A formula that is drawn for the eye stands beside its source.
-        remove(element)
+        # Among these is a formula drawn for the eye. A page hidden until its script runs is none of them.
+        if 2 * len(_texts(element)) <= whole:
+            remove(element)
     elif named and not _NAMED.isdisjoint(own := named.split()):
         if not _EMBEDS.isdisjoint(own):
-            remove(element)
+            if not _holds_page(element):
+                remove(element)
         else:
             _drawn_formula(element)
-    elif tag == "a" and ("#" in attributes.get("href", "") or (named and not _NOTE_CLASSES.isdisjoint(own)) or "role" in attributes):
+    elif tag == "a" and (
+        "#" in attributes.get("href", "")
+        or (named and not _NOTE_CLASSES.isdisjoint(own))
+        or "role" in attributes
+    ):
         _note_mark(element)
     elif tag == "mjx-container":
         _drawn_formula(element)
+    elif named and tag == "div" and _GUTTER.search(named):
+        numbers = element.text_content().split()
+        if numbers and all(map(_is_number, numbers)) and _count_up([int(number) for number in numbers]):
+            remove(element)
 
 
 def _script(element: html.HtmlElement) -> None:
     kind = element.get("type", "")
     if _MATH_SCRIPT.match(kind):
         drawn = element.getprevious()
-        while drawn is not None and (drawn.get("id", "").startswith("MathJax") or not _DRAWN.isdisjoint(classes(drawn))):
+        while drawn is not None and (
+            drawn.get("id", "").startswith("MathJax") or not _DRAWN.isdisjoint(classes(drawn))
+        ):
             before = drawn.getprevious()
             remove(drawn)
             drawn = before
@@ -121,12 +148,15 @@ def _drawn_formula(element: html.HtmlElement) -> None:
             source = None
         if isinstance(source, str):
             _write(element, source, True)
-    elif element.tag == "img" and "latex" in named:
+    elif element.tag == "img":
         _write(element, element.get("alt", ""), False)
-    elif not named.isdisjoint(_PIECES) or element.tag == "mjx-container":
-        if found := _annotation(element):
-            display = "katex-display" in classes(element.getparent()) or element.get("display") in ("true", "block")
-            _write(element, found[0].text or "", display or element.find(".//math[@display='block']") is not None)
+    elif found := _annotation(element):
+        display = (
+            "katex-display" in classes(element.getparent())
+            or element.get("display") in ("true", "block")
+            or element.find(".//math[@display='block']") is not None
+        )
+        _write(element, found[0].text or "", display)
 
 
 def _replace_formula(element: html.HtmlElement) -> None:
@@ -161,7 +191,7 @@ def _note_mark(link: html.HtmlElement) -> None:
     noted = (
         link.get("role") in _NOTE_ROLES
         or not named.isdisjoint(_NOTE_CLASSES)
-        or ("#" in target and bool(_NOTE_TARGET.search(target)))
+        or ("#" in target and (bool(_NOTE_TARGET.search(target)) or link.getparent().tag == "sup"))
     )
     text = "".join(link.itertext()).strip()
     if noted and _NOTE_TEXT.fullmatch(text):
@@ -180,11 +210,14 @@ def _unnumber_table(table: html.HtmlElement) -> None:
         return
     numbers = [_number_column(row[0]) for row in rows]
     code = [row[1] for row in rows]
-    marked = any("code" in c.get("class", "") or c.find(".//pre") is not None or c.find(".//code") is not None for c in code)
+    marked = any(
+        "code" in c.get("class", "") or c.find(".//pre") is not None or c.find(".//code") is not None
+        for c in code
+    )
     if not marked or not all(numbers):
         return
     flat = [number for column in numbers for number in column or ()]
-    if flat != list(range(flat[0], flat[0] + len(flat))) and any(flat):
+    if any(flat) and not _count_up(flat):
         return
     for row in rows:
         remove(row[0])
@@ -196,17 +229,27 @@ def _number_column(cell: html.HtmlElement) -> list[int] | None:
     """The line numbers in a cell, [0] for a cell without text that is named after them; None for other text."""
     text = cell.text_content().split() or cell.get("data-line-number", "").split()
     if not text:
-        attribute = cell.find(".//*[@data-line-number]")
-        text = [attribute.get("data-line-number", "")] if attribute is not None else []
+        marked = cell.find(".//*[@data-line-number]")
+        text = [marked.get("data-line-number", "")] if marked is not None else []
     if not text:
-        return [0] if _NUMBERED.search(cell.get("class", "")) or "num" in cell.get("class", "") else None
-    return [int(word) for word in text] if all(w.isdecimal() and len(w) < 7 for w in text) else None
+        return [0] if "num" in cell.get("class", "") else None
+    return [int(word) for word in text] if all(_is_number(word) for word in text) else None
 
 
 def _unnumber_lines(pre: html.HtmlElement) -> None:
     """Take out numbers that stand in elements of their own before each line of code."""
-    marked = [e for e in pre.iter("span", "a", "div", "i") if _NUMBERED.search(e.get("class", ""))]
-    found = [(e, e.text_content().strip()) for e in marked if not len(e)]
-    for element, text in found:
-        if text.isdecimal() and element.getparent() is not None:
+    marked = [
+        e for e in pre.iter("span", "a", "div", "i") if not len(e) and _NUMBERED.search(e.get("class", ""))
+    ]
+    numbers = [(e.text or "").strip() for e in marked]
+    if numbers and all(map(_is_number, numbers)) and _count_up([int(number) for number in numbers]):
+        for element in marked:
             element.text = None
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) < 7
+
+
+def _count_up(numbers: list[int]) -> bool:
+    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))

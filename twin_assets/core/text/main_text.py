@@ -7,8 +7,9 @@ out name the nodes it chose. https://trafilatura.readthedocs.io (Barbaresi 2021,
 import logging
 import re
 
-from lxml import etree, html
+from lxml import html
 from trafilatura import bare_extraction
+from trafilatura.settings import Document
 
 # It logs each page that it gives up on; what is dropped is counted by the callers.
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
@@ -19,11 +20,11 @@ _MAX_NODES = 2 * _PLANE
 _UNREAD = frozenset(["script", "style", "noscript", "template"])
 
 
-def sign_texts(root: html.HtmlElement) -> dict[str, html.HtmlElement]:
+def sign_texts(elements: list[html.HtmlElement]) -> dict[str, html.HtmlElement]:
     """Put a sign before the first letter of every text node; the elements they stand in, by sign."""
     number = 0
     holders: dict[str, html.HtmlElement] = {}
-    for element in root.iter(etree.Element):
+    for element in elements:
         for place in ("text", "tail"):
             text = getattr(element, place)
             if not text or (place == "text" and element.tag in _UNREAD) or number >= _MAX_NODES:
@@ -47,7 +48,7 @@ def chosen_texts(root: html.HtmlElement, fast: bool = True) -> tuple[set[str], l
     found = bare_extraction(
         root, include_comments=False, include_formatting=True, output_format="xml", fast=fast
     )
-    if found is None:
+    if not isinstance(found, Document):
         return set(), []
     text = "".join(found.body.itertext())
     signs = set(SIGN.findall(text))
@@ -58,6 +59,8 @@ def chosen_texts(root: html.HtmlElement, fast: bool = True) -> tuple[set[str], l
     shown = "".join(root.xpath(".//text()[not(parent::script)]"))
     parts = zip(SIGN.findall(shown), SIGN.split(shown)[1:], strict=True)
     signs = {sign for sign, part in parts if " ".join(part.split()) in said}
-    if said and sum(len(part) for part in SIGN.split(shown)[1:] if " ".join(part.split()) in said) * 2 >= len(said):
+    if said and sum(len(part) for part in SIGN.split(shown)[1:] if " ".join(part.split()) in said) * 2 >= len(
+        said
+    ):
         return signs, []
     return set(), [line for part in found.body.itertext() if (line := " ".join(part.split()))]
