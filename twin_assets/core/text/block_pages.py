@@ -34,7 +34,8 @@ _WORDS: list[tuple[str, re.Pattern[str]]] = [
 _REFUSALS = {403: "refused (HTTP 403)", 429: "too many requests (HTTP 429)", 999: "refused (HTTP 999)"}
 
 _PAGE_LETTERS = 60_000  # of a whole interstitial, scripts included
-_TITLED_LETTERS = 1_500  # of its text under a title of such pages: Cloudflare explains itself at some length
+# Of its text, under a title of such pages; Cloudflare explains itself at some length.
+_TITLED_LETTERS = {"cloudflare challenge": 1_500, "access denied": 700, "captcha": 700, "bot check": 700}
 _TEXT_LETTERS = 400  # of its text otherwise: less than any article says
 
 _PAGE = re.compile(r"<(?:!doctype html|html|head|body|title)[\s>]", re.I)
@@ -66,11 +67,10 @@ def _sign(page: str, refused: bool) -> str | None:
     if len(page) > _PAGE_LETTERS:
         return None
     seen = " ".join(_TAG.sub(" ", _UNSEEN.sub(" ", page)).split())
-    if len(seen) > _TITLED_LETTERS and not refused:
-        return None
     found = _TITLE.search(page)
-    title = re.split(r"\s+[|–—-]\s+|: ", found[1])[0].strip() if found else ""
-    if kind := next((kind for kind, sign in _TITLES if sign.fullmatch(title)), None):
+    title = re.split(r"\s+[|–—-]\s+", found[1])[0].strip() if found else ""
+    kind = next((kind for kind, sign in _TITLES if sign.fullmatch(title)), None)
+    if kind and (refused or len(seen) <= _TITLED_LETTERS[kind]):
         return kind
     if len(seen) > _TEXT_LETTERS and not refused:
         return None
