@@ -155,6 +155,7 @@ THEIRS = [
     '<div class="tweet" data-attrs="{}"><p>THEIRS</p></div>',
     '<div class="embedded-post-wrap"><a class="embedded-post"><h3>THEIRS</h3><div>THEIRS</div></a></div>',
     '<div class="digest-post-embed"><h4>THEIRS</h4></div>',
+    '<blockquote><p>THEIRS</p>&mdash; Gus (@gus) <a href="https://twitter.com/gus/status/12?ref=x">2 May</a></blockquote>',
     '<blockquote class="instagram-media"><p>THEIRS</p></blockquote>',
     '<blockquote class="bluesky-embed"><p>THEIRS</p></blockquote>',
     '<figure class="wp-block-embed is-type-wp-embed"><blockquote class="wp-embedded-content">THEIRS</blockquote></figure>',

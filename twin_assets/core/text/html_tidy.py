@@ -26,6 +26,9 @@ _EMBEDS = frozenset([
     "sharedaddy", "jp-relatedposts", "yarpp-related", "feedflare",
     "MathJax_Preview", "MJX_Assistive_MathML", "mw-editsection", "screen-reader-text", "sr-only", "visually-hidden",
 ])  # fmt: skip
+_POST = re.compile(
+    r"https?://(?:www\.|mobile\.)?(?:(?:twitter|x)\.com/\w+/status(?:es)?/\d|bsky\.app/profile/[^/]+/post/|instagram\.com/p/)"
+)
 _MATH_SCRIPT = re.compile(r"math/(?:tex|latex)|math/asciimath")
 _DRAWN = frozenset(["katex", "katex-display", "MathJax", "MathJax_Display", "MathJax_SVG", "MathJax_CHTML"])
 _FORMULAE = frozenset(["katex", "mwe-math-element", "latex", "latex-rendered"])
@@ -76,6 +79,9 @@ def tidy(root: html.HtmlElement, around: frozenset[str] = frozenset()) -> None:
                 pres.append(element)
             elif tag == "table":
                 tables.append(element)
+            elif tag == "blockquote" and _is_post(element):
+                remove(element)
+                continue
             if attributes := element.attrib:
                 _by_attributes(element, tag, attributes, whole)
     for table in tables:
@@ -93,6 +99,12 @@ def remove(element: html.HtmlElement) -> None:
 
 def classes(element: html.HtmlElement) -> frozenset[str]:
     return frozenset(element.get("class", "").split())
+
+
+def _is_post(quote: html.HtmlElement) -> bool:
+    """Whether a quotation is an embedded post whose class a feed has taken off: it ends in the post's address."""
+    links = quote.findall(".//a[@href]")
+    return bool(links) and bool(_POST.match(links[-1].get("href", ""))) and "@" in _texts(quote)
 
 
 def _by_attributes(element: html.HtmlElement, tag: str, attributes: dict[str, str], whole: int) -> None:

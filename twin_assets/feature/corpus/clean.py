@@ -101,7 +101,7 @@ def leaks(documents: list[CleanedDocument], mask_personal_data: bool = True) -> 
 def search_view(text: str) -> str:
     """Text normalised for retrieval: NFKC, white space collapsed, markup signs gone. Never trained on."""
     plain = re.sub(
-        r"^(## |- |> |(?:```|~~~)[\w+#-]*)", "", unicodedata.normalize("NFKC", text), flags=re.MULTILINE
+        r"^(## |- |> |(?:`{3,}|~{3,})[\w+#-]*)", "", unicodedata.normalize("NFKC", text), flags=re.MULTILINE
     )
     return re.sub(r"\s+", " ", plain).strip()
 
