@@ -59,8 +59,8 @@ def _article(tree: html.HtmlElement) -> list[str]:
     if prose <= _letters(blocks, lambda block: block.length <= _INDEX):
         signs, unplaced = chosen_texts(tree, fast=False)
         second = _chosen_blocks(root, elements, signs)
-        if not prose or _letters(second, lambda block: block.is_prose) >= _AGREED * prose:
-            blocks = second or blocks
+        if any(b.kept for b in second) and _letters(second, lambda block: block.is_prose) >= _AGREED * prose:
+            blocks = second
     if not any(block.kept for block in blocks):
         return unplaced
     _restore(blocks)

@@ -7,7 +7,7 @@ out name the nodes it chose. https://trafilatura.readthedocs.io (Barbaresi 2021,
 import logging
 import re
 
-from lxml import html
+from lxml import etree, html
 from trafilatura import bare_extraction
 from trafilatura.settings import Document
 
@@ -45,9 +45,12 @@ def chosen_texts(root: html.HtmlElement, fast: bool = True) -> tuple[set[str], l
 
     `fast` leaves out its comparison with readability and jusText.
     """
-    found = bare_extraction(
-        root, include_comments=False, include_formatting=True, output_format="xml", fast=fast
-    )
+    try:
+        found = bare_extraction(
+            root, include_comments=False, include_formatting=True, output_format="xml", fast=fast
+        )
+    except (etree.LxmlError, AttributeError, IndexError, KeyError, AssertionError, RecursionError):
+        return set(), []  # markup that it trips over; the page counts as one without text
     if not isinstance(found, Document):
         return set(), []
     text = "".join(found.body.itertext())
@@ -57,10 +60,8 @@ def chosen_texts(root: html.HtmlElement, fast: bool = True) -> tuple[set[str], l
     # Its last resort drops the signs, so they are found again by their texts.
     said = " ".join(text.split())
     shown = "".join(root.xpath(".//text()[not(parent::script)]"))
-    parts = zip(SIGN.findall(shown), SIGN.split(shown)[1:], strict=True)
-    signs = {sign for sign, part in parts if " ".join(part.split()) in said}
-    if said and sum(len(part) for part in SIGN.split(shown)[1:] if " ".join(part.split()) in said) * 2 >= len(
-        said
-    ):
-        return signs, []
+    parts = [" ".join(part.split()) for part in SIGN.split(shown)[1:]]
+    again = {sign: part for sign, part in zip(SIGN.findall(shown), parts, strict=True) if part in said}
+    if 2 * sum(map(len, again.values())) >= len(said):
+        return set(again), []
     return set(), [line for part in found.body.itertext() if (line := " ".join(part.split()))]
