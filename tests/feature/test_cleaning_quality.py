@@ -18,7 +18,8 @@ from twin_assets.feature.corpus.language import detect_language
 from twin_assets.feature.corpus.markdown import element_kinds
 from twin_assets.settings import ROOT
 
-MIN_MEAN_F1 = 0.95
+# Of 181 pages that nobody of this project made or labelled; the best published figure is 0.970.
+MIN_F1 = 0.965
 
 
 def document(body: str, mime: str, **changes: object) -> Document:
@@ -39,21 +40,12 @@ def benchmark() -> ModuleType:
     return module
 
 
-def test_the_body_of_labelled_pages_is_found(benchmark: ModuleType) -> None:
-    pages = benchmark.load_pages()
-    scores = {
-        name: benchmark.judge(benchmark.ours(page, title), wanted)[2]
-        for name, (page, title, wanted) in pages.items()
-    }
-    assert len(scores) >= 12
-    assert sum(scores.values()) / len(scores) >= MIN_MEAN_F1, scores
-    assert min(scores.values()) >= 0.9, scores
-
-
-def test_the_judge_counts_what_is_missing_and_what_is_too_much(benchmark: ModuleType) -> None:
-    assert benchmark.judge("a b c", "a b c") == (1.0, 1.0, 1.0)
-    assert benchmark.judge("a b c d", "a b") == (0.5, 1.0, pytest.approx(2 / 3))
-    assert benchmark.judge("", "a b") == (0.0, 0.0, 0.0)
+def test_the_body_of_pages_that_others_labelled_is_found(benchmark: ModuleType) -> None:
+    if not benchmark.is_there():
+        pytest.skip(benchmark.MISSING)
+    f1, _, _, zero = benchmark.judge({n: benchmark.ours(page) for n, page in benchmark.load_pages().items()})
+    assert f1 >= MIN_F1
+    assert zero == 0
 
 
 WORDS = st.text(
@@ -133,10 +125,18 @@ def test_a_wrapper_named_after_what_stands_beside_it_is_kept() -> None:
     assert [b[:6] for b in html_blocks(page)] == ["It was"]
 
 
+def test_lines_of_a_site_are_removed_and_counted_and_headings_that_sound_like_them_are_kept() -> None:
+    story = "<p>" + "It was a long day on the water, and nobody had thought of the tide. " * 3 + "</p>"
+    body = f"{story}<h2>Comments</h2><p>Share this post</p><p>Each line can subscribe to a buoy.</p>{story}<p>Subscribe now</p>"
+    cleaned = clean_document(document(body, "text/html"))
+    assert sorted(cleaned.removed) == ["share", "subscribe"]
+    assert "## Comments\n\nEach line can subscribe to a buoy." in cleaned.voice_text
+
+
 def test_a_paragraph_in_the_text_does_not_end_it() -> None:
     story = "<p>" + "It was a long day on the water, and nobody had thought of the tide. " * 3 + "</p>"
-    page = f"<html><body><article>{story}<p>More from the archive next week.</p>{story}<h3>3 comments</h3><p>Hm.</p></article></body></html>"
-    assert len(html_blocks(page)) == 3
+    page = f"<html><body><article>{story}<p>More from the archive next week.</p>{story}<h3>3 comments</h3><p>Two were mine.</p></article></body></html>"
+    assert len(html_blocks(page)) == 5
 
 
 def test_unstructured_tells_addresses_from_writing() -> None:

@@ -1,52 +1,37 @@
-"""The blocks of an HTML page or fragment that may be the author's, in a Markdown-like form."""
+"""The blocks of an HTML page or fragment that may be the author's, in a Markdown-like form.
+
+trafilatura says which text of a page is its article (`main_text`), our rendering keeps the form of the markup
+(`html_render`), and the rules here mend the choice by structure alone: no name of a class means anything to them.
+"""
 
 import re
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 from lxml import etree, html
 
-from twin_assets.core.text.boilerplate import (
-    DROPPED_ROLES,
-    DROPPED_TAGS,
-    ends_the_text,
-    is_body_class,
-    is_dropped_class,
-)
-
-_HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
-_RUNNING = {"p", "pre", "blockquote", "ul", "ol"}
-_PLAIN_BLOCKS = _HEADINGS | {"p", "figcaption", "td", "th", "dt", "dd", "caption", "summary"}
-_BLOCKS = _PLAIN_BLOCKS | {
-    "li",
-    "pre",
-    "blockquote",
-    "table",
-    "ul",
-    "ol",
-    "dl",
-    "div",
-    "section",
-    "article",
-    "main",
-}
-_BLOCKS |= {"tr", "tbody", "thead", "tfoot", "figure", "details", "address", "center", "hr"}
-_has_block = etree.XPath("boolean(.//*[" + " or ".join(f"self::{tag}" for tag in sorted(_BLOCKS)) + "])")
-# A layout cell holds paragraphs; a cell of data does not.
-_has_layout = etree.XPath(
-    "boolean(.//p or .//div or .//pre or .//ul or .//ol or .//table or .//blockquote or .//h1 or .//h2 or .//h3)"
-)
-_texts = etree.XPath("string()")
+from twin_assets.core.text.html_render import PLAIN_BLOCKS, Block, Scope, read_blocks
+from twin_assets.core.text.html_tidy import AROUND, tidy
+from twin_assets.core.text.main_text import SIGN, chosen_texts, sign_texts
 
 _PARSER = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
-_SPACE = re.compile(r"[ \t\r\n\f]+")
-_PAGE = re.compile(r"<(?:html|body)[\s>]", re.IGNORECASE)
-_MIN_SHARE = 0.5
-_DENSE = 0.8
-_LINKS = 0.6
-_SHORT_LINE = 30
+_PAGE = re.compile(r"<(?:html|body|head)[\s>]", re.IGNORECASE)
+
+# A block is chosen when half of its letters are, and a link when half of them are linked.
+_SHARE = 0.5
+# Prose of the first choice that a second one must have too.
+_AGREED = 0.8
+# An element holds the article, or a part of it, with this share of the prose in the largest such element.
+_MIN_HOLDER = 0.1
+# How far up the elements of two parts are compared.
+_PART_DEPTH = 3
+# Lengths in words: an entry of an index, a line that is no paragraph, a sentence.
+_INDEX, _LINE, _SENTENCE = 6, 12, 8
+_ALL_LINK = 0.9
 
 
 def html_blocks(page: str) -> list[str]:
-    """Blocks in order, boilerplate elements left out; empty for a page without text."""
+    """Blocks of a page's article, or of a fragment as a whole, in order; empty for a page without text."""
     data = page.replace("\x00", "").encode("utf-8", "replace")
     if not data.strip():
         return []
@@ -54,189 +39,166 @@ def html_blocks(page: str) -> list[str]:
         tree = html.document_fromstring(data, parser=_PARSER)
     except etree.ParserError:
         return []
+    # A feed's or an editor's fragment is the text itself: there is no page around it to cut away.
+    if not _PAGE.search(page):
+        tidy(tree)
+        return [block.text for block in read_blocks(tree.find("body"))]
+    tidy(tree, AROUND)
+    return _article(tree)
+
+
+def _article(tree: html.HtmlElement) -> list[str]:
     body = tree.find("body")
     root = tree if body is None else body
-    _prune(root)
-    blocks: list[tuple[str, float]] = []
-    # A feed's or an editor's fragment is the text itself: there is no page around it to cut away.
-    part, sure = _main_part(root) if _PAGE.search(page) else (root, True)
-    _walk(part, blocks)
-    return _without_furniture(blocks, sure)
+    everything = list(tree.iter(etree.Element))  # held here, or lxml makes an element anew at each look
+    elements = sign_texts(everything)
+    signs, unplaced = chosen_texts(tree, fast=True)
+    blocks = _chosen_blocks(root, elements, signs)
+    prose = _letters(blocks, lambda block: block.is_prose)
+    # The second opinion is asked where the first takes no prose or more of menus than of prose.
+    if prose <= _letters(blocks, lambda block: block.length <= _INDEX):
+        signs, unplaced = chosen_texts(tree, fast=False)
+        second = _chosen_blocks(root, elements, signs)
+        if any(b.kept for b in second) and _letters(second, lambda block: block.is_prose) >= _AGREED * prose:
+            blocks = second
+    if not any(block.kept for block in blocks):
+        return unplaced
+    _restore(blocks)
+    _drop_title(blocks)
+    _drop_teasers(blocks)
+    return [text for block in blocks if block.kept and (text := SIGN.sub("", block.text).strip("\n"))]
 
 
-def _prune(root: html.HtmlElement) -> None:
-    """Take out elements that are no text of the author's, by tag, role, class and visibility."""
-    whole = len(_texts(root)) or 1
-    for element in list(root.iter()):
-        if element is root or element.getparent() is None:
+def _letters(blocks: list[Block], of: Callable[[Block], bool]) -> int:
+    return sum(len(block.text) for block in blocks if block.kept and block.kind != "code" and of(block))
+
+
+def _chosen_blocks(
+    root: html.HtmlElement, elements: dict[str, html.HtmlElement], signs: set[str]
+) -> list[Block]:
+    """Blocks of the page in order, those kept that are chosen; parts of the page far from any choice are not looked at."""
+    if not signs:
+        return []
+    alive: set[html.HtmlElement] = set()
+    near: set[html.HtmlElement] = set()
+    for sign in signs:
+        up, steps = elements[sign], 0
+        while up is not None and (steps <= _PART_DEPTH + 1 or up not in alive):
+            alive.add(up)
+            if steps <= _PART_DEPTH + 1:
+                near.add(up)
+            up, steps = up.getparent(), steps + 1
+    blocks = read_blocks(root, Scope(alive, near))
+    _choose(blocks, signs)
+    return blocks
+
+
+def _choose(blocks: list[Block], signs: set[str]) -> None:
+    """Keep the blocks of whose letters at least half were chosen."""
+    for block in blocks:
+        parts = SIGN.split(block.text)[1:]
+        chosen = sum(
+            len(part) for sign, part in zip(SIGN.findall(block.text), parts, strict=True) if sign in signs
+        )
+        block.kept = chosen > 0 and chosen >= _SHARE * sum(map(len, parts))
+
+
+def _restore(blocks: list[Block]) -> None:
+    """Keep also what stands among the chosen blocks, and the other parts of an article that a page divides.
+
+    A paragraph, heading, item, table or quotation counts when its parent is also that of chosen prose; code when an
+    ancestor of it is. Parts are elements with the same tag and class as such a parent, and with prose in them.
+    """
+    parents = Counter[html.HtmlElement]()
+    for block in blocks:
+        if block.kept and block.is_prose:
+            parents[_holder(block)] += len(block.text)
+    most = max(parents.values(), default=0)
+    holders = {element for element, letters in parents.items() if letters >= _MIN_HOLDER * most}
+    parts = {part for element in holders for part in _as_part(element)}
+    places = [n for n, block in enumerate(blocks) if block.kept]
+    first, last = places[0], places[-1]
+    for number, block in enumerate(blocks):
+        if block.kept or (block.links >= _SHARE and block.kind != "item"):
             continue
-        tag = element.tag
-        attributes = element.attrib
-        if tag not in DROPPED_TAGS and not attributes:
-            continue
-        if tag in DROPPED_TAGS or attributes.get("role") in DROPPED_ROLES:
-            _drop(element)
-            continue
-        if tag == "td" and "gutter" in attributes.get("class", ""):
-            _drop(element)
-            continue
-        if "hidden" in attributes or attributes.get("aria-hidden") == "true":
-            _drop(element)
-            continue
-        marks = f"{attributes.get('class', '')} {attributes.get('id', '')}"
-        if marks != " " and tag not in ("article", "main") and is_dropped_class(marks):
-            # "with-sidebar" on the element that holds the article says nothing about the article.
-            wraps = element.find(".//article") is not None or element.find(".//main") is not None
-            comments = "comment" in marks.lower()
-            if comments or not (wraps or len(_texts(element)) > 0.7 * whole):
-                _drop(element)
+        holder = _holder(block)
+        between = first < number < last
+        if block.kind == "code":
+            block.kept = any(up in holders for up in block.element.iterancestors())
+        elif holder in holders:
+            # Loose text between elements is a byline, a caption or a notice more often than the author's.
+            block.kept = between and (block.kind != "text" or block.element.tag == "p")
+        elif block.is_prose:
+            block.kept = not parts.isdisjoint(_as_part(holder))
+    _drop_apart(blocks, holders)
 
 
-def _drop(element: html.HtmlElement) -> None:
-    """Remove an element but not the text after it; what was below it counts as gone."""
-    for inner in element.iterdescendants():
-        inner.attrib.clear()
-    element.drop_tree()
+def _drop_apart(blocks: list[Block], holders: set[html.HtmlElement]) -> None:
+    """Leave out short lines that stand outside the element round all of the prose, and lists of a few words an item
+    (months, tags, names) that do and outweigh the prose: the extractor takes them where a page has little else."""
+    around: list[html.HtmlElement] = []
+    for holder in holders:
+        ups = [holder, *holder.iterancestors()]
+        around = [up for up in around if up in set(ups)] if around else ups
+    if not around:
+        return
+    apart = [
+        block
+        for block in blocks
+        if block.kept and around[0] is not block.element and around[0] not in block.element.iterancestors()
+    ]
+    index = [b for b in apart if b.kind == "item" and b.length <= _INDEX]
+    if sum(len(b.text) for b in index) <= _letters(blocks, lambda block: block.is_prose):
+        index = []
+    short = [b for b in apart if b.kind == "text" and b.length < _LINE and not _is_sentence(b)]
+    for block in index + short:
+        block.kept = False
 
 
-def _main_part(root: html.HtmlElement) -> tuple[html.HtmlElement, bool]:
-    """The element that holds the article, and whether it is named so or guessed by weight."""
-    whole = _weight(root)
-    marked = [e for e in root.iter("div", "section", "td") if is_body_class(e)]
-    for candidates, sure in ((marked, True), ([*root.iter("article")], False), ([*root.iter("main")], False)):
-        if candidates and whole:
-            best = max(candidates, key=_weight)
-            if _weight(best) >= _MIN_SHARE * whole:
-                return best, sure
-    return _densest(root, whole), False
+def _as_part(element: html.HtmlElement) -> Iterator[tuple[object, ...]]:
+    """What an element has in common with other parts of the same text: an ancestor, and the names on the way to it."""
+    names: list[tuple[str, str]] = []
+    for up in element.iterancestors():
+        names.append((element.tag, element.get("class", "")))
+        if len(names) > _PART_DEPTH or not names[0][1]:
+            return
+        element = up
+        yield (up, *names)
 
 
-def _weight(element: html.HtmlElement) -> int:
-    """Letters in paragraphs, items and code, which furniture has few of."""
-    return sum(len(_texts(e)) for e in element.iter("p", "pre", "li"))
+def _holder(block: Block) -> html.HtmlElement:
+    """The element whose child a block is, seen from outside lists; a block of loose text is in its own element."""
+    element = block.element
+    if element.tag not in PLAIN_BLOCKS | {"li", "pre", "blockquote", "table"}:
+        return element
+    up = element.getparent()
+    while up.tag in ("ul", "ol", "li", "dl") and up.getparent() is not None:
+        up = up.getparent()
+    return up
 
 
-def _densest(root: html.HtmlElement, whole: int) -> html.HtmlElement:
-    """The deepest element that still holds four fifths of the weight and has no paragraphs beside it."""
-    while whole:
-        children = [e for e in root if isinstance(e.tag, str)]
-        heavy = [e for e in children if _weight(e) >= _DENSE * whole]
-        beside = any(e.tag in _RUNNING and _tidy(_texts(e)) for e in children)
-        if not heavy or beside:
-            break
-        root = heavy[0]
-    return root
+def _drop_title(blocks: list[Block]) -> None:
+    """Leave out the page's own title above the text, which is a field of the document and no part of its body."""
+    for block in blocks:
+        if block.kept and block.element.tag == "h1":
+            block.kept = False
+        if block.kept and block.is_prose:
+            return
 
 
-def _without_furniture(blocks: list[tuple[str, float]], sure: bool) -> list[str]:
-    """Cut at a block that ends the text, when less follows than went before; strip links off a guess's ends."""
-    lengths = [len(text) for text, _ in blocks]
-    for number, (text, _) in enumerate(blocks):
-        if ends_the_text(text) and sum(lengths[:number]) > sum(lengths[number:]):
-            blocks = blocks[:number]
-            break
-    start, end = 0, len(blocks)
-    while not sure and start < end and _is_link_line(*blocks[start]):
-        start += 1
-    while not sure and end > start and _is_link_line(*blocks[end - 1]):
-        end -= 1
-    return [text for text, _ in blocks[start:end]]
+def _drop_teasers(blocks: list[Block]) -> None:
+    """Leave out links to other pages that stand alone, and headings at the end that head nothing.
+
+    A sentence that is a link as a whole is the author's, and so are the items of a list of links.
+    """
+    for block in blocks:
+        if block.kind == "text" and block.links > _ALL_LINK and not _is_sentence(block):
+            block.kept = False
+    for block in reversed(blocks):
+        if block.kept and block.kind != "heading":
+            return
+        block.kept = False
 
 
-def _is_link_line(text: str, links: float) -> bool:
-    return links > _LINKS and len(text.split()) < _SHORT_LINE
-
-
-def _walk(node: html.HtmlElement, blocks: list[tuple[str, float]]) -> None:
-    """Append the blocks below a node; text between block elements makes blocks of its own."""
-    loose: list[str] = []
-    linked = 0
-
-    def flush() -> None:
-        nonlocal linked
-        if text := _tidy("".join(loose)):
-            blocks.append((text, linked / len(text)))
-        loose.clear()
-        linked = 0
-
-    if node.text:
-        loose.append(_SPACE.sub(" ", node.text))
-    for child in node:
-        if not isinstance(child.tag, str):
-            loose.append(_SPACE.sub(" ", child.tail or ""))
-            continue
-        if child.tag in _BLOCKS or _has_block(child):
-            flush()
-            _block(child, blocks)
-        else:
-            loose.append(_inline(child))
-            linked += _link_letters(child)
-        if child.tail:
-            loose.append(_SPACE.sub(" ", child.tail))
-    flush()
-
-
-def _block(tag: html.HtmlElement, blocks: list[tuple[str, float]]) -> None:
-    name = tag.tag
-    if name == "pre":
-        code = tag.text_content().strip("\n")
-        blocks.append((f"```\n{code}\n```", 0.0))
-    elif name == "li":
-        _item(tag, blocks)
-    elif name == "table" and not _has_layout(tag):
-        rows = [" | ".join(_tidy(_inline(cell)) for cell in row.iter("td", "th")) for row in tag.iter("tr")]
-        if any(row.strip(" |") for row in rows):
-            blocks.append(("\n".join(rows), _share(tag)))
-    elif name == "blockquote":
-        inner: list[tuple[str, float]] = []
-        _walk(tag, inner)
-        if inner:
-            blocks.append(
-                ("\n".join(f"> {line}" for text, _ in inner for line in text.split("\n")), _share(tag))
-            )
-    elif name not in _PLAIN_BLOCKS or _has_block(tag):
-        _walk(tag, blocks)
-    elif text := _tidy(_inline(tag)):
-        blocks.append((f"## {text}" if name in _HEADINGS else text, _share(tag)))
-
-
-def _item(tag: html.HtmlElement, blocks: list[tuple[str, float]]) -> None:
-    """A list item: its paragraphs as one item, its nested lists indented, its code in fences."""
-    inner: list[tuple[str, float]] = []
-    _walk(tag, inner)
-    for number, (text, links) in enumerate(inner):
-        if text.startswith("```"):
-            blocks.append((text, links))
-        elif number == 0:
-            blocks.append((text if text.startswith("- ") else f"- {text}", links))
-        else:
-            blocks.append(("  " + text.replace("\n", "\n  "), links))
-
-
-def _inline(node: html.HtmlElement) -> str:
-    if node.tag == "br":
-        return "\n"
-    if node.tag == "img":
-        return ""
-    parts = [_SPACE.sub(" ", node.text or "")]
-    for child in node:
-        if isinstance(child.tag, str):
-            parts.append(_inline(child))
-        if child.tail:
-            parts.append(_SPACE.sub(" ", child.tail))
-    text = "".join(parts)
-    return f"`{text}`" if node.tag == "code" and text else text
-
-
-def _link_letters(node: html.HtmlElement) -> int:
-    return sum(len(_texts(a)) for a in node.iter("a") if "href" in a.attrib or not len(a))
-
-
-def _share(node: html.HtmlElement) -> float:
-    """Letters of a block that are links, as a share."""
-    linked = _link_letters(node)
-    return linked / max(len(_tidy(_texts(node))), 1) if linked else 0.0
-
-
-def _tidy(text: str) -> str:
-    return re.sub(r" *\n *", "\n", re.sub(r"[ \xa0]+", " ", text)).strip()
+def _is_sentence(block: Block) -> bool:
+    return block.length >= _SENTENCE and SIGN.sub("", block.text).rstrip("\"'”’»)] \n")[-1:] in ".!?…。！？"

@@ -9,7 +9,8 @@ import unicodedata
 from collections import Counter
 
 from twin_assets.core.records import CleanedDocument, Document, Record
-from twin_assets.core.text.boilerplate import boilerplate_kind, is_block_page
+from twin_assets.core.text.block_pages import is_block_page
+from twin_assets.core.text.boilerplate import boilerplate_kind
 from twin_assets.core.text.privacy import ALL_KINDS, SECRET_KINDS, kinds_to_mask, mask, scan
 from twin_assets.feature.corpus.language import detect_language
 from twin_assets.feature.corpus.markdown import element_kinds, html_blocks, join_blocks, markdown_blocks
@@ -21,6 +22,7 @@ _NOT_WRITING = {"Footer", "Header", "EmailAddress", "Address", "PageBreak", "Ima
 # Only a short line without a full stop can be such an element; the rest need not be asked about.
 _MAX_DOUBTFUL_WORDS = 8
 _DOUBTFUL = re.compile(r"@|\d{5}")
+_MARKED = ("```", "## ", "- ", "> ", "  ")
 
 
 class CleaningResult(Record):
@@ -44,7 +46,7 @@ def clean_documents(
         if document.partial:
             dropped.setdefault("partial", []).append(document.doc_id)
             continue
-        if is_block_page(document.body):
+        if document.mime == "text/html" and is_block_page(document.body):
             dropped.setdefault("block_page", []).append(document.doc_id)
             continue
         cleaned = clean_document(document, mask_personal_data)
@@ -99,7 +101,7 @@ def leaks(documents: list[CleanedDocument], mask_personal_data: bool = True) -> 
 def search_view(text: str) -> str:
     """Text normalised for retrieval: NFKC, white space collapsed, markup signs gone. Never trained on."""
     plain = re.sub(
-        r"^(## |- |> |(?:```|~~~)[\w+#-]*)", "", unicodedata.normalize("NFKC", text), flags=re.MULTILINE
+        r"^(## |- |> |(?:`{3,}|~{3,})[\w+#-]*)", "", unicodedata.normalize("NFKC", text), flags=re.MULTILINE
     )
     return re.sub(r"\s+", " ", plain).strip()
 
@@ -120,7 +122,8 @@ def _writing(document: Document) -> tuple[list[str], list[str]]:
     kept: list[str] = []
     removed: list[str] = []
     for number, block in enumerate(blocks):
-        kind = None if block.startswith("```") else boilerplate_kind(re.sub(r"^(## |- |> )", "", block))
+        # Code, headings, items and quotations are never lines of a site's: "## Comments" may head an article's part.
+        kind = None if block.startswith(_MARKED) else boilerplate_kind(block)
         if kind is None and block in furniture:
             kind = "page_furniture"
         if (
