@@ -14,6 +14,7 @@ from twin_assets.core.profiles import Profile
 from twin_assets.core.prompts import shown_passages, system_message, user_message
 from twin_assets.core.records import EmbeddedChunk, Message, Passage, SplitDocument
 from twin_assets.core.text.tokens import estimated_tokens
+from twin_assets.core.text.words import count_words, listed
 from twin_assets.feature.keyphrases import KeyPhrases
 from twin_assets.feature.passages import passages_of
 from twin_assets.feature.summaries import Embed, find_summaries
@@ -104,7 +105,7 @@ class RowBuilder:
         yield from self._continuations(document, text)
 
     def _article(self, document: SplitDocument) -> Iterator[InstructRow]:
-        title = document.title or " and ".join(self.phrases.top(document.voice_text, 2)) or document.category
+        title = document.title or listed(self.phrases.top(document.voice_text, 2)) or document.category
         blocks = self._passages(document.voice_text)
         for number, block in enumerate(blocks):
             yield from self._rewrites(document, block)
@@ -143,14 +144,14 @@ class RowBuilder:
                 yield self._emit(document, "continue", rest, text=start)
         for first, second in itertools.pairwise(blocks):
             ending = first.split("\n\n")[-1]
-            if len(ending.split()) >= 12:
+            if count_words(ending) >= 12:
                 yield self._emit(document, "continue", second, text=ending)
 
     def _topics(self, document: SplitDocument, block: str) -> list[str]:
         terms = self.phrases.top(block, 4)
         if lesson := self.lessons.get(text_hash(block)):
-            return [t for t in (lesson.topic, " and ".join(terms[:2])) if t]
-        topics = [" and ".join(terms[:2]), ", ".join(terms[1:4])]
+            return [t for t in (lesson.topic, listed(terms[:2])) if t]
+        topics = [listed(terms[:2]), ", ".join(terms[1:4])]
         if document.title and document.category == "post":
             topics.append(_topic(document.title))
         return [t for t in topics if t]
@@ -162,13 +163,13 @@ class RowBuilder:
         paragraphs = [
             p
             for p in block.split("\n\n")
-            if len(p.split()) >= MIN_POINT_WORDS and not p.startswith(("```", "## "))
+            if count_words(p) >= MIN_POINT_WORDS and not p.startswith(("```", "## "))
         ]
         points: list[str] = []
         for paragraph in paragraphs:
             told = " ".join(points)
             fresh = [phrase for phrase in self.phrases.top(paragraph, 4) if phrase not in told]
-            points += [" and ".join(fresh[:2])] if fresh else []
+            points += [listed(fresh[:2])] if fresh else []
         if len(points) < MIN_POINTS:
             return ""
         most = min(len(points), MAX_POINTS)
@@ -178,7 +179,7 @@ class RowBuilder:
         """The teacher's question, or one about the key phrases; empty for a passage without any."""
         if lesson := self.lessons.get(text_hash(block)):
             return lesson.question
-        about = " and ".join(self.phrases.top(block, 2))
+        about = listed(self.phrases.top(block, 2))
         return f'What do you say about {about} in "{title}"?' if about else ""
 
     def _notes(self, document: SplitDocument, block: str, topic: str) -> list[Passage] | None:

@@ -17,7 +17,7 @@ from typing import Literal
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.hosted import HostedModel
 from twin_assets.core.records import Record
-from twin_assets.core.text.tokens import estimated_tokens, first_words
+from twin_assets.core.text.tokens import estimated_tokens, first_tokens
 from twin_assets.settings import Settings
 
 PROMPT = Path(__file__).with_name("judge_prompt.md")
@@ -63,7 +63,7 @@ class Judge:
     def __init__(self, settings: Settings, samples: list[str]) -> None:
         """`samples` are writing of the author. Raises TwinError when no judge is set, or its price is not known."""
         self._hosted = HostedModel(settings, "judge")
-        self._samples = "\n\n".join(first_words(s, TEXT_TOKENS) for s in samples)
+        self._samples = "\n\n".join(first_tokens(s, TEXT_TOKENS) for s in samples)
         settings.cache_dir.mkdir(parents=True, exist_ok=True)
         self._cache_file = settings.cache_dir / "judge.sqlite"
         self._template = Template(PROMPT.read_text().strip())
@@ -97,7 +97,7 @@ class Judge:
         return counted.model_copy(update={"cost": round(self._hosted.spent - spent, 6)})
 
     def _prompt(self, pair: Pair, swapped: bool) -> str:
-        ours, theirs = (first_words(t, TEXT_TOKENS) for t in (pair.ours, pair.theirs))
+        ours, theirs = (first_tokens(t, TEXT_TOKENS) for t in (pair.ours, pair.theirs))
         first, second = (theirs, ours) if swapped else (ours, theirs)
         return self._template.substitute(
             samples=self._samples, request=pair.request, first=first, second=second

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from twin_assets.core.prompts import defuse, render
 from twin_assets.core.records import Record
-from twin_assets.core.text.tokens import first_words
+from twin_assets.core.text.tokens import first_tokens
 
 WriteKind = Literal["linkedin_post", "x_post", "article", "reply", "rewrite"]
 Language = Literal["da", "de", "en", "es", "fi", "fr", "it", "ja", "nb", "nl", "pl", "pt", "sv", "uk"]
@@ -49,7 +49,7 @@ class Brief(Record):
     @property
     def about(self) -> str:
         """What passages are searched for."""
-        return first_words(defuse(self.topic or self.draft or self.reply_to or ""), SEARCHED_TOKENS)
+        return first_tokens(defuse(self.topic or self.draft or self.reply_to or ""), SEARCHED_TOKENS)
 
     @property
     def prompt_kind(self) -> str:

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from twin_assets.core.text.words import count_words
+
 # Elements that never hold an author's text, whatever they say.
 DROPPED_TAGS = {
     "nav", "header", "footer", "aside", "form", "button", "script", "style", "noscript", "iframe",
@@ -92,7 +94,7 @@ def boilerplate_kind(text: str) -> str | None:
     A bar ("5 min read · Listen · Share") is boilerplate when half of what it lists is.
     """
     text = text.strip()
-    if len(text.split()) > MAX_BLOCK_WORDS:
+    if count_words(text) > MAX_BLOCK_WORDS:
         return None
     if kind := _block_kind(text):
         return kind
@@ -120,7 +122,7 @@ def is_body_class(element: Any) -> bool:
 
 def ends_the_text(block: str) -> bool:
     """Whether a block opens what a site puts after the text: comments, related posts, the author's card."""
-    if len(block) > 120 or len(block.split()) > _MAX_END_WORDS or block.endswith((".", "!", ":")):
+    if len(block) > 120 or count_words(block) > _MAX_END_WORDS or block.endswith((".", "!", ":")):
         return False
     return bool(_END.match(block))
 

@@ -11,6 +11,7 @@ from twin_assets.core.text.boilerplate import (
     is_body_class,
     is_dropped_class,
 )
+from twin_assets.core.text.words import count_words
 
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _RUNNING = {"p", "pre", "blockquote", "ul", "ol"}
@@ -144,7 +145,7 @@ def _without_furniture(blocks: list[tuple[str, float]], sure: bool) -> list[str]
 
 
 def _is_link_line(text: str, links: float) -> bool:
-    return links > _LINKS and len(text.split()) < _SHORT_LINE
+    return links > _LINKS and count_words(text) < _SHORT_LINE
 
 
 def _walk(node: html.HtmlElement, blocks: list[tuple[str, float]]) -> None:
