@@ -143,7 +143,9 @@ def _index_words(table: Any) -> None:
     unspaced = sum(map(has_unspaced, texts)) >= UNSPACED_SHARE * len(texts)
     # ICU's dictionaries divide what has no spaces. It takes a number like 3.6 for one word, so the plain one stays else.
     wanted = "icu/split" if unspaced else "simple"
-    made = [index.index_details["base_tokenizer"] for index in table.list_indices() if index.columns == ["text"]]
+    made = [
+        index.index_details["base_tokenizer"] for index in table.list_indices() if index.columns == ["text"]
+    ]
     if made != [wanted]:
         table.create_fts_index("text", base_tokenizer=wanted, replace=bool(made))
 
