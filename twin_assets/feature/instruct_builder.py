@@ -26,6 +26,15 @@ SHARE_WITH_PASSAGES = 0.4
 MIN_POINTS, MAX_POINTS, MIN_POINT_WORDS = 3, 6, 12
 
 
+# How a reader of the persona's language asks about key phrases; English where there is no other.
+_QUESTIONS = {
+    "en": 'What do you say about {about} in "{title}"?',
+    "ja": "「{title}」では{about}についてどう書いていますか？",
+    "zh": "你在《{title}》中怎么写{about}？",
+    "th": "คุณเขียนเกี่ยวกับ {about} ไว้อย่างไรใน “{title}”",
+}  # fmt: skip
+
+
 def make_row(doc_id: str, task: str, split: str, messages: list[Message]) -> InstructRow:
     row_id = fingerprint([doc_id, task, [m.model_dump() for m in messages]])
     return InstructRow.model_validate(
@@ -180,7 +189,9 @@ class RowBuilder:
         if lesson := self.lessons.get(text_hash(block)):
             return lesson.question
         about = listed(self.phrases.top(block, 2))
-        return f'What do you say about {about} in "{title}"?' if about else ""
+        language = next(iter(self.persona.languages), "en").split("-")[0]
+        ask = _QUESTIONS.get(language, _QUESTIONS["en"])
+        return ask.format(about=about, title=title) if about else ""
 
     def _notes(self, document: SplitDocument, block: str, topic: str) -> list[Passage] | None:
         share = int(text_hash(f"{self.seed}:{document.doc_id}:{topic}", 8), 16) / 16**8

@@ -62,7 +62,11 @@ class KeyPhrases:
         taken: set[str] = set()
         for key in sorted(scores, key=lambda k: (-scores[k], k)):
             if len(chosen) < n and taken.isdisjoint(key.split()):
-                chosen.append(min(forms[key], key=lambda form: (-forms[key][form], form)))
+                form = min(forms[key], key=lambda form: (-forms[key][form], form))
+                # A dictionary may divide the same letters in two ways.
+                if has_unspaced(form) and any(form in other or other in form for other in chosen):
+                    continue
+                chosen.append(form)
                 taken.update(key.split())
         return chosen
 
