@@ -27,7 +27,10 @@ def detect_language(text: str) -> str | None:
         return None
     found = _factory().create()
     found.append(prose)
-    best = max(found.get_probabilities(), key=lambda guess: guess.prob, default=None)
+    try:
+        best = max(found.get_probabilities(), key=lambda guess: guess.prob, default=None)
+    except _no_features():  # a script that the detector has no language of, like Burmese
+        return None
     return best.lang.split("-")[0] if best and best.prob >= MIN_PROBABILITY else None
 
 
@@ -46,6 +49,12 @@ def other_language(text: str, languages: Sequence[str]) -> str | None:
 
 def _alike(language: str) -> set[str]:
     return next((group for group in _ALIKE if language in group), {language})
+
+
+def _no_features() -> type[Exception]:
+    from langdetect.lang_detect_exception import LangDetectException
+
+    return LangDetectException
 
 
 @cache
