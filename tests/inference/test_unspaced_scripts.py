@@ -1,13 +1,11 @@
 """Voice, copying, claims and retrieval of who writes without spaces: the same instruments, the same measures."""
 
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import pytest
 from evaluation_factories import document
 
-from tests.core.chunks import chunk, vector
+from tests.core.chunks import chunk
 from tests.core.unspaced_texts import japanese, thai
 from twin_assets.core.declining import declines
 from twin_assets.core.embedder import Embedder, load_embedder
@@ -15,7 +13,6 @@ from twin_assets.core.persona import Persona
 from twin_assets.core.prompts import looked_for, refusal
 from twin_assets.core.records import Passage
 from twin_assets.core.text.words import count_words
-from twin_assets.core.vectors.lance import LanceStore
 from twin_assets.inference.claims import claim_support, claims_of
 from twin_assets.inference.copying import CopyCheck
 from twin_assets.inference.questions import Question, score_retrieval
@@ -96,23 +93,6 @@ def test_a_passage_is_cut_to_the_sentences_that_answer(embedder: Embedder) -> No
     [shorter] = compress("時刻表はどうなったか", [passage], 300, embedder)
     assert 0 < len(shorter.text) < len(text)
     assert all(text[start:end].endswith("。") for start, end in shorter.spans)
-
-
-@pytest.mark.parametrize(
-    ("question", "expected"),
-    [("航海日誌", "a"), ("時刻表を読んだのはいつ", "b"), ("ตารางเวลา", "c"), ("logbook", "d")],
-)
-def test_full_text_search_finds_words_inside_a_run_of_letters(
-    tmp_path: Path, question: str, expected: str
-) -> None:
-    store = LanceStore(str(tmp_path), "mio")
-    store.sync([chunk("d", "it's Peder's logbook", 3)])
-    store.sync([
-        chunk("a", "冬の終わりに私は航海日誌を隠さずに書いた。", 0), chunk("b", "船長は古い時刻表を読み直した。", 1),
-        chunk("c", "กัปตันอ่านตารางเวลาเล่มเก่าก่อนเรือออก", 2), chunk("d", "it's Peder's logbook", 3),
-    ])  # fmt: skip
-    found = store.search(question, np.array(vector(5), dtype=np.float32), 1, embedder="e1", alpha=0.0)
-    assert [p.chunk_id for p in found] == [expected]
 
 
 def test_a_question_gives_its_telling_words_and_a_fact_is_found_between_letters() -> None:
