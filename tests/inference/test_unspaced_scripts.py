@@ -23,6 +23,7 @@ from twin_assets.inference.stylometry import mask_topic, tokens, windows, word_c
 from twin_assets.inference.vocabulary import Vocabulary
 from twin_assets.inference.voice import VoiceMeter
 from twin_assets.inference.write_tasks import write_tasks
+from twin_assets.inference.writing import Brief
 
 PLAIN = "船長は時刻表を読み直した。"
 POLITE = "昨日の夜ですね、船長さんは時刻表を読み直しましたよ。本当に面白いと思いますけれど、皆さんはどうでしょうか。ぜひ教えてくださいね。"
@@ -126,6 +127,14 @@ def test_a_post_for_x_ends_after_a_word() -> None:
     assert cut == "".join(within_x_limit([text]))
     short = "今日は潮が変わった。 船は出ない。"
     assert "".join(within_x_limit([short])) == short
+
+
+def test_a_japanese_text_gets_the_tokens_that_its_words_take() -> None:
+    asked = Brief(kind="article", topic="潮と時刻表", words=100)
+    assert asked.max_tokens(10_000) == 344
+    assert asked.model_copy(update={"language": "en"}).max_tokens(10_000) == 184
+    assert Brief(kind="article", topic="tides", words=100).max_tokens(10_000) == 184
+    assert Brief(kind="article", topic="tides", words=100, language="ja").max_tokens(10_000) == 344
 
 
 def test_topics_to_write_about_are_words_of_the_heldout_text() -> None:
