@@ -71,6 +71,17 @@ def test_only_a_text_that_is_surely_in_another_language_is_left_out(languages: l
     assert ("wrong_language" in reasons(STORY, languages)) == ("en" not in languages)
 
 
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [(japanese(20), "ja"), (thai(20), "th"), (BURMESE * 6, "my"), (KHMER * 6, "km"), (HINDI * 3, "hi"), ("昨天我把港口的时刻表读了三遍，船长笑着说潮水又变了。" * 4, "zh"),
+     ("오늘은 배가 늦게 떠났고 선장은 오래된 시간표를 다시 읽었다. " * 4, "ko"), (f"{STORY} 東京。", "en")],
+)  # fmt: skip
+def test_a_language_is_told_by_its_script_or_its_words(text: str, language: str) -> None:
+    assert detect_language(text) == language
+    assert other_language(text, [language]) is None
+    assert other_language(text, ["sv"]) == language
+
+
 def test_languages_are_told_by_their_base_and_not_from_their_closest_relatives() -> None:
     portuguese = (
         "Ontem à noite li outra vez a tabela das marés e o capitão riu-se, porque a água não espera por ninguém. "

@@ -11,6 +11,16 @@ MIN_PROBABILITY = 0.9
 # Detection time grows with the text, and certainty doesn't beyond this.
 MAX_CHARACTERS = 3000
 
+# Of kana and ideographs together: Japanese has half or more, a Chinese text that quotes some Japanese little.
+KANA_SHARE = 0.15
+_SCRIPTS = {
+    name: re.compile(f"[{letters}]")
+    for name, letters in {
+        "han": "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff", "ja": "\u3041-\u30ff", "ko": "\u1100-\u11ff\uac00-\ud7a3",
+        "th": "\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e45", "lo": "\u0e81-\u0eb0\u0eb2\u0eb3\u0ec0-\u0ec4",
+        "km": "\u1780-\u17b3", "my": "\u1000-\u102a",
+    }.items()
+}  # fmt: skip
 # Written so much alike that the detector, sure as it is, often names another of the group.
 _ALIKE = (
     {"no", "nb", "nn", "da"}, {"hr", "sr", "bs", "sh", "sl"}, {"id", "ms"}, {"pt", "gl"}, {"es", "ca"}, {"cs", "sk"}, {"mk", "bg"},
@@ -25,13 +35,29 @@ def detect_language(text: str) -> str | None:
     prose = _NO_PROSE.sub(" ", unicodedata.normalize("NFKC", text[: 2 * MAX_CHARACTERS]))[:MAX_CHARACTERS]
     if sum(c.isalpha() for c in prose) < MIN_LETTERS:
         return None
+    if language := _by_script(prose):
+        return language
     found = _factory().create()
     found.append(prose)
     try:
-        best = max(found.get_probabilities(), key=lambda guess: guess.prob, default=None)
+        guesses = found.get_probabilities()
     except _no_features():  # a script that the detector has no language of, like Burmese
         return None
+    best = max(guesses, key=lambda guess: guess.prob, default=None)
     return best.lang.split("-")[0] if best and best.prob >= MIN_PROBABILITY else None
+
+
+def _by_script(prose: str) -> str | None:
+    """The language of a text most of whose letters are of a script that one language has.
+
+    The detector takes Chinese for Korean now and then, and has no Lao, Khmer or Burmese.
+    """
+    letters = max(sum(map(str.isalpha, prose)), 1)
+    counts = {name: len(pattern.findall(prose)) for name, pattern in _SCRIPTS.items()}
+    ideographs = counts.pop("han") + counts["ja"]
+    if 2 * ideographs > letters:
+        return "ja" if counts["ja"] >= KANA_SHARE * ideographs else "zh"
+    return next((name for name, count in counts.items() if name != "ja" and 2 * count > letters), None)
 
 
 def other_language(text: str, languages: Sequence[str]) -> str | None:
