@@ -1,12 +1,12 @@
 """Words and sentences in scripts with and without spaces: the same rule wherever they are counted, cut or compared."""
 
 import itertools
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twin_assets.core.text import words
 from twin_assets.core.text.content_words import content_words, k_precision, topic_words
 from twin_assets.core.text.tokens import estimated_tokens, first_tokens
 from twin_assets.core.text.words import (
@@ -68,16 +68,14 @@ def test_where_scripts_have_spaces_words_are_what_stands_between_them(text: str)
     assert spaced(text) == text
 
 
-def test_counting_ascii_text_costs_what_splitting_it_costs() -> None:
-    text = "The quick brown fox, don't jump over the lazy dog. " * 20_000
-    best = [min(_seconds(count, text) for _ in range(5)) for count in (count_words, lambda t: len(t.split()))]
-    assert best[0] < 3 * best[1] + 1e-3
-
-
-def _seconds(count: object, text: str) -> float:
-    start = time.perf_counter()
-    count(text)  # type: ignore[operator]
-    return time.perf_counter() - start
+def test_text_of_scripts_with_spaces_never_reaches_the_dictionaries() -> None:
+    count_words(JAPANESE)
+    asked = words._breaker.cache_info()
+    for text in ("The tide, again. " * 50, "Ñandú – Привет, 오늘 नमस्ते"):
+        count_words(text), terms(text), spaced(text), word_spans(text), first_words(text, 3)
+    assert words._breaker.cache_info() == asked
+    terms(JAPANESE)
+    assert words._breaker.cache_info() != asked
 
 
 def test_words_are_cut_compared_and_joined_as_their_script_writes_them() -> None:
