@@ -15,7 +15,7 @@ import yaml
 from twin_assets.core.persona import Persona
 from twin_assets.core.prompts import baseline_system_message, user_message
 from twin_assets.core.records import Message
-from twin_assets.core.text.tokens import first_words
+from twin_assets.core.text.tokens import first_tokens
 from twin_assets.inference.generation import LocalGenerator
 from twin_assets.inference.impostors import read_impostors
 from twin_assets.settings import ROOT
@@ -50,7 +50,7 @@ def asked(topic: str, samples: list[str]) -> list[Message]:
         return [request]
     shown = random.Random(topic).sample(samples, SAMPLES)
     author = Persona(name="author", full_name="the author", about="Writes about computers.", license="any")
-    return [baseline_system_message(author, [first_words(s, SAMPLE_TOKENS) for s in shown]), request]
+    return [baseline_system_message(author, [first_tokens(s, SAMPLE_TOKENS) for s in shown]), request]
 
 
 if __name__ == "__main__":

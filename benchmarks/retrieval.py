@@ -25,7 +25,7 @@ from twin_assets.core.embedder import Embedder, load_embedder
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Chunk, SplitDocument
 from twin_assets.core.retrieval_options import RetrievalOptions
-from twin_assets.core.text.tokens import first_words
+from twin_assets.core.text.tokens import first_tokens
 from twin_assets.core.vectors.lance import LanceStore
 from twin_assets.feature.chunk import chunk_documents
 from twin_assets.feature.crawl.formats.frontmatter import as_time, split_front_matter
@@ -132,7 +132,7 @@ def facts_shown(retriever: Retriever, asked: list[Asked], tokens: int, compress:
     held, took = [], []
     for question in asked:
         found = retriever.find(question.question, SHOWN, tokens, RetrievalOptions(compress=compress))
-        shown = " ".join(first_words(p.text, tokens) for p in found.passages)
+        shown = " ".join(first_tokens(p.text, tokens) for p in found.passages)
         held += [fact.lower() in shown.lower() for fact in question.facts]
         took.append(found.steps_ms.get("compress", 0.0))
     return float(np.mean(held)), float(np.median(took))

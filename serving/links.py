@@ -12,6 +12,7 @@ from serving.protocol import LinkRequest
 from twin_assets.core.embedder import load_embedder
 from twin_assets.core.library import add_to_library, library_of, remove_from_library
 from twin_assets.core.raw import RawItem
+from twin_assets.core.text.words import count_words
 from twin_assets.inference.answer import Linked
 from twin_assets.inference.links.read import lately_read, linked_passages, read_link
 
@@ -50,7 +51,7 @@ def links(given: LinkRequest, request: Request) -> LinkAnswer:
         )
     return LinkAnswer(
         url=found.url, title=found.title, author=found.author, published_at=found.published_at,
-        mime=found.fetched_mime, words=len(found.text.split()), beginning=found.text[:BEGINNING],
+        mime=found.fetched_mime, words=count_words(found.text), beginning=found.text[:BEGINNING],
         in_library=given.add_to_library,
     )  # fmt: skip
 
@@ -94,7 +95,7 @@ def remove(persona: str, doc_id: str, request: Request) -> LibraryEntry:
 def _entry(doc_id: str, item: RawItem) -> LibraryEntry:
     return LibraryEntry(
         doc_id=doc_id, url=item.url, title=item.title, author=item.author, published_at=item.published_at,
-        added_at=item.fetched_at, words=len(item.body.split()),
+        added_at=item.fetched_at, words=count_words(item.body),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from twin_assets.core.datasets import Kind, Manifest, dataset_folder, latest_ver
 from twin_assets.core.feature_store import ROWS, FeatureStore, open_feature_store
 from twin_assets.core.lake import open_lake
 from twin_assets.core.records import Chunk, SplitDocument
+from twin_assets.core.text.words import first_words
 from twin_assets.core.vectors import open_store
 
 SAMPLE_ROWS = 5
@@ -62,7 +63,7 @@ def documents(
         "sources": sorted({d.source for d in corpus}),
         "categories": sorted({d.category for d in corpus}),
         "documents": [
-            d.model_dump(include=LISTED) | {"beginning": " ".join(d.voice_text.split()[:24])}
+            d.model_dump(include=LISTED) | {"beginning": first_words(d.voice_text, 24)}
             for d in found[offset : offset + limit]
         ],
     }

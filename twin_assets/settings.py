@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     )
     planner_url: str | None = Field(None, description="Base URL of an OpenAI-compatible planner.")
     planner_api_key: SecretStr | None = None
+    planner_max_tokens: int = Field(300, gt=0, description="What the planner may write for an answer.")
     planner_timeout: float = Field(10.0, description="Seconds, for each of the planner's answers.")
 
     data_runner: Literal["native", "ray"] | None = Field(
@@ -84,6 +85,11 @@ class Settings(BaseSettings):
     )
     teacher_price_in: float | None = Field(None, description="US dollars a million prompt tokens.")
     teacher_price_out: float | None = Field(None, description="US dollars a million answer tokens.")
+    teacher_max_tokens: int = Field(
+        700,
+        gt=0,
+        description="What a teacher may write for an answer; a reasoning model thinks within it too.",
+    )
     teacher_timeout: float = 60.0
     teacher_backoff: float = 2.0
 
@@ -95,6 +101,9 @@ class Settings(BaseSettings):
     judge_budget_usd: float = Field(2.0, description="An evaluation stops before it costs more; 0: no limit.")
     judge_price_in: float | None = Field(None, description="US dollars a million prompt tokens.")
     judge_price_out: float | None = Field(None, description="US dollars a million answer tokens.")
+    judge_max_tokens: int = Field(
+        60, gt=0, description="What a judge may write for a verdict, its thinking included."
+    )
     judge_timeout: float = 60.0
     judge_backoff: float = 2.0
 

@@ -267,3 +267,18 @@ def test_a_period_keeps_to_what_was_published_in_it(store: VectorStore) -> None:
     assert found(store, "tide", 0, filters=until | {"category": "post"}) == []
     with pytest.raises(TwinError, match="last spring"):
         found(store, "tide", 0, filters={"published_from": "last spring"})
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [("航海日誌", "j"), ("古い時刻表", "k"), ("ตารางเวลา", "l"), ("late tide", "a")],
+)
+def test_words_are_found_inside_a_run_of_letters_without_spaces(
+    store: VectorStore, question: str, expected: str
+) -> None:
+    store.sync(CHUNKS)
+    store.sync([
+        *CHUNKS, chunk("j", "冬の終わりに私は航海日誌を隠さずに書いた。", 3), chunk("k", "船長は古い時刻表を読み直した。", 4),
+        chunk("l", "กัปตันอ่านตารางเวลาเล่มเก่าก่อนเรือออก", 5),
+    ])  # fmt: skip
+    assert found(store, question, 7, alpha=0.0)[0] == expected

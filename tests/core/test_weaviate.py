@@ -19,7 +19,7 @@ from twin_assets.core.records import EmbeddedChunk
 from twin_assets.core.vectors import VectorStore, open_store
 from twin_assets.core.vectors import weaviate_connection as connection
 from twin_assets.core.vectors.common import BuiltBefore
-from twin_assets.core.vectors.weaviate_schema import COLLECTION, object_id, properties
+from twin_assets.core.vectors.weaviate_schema import COLLECTION, WORDS, object_id, properties
 from twin_assets.settings import Settings
 
 KEY = "sesame-1234"
@@ -78,9 +78,10 @@ def test_an_older_collection_shows_nothing_until_the_next_sync_says_who_may_see_
 
 def test_the_schema_types_every_field_of_a_chunk() -> None:
     by_name = {p.name: p for p in properties()}
-    assert set(by_name) == set(EmbeddedChunk.model_fields) - {"vector"}
-    assert [n for n, p in by_name.items() if p.indexSearchable] == ["text"]
+    assert set(by_name) - {WORDS} == set(EmbeddedChunk.model_fields) - {"vector"}
+    assert [n for n, p in by_name.items() if p.indexSearchable] == ["text", WORDS]
     assert by_name["text"].tokenization == Tokenization.WORD
+    assert by_name[WORDS].tokenization == Tokenization.LOWERCASE
     for name in ("chunk_id", "doc_id", "split", "category", "url", "embedder", "title"):
         assert by_name[name].tokenization == Tokenization.FIELD
         assert by_name[name].indexFilterable

@@ -212,9 +212,12 @@ def nearness(objects: dict[UUID, Any], vector: np.ndarray, context: Any) -> dict
 
 
 def word_counts(objects: dict[UUID, Any], query: str, fields: Any) -> dict[UUID, float]:
-    asked = set(re.findall(r"\w+", query.lower()))
+    def words(field: str, text: object) -> list[str]:
+        lower = str(text or "").lower()
+        return lower.split() if field == "words" else re.findall(r"\w+", lower)  # LOWERCASE and WORD
+
     counts = {
-        i: float(sum(w in asked for f in fields for w in re.findall(r"\w+", str(props.get(f)).lower())))
+        i: float(sum(w in set(words(f, query)) for f in fields for w in words(f, props.get(f))))
         for i, (props, _) in objects.items()
     }
     return {i: n for i, n in counts.items() if n}

@@ -1,7 +1,8 @@
 """A hosted LLM on loopback: OpenAI's chat completions, with the faults that hosted ones have.
 
 `script` holds what the next answers are, one entry a request; when it is empty every answer is good.
-"rate limit", "busy", "slow", "garbage", "half", "refusal", "empty", "bad key", "chatty" or a dict to answer with.
+"rate limit", "busy", "slow", "garbage", "half", "refusal", "empty", "bad key", "chatty", one of `ENDINGS`, or a dict to
+answer with. A parameter in `refuses` is refused with its message by status 400, as reasoning models and old servers do.
 """
 
 import json
@@ -28,6 +29,16 @@ def fitting_lesson(passage: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_HALF = json.dumps(LESSON)[:60]
+# The message and the reason why it ended.
+ENDINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "thought too long": ({"content": None, "reasoning_content": "Let me see. The author says"}, "length"),
+    "cut off": ({"content": _HALF}, "length"),
+    "filtered": ({"content": ""}, "content_filter"),
+    "thought only": ({"content": None, "reasoning_content": "I have thought about it."}, "stop"),
+    "null": ({"content": None}, "stop"),
+    "refusal field": ({"content": None, "refusal": "I will not."}, "stop"),
+}
 STATUS = {"rate limit": 429, "busy": 503, "bad key": 401}
 
 
@@ -38,6 +49,7 @@ class TeacherDouble(Loopback):
         super().__init__()
         self.reads = reads
         self.script: list[Any] = []
+        self.refuses: dict[str, str] = {}
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self._lock = threading.Lock()
@@ -55,7 +67,11 @@ class TeacherDouble(Loopback):
         with self._lock:
             self.asked.append(question)
             self.keys.append(headers.get("authorization", ""))
-            step = self.script.pop(0) if self.script else self._lesson(question)
+            refused = next((p for p in self.refuses if p in question), None)
+            step = None if refused else self.script.pop(0) if self.script else self._lesson(question)
+        if refused:
+            fault = {"message": self.refuses[refused], "type": "invalid_request_error"}
+            return Answer.json({"error": fault}, 400)
         if step == "slow":
             time.sleep(2)
             step = LESSON
@@ -67,6 +83,7 @@ class TeacherDouble(Loopback):
 
 
 def _completion(model: str, step: Any) -> dict[str, Any]:
+    message, ending = ENDINGS[step] if isinstance(step, str) and step in ENDINGS else ({}, "stop")
     whole = json.dumps(LESSON)
     text = {
         "garbage": "Sure! Here is what I think about it.", "half": whole[: len(whole) // 2],
@@ -75,6 +92,6 @@ def _completion(model: str, step: Any) -> dict[str, Any]:
     }.get(step) if isinstance(step, str) else json.dumps(step)  # fmt: skip
     return {
         "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": model,
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text} | message, "finish_reason": ending}],
         "usage": {"prompt_tokens": 1_000, "completion_tokens": 500, "total_tokens": 1_500},
     }  # fmt: skip

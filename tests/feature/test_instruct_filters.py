@@ -13,8 +13,8 @@ from twin_assets.core.datasets import InstructRow
 from twin_assets.core.profiles import load_profile
 from twin_assets.core.prompts import user_message
 from twin_assets.core.records import Message, Passage
+from twin_assets.core.text.content_words import k_precision
 from twin_assets.feature.agreement import agreeing_lessons
-from twin_assets.feature.grounding import k_precision
 from twin_assets.feature.instruct_builder import make_row
 from twin_assets.feature.keyphrases import KeyPhrases
 from twin_assets.feature.near_requests import near_requests

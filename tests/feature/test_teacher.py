@@ -1,5 +1,6 @@
 """A teacher that misbehaves as hosted models do costs no crash, no second payment and no more than its budget."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,9 @@ def test_a_passing_fault_is_tried_again(double: TeacherDouble, tmp_path: Path, f
     ("script", "reason"),
     [
         (["garbage"] * 2, "teacher_malformed"), ([{"topic": "no more"}] * 2, "teacher_malformed"),
-        (["refusal"], "teacher_refused"), (["empty"], "teacher_refused"), (["busy"] * 6, "teacher_unavailable"),
+        (["refusal"], "teacher_refused"), (["refusal field"], "teacher_refused"), (["empty"], "teacher_empty"),
+        (["null"], "teacher_empty"), (["thought only"], "teacher_empty"), (["filtered"], "teacher_filtered"),
+        (["thought too long"], "teacher_cut_off"), (["cut off"], "teacher_cut_off"), (["busy"] * 6, "teacher_unavailable"),
     ],
 )  # fmt: skip
 def test_what_stays_wrong_is_dropped_by_reason(
@@ -72,6 +75,93 @@ def test_what_stays_wrong_is_dropped_by_reason(
     # A refusal was an answer, and paid for; the rest is asked for again.
     assert len(double.asked) == asked + (reason != "teacher_refused")
     assert len(again.lessons) == (reason != "teacher_refused")
+
+
+def test_answers_that_are_cut_off_are_said_with_their_fix_and_asked_for_again(
+    double: TeacherDouble, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    double.script = ["thought too long", "cut off"]
+    settings = Settings(
+        home=tmp_path, teacher_model="openai/some-model", teacher_url=double.url, teacher_max_tokens=90
+    )
+    first = Teacher(settings, said.append).teach(passages(3))
+    assert (first.dropped, len(first.lessons)) == ({"teacher_cut_off": 2}, 1)
+    assert any(
+        "2 answers were cut off at 90 tokens" in line and "TWIN_TEACHER_MAX_TOKENS" in line for line in said
+    )
+    assert double.asked[0]["max_tokens"] == 90
+    assert len(teach(double, tmp_path, 3, teacher_max_tokens=900).lessons) == 3
+
+
+def test_a_teacher_that_is_always_cut_off_is_not_paid_for_every_passage(
+    double: TeacherDouble, tmp_path: Path
+) -> None:
+    double.script = ["thought too long"] * 200
+    with pytest.raises(TwinError, match=r"cut off at 700 tokens.*TWIN_TEACHER_MAX_TOKENS"):
+        teach(double, tmp_path, 100)
+    assert len(double.asked) < 20
+
+
+def test_a_refusal_kept_by_an_older_version_is_asked_for_again(double: TeacherDouble, tmp_path: Path) -> None:
+    one = teacher(double, tmp_path)
+    one.teach(passages(1))
+    with sqlite3.connect(tmp_path / "cache" / "teacher.sqlite") as cache:
+        cache.execute("update lessons set answer = 'refused'")
+    assert len(one.teach(passages(1)).lessons) == 1
+    assert len(double.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        (
+            "temperature",
+            "Unsupported value: 'temperature' does not support 0.3 with this model. Only 1 is supported.",
+        ),
+        ("response_format", "json_object: response_format is not supported by this model"),
+    ],
+)
+def test_a_model_that_refuses_a_parameter_is_asked_without_it(
+    double: TeacherDouble, tmp_path: Path, parameter: str, message: str
+) -> None:
+    double.refuses = {parameter: message}
+    assert len(teach(double, tmp_path, 6).lessons) == 6
+    # Those that were on their way, four at a time, and none after that.
+    assert sum(parameter in asked for asked in double.asked) <= 4
+    assert "max_tokens" in double.asked[-1]
+    before = len(double.asked)
+    teach(double, tmp_path, 7)
+    assert [parameter in asked for asked in double.asked[before:]] == [False]
+
+
+def test_a_limit_of_tokens_goes_under_the_name_that_the_model_takes(
+    double: TeacherDouble, tmp_path: Path
+) -> None:
+    double.refuses = {
+        "max_tokens": "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead.",
+        "temperature": "Unsupported value: 'temperature' does not support 0.3 with this model.",
+    }
+    assert len(teach(double, tmp_path, 1).lessons) == 1
+    last = double.asked[-1]
+    assert (last["max_completion_tokens"], "max_tokens" in last, "temperature" in last) == (700, False, False)
+
+
+def test_a_model_of_the_clients_own_table_that_takes_no_temperature(
+    double: TeacherDouble, tmp_path: Path
+) -> None:
+    assert len(teach(double, tmp_path, 1, teacher_model="openai/o3-mini").lessons) == 1
+    assert "temperature" not in double.asked[0]
+
+
+@pytest.mark.parametrize(
+    "message", ["the moon is in the wrong house", "max_completion_tokens: unknown field"]
+)
+def test_another_refusal_is_named_with_its_fix(double: TeacherDouble, tmp_path: Path, message: str) -> None:
+    double.refuses = {"messages": message}
+    with pytest.raises(TwinError, match=rf"refused the request \(400\): .*{message}.*TWIN_TEACHER_MODEL"):
+        teach(double, tmp_path, 1)
+    assert len(double.asked) <= 4
 
 
 def test_chatter_round_the_json_is_no_fault(double: TeacherDouble, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A judge on loopback with the habits that judges have: OpenAI's chat completions.
 
-`habit` is "fair" (the text with more semicolons), "first" (always A), "chatty", "garbage", "busy" or "tie".
+`habit` is "thinker" (no text, cut off at the limit), "fair" (the text with more semicolons), "first" (always A), "chatty", "garbage", "busy" or "tie".
 """
 
 import json
@@ -33,7 +33,13 @@ class JudgeDouble(Loopback):
             self.busy -= 1
             if self.busy >= 0:
                 return Answer.json({"error": {"message": "slow down", "type": "rate limit"}}, 429)
-        return Answer.json(_completion(question["model"], self._verdict(prompt)))
+        answer = _completion(question["model"], self._verdict(prompt))
+        if self.habit == "thinker":
+            answer["choices"][0] |= {
+                "message": {"role": "assistant", "content": None},
+                "finish_reason": "length",
+            }
+        return Answer.json(answer)
 
     def _verdict(self, prompt: str) -> str:
         if self.habit == "garbage":

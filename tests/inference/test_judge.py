@@ -45,6 +45,17 @@ def test_a_judge_that_prefers_the_first_text_wins_nothing_for_anybody(tmp_path: 
     assert (found.wins, found.losses, found.contradicted, found.first_share) == (0, 0, 5, 1.0)
 
 
+def test_verdicts_that_were_cut_off_are_said_with_their_fix_and_asked_for_again(tmp_path: Path) -> None:
+    with JudgeDouble("thinker") as double:
+        found = compare(double, tmp_path)
+        assert (found.unanswered, found.unreadable) == (5, 0)
+        assert found.note is not None
+        assert "10 verdicts were cut off at 60 tokens" in found.note
+        assert "TWIN_JUDGE_MAX_TOKENS" in found.note
+        double.habit = "fair"
+        assert compare(double, tmp_path).wins == 5
+
+
 def test_unreadable_verdicts_are_counted_apart_and_are_no_loss(tmp_path: Path) -> None:
     with JudgeDouble("garbage") as double:
         found = compare(double, tmp_path)

@@ -8,8 +8,8 @@ import pytest
 from evaluation_factories import heldout, neighbours, train
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.text.content_words import ENGLISH, function_words
 from twin_assets.inference.compare import paired_gain
-from twin_assets.inference.function_words import ENGLISH, function_words
 from twin_assets.inference.impostors import read_impostors
 from twin_assets.inference.stylometry import mask_topic, prose, tokens, windows, word_count
 from twin_assets.inference.voice import VoiceMeter

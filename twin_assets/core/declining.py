@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from twin_assets.core.persona import Persona
 from twin_assets.core.prompts import refusals_of
+from twin_assets.core.text.words import ngrams, terms
 
 # So many words in a row of one of the persona's refusals, and a text is one; a shorter part of a refusal
 # must be there as a whole.
@@ -23,7 +24,7 @@ def declines(text: str, persona: Persona) -> bool:
     """Whether a text declines a question: in the usual words, or in those of one of the persona's refusals."""
     if _DECLINES.search(text):
         return True
-    words = re.findall(r"\w+", text.lower())
+    words = terms(text)
     known = _known_runs(tuple(refusals_of(persona)))
     return any(not parts.isdisjoint(_runs(words, run)) for run, parts in known.items())
 
@@ -33,7 +34,7 @@ def _known_runs(refusals: tuple[str, ...]) -> dict[int, set[str]]:
     """By their length, the runs of words that give a refusal away."""
     found: dict[int, set[str]] = {}
     for part in (part for way in refusals for part in way.split("$looked_for")):
-        words = re.findall(r"\w+", part.lower())
+        words = terms(part)
         run = min(REFUSAL_RUN, len(words))
         if run >= SHORTEST_RUN:
             found.setdefault(run, set()).update(_runs(words, run))
@@ -41,4 +42,4 @@ def _known_runs(refusals: tuple[str, ...]) -> dict[int, set[str]]:
 
 
 def _runs(words: list[str], n: int) -> list[str]:
-    return [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
+    return ngrams(words, n)

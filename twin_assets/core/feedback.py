@@ -7,6 +7,7 @@ from typing import Literal
 
 from twin_assets.core.lake import Lake
 from twin_assets.core.records import Record, Visibility
+from twin_assets.core.text.words import spaced
 
 FOLDER = "feedback"
 
@@ -42,7 +43,7 @@ def add_feedback(lake: Lake, feedback: Feedback) -> str:
 
 def edited_share(answer: str, edited: str) -> float:
     """The share of the words of both texts that stand in one of them only: 0 the same, 1 nothing in common."""
-    return 1 - SequenceMatcher(None, answer.split(), edited.split(), autojunk=False).ratio()
+    return 1 - SequenceMatcher(None, spaced(answer).split(), spaced(edited).split(), autojunk=False).ratio()
 
 
 def read_feedback(lake: Lake, persona: str, since: date | None = None) -> list[Feedback]:

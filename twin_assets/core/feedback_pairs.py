@@ -18,6 +18,7 @@ from twin_assets.core.lake import Lake
 from twin_assets.core.ledger import Overtaken
 from twin_assets.core.records import Record, Visibility, most_closed
 from twin_assets.core.text.privacy import scan
+from twin_assets.core.text.words import count_words
 
 FOLDER = "feedback_reviews"
 MIN_WORDS = 8
@@ -159,7 +160,7 @@ def _pair(
 
 
 def _take(found: dict[str, FeedbackPair], dropped: Counter[str], pair: FeedbackPair) -> None:
-    if min(len(pair.chosen.split()), len(pair.rejected.split())) < MIN_WORDS:
+    if min(count_words(pair.chosen), count_words(pair.rejected)) < MIN_WORDS:
         dropped["too short"] += 1
     elif pair.chosen == pair.rejected:
         dropped["nothing changed"] += 1

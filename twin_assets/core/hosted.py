@@ -1,19 +1,54 @@
 """A hosted model for a side task (teacher, judge, fallback) through LiteLLM: retries, a budget, prices. Keys never show.
 
 A role `teacher` reads the settings `teacher_model`, `teacher_url`, `teacher_api_key`, `teacher_budget_usd`,
-`teacher_price_in`, `teacher_price_out`, `teacher_timeout`, `teacher_backoff`.
+`teacher_price_in`, `teacher_price_out`, `teacher_timeout`, `teacher_backoff`, and `teacher_max_tokens` for whom it asks.
 """
 
 import random
 import threading
 import time
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.llm import open_litellm, token_prices
+from twin_assets.core.llm import ask, open_litellm, token_prices
 from twin_assets.settings import Settings
 
 ATTEMPTS, LONGEST_WAIT = 6, 60.0
+REASON_CHARACTERS = 300
+
+
+Fault = Literal["cut_off", "filtered", "refused", "empty"]
+
+
+class Reply(NamedTuple):
+    """What a model wrote, and what is wrong with it: cut off at the limit of tokens (a reasoning model may have spent
+    all of them thinking), held back by a filter, refused by the model, or no text at all."""
+
+    text: str
+    fault: Fault | None
+
+
+class RequestFiltered(TwinError):
+    """The provider's filter took exception to the request; another may pass."""
+
+
+def read_reply(answer: Any) -> Reply:
+    """The text of LiteLLM's answer. What a model thought before it (`reasoning_content`) is no part of it."""
+    if not answer.choices:
+        return Reply("", "empty")
+    choice = answer.choices[0]
+    message, ending = choice.message, choice.finish_reason
+    text = (getattr(message, "content", None) or "").strip()
+    if ending == "length":
+        return Reply(text, "cut_off")
+    if ending == "content_filter":
+        return Reply(text, "filtered")
+    # LiteLLM keeps what it has no field for here.
+    if getattr(message, "refusal", None) or (getattr(message, "provider_specific_fields", None) or {}).get(
+        "refusal"
+    ):
+        return Reply(text, "refused")
+    return Reply(text, None if text else "empty")
 
 
 class HostedModel:
@@ -25,7 +60,6 @@ class HostedModel:
         if not (model := self._setting("model")):
             raise TwinError(f"There is no {role}.", f"set {self._variable('model')} to a LiteLLM model name.")
         self.model: str = model
-        self._litellm = open_litellm()
         self._price = self._prices()
         self.spent, self._lock = 0.0, threading.Lock()
 
@@ -40,9 +74,12 @@ class HostedModel:
     ) -> Any:  # fmt: skip
         """The model's answer to a prompt or a conversation; None when it stayed busy or ill through all attempts.
 
-        Raises TwinError when the budget is spent, and when the model refuses the key or the request.
+        A parameter that the model refuses is left out (`core.llm.ask`). Raises TwinError when the budget is spent, when
+        the model refuses the key or the request or writes what nobody can read, and RequestFiltered.
         """
-        errors, key, url = self._litellm.exceptions, self._setting("api_key"), self._setting("url")
+        from openai import OpenAIError  # the base of all that LiteLLM raises; its own of that name is not
+
+        errors, key, url = open_litellm().exceptions, self._setting("api_key"), self._setting("url")
         # One's own server may ask for no key, but the client insists on having one.
         secret = key.get_secret_value() if key else "none" if url else None
         passing = (errors.RateLimitError, errors.Timeout, errors.APIConnectionError,
@@ -51,10 +88,8 @@ class HostedModel:
         for attempt in range(attempts):
             self._check_budget()
             try:
-                answer = self._litellm.completion(
-                    model=self.model, api_base=url, num_retries=0, max_retries=0,
-                    api_key=secret,
-                    messages=messages, max_tokens=max_tokens,
+                answer = ask(
+                    self.model, url, api_key=secret, messages=messages, max_tokens=max_tokens,
                     temperature=temperature, timeout=self._setting("timeout"), **options,
                 )  # fmt: skip
             except passing as error:
@@ -66,13 +101,32 @@ class HostedModel:
                     f"The {self.role} {self.model} refused the key.",
                     f"set {self._variable('api_key')} to a valid one.",
                 ) from None
-            except errors.OpenAIError as error:
+            except errors.ContentPolicyViolationError:
+                raise RequestFiltered(
+                    f"The {self.role} {self.model} filtered a request.",
+                    "leave the text out, or choose another model.",
+                ) from None
+            except errors.ContextWindowExceededError:
                 raise TwinError(
-                    f"The {self.role} {self.model} refused the request ({getattr(error, 'status_code', '?')}).",
+                    f"A request is too long for the {self.role} {self.model}.",
+                    f"choose one with a longer context in {self._variable('model')}, or a profile with shorter passages.",
+                ) from None
+            except OpenAIError as error:
+                raise TwinError(
+                    f"The {self.role} {self.model} refused the request ({getattr(error, 'status_code', '?')}): "
+                    f"{self._said(error)}",
                     f"check {self._variable('model')} and {self._variable('url')}.",
                 ) from None
+            except Exception as error:  # LiteLLM's parsers fail in as many ways as there are servers
+                raise TwinError(
+                    f"The answer of the {self.role} {self.model} can't be read ({type(error).__name__}).",
+                    f"check {self._variable('model')} and {self._variable('url')}: it must speak its provider's protocol.",
+                ) from None
+            usage = getattr(answer, "usage", None)
             with self._lock:
-                self.spent += self.cost(answer.usage.prompt_tokens, answer.usage.completion_tokens)
+                self.spent += self.cost(
+                    getattr(usage, "prompt_tokens", 0) or 0, getattr(usage, "completion_tokens", 0) or 0
+                )
             return answer
         return None
 
@@ -107,6 +161,19 @@ class HostedModel:
                 f"set {self._variable('price_in')} and {self._variable('price_out')}, in dollars a million tokens.",
             )
         return known
+
+    def _said(self, error: Exception) -> str:
+        """A refusal in one line, without the key."""
+        text, key = " ".join(str(error).split()), self._setting("api_key")
+        if key and key.get_secret_value():
+            text = text.replace(key.get_secret_value(), "***")
+        return text[:REASON_CHARACTERS]
+
+    def max_tokens_fix(self) -> str:
+        """What to do about answers that were cut off."""
+        return (
+            f"raise {self._variable('max_tokens')}; a reasoning model needs tokens to think before it writes"
+        )
 
     def _setting(self, name: str) -> Any:
         return getattr(self._settings, f"{self.role}_{name}")

@@ -1,7 +1,18 @@
 """LiteLLM, opened the one way that this platform uses it: quiet, and asking the web for nothing."""
 
+import logging
 import os
+import re
+import threading
 from typing import Any
+
+logger = logging.getLogger(__name__)
+
+# What a request can do without. A limit of tokens goes under its other name instead: without one, nothing bounds the cost.
+_OPTIONAL = ("temperature", "top_p", "seed", "response_format", "stop")
+_LIMIT, _OTHER_LIMIT = "max_tokens", "max_completion_tokens"
+_refused: dict[tuple[str, str | None], set[str]] = {}
+_lock = threading.Lock()
 
 
 def open_litellm() -> Any:
@@ -12,6 +23,50 @@ def open_litellm() -> Any:
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     return litellm
+
+
+def ask(model: str, url: str | None, **options: Any) -> Any:
+    """LiteLLM's answer to one request, never tried again but without a parameter that the model refuses by its name.
+
+    Reasoning models refuse a temperature, old servers a response format, new ones `max_tokens`; litellm refuses some by
+    itself, for models of its table. What a model refused is left out from then on. Raises what LiteLLM raises.
+    """
+    litellm = open_litellm()
+    while True:
+        given = _accepted(model, url, options)
+        try:
+            return litellm.completion(model=model, api_base=url, num_retries=0, max_retries=0, **given)
+        except Exception as error:
+            name = _refused_parameter(error, given)
+            if name is None:
+                raise
+        logger.warning("%s refuses the parameter %s: it is asked without it", model, name)
+        with _lock:
+            _refused.setdefault((model, url), set()).add(name)
+
+
+def _accepted(model: str, url: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    with _lock:
+        refused = frozenset(_refused.get((model, url), ()))
+    given = {name: value for name, value in options.items() if name not in refused}
+    if _LIMIT in refused and _LIMIT in options:
+        given[_OTHER_LIMIT] = options[_LIMIT]
+    return given
+
+
+def _refused_parameter(error: Exception, given: dict[str, Any]) -> str | None:
+    """The parameter that a refusal names first; None for other refusals, and where nothing can be left out."""
+    errors = open_litellm().exceptions
+    about_text = isinstance(error, (errors.ContextWindowExceededError, errors.ContentPolicyViolationError))
+    if getattr(error, "status_code", None) not in (400, 422) or about_text:
+        return None
+    text = str(error)
+    named = [
+        (found.start(), name)
+        for name in (*_OPTIONAL, _LIMIT)
+        if name in given and (found := re.search(rf"\b{name}\b", text))
+    ]
+    return min(named)[1] if named else None
 
 
 def table_price(model: str) -> tuple[float, float] | None:

@@ -15,7 +15,8 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.persona import Persona
 from twin_assets.core.records import Message, Passage
-from twin_assets.core.text.tokens import first_words
+from twin_assets.core.text.tokens import first_tokens
+from twin_assets.core.text.words import word_spans
 
 FOLDER = Path(__file__).parent / "prompt_files"
 LOOKED_FOR_WORDS = 12
@@ -146,22 +147,26 @@ def refusals_of(persona: Persona) -> list[str]:
 
 def looked_for(question: str) -> str:
     """What a question asks for, as it stands in the middle of a sentence; at most 12 words and "..."."""
-    asked = question.strip().rstrip("?!.")
+    asked = question.strip().rstrip("?!.？！。")
     for opening, replacement in _OPENINGS:
         asked, changed = opening.subn(replacement, asked, count=1)
         if changed:
             break
-    words = asked.split()
+    spans = word_spans(asked)
+    left_off = len(spans) > LOOKED_FOR_WORDS
+    words = (asked[: spans[LOOKED_FOR_WORDS - 1][1]] if left_off else asked).split()
     if words and _QUESTION_WORDS.match(words[0]):
         words[0] = words[0].lower()
     words = [_OTHER_PERSON.get(word, word) for word in words]
-    return " ".join(words if len(words) <= LOOKED_FOR_WORDS else [*words[:LOOKED_FOR_WORDS], "..."])
+    return " ".join([*words, "..."] if left_off else words)
 
 
 def shown_passages(passages: list[Passage], tokens: int) -> list[Passage]:
     """Passages as a prompt carries them: each at most that many tokens long, without chat marks, and with no
     bracketed number that could pass for another passage's."""
-    return [p.model_copy(update={"text": first_words(_unnumbered(defuse(p.text)), tokens)}) for p in passages]
+    return [
+        p.model_copy(update={"text": first_tokens(_unnumbered(defuse(p.text)), tokens)}) for p in passages
+    ]
 
 
 # The marks of the chat templates and tool formats of the families that we serve, in any case, also in

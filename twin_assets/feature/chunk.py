@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Chunk, SplitDocument
+from twin_assets.core.text.words import WIDE_SENTENCE_END, count_words, has_unspaced, word_spans
 from twin_assets.feature.code_parts import code_parts
 
 MAX_TOKENS = 200
@@ -22,7 +23,12 @@ def chunk_documents(
     documents: list[SplitDocument], count_tokens: Callable[[str], int], max_tokens: int = MAX_TOKENS
 ) -> list[Chunk]:
     """All chunks, by document and place. Tokens are of the embedder's own tokenizer."""
-    return [chunk for document in documents for chunk in _chunks(document, count_tokens, max_tokens)]
+
+    def size(text: str) -> int:
+        # An embedder that doesn't know a script takes a long run of its letters for one unknown token.
+        return max(count_tokens(text), count_words(text)) if has_unspaced(text) else count_tokens(text)
+
+    return [chunk for document in documents for chunk in _chunks(document, size, max_tokens)]
 
 
 def _chunks(document: SplitDocument, count_tokens: Callable[[str], int], max_tokens: int) -> list[Chunk]:
@@ -71,12 +77,14 @@ def _fit(text: str, span: Span, count_tokens: Callable[[str], int], max_tokens: 
     """Neighbouring paragraphs (then sentences, then words) joined up to the budget."""
     if count_tokens(text[slice(*span)]) <= max_tokens:
         return [span]
-    for pattern in (r"\n\s*\n", r"(?<=[.!?:])\s+", r"\n", r"\s+"):
+    for pattern in (r"\n\s*\n", rf"(?<=[.!?:])\s+|{WIDE_SENTENCE_END}\s*", r"\n", r"\s+"):
         pieces = _pieces(text, span, pattern)
         if len(pieces) > 1:
             break
     else:
-        return [span]
+        pieces = _words(text, span)
+        if len(pieces) == 1:
+            return [span]
     joined: list[Span] = []
     for piece in pieces:
         if joined and count_tokens(text[joined[-1][0] : piece[1]]) <= max_tokens:
@@ -88,6 +96,12 @@ def _fit(text: str, span: Span, count_tokens: Callable[[str], int], max_tokens: 
         for part in joined
         for small in (_fit(text, part, count_tokens, max_tokens) if part != span else [part])
     ]
+
+
+def _words(text: str, span: Span) -> list[Span]:
+    """Words that no space divides; one piece for a single word."""
+    starts = [start for start, _ in word_spans(text[slice(*span)])][1:]
+    return list(itertools.pairwise([span[0], *(span[0] + start for start in starts), span[1]]))
 
 
 def _pieces(text: str, span: Span, pattern: str) -> list[Span]:

@@ -21,6 +21,7 @@ from twin_assets.core.records import (
     most_closed,
 )
 from twin_assets.core.text.tokens import estimated_tokens
+from twin_assets.core.text.words import count_words, listed
 from twin_assets.feature.keyphrases import KeyPhrases
 from twin_assets.feature.passages import passages_of
 from twin_assets.feature.summaries import Embed, find_summaries
@@ -30,6 +31,15 @@ from twin_assets.feature.teacher import Lesson
 SHARE_WITH_PASSAGES = 0.4
 # Fewer points are no outline, more are none that anybody would write; shorter paragraphs make no point.
 MIN_POINTS, MAX_POINTS, MIN_POINT_WORDS = 3, 6, 12
+
+
+# How a reader of the persona's language asks about key phrases; English where there is no other.
+_QUESTIONS = {
+    "en": 'What do you say about {about} in "{title}"?',
+    "ja": "「{title}」では{about}についてどう書いていますか？",
+    "zh": "你在《{title}》中怎么写{about}？",
+    "th": "คุณเขียนเกี่ยวกับ {about} ไว้อย่างไรใน “{title}”",
+}  # fmt: skip
 
 
 def make_row(
@@ -117,7 +127,7 @@ class RowBuilder:
         yield from self._continuations(document, text)
 
     def _article(self, document: SplitDocument) -> Iterator[InstructRow]:
-        title = document.title or " and ".join(self.phrases.top(document.voice_text, 2)) or document.category
+        title = document.title or listed(self.phrases.top(document.voice_text, 2)) or document.category
         blocks = self._passages(document.voice_text)
         for number, block in enumerate(blocks):
             yield from self._rewrites(document, block)
@@ -156,14 +166,14 @@ class RowBuilder:
                 yield self._emit(document, "continue", rest, text=start)
         for first, second in itertools.pairwise(blocks):
             ending = first.split("\n\n")[-1]
-            if len(ending.split()) >= 12:
+            if count_words(ending) >= 12:
                 yield self._emit(document, "continue", second, text=ending)
 
     def _topics(self, document: SplitDocument, block: str) -> list[str]:
         terms = self.phrases.top(block, 4)
         if lesson := self.lessons.get(text_hash(block)):
-            return [t for t in (lesson.topic, " and ".join(terms[:2])) if t]
-        topics = [" and ".join(terms[:2]), ", ".join(terms[1:4])]
+            return [t for t in (lesson.topic, listed(terms[:2])) if t]
+        topics = [listed(terms[:2]), ", ".join(terms[1:4])]
         if document.title and document.category == "post":
             topics.append(_topic(document.title))
         return [t for t in topics if t]
@@ -175,13 +185,13 @@ class RowBuilder:
         paragraphs = [
             p
             for p in block.split("\n\n")
-            if len(p.split()) >= MIN_POINT_WORDS and not p.startswith(("```", "## "))
+            if count_words(p) >= MIN_POINT_WORDS and not p.startswith(("```", "## "))
         ]
         points: list[str] = []
         for paragraph in paragraphs:
             told = " ".join(points)
             fresh = [phrase for phrase in self.phrases.top(paragraph, 4) if phrase not in told]
-            points += [" and ".join(fresh[:2])] if fresh else []
+            points += [listed(fresh[:2])] if fresh else []
         if len(points) < MIN_POINTS:
             return ""
         most = min(len(points), MAX_POINTS)
@@ -191,8 +201,10 @@ class RowBuilder:
         """The teacher's question, or one about the key phrases; empty for a passage without any."""
         if lesson := self.lessons.get(text_hash(block)):
             return lesson.question
-        about = " and ".join(self.phrases.top(block, 2))
-        return f'What do you say about {about} in "{title}"?' if about else ""
+        about = listed(self.phrases.top(block, 2))
+        language = next(iter(self.persona.languages), "en").split("-")[0]
+        ask = _QUESTIONS.get(language, _QUESTIONS["en"])
+        return ask.format(about=about, title=title) if about else ""
 
     def _notes(self, document: SplitDocument, block: str, topic: str) -> list[Passage] | None:
         share = int(text_hash(f"{self.seed}:{document.doc_id}:{topic}", 8), 16) / 16**8

@@ -7,6 +7,7 @@ from scipy.stats import mannwhitneyu
 
 from twin_assets.core.datasets import PreferenceRow
 from twin_assets.core.records import Record
+from twin_assets.core.text.words import count_words
 
 ALL = "all"
 # Of AUC and longer_chosen from 0.5: 0.65 is what a learner gets right that guesses by length.
@@ -45,7 +46,7 @@ def length_balance(rows: Sequence[PreferenceRow]) -> list[LengthBalance]:
 
 def words_of(rows: Sequence[PreferenceRow]) -> tuple[list[int], list[int]]:
     """Words of the chosen and of the rejected texts, in the order of the rows."""
-    return [len(r.chosen.content.split()) for r in rows], [len(r.rejected.content.split()) for r in rows]
+    return [count_words(r.chosen.content) for r in rows], [count_words(r.rejected.content) for r in rows]
 
 
 def _of(kind: str, rows: Sequence[PreferenceRow]) -> LengthBalance:

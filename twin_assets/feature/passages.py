@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterator
 
 from twin_assets.core.text.tokens import estimated_tokens
+from twin_assets.core.text.words import WIDE_SENTENCE_END
+
+_SENTENCE = re.compile(rf".+?(?:[.!?][\"')\]]*(?=\s|$)|{WIDE_SENTENCE_END}|\n|$)", re.DOTALL)
 
 
 def passages_of(text: str, most: int) -> list[str]:
@@ -27,7 +30,7 @@ def paragraphs(text: str, most: int) -> Iterator[tuple[int, int]]:
             yield start, end
             continue
         at = start
-        for sentence in re.finditer(r".+?(?:[.!?][\"')\]]*(?=\s|$)|\n|$)", match.group(), re.DOTALL):
+        for sentence in _SENTENCE.finditer(match.group()):
             stop = start + sentence.end()
             if estimated_tokens(text[at:stop]) > most * 0.8:
                 yield at + len(text[at:stop]) - len(text[at:stop].lstrip()), stop

@@ -16,8 +16,9 @@ from twin_assets.core.hashing import text_hash
 from twin_assets.core.persona import Persona
 from twin_assets.core.prompts import passages_in, read_back, user_message, without_passages
 from twin_assets.core.records import Message, Record
+from twin_assets.core.text.content_words import k_precision
 from twin_assets.core.text.tokens import estimated_tokens
-from twin_assets.feature.grounding import k_precision
+from twin_assets.core.text.words import WIDE_SENTENCE_END, count_words, first_words, terms
 from twin_assets.feature.shares import OVER_SHARE, within_shares
 
 KIND_OF: dict[str, PairKind] = {
@@ -34,6 +35,7 @@ MIN_GROUNDING_GAP = 0.1
 NOTHING_TO_TEACH = ("rejected_declines", "rejected_uses_passages", *CLOSED_REASON.values())
 # A kind that was asked for fewer times may come out empty by chance.
 MIN_ASKED = 5
+_SENTENCE = re.compile(rf".+?(?:[.!?](?=\s|$)|{WIDE_SENTENCE_END}|\n+|$)", re.DOTALL)
 
 
 class PairPrompt(Record):
@@ -82,7 +84,7 @@ def build_preference_rows(
     rows, dropped = [], Counter[str]()
     for prompt, text in zip(prompts, written, strict=True):
         row, chosen = prompt.row, prompt.row.messages[-1].content
-        rejected = _balanced(text.strip(), len(chosen.split()))
+        rejected = _balanced(text.strip(), count_words(chosen))
         if reason := _fault(prompt, chosen, rejected, persona):
             dropped[f"{prompt.kind}: {reason}"] += 1
             continue
@@ -141,9 +143,9 @@ def _prompt(row: InstructRow) -> PairPrompt | None:
 def _fault(prompt: PairPrompt, chosen: str, rejected: str, persona: Persona) -> str | None:
     if not persona.may_learn(prompt.row.visibility):
         return CLOSED_REASON[prompt.row.visibility]
-    if len(rejected.split()) < MIN_WORDS:
+    if count_words(rejected) < MIN_WORDS:
         return "rejected_too_short"
-    if len(rejected.split()) < MIN_LENGTH_RATIO * len(chosen.split()):
+    if count_words(rejected) < MIN_LENGTH_RATIO * count_words(chosen):
         return "lengths_differ"
     if _bare(rejected) == _bare(chosen):
         return "rejected_is_chosen"
@@ -157,12 +159,12 @@ def _fault(prompt: PairPrompt, chosen: str, rejected: str, persona: Persona) -> 
 
 
 def _bare(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.lower()))
+    return " ".join(terms(text))
 
 
 def _balanced(text: str, words: int) -> str:
     """`text` cut at the sentence end that is nearest to `words`, and in a sentence where none is near."""
-    ends = [m.end() for m in re.finditer(r".+?(?:[.!?](?=\s|$)|\n+|$)", text, re.DOTALL)]
-    best = min(ends, key=lambda end: abs(len(text[:end].split()) - words), default=0)
+    ends = [m.end() for m in _SENTENCE.finditer(text)]
+    best = min(ends, key=lambda end: abs(count_words(text[:end]) - words), default=0)
     kept = text[:best].strip()
-    return kept if len(kept.split()) <= 1.5 * words else " ".join(kept.split()[:words])
+    return kept if count_words(kept) <= 1.5 * words else first_words(kept, words)

@@ -9,11 +9,12 @@ from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
 from twin_assets.core.prompts import defuse, passages_in, without_passages
 from twin_assets.core.records import Record
+from twin_assets.core.text.content_words import k_precision
 from twin_assets.core.text.privacy import ALL_KINDS, kinds_to_mask, mask, scan
 from twin_assets.core.text.tokens import estimated_tokens
-from twin_assets.feature.corpus.language import detect_language
+from twin_assets.core.text.words import count_words
+from twin_assets.feature.corpus.language import other_language
 from twin_assets.feature.corpus.split import NGRAM, word_ngrams
-from twin_assets.feature.grounding import k_precision
 from twin_assets.feature.near_heldout import holds_any
 from twin_assets.feature.near_requests import near_requests
 
@@ -52,9 +53,10 @@ class RowFilter:
         """`heldout` are the texts that no training row may quote, `near_heldout` those that no answer may hold."""
         self._profile, self._near_heldout = profile, list(near_heldout)
         self._heldout = {gram for text in heldout for gram in word_ngrams(text, NGRAM)}
-        self._languages = persona.languages
         self._private = kinds_to_mask(persona.mask_personal_data)
-        self._language_of = cache(lambda text: detect_language(text[:_LANGUAGE_CHARACTERS]))
+        self._other_language = cache(
+            lambda text: other_language(text[:_LANGUAGE_CHARACTERS], persona.languages)
+        )
 
     def apply(self, rows: list[InstructRow]) -> tuple[list[InstructRow], list[tuple[str, InstructRow]]]:
         """Rows that stay, and those that don't with the first reason against them."""
@@ -86,7 +88,7 @@ class RowFilter:
             return "personal_content"
         if row.task == "refuse":
             return None
-        if len(answer.split()) < MIN_ANSWER_WORDS:
+        if count_words(answer) < MIN_ANSWER_WORDS:
             return "too_short"
         # The passages of a question are there to be used; those of other tasks must not hold the answer.
         if answer in (request if row.task == "answer" else asked):
@@ -100,7 +102,7 @@ class RowFilter:
         # A title that a held-out text names may make such a run with the prompt's words.
         if row.split == "train" and any(not self._heldout.isdisjoint(word_ngrams(t, NGRAM)) for t in texts):
             return "holds_heldout_text"
-        if row.task != "explain_code" and self._language_of(answer) not in (None, *self._languages):
+        if row.task != "explain_code" and self._other_language(answer):
             return "other_language"
         return None
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.core.text.tokens import estimated_tokens
+from twin_assets.core.text.words import count_words
 from twin_assets.feature.passages import paragraphs, passages_of
 
 Embed = Callable[[list[str]], np.ndarray]
@@ -66,7 +67,7 @@ def _shortened(
     most = room - estimated_tokens(head) - estimated_tokens(answer)
     ends = [end for _, end in paragraphs(text, max(most, 1)) if estimated_tokens(text[:end]) <= most]
     article_shown = text[: ends[-1]] if ends else ""
-    if len(article_shown.split()) >= TIMES_SHORTER * len(answer.split()):
+    if count_words(article_shown) >= TIMES_SHORTER * count_words(answer):
         yield Summary(document, head + article_shown, answer)
 
 
@@ -112,7 +113,7 @@ def _grown(text: str, spans: list[tuple[int, int]]) -> tuple[int, int] | None:
     for count in range(1, len(spans) + 1):
         taken = spans[:count]
         start, end = min(s for s, _ in taken), max(e for _, e in taken)
-        words = len(text[start:end].split())
+        words = count_words(text[start:end])
         if text[slice(*taken[-1])].startswith(("## ", "```", "[^")):
             return None
         if words >= MIN_WORDS:

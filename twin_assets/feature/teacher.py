@@ -15,17 +15,22 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
+from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.hosted import HostedModel
+from twin_assets.core.hosted import HostedModel, RequestFiltered, read_reply
 from twin_assets.core.prompts import render
 from twin_assets.core.records import Record
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.settings import Settings
 
 AT_ONCE = 4
-MALFORMED_ATTEMPTS, ANSWER_TOKENS = 2, 700
+MALFORMED_ATTEMPTS, TYPICAL_TOKENS = 2, 350
+# When the first so many answers are all cut off, so will the others be: the run stops before it pays for them.
+CUT_OFF_AT_FIRST = 8
 _REFUSAL = re.compile(r"^\W*(i'?m sorry|i can(no|')t|as an ai|i am unable)", re.IGNORECASE)
-_KEEP_REFUSED = "refused"
+# An older mark, "refused", also stood for answers that were empty or cut off: those are asked for again.
+_KEEP_REFUSED = "refused by the model"
+_ASK_AGAIN = "refused"
 
 Text = Annotated[str, Field(min_length=3, max_length=4_000)]
 
@@ -68,7 +73,7 @@ class Teacher:
 
     def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
         self._hosted, self._say = HostedModel(settings, "teacher"), say
-        self.model = self._hosted.model
+        self.model, self._max_tokens = self._hosted.model, settings.teacher_max_tokens
         settings.cache_dir.mkdir(parents=True, exist_ok=True)
         self._cache_file: Path = settings.cache_dir / "teacher.sqlite"
 
@@ -76,7 +81,8 @@ class Teacher:
         """A lesson for each passage, from the cache where it is there.
 
         Raises TwinError when the estimate is over the budget, when the budget is spent, and when the model
-        refuses the key or does not exist. What was answered until then is kept.
+        refuses the key, does not exist, or is cut off in all of its first answers. What was answered until then is
+        kept; what was cut off, filtered or empty is counted and asked for again by the next run.
         """
         wanted = {p.key: p for p in passages}
         lessons: dict[str, Lesson] = {}
@@ -88,7 +94,7 @@ class Teacher:
                 prompt = render("teacher", title=passage.title, passage=passage.text)
                 name = text_hash(f"{self.model}\n{prompt}", 32)
                 row = cache.execute("select answer from lessons where key = ?", (name,)).fetchone()
-                if row is None:
+                if row is None or row[0] == _ASK_AGAIN:
                     missing.append((passage, prompt, name))
                 elif row[0] == _KEEP_REFUSED:
                     dropped["teacher_refused"] += 1
@@ -96,7 +102,7 @@ class Teacher:
                     lessons[passage.key] = Lesson.model_validate_json(row[0])
             cached = len(wanted) - len(missing)
             estimate = sum(
-                self._hosted.cost(estimated_tokens(prompt), ANSWER_TOKENS // 2) for _, prompt, _ in missing
+                self._hosted.cost(estimated_tokens(prompt), TYPICAL_TOKENS) for _, prompt, _ in missing
             )
             self._say(f"teacher {self.model}: {len(missing)} to ask, {cached} known, about ${estimate:.2f}")
             self._hosted.check_estimate(estimate)
@@ -121,12 +127,23 @@ class Teacher:
                         lessons[passage.key] = answer
                     else:
                         dropped[answer] += 1
+                    if done == dropped["teacher_cut_off"] == CUT_OFF_AT_FIRST:
+                        raise TwinError(
+                            f"The first {done} answers of the teacher {self.model} were cut off at {self._max_tokens} "
+                            "tokens; none was kept.",
+                            f"{self._hosted.max_tokens_fix()}.",
+                        )
                     if isinstance(answer, Lesson) or answer == "teacher_refused":
                         kept = answer.model_dump_json() if isinstance(answer, Lesson) else _KEEP_REFUSED
                         cache.execute("insert or replace into lessons values (?, ?)", (name, kept))
                         cache.commit()
                     if done % 20 == 0 or done == len(missing):
                         self._say(f"teacher: {done} of {len(missing)}, ${self._hosted.spent:.2f} spent")
+                if cut := dropped["teacher_cut_off"]:
+                    self._say(
+                        f"teacher: {cut} answers were cut off at {self._max_tokens} tokens and not kept: "
+                        f"{self._hosted.max_tokens_fix()}"
+                    )
             except BaseException:
                 for future in waiting:
                     future.cancel()
@@ -135,17 +152,21 @@ class Teacher:
     def _ask(self, prompt: str) -> Lesson | str:
         """A lesson, or the reason why there is none."""
         for _ in range(MALFORMED_ATTEMPTS):
-            answer = self._hosted.complete(
-                prompt, ANSWER_TOKENS, 0.3, response_format={"type": "json_object"}
-            )
+            try:
+                answer = self._hosted.complete(
+                    prompt, self._max_tokens, 0.3, response_format={"type": "json_object"}
+                )
+            except RequestFiltered:
+                return "teacher_filtered"
             if answer is None:
                 return "teacher_unavailable"
-            message = answer.choices[0].message
-            text = (message.content or "").strip()
-            if not text or getattr(message, "refusal", None) or _REFUSAL.match(text):
+            reply = read_reply(answer)
+            if reply.fault:
+                return f"teacher_{reply.fault}"
+            if _REFUSAL.match(reply.text):
                 return "teacher_refused"
             try:
-                return Lesson.model_validate_json(_json_of(text))
+                return Lesson.model_validate_json(_json_of(reply.text))
             except ValidationError:
                 continue
         return "teacher_malformed"

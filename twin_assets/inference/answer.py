@@ -12,6 +12,7 @@ from twin_assets.core.prompts import defuse, refusal, render, request_message, s
 from twin_assets.core.records import Message, Passage, Record, Visibility
 from twin_assets.core.retrieval_options import RetrievalOptions
 from twin_assets.core.text.tokens import estimated_tokens
+from twin_assets.core.text.words import count_words, first_words
 from twin_assets.inference.generation import Generator
 from twin_assets.inference.retrieve import Found
 from twin_assets.inference.shaping import Shape, unsupported_links, within_x_limit, without_images
@@ -239,8 +240,7 @@ class Twin:
 
 
 def _cut(text: str, words: int) -> str:
-    parts = text.split()
-    return text if len(parts) <= words else " ".join(parts[:words]) + " ..."
+    return text if count_words(text) <= words else first_words(text, words, " ...")
 
 
 def _shape(plan: Plan) -> Shape:

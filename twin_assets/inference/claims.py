@@ -16,8 +16,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from twin_assets.inference.function_words import ENGLISH
-from twin_assets.inference.retrieval.compress import sentences
+from twin_assets.core.text.content_words import ENGLISH, tells
+from twin_assets.core.text.words import UNSPACED, has_unspaced, sentences, spaced
 
 Embed = Callable[[list[str]], np.ndarray]
 
@@ -28,7 +28,7 @@ MISSING_ENTITY = 0.5
 MIN_FACT_WORDS = 2
 # Texts whose vectors are kept: 384 float32 each.
 KEPT_TEXTS = 20_000
-_WORD = re.compile(r"\d[\d,.]*\d|\d|[^\W\d_]+(?:'[^\W\d_]+)*")
+_WORD = re.compile(rf"[{UNSPACED}]+|\d[\d,.]*\d|\d|[^\W\d_]+(?:'[^\W\d_]+)*")
 _NAME = re.compile(r"(?<=[^\W\d_,;] )[A-Z]\w+")
 _MARK = re.compile(r"\[(\d{1,2})\]")
 _NUMBERS = {
@@ -71,16 +71,18 @@ def kept_embed(embed: Embed) -> Embed:
 def claims_of(text: str) -> list[str]:
     """The sentences of a text that state something: no questions, none with fewer than two fact words."""
     found = (" ".join(text[start:end].split()) for start, end in sentences(text))
-    return [s for s in found if not s.endswith("?") and len(fact_words(s)) >= MIN_FACT_WORDS]
+    return [s for s in found if not s.endswith(("?", "？")) and len(fact_words(s)) >= MIN_FACT_WORDS]
 
 
 def fact_words(text: str) -> list[str]:
     """Numbers as digits, and the stems of words that are no function words; in order."""
     words = []
-    for word in _WORD.findall(_MARK.sub(" ", text).replace("’", "'")):
+    for word in _WORD.findall(spaced(_MARK.sub(" ", text)).replace("’", "'")):
         lower = word.lower()
         if lower[0].isdigit() or lower in _NUMBERS:
             words.append(_NUMBERS.get(lower, lower.replace(",", "")))
+        elif has_unspaced(lower):
+            words += [lower] if tells(lower) else []
         elif lower not in ENGLISH and len(lower) > 2:
             words.append(_stem(lower))
     return words

@@ -17,7 +17,7 @@ from twin_assets.core.prompts import (
     user_message,
 )
 from twin_assets.core.records import Message, Passage, SplitDocument
-from twin_assets.core.text.tokens import estimated_tokens, first_words
+from twin_assets.core.text.tokens import estimated_tokens, first_tokens
 from twin_assets.inference.exam import ExamItem, bare_question
 from twin_assets.inference.generation import Generation
 from twin_assets.inference.questions import Retrieve
@@ -147,6 +147,6 @@ class Desk:
         for at in random.permutation(len(known)):
             if room < profile.passage_tokens:
                 break
-            shown.append(first_words(known[at], room))
+            shown.append(first_tokens(known[at], room))
             room -= estimated_tokens(shown[-1])
         return baseline_system_message(self._persona, shown)

@@ -4,10 +4,10 @@ Words are compared without case and punctuation; a run of eight or more that sta
 counts as copied. Also gives back what is left of a text without its copied runs.
 """
 
-import re
 from collections.abc import Iterator
 
 from twin_assets.core.records import Record
+from twin_assets.core.text.words import term_spans, terms
 
 NGRAM = 8
 EXAMPLES = 3
@@ -31,16 +31,16 @@ class CopyCheck:
     """
 
     def __init__(self, training: list[str]) -> None:
-        self._known = {gram for text in training for gram in _grams(_words(text))}
+        self._known = {gram for text in training for gram in _grams(terms(text))}
 
     def report(self, texts: list[str]) -> CopyReport:
         """What of all texts together is copied; zeros for no words."""
         total = inside = 0
         runs: list[tuple[int, str]] = []
         for text in texts:
-            spans = _spans(text)
+            spans = term_spans(text)
             total += len(spans)
-            for start, end in self._runs(_words(text)):
+            for start, end in self._runs(terms(text)):
                 inside += end - start
                 last = min(end, start + EXAMPLE_WORDS) - 1
                 runs.append((end - start, text[spans[start][0] : spans[last][1]]))
@@ -55,9 +55,9 @@ class CopyCheck:
 
     def without_copies(self, text: str) -> str:
         """The text with its copied runs cut out: what the model wrote of its own."""
-        spans = _spans(text)
+        spans = term_spans(text)
         kept, at = [], 0
-        for start, end in self._runs(_words(text)):
+        for start, end in self._runs(terms(text)):
             kept.append(text[at : spans[start][0]])
             at = spans[end - 1][1]
         return "".join([*kept, text[at:]])
@@ -80,15 +80,6 @@ class CopyCheck:
 def copied(texts: list[str], training: list[str]) -> CopyReport:
     """Compare texts with the training texts, once."""
     return CopyCheck(training).report(texts)
-
-
-def _spans(text: str) -> list[tuple[int, int]]:
-    return [m.span() for m in re.finditer(r"\w+", text)]
-
-
-def _words(text: str) -> list[str]:
-    # No word is joined or split by lower-casing, so places here are places in the text as it was.
-    return [word.lower() for word in re.findall(r"\w+", text)]
 
 
 def _grams(words: list[str]) -> Iterator[int]:

@@ -6,16 +6,15 @@ are 5, 10, 20, 40 ... of them, each look with its share of the whole rate, so th
 all looks of one training together.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from twin_assets.core.records import SplitDocument
+from twin_assets.core.text.content_words import topic_words
 from twin_assets.inference.change_tests import Shift, benjamini_hochberg, energy_test
 from twin_assets.inference.drift import NewWriting, Signal
-from twin_assets.inference.function_words import ENGLISH
 from twin_assets.inference.stylometry import frequencies, frequent_features, prose
 
 FIRST_LOOK = 5
@@ -98,7 +97,7 @@ def _shifts(
 
 
 def _content(text: str) -> list[str]:
-    return [w for w in re.findall(r"[^\W\d_]{4,}", prose(text).lower()) if w not in ENGLISH]
+    return topic_words(prose(text))
 
 
 def _vocabulary(texts: list[str]) -> np.ndarray:

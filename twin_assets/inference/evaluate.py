@@ -15,6 +15,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.persona import Persona
 from twin_assets.core.profiles import Profile
 from twin_assets.core.records import Record, SplitDocument, Visibility, most_closed
+from twin_assets.core.text.words import first_words
 from twin_assets.inference.ability import Ability, compare_ability
 from twin_assets.inference.answer import Plan
 from twin_assets.inference.claims import Embed, remembering
@@ -193,7 +194,7 @@ def evaluate(
         persona=persona.name, candidate=contestants[CANDIDATE].model, profile=profile.name, contestants=contests,
         ceiling=meter.score(real, seed), floor=floor, floor_is=floor_is, ceiling_copying=check.report(real),
         ceiling_unseen_words=vocabulary.unseen_share(real),
-        real_sample=" ".join(real[0].split()[:REAL_WORDS]) if real else "",
+        real_sample=first_words(real[0], REAL_WORDS) if real else "",
         gain=gain.mean, gain_low=gain.low, gain_high=gain.high, gain_pairs=gain.pairs,
         hit_rate=found.hit_rate, mrr=found.mrr, questions=len(questions),
         refusal_rate=refusal_rate([q for q in questions if q.unanswerable], instruments.would_refuse),
@@ -241,7 +242,7 @@ def _answer_all(
 
 def _samples(tasks: list[WriteTask], desk: Desk, heldout: list[SplitDocument]) -> list[Sample]:
     """What the page shows side by side, still without the contestants' texts."""
-    real = {d.doc_id: " ".join(d.voice_text.split()[:REAL_WORDS]) for d in heldout}
+    real = {d.doc_id: first_words(d.voice_text, REAL_WORDS) for d in heldout}
     return [
         Sample(prompt=t.topic, text="", passages=[p.text for p in desk.passages(t)], real=real.get(t.doc_id, ""))
         for t in tasks[:SHOWN_SAMPLES]

@@ -14,6 +14,7 @@ from twin_assets.core.declining import declines
 from twin_assets.core.persona import Persona
 from twin_assets.core.prompts import passages_in, without_passages
 from twin_assets.core.records import Message, Record, SplitDocument
+from twin_assets.core.text.words import first_words
 from twin_assets.inference.answer import Citation, Plan
 from twin_assets.inference.claims import SUPPORTED, Embed, claim_support, claims_of, marks_in, support
 from twin_assets.inference.questions import Question
@@ -217,7 +218,7 @@ def _refusals(answers: list[Answered]) -> Refusals:
         declined_wrongly=_share([a.declined for a in should]),
         unanswerable=len(should_not),
         answerable=len(should),
-        examples=[f"{a.question} → {' '.join(a.text.split()[:30])}" for a in wrong[:EXAMPLES]],
+        examples=[f"{a.question} → {first_words(a.text, 30)}" for a in wrong[:EXAMPLES]],
     )
 
 

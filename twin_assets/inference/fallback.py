@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.hosted import HostedModel
+from twin_assets.core.hosted import HostedModel, read_reply
 from twin_assets.core.records import Message
 from twin_assets.inference.generation import Generation
 from twin_assets.inference.remote import EngineUnavailable
@@ -70,10 +70,18 @@ class FallbackGenerator:
             raise EngineUnavailable(error.problem, error.fix) from None
         if answer is None:
             raise EngineUnavailable(f"Neither the engine nor {self.model} answers.", "try again later.")
-        self.tokens = (answer.usage.prompt_tokens, answer.usage.completion_tokens)
+        usage, reply = getattr(answer, "usage", None), read_reply(answer)
+        self.tokens = (getattr(usage, "prompt_tokens", 0) or 0, getattr(usage, "completion_tokens", 0) or 0)
         self.cost = self._hosted.cost(*self.tokens)
-        self.finish_reason = "length" if answer.choices[0].finish_reason == "length" else "stop"
+        if not reply.text:
+            raise EngineUnavailable(
+                f"The fallback {self.model} wrote no text ({reply.fault}).",
+                "choose another TWIN_FALLBACK_MODEL; one that reasons needs more tokens than an answer has."
+                if reply.fault == "cut_off"
+                else "try again, or choose another TWIN_FALLBACK_MODEL.",
+            )
+        self.finish_reason = "length" if reply.fault == "cut_off" else "stop"
         return Generation(
-            text=answer.choices[0].message.content or "", tokens_in=self.tokens[0], tokens_out=self.tokens[1],
+            text=reply.text, tokens_in=self.tokens[0], tokens_out=self.tokens[1],
             finish_reason=self.finish_reason, seconds=0.0,
         )  # fmt: skip

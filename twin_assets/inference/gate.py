@@ -6,6 +6,7 @@ any contestant must reach.
 
 from twin_assets.core.profiles import Gate
 from twin_assets.core.records import Record
+from twin_assets.core.text.words import first_words
 from twin_assets.inference.evaluate import BASELINE, CANDIDATE, PROMPTED, Contest, EvaluationReport
 from twin_assets.inference.ladder import Ladder, Rung, climb, voice_share
 
@@ -258,5 +259,5 @@ def _latency(contest: Contest, gate: Gate) -> GateResult:
 
 def _first(texts: object) -> str | None:
     for text in texts:  # type: ignore[attr-defined]
-        return " ".join(str(text).split()[:40])
+        return first_words(str(text), 40)
     return None

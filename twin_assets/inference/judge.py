@@ -8,6 +8,7 @@ counted apart.
 import json
 import re
 import sqlite3
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,13 +16,13 @@ from string import Template
 from typing import Literal
 
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.hosted import HostedModel
+from twin_assets.core.hosted import HostedModel, RequestFiltered, read_reply
 from twin_assets.core.records import Record
-from twin_assets.core.text.tokens import estimated_tokens, first_words
+from twin_assets.core.text.tokens import estimated_tokens, first_tokens
 from twin_assets.settings import Settings
 
 PROMPT = Path(__file__).with_name("judge_prompt.md")
-AT_ONCE, ANSWER_TOKENS, TEXT_TOKENS = 4, 60, 700
+AT_ONCE, TEXT_TOKENS = 4, 700
 
 Winner = Literal["A", "B", "tie"]
 
@@ -62,8 +63,9 @@ class Judge:
 
     def __init__(self, settings: Settings, samples: list[str]) -> None:
         """`samples` are writing of the author. Raises TwinError when no judge is set, or its price is not known."""
-        self._hosted = HostedModel(settings, "judge")
-        self._samples = "\n\n".join(first_words(s, TEXT_TOKENS) for s in samples)
+        self._hosted, self._max_tokens = HostedModel(settings, "judge"), settings.judge_max_tokens
+        self._cut_off, self._lock = 0, threading.Lock()
+        self._samples = "\n\n".join(first_tokens(s, TEXT_TOKENS) for s in samples)
         settings.cache_dir.mkdir(parents=True, exist_ok=True)
         self._cache_file = settings.cache_dir / "judge.sqlite"
         self._template = Template(PROMPT.read_text().strip())
@@ -75,13 +77,13 @@ class Judge:
     def compare(self, pairs: list[Pair], rival: str, say: Callable[[str], None]) -> Verdicts:
         """Every pair in both orders. Raises TwinError as `HostedModel.complete`, and over the budget at once."""
         asked = [prompt for p in pairs for prompt in (self._prompt(p, False), self._prompt(p, True))]
-        spent = self._hosted.spent
+        spent, self._cut_off = self._hosted.spent, 0
         with sqlite3.connect(self._cache_file, check_same_thread=False) as cache:
             cache.execute("create table if not exists verdicts (key text primary key, answer text)")
             known = {p: row[0] for p in asked if (row := self._known(cache, p))}
             missing = [p for p in dict.fromkeys(asked) if p not in known]
             self._hosted.check_estimate(
-                sum(self._hosted.cost(estimated_tokens(p), ANSWER_TOKENS) for p in missing)
+                sum(self._hosted.cost(estimated_tokens(p), self._max_tokens) for p in missing)
             )
             say(f"judge {self.model}: {len(pairs)} pairs against {rival}, {len(missing)} questions to ask")
             with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -94,24 +96,40 @@ class Judge:
                         cache.commit()  # fmt: skip
         answers = [known.get(p) for p in asked]
         counted = count_verdicts(self.model, rival, list(zip(answers[::2], answers[1::2], strict=True)))
-        return counted.model_copy(update={"cost": round(self._hosted.spent - spent, 6)})
+        note = f"{self._cut_off} verdicts were cut off at {self._max_tokens} tokens: {self._hosted.max_tokens_fix()}"
+        return counted.model_copy(
+            update={"cost": round(self._hosted.spent - spent, 6), "note": note if self._cut_off else None}
+        )
 
     def _prompt(self, pair: Pair, swapped: bool) -> str:
-        ours, theirs = (first_words(t, TEXT_TOKENS) for t in (pair.ours, pair.theirs))
+        ours, theirs = (first_tokens(t, TEXT_TOKENS) for t in (pair.ours, pair.theirs))
         first, second = (theirs, ours) if swapped else (ours, theirs)
         return self._template.substitute(
             samples=self._samples, request=pair.request, first=first, second=second
         )
 
     def _ask(self, prompt: str) -> str | None:
-        answer = self._hosted.complete(prompt, ANSWER_TOKENS, 0.0)
-        return None if answer is None else answer.choices[0].message.content or ""
+        """The judge's words; None for none, and for words that were cut off before a verdict: they are asked for again."""
+        try:
+            answer = self._hosted.complete(prompt, self._max_tokens, 0.0)
+        except RequestFiltered:
+            return None
+        if answer is None:
+            return None
+        reply = read_reply(answer)
+        if reply.fault is None or read_verdict(reply.text):
+            return reply.text
+        with self._lock:
+            self._cut_off += reply.fault == "cut_off"
+        return None
 
     def _key(self, prompt: str) -> str:
         return text_hash(f"{self.model}\n{prompt}", 32)
 
     def _known(self, cache: sqlite3.Connection, prompt: str) -> tuple[str] | None:
-        return cache.execute("select answer from verdicts where key = ?", (self._key(prompt),)).fetchone()
+        # Empty ones were once kept: answers without text.
+        known = "select answer from verdicts where key = ? and answer != ''"
+        return cache.execute(known, (self._key(prompt),)).fetchone()
 
 
 def count_verdicts(judge: str, rival: str, answers: list[tuple[str | None, str | None]]) -> Verdicts:

@@ -17,6 +17,7 @@ from twin_assets.core.lake import Lake
 from twin_assets.core.persona import Persona
 from twin_assets.core.records import Record
 from twin_assets.core.text.privacy import scan
+from twin_assets.core.text.words import count_words
 from twin_assets.inference.claims import SUPPORTED, Embed, claim_support, claims_of, kept_embed
 from twin_assets.inference.live_voice import add_voices
 from twin_assets.inference.monitor import ScoredRequest, score_requests
@@ -75,7 +76,7 @@ class LiveScorer:
         if row.personal_data is None:  # a row of an older log
             found["personal_data"] = len(scan(row.answer))
         found |= {
-            "words": len(row.answer.split()),
+            "words": count_words(row.answer),
             "declined": row.outcome == "refused" or declines(row.answer, self.persona),
         }
         if chosen and row.outcome == "answered":

@@ -3,12 +3,11 @@
 `drift.py` compares what is measured here over time and with the release.
 """
 
-import re
 from datetime import datetime
 from typing import Literal
 
 from twin_assets.core.records import Record
-from twin_assets.inference.function_words import ENGLISH
+from twin_assets.core.text.content_words import topic_words
 from twin_assets.inference.request_log import RequestRecord
 
 __all__ = ["ModelVoice", "ScoredRequest", "score_requests"]
@@ -97,5 +96,4 @@ def _support(request: RequestRecord, passages: dict[str, str]) -> float | None:
 
 def _content_words(text: str) -> list[str]:
     """Words that carry facts: numbers, and words of four letters or more that aren't function words."""
-    words = re.findall(r"\d+|[^\W\d_]{4,}", text.lower())
-    return [w for w in words if w not in ENGLISH]
+    return topic_words(text, numbers=True)

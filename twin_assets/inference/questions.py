@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Passage, Record
+from twin_assets.core.text.words import has_unspaced
 
 HIT_AT = 3
 DEPTH = 10
@@ -88,4 +89,8 @@ def _rank(question: Question, passages: list[Passage]) -> int:
 
 
 def _holds(text: str, fact: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(fact)}(?!\w)", text, re.IGNORECASE) is not None
+    # Words of scripts without spaces stand against each other.
+    before, after = (
+        "" if has_unspaced(edge) else side for edge, side in ((fact[:1], r"(?<!\w)"), (fact[-1:], r"(?!\w)"))
+    )
+    return re.search(f"{before}{re.escape(fact)}{after}", text, re.IGNORECASE) is not None

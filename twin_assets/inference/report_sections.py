@@ -2,6 +2,7 @@
 
 import html
 
+from twin_assets.core.text.words import word_spans
 from twin_assets.inference.evaluate import CANDIDATE, EvaluationReport
 from twin_assets.inference.exam import Answered, Exam
 from twin_assets.inference.ladder import Ladder
@@ -195,8 +196,8 @@ def _passages(passages: list[str]) -> str:
 
 
 def _said(role: str, text: str) -> str:
-    words = text.strip().split(" ")
-    shown = " ".join(words[:SAMPLE_WORDS]) + (" …" if len(words) > SAMPLE_WORDS else "")
+    spans = word_spans(text.strip())
+    shown = text.strip()[: spans[SAMPLE_WORDS - 1][1]] + " …" if len(spans) > SAMPLE_WORDS else text.strip()
     return f"<div><span class=muted>{html.escape(role)}</span><blockquote>{html.escape(shown)}</blockquote></div>"
 
 

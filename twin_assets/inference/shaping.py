@@ -3,8 +3,11 @@
 Every function takes and gives an iterator of pieces, so that a streamed answer and a whole one are the same.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
+
+from twin_assets.core.text.words import word_spans
 
 X_LIMIT = 280
 X_URL = 23
@@ -52,7 +55,7 @@ def within_x_limit(pieces: Iterable[str]) -> Iterator[str]:
     for piece in pieces:
         held += piece
         whole = held[: max(_last_space(held), 0)]
-        for word in re.findall(r"\s*\S+", whole):
+        for word in _words(whole):
             if x_weight(said + word) + x_weight(ELLIPSIS) > X_LIMIT:
                 yield _ending(said, word)
                 return
@@ -60,8 +63,18 @@ def within_x_limit(pieces: Iterable[str]) -> Iterator[str]:
             yield word
         if len(held) > X_LIMIT and not _URL.match(held.lstrip()):
             break  # one endless word: nothing more of it can fit
-    held = held.rstrip()
-    yield held if x_weight(said + held) <= X_LIMIT else _ending(said, held)
+    for word in _words(held.rstrip()):
+        if x_weight(said + held.rstrip()) > X_LIMIT and x_weight(said + word) + x_weight(ELLIPSIS) > X_LIMIT:
+            yield _ending(said, word)
+            return
+        said, held = said + word, held[len(word) :]
+        yield word
+
+
+def _words(text: str) -> list[str]:
+    """The text in pieces of a word, each with the white space before it."""
+    ends = [end for _, end in word_spans(text)][:-1]
+    return [text[start:end] for start, end in itertools.pairwise([0, *ends, len(text)])] if text else []
 
 
 def _last_space(text: str) -> int:

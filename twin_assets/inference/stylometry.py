@@ -8,11 +8,14 @@ from collections import Counter
 
 import numpy as np
 
+from twin_assets.core.text.words import UNSPACED, count_words, spaced, word_spans
+
 FEATURES = 200
 WINDOW = 250
 
-_WORD = r"[^\W\d_]+(?:'[^\W\d_]+)*"
-_TOKEN = re.compile(rf"{_WORD}|\.\.\.|[.,;:!?()\"—–-]")
+_WORD = rf"[{UNSPACED}]+|[^\W\d_]+(?:'[^\W\d_]+)*"
+_WORDS = re.compile(_WORD)
+_TOKEN = re.compile(rf"{_WORD}|\.\.\.|[.,;:!?()\"—–-]|[。、！？「」『』（）・〜～：；，《》]")
 _TYPOGRAPHY = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "…": "...", "\u00a0": " "})
 
 
@@ -34,8 +37,8 @@ def prose(text: str) -> str:
 
 
 def word_count(texts: list[str]) -> int:
-    """Words as windows count them: runs of non-blank characters in the prose."""
-    return sum(len(prose(text).split()) for text in texts)
+    """Words as windows count them: those of the prose."""
+    return sum(count_words(prose(text)) for text in texts)
 
 
 def windows(texts: list[str], words: int = WINDOW) -> list[str]:
@@ -45,13 +48,13 @@ def windows(texts: list[str], words: int = WINDOW) -> list[str]:
     measures how much less.
     """
     joined = "\n\n".join(prose(t).strip() for t in texts)
-    spans = [m.span() for m in re.finditer(r"\S+", joined)]
+    spans = word_spans(joined)
     return [joined[spans[i][0] : spans[i + words - 1][1]] for i in range(0, len(spans) - words + 1, words)]
 
 
 def tokens(text: str) -> list[str]:
     """Lower-cased words (contractions whole) and punctuation marks."""
-    return _TOKEN.findall(text.lower())
+    return _TOKEN.findall(spaced(text.lower()))
 
 
 def frequent_features(texts: list[str], n: int = FEATURES) -> list[str]:
@@ -75,5 +78,5 @@ def frequencies(texts: list[str], features: list[str]) -> np.ndarray:
 
 def mask_topic(text: str, keep: frozenset[str]) -> str:
     """Words outside `keep` as asterisks of their length, digits as #: Stamatatos (2017), text distortion."""
-    hidden = re.sub(_WORD, lambda m: m[0] if m[0].lower() in keep else "*" * len(m[0]), text)
+    hidden = _WORDS.sub(lambda m: m[0] if m[0].lower() in keep else "*" * len(m[0]), spaced(text))
     return re.sub(r"\d", "#", hidden)

@@ -2,7 +2,10 @@
 
 import re
 
+from twin_assets.core.text.words import UNSPACED, spaced
 from twin_assets.inference.stylometry import prose
+
+_WORD = re.compile(rf"[{UNSPACED}]{{2,}}|[^\W\d_]{{2,}}")
 
 
 class Vocabulary:
@@ -21,4 +24,4 @@ class Vocabulary:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W\d_]{2,}", prose(text).lower())
+    return _WORD.findall(spaced(prose(text).lower()))

@@ -16,7 +16,7 @@ import numpy as np
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Record
-from twin_assets.inference.function_words import function_words
+from twin_assets.core.text.content_words import function_words
 from twin_assets.inference.stylometry import (
     WINDOW,
     frequencies,

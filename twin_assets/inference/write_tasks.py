@@ -6,7 +6,8 @@ from collections import Counter
 from typing import Literal
 
 from twin_assets.core.records import Record, SplitDocument
-from twin_assets.inference.function_words import ENGLISH
+from twin_assets.core.text.content_words import topic_words
+from twin_assets.core.text.words import count_words, listed
 from twin_assets.inference.stylometry import prose
 
 MIN_PARAGRAPH = 25
@@ -41,7 +42,7 @@ def write_tasks(heldout: list[SplitDocument], train: list[SplitDocument]) -> lis
 def _of_document(document: SplitDocument, rare: "_Rarity") -> list[WriteTask]:
     prompt: Prompt = "write_post" if document.category == "post" else "write_article"
     headings = re.findall(r"^#{2,3} (.+)$", document.voice_text, re.MULTILINE)
-    paragraphs = [p for p in re.split(r"\n\s*\n", document.voice_text) if len(p.split()) >= MIN_PARAGRAPH]
+    paragraphs = [p for p in re.split(r"\n\s*\n", document.voice_text) if count_words(p) >= MIN_PARAGRAPH]
     topics = [
         document.title or rare.phrase(document.voice_text), *headings, *(rare.phrase(p) for p in paragraphs)
     ]  # fmt: skip
@@ -60,8 +61,8 @@ class _Rarity:
         """The two most telling words of a text, "tides and tables"; empty when it has none."""
         counts = Counter(_content_words(text))
         weight = {w: n * math.log((self._texts + 1) / (self._spread[w] + 1)) for w, n in counts.items()}
-        return " and ".join(sorted(weight, key=lambda w: (-weight[w], w))[:2])
+        return listed(sorted(weight, key=lambda w: (-weight[w], w))[:2])
 
 
 def _content_words(text: str) -> list[str]:
-    return [w for w in re.findall(r"[^\W\d_]{4,}", prose(text).lower()) if w not in ENGLISH]
+    return topic_words(prose(text))

@@ -3,10 +3,11 @@
 import {post} from "../lib/api.js";
 import {button, h, icon, problem, select, toast} from "../lib/dom.js";
 import {number} from "../lib/format.js";
+import {countWords} from "../lib/words.js";
 import {citations} from "./passage.js";
 
 const seconds = from => `${((performance.now() - from) / 1000).toFixed(1)} s`;
-const wordCount = text => number(text.split(/\s+/).filter(Boolean).length);
+const wordCount = text => number(countWords(text));
 
 /**
  * An answer card. `ask(seed, options)` generates one draft. Gives {element, first}: `first` writes the first

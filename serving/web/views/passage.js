@@ -3,6 +3,7 @@
 import {get} from "../lib/api.js";
 import {dialog, h, outside} from "../lib/dom.js";
 import {closed, day, name} from "../lib/format.js";
+import {firstWords} from "../lib/words.js";
 
 /** Open the passage that a citation points to; where the document is gone, what was quoted of it. */
 export async function openPassage(persona, citation) {
@@ -33,4 +34,4 @@ export async function openPassage(persona, citation) {
 /** Numbered chips, each of which opens its passage. */
 export const citations = (persona, found) => h("ol", {class: "citations", "aria-label": "Passages"},
   found.map(one => h("li", {}, h("button", {type: "button", class: "chip", on: {click: () => openPassage(persona, one)}},
-    h("b", {}, one.number), " ", one.title || one.quote.split(/\s+/).slice(0, 6).join(" "), closed(one)))));
+    h("b", {}, one.number), " ", one.title || firstWords(one.quote, 6), closed(one)))));

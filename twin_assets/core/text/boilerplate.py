@@ -4,6 +4,8 @@ counts of comments, notices of cookies and of copyright. What else stands around
 
 import re
 
+from twin_assets.core.text.words import count_words
+
 _NETWORK = (
     r"(?:x|twitter|facebook|instagram|linkedin|mastodon|bluesky|threads|youtube|medium|github|gitlab|tiktok|pinterest|"
     r"telegram|whatsapp|reddit|e-?mail|hacker news|rss|feedly|substack|patreon)"
@@ -69,7 +71,7 @@ def boilerplate_kind(text: str) -> str | None:
     A bar ("5 min read · Listen · Share") is boilerplate when half of what it lists is.
     """
     text = " ".join(text.split())
-    if len(text.split()) > MAX_BLOCK_WORDS:
+    if count_words(text) > MAX_BLOCK_WORDS:
         return None
     if kind := _line_kind(text):
         return kind

@@ -8,10 +8,13 @@ address or a hash can have a hundred tokens.
 import math
 import re
 
+from twin_assets.core.text.words import UNSPACED, word_spans
+
 # Makes the sum right on average for English prose: of 8,000 real paragraphs, 99% have at most 1.25 times
 # their estimate with the nano vocabulary.
 CALIBRATION = 1.2
-_PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\x00-\x7f]+|[^\w\s]|\w|\n+| {2,}")
+_PIECE = re.compile(rf"[{UNSPACED}]+|[A-Z]?[a-z]+|[A-Z]+|[^\x00-\x7f{UNSPACED}]+|[^\w\s]|\w|\n+| {{2,}}")
+_WIDE = re.compile(f"[{UNSPACED}]")
 
 
 def estimated_tokens(text: str) -> int:
@@ -19,22 +22,23 @@ def estimated_tokens(text: str) -> int:
     return math.ceil(CALIBRATION * sum(map(_piece_tokens, _PIECE.findall(text))))
 
 
-def _piece_tokens(piece: str) -> int:
+def _piece_tokens(piece: str) -> float:
     if not piece.isascii():
-        return len(piece.encode())
+        # Never more tokens than bytes. Where letters without spaces make up a text, that bound is the estimate.
+        return len(piece.encode()) / (CALIBRATION if _WIDE.match(piece) else 1)
     if piece[-1].islower():
         return 1 + (len(piece) - 1) // 4
     return (len(piece) + 1) // 2 if piece.isupper() else 1
 
 
-def first_words(text: str, most: int) -> str:
+def first_tokens(text: str, most: int) -> str:
     """The text, or as many of its first words as have at most that many estimated tokens, and "..."."""
     if estimated_tokens(text) <= most:
         return text
-    kept: list[str] = []
-    for word in text.split():
-        most -= estimated_tokens(word)
+    kept = 0
+    for start, end in word_spans(text):
+        most -= estimated_tokens(text[start:end])
         if most < 0:
             break
-        kept.append(word)
-    return " ".join([*kept, "..."])
+        kept = end
+    return " ".join([*text[:kept].split(), "..."])

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from twin_assets.core.records import EmbeddedChunk, Passage, Visibility, arrow_schema
+from twin_assets.core.text.words import has_unspaced
 from twin_assets.core.vectors.base import Filters, SyncReport
 from twin_assets.core.vectors.common import (
     allowed_values,
@@ -35,6 +36,8 @@ CANDIDATES = 120
 BITMAPS = ["split", "category", "source", "visibility"]
 # What older tables lack, with what its rows get until a sync says better: nobody else may see them.
 ADDED = {"visibility": "cast('private' as string)"}
+# Of the first rows of a table, what share with letters of scripts without spaces calls for their words in the index.
+SAMPLED_ROWS, UNSPACED_SHARE = 2_000, 0.05
 Result = TypeVar("Result")
 _PASSAGE = [name for name in Passage.model_fields if name in EmbeddedChunk.model_fields]
 
@@ -104,8 +107,7 @@ class LanceStore:
             return
         table = there.table
         indexed = {column for index in table.list_indices() for column in index.columns}
-        if "text" not in indexed:
-            table.create_fts_index("text")
+        _index_words(table)
         if table.count_rows() >= INDEX_FROM_ROWS:
             for field in BITMAPS:
                 if field not in indexed:
@@ -142,6 +144,19 @@ class LanceStore:
 
     def close(self) -> None:
         self._opened = None
+
+
+def _index_words(table: Any) -> None:
+    """A full-text index that knows the words of the table's scripts; made anew when another is called for."""
+    texts = table.search().select(["text"]).limit(SAMPLED_ROWS).to_arrow().column("text").to_pylist()
+    unspaced = sum(map(has_unspaced, texts)) >= UNSPACED_SHARE * len(texts)
+    # ICU's dictionaries divide what has no spaces. It takes a number like 3.6 for one word, so the plain one stays else.
+    wanted = "icu/split" if unspaced else "simple"
+    made = [
+        index.index_details["base_tokenizer"] for index in table.list_indices() if index.columns == ["text"]
+    ]
+    if made != [wanted]:
+        table.create_fts_index("text", base_tokenizer=wanted, replace=bool(made))
 
 
 async def _open_async(uri: str, name: str) -> lancedb.AsyncTable:

@@ -13,6 +13,7 @@ from weaviate.exceptions import UnexpectedStatusCodeError
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import EmbeddedChunk, Passage, Visibility
+from twin_assets.core.text.words import has_unspaced, spaced
 from twin_assets.core.vectors.base import Filters, SyncReport
 from twin_assets.core.vectors.common import (
     FACTS,
@@ -28,6 +29,7 @@ from twin_assets.core.vectors.weaviate_connection import WeaviateServer, acquire
 from twin_assets.core.vectors.weaviate_schema import (
     COLLECTION,
     VECTOR,
+    WORDS,
     as_properties,
     definition,
     object_id,
@@ -217,7 +219,7 @@ def _query(
     if alpha >= 1 or not text.strip():
         return [(o, False) for o in there.query.near_vector(near_vector=floats, **asked).objects]
     found = there.query.hybrid(
-        query=text, vector=floats, alpha=alpha, query_properties=["text"],
+        query=spaced(text), vector=floats, alpha=alpha, query_properties=["text", WORDS] if has_unspaced(text) else ["text"],
         fusion_type=HybridFusion.RELATIVE_SCORE, return_metadata=MetadataQuery(score=True), **asked,
     )  # fmt: skip
     return [(o, True) for o in found.objects]

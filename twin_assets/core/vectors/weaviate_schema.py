@@ -8,17 +8,24 @@ from weaviate.classes.config import Configure, DataType, Property, Tokenization,
 from weaviate.util import generate_uuid5
 
 from twin_assets.core.records import EmbeddedChunk, arrow_schema
+from twin_assets.core.text.words import has_unspaced, spaced
 from twin_assets.core.vectors.common import FACTS, FILTERABLE
 
 COLLECTION = "TwinChunk"
 VECTOR = "default"
 """Name of the one vector an object has."""
+WORDS = "words"
+"""Of a text in a script without spaces: itself with spaces between its words. The server's own tokenizers for such scripts
+are off by default. It is split at spaces alone, since to Weaviate's WORD the vowel marks of Thai are no letters."""
 
 
 def properties() -> list[Property]:
-    """A typed property for every field of a chunk but the vector. Full-text search reads `text` only."""
+    """A typed property for every field of a chunk but the vector, and WORDS. Full-text search reads `text` and WORDS."""
     schema = arrow_schema(EmbeddedChunk)
-    return [_property(schema.field(name)) for name in FACTS]
+    words = Property(
+        name=WORDS, data_type=DataType.TEXT, tokenization=Tokenization.LOWERCASE, index_searchable=True, index_filterable=False
+    )  # fmt: skip
+    return [*(_property(schema.field(name)) for name in FACTS), words]
 
 
 def _property(field: pa.Field) -> Property:
@@ -69,4 +76,5 @@ def object_id(persona: str, chunk_id: str) -> UUID:
 
 
 def as_properties(chunk: EmbeddedChunk) -> dict[str, Any]:
-    return chunk.model_dump(include=set(FACTS))
+    words = {WORDS: spaced(chunk.text)} if has_unspaced(chunk.text) else {}
+    return chunk.model_dump(include=set(FACTS)) | words

@@ -12,6 +12,7 @@ from twin_assets.core.records import CleanedDocument, Document, Record
 from twin_assets.core.text.block_pages import is_block_page
 from twin_assets.core.text.boilerplate import boilerplate_kind
 from twin_assets.core.text.privacy import ALL_KINDS, SECRET_KINDS, kinds_to_mask, mask, scan
+from twin_assets.core.text.words import count_words
 from twin_assets.feature.corpus.language import detect_language
 from twin_assets.feature.corpus.markdown import element_kinds, html_blocks, join_blocks, markdown_blocks
 from twin_assets.feature.corpus.quality import assess_quality
@@ -83,7 +84,7 @@ def clean_document(document: Document, mask_personal_data: bool = True) -> Clean
         visibility=document.visibility, voice_text=voice,
         # Normalising may uncover what was spread over two lines.
         search_text=mask(search_view(voice), kinds)[0],
-        words=len(voice.split()), removed=[*removed, *masked.elements()],
+        words=count_words(voice), removed=[*removed, *masked.elements()],
     )  # fmt: skip
 
 
@@ -145,7 +146,7 @@ def _furniture(blocks: list[str], language: str | None) -> set[str]:
     short = [
         b
         for b in blocks
-        if _DOUBTFUL.search(b) and len(b.split()) <= _MAX_DOUBTFUL_WORDS and b[0] not in "`#>-"
+        if _DOUBTFUL.search(b) and count_words(b) <= _MAX_DOUBTFUL_WORDS and b[0] not in "`#>-"
     ]
     kinds = element_kinds(short, language)
     return {block for block, kind in zip(short, kinds, strict=True) if kind in _NOT_WRITING}

@@ -1,12 +1,11 @@
 """Texts as words alone, so that case, punctuation and spacing make no difference between duplicates."""
 
-import re
 import unicodedata
 
 import numpy as np
 
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
+from twin_assets.core.text.words import terms
+
 _SPACE, _END = 32, 10
 # For ASCII texts laid end to end: byte 255, which they cannot contain, becomes the end of a text.
 _TABLE = bytes(
@@ -17,10 +16,10 @@ _TEXTS_AT_ONCE = 256
 
 
 def normalise(text: str) -> str:
-    """Lower-case words with one space between them; a Chinese or Japanese character is a word by itself."""
+    """Lower-case words with one space between them."""
     if text.isascii():
         return b" ".join(text.encode().translate(_TABLE).split()).decode()
-    return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).lower()))
+    return " ".join(terms(unicodedata.normalize("NFKC", text)))
 
 
 def normalise_all(texts: list[str]) -> list[str]:

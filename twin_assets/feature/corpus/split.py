@@ -6,12 +6,12 @@ later one. Only where a category would hold out too little are the lowest places
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from twin_assets.core.records import Record, Split, SplitDocument, UniqueDocument
+from twin_assets.core.text.words import ngrams, terms
 
 HELDOUT_SHARE = 0.2
 # A category of at least MIN_FROM documents holds out at least MIN_HELDOUT: the voice metric needs windows.
@@ -88,8 +88,7 @@ def _all_ngrams(texts: list[str], n: int) -> set[str]:
 
 def word_ngrams(text: str, n: int) -> list[str]:
     """Every run of n lower-case words, in order, repeats included."""
-    words = re.findall(r"\w+", text.lower())
-    return [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
+    return ngrams(terms(text), n)
 
 
 def _contaminated(documents: list[SplitDocument], embed: Callable[[list[str]], np.ndarray]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from twin_assets.core.text.block_pages import block_reason
 from twin_assets.core.text.html import html_blocks
 from twin_assets.core.text.html_meta import page_meta
 from twin_assets.core.text.pdf import read_pdf_apart
+from twin_assets.core.text.words import count_words
 from twin_assets.inference.links.fetch import Fetched, LinkRefused, fetch_link
 from twin_assets.inference.retrieval.compress import compress
 
@@ -62,7 +63,7 @@ def cleaned(fetched: Fetched) -> LinkedText:
         found = _read(fetched)
     except ValueError as error:
         raise LinkRefused(f"The link leads to {error}.", "link to another copy.") from None
-    if len(found.text.split()) < MIN_WORDS:
+    if count_words(found.text) < MIN_WORDS:
         raise LinkRefused(
             "The link leads to a page with hardly any text.",
             "link to the article itself; a page that only a script fills can't be read.",
@@ -131,7 +132,7 @@ def _passages(link: LinkedText) -> list[Passage]:
     spans: list[tuple[int, int]] = []
     for found in re.finditer(r"\S(?:.*?\S)??(?=\s*\n\s*\n|\s*\Z)", link.text, re.DOTALL):
         start, end = found.span()
-        if spans and len(link.text[spans[-1][0] : end].split()) <= PASSAGE_WORDS:
+        if spans and count_words(link.text[spans[-1][0] : end]) <= PASSAGE_WORDS:
             spans[-1] = (spans[-1][0], end)
         else:
             spans.append((start, end))

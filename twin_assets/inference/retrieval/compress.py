@@ -1,7 +1,5 @@
 """Passages cut to a token budget by keeping the sentences that answer, in their order, offsets exact."""
 
-import itertools
-import re
 from functools import lru_cache
 
 import numpy as np
@@ -9,25 +7,12 @@ import numpy as np
 from twin_assets.core.embedder import Embedder
 from twin_assets.core.records import Passage
 from twin_assets.core.text.tokens import estimated_tokens
+from twin_assets.core.text.words import Span, sentences
 
 GAP = " ... "
-_END = re.compile(r"(?<=[.!?])[\"')\]*_]*\s+|\n+")
 # What the prompt's own cut would count for the marks between parts that are not neighbours.
 GAP_TOKENS = estimated_tokens(GAP)
 KEPT_PASSAGES = 2048  # of some ten sentences with 1.5 KB each
-
-Span = tuple[int, int]
-
-
-def sentences(text: str) -> list[Span]:
-    """Offsets of the sentences and lines of a text, without the white space between them."""
-    edges = [0, *(m.end() for m in _END.finditer(text)), len(text)]
-    spans = []
-    for start, end in itertools.pairwise(edges):
-        part = text[start:end]
-        if part.strip():
-            spans.append((start + len(part) - len(part.lstrip()), start + len(part.rstrip())))
-    return spans
 
 
 def compress(question: str, passages: list[Passage], tokens: int, embedder: Embedder) -> list[Passage]:

@@ -6,11 +6,12 @@ schema. When the model fails, retrieval goes on by rules: `PlannerFailed` never 
 """
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from twin_assets.core.llm import open_litellm
+from twin_assets.core.hosted import read_reply
+from twin_assets.core.llm import ask
 from twin_assets.core.persona import Persona
 from twin_assets.core.prompts import defuse, format_passages, render, shown_passages
 from twin_assets.core.records import Category, Passage
@@ -18,7 +19,6 @@ from twin_assets.core.vectors.base import Filters
 from twin_assets.inference.retrieval.understand import Understood
 from twin_assets.settings import Settings
 
-ANSWER_TOKENS = 300
 # What of a passage the planner sees: enough to judge it, little enough to be quick.
 SEEN_TOKENS = 200
 
@@ -85,24 +85,32 @@ class Planner:
     def _ask(self, prompt: str, shape: type[A]) -> A:
         settings, key = self._settings, self._settings.planner_api_key
         schema = {"name": shape.__name__, "schema": shape.model_json_schema(), "strict": True}
-        litellm = open_litellm()
         from openai import OpenAIError  # the base of all that LiteLLM raises
 
         try:
-            answer: Any = litellm.completion(
-                model=self.model, api_base=settings.planner_url,
-                api_key=key.get_secret_value() if key else None,
-                messages=[{"role": "user", "content": prompt}], max_tokens=ANSWER_TOKENS, temperature=0,
-                response_format={"type": "json_schema", "json_schema": schema},
-                timeout=settings.planner_timeout, num_retries=0, max_retries=0,
+            answer = ask(
+                self.model, settings.planner_url, api_key=key.get_secret_value() if key else None,
+                messages=[{"role": "user", "content": prompt}], max_tokens=settings.planner_max_tokens, temperature=0,
+                response_format={"type": "json_schema", "json_schema": schema}, timeout=settings.planner_timeout,
             )  # fmt: skip
-            return shape.model_validate_json(answer.choices[0].message.content or "")
+            reply = read_reply(answer)
+            if reply.fault == "cut_off":
+                raise PlannerFailed(
+                    f"{self.model} was cut off at {settings.planner_max_tokens} tokens: raise TWIN_PLANNER_MAX_TOKENS"
+                )
+            return shape.model_validate_json(reply.text)
         except ValidationError as error:
             raise PlannerFailed(
                 f"{self.model} did not keep to the schema ({error.error_count()} faults)"
             ) from None
         except OpenAIError as error:
             raise PlannerFailed(f"{self.model} did not answer ({type(error).__name__})") from None
+        except PlannerFailed:
+            raise
+        except Exception as error:  # LiteLLM's parsers fail in as many ways as there are servers
+            raise PlannerFailed(
+                f"{self.model} gave an answer that can't be read ({type(error).__name__})"
+            ) from None
 
 
 def _filters(plan: SearchPlan) -> Filters:

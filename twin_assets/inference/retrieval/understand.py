@@ -8,8 +8,9 @@ import re
 from datetime import UTC, datetime
 
 from twin_assets.core.records import Record
+from twin_assets.core.text.content_words import ENGLISH, tells
+from twin_assets.core.text.words import UNSPACED, count_words, has_unspaced, spaced
 from twin_assets.core.vectors.base import Filters
-from twin_assets.inference.function_words import ENGLISH
 
 SMALL_TALK = re.compile(
     r"\W*((hi|hello|hey|thanks|thank you|good (morning|afternoon|evening)|bye|goodbye|how are you|nice to meet you)"
@@ -39,6 +40,7 @@ _WHEN = re.compile(
     re.IGNORECASE,
 )
 FEWEST_WORDS = 3
+_WORD = re.compile(rf"[{UNSPACED}]+|[\w'-]+")
 
 
 class Understood(Record):
@@ -78,9 +80,13 @@ def wanted(question: str) -> Filters:
 
 def wordings(question: str) -> list[str]:
     """The question, its telling words alone, and the questions that an "and" joins."""
-    words = [w for w in re.findall(r"[\w'-]+", question) if w.lower() not in ENGLISH]
-    parts = [p.strip() for p in re.split(r"\?|;|,? and (?=how|what|when|where|which|who|why)", question)]
-    others = [p for p in parts if len(p.split()) >= FEWEST_WORDS] if len(parts) > 1 else []
+    words = [
+        w
+        for w in _WORD.findall(spaced(question))
+        if (tells(w) if has_unspaced(w) else w.lower() not in ENGLISH)
+    ]
+    parts = [p.strip() for p in re.split(r"[?;？；]|,? and (?=how|what|when|where|which|who|why)", question)]
+    others = [p for p in parts if count_words(p) >= FEWEST_WORDS] if len(parts) > 1 else []
     return list(dict.fromkeys([question, " ".join(words) or question, *others]))
 
 
