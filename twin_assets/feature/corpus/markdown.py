@@ -196,7 +196,9 @@ class _Reader:
                 ]
                 return ["\n".join(row for row in rows if row.strip(" |"))]
             case "html_block":
-                return html_blocks(self.marks.hidden(node.content))
+                # Some readers of Markdown go on inside HTML, so links are undone there too.
+                found = html_blocks(self.marks.hidden(node.content))
+                return [block if block.startswith("```") else self._tidied(block) for block in found]
             case "math_block" | "math_block_label":
                 return [f"$$\n{self.marks.shown(node.content).strip()}\n$$"]
             case "amsmath":
