@@ -95,19 +95,23 @@ def test_a_text_wrapped_by_an_editor_is_unwrapped_and_a_poem_is_not() -> None:
     told = "the tide came in over the flats and nobody had moved the boats so we stood and watched them float off"
     words = told.split()
     lines, line = [], ""
-    for word in words * 5:
+    for word in words * 12:
         if len(line) + 1 + len(word) > 72:
             lines, line = [*lines, line], word
         else:
             line = f"{line} {word}".strip()
     assert markdown_blocks("\n".join(lines)) == [" ".join(lines)]
+    sentences = ["I stood on the quay while the tide came in over the", "flats.", "Nobody said a word."] * 13
+    assert markdown_blocks("\n".join(sentences))[0].startswith(
+        f"{sentences[0]} flats.\nNobody said a word.\nI stood"
+    )
     poem = "The sea is calm.\nThe tide is full,\nand on the straits\na light\ngleams and is gone."
     assert markdown_blocks(poem) == [poem]
 
 
 def test_wrapped_japanese_is_joined_without_spaces() -> None:
     line = "潮が満ちてきて誰も船を動かしていなかったので私たちは立ったまま船が流れていくのを見ていたのだと思う。それだけだ"
-    assert markdown_blocks("\n".join([line] * 6)) == [line * 6]
+    assert markdown_blocks("\n".join([line] * 15)) == [line * 15]
 
 
 def test_front_matter_left_in_a_body_is_no_writing_and_a_rule_is() -> None:

@@ -24,6 +24,7 @@ from mdit_py_plugins.footnote import footnote_plugin
 from mdit_py_plugins.myst_role import myst_role_plugin
 
 from twin_assets.core.text.html import html_blocks as html_blocks
+from twin_assets.feature.corpus.line_breaks import JOIN, SOFT, Breaks, breaks_of, mended
 from twin_assets.feature.corpus.offline_sentences import give_unstructured_a_pipeline
 from twin_assets.feature.corpus.template_marks import GONE, Marks, fenced
 
@@ -48,13 +49,16 @@ _CITATION = re.compile(r"[ \t]?\[(?:[^\[\]\n@]{0,80}\s)?-?@[\w:.#$%&+?<>~/-]+[^\
 _SPACED_IMAGE = re.compile(r"!\[[^\[\]\n]*\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)")
 _SPACED_LINK = re.compile(r"\[([^\[\]\n]+)\]\((?=[^()\n]*[./])[^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)")
 _ADDRESS = re.compile(r"<?\w+://\S+>?")
-_CHUNK_HEAD = re.compile(r"\{\s*(?P<name>[\w.+#-]*)(?P<rest>[^}]*)\}?(?P<words>.*)", re.DOTALL)
+_CHUNK_HEAD = re.compile(r"\{\s*(?P<name>[\w.+#:-]*)(?P<rest>[^}]*)\}?(?P<words>.*)", re.DOTALL)
 _UNSEEN = re.compile(r"\b(?:echo|include)\s*[=:]\s*F(?:ALSE)?\b|\b(?:echo|include)\s*[=:]\s*false\b")
 _OPTION = re.compile(r"^(?:(?:#|//|--|%%)\|[^\n]*|:[\w-]+:[^\n]*)(?:\n|\Z)", re.MULTILINE)
-# Fences of MyST whose contents are text, and such whose contents are code; the others list, draw or include.
-_TEXT_FENCES = {
-    "note", "tip", "hint", "important", "warning", "caution", "attention", "danger", "error", "seealso", "admonition",
-    "dropdown", "card", "margin", "sidebar", "topic", "epigraph", "pull-quote", "figure", "prf:theorem", "exercise", "solution",
+# Fences of Quarto, R Markdown and MyST whose contents are code, and such as list, draw or include; the others hold text.
+_ENGINES = {
+    "python", "python3", "py", "r", "julia", "bash", "sh", "zsh", "shell", "console", "sql", "js", "javascript", "ts", "typescript", "ojs",
+    "html", "css", "scss", "json", "yaml", "yml", "toml", "xml", "c", "cpp", "c++", "java", "go", "rust", "ruby", "perl", "php", "lua", "stan",
+    "stata", "sas", "octave", "matlab", "scala", "haskell", "ocaml", "awk", "sed", "cat", "powershell", "fortran", "rcpp", "node", "nim", "tex",
+    "latex", "markdown", "md", "text", "default", "verbatim", "embed", "block", "asis", "comment", "pycon", "ipython", "ipython3", "diff",
+    "code", "code-block", "code-cell", "sourcecode", "parsed-literal", "highlight", "prompt", "doctest",
 }  # fmt: skip
 _QUERIES = {"dataview", "dataviewjs", "query", "tasks", "mermaid", "toc", "button", "ad-note-hidden"}
 _NO_CODE_FENCES = {
@@ -85,26 +89,25 @@ _LINK_ROLES = {
     "rfc",
 }
 _LIST_ITEM = re.compile(r"\s*(?:-|\d{1,9}[.)]) ")
-# A break that becomes a space, or nothing between letters of a script without spaces. No text has this sign.
-_JOIN = "\x00"
-_SPACELESS = r"[\u0e00-\u0e7f\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]"
-_JOINED_SPACELESS = re.compile(f"(?<={_SPACELESS}){_JOIN}(?={_SPACELESS})")
-_MIN_BREAKS, _MIN_WIDTH, _MAX_WIDTH, _FULL_SHARE = 4, 50, 130, 0.8
 
 
 def markdown_blocks(body: str) -> list[str]:
     """Blocks of a Markdown document, without addresses of links, images, comments and builders' marks.
 
     Code stays as written, with the language it names; notes come last, as on a page. A break of a line inside
-    a paragraph is kept, unless the whole text is wrapped at one width: then an editor made it.
+    a paragraph is kept, unless the whole text shows that an editor made them (line_breaks.py).
     """
-    text = body.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
-    marks = Marks(_FRONT_MATTER.sub("", text))
+    return _read(_FRONT_MATTER.sub("", body.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")))
+
+
+def _read(text: str, breaks: Breaks = "kept") -> list[str]:
+    """Blocks of a text; `breaks` are those of the text around it, where it is part of one."""
+    marks = Marks(text.replace(SOFT, ""))
     environment: dict[str, Any] = {}
     tokens = _parser().parse(marks.source, environment)
     notes = environment.get("footnotes", {}).get("list", {})
     within = {number: note["tokens"] for number, note in notes.items() if "tokens" in note}
-    reader = _Reader(marks, _is_wrapped(tokens), within)
+    reader = _Reader(marks, breaks if breaks != "kept" else breaks_of(tokens), within)
     blocks = [*reader.blocks(SyntaxTreeNode(tokens).children), *reader.notes]
     return [block for block in blocks if block.strip()]
 
@@ -145,30 +148,11 @@ def _wikilink(state: StateInline, silent: bool) -> bool:
     return True
 
 
-def _is_wrapped(tokens: Iterable[Token]) -> bool:
-    """Whether an editor broke the lines of this text: nearly each is so full that the next word did not fit."""
-    breaks: list[tuple[int, int]] = []
-    for token in tokens:
-        if token.type == "inline":
-            lines = token.content.split("\n")
-            for line, following in itertools.pairwise(lines):
-                if not line.endswith(("  ", "\\")):
-                    breaks.append(
-                        (len(line), len(following.split(maxsplit=1)[0]) if following.strip() else 0)
-                    )
-    if len(breaks) < _MIN_BREAKS:
-        return False
-    # A long address sticks out of the width, so the widest tenth doesn't count.
-    width = sorted(length for length, _ in breaks)[int(0.9 * (len(breaks) - 1))]
-    full = sum(length + 1 + word > width for length, word in breaks)
-    return _MIN_WIDTH <= width <= _MAX_WIDTH and full >= _FULL_SHARE * len(breaks)
-
-
 class _Reader:
     """Turns the tree of one document into blocks; `notes` gathers its footnotes."""
 
-    def __init__(self, marks: Marks, wrapped: bool, within: dict[int, list[Token]]) -> None:
-        self.marks, self.wrapped, self.within = marks, wrapped, within
+    def __init__(self, marks: Marks, breaks: Breaks, within: dict[int, list[Token]]) -> None:
+        self.marks, self.breaks, self.within = marks, breaks, within
         self.notes: list[str] = []
 
     def blocks(self, nodes: Iterable[SyntaxTreeNode]) -> list[str]:
@@ -219,7 +203,7 @@ class _Reader:
             if language.lower() in _QUERIES:
                 return []
             if language.lower().startswith("ad-"):
-                return markdown_blocks(code)
+                return _read(code, self.breaks)
             return [fenced(code, language)]
         # A cell of Quarto, R Markdown or MyST: {python}, {r, echo=FALSE}, {code-cell} ipython3, {note} A title.
         head = _CHUNK_HEAD.match(info)
@@ -227,12 +211,13 @@ class _Reader:
         name, words = head["name"].lower(), head["words"].strip()
         options = "".join(found[0] for found in _OPTION.finditer(code))
         bare = _OPTION.sub("", code).strip("\n")
-        if name in _TEXT_FENCES:
-            return [*([words] if words and name != "figure" else []), *markdown_blocks(bare)]
         if name == "math":
             return [f"$$\n{bare}\n$$"]
         if name in _NO_CODE_FENCES or _UNSEEN.search(head["rest"] + options):
             return []
+        if name and name[0] != "." and name not in _ENGINES:
+            titled = words and name not in ("figure", "exercise-start", "solution-start")
+            return [*([words] if titled else []), *_read(bare, self.breaks)]
         language = words.split()[0] if name.startswith(("code", "sourcecode")) and words else name.strip(".=")
         return [fenced(bare, language if re.fullmatch(r"[\w+#-]*", language) else "")]
 
@@ -259,7 +244,7 @@ class _Reader:
         if not first or not callout:
             inner = self.blocks(node.children)
             return ["\n".join(f"> {line}" for block in inner for line in block.split("\n"))]
-        opening = self._inline_tokens(first.children[0].children, wrapped=False)
+        opening = self._inline_tokens(first.children[0].children, "kept")
         title, _, text = _CALLOUT.sub("", opening, count=1).partition("\n")
         inner = [part.strip() for part in (title, text) if part.strip()] + self.blocks(node.children[1:])
         if callout["kind"].lower() in _QUOTES:
@@ -271,17 +256,16 @@ class _Reader:
             self._inline_tokens(child.children) for child in node.children if child.type == "inline"
         )
 
-    def _inline_tokens(self, nodes: Iterable[SyntaxTreeNode], wrapped: bool | None = None) -> str:
+    def _inline_tokens(self, nodes: Iterable[SyntaxTreeNode], breaks: Breaks | None = None) -> str:
         pieces: list[tuple[str, bool]] = []
-        self._collect(nodes, pieces, self.wrapped if wrapped is None else wrapped)
+        self._collect(nodes, pieces, breaks or self.breaks)
         text, prose = "", ""
         for piece, is_code in [*pieces, ("", True)]:
             if is_code:
                 text, prose = text + self._tidied(prose) + piece, ""
             else:
                 prose += piece
-        text = _JOINED_SPACELESS.sub("", text).replace(_JOIN, " ")
-        lines = (line.strip(" \t") for line in text.split("\n"))
+        lines = (line.strip(" \t") for line in mended(text).split("\n"))
         return "\n".join(line for line in lines if line)
 
     def _tidied(self, prose: str) -> str:
@@ -289,7 +273,7 @@ class _Reader:
         return _CITATION.sub("", _HIGHLIGHT.sub(r"\1", _SPACED_LINK.sub(r"\1", prose)))
 
     def _collect(
-        self, nodes: Iterable[SyntaxTreeNode], pieces: list[tuple[str, bool]], wrapped: bool
+        self, nodes: Iterable[SyntaxTreeNode], pieces: list[tuple[str, bool]], breaks: Breaks
     ) -> None:
         """Text of inline nodes as (piece, whether it is code). Bold loses its marks, italics keep theirs."""
         for node in nodes:
@@ -297,7 +281,7 @@ class _Reader:
                 case "text":
                     pieces.append((node.content, False))
                 case "softbreak":
-                    pieces.append((_JOIN if wrapped else "\n", False))
+                    pieces.append(({"kept": "\n", "mid_sentence": SOFT, "all": JOIN}[breaks], False))
                 case "hardbreak":
                     pieces.append(("\n", False))
                 case "code_inline":
@@ -320,14 +304,14 @@ class _Reader:
                     pieces.append((GONE, False))
                 case "em" | "s":
                     inner_pieces: list[tuple[str, bool]] = []
-                    self._collect(node.children, inner_pieces, wrapped)
+                    self._collect(node.children, inner_pieces, breaks)
                     if any(self.marks.hidden(piece).strip() for piece, _ in inner_pieces):
                         pieces += [(node.markup, False), *inner_pieces, (node.markup, False)]
                 case "link":
                     # Its words are one phrase, however the source breaks them.
-                    self._collect(node.children, pieces, wrapped=True)
+                    self._collect(node.children, pieces, "all")
                 case _:
-                    self._collect(node.children, pieces, wrapped)
+                    self._collect(node.children, pieces, breaks)
 
 
 def _rows(table: SyntaxTreeNode) -> list[SyntaxTreeNode]:
@@ -353,10 +337,10 @@ def _role(name: str, content: str) -> tuple[str, bool]:
 
 def join_blocks(blocks: list[str]) -> str:
     """Blocks as one text: blank lines between them, list items on lines of their own."""
-    text = ""
-    for block in blocks:
-        tight = _LIST_ITEM.match(block) and _LIST_ITEM.match(text.rsplit("\n", 1)[-1])
-        text += ("" if not text else "\n" if tight else "\n\n") + block
+    text = blocks[0] if blocks else ""
+    for before, block in itertools.pairwise(blocks):
+        tight = _LIST_ITEM.match(before) and _LIST_ITEM.match(block)
+        text += ("\n" if tight else "\n\n") + block
     return text
 
 
