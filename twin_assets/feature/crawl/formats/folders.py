@@ -9,6 +9,7 @@ from twin_assets.feature.crawl.formats.not_own import not_own_reason
 
 MAX_FILES = 50_000
 MAX_DEPTH = 40
+UNOPENED = "a folder that cannot be opened"
 
 _VERSION_CONTROL = {".git", ".hg", ".svn", ".jj", "__pycache__"}
 _DRAFTS = {"_drafts", "drafts", "_draft", "draft", "unpublished", "_unpublished", "_discarded"}
@@ -43,33 +44,46 @@ _PROGRAM_FILES = re.compile(
 )
 
 
-def files_of(folder: Path) -> Iterator[tuple[str, str | None]]:
-    """(relative path with slashes, why it is left out by its path or None) of each file, in the order of paths.
+def files_of(
+    folder: Path, max_files: int = MAX_FILES, max_depth: int = MAX_DEPTH
+) -> Iterator[tuple[str, str | None]]:
+    """(relative path with slashes, why it is left out by its path or None) of each file, folder by folder.
 
-    What version control keeps isn't looked into. Deeper than MAX_DEPTH and after MAX_FILES each folder or the
-    rest is one path, with that reason. Links to folders are not followed.
+    What version control keeps isn't looked into. Deeper than max_depth and after max_files each folder or the
+    rest is one path, with that reason, as is a folder that can't be opened. Links to folders are not followed.
     """
     seen = 0
-    for root, folders, names in os.walk(folder):
+    closed: list[OSError] = []
+    for root, folders, names in os.walk(folder, onerror=closed.append):
         here = Path(root)
         inside = here.relative_to(folder)
         folders[:] = sorted(name for name in folders if name.lower() not in _VERSION_CONTROL)
-        if len(inside.parts) >= MAX_DEPTH and folders:
+        for name in folders:
+            if (here / name).is_symlink():
+                yield (inside / name).as_posix() + "/", "link to a folder"
+        if len(inside.parts) >= max_depth and folders:
             for name in folders:
-                yield (inside / name).as_posix() + "/", f"more than {MAX_DEPTH} folders deep"
+                yield (inside / name).as_posix() + "/", f"more than {max_depth} folders deep"
             folders.clear()
         built = {name for name in folders if _is_built(here, name)}
         for name in sorted(built):
             folders.remove(name)
             for path in sorted((here / name).rglob("*")):
-                if path.is_file() and (seen := seen + 1) <= MAX_FILES:
+                if path.is_file() and (seen := seen + 1) <= max_files:
                     yield path.relative_to(folder).as_posix(), "made by a program"
         for name in sorted(names):
-            if (seen := seen + 1) > MAX_FILES:
-                yield (inside / name).as_posix(), f"beyond the first {MAX_FILES:,} files"
+            if (seen := seen + 1) > max_files:
+                yield (inside / name).as_posix(), f"beyond the first {max_files:,} files"
                 return
             path = (inside / name).as_posix()
             yield path, path_reason(path)
+    for error in closed:
+        yield Path(error.filename).relative_to(folder).as_posix() + "/", UNOPENED
+
+
+def is_unseen(reason: str) -> bool:
+    """Whether a reason means that files were not even looked at, so that their absence proves nothing."""
+    return reason.startswith(("beyond the first", "more than")) or reason == UNOPENED
 
 
 def path_reason(path: str) -> str | None:

@@ -10,7 +10,7 @@ import re
 import tomllib
 from typing import Any
 
-import dateutil.parser
+import dateutil.parser  # type: ignore[import-untyped]
 import yaml
 
 from twin_assets.feature.crawl.formats.feeds import parse_time
@@ -42,7 +42,8 @@ def split_front_matter(text: str) -> tuple[Fields, str]:
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if found := _FENCED.match(text[:MAX_BLOCK]):
         fields = _fenced(found[1], found[2])
-        if fields is None:  # a rule above a text, and another below it
+        # A rule above a text and another below it are none; nobody leaves a line empty above fields.
+        if fields is None or (found[2].startswith("\n") and not _KNOWN & fields.keys()):
             return {}, text
         return bounded(fields), text[found.end() :].lstrip("\n")
     if re.match(r"\s*\{\s*[\"}]", text):
@@ -62,7 +63,7 @@ def _fenced(fence: str, block: str) -> Fields | None:
     try:
         fields = tomllib.loads(block) if fence == "+++" else yaml.safe_load(block)
     except (tomllib.TOMLDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-        if fence == "---" and not re.match(r"\s*(?:#[^\n]*\n\s*)*[\w\"'][^\n:]*:(?:\s|$)", block):
+        if fence == "---" and not re.match(r"(?:#[^\n]*\n\s*)*[\w\"'][^\n:]*:(?:\s|$)", block):
             return None
         if fields := _by_line(block):
             return fields
@@ -155,7 +156,7 @@ def as_time(value: Any) -> dt.datetime | None:
         return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
     if isinstance(value, dt.date):
         return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
-    if not isinstance(value, str) or len(value) > 100 or not re.search(r"(?:19|20)\d\d", value):
+    if not isinstance(value, str) or len(value) > 100 or not re.search(r"\d{4}", value):
         return None
     text = re.sub(r"[<>\[\]]", "", value).strip()
     if day := re.fullmatch(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})", text):

@@ -92,7 +92,8 @@ class _Walk:
         return [kept for node in nodes for kept in self._block(node)]
 
     def _block(self, node: Node) -> Iterator[Node]:
-        kind, content = node["t"], node.get("c")
+        kind: str = node["t"]
+        content: Any = node.get("c")
         match kind:
             case "Para" | "Plain":
                 yield {"t": kind, "c": self._inlines(content)}
@@ -136,15 +137,15 @@ class _Walk:
         """The text of a cell's blocks in one line."""
         flat: list[Node] = []
         for block in self.blocks(blocks):
-            content = block.get("c")
+            content: Any = block.get("c")
             if block["t"] == "CodeBlock":
-                inner: list[Node] = [{"t": "Code", "c": [["", [], []], content[1]]}]  # type: ignore[index]
+                inner: list[Node] = [{"t": "Code", "c": [["", [], []], content[1]]}]
             elif block["t"] in ("Para", "Plain"):
-                inner = content  # type: ignore[assignment]
+                inner = content
             elif block["t"] == "Header":
-                inner = content[2]  # type: ignore[index]
+                inner = content[2]
             else:
-                items = content[1] if block["t"] == "OrderedList" else content  # type: ignore[index]
+                items = content[1] if block["t"] == "OrderedList" else content
                 inner = _between([self._flat(i if isinstance(i, list) else [i]) for i in items or []], "")
             flat += [*([{"t": "Space"}] if flat and inner else []), *inner]
         return [{"t": "Space"} if node["t"] in ("LineBreak", "SoftBreak") else node for node in flat]
@@ -153,15 +154,14 @@ class _Walk:
         return [kept for node in nodes for kept in self._inline(node)]
 
     def _inline(self, node: Node) -> Iterator[Node]:
-        kind, content = node["t"], node.get("c")
+        kind: str = node["t"]
+        content: Any = node.get("c")
         match kind:
             case "Image" | "RawInline":
                 return
             case "Note":
-                assert content is not None
                 self.notes += self.blocks(content)
             case "Code":
-                assert content is not None
                 role = dict(content[0][2]).get("role", "").rsplit(":", 1)[-1]
                 shown = content[1].partition(" <")[0] if role else content[1].strip()
                 if role in _LINK_ROLES:
@@ -169,12 +169,10 @@ class _Walk:
                 else:
                     yield {"t": "Code", "c": [["", [], []], shown.lstrip("~!") if role else shown]}
             case "Link":
-                assert content is not None
                 yield from self._inlines(content[1])
-            case "Span" if _HIDDEN & set(content[0][1]):  # type: ignore[index]
+            case "Span" if _HIDDEN & set(content[0][1]):
                 return
             case "Quoted":
-                assert content is not None
                 marks = "‘’" if content[0]["t"] == "SingleQuote" else "“”"
                 yield from (
                     {"t": "Str", "c": marks[0]},
@@ -182,11 +180,9 @@ class _Walk:
                     {"t": "Str", "c": marks[1]},
                 )
             case "Emph" | "Strong" | "Strikeout":
-                assert content is not None
                 if inner := self._inlines(content):
                     yield {"t": kind, "c": inner}
             case _ if kind in _UNWRAPPED:
-                assert content is not None
                 yield from self._inlines(
                     content if kind in ("Underline", "SmallCaps", "Superscript", "Subscript") else content[1]
                 )
@@ -226,5 +222,5 @@ def _text(nodes: Any) -> str:
     if kind == "Str":
         return str(content)
     if kind in ("Code", "Math", "RawInline"):
-        return "" if kind == "RawInline" else str(content[1])  # type: ignore[index]
+        return "" if kind == "RawInline" else str(content[1])
     return _text(content)

@@ -10,7 +10,7 @@ from twin_assets.core.text.html_meta import page_meta
 from twin_assets.feature.crawl.formats.feeds import is_feed, parse_time, read_feed
 from twin_assets.feature.crawl.formats.fields import more_closed
 from twin_assets.feature.crawl.formats.files import MAX_FILE_BYTES, is_readable, read_file, unread_reason
-from twin_assets.feature.crawl.formats.folders import files_of
+from twin_assets.feature.crawl.formats.folders import files_of, is_unseen
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
 from twin_assets.feature.crawl.spiders.sitemap import ask_sitemap
 
@@ -47,8 +47,7 @@ class WebSpider(SourceSpider):
             path, item_id = folder / name, prefix + name
             if reason:
                 self.skip(reason, item_id)
-                # Absence from what wasn't looked at proves nothing.
-                self.listing_complete &= not reason.startswith(("beyond", "more than"))
+                self.listing_complete &= not is_unseen(reason)
             elif not path.resolve().is_relative_to(root):
                 self.skip("link out of the folder", item_id)
             elif not path.is_file():
