@@ -1,13 +1,12 @@
 """Single files of every kind: their text, in whatever encoding, and what they say about themselves."""
 
-import io
 import json
-import zipfile
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 import pytest
 
+from tests.feature.crawl.writing import docx
 from twin_assets.feature.corpus.markdown import markdown_blocks
 from twin_assets.feature.crawl.formats.encodings import decode_text
 from twin_assets.feature.crawl.formats.files import read_file, unread_reason
@@ -175,35 +174,6 @@ def test_what_is_no_notebook_is_an_error() -> None:
     for source in ("[]", "{}", '{"cells": [1]}', '{"cells": 1}', "x"):
         with pytest.raises(ValueError, match="not a Jupyter notebook"):
             read_file("a.ipynb", source.encode())
-
-
-W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
-
-
-def docx(body: str) -> bytes:
-    """A DOCX of these paragraphs, with comments of somebody's beside it."""
-    kinds = (
-        '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
-        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        '<Override PartName="/word/document.xml" ContentType='
-        '"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>'
-    )
-    links = (
-        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="r1" '
-        'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="word/document.xml"/>'
-        "</Relationships>"
-    )
-    styles = "".join(
-        f'<w:style w:type="paragraph" w:styleId="{name.replace(" ", "")}"><w:name w:val="{name}"/></w:style>'
-        for name in ("heading 1", "Source Code")
-    )
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("[Content_Types].xml", kinds)
-        archive.writestr("_rels/.rels", links)
-        archive.writestr("word/styles.xml", f"<w:styles {W}>{styles}</w:styles>")
-        archive.writestr("word/document.xml", f"<w:document {W}><w:body>{body}</w:body></w:document>")
-    return packed.getvalue()
 
 
 def test_a_word_file_is_read_as_word_shows_it() -> None:

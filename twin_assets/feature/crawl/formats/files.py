@@ -149,7 +149,7 @@ def _pdf(data: bytes) -> FileText:
     # A PDF's author is often the account of a computer; only a full name is a byline.
     signed = [found.author] if found.author and " " in found.author.strip() else []
     return FileText(
-        body=found.text, mime="text/markdown", title=found.title, authors=signed,
+        body=found.text, mime="text/plain", title=found.title, authors=signed,
         published_at=found.created, fields={"from": "application/pdf", "pages": found.pages},
     )  # fmt: skip
 

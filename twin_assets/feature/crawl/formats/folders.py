@@ -68,9 +68,9 @@ def files_of(
         built = {name for name in folders if _is_built(here, name)}
         for name in sorted(built):
             folders.remove(name)
-            for path in sorted((here / name).rglob("*")):
-                if path.is_file() and (seen := seen + 1) <= max_files:
-                    yield path.relative_to(folder).as_posix(), "made by a program"
+            for file in sorted((here / name).rglob("*")):
+                if file.is_file() and (seen := seen + 1) <= max_files:
+                    yield file.relative_to(folder).as_posix(), "made by a program"
         for name in sorted(names):
             if (seen := seen + 1) > max_files:
                 yield (inside / name).as_posix(), f"beyond the first {max_files:,} files"

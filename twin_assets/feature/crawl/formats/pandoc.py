@@ -216,7 +216,8 @@ def _text(nodes: Any) -> str:
         return "".join(_text(node) for node in nodes)
     if not isinstance(nodes, dict):
         return ""
-    kind, content = nodes.get("t"), nodes.get("c")
+    kind = nodes.get("t")
+    content: Any = nodes.get("c")
     if kind in ("Space", "SoftBreak", "LineBreak"):
         return " "
     if kind == "Str":
