@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from demo.sites import DemoSites
 from demo.sites.answers import Answer
 from tests.feature.crawl.writing import crawl, docx, settings, stored, web_persona, write, write_repository

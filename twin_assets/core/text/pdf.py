@@ -52,7 +52,8 @@ def read_pdf_apart(data: bytes, seconds: int) -> PdfText:
     except subprocess.TimeoutExpired:
         raise ValueError(f"a PDF that takes longer than {seconds} s to read") from None
     if done.returncode == 2:
-        raise ValueError(done.stderr.decode(errors="replace").strip())
+        # The reader's own warnings may stand before the error.
+        raise ValueError(done.stderr.decode(errors="replace").strip().rpartition("\n")[2])
     if done.returncode:
         raise ValueError("a PDF that can't be read within the limits")
     return PdfText.model_validate_json(done.stdout)
