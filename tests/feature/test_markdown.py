@@ -63,6 +63,7 @@ HTML_INSIDE = {
     "a fold": ("<details>\n<summary>S</summary>\n\nIn *it*.\n\n</details>", ["S", "In *it*."]),
     "a paragraph in indented code": ("So:\n\n    <p>tick</p>", ["So:", "```\n<p>tick</p>\n```"]),
     "somebody's post": ('<blockquote class="twitter-tweet"><p>Hm.</p>&mdash; Kim</blockquote>\n<script src="w.js"></script>\n\nA', ["A"]),
+    "a formula": ("It is <math><mi>O</mi><mo>(</mo><mi>n</mi><mo>)</mo></math>.", ["It is O(n)."]),
     "no tag": ("List<String> and a <b and c> d", ["List<String> and a <b and c> d"]),
 }  # fmt: skip
 
@@ -129,3 +130,27 @@ def test_lists_are_tight_and_paragraphs_apart() -> None:
 @given(st.text(alphabet="ab {}%<>[]()!`~#*_^$:|\\\n\t-=&;@.1/\"'", max_size=120))
 def test_no_text_whatever_breaks_the_reader(text: str) -> None:
     assert all(block.strip() for block in markdown_blocks(text))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "part",
+    [
+        "{% highlight x %}",
+        "<script>",
+        "{{< code >}}",
+        "<!-- ",
+        "%%\n",
+        "```\n",
+        "`",
+        "[[",
+        "![[a",
+        "- a: b\n",
+        "{{",
+        "<math>",
+        "[@a ",
+        "> ",
+    ],
+)
+def test_a_text_of_openings_alone_ends_in_time(part: str) -> None:
+    markdown_blocks("---\na: b\n" + part * (20_000 // len(part)))

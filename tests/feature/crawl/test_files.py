@@ -57,7 +57,8 @@ RST = """Low water
 :date: 2010-10-03
 :author: Ada Example
 
-Some *text* with ``code``, :ref:`the tide <tide>` and :func:`os.path` [1]_.
+Some *text* with ``code``, :ref:`the tide
+<tide>` and :func:`os.path` [1]_.
 
 .. toctree::
    :maxdepth: 2
@@ -229,7 +230,7 @@ def test_a_page_of_a_jekyll_site_has_fields_and_loses_its_tags() -> None:
     [
         ("2021-9-1-late.md", "late", (2021, 9, 1)), ("posts/2021-09-01-low-water/index.md", "low water", (2021, 9, 1)),
         ("2021/09/low-water.md", "low water", (2021, 9, 1)), ("2021/9/17/low_water.md", "low water", (2021, 9, 17)),
-        ("20210901 Low-water mark.md", "Low-water mark", (2021, 9, 1)), ("journal/2021-09-01.md", "2021-09-01", (2021, 9, 1)),
+        ("posts/2021/09-01-low-water.md", "09-01-low-water", (2021, 9, 1)), ("20210901 Low-water mark.md", "Low-water mark", (2021, 9, 1)), ("journal/2021-09-01.md", "2021-09-01", (2021, 9, 1)),
         ("2021-99-99-odd.md", "odd", None), ("boats-2021.md", "boats 2021", None),
     ],
 )  # fmt: skip

@@ -134,6 +134,14 @@ def test_a_file_says_who_may_read_it_and_when_it_was_written(tmp_path: Path) -> 
     assert stored(here, "web")[-1].visibility == "private"
 
 
+def test_a_folder_named_public_may_hold_the_sources(tmp_path: Path) -> None:
+    write(tmp_path / "public/low-water/index.md", A)
+    write(tmp_path / "package.json", "{}")
+    assert ("public/low-water/index.md", None) in list(files_of(tmp_path))
+    write(tmp_path / "hugo.toml", "")
+    assert ("public/low-water/index.md", "made by a program") in list(files_of(tmp_path))
+
+
 def test_links_out_and_links_to_nothing_are_counted(tmp_path: Path) -> None:
     write(tmp_path / "outside.md", A)
     write(tmp_path / "blog/in.md", A)

@@ -29,6 +29,7 @@ from twin_assets.feature.crawl.formats.not_own import not_own_reason
         ("CHANGELOG.md", "changelog"),
         ("HISTORY.rst", "changelog"),
         ("AUTHORS", "list of people"),
+        ("AGENTS.md", "instructions to a tool"),
     ],
 )
 def test_what_every_project_carries_is_not_its_owners(path: str, reason: str) -> None:

@@ -29,7 +29,7 @@ from twin_assets.feature.corpus.offline_sentences import give_unstructured_a_pip
 from twin_assets.feature.corpus.template_marks import GONE, Marks, fenced
 
 _FRONT_MATTER = re.compile(
-    r"\A---[ \t]*\n(?=[\w-]+[ \t]*:)(?:(?:[\w -]+:|[ \t]+\S|- |#)[^\n]*\n|[ \t]*\n)+?---[ \t]*(?:\n|\Z)"
+    r"\A---[ \t]*\n(?=[\w-]+[ \t]*:)(?:(?>[\w -]+:|[ \t]+\S|- |#)[^\n]*\n|[ \t]*\n)+?---[ \t]*(?:\n|\Z)"
 )
 # A word in pointed brackets is a tag only where HTML has it and its attributes have values: `a <b and c> d` is a comparison.
 _TAG = re.compile(

@@ -5,6 +5,7 @@ what it shows: a mark becomes a sign of the private use area, which `Marks.shown
 """
 
 import re
+from html import unescape
 from textwrap import dedent, indent
 
 _OPEN, _CLOSE = "\U000ff0fa", "\U000ff0fb"
@@ -16,6 +17,7 @@ _VALUE = r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s}\"']+)"
 _ATTRIBUTES = rf"(?:\s*(?:[#.][\w:.-]+|[\w:-]+={_VALUE}))"
 _EMBEDS = r"twitter-(?:tweet|video)|instagram-media|tiktok-embed|bluesky-embed|mastodon-embed|reddit-(?:embed|card)|imgur-embed|fb-post"
 
+# A pair of marks is at most 30,000 letters apart: a text of openings alone must not take for ever.
 # Whichever begins first wins, so a comment in code is code, and code in a comment is comment.
 _MARKS = re.compile(
     "|".join(
@@ -25,19 +27,20 @@ _MARKS = re.compile(
             r"(?P<fenced>^(?:[ \t>]|[-*+][ \t]|\d+[.)][ \t])*(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})[^\n]*\n.*?(?:^[ \t>]*(?P=fence)[`~]*[ \t]*$|\Z))",
             r"(?P<span>(?<!`)(?P<ticks>`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)(?P=ticks)(?!`))",
             # Code of Jekyll, Octopress, Hexo and Hugo.
-            r"\{%-?[ \t]*(?P<tag>highlight|codeblock|code)\b(?P<words>[^\n]*?)-?%\}(?P<code>.*?)\{%-?[ \t]*end(?P=tag)[ \t]*-?%\}",
-            r"\{\{[<%][ \t]*(?P<short>highlight|code|prettify|codeblock)\b(?P<terms>[^\n]*?)[>%]\}\}(?P<listing>.*?)\{\{[<%][ \t]*/[ \t]*(?P=short)[ \t]*[>%]\}\}",
+            r"\{%-?[ \t]*(?P<tag>highlight|codeblock|code)\b(?P<words>[^%\n]{0,300})%\}(?P<code>.{0,30000}?)\{%-?[ \t]*end(?P=tag)[ \t]*-?%\}",
+            r"\{\{[<%][ \t]*(?P<short>highlight|code|prettify|codeblock)\b(?P<terms>[^<>%\n]{0,300})[>%]\}\}(?P<listing>.{0,30000}?)\{\{[<%][ \t]*/[ \t]*(?P=short)[ \t]*[>%]\}\}",
             # Somebody's words between two tags, as Octopress and Hexo mark them.
-            r"\{%-?[ \t]*(?P<cite>blockquote|quote)\b[^\n]*?%\}(?P<quoted>.*?)\{%-?[ \t]*end(?P=cite)[ \t]*-?%\}",
+            r"\{%-?[ \t]*(?P<cite>blockquote|quote)\b[^%\n]{0,300}%\}(?P<quoted>.{0,30000}?)\{%-?[ \t]*end(?P=cite)[ \t]*-?%\}",
             # What stands between these is never shown, or made anew for each page.
-            r"\{%-?[ \t]*(?P<gone>comment|for|schema)\b.*?\{%-?[ \t]*end(?P=gone)[ \t]*-?%\}",
-            r"\{\{[<%][ \t]*(?P<gone2>comment|mermaid|chart|gallery)\b[^\n]*?[>%]\}\}.*?\{\{[<%][ \t]*/[ \t]*(?P=gone2)[ \t]*[>%]\}\}",
-            r"\{::comment\}.*?\{:/(?:comment)?\}",
+            r"\{%-?[ \t]*(?P<gone>comment|for|schema)\b.{0,30000}?\{%-?[ \t]*end(?P=gone)[ \t]*-?%\}",
+            r"\{\{[<%][ \t]*(?P<gone2>comment|mermaid|chart|gallery)\b[^<>%\n]{0,300}[>%]\}\}.{0,30000}?\{\{[<%][ \t]*/[ \t]*(?P=gone2)[ \t]*[>%]\}\}",
+            r"\{::comment\}.{0,30000}?\{:/(?:comment)?\}",
             r"<!--.*?(?:-->|\Z)",
             r"^[ \t]*%%[ \t]*$.*?(?:^[^\n]*%%[ \t]*$|\Z)|%%(?:(?!\n[ \t]*\n|%%).)+%%",
-            r"<(?P<element>script|style|svg|iframe|video|audio|object|noscript|template)\b[^>]*>.*?</(?P=element)\s*>",
-            rf"<(?P<embed>blockquote|div)\b[^>]*class=[\"'][^\"']*(?:{_EMBEDS})[^>]*>.*?</(?P=embed)\s*>",
-            r"^[ \t]*:LOGBOOK:.*?:END:[ \t]*$",
+            r"<(?P<element>script|style|svg|iframe|video|audio|object|noscript|template)\b[^>]*>.{0,30000}?</(?P=element)\s*>",
+            r"<math\b[^>]*>(?P<formula>.{0,30000}?)</math\s*>",
+            rf"<(?P<embed>blockquote|div)\b[^>]*class=[\"'][^\"']*(?:{_EMBEDS})[^>]*>.{{0,30000}}?</(?P=embed)\s*>",
+            r"^[ \t]*:LOGBOOK:.{0,30000}?:END:[ \t]*$",
             # Single marks.
             r"(?P<raw>\{%-?[ \t]*(?:end)?raw[ \t]*-?%\})",
             r"\{%-?[ \t]*[\w/](?:(?!\n[ \t]*\n|%\}).){0,2000}%\}",
@@ -60,6 +63,7 @@ _MARKS = re.compile(
     ),
     re.DOTALL | re.MULTILINE | re.IGNORECASE,
 )
+_TEX = re.compile(r"<annotation[^>]*tex[^>]*>(.*?)</annotation>", re.DOTALL)
 _RAW = re.compile(r"\{%-?[ \t]*(?:end)?raw[ \t]*-?%\}")
 
 
@@ -85,6 +89,9 @@ class Marks:
         after = self._body[mark.end() : end if end >= 0 else len(self._body)]
         if mark["span"] is not None:
             return mark[0]
+        if mark["formula"] is not None:
+            tex = _TEX.search(mark["formula"])
+            return f"${unescape(tex[1].strip())}$" if tex else re.sub(r"<[^>]*>|\s+", "", mark["formula"])
         if mark["below"] is not None:
             return "\n"
         if mark["fenced"] is not None:

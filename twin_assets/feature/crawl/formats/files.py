@@ -31,6 +31,7 @@ MAX_TEXT_BYTES = 5_000_000  # a text file; a book has a fifth of it
 PDF_SECONDS = 60
 
 _DATE_IN_NAME = re.compile(r"^(\d{4})[-_.]?(\d{1,2})[-_.]?(\d{1,2})(?![\d])[-_. T]*")
+_DAY_IN_YEAR = re.compile(r"(?:^|/)((?:19|20)\d\d)/(\d\d)-(\d\d)(?!\d)")
 _DATE_IN_FOLDERS = re.compile(r"(?:^|/)((?:19|20)\d\d)/(\d{1,2})(?:/(\d{1,2}))?/")
 _HEADING = re.compile(
     r"\A(?:\s*(?:<!--.*?-->|!\[[^\n]*|\[!\[[^\n]*))*\s*(?:#[ \t]+([^\n]+)|([^\n]+)\n=+[ \t]*(?:\n|\Z))",
@@ -209,6 +210,8 @@ def _date_in_path(path: PurePosixPath) -> datetime | None:
     for name in (path.stem, path.parent.name):
         if (found := _DATE_IN_NAME.match(name)) and (day := as_time("-".join(found.groups()))):
             return day
+    if (found := _DAY_IN_YEAR.search(path.as_posix())) and (day := as_time("-".join(found.groups()))):
+        return day
     if found := _DATE_IN_FOLDERS.search(path.as_posix()):
         return as_time(f"{found[1]}-{found[2]}-{found[3] or 1}")
     return None

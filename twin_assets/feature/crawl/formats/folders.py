@@ -9,6 +9,7 @@ from twin_assets.feature.crawl.formats.not_own import not_own_reason
 
 MAX_FILES = 50_000
 MAX_DEPTH = 40
+MADE = "made by a program"
 UNOPENED = "a folder that cannot be opened"
 
 _VERSION_CONTROL = {".git", ".hg", ".svn", ".jj", "__pycache__"}
@@ -30,7 +31,7 @@ _TEMPLATES = {
 _BUILT = {"_site", "_build", "_book", "_freeze", ".docusaurus", "_output"}
 # A folder that a program builds goes by a common name, so the program's file beside it must say so.
 _BUILT_BESIDE = {
-    "public": ("hugo.toml", "hugo.yaml", "hugo.yml", "config.toml", "config.yaml", "_config.yml", "gatsby-config.js", "package.json"),
+    "public": ("hugo.toml", "hugo.yaml", "hugo.yml", "config.toml", "config.yaml", "_config.yml", "gatsby-config.js"),
     "output": ("pelicanconf.py", "conf.py"),
     "site": ("mkdocs.yml",),
     "resources": ("hugo.toml", "config.toml"),
@@ -70,7 +71,7 @@ def files_of(
             folders.remove(name)
             for file in sorted((here / name).rglob("*")):
                 if file.is_file() and (seen := seen + 1) <= max_files:
-                    yield file.relative_to(folder).as_posix(), "made by a program"
+                    yield file.relative_to(folder).as_posix(), MADE
         for name in sorted(names):
             if (seen := seen + 1) > max_files:
                 yield (inside / name).as_posix(), f"beyond the first {max_files:,} files"
@@ -94,7 +95,7 @@ def path_reason(path: str) -> str | None:
         (_TRASH, "trash"),
         (_DRAFTS, "draft"),
         (_PRIVATE, "private"),
-        (_BUILT, "made by a program"),
+        (_BUILT, MADE),
     ):
         if names & set(folders):
             return reason
@@ -105,7 +106,7 @@ def path_reason(path: str) -> str | None:
     if _TEMPLATES & set(folders) and not bundle:
         return "template"
     if _PROGRAM_FILES.search(pure.name):
-        return "made by a program"
+        return MADE
     return not_own_reason(path)
 
 

@@ -59,7 +59,7 @@ _CODE = re.compile(
     r"^[ \t>]*(`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t>]*\1[`~]*[ \t]*$|\Z)|(`+)[^`\n]+\2", re.DOTALL | re.MULTILINE
 )
 _ESM = re.compile(
-    r"^(?:import\s(?:[^\n;]*\sfrom\s+)?[\"'][^\n]*|import\s*\{[^}]*\}\s*from[^\n]*|export\s(?:[^\n]+\n?)+)",
+    r"^(?:import\s(?:[^\n;]*\sfrom\s+)?[\"'][^\n]*|import\s*\{[^}]*\}\s*from[^\n]*|export\s(?:[^\n]+(?:\n|\Z))+)",
     re.MULTILINE,
 )
 _JSX_COMMENT = re.compile(r"\{/\*.*?\*/\}", re.DOTALL)

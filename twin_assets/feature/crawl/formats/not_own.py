@@ -49,6 +49,7 @@ _SHOUTED = {
     "licence text": re.compile(r"^(COPYING|COPYRIGHT|PATENTS|NOTICE|OFL|EULA)([-_.]LESSER)?$"),
     "form of a forge": re.compile(r"^(SECURITY|DCO|CLA|FUNDING)$"),
     "changelog": re.compile(r"^(CHANGES|HISTORY|NEWS|RELEASES?)$"),
+    "instructions to a tool": re.compile(r"^(CLAUDE|AGENTS?|GEMINI|SKILL|WARP)$"),
     "list of people": re.compile(r"^(AUTHORS|CONTRIBUTORS|MAINTAINERS|CODEOWNERS|THANKS|BACKERS)$"),
 }
 _PROSE_SUFFIXES = {"", ".md", ".markdown", ".txt", ".rst", ".adoc", ".org", ".html", ".htm", ".rtf", ".pdf"}

@@ -6,6 +6,7 @@ on time and memory, for a stranger's file may be a trap.
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -163,7 +164,7 @@ class _Walk:
                 self.notes += self.blocks(content)
             case "Code":
                 role = dict(content[0][2]).get("role", "").rsplit(":", 1)[-1]
-                shown = content[1].partition(" <")[0] if role else content[1].strip()
+                shown = re.sub(r"\s*<[^<>]*>$", "", content[1]) if role else content[1].strip()
                 if role in _LINK_ROLES:
                     yield {"t": "Str", "c": shown}
                 else:
