@@ -86,7 +86,10 @@ class X(SourcePart):
 class Web(SourcePart):
     """Folders of writing, single pages, feeds and sitemaps."""
 
-    folders: list[Path] = Field(default=[], description="Markdown (Hugo, Jekyll, plain), HTML, PDF, DOCX.")
+    folders: list[Path] = Field(
+        default=[],
+        description="Folders of writing: Markdown, HTML, PDF, DOCX and the kinds in docs/collection.md.",
+    )
     pages: list[Url] = Field(default=[], description="Addresses of articles (HTML, PDF, Markdown) or feeds.")
     sitemaps: list[Url] = Field(default=[], description="Sitemaps whose pages are articles.")
 

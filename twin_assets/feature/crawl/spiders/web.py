@@ -1,18 +1,21 @@
 """Web: folders of writing (Hugo, Jekyll, plain files), single article pages, feeds and sitemaps."""
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from scrapy.http import Response
 
 from twin_assets.core.raw import RawItem
 from twin_assets.core.text.html_meta import page_meta
 from twin_assets.feature.crawl.formats.feeds import is_feed, parse_time, read_feed
-from twin_assets.feature.crawl.formats.files import is_readable, read_file
+from twin_assets.feature.crawl.formats.fields import more_closed
+from twin_assets.feature.crawl.formats.files import MAX_FILE_BYTES, is_readable, read_file, unread_reason
+from twin_assets.feature.crawl.formats.folders import files_of, is_unseen
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
 from twin_assets.feature.crawl.spiders.sitemap import ask_sitemap
 
-MAX_FILE_BYTES = 20_000_000
+# Part of a file's mark: with better readers every file is read again, and what is unchanged isn't stored again.
+READERS_VERSION = 2
 
 
 class WebSpider(SourceSpider):
@@ -32,41 +35,57 @@ class WebSpider(SourceSpider):
             yield ask_sitemap(self, url, lambda address: address, self.parse_page)
 
     def read_folder(self, folder: Path, prefix: str = "") -> Answers:
-        """Documents of a folder; drafts are skipped. Links that lead out of the folder aren't followed."""
+        """Documents of a folder. What isn't the persona's published writing is counted with its path and reason.
+
+        Links that lead out of the folder aren't followed.
+        """
         if not folder.is_dir():
             self.fail(str(folder), "missing folder", True, "correct web.folders in the persona's YAML.")
             return
         root = folder.resolve()
-        for path in sorted(p for p in folder.rglob("*") if is_readable(p) and p.is_file()):
-            item_id = prefix + path.relative_to(folder).as_posix()
-            if not path.resolve().is_relative_to(root):
-                self.skip("link out of the folder")
+        for name, reason in files_of(folder):
+            path, item_id = folder / name, prefix + name
+            if reason:
+                self.skip(reason, item_id)
+                self.listing_complete &= not is_unseen(reason)
+            elif not path.resolve().is_relative_to(root):
+                self.skip("link out of the folder", item_id)
+            elif not path.is_file():
+                self.skip("no file (a broken link?)", item_id)
             elif not self.wanted(item_id, path.name):
-                self.skip("left out by the persona's patterns")
-            elif item := self._file(path, item_id):
+                self.skip("left out by the persona's patterns", item_id)
+            elif item := self._file(path, name, item_id):
                 yield item
 
-    def _file(self, path: Path, item_id: str) -> RawItem | None:
-        facts = path.stat()
-        mark = f"{facts.st_mtime_ns}:{facts.st_size}"
-        if self.known_unchanged(item_id, mark, requests=0):
-            return None
+    def _file(self, path: Path, name: str, item_id: str) -> RawItem | None:
         try:
+            facts = path.stat()
+            mark = f"{facts.st_mtime_ns}:{facts.st_size}:{READERS_VERSION}"
+            if self.known_unchanged(item_id, mark, requests=0):
+                return None
+            if not is_readable(path):
+                with path.open("rb") as file:
+                    self.skip(unread_reason(PurePosixPath(name), file.read(4096)), item_id)
+                return None
             if facts.st_size > MAX_FILE_BYTES:
                 raise ValueError(f"larger than {MAX_FILE_BYTES // 1_000_000} MB")
-            found = read_file(path.name, path.read_bytes())
-        except ValueError as error:
-            self.listed.add(item_id)  # it is there, so it isn't deleted
-            self.fail(
-                item_id, f"unreadable file: {error}", False, "mend the file, or name it in web.exclude."
-            )
+            found = read_file(name, path.read_bytes())
+        except (ValueError, OSError) as error:
+            if item_id in self.store.state.known:
+                self.listed.add(item_id)  # it is there, so it isn't deleted
+            problem = error.strerror if isinstance(error, OSError) else str(error).partition(" (")[0]
+            self.skip(f"unreadable file: {problem}", f"{item_id}: {error}")
             return None
-        if found.draft or not found.body.strip():
-            self.skip("draft" if found.draft else "empty file")
+        if found.left_out or not found.body.strip():
+            self.skip(found.left_out or "empty file", item_id)
+            return None
+        if not self.is_own(*found.authors):
+            self.skip("by another author", item_id)
             return None
         return self.item(
             item_id, category="article", url=found.url or path.resolve().as_uri(), title=found.title,
             author=found.author, published_at=found.published_at, mime=found.mime, body=found.body, mark=mark,
+            language=found.language, visibility=more_closed(self.visibility, found.visibility),
             payload=json.loads(json.dumps(found.fields, default=str)),
         )  # fmt: skip
 
