@@ -81,9 +81,9 @@ def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
     try:
         kind.check(settings, persona)
         # A local site of one's own is the same source as before when only its port has changed.
-        declared = fingerprint(
-            persona.declared(source).model_dump(include={"include", "exclude", "visibility"})
-        )
+        patterns = persona.declared(source).model_dump(include={"include", "exclude", "visibility"})
+        names = [persona.full_name, *persona.also_known_as]
+        declared = fingerprint([patterns, names, kind.rules])
         store = CrawlStore(open_lake(settings), settings.cache_dir, persona.name, source, declared)
     except TwinError as error:
         report.error = str(error)

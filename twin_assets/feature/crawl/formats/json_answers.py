@@ -8,6 +8,7 @@ from typing import Any
 
 from scrapy.http import Response
 
+from twin_assets.feature.crawl.formats.decoding import decode_text
 from twin_assets.feature.crawl.spiders.base import Unreadable
 
 
@@ -19,8 +20,8 @@ def read_json(response: Response) -> Any:
         raise Unreadable("expected JSON") from None
 
 
-def read_rows(response: Response) -> list[dict[str, Any]]:
-    """The answer's JSON list. Raises Unreadable when it is none."""
+def read_rows(response: Response) -> list[Any]:
+    """The answer's JSON list; read its rows with `SourceSpider.each`. Raises Unreadable when it is none."""
     rows = read_json(response)
     if not isinstance(rows, list):
         raise Unreadable("expected a list")
@@ -29,20 +30,21 @@ def read_rows(response: Response) -> list[dict[str, Any]]:
 
 def next_page(response: Response, api: str) -> str | None:
     """The next page that the Link header names (RFC 8288); None on the last."""
-    found = re.search(r'<([^>]+)>;\s*rel="next"', (response.headers.get("Link") or b"").decode())
+    header = (response.headers.get("Link") or b"").decode("latin-1")
+    found = re.search(r'<([^>]+)>\s*;[^,]*?\brel="?next\b', header)
     # The token goes along, so only the API itself may be the next page.
     return found.group(1) if found and found.group(1).startswith(api + "/") else None
 
 
 def blob_text(response: Response) -> str | None:
-    """The text of a Git blob as GitHub and GitLab answer it; None when it is not UTF-8.
+    """The text of a Git blob as GitHub and GitLab answer it; None when it is binary.
 
     Raises Unreadable when it is no blob.
     """
     blob = read_json(response)
     try:
-        return base64.b64decode(blob["content"]).decode()
-    except (KeyError, TypeError, binascii.Error):
+        if blob.get("encoding") == "utf-8":
+            return str(blob["content"])
+        return decode_text(base64.b64decode(blob["content"]))
+    except (AttributeError, KeyError, TypeError, binascii.Error):
         raise Unreadable("expected a base64 blob") from None
-    except UnicodeDecodeError:
-        return None

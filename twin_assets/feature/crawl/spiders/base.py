@@ -56,6 +56,9 @@ class SourceSpider(scrapy.Spider):
     key_page = ""
     unknown_fix = "check the address in the persona's YAML."
     obeys_robots = True  # robots.txt speaks of pages; an API with a token has terms of its own
+    rules = (
+        "1"  # raised when a spider keeps other things than before: older validators then vouch for nothing
+    )
     windowed = False  # the listing shows only the newest items, so absence means nothing
 
     def __init__(self, persona: Persona, settings: Settings, store: CrawlStore, report: CrawlReport) -> None:
@@ -215,8 +218,12 @@ class SourceSpider(scrapy.Spider):
             self.fail(ask.url, problem, True, fix)
             return
         if ask.within is not None:
-            self.listed.update(i for i in self.store.state.known if i.startswith(ask.within))
+            self.keep_part(ask.within)
         self._lose(ask.url, problem, fix, part=ask.within is not None)
+
+    def keep_part(self, within: str) -> None:
+        """Note the known items whose ids begin so as listed: what became of them could not be seen."""
+        self.listed.update(item_id for item_id in self.store.state.known if item_id.startswith(within))
 
     def _lose(self, where: str, problem: str, fix: str, part: bool = False) -> None:
         log.warning("skipped: %s: %s", problem, where)
