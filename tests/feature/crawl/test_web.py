@@ -32,7 +32,9 @@ def test_hugo_and_jekyll_files_are_read_and_drafts_skipped(tmp_path: Path) -> No
     assert items["2019-03-04-plain.md"].published_at == datetime(2019, 3, 4, tzinfo=UTC)
 
 
-def test_a_removed_file_is_deleted_beside_a_broken_one_and_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+def test_a_removed_file_is_deleted_beside_a_broken_one_and_a_missing_folder_is_an_error(
+    tmp_path: Path,
+) -> None:
     blog = tmp_path / "blog"
     for name in ("a", "b", "c"):
         write(blog / f"{name}.md", f"---\ntitle: {name}\n---\nText {name}.\n")
