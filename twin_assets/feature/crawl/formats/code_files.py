@@ -5,6 +5,7 @@ vendored, generated, packed or a licence says so in its first lines or by its fo
 """
 
 import re
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from twin_assets.core.records import Category
@@ -40,8 +41,11 @@ _GENERATED = re.compile(
 )
 _HANDS_OFF = re.compile(r"\b(?:DO NOT|DON'T) (?:EDIT|MODIFY|CHANGE|TOUCH)\b")
 _COMPILED = re.compile(r"^(?://|/\*)[#@] source(?:Mapping)?URL=", re.MULTILINE)
-# The mark of comments that packers keep is how libraries for browsers sign: /*! Name v1.2.3 ... */
-_SIGNED_LIBRARY = re.compile(r"\A\s*/\*!.{0,200}?\bv?\d+\.\d+", re.DOTALL)
+# How libraries for browsers sign: with the mark of comments that packers keep, /*! Name v1.2.3 ... */, or with name
+# and version at the very beginning.
+_SIGNED_LIBRARY = re.compile(
+    r"\A\s*/\*(?:!.{0,200}?\bv?\d+\.\d+|\s*[\w.\- ]{2,40}?\s+v?\d+\.\d+\.\d+\b)", re.DOTALL
+)
 _LIBRARY_DOC = re.compile(r"\A\s*/\*\*.{0,400}?@(?:license|licence|preserve)\b", re.DOTALL)
 _WEB = {".js", ".mjs", ".jsx"}
 # Lines of code that people write are 25 to 50 characters long in the mean.
@@ -54,6 +58,20 @@ _LICENCE = re.compile(
 )
 _CONDUCT = re.compile(r"contributor covenant", re.IGNORECASE)
 _PLEDGE = re.compile(r"\bour (?:pledge|standards)\b", re.IGNORECASE)
+_SIGNER = re.compile(
+    r"(?:copyright|©|\(c\))\s*(?:\(c\)|©)?[\s:]*(?:\d{4}[\d\s,\-–]*|\(\d{4}\)\s*)?(?:by\s+)?(?P<holder>[^\n<(,;|]{3,60})"
+    r"|@author:?\s+(?P<author>[^\n<(,;|]{3,60})"
+    r"|^\W*(?:(?:originally |first )?written |created )?(?:by|authors?:)\s+(?P<writer>[^\n<(,;|]{3,60})",
+    re.IGNORECASE | re.MULTILINE,
+)
+# A holder that is no person says nothing about who wrote the file.
+_NOT_A_PERSON = re.compile(
+    r"\b(?:inc|llc|ltd|gmbh|co|corp\w*|company|foundation|project|authors?|contributors?|team|developers?|community"
+    r"|university|institute|regents|software|labs?|group|systems?|technolog\w+|consortium|holders?|owner|committee|notice)\b",
+    re.IGNORECASE,
+)
+_PERSON = re.compile(r"[^\W\d_][\w.'’-]*(?: [^\W\d_][\w.'’-]*){1,3}")
+_UNPUBLISHED = {"_drafts", ".trash", ".obsidian"}
 _LFS = "version https://git-lfs.github.com/spec/"
 
 
@@ -61,6 +79,8 @@ def file_refusal(path: str, size: int | None = None, mode: str | None = None) ->
     """Why a file is left out by its path, size in bytes or Git mode, or None when it is worth asking for."""
     if mode in NOT_FILES:
         return NOT_FILES[mode]
+    if _UNPUBLISHED.intersection(PurePosixPath(path).parts):
+        return "draft"
     if reason := not_own_reason(path):
         return reason
     if PurePosixPath(path).suffix.lower() not in CODE | PROSE:
@@ -68,8 +88,11 @@ def file_refusal(path: str, size: int | None = None, mode: str | None = None) ->
     return "too large" if (size or 0) > MAX_FILE_BYTES else None
 
 
-def text_refusal(path: str, text: str) -> str | None:
-    """Why a file that was fetched is left out: no words of the persona's are in it. None when it is kept."""
+def text_refusal(path: str, text: str, mentions_owner: Callable[[str], bool] = lambda _: False) -> str | None:
+    """Why a file that was fetched is left out: no words of the persona's are in it. None when it is kept.
+
+    `mentions_owner` tells whether a head comment names them: then a signed library is their own.
+    """
     if not text.strip():
         return "empty file"
     if text.startswith(_LFS):
@@ -84,7 +107,8 @@ def text_refusal(path: str, text: str) -> str | None:
     if any(_GENERATED.search(line) or _HANDS_OFF.search(line) for line in comments):
         return "generated"
     if suffix in _WEB:
-        if _SIGNED_LIBRARY.search(text) or _LIBRARY_DOC.search(text):
+        signed = _SIGNED_LIBRARY.search(text) or _LIBRARY_DOC.search(text)
+        if signed and not mentions_owner(text[:600]):
             return "vendored"
         if _COMPILED.search(text[-400:]):
             return "generated"
@@ -100,6 +124,25 @@ def _prose_refusal(text: str) -> str | None:
         return "code of conduct"
     first = text.lstrip()[:300]
     return "generated" if first.startswith("<!--") and _GENERATED.search(first) else None
+
+
+def signers(path: str, text: str) -> list[str]:
+    """The people that a source file's head names as its authors or holders, in order; [] for prose."""
+    if PurePosixPath(path).suffix.lower() not in CODE:
+        return []
+    head = "\n".join(
+        line
+        for line in text.splitlines()[: 2 * _HEAD_LINES]
+        if _COMMENT.match(line) or " by " in f" {line.lower()}"
+    )
+    found = []
+    for match in _SIGNER.finditer(head):
+        name = re.split(r"\.\s|\.$|\ball rights|\*/| - | and | & ", match[match.lastgroup or 0], maxsplit=1)[
+            0
+        ].strip(" .*\t")
+        if _PERSON.fullmatch(name) and not _NOT_A_PERSON.search(name) and any(c.isupper() for c in name):
+            found.append(name)
+    return found
 
 
 def kind_of(path: str) -> tuple[Category, str]:

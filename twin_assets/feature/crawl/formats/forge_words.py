@@ -12,8 +12,8 @@ _HEADING = re.compile(r"^\s{0,3}(?:#{1,6}\s+(?P<marked>.+?)\s*#*|\*\*(?P<bold>[^
 _FORM_HEADING = re.compile(
     r"(?:describe the (?:bug|issue|problem|solution|feature).*|(?:steps )?to reproduce.*|steps? (?:to|for) reproduc\w+.*|reproduction.*"
     r"|how to reproduce.*|(?:expected|actual|current|observed) (?:behaviou?r|results?|outcome).*|what (?:did you|happened|should have).*"
-    r"|what (?:you expected|actually happen\w*).*|screenshots?.*|additional (?:context|information|notes?)|anything else.*"
-    r"|(?:desktop|smartphone) \(please complete.*|environment|versions?|your environment|(?:minimal )?reproducible example"
+    r"|what (?:you expected|actually happen\w*).*|screenshots?.*|additional (?:context|information|notes?|details)"
+    r"|anything else.*|.*\(please complete.*|.*\(place an? .*|requirements|environment|versions?|your environment|(?:minimal )?reproducible example"
     r"|(?:possible|suggested) (?:solution|fix).*|is your feature request related.*|describe alternatives.*|(?:bug|feature) (?:report|request)"
     r"|(?:pr |pull request )?check ?list:?|(?:types?|kind) of change.*|how has this been tested\??|test plan|motivation and context"
     r"|related issues?.*|(?:linked|fixes) issues?|(?:proposed )?changes|description|summary|context|contact details|code of conduct"
@@ -23,8 +23,8 @@ _FORM_HEADING = re.compile(
 )
 _MARK = re.compile(r"^\s{0,3}(#{1,6})\s")
 _PLACEHOLDER = re.compile(
-    r"^\s*(?:_no response_|a clear and concise description of.*|if applicable, add screenshots.*|add any other context.*"
-    r"|steps to reproduce the behaviou?r:?|\d\. (?:go to|click on|scroll down to) '\.+.*|\d\. see error|please (?:describe|include|delete|list|add|provide) .{0,120}"
+    r"^\s*(?:_no response_|a clear and concise description of.*|if applicable,? add .*|.*\[e\.g\.[^\]]*\].*|add any other context.*"
+    r"|steps to reproduce the behaviou?r.{0,20}|\d\. (?:go to|click on|scroll down to) '\.+.*|\d\. see error|please (?:describe|include|delete|list|add|provide) .{0,120}"
     r"|(?:fixes|closes|resolves) #\s*\(?(?:issue)?\)?\s*)$",
     re.IGNORECASE,
 )

@@ -10,9 +10,10 @@ from typing import Any
 from scrapy.http import Response
 
 from twin_assets.core.records import Visibility
-from twin_assets.feature.crawl.formats.code_files import kind_of, text_refusal
+from twin_assets.feature.crawl.formats.code_files import kind_of, signers, text_refusal
 from twin_assets.feature.crawl.formats.feeds import parse_time
 from twin_assets.feature.crawl.formats.forge_words import own_words
+from twin_assets.feature.crawl.formats.frontmatter import as_time, split_front_matter
 from twin_assets.feature.crawl.formats.json_answers import blob_text, next_page, read_rows
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
 
@@ -126,17 +127,32 @@ class ForgeSpider(SourceSpider):
             ids.remove(file.item_id)
 
     def _file(self, response: Response, file: ForgeFile, date: str, ids: list[str]) -> Answers:
-        body = blob_text(response)
-        if reason := "binary file" if body is None else text_refusal(file.path, body):
+        text = blob_text(response)
+        category, mime = kind_of(file.path)
+        fields, body = _front_matter(text or "") if category == "article" else ({}, text or "")
+        if text is None:
+            reason: str | None = "binary file"
+        elif fields.get("draft") is True or fields.get("published") is False:
+            reason = "draft"
+        elif reason := text_refusal(file.path, body, self._mentions_owner):
+            pass
+        elif not self.is_own(*_bylines(fields), *signers(file.path, body)):
+            reason = "by another author"
+        if reason:
             self.skip(reason, file.page)
             self._leave(file, ids)
             return
-        category, mime = kind_of(file.path)
+        title = fields.get("title")
         yield self.item(
-            file.item_id, category=category, title=file.title, url=file.page, published_at=parse_time(date), mime=mime,
-            body=body or "", mark=self.mark(file.sha), author=file.author, visibility=file.visibility,
+            file.item_id, category=category, title=str(title) if title else file.title, url=file.page, mime=mime,
+            published_at=as_time(fields.get("date")) or parse_time(date), body=body, mark=self.mark(file.sha),
+            author=file.author, visibility=file.visibility,
             payload={"sha": file.sha, "path": file.path, **file.payload},
         )  # fmt: skip
+
+    def _mentions_owner(self, head: str) -> bool:
+        plain = head.casefold()
+        return any(re.search(rf"\b{re.escape(name)}\b", plain) for name in self.authors.names)
 
     def words(self, item_id: str, body: str | None, url: str, **more: Any) -> Answers:
         """The persona's own part of an issue or comment as an item, if there is any."""
@@ -149,3 +165,16 @@ class ForgeSpider(SourceSpider):
         yield self.item(
             item_id, category="post", url=url, mime="text/markdown", body=text, author=self.user, **more
         )
+
+
+def _front_matter(text: str) -> tuple[dict[str, Any], str]:
+    try:
+        return split_front_matter(text)
+    except ValueError:
+        return {}, text  # a rule and a colon, or fields that the site's builder forgives
+
+
+def _bylines(fields: dict[str, Any]) -> list[str]:
+    given = fields.get("author") or fields.get("authors") or []
+    rows = given if isinstance(given, list) else [given]
+    return [str(row.get("name") or "") if isinstance(row, dict) else str(row) for row in rows]
