@@ -202,7 +202,7 @@ class SourceSpider(scrapy.Spider):
 
         One of a listing is the crawl's error, and nothing counts as deleted. One of an item is counted under
         `skipped` with its address: the crawl stays complete, unless more than half of the source's items or parts
-        fail (see `run.py`). An item that is known must be noted as listed by whoever asks for it.
+        fail (see `run.py`). Whoever asks for an item notes it with `keep` first.
         """
         if not listing:
             self._lose(url, problem, fix)
@@ -220,6 +220,11 @@ class SourceSpider(scrapy.Spider):
         if ask.within is not None:
             self.keep_part(ask.within)
         self._lose(ask.url, problem, fix, part=ask.within is not None)
+
+    def keep(self, item_id: str) -> None:
+        """Note an item as listed if it is known: its source still has it, whatever becomes of the request."""
+        if item_id in self.store.state.known:
+            self.listed.add(item_id)
 
     def keep_part(self, within: str) -> None:
         """Note the known items whose ids begin so as listed: what became of them could not be seen."""

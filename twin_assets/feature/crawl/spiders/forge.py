@@ -92,8 +92,7 @@ class ForgeSpider(SourceSpider):
 
     def authored(self, file: ForgeFile, ids: list[str]) -> Any:
         """Ask for the persona's newest commit on a file, then for the file. Without a commit it leaves `ids`."""
-        if file.item_id in self.store.state.known:
-            self.listed.add(file.item_id)  # it's in the tree, whatever becomes of the requests
+        self.keep(file.item_id)
         return self._ask_commits(file, file.commits, ids)
 
     def _ask_commits(self, file: ForgeFile, addresses: tuple[str, ...], ids: list[str]) -> Any:
