@@ -2,7 +2,7 @@
 
 import pytest
 
-from twin_assets.feature.crawl.formats.decoding import decode_text
+from twin_assets.feature.crawl.formats.encodings import decode_text
 
 FRENCH = "Le café est fermé, hélas. À bientôt, mes élèves."
 RUSSIAN = "Часы в гавани отстают на четыре минуты, и никто этого не замечает."
@@ -48,9 +48,14 @@ def test_a_files_own_declaration_comes_first(head: str) -> None:
     assert decode_text(text.encode("koi8_r")) == text
 
 
-def test_a_declaration_that_does_not_fit_is_passed_over_and_binary_is_no_text() -> None:
-    assert decode_text(FRENCH.encode(), declared="ascii-nonsense") == FRENCH
-    assert decode_text("“quoted”".encode("cp1252"), declared="iso-8859-1") == "“quoted”"
-    assert decode_text(RUSSIAN.encode("cp1251"), declared="utf-8") == RUSSIAN
-    assert decode_text(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") is None
+def test_a_declaration_that_does_not_fit_is_passed_over() -> None:
+    for declared in ("nonsense", "latin-1", "utf-8"):
+        text = f"# coding: {declared}\n{RUSSIAN if declared == 'utf-8' else FRENCH}"
+        assert decode_text(text.encode("cp1251" if declared == "utf-8" else "utf-8")) == text
+    assert decode_text("# coding: latin-1\n“quoted”".encode("cp1252")).endswith("“quoted”")
     assert decode_text(b"") == ""
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    with pytest.raises(ValueError, match="no encoding"):
+        decode_text(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\0\0\0\1\0")

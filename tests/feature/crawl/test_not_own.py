@@ -40,7 +40,7 @@ def test_what_every_project_carries_is_not_its_owners(path: str, reason: str) ->
     [
         "README.md", "src/tide.py", "notes/history.md", "posts/licence-to-sail.md", "posts/licensing.md",
         "posts/2020-01-02-security.markdown-is-hard.md", "src/issue.py", "src/notice.py", "posts/issue.md",
-        "src/react.py", "posts/react.md", "posts/jquery-is-old.md", "notes/changes.md", "posts/news.md", "src/security.py",
+        "src/react.py", "posts/react.md", "posts/jquery-is-old.md", "notes/changes.md", "posts/security.md", "notes/notice.md", "copyright.md", "posts/news.md", "src/security.py",
         "src/vendor.py", "posts/pr.md", "src/license_check.py", "CONTRIBUTING.md", "src/chart.ts",
     ],
 )  # fmt: skip

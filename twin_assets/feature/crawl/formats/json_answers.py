@@ -8,7 +8,7 @@ from typing import Any
 
 from scrapy.http import Response
 
-from twin_assets.feature.crawl.formats.decoding import decode_text
+from twin_assets.feature.crawl.formats.encodings import decode_text
 from twin_assets.feature.crawl.spiders.base import Unreadable
 
 
@@ -45,6 +45,10 @@ def blob_text(response: Response) -> str | None:
     try:
         if blob.get("encoding") == "utf-8":
             return str(blob["content"])
-        return decode_text(base64.b64decode(blob["content"]))
+        data = base64.b64decode(blob["content"])
     except (AttributeError, KeyError, TypeError, binascii.Error):
         raise Unreadable("expected a base64 blob") from None
+    try:
+        return decode_text(data)
+    except ValueError:
+        return None

@@ -39,21 +39,21 @@ _GENERATED_FILES = re.compile(
 _BOILERPLATE = {
     "licence text": re.compile(
         r"^(un)?licen[cs]es?([-_. ](mit|apache|bsd|gpl|lgpl|agpl|mpl|cc|isc|zlib|ofl|mozilla|third[-_ ]?party|\d)[\w.+-]*)*$"
-        r"|^(copying|copyright|patents|notice|third[-_ ]?party[-_ ]?(notices?|licen[cs]es?)|ofl|eula|mit-licen[cs]e|gpl-\d\S*)"
-        r"([-_.]lesser)?$"
+        r"|^(mit-licen[cs]e|gpl-\d\S*|third[-_ ]?party[-_ ]?(notices?|licen[cs]es?))$"
     ),
     "code of conduct": re.compile(r"^code[-_. ]?of[-_. ]?conduct([-_.][a-z]{2}([-_][a-z]{2})?)?$"),
     "form of a forge": re.compile(
-        r"^(issue|pull_request|pr|bug_report|feature_request|merge_request)[-_]?(template)?$|^(dco|cla|security)$"
+        r"^(issue|pull_request|pr|merge_request)[-_]?template$|^(bug_report|feature_request)([-_]?template)?$"
     ),
     "changelog": re.compile(r"^change[-_]?logs?([-_.]\d[\w.]*)?$|^releasenotes$|^release[-_]notes$"),
 }
-# Words that are a list of names or changes only when they are shouted: notes on history have the same name.
+# Words that mean so only when they are shouted: notes on history or on security have the same names.
 _SHOUTED = {
+    "licence text": re.compile(r"^(COPYING|COPYRIGHT|PATENTS|NOTICE|OFL|EULA)([-_.]LESSER)?$"),
+    "form of a forge": re.compile(r"^(SECURITY|DCO|CLA|FUNDING)$"),
     "changelog": re.compile(r"^(CHANGES|HISTORY|NEWS|RELEASES?)$"),
     "list of people": re.compile(r"^(AUTHORS|CONTRIBUTORS|MAINTAINERS|CODEOWNERS|THANKS|BACKERS)$"),
 }
-_FORM_NAMES = re.compile(r"(?:template|^bug_report|^feature_request|^dco$|^cla$|^security$)")
 _PROSE_SUFFIXES = {"", ".md", ".markdown", ".txt", ".rst", ".adoc", ".org", ".html", ".htm", ".rtf", ".pdf"}
 
 
@@ -84,6 +84,6 @@ def not_own_reason(path: str) -> str | None:
     ):
         return "form of a forge"
     for reason, pattern in _BOILERPLATE.items():
-        if pattern.match(stem) and (reason != "form of a forge" or _FORM_NAMES.search(stem)):
+        if pattern.match(stem):
             return reason
     return next((reason for reason, pattern in _SHOUTED.items() if pattern.match(shouted)), None)
