@@ -166,6 +166,36 @@ def test_an_odd_row_of_a_list_is_counted_and_its_neighbours_are_read(tmp_path: P
     assert "row 9" in report.left_out["unreadable row"][1]
 
 
+def test_a_repository_whose_row_is_odd_keeps_its_items_and_deletions_in_others_are_seen(
+    tmp_path: Path,
+) -> None:
+    here = settings(tmp_path)
+    repos = {
+        "clock": Repo({"a.py": CODE, "b.py": b"y = 2\n"}),
+        "odd": Repo({"c.py": b"x = 1\n"}),
+        "pier": Repo({"d.py": b"d\n"}),
+    }
+    with GitHubSite("casey", repos) as site:
+        crawl(here, casey(site), "github")
+        del repos["clock"].files["b.py"]
+        rows = [site._repo("clock"), {"name": "odd"}, site._repo("pier")]
+        site.answers["/users/casey/repos"] = Answer.json(rows)
+        report = crawl(here, casey(site), "github")
+    assert (report.error, report.deleted, report.skipped["unreadable row"]) == (None, 1, 1)
+    assert report.items == 3
+
+
+def test_a_repository_that_is_out_of_reach_for_now_is_not_taken_for_empty(tmp_path: Path) -> None:
+    here = settings(tmp_path)
+    with GitHubSite("casey", {"clock": Repo({"a.py": CODE}), "odd": Repo({"c.py": b"x = 1\n"})}) as site:
+        crawl(here, casey(site), "github")
+        site.answers["/repos/casey/odd/git/trees/main"] = Answer.json(
+            {"message": "Git Repository is unavailable"}, 409
+        )
+        report = crawl(here, casey(site), "github")
+    assert (report.error, report.deleted, report.skipped["HTTP 409"]) == (None, 0, 1)
+
+
 def test_more_than_half_of_the_files_failing_is_an_error_and_half_of_them_is_not(tmp_path: Path) -> None:
     files = {f"{n}.py": f"x = {n}\n".encode() for n in range(4)}
     for failing, fine in ((2, True), (3, False)):

@@ -136,6 +136,7 @@ def _settle(spider: SourceSpider, store: CrawlStore, report: CrawlReport) -> Non
         report.error = f"{spider.title}: nothing was found there{left_out}. Fix: {spider.unknown_fix}"
         spider.listing_complete = False
     if spider.listing_complete:
+        spider.before_deletions()
         for item_id in sorted(set(store.state.known) - spider.listed):
             known = store.state.known[item_id]
             if not known.windowed:

@@ -114,7 +114,7 @@ class SourceSpider(scrapy.Spider):
         missing: Callable[[], Answers] | None = None,
         headers: dict[str, str] | None = None,
         within: str | None = None,
-        absent: dict[int, str] | None = None,
+        absent: Callable[[Response], str | None] | None = None,
     ) -> scrapy.Request:
         """A request, conditional when this URL was answered with validators before.
 
@@ -122,8 +122,9 @@ class SourceSpider(scrapy.Spider):
         lists only a part of the source, `within` is how the ids of that part begin: then a failure leaves those
         items as they are and is counted, and the crawl stays complete.
         `unchanged` follows a 304 with the memo that `remember` kept; `blocked` follows a block page
-        and `missing` a 404, in place of the default, which counts them. `absent` maps statuses by which the
-        source says that there is nothing, to the reason they are counted under.
+        and `missing` a 404, in place of the default, which counts them. `absent` says of an answer why there is
+        nothing at this place, if it says so: that is counted under the reason, and what was there counts as gone,
+        unless the answer is a refusal.
         """
         known = self.store.state.validators.get(url)
         sent = dict(headers or {})
@@ -137,8 +138,10 @@ class SourceSpider(scrapy.Spider):
 
         def received(response: Response) -> Answers:
             try:
-                if absent and response.status in absent:
-                    self.skip(absent[response.status], url)
+                if absent and (reason := absent(response)):
+                    self.skip(reason, url)
+                    if within is not None and response.status in (401, 403):
+                        self.keep_part(within)
                 else:
                     yield from self._received(response, ask, callback, unchanged, blocked, missing)
             except Unreadable as error:
@@ -230,6 +233,9 @@ class SourceSpider(scrapy.Spider):
         """Note the known items whose ids begin so as listed: what became of them could not be seen."""
         self.listed.update(item_id for item_id in self.store.state.known if item_id.startswith(within))
 
+    def before_deletions(self) -> None:
+        """Called once, when all answers are in and the crawl is complete: the last chance to keep items."""
+
     def _lose(self, where: str, problem: str, fix: str, part: bool = False) -> None:
         log.warning("skipped: %s: %s", problem, where)
         self.parts_lost += part
@@ -248,11 +254,16 @@ class SourceSpider(scrapy.Spider):
         self._lose(where, SPIDER_ERROR, "read the crawl's log; this is a bug.")
 
     def each(
-        self, rows: Iterable[Any], read: Callable[[Any], Iterable[Any]], where: str, key: str | None = None
+        self,
+        rows: Iterable[Any],
+        read: Callable[[Any], Iterable[Any]],
+        where: str,
+        key: str | None = None,
+        on_odd: Callable[[], None] = lambda: None,
     ) -> Answers:
         """What `read` makes of each row of an answer; a row without what it needs is counted, the others go on.
 
-        `key` names the field that says which row it was.
+        `key` names the field that says which row it was; `on_odd` is called for each that was left out.
         """
         for number, row in enumerate(rows, 1):
             try:
@@ -261,6 +272,7 @@ class SourceSpider(scrapy.Spider):
                 name = row.get(key) if key and isinstance(row, dict) else None
                 problem = f"unreadable row: {type(error).__name__} {error}"
                 self._lose(f"{where} row {name or number}", problem, "the site may have changed.")
+                on_odd()
 
     def _unreachable(self, failure: Any, ask: "_Ask") -> None:
         error, url = failure.value, ask.url

@@ -57,6 +57,26 @@ class ForgeSpider(SourceSpider):
         """A commit's date, and the account, name and address it is signed with. Raises KeyError or TypeError."""
         raise NotImplementedError
 
+    def begin(self) -> Answers:
+        # Repositories met in lists, and whether a row of such a list could not be read: then an item of a repository
+        # that was not met may belong to that one.
+        self.met: set[str] = set()
+        self.unnamed = False
+        yield from self.begin_lists()
+
+    def begin_lists(self) -> Answers:
+        """The first requests."""
+        raise NotImplementedError
+
+    def odd_repository(self) -> None:
+        """Note that a repository could not be told by its row."""
+        self.unnamed = True
+
+    def before_deletions(self) -> None:
+        if self.unnamed:
+            known = self.store.state.known
+            self.listed.update(i for i in known if not any(i.startswith(f"{name}/") for name in self.met))
+
     def mark(self, sha: str) -> str:
         """What a stored file is known to be unchanged by: its blob, and the rules that it was kept by."""
         return f"{self.rules}:{sha}"

@@ -17,9 +17,15 @@ from twin_assets.feature.crawl.spiders.forge import COMMITS, ForgeFile, ForgeSpi
 
 # GitHub cuts a recursive tree at 100,000 entries; its folders are then asked for one by one, so many at most.
 MAX_TREES = 500
-# How GitHub says that a repository holds none of this.
-_NO_TREE = {409: "empty repository"}
-_NO_ISSUES = {410: "issues are switched off"}
+
+
+def _no_tree(response: Response) -> str | None:
+    empty = response.status == 204 or (response.status == 409 and b"empty" in response.body.lower())
+    return "empty repository" if empty else None
+
+
+def _no_issues(response: Response) -> str | None:
+    return "issues are switched off" if response.status == 410 else None
 
 
 class GitHubSpider(ForgeSpider):
@@ -29,7 +35,7 @@ class GitHubSpider(ForgeSpider):
     key_page = "https://github.com/settings/tokens"
     unknown_fix = "check github.user and github.repositories in the persona's YAML."
 
-    def begin(self) -> Answers:
+    def begin_lists(self) -> Answers:
         assert self.persona.github
         self.declared = self.persona.github
         self.user = self.declared.user
@@ -64,7 +70,7 @@ class GitHubSpider(ForgeSpider):
         read: Any,
         *,
         within: str | None = None,
-        absent: dict[int, str] | None = None,
+        absent: Any = None,
         missing: Any = None,
     ) -> Iterator[Any]:
         """A page of a listing, then the pages and lists it leads to. `read` gives (items, memo); a 304 gives the memo
@@ -74,6 +80,7 @@ class GitHubSpider(ForgeSpider):
 
         def follow(memo: dict[str, Any]) -> Answers:
             for repo in memo.get("repositories", []):
+                self.met.add(repo["name"])
                 yield from self._walk(repo)
             for tree in memo.get("trees", []):
                 yield from self._tree(memo["repo"], *tree)
@@ -103,16 +110,21 @@ class GitHubSpider(ForgeSpider):
 
     def parse_repositories(self, response: Response) -> tuple[list[Any], dict[str, Any]]:
         """The persona's own repositories, forks and empty ones aside."""
-        own = list(self.each(read_rows(response), self._repository, response.url, "full_name"))
+        own = list(
+            self.each(read_rows(response), self._repository, response.url, "full_name", self.odd_repository)
+        )
         return [], {"repositories": own}
 
     def parse_repository(self, response: Response) -> tuple[list[Any], dict[str, Any]]:
         """One repository that was declared by its full name."""
-        own = list(self.each([read_json(response)], self._repository, response.url, "full_name"))
+        own = list(
+            self.each([read_json(response)], self._repository, response.url, "full_name", self.odd_repository)
+        )
         return [], {"repositories": own}
 
     def _repository(self, repo: dict[str, Any]) -> Iterator[dict[str, str]]:
         wanted, name = self.declared.repositories, str(repo["full_name"])
+        self.met.add(name)
         if repo.get("fork"):
             self.skip("fork", name)
         elif wanted and name not in wanted and name.rsplit("/", 1)[-1] not in wanted:
@@ -133,13 +145,13 @@ class GitHubSpider(ForgeSpider):
         yield from self._tree(repo, repo["branch"], "", True)
         yield from self._ask(
             f"{base}/issues?state=all&creator={quote(self.user)}&per_page=100",
-            lambda r: self.parse_words(r, repo, "issues"), within=f"{within}issues/", absent=_NO_ISSUES,
+            lambda r: self.parse_words(r, repo, "issues"), within=f"{within}issues/", absent=_no_issues,
         )  # fmt: skip
         for kind in ("issues", "pulls"):
             yield from self._ask(
                 f"{base}/{kind}/comments?per_page=100",
                 lambda r, kind=kind: self.parse_words(r, repo, f"{kind}/comments"),
-                within=f"{within}{kind}/comments/", absent=_NO_ISSUES,
+                within=f"{within}{kind}/comments/", absent=_no_issues,
             )  # fmt: skip
 
     def _tree(self, repo: dict[str, str], sha: str, folder: str, deep: bool) -> Answers:
@@ -158,7 +170,7 @@ class GitHubSpider(ForgeSpider):
 
         yield from self._ask(
             url + ("?recursive=1" if deep else ""), lambda r: self.parse_tree(r, repo, sha, folder, deep),
-            within=within, absent=_NO_TREE, missing=renamed if sha == repo["branch"] and deep else None,
+            within=within, absent=_no_tree, missing=renamed if sha == repo["branch"] and deep else None,
         )  # fmt: skip
 
     def parse_tree(

@@ -17,12 +17,15 @@ from twin_assets.feature.crawl.formats.json_answers import next_page, read_json,
 from twin_assets.feature.crawl.spiders.base import Answers
 from twin_assets.feature.crawl.spiders.forge import COMMITS, ForgeFile, ForgeSpider
 
-# How GitLab says that a project has none of this: no commit yet, or the part is switched off.
-_NO_TREE = {404: "empty repository", 403: "repository is switched off"}
-_NO_WORDS = {
-    404: "issues or merge requests are switched off",
-    403: "issues or merge requests are switched off",
-}
+
+def _no_tree(response: Response) -> str | None:
+    if response.status == 404 and b"project" not in response.body.lower():
+        return "empty repository"
+    return "repository is switched off" if response.status == 403 else None
+
+
+def _no_words(response: Response) -> str | None:
+    return "issues or merge requests are switched off" if response.status in (403, 404) else None
 
 
 class GitLabSpider(ForgeSpider):
@@ -30,7 +33,7 @@ class GitLabSpider(ForgeSpider):
     title = "GitLab"
     unknown_fix = "check gitlab.user and gitlab.projects in the persona's YAML."
 
-    def begin(self) -> Answers:
+    def begin_lists(self) -> Answers:
         assert self.persona.gitlab
         self.declared = self.persona.gitlab
         self.user = self.declared.user
@@ -80,7 +83,7 @@ class GitLabSpider(ForgeSpider):
         read: Any,
         *,
         within: str | None = None,
-        absent: dict[int, str] | None = None,
+        absent: Any = None,
         missing: Any = None,
     ) -> Answers:
         """A page of a list and those that follow; `read` gets its rows and address."""
@@ -98,10 +101,11 @@ class GitLabSpider(ForgeSpider):
 
     def parse_projects(self, rows: list[Any], where: str) -> Answers:
         """Requests for the files and words of each own project; forks and empty ones aside."""
-        yield from self.each(rows, self._project, where, "path_with_namespace")
+        yield from self.each(rows, self._project, where, "path_with_namespace", self.odd_repository)
 
     def _project(self, project: dict[str, Any]) -> Answers:
         wanted, name = self.declared.projects, project["path_with_namespace"]
+        self.met.add(name)
         if project.get("forked_from_project"):
             self.skip("fork", name)
             return
@@ -113,7 +117,7 @@ class GitLabSpider(ForgeSpider):
             yield from self._listing(
                 f"{base}/repository/tree?recursive=true&per_page=100&pagination=keyset&ref={quote(branch, safe='')}",
                 lambda entries, url: self.parse_tree(entries, project, url),
-                within=f"{name}/blob/", absent=_NO_TREE,
+                within=f"{name}/blob/", absent=_no_tree,
             )  # fmt: skip
         else:
             self.skip("empty repository", name)
@@ -123,7 +127,7 @@ class GitLabSpider(ForgeSpider):
                 yield from self._listing(
                     f"{base}/{kind}?scope=all&per_page=100&author_username={quote(self.user, safe='')}",
                     lambda rows, url, kind=kind: self.parse_words(rows, project, kind, url),
-                    within=f"{name}/{kind}/", absent=_NO_WORDS,
+                    within=f"{name}/{kind}/", absent=_no_words,
                 )  # fmt: skip
 
     def parse_tree(self, entries: list[Any], project: dict[str, Any], where: str) -> Answers:
