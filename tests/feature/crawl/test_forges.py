@@ -366,8 +366,12 @@ def test_files_of_others_in_an_own_repository_are_left_out_and_named(tmp_path: P
     }  # fmt: skip
     with GitHubSite("casey", {"clock": Repo(files)}) as site:
         report = crawl(here, casey(site), "github")
-    assert names(here, "github") == {
-        f"casey/clock/blob/{p}" for p in ("README.md", "src/tide.py", "js/own.js")
+        again = crawl(here, casey(site), "github")
+    own = ("README.md", "src/tide.py", "js/own.js")
+    assert names(here, "github") == {f"casey/clock/blob/{path}" for path in own}
+    assert (again.skipped, again.not_modified) == (report.skipped, 5)  # unchanged lists say it again
+    assert {reason: sorted(places) for reason, places in again.left_out.items()} == {
+        reason: sorted(places) for reason, places in report.left_out.items()
     }
     assert (report.error, report.skipped["code of conduct"], report.skipped["vendored"]) == (None, 2, 3)
     assert (report.skipped["packed"], report.skipped["generated"]) == (1, 1)

@@ -15,6 +15,7 @@ from twin_assets.feature.crawl.formats.feeds import parse_time
 from twin_assets.feature.crawl.formats.forge_words import own_words
 from twin_assets.feature.crawl.formats.frontmatter import as_time, split_front_matter
 from twin_assets.feature.crawl.formats.json_answers import blob_text, next_page, read_rows
+from twin_assets.feature.crawl.items import SAMPLES
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
 
 MAX_PAGES = 5_000  # of all lists together; a hundred rows a page
@@ -77,6 +78,19 @@ class ForgeSpider(SourceSpider):
             known = self.store.state.known
             self.listed.update(i for i in known if not any(i.startswith(f"{name}/") for name in self.met))
 
+    def note(self, memo: dict[str, Any], reason: str, where: str) -> None:
+        """Count something left out, and keep that in a list's memo: a list that is the same next time says it again."""
+        self.skip(reason, where)
+        count, places = memo.setdefault("left_out", {}).setdefault(reason, [0, []])
+        memo["left_out"][reason] = [count + 1, [*places, where][:SAMPLES]]
+
+    def note_again(self, memo: dict[str, Any]) -> None:
+        """Count what an unchanged list left out when it was read."""
+        for reason, (count, places) in memo.get("left_out", {}).items():
+            for place in places:
+                self.skip(reason, place, times=0)
+            self.skip(reason, times=count)
+
     def mark(self, sha: str) -> str:
         """What a stored file is known to be unchanged by: its blob, and the rules that it was kept by."""
         return f"{self.rules}:{sha}"
@@ -110,23 +124,22 @@ class ForgeSpider(SourceSpider):
         """The persona's e-mail addresses, which forges can look commits up by."""
         return sorted(self.authors.addresses)[:MAX_ADDRESSES]
 
-    def authored(self, file: ForgeFile, ids: list[str]) -> Any:
-        """Ask for the persona's newest commit on a file, then for the file. Without a commit it leaves `ids`."""
+    def authored(self, file: ForgeFile, memo: dict[str, Any]) -> Any:
+        """Ask for the persona's newest commit on a file, then for the file. What isn't theirs leaves `memo["ids"]`."""
         self.keep(file.item_id)
-        return self._ask_commits(file, file.commits, ids)
+        return self._ask_commits(file, file.commits, memo)
 
-    def _ask_commits(self, file: ForgeFile, addresses: tuple[str, ...], ids: list[str]) -> Any:
+    def _ask_commits(self, file: ForgeFile, addresses: tuple[str, ...], memo: dict[str, Any]) -> Any:
         def parse_commits(response: Response) -> Answers:
             commits = read_rows(response)
             date = self._own_date(commits, addresses[0])
             whole = f"per_page={COMMITS}" in addresses[0] and len(commits) < COMMITS
             if date is not None:
-                yield self.fetch(file.blob, lambda r: self._file(r, file, date, ids), headers=self.headers())
+                yield self.fetch(file.blob, lambda r: self._file(r, file, date, memo), headers=self.headers())
             elif len(addresses) > 1 and (not whole or next_page(response, self.api)):
-                yield self._ask_commits(file, addresses[1:], ids)
+                yield self._ask_commits(file, addresses[1:], memo)
             else:
-                self.skip("no commit by the persona", file.page)
-                self._leave(file, ids)
+                self._leave(file, memo, "no commit by the persona")
 
         return self.fetch(addresses[0], parse_commits, headers=self.headers())
 
@@ -140,12 +153,13 @@ class ForgeSpider(SourceSpider):
 
         return next(iter(self.each(commits, read, where)), None)
 
-    def _leave(self, file: ForgeFile, ids: list[str]) -> None:
+    def _leave(self, file: ForgeFile, memo: dict[str, Any], reason: str) -> None:
+        self.note(memo, reason, file.page)
         self.listed.discard(file.item_id)
-        if file.item_id in ids:
-            ids.remove(file.item_id)
+        if file.item_id in memo.get("ids", []):
+            memo["ids"].remove(file.item_id)
 
-    def _file(self, response: Response, file: ForgeFile, date: str, ids: list[str]) -> Answers:
+    def _file(self, response: Response, file: ForgeFile, date: str, memo: dict[str, Any]) -> Answers:
         text = blob_text(response)
         category, mime = kind_of(file.path)
         fields, body = _front_matter(text or "") if category == "article" else ({}, text or "")
@@ -158,8 +172,7 @@ class ForgeSpider(SourceSpider):
         elif not self.is_own(*_bylines(fields), *signers(file.path, body)):
             reason = "by another author"
         if reason:
-            self.skip(reason, file.page)
-            self._leave(file, ids)
+            self._leave(file, memo, reason)
             return
         title = fields.get("title")
         yield self.item(
@@ -173,14 +186,14 @@ class ForgeSpider(SourceSpider):
         plain = head.casefold()
         return any(re.search(rf"\b{re.escape(name)}\b", plain) for name in self.authors.names)
 
-    def words(self, item_id: str, body: str | None, url: str, **more: Any) -> Answers:
+    def words(self, memo: dict[str, Any], item_id: str, body: str | None, url: str, **more: Any) -> Answers:
         """The persona's own part of an issue or comment as an item, if there is any."""
         text = own_words(body or "")
         if not text:
-            self.skip("no text", url)
+            self.note(memo, "no text", url)
             return
         if len(text.split()) < len((body or "").split()):
-            self.skip("quoted mail, or a form's own text, in an issue or comment", url)
+            self.note(memo, "quoted mail, or a form's own text, in an issue or comment", url)
         yield self.item(
             item_id, category="post", url=url, mime="text/markdown", body=text, author=self.user, **more
         )

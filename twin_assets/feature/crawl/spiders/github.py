@@ -94,8 +94,12 @@ class GitHubSpider(ForgeSpider):
             yield from items
             yield from follow(memo)
 
+        def unchanged(memo: dict[str, Any]) -> Answers:
+            self.note_again(memo)
+            yield from follow(memo)
+
         yield self.fetch(
-            url, callback, listing=True, unchanged=follow, headers=self.headers(), within=within, absent=absent,
+            url, callback, listing=True, unchanged=unchanged, headers=self.headers(), within=within, absent=absent,
             missing=missing,
         )  # fmt: skip
 
@@ -110,27 +114,30 @@ class GitHubSpider(ForgeSpider):
 
     def parse_repositories(self, response: Response) -> tuple[list[Any], dict[str, Any]]:
         """The persona's own repositories, forks and empty ones aside."""
-        own = list(
-            self.each(read_rows(response), self._repository, response.url, "full_name", self.odd_repository)
-        )
-        return [], {"repositories": own}
+        return [], self._repositories(read_rows(response), response.url)
 
     def parse_repository(self, response: Response) -> tuple[list[Any], dict[str, Any]]:
         """One repository that was declared by its full name."""
-        own = list(
-            self.each([read_json(response)], self._repository, response.url, "full_name", self.odd_repository)
-        )
-        return [], {"repositories": own}
+        return [], self._repositories([read_json(response)], response.url)
 
-    def _repository(self, repo: dict[str, Any]) -> Iterator[dict[str, str]]:
+    def _repositories(self, rows: list[Any], where: str) -> dict[str, Any]:
+        memo: dict[str, Any] = {}
+
+        def read(row: dict[str, Any]) -> Iterator[dict[str, str]]:
+            return self._repository(row, memo)
+
+        memo["repositories"] = list(self.each(rows, read, where, "full_name", self.odd_repository))
+        return memo
+
+    def _repository(self, repo: dict[str, Any], memo: dict[str, Any]) -> Iterator[dict[str, str]]:
         wanted, name = self.declared.repositories, str(repo["full_name"])
         self.met.add(name)
         if repo.get("fork"):
-            self.skip("fork", name)
+            self.note(memo, "fork", name)
         elif wanted and name not in wanted and name.rsplit("/", 1)[-1] not in wanted:
-            self.skip("repository not wanted", name)
+            self.note(memo, "repository not wanted", name)
         elif not repo.get("default_branch"):
-            self.skip("empty repository", name)
+            self.note(memo, "empty repository", name)
         else:
             yield {
                 "name": name,
@@ -183,8 +190,10 @@ class GitHubSpider(ForgeSpider):
         if deep and tree.get("truncated"):
             self.skip("file list cut short by GitHub: its folders are asked for one by one", response.url)
             return [], {"ids": [], "repo": repo, "trees": [[sha, folder, False]]}
+        # Its lists are the same as each request's: a file of others leaves the ids and is noted as left out.
         ids: list[str] = []
         below: list[list[Any]] = []
+        memo: dict[str, Any] = {"ids": ids, "repo": repo, "trees": below, "left_out": {}}
 
         def read(entry: dict[str, Any]) -> Answers:
             path = folder + entry["path"]
@@ -193,19 +202,17 @@ class GitHubSpider(ForgeSpider):
                     below.append([entry["sha"], f"{path}/", True])
                 return
             if reason := file_refusal(path, entry.get("size"), entry.get("mode")):
-                self.skip(reason, f"{repo['name']}/{path}")
+                self.note(memo, reason, f"{repo['name']}/{path}")
                 return
             item_id = f"{repo['name']}/blob/{path}"
             if not self.wanted(item_id, path):
-                self.skip("left out by the persona's patterns", item_id)
+                self.note(memo, "left out by the persona's patterns", item_id)
                 return
             ids.append(item_id)
             if not self.known_unchanged(item_id, self.mark(entry["sha"]), requests=2):
-                yield self.authored(self._file_of(repo, path, entry["sha"], item_id), ids)
+                yield self.authored(self._file_of(repo, path, entry["sha"], item_id), memo)
 
-        requests = list(self.each(tree["tree"], read, response.url, "path"))
-        # The same list as each request's: a file of others leaves it.
-        return requests, {"ids": ids, "repo": repo, "trees": below}
+        return list(self.each(tree["tree"], read, response.url, "path")), memo
 
     def _file_of(self, repo: dict[str, str], path: str, sha: str, item_id: str) -> ForgeFile:
         name = repo["name"]
@@ -234,19 +241,20 @@ class GitHubSpider(ForgeSpider):
         self, response: Response, repo: dict[str, str], kind: str
     ) -> tuple[list[Any], dict[str, Any]]:
         """The persona's own issues, pull requests and comments."""
+        memo: dict[str, Any] = {}
 
         def read(row: dict[str, Any]) -> Answers:
             user = row.get("user") or {}
             if str(user.get("login", "")).casefold() != self.user.casefold():
                 other = "by a bot" if user.get("type") == "Bot" else "someone else's words"
-                self.skip(other, row.get("html_url") or "")
+                self.note(memo, other, row.get("html_url") or "")
                 return
             key = row["id"] if "comments" in kind else row["number"]
             yield from self.words(
-                f"{repo['name']}/{kind}/{key}", row.get("body"), row["html_url"], title=row.get("title"),
+                memo, f"{repo['name']}/{kind}/{key}", row.get("body"), row["html_url"], title=row.get("title"),
                 published_at=parse_time(row.get("created_at")), visibility=self._visibility(repo),
                 payload={k: row.get(k) for k in ("id", "number", "title", "created_at", "path", "state")},
             )  # fmt: skip
 
         items = list(self.each(read_rows(response), read, response.url, "id"))
-        return items, {"ids": [item.item_id for item in items]}
+        return items, memo | {"ids": [item.item_id for item in items]}

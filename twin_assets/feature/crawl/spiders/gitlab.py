@@ -144,7 +144,7 @@ class GitLabSpider(ForgeSpider):
             elif not self.wanted(item_id, path):
                 self.skip("left out by the persona's patterns", item_id)
             elif not self.known_unchanged(item_id, self.mark(entry["id"]), requests=2):
-                yield self.authored(self._file_of(project, path, entry["id"], item_id), [])
+                yield self.authored(self._file_of(project, path, entry["id"], item_id), {})
 
         yield from self.each(entries, read, where, "path")
 
@@ -182,7 +182,7 @@ class GitLabSpider(ForgeSpider):
                 self.skip("someone else's words", row.get("web_url") or "")
                 return
             yield from self.words(
-                f"{project['path_with_namespace']}/{kind}/{row['iid']}", row.get("description"), row["web_url"],
+                {}, f"{project['path_with_namespace']}/{kind}/{row['iid']}", row.get("description"), row["web_url"],
                 title=row.get("title"), published_at=parse_time(row.get("created_at")),
                 visibility=self._visibility(project, bool(row.get("confidential"))),
                 payload={k: row.get(k) for k in ("id", "iid", "title", "created_at", "state")},
