@@ -17,6 +17,7 @@ OWN = "The clock in the harbour runs four minutes late.\n\nI measured it twice."
         "On 2 Mar 2020, at 10:11, A Person With a Name That Is Long\n<kim.lund@harbour.example>\nwrote:",
         "Kim Lund <kim@harbour.example> writes:",
         "Kim Lund wrote:",
+        "Kimさんは書きました:",
         "Am 02.03.2020 um 10:11 schrieb Kim Lund:",
         "Am Mo., 2. März 2020 um 10:11 Uhr schrieb Kim Lund <\nkim@harbour.example>:",
         "Le lun. 2 mars 2020 à 10:11, Kim Lund <kim@harbour.example> a écrit :",
@@ -34,7 +35,7 @@ OWN = "The clock in the harbour runs four minutes late.\n\nI measured it twice."
 )
 @pytest.mark.parametrize("mark", ["> ", ""])
 def test_the_mail_below_a_line_that_says_who_wrote_it_is_left_out(attribution: str, mark: str) -> None:
-    if not mark and attribution == "Kim Lund wrote:":
+    if not mark and attribution in ("Kim Lund wrote:", "Kimさんは書きました:"):
         pytest.skip("without marks a bare name may be the sender's own lead-in")
     quoted = "\n".join(mark + line for line in ("Is the clock late?", "", "Kim"))
     assert own_part(f"{OWN}\n\n{attribution}\n\n{quoted}\n") == OWN
@@ -48,6 +49,8 @@ def test_the_mail_below_a_line_that_says_who_wrote_it_is_left_out(attribution: s
         "*De :* Kim Lund\n*Envoyé :* lundi 2 mars 2020\n*À :* Runa\n*Objet :* Horloge",
         "________________________________\nDe: Kim <kim@harbour.example>\nEnviado: lunes\nPara: Runa\nAsunto: Reloj",
         "-----Original Message-----\nFrom: Kim",
+        "‐‐‐‐‐‐‐ Original Message ‐‐‐‐‐‐‐\nHi",
+        "[cid:image001.png@01D5F0]\n\n-------- Weitergeleitete Nachricht --------\nBetreff: Uhr",
         "-------- Ursprüngliche Nachricht --------\nHallo",
         "---------- Forwarded message ---------\nFrom: Kim <kim@harbour.example>",
         "Begin forwarded message:\n\nFrom: Kim <kim@harbour.example>",
@@ -78,6 +81,7 @@ def test_the_rest_of_a_quoted_line_that_was_wrapped_on_the_way_is_no_answer() ->
         "Envoyé de mon iPhone",
         "Get Outlook for Android<https://aka.example/x>",
         "iPhoneから送信",
+        "Sent with Proton Mail secure email.",
         "Best regards,\nRuna Hollis\nHarbour office\n+47 555 01 02",
         "Mit freundlichen Grüßen\nRuna Hollis",
         "_______________________________________________\nclocks mailing list\nclocks@lists.example\nhttps://lists.example/clocks",

@@ -9,27 +9,29 @@ form doesn't tell. docs/collection.md has the figures.
 import re
 from itertools import accumulate
 
-_MAX_ATTRIBUTION_LINES = 4
+_MAX_ATTRIBUTION_LINES = 6
 _MAX_ATTRIBUTION = 400
+_MAX_BARE = 6  # words of a line that says who wrote, without address or date
 _MAX_SIGNATURE_LINES = 15
 _MAX_CLOSING_LINES = 8
 _WRAPPED_AT = 60
 _NO_QUOTE_DEPTH = 3
 
-_QUOTED = re.compile(r"^\s{0,3}((?:>\s?)+)")
+_QUOTED = re.compile(r"^\s{0,3}(?:((?:>\s?)+)|\|(?!.*\|\s*$)|[A-Z]{1,3}>)")
 _FENCE = re.compile(r"^\s*(```|~~~)")
-_ADDRESS = r"[\w.+\-=%]+@[\w\-]+(?:\.[\w\-]+)+"
-_HAS_ADDRESS = re.compile(_ADDRESS)
+_HAS_ADDRESS = re.compile(r"(?<![\w.+=%-])[\w.+=%-]+@[\w-]+(?:\.[\w-]+)+")
 _HAS_DATE = re.compile(
     r"\b(?:19|20)\d\d\b|(?:19|20)\d\d\s?[年년.]|\b\d{1,2}[./-]\d{1,2}[./-]\d{2,4}\b|\b\d{1,2}[:.h]\d\d\b"
 )
-_DAYS_AND_ON = (
-    r"on|am|le|el|il|in data|em|no dia|op|den|på|ti|pe|la|w dniu|dnia|dne|dňa|в|vào|at|pada|στις|"
-    r"mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|lun|mar|mer|mié|jeu|jue|ven|vie|sam|sáb|sab|dim|dom|gio|"
-    r"man|tir|ons|tor|fre|lør|søn|mån|tis|lör|sön|ma|wo|za|zo|пн|вт|ср|чт|пт|сб|вс|seg|ter|qua|qui|sex|"
-    r"pon|wt|śr|czw|pt|ndz|ke|to|su|al|\d"
+_ON = "on|am|le|el|il|in data|em|no dia|op|den|på|ti|pe|w dniu|dnia|dne|dňa|в|vào|pada|στις"
+_DAYS = (
+    "mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|lun|mar|mer|mié|jeu|jue|ven|vie|sam|sáb|sab|dim|dom|gio|man|tir|"
+    "ons|tor|fre|lør|søn|mån|tis|lör|sön|ma|wo|za|zo|seg|ter|qua|qui|sex|pon|wt|śr|czw|pt|ndz|ke|to|su|"
+    "пн|вт|ср|чт|пт|сб|вс|нд"
 )
-_OPENING = re.compile(rf"^[\s*_-]{{0,8}}(?:(?:{_DAYS_AND_ON})(?![^\W\d])|在|於|于)", re.IGNORECASE)
+_OPENING = re.compile(
+    rf"^[\s*_-]{{0,8}}(?:(?:{_ON})(?![^\W\d])|(?:{_DAYS})[.,]|\d{{1,4}}(?![\w@])|在|於|于)", re.IGNORECASE
+)
 _VERBS = (
     r"wrote|writes|sent|schrieb|geschrieben|a écrit|écrit|escribió|scritto|escreveu|schreef|geschreven|skrev|"
     r"kirjoitti|napisał(?:\(a\)|a)?|pisze|napsal(?:\(a\)|a)?|napísala?|написала?(?:\(а\))?|пишет|писал[аи]?|"
@@ -40,10 +42,12 @@ _OWN_VERB = re.compile(
     r"\b(?:I|we|ich|wir|j'ai|nous avons|yo|io ho|eu|ik|jeg|jag|я)\s+(?:had |have )?(?:" + _VERBS + r")(?!\w)",
     re.IGNORECASE,
 )
-_ENDING = re.compile(r"[:：][\s*_-]*$|[-_]{2,}\s*$")
+_ENDING = re.compile(r"[:：][\s*_-]*$|(?<![-_])[-_]{2,}\s*$")
+_BRACKET_VERB = re.compile(
+    rf"^>\s?(?:{_VERBS})\s?:$", re.IGNORECASE
+)  # "<", the address and ">" on lines of their own
 _RULED = re.compile(r"^[-_]{2,}.*[-_]{2,}$")
 _VERB_LAST = re.compile(rf"\b(?:{_VERBS})$", re.IGNORECASE)
-_BARE = re.compile(rf"^\S+(?:\s\S+){{0,4}}\s(?:{_VERBS})\s?:$", re.IGNORECASE)
 
 _PASSED_ON = (
     r"original message|reply message|message d'origine|message original|ursprüngliche nachricht|antwort nachricht|"
@@ -62,7 +66,7 @@ _FORWARDED = (
     r"пересланное сообщение|转发邮件信息|転送されたメッセージ|전달된 메[시세]지|yönlendirilen (?:ileti|mesaj)"
 )
 _PASSED_ON_LINE = re.compile(
-    rf"^[\s*]*(?:[-_=]{{2,}}\s*(?:{_PASSED_ON}|{_FORWARDED})\b.{{0,80}}|(?:{_FORWARDED})\s?[:：])\s*$",
+    rf"^[\s*]*(?:[-_=‐]{{2,}}\s*(?:{_PASSED_ON}|{_FORWARDED})\b.{{0,80}}|(?:{_FORWARDED})\s?[:：])\s*$",
     re.IGNORECASE,
 )
 _HEADERS = {
@@ -92,6 +96,11 @@ _SENT_FROM = re.compile(
     r"надіслано з |trimis de pe |iphoneから送信|.{1,20}から送信$|发自我的|從我的.{1,20}傳送|發自我的|나의 .{1,20}에서 보냄|"
     r".{1,30} gönderildi$|στάλθηκε από )",
     re.IGNORECASE,
+)
+_SENT_WITH = re.compile(r"^sent with (?:\S+ ){1,4}(?:e-?mail|app)\b.{0,20}$", re.IGNORECASE)
+# What mail programs put in place of a picture.
+_PICTURE = re.compile(
+    r"^\s*\[(?:cid|image|inline image|bild|imagen?|immagine)\b[^\[\]]{0,200}\]\s*$", re.IGNORECASE
 )
 _CLOSING = re.compile(
     r"^(?:(?:best|kind|warm|many|with (?:best|kind|warm)|all the)?\s?(?:regards|wishes|best|thanks|cheers)|thank you|"
@@ -132,7 +141,7 @@ def own_part(text: str) -> str:
             at += 1
         elif _passes_on(lines, at):
             break
-        elif count := _attribution(lines, quoted, at):
+        elif lines[at].strip() and (count := _attribution(lines, quoted, at)):
             below = at + count
             while below < len(lines) and not lines[below].strip():
                 below += 1
@@ -141,7 +150,8 @@ def own_part(text: str) -> str:
             regions.append([])
             at = below
         else:
-            regions[-1].append(lines[at])
+            if not _PICTURE.match(lines[at]):
+                regions[-1].append(lines[at])
             at += 1
     kept = ("\n".join(line.rstrip() for line in _without_signature(region)).strip("\n") for region in regions)
     return "\n\n".join(part for part in kept if part)
@@ -160,9 +170,11 @@ def _quoted_lines(lines: list[str], fenced: list[bool]) -> list[bool]:
     """Which lines bear a quote mark, or are the overflow of one that was wrapped by the way."""
     marks = [_QUOTED.match(line) for line in lines]
     quoted = [mark is not None and not code for mark, code in zip(marks, fenced, strict=True)]
-    depths = {mark[1].count(">") for mark, is_quoted in zip(marks, quoted, strict=True) if mark and is_quoted}
+    depths = {(mark[1] or ">").count(">") for mark, now in zip(marks, quoted, strict=True) if mark and now}
     if depths and min(depths) >= _NO_QUOTE_DEPTH:
         return [False] * len(lines)  # ">>> x = 1": an interpreter's prompt, or an ornament
+    for at in range(1, len(lines)):
+        quoted[at] &= quoted[at - 1] or not _BRACKET_VERB.match(lines[at])
     for at in range(1, len(lines) - 1):
         between = quoted[at - 1] and quoted[at + 1] and not quoted[at]
         text = lines[at].strip()
@@ -199,38 +211,44 @@ def _passes_on(lines: list[str], at: int) -> bool:
 
 def _attribution(lines: list[str], quoted: list[bool], at: int) -> int:
     """How many lines from here on say who wrote what is quoted below; 0: these are the sender's words."""
-    first = lines[at].strip()
-    if not first:
-        return 0
-    for count in range(1, _MAX_ATTRIBUTION_LINES + 1):
-        if at + count > len(lines) or quoted[at + count - 1] or not lines[at + count - 1].strip():
+    parts: list[str] = []
+    for below in range(at, min(at + _MAX_ATTRIBUTION_LINES, len(lines))):
+        text = lines[below].strip()
+        if quoted[below] or not (text or (parts and _OPENING.match(parts[0]) and _HAS_DATE.search(parts[0]))):
             return 0
-        joined = " ".join(line.strip() for line in lines[at : at + count])
-        if len(joined) > _MAX_ATTRIBUTION:
+        parts.append(text)
+        marked = next((quoted[i] for i in range(below + 1, len(lines)) if lines[i].strip()), False)
+        if sum(map(len, parts)) > _MAX_ATTRIBUTION:
             return 0
-        marked = next((quoted[i] for i in range(at + count, len(lines)) if lines[i].strip()), False)
-        if _says_who(joined, count, marked):
-            return count
+        if text and _says_who(parts, marked):
+            later = (parts[i:] for i in range(1, len(parts)) if _OPENING.match(parts[i]))
+            return 0 if any(_says_who(rest, marked) for rest in later) else len(parts)
     return 0
 
 
-def _says_who(text: str, count: int, marked: bool) -> bool:
-    """`marked`: a line with a quote mark comes next, so less is asked of this one."""
-    opens, dated = bool(_OPENING.match(text)), bool(_HAS_DATE.search(text))
-    addressed, verb = bool(_HAS_ADDRESS.search(text)), bool(_VERB.search(text))
-    if _OWN_VERB.search(text):
+def _says_who(parts: list[str], marked: bool) -> bool:
+    """`marked`: a line with a quote mark comes next, so less is asked of these."""
+    ends, opens = bool(_ENDING.search(parts[-1])), bool(_OPENING.match(parts[0]))
+    if not (ends or opens):
+        return False  # nearly every line of a mail
+    text = " ".join(part for part in parts if part)
+    dated, addressed = bool(_HAS_DATE.search(text)), bool(_HAS_ADDRESS.search(text))
+    verb = bool(_VERB.search(text))
+    if verb and _OWN_VERB.search(text):
         return False
-    if not _ENDING.search(text):
-        return (
-            opens
-            and dated
-            and ((marked and verb) or (addressed and (marked or bool(_VERB_LAST.search(text)))))
-        )
+    if not ends:
+        told = (marked and verb) or (addressed and (marked or bool(_VERB_LAST.search(text))))
+        return opens and dated and told
     if verb and _RULED.match(text):
         return True
-    if count > 1 and not opens:
+    if len(parts) > 1 and not opens and not _HAS_ADDRESS.search(parts[0]):
         return False
-    if marked and count == 1 and (_BARE.match(text) or (verb and (dated or addressed or opens))):
+    if (
+        marked
+        and len(parts) == 1
+        and verb
+        and (dated or addressed or opens or len(text.split()) <= _MAX_BARE)
+    ):
         return True
     return (dated and (addressed or (verb and opens))) or (verb and addressed)
 
@@ -240,9 +258,8 @@ def _without_signature(lines: list[str], again: int = 2) -> list[str]:
 
     One may stand above another, so what is left is looked at `again` times.
     """
-    below = list(accumulate((bool(line.strip()) for line in reversed(lines)), initial=0))[
-        ::-1
-    ]  # lines with words
+    below = list(accumulate((bool(line.strip()) for line in reversed(lines)), initial=0))
+    below.reverse()  # how many lines with words come from each on
     fenced = _fenced_lines(lines)
     for at in range(len(lines)):
         if not fenced[at] and _ends_the_mail(lines, at, below[at + 1]):
@@ -274,7 +291,8 @@ def _ends_the_mail(lines: list[str], at: int, below: int) -> bool:
 
 
 def _is_sent_from(text: str) -> bool:
-    return bool(_SENT_FROM.match(text)) and len(text.split()) <= 9 and not text.endswith(".")
+    by_program = bool(_SENT_WITH.match(text))
+    return by_program or (bool(_SENT_FROM.match(text)) and len(text.split()) <= 9 and not text.endswith("."))
 
 
 def _is_card(lines: list[str]) -> bool:
