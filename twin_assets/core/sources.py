@@ -66,7 +66,10 @@ class GitHub(SourcePart):
 
     user: str
     api: Url | None = Field(None, description="API base; default https://api.github.com.")
-    repositories: list[str] = Field(default=[], description="Names to take; empty means all own ones.")
+    repositories: list[str] = Field(
+        default=[],
+        description="Names to take; empty means all own ones. `owner/name` for one of an organisation.",
+    )
 
 
 class GitLab(SourcePart):
@@ -74,7 +77,9 @@ class GitLab(SourcePart):
 
     user: str
     api: Url | None = Field(None, description="API base; default https://gitlab.com/api/v4.")
-    projects: list[str] = Field(default=[], description="Names to take; empty means all own ones.")
+    projects: list[str] = Field(
+        default=[], description="Names to take; empty means all own ones. `group/name` for one of a group."
+    )
 
 
 class X(SourcePart):

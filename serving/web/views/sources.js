@@ -137,5 +137,5 @@ function lastOf(card, last) {
   const place = card.querySelector(".last");
   if (!last) return;
   const news = ["new", "changed", "unchanged", "deleted"].filter(key => last[key]).map(key => `${number(last[key])} ${key}`);
-  place.textContent = ` · last looked at ${moment(last.at)}${news.length ? `: ${news.join(", ")}` : ""}`;
+  place.textContent = ` · last looked at ${moment(last.at)}${news.length ? `: ${news.join(", ")}` : ""}${last.error ? ` · in error: ${last.error}` : ""}`;
 }

@@ -81,3 +81,18 @@ def test_a_real_blog_is_read_whole(tmp_path: Path) -> None:
     items = stored(here, "web")
     assert all(item.title and item.published_at for item in items)
     assert not any(item.body.startswith("+++") for item in items)
+
+
+def test_one_page_that_fails_keeps_its_text_and_the_others_are_read(tmp_path: Path) -> None:
+    here = settings(tmp_path)
+    with DemoSites(tmp_path / "w") as sites:
+        for name in ("a", "ab", "c"):
+            sites.pages[f"/{name}"] = ("text/html", f"<article><p>Text {name}.</p></article>".encode())
+        declared = Web(pages=[sites.url("/a"), sites.url("/ab"), sites.url("/c")])
+        crawl(here, web_persona(declared), "web")
+        sites.fail["/a"] = 404  # and /ab with it
+        sites.fail["/ab"] = 404
+        fewer = Web(pages=[sites.url("/a"), sites.url("/c")])
+        report = crawl(here, web_persona(fewer), "web")
+    assert (report.error, report.skipped, report.deleted, report.items) == (None, {"HTTP 404": 1}, 1, 2)
+    assert report.left_out == {"HTTP 404": [sites.url("/a")]}

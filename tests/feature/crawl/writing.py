@@ -110,7 +110,7 @@ _FORKS.set_forkserver_preload(["twin_assets.feature.crawl.run"])
 def crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
     with ProcessPoolExecutor(1, mp_context=_FORKS) as process:
         report = process.submit(run_crawl, settings, persona, source).result()
-    assert "spider error" not in report.failed
+    assert not report.bugs
     return report
 
 

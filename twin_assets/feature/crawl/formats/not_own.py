@@ -9,11 +9,14 @@ from pathlib import PurePosixPath
 
 _VENDOR_FOLDERS = {
     "third_party", "third-party", "thirdparty", "3rdparty", "3rd_party", "3rd-party", "vendor", "vendors",
-    "vendored", "node_modules", "bower_components", "jspm_packages", "external", "externals", "extern",
+    "vendored", "_vendor", "_vendored", "node_modules", "bower_components", "jspm_packages", "external", "externals", "extern",
     "deps", "dependencies", "godeps", "pods", "carthage", "site-packages", "dist-packages", "venv", ".venv",
     "virtualenv", ".tox", ".eggs", ".yarn", "__pypackages__", "__pycache__", "dist",
 }  # fmt: skip
-_CHECKED_OUT = re.compile(r"[\w.-]+\.(egg-info|dist-info)$")
+# What an installer wrote, and a library's folder that says its version: jasmine-2.0.0.
+_CHECKED_OUT = re.compile(
+    r"[\w.-]+\.(egg-info|dist-info)$|(?!release|version|v\d)[a-z][\w.]*-v?\d+\.\d+(\.\d+)+$"
+)
 _VENDOR_FILES = re.compile(
     r"[.-](min|bundle|pack|prod|umd)\.(js|mjs|css)$"
     # A library's copy says its version: jquery-1.8.3.js, three.r125.js.

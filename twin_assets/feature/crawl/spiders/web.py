@@ -30,7 +30,8 @@ class WebSpider(SourceSpider):
             prefix = f"{folder.name}/" if len(declared.folders) > 1 else ""
             yield from self.read_folder(folder, prefix)
         for url in declared.pages:
-            yield self.fetch(url, lambda r, url=url: self.parse_page(r, url, url, None), listing=True)
+            self.keep(url)  # one page that fails is one odd item, and a feed proves no deletion
+            yield self.fetch(url, lambda r, url=url: self.parse_page(r, url, url, None))
         for url in declared.sitemaps:
             yield ask_sitemap(self, url, lambda address: address, self.parse_page)
 
