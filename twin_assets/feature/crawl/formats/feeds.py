@@ -126,7 +126,9 @@ def decode_feed(data: bytes, content_type: str = "") -> str:
     for start, codec in _STARTS:
         if data.startswith(start):
             return data.decode(codec, "replace")
-    declared = [m.group(1).decode() for m in [re.search(rb"<\?xml[^>]*encoding=[\"']([\w.:-]+)", data[:300])] if m]
+    declared = [
+        m.group(1).decode() for m in [re.search(rb"<\?xml[^>]*encoding=[\"']([\w.:-]+)", data[:300])] if m
+    ]
     declared += re.findall(r"charset=[\"']?([\w.:-]+)", content_type)
     codecs_declared = [found for name in declared if (found := _codec(name))]
     if b"\x1b" not in data and "hz" not in codecs_declared and "utf-7" not in codecs_declared:
@@ -163,7 +165,9 @@ def _codec(name: str) -> str | None:
     except LookupError:
         return None
     # Browsers read these as their supersets: https://encoding.spec.whatwg.org/#names-and-labels
-    return {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "shift_jis": "cp932"}.get(found, found)
+    return {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "shift_jis": "cp932"}.get(
+        found, found
+    )
 
 
 def parse_time(text: Any) -> datetime | None:
@@ -247,7 +251,11 @@ def _xml_entry(row: Any, base: str, site: str | None) -> Entry:
     guid = str(row.get("id") or "").strip()
     links = [link for link in row.get("links", []) if link.get("href")]
     shown = next((x["href"] for x in links if x.get("rel", "alternate") == "alternate"), None)
-    address = row.get("feedburner_origlink") or shown or (guid if guid.startswith(("http://", "https://")) else None)
+    address = (
+        row.get("feedburner_origlink")
+        or shown
+        or (guid if guid.startswith(("http://", "https://")) else None)
+    )
     body, mime, text = _xml_body(row)
     authors = _authors(row, site) or _authors(row.get("source") or {}, site)
     media = [x.get("type", "") for x in links if x.get("rel") == "enclosure"]
@@ -261,7 +269,11 @@ def _xml_entry(row: Any, base: str, site: str | None) -> Entry:
 
 
 def _xml_body(row: Any) -> tuple[str, Literal["text/html", "text/plain"], Text]:
-    contents = [part for part in row.get("content", []) if _is_text(part.get("type")) and part.get("value", "").strip()]
+    contents = [
+        part
+        for part in row.get("content", [])
+        if _is_text(part.get("type")) and part.get("value", "").strip()
+    ]
     summary, detail = (row.get("summary") or "").strip(), row.get("summary_detail") or {}
     if contents:
         chosen = max(contents, key=lambda part: ("html" in part.get("type", ""), len(part["value"])))
@@ -280,13 +292,24 @@ def _xml_body(row: Any) -> tuple[str, Literal["text/html", "text/plain"], Text]:
 
 
 def _is_text(kind: Any) -> bool:
-    return str(kind or "text/html") in ("text/html", "application/xhtml+xml", "text/plain", "text", "html", "xhtml")
+    return str(kind or "text/html") in (
+        "text/html",
+        "application/xhtml+xml",
+        "text/plain",
+        "text",
+        "html",
+        "xhtml",
+    )
 
 
 def _authors(row: Any, site: str | None) -> list[str]:
     given = row.get("authors") or []
     # feedparser hands an e-mail address on to the next author, so only the first one's counts.
-    lines = [line for n, a in enumerate(given) for line in (a.get("name"), a.get("href"), None if n else a.get("email"))]
+    lines = [
+        line
+        for n, a in enumerate(given)
+        for line in (a.get("name"), a.get("href"), None if n else a.get("email"))
+    ]
     return signed_by(*lines, site=site)
 
 
@@ -365,9 +388,13 @@ def _string(value: Any) -> str:
 # --- whole or cut -------------------------------------------------------------------------------------------
 
 _TAG = re.compile(r"<[a-zA-Z/!][^<>]*>")
-_BLOCK = re.compile(r"<(?:p|pre|ul|ol|h[1-6]|blockquote|table|figure)\b|<br\s*/?>\s*<br|\n\s*\n", re.IGNORECASE)
+_BLOCK = re.compile(
+    r"<(?:p|pre|ul|ol|h[1-6]|blockquote|table|figure)\b|<br\s*/?>\s*<br|\n\s*\n", re.IGNORECASE
+)
 # WordPress ends every entry so, a whole one too.
-_CREDIT = re.compile(r"\s*The post .{1,300} (?:first appeared on|appeared first on) .{1,200}\.?\s*$", re.DOTALL)
+_CREDIT = re.compile(
+    r"\s*The post .{1,300} (?:first appeared on|appeared first on) .{1,200}\.?\s*$", re.DOTALL
+)
 _BRACKETED = re.compile(r"[\[(]\s*(?:…|\.\.\.)\s*[\])]\W*$")
 _ELLIPSIS = re.compile(r"(?:…|\.\.\.)\W*$")
 _INVITES = (
@@ -392,7 +419,12 @@ def _judged(entries: list[Entry]) -> list[Entry]:
     plain = [_plain(e.body) if e.mime == "text/html" else e.body for e in lone]
     unended = [text for text in plain if not _ENDS.search(text)]
     longest = max(map(len, plain), default=0)
-    capped = len(plain) >= 3 and longest <= _SUMMARY and len(unended) > len(plain) / 2 and min(map(len, unended)) > 0.7 * longest
+    capped = (
+        len(plain) >= 3
+        and longest <= _SUMMARY
+        and len(unended) > len(plain) / 2
+        and min(map(len, unended)) > 0.7 * longest
+    )
     return [entry.model_copy(update={"text": _judge(entry, capped)}) for entry in entries]
 
 
