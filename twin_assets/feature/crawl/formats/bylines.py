@@ -5,7 +5,7 @@ import re
 
 # Accounts that every blog software makes: they sign for nobody, so what they sign is unsigned.
 _NOBODY = re.compile(
-    r"(?:site\s+)?(?:admin(?:istrator)?|web\s?master|root|unknown|blogger|wordpress|ghost|no-?reply|do-?not-?reply)"
+    r"(?:site\s+)?(?:admin(?:istrator)?|web\s?master|root|unknown|blogger|wordpress|no-?reply|do-?not-?reply)"
     r"(?:@\S*)?",
     re.IGNORECASE,
 )

@@ -135,10 +135,10 @@ def decode_feed(data: bytes, content_type: str = "") -> str:
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError:
-            if "utf-8" in codecs_declared:
-                text = data.decode("utf-8", "replace")
-                if text.count("\ufffd") <= 1 + len(text) // 500:  # a few bad bytes, and not another encoding
-                    return text
+            text = data.decode("utf-8", "replace")
+            bad, good = text.count("\ufffd"), sum(letter > "\x7f" for letter in text) - text.count("\ufffd")
+            if bad <= good // 4:  # a few bad bytes among good ones, and not another encoding
+                return text
     for codec in codecs_declared:
         try:
             return data.decode(codec)
@@ -172,7 +172,7 @@ def _codec(name: str) -> str | None:
 
 def parse_time(text: Any) -> datetime | None:
     """UTC time of an RFC 2822 or ISO 8601 string; None when there is none that can be read."""
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or not text.strip() or "-0001" in text:  # WordPress's date of a draft
         return None
     padded = re.sub(r"([T ])(\d:\d\d)", r"\g<1>0\2", text.strip())  # bloggers write T8:09 too
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
@@ -278,8 +278,7 @@ def _xml_body(row: Any) -> tuple[str, Literal["text/html", "text/plain"], Text]:
     if contents:
         chosen = max(contents, key=lambda part: ("html" in part.get("type", ""), len(part["value"])))
         value, kind = chosen["value"].strip(), chosen.get("type", "")
-        # The same short text in both is a summary served twice.
-        alone = summary == value and len(contents) == 1
+        alone = False
         if len(summary) > 2 * len(value):
             value, kind, alone = summary, detail.get("type", ""), True
     else:
@@ -405,7 +404,7 @@ _INVITES = (
 )
 _INVITED = re.compile(rf"(?:^|[.!?…»。]\s*|\n){_INVITES}[^.!?]{{0,100}}\W*$", re.IGNORECASE)
 _INVITATION = re.compile(_INVITES, re.IGNORECASE)
-_ENDS = re.compile(r"[.!?:;。！？…»”\"')\]】」]\s*$|[^\w\s]\s*$")
+_ENDS = re.compile(r"[^\w\s]\s*$")
 
 
 def _judged(entries: list[Entry]) -> list[Entry]:
@@ -413,7 +412,7 @@ def _judged(entries: list[Entry]) -> list[Entry]:
 
     A text is cut where it ends in `[…]` or an invitation to read on, where its one paragraph ends in `…`,
     or where all of the feed's descriptions break off without an end at about the same length. It is whole
-    where it has several blocks, is longer than a summary, or where the entry has no title (a note).
+    where it is longer than a summary, came as the content, or where the entry has no title (a note).
     """
     lone = [e for e in entries if e.text == "unsure" and e.body]
     plain = [_plain(e.body) if e.mime == "text/html" else e.body for e in lone]
@@ -433,12 +432,15 @@ def _judge(entry: Entry, capped: bool) -> Text:
     tail = entry.body[-2_500:]
     plain = _CREDIT.sub("", _plain(tail) if marked else tail).rstrip()
     one_block = len(_BLOCK.findall(entry.body)) < 2
-    if _BRACKETED.search(plain) or (marked and _INVITATION.search(_last_link(tail))):
+    length = entry.length
+    if (length < 3 * _SUMMARY and _BRACKETED.search(plain)) or (
+        marked and _INVITATION.search(_last_link(tail))
+    ):
         return "cut"
-    short = one_block and entry.length < 2 * _SUMMARY
+    short = one_block and length < 2 * _SUMMARY
     if short and (_ELLIPSIS.search(plain) or _INVITED.search(plain[-160:])):
         return "cut"
-    if entry.text == "whole" or not one_block or entry.length >= _SUMMARY or not entry.title:
+    if entry.text == "whole" or length >= _SUMMARY or not entry.title:
         return "whole"
     return "cut" if capped and not _ENDS.search(plain) else "unsure"
 
