@@ -27,6 +27,7 @@ from twin_assets.feature.crawl.formats.bylines import signed_by
 Text = Literal["whole", "unsure", "cut"]
 MAX_ENTRIES = 10_000
 SHORT = 600  # characters: notes to a recording, a link with a remark
+_DETECTABLE = 20  # letters outside ASCII
 _SUMMARY = 1_000  # characters: a paragraph longer than this is no summary
 
 
@@ -144,7 +145,9 @@ def decode_feed(data: bytes, content_type: str = "") -> str:
             return data.decode(codec)
         except (UnicodeDecodeError, ValueError):
             continue
-    best = from_bytes(data[:200_000]).best()
+    # Detection needs something to go by; a letter or two are Western far more often than not.
+    enough = sum(byte > 127 for byte in data[:200_000]) >= _DETECTABLE
+    best = from_bytes(data[:200_000]).best() if enough else None
     return data.decode(best.encoding if best else "cp1252", "replace")
 
 

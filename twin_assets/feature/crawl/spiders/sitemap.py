@@ -44,8 +44,8 @@ class _Walk:
     began: float = field(default_factory=time.monotonic)
 
     def is_new(self, address: str) -> bool:
-        parts = urlsplit(address)
-        key = f"{site_of(address)}{parts.path or '/'}?{parts.query}"
+        parts = urlsplit(address) if site_of(address) else None
+        key = f"{site_of(address)}{parts.path or '/'}?{parts.query}" if parts else address
         fresh = key not in self.visited
         self.visited.add(key)
         return fresh
@@ -111,7 +111,10 @@ class _Walk:
         yield from ()
 
     def robots(self, response: Response) -> Answers:
-        named = [urljoin(self.start, u) for u in sitemap_urls_from_robots(response.body, base_url=self.start)]
+        try:
+            named = list(sitemap_urls_from_robots(response.body, base_url=self.start))
+        except ValueError:  # an address that is none
+            named = []
         if not named:
             yield from self.common_place()
         for address in named:
@@ -184,14 +187,20 @@ def _entries(response: Response, url: str) -> tuple[str, Entries]:
             rows = list(islice(Sitemap(data), MAX_PAGES + 1))
         except (ValueError, AttributeError, TypeError) as error:
             raise Unreadable(f"expected a sitemap, it is broken ({error})") from None
-        found = [
-            (urljoin(url, row["loc"].strip()), row.get("lastmod") or None) for row in rows if row.get("loc")
-        ]
+        found = [(_joined(url, row["loc"]), row.get("lastmod") or None) for row in rows if row.get("loc")]
         return name, found
     if is_feed(kind, text):
         entries = read_feed(data, kind, url).entries
         return "urlset", [(e.url, e.updated_at.isoformat() if e.updated_at else None) for e in entries]
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if lines and all(line.startswith(("http://", "https://")) for line in lines[:20]):
-        return "urlset", [(line, None) for line in lines if line.startswith(("http://", "https://"))]
+    lines = [line.strip() for line in text.lstrip("\ufeff").splitlines() if line.strip()]
+    addresses = [line for line in lines if line.startswith(("http://", "https://"))]
+    if addresses and addresses[0] == lines[0] and len(addresses) >= len(lines) / 2:
+        return "urlset", [(line, None) for line in addresses[: MAX_PAGES + 1]]
     raise Unreadable("expected a sitemap")
+
+
+def _joined(base: str, address: str) -> str:
+    try:
+        return urljoin(base, address.strip())
+    except ValueError:
+        return address  # counted as an address of no site
