@@ -235,8 +235,13 @@ def _mended(text: str) -> str:
     if "<!ENTITY" in text:
         return text
     parts = _CDATA.split(text)
-    parts[::2] = [_LOOSE_AMPERSAND.sub("&amp;", _ENTITY.sub(_numbered, part)) for part in parts[::2]]
+    parts[::2] = map(mended_entities, parts[::2])
     return "".join(parts)
+
+
+def mended_entities(text: str) -> str:
+    """XML text (no CDATA) with HTML's entities as numbers and bare ampersands escaped."""
+    return _LOOSE_AMPERSAND.sub("&amp;", _ENTITY.sub(_numbered, text))
 
 
 _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{1,30});")

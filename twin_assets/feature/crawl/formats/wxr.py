@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from twin_assets.feature.crawl.formats.archives import zip_members
 from twin_assets.feature.crawl.formats.bylines import signed_by
-from twin_assets.feature.crawl.formats.feeds import plain_title
+from twin_assets.feature.crawl.formats.feeds import mended_entities, plain_title
 
 MAX_ITEMS = 500_000
 _CHUNK = 65_536
@@ -166,7 +166,8 @@ def _mended(file: IO[bytes]) -> Iterator["_MendedStream"]:
 
 
 class _MendedStream:
-    """The file as UTF-8 that a parser takes: undecodable bytes replaced, control characters gone."""
+    """The file as UTF-8 that a parser takes: undecodable bytes replaced, control characters gone, and outside
+    CDATA no entities that only HTML knows (after one, libxml2 loses the known ones too)."""
 
     def __init__(self, file: IO[bytes]) -> None:
         head = file.read(_CHUNK)
@@ -179,7 +180,8 @@ class _MendedStream:
         except LookupError:
             decoder = codecs.getincrementaldecoder("utf-8")
         self._file, self._head, self._decoder, self._left = file, head, decoder("replace"), b""
-        self._ended = self._begun = False
+        self._ended = self._begun = self._in_cdata = False
+        self._carried = ""
 
     def read(self, size: int = -1) -> bytes:
         while not self._left and not self._ended:
@@ -188,10 +190,28 @@ class _MendedStream:
             text = self._decoder.decode(data, final=self._ended).translate(_CONTROLS)
             if text and not self._begun:
                 text, self._begun = text.lstrip("\ufeff \t\r\n"), True
-            self._left = text.encode("utf-8", "replace")
+            self._left = self._without_entities(text).encode("utf-8", "replace")
         size = len(self._left) if size is None or size < 0 else size
         out, self._left = self._left[:size], self._left[size:]
         return out
+
+    def _without_entities(self, text: str) -> str:
+        text = self._carried + text
+        # What may be the beginning of an entity or of a CDATA mark waits for the next chunk.
+        start = max(text.rfind(mark, max(len(text) - 40, 0)) for mark in "&<]")
+        cut = len(text) if self._ended or start < 0 else start
+        text, self._carried = text[:cut], text[cut:]
+        out = []
+        while text:
+            end = text.find("]]>" if self._in_cdata else "<![CDATA[")
+            part, text = (text, "") if end < 0 else (text[:end], text[end:])
+            out.append(part if self._in_cdata else mended_entities(part))
+            if text:
+                mark = "]]>" if self._in_cdata else "<![CDATA["
+                out.append(mark)
+                text = text[len(mark) :]
+                self._in_cdata = not self._in_cdata
+        return "".join(out)
 
 
 # --- the editor's own marks ---------------------------------------------------------------------------------
