@@ -272,6 +272,14 @@ def test_every_version_and_state_of_a_wordpress_export_is_read(tmp_path: Path, t
     assert PROSE in found[0].html
 
 
+def test_relative_links_of_an_export_lead_to_its_site(tmp_path: Path) -> None:
+    text = wxr(wp_item(1).replace("https://tide.example", "")).replace(
+        "</title><wp:", "</title><link>https://tide.example</link><wp:", 1
+    )
+    (found,) = read_wxr(exported(tmp_path / "w.xml", text))
+    assert found.link == "https://tide.example/1/"
+
+
 def test_a_zip_of_wordpress_exports_is_one_source(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
         archive.writestr("a.xml", wxr(wp_item(1), wp_item(2)))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urljoin
 
 from lxml import etree
 from pydantic import BaseModel
@@ -65,7 +66,7 @@ def read_wxr(path: Path) -> Iterator[WordPressItem]:
 
 def _items(file: IO[bytes], name: str) -> Iterator[WordPressItem]:
     authors: dict[str, list[str]] = {}
-    site: str | None = None
+    site, home = None, ""
     count = 0
     with _mended(file) as stream:
         events = etree.iterparse(
@@ -81,8 +82,10 @@ def _items(file: IO[bytes], name: str) -> Iterator[WordPressItem]:
                 elif tag == "wp:author":
                     fields = _fields(element)
                     authors[fields.get("wp:author_login", "")] = _names(fields)
-                elif tag == "title" and site is None and count == 0:
+                elif tag == "title" and _tag(element.getparent()) == "channel":
                     site = plain_title(element.text)
+                elif tag in ("link", "wp:base_blog_url") and _tag(element.getparent()) == "channel":
+                    home = (element.text or "").strip() or home
                 elif tag == "item":
                     count += 1
                     if count > MAX_ITEMS:
@@ -90,7 +93,7 @@ def _items(file: IO[bytes], name: str) -> Iterator[WordPressItem]:
                     fields = _fields(element)
                     exported |= "wp:post_type" in fields or "wp:status" in fields
                     if exported:
-                        yield _item(element, fields, authors, site)
+                        yield _item(element, fields, authors, site, home)
                     element.clear()
                     while element.getprevious() is not None:
                         del element.getparent()[0]
@@ -102,7 +105,7 @@ def _items(file: IO[bytes], name: str) -> Iterator[WordPressItem]:
 
 
 def _item(
-    element: Any, fields: dict[str, str], authors: dict[str, list[str]], site: str | None
+    element: Any, fields: dict[str, str], authors: dict[str, list[str]], site: str | None, home: str
 ) -> WordPressItem:
     labels = [
         (c.get("domain") or "", c.get("nicename") or "", (c.text or "").strip())
@@ -119,7 +122,7 @@ def _item(
     creator = fields.get("dc:creator", "")
     signers = terms or [creator, *authors.get(creator, [])]
     by_login = [name for term in terms for name in authors.get(term, [])]
-    link = fields.get("link") or fields.get("guid") or ""
+    link = _joined(home, fields.get("link") or fields.get("guid") or "")
     return WordPressItem(
         post_id=fields.get("wp:post_id") or link, link=link, title=plain_title(fields.get("title")),
         authors=signed_by(*signers, *by_login, site=site),
@@ -129,6 +132,13 @@ def _item(
         html=shown_html(fields.get("content:encoded", "")),
         tags=[label for domain, _, label in labels if domain in ("tag", "post_tag", "category") and label],
     )  # fmt: skip
+
+
+def _joined(home: str, link: str) -> str:
+    try:
+        return urljoin(home, link)
+    except ValueError:
+        return link
 
 
 def _fields(element: Any) -> dict[str, str]:

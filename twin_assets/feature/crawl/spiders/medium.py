@@ -117,13 +117,9 @@ class MediumSpider(SourceSpider):
         assert self.declared.export
         try:
             for name, data in zip_members(self.declared.export, r"(^|/)posts/[^/]+\.html?$"):
-                file = name.rsplit("/", 1)[-1]
-                item_id = story_id(file.rsplit(".", 1)[0])
-                if file.startswith("draft"):
+                if name.rsplit("/", 1)[-1].startswith("draft"):
                     self.skip("draft", name)
-                elif item_id is None:
-                    self.skip("no story", name)
-                elif item := self._story(item_id, name, data):
+                elif item := self._story(name, data):
                     yield item
         except ValueError as error:
             self.fail(
@@ -131,7 +127,7 @@ class MediumSpider(SourceSpider):
                 "set medium.export to the zip that Medium mailed you.",
             )  # fmt: skip
 
-    def _story(self, item_id: str, name: str, data: bytes) -> RawItem | None:
+    def _story(self, name: str, data: bytes) -> RawItem | None:
         text = data.decode("utf-8-sig", "replace").replace("\0", "")
         tree = (
             html.fromstring(text.encode(), parser=html.HTMLParser(no_network=True, encoding="utf-8"))
@@ -152,6 +148,14 @@ class MediumSpider(SourceSpider):
         times = tree.xpath("//time[contains(@class, 'dt-published')]/@datetime")
         if not links and not times and "view original" in tree.text_content().lower():
             self.skip("draft", name)
+            return None
+        named = [name.rsplit(".", 1)[0], *map(str, links), *map(str, tree.xpath("//footer//a/@href"))]
+        item_id = next(filter(None, map(story_id, named)), None)
+        if item_id is None:
+            self.skip("no story", name)
+            return None
+        if item_id in self.whole:
+            self.skip("twice in the export", name)
             return None
         untitled = _is_untitled(bodies[0], title)
         if untitled and len(bodies[0].xpath(".//p | .//blockquote | .//pre")) <= 1:

@@ -47,7 +47,7 @@ class WordPressSpider(SourceSpider):
         else:
             times = [time for text in found.dates if (time := parse_time(text))]
             return self.item(
-                found.post_id, category="article", url=found.link or f"wordpress:{found.post_id}",
+                found.post_id, category="article", url=found.link if "://" in found.link else f"wordpress:{where}",
                 title=found.title, published_at=times[0] if times else None, mime="text/html", body=found.html,
                 payload={"type": found.kind, "tags": found.tags, "authors": found.authors},
             )  # fmt: skip
