@@ -162,7 +162,7 @@ _SPACES = (("wordpress.org/export", "wp"), ("rss/1.0/modules/content", "content"
 
 def _tag(element: Any) -> str:
     """`wp:status`, `content:encoded`, `title`: whichever version of a namespace the export declares, or none."""
-    if not isinstance(element.tag, str):
+    if element is None or not isinstance(element.tag, str):
         return ""
     space, _, name = element.tag.rpartition("}")
     if "excerpt" in space:
