@@ -257,8 +257,13 @@ _CLOSING = re.compile(rf"(</(?:{_BLOCKS})>|<hr\b[^<>]*>)", re.IGNORECASE)
 _IS_BLOCK = re.compile(rf"</?(?:{_BLOCKS})\b", re.IGNORECASE)
 
 
+_PAIRS = (("<pre", "</pre>"), ("<code", "</code>"), ("<!--", "-->"), ("[", "]"), ("[code", "[/code"))
+
+
 def shown_html(content: str) -> str:
     """A body as WordPress shows it: block marks and shortcodes off, code in <pre>, blank lines as paragraphs."""
+    if any(content.count(opens) > 2 * content.count(closes) + 50 for opens, closes in _PAIRS):
+        return content  # marks that nothing closes would each be looked for to the end
     text = _CODE_MARK.sub(_as_code, content.replace("\r\n", "\n"))
     blocks = "<!-- wp:" in text
     parts = _KEPT.split(_BLOCK_MARK.sub("", text))
