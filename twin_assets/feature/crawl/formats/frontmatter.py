@@ -10,7 +10,7 @@ import re
 import tomllib
 from typing import Any
 
-import dateutil.parser  # type: ignore[import-untyped]
+import dateutil.parser
 import yaml
 
 from twin_assets.feature.crawl.formats.feeds import parse_time

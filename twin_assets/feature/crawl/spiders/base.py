@@ -28,6 +28,8 @@ from twin_assets.feature.crawl.polite.guard import PublicResolver, Refused
 from twin_assets.feature.crawl.store import CrawlStore, Validator
 from twin_assets.settings import Settings
 
+# No source has so many listings: a site that leads on and on is left, and the crawl says so.
+MAX_LISTINGS = 20_000
 log = logging.getLogger("crawl")
 Answers = Iterator[Any]
 
@@ -66,6 +68,7 @@ class SourceSpider(scrapy.Spider):
         self.persona, self.twin, self.store, self.report = persona, settings, store, report
         self.listed: set[str] = set()
         self.listing_complete = True
+        self.asked_listings: set[str] = set()
         self.validators: dict[str, Validator] = {}
         self.leaves: dict[str, Validator] = {}
         self.leaf_of: dict[str, str] = {}
@@ -101,7 +104,8 @@ class SourceSpider(scrapy.Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         for answer in self.begin():
-            yield answer
+            if answer is not None:
+                yield answer
 
     def fetch(
         self,
@@ -115,17 +119,26 @@ class SourceSpider(scrapy.Spider):
         headers: dict[str, str] | None = None,
         within: str | None = None,
         absent: Callable[[Response], str | None] | None = None,
-    ) -> scrapy.Request:
+    ) -> scrapy.Request | None:
         """A request, conditional when this URL was answered with validators before.
 
         `listing`: without this answer absence of an item proves nothing, and the crawl has an error. Where it
         lists only a part of the source, `within` is how the ids of that part begin: then a failure leaves those
         items as they are and is counted, and the crawl stays complete.
+        A listing is asked once: None for an address that was asked before, so pages that lead back end.
         `unchanged` follows a 304 with the memo that `remember` kept; `blocked` follows a block page
-        and `missing` a 404, in place of the default, which counts them. `absent` says of an answer why there is
+        and `missing` a 404 or 410, in place of the default, which counts them. `absent` says of an answer why there is
         nothing at this place, if it says so: that is counted under the reason, and what was there counts as gone,
         unless the answer is a refusal.
         """
+        if listing:
+            if (address := url.partition("#")[0]) in self.asked_listings:
+                return None
+            self.asked_listings.add(address)
+            if len(self.asked_listings) > MAX_LISTINGS:
+                self.listing_complete = False
+                self.skip(f"beyond the first {MAX_LISTINGS:,} listings", url)
+                return None
         known = self.store.state.validators.get(url)
         sent = dict(headers or {})
         if known and known.etag:
@@ -178,7 +191,7 @@ class SourceSpider(scrapy.Spider):
         text = response.text if hasattr(response, "text") else ""
         mitigated = response.headers.get("cf-mitigated") == b"challenge"
         kind = (response.headers.get("Content-Type") or b"").decode("latin-1").lower()
-        if response.status == 404 and missing:
+        if response.status in (404, 410) and missing:
             yield from missing()
         elif refused := self.refused(response):
             self.fail(url, refused[0], True, refused[1])
@@ -344,6 +357,10 @@ class SourceSpider(scrapy.Spider):
             visibility=visibility or self.visibility, partial=partial, payload=payload or {},
             mark=mark, windowed=self.windowed if windowed is None else windowed,
         )  # fmt: skip
+
+    def members_only(self) -> Visibility:
+        """The visibility of an item that only members or paying readers may see."""
+        return "private" if self.visibility == "private" else "connections"
 
     def known_unchanged(self, item_id: str, mark: str, requests: int) -> bool:
         """Whether an item is stored with the mark that its listing shows now; `requests` were not needed."""
