@@ -27,6 +27,11 @@ class SourcePart(Part):
     visibility: Visibility | None = Field(None, description="Instead of the persona's own visibility.")
 
 
+def path_fields(part: type[SourcePart]) -> set[str]:
+    """The fields of a source that name files of this machine."""
+    return {name for name, field in part.model_fields.items() if "Path" in str(field.annotation)}
+
+
 class LinkedIn(SourcePart):
     """The data export, or with a token in TWIN_LINKEDIN_TOKEN the Member Data Portability API, which LinkedIn gives
     to members in the EEA and Switzerland only."""
