@@ -154,3 +154,30 @@ def test_where_notes_and_links_lead_is_no_writing() -> None:
         "```\narray[^1]: https://code.example\n```",
         "A note in her own words.",
     ]
+
+
+def test_what_ends_or_begins_text_after_text_in_the_same_words_is_no_writing() -> None:
+    invitation = (
+        "If this made you laugh, follow me there and I will write whenever a boat goes aground again."
+    )
+    bio = "Runa Hollis keeps the tables of eleven boats.\n\nShe answers letters on Thursdays and reads every one of them."
+    story = [
+        f"{word.capitalize()} came in late. {STORY} So much for {word}."
+        for word in ("monday", "tuesday", "sunday")
+    ]
+    pages = [document(f"{bio}\n\n{text}\n\nCheers, R.\n\n{invitation}", "text/markdown") for text in story]
+    posts = [document(f"{text}\n\n\n{invitation}", category="post") for text in story]
+    cleaned = clean_documents([*pages, *posts], ["en"])
+    assert {d.voice_text for d in cleaned.documents} == {
+        *(f"{text}\n\nCheers, R." for text in story), *(text for text in story)
+    }  # fmt: skip
+    assert cleaned.removed == {"repeated": 12}
+
+
+def test_copies_of_one_text_and_short_goodbyes_keep_their_ends() -> None:
+    end = "And that is the whole story of the boat, the mud, the tea and the table."
+    copies = [document(f"{STORY}\n\n{end}", "text/markdown", doc_id=f"copy{n}") for n in range(4)]
+    others = [document(f"{STORY} Take {n}.\n\nHappy sailing, all!", "text/markdown") for n in range(4)]
+    cleaned = clean_documents([*copies, *others], ["en"])
+    assert all(d.voice_text.endswith((end, "Happy sailing, all!")) for d in cleaned.documents)
+    assert cleaned.removed == {}
