@@ -174,6 +174,15 @@ def test_what_ends_or_begins_text_after_text_in_the_same_words_is_no_writing() -
     assert cleaned.removed == {"repeated": 12}
 
 
+def test_an_ending_with_an_address_or_a_number_of_each_text_is_still_the_same_ending() -> None:
+    texts = [f"{STORY} So much for {word}." for word in ("Monday", "Tuesday", "Sunday")]
+    pages = [
+        document(f"{text}\n\n> Repository: the boats\n> Follow: Runa on her page\n> Source: https://runa.example/{n}/\n\nPart {n} of 3.", "text/markdown")
+        for n, text in enumerate(texts)
+    ]  # fmt: skip
+    assert {d.voice_text for d in clean_documents(pages, ["en"]).documents} == set(texts)
+
+
 def test_copies_of_one_text_and_short_goodbyes_keep_their_ends() -> None:
     end = "And that is the whole story of the boat, the mud, the tea and the table."
     copies = [document(f"{STORY}\n\n{end}", "text/markdown", doc_id=f"copy{n}") for n in range(4)]

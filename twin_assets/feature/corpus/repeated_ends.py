@@ -4,6 +4,7 @@ No list of wordings can know them all, and one such sentence on both sides of th
 training. Short ones stay: "Happy hacking!" is a voice.
 """
 
+import re
 from collections import defaultdict
 
 from twin_assets.core.text.words import count_words
@@ -12,6 +13,7 @@ from twin_assets.feature.corpus.normalise import normalise
 MIN_WORDS = 8
 MIN_TEXTS = 3
 MAX_BLOCKS = 6
+_OWN = re.compile(r"(?:https?://|www\.)\S+|\d+(?:[.:/-]\d+)*")
 
 
 def repeated_ends(texts: list[list[str]]) -> list[tuple[int, int]]:
@@ -27,7 +29,7 @@ def repeated_ends(texts: list[list[str]]) -> list[tuple[int, int]]:
 
 
 def _repeated(texts: list[list[str]]) -> list[int]:
-    words = [[normalise(block) or block for block in blocks[: MAX_BLOCKS + 1]] for blocks in texts]
+    words = [[_wording(block) for block in blocks[: MAX_BLOCKS + 1]] for blocks in texts]
     beside: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
     for blocks in words:
         for length in range(1, len(blocks)):
@@ -43,6 +45,11 @@ def _repeated(texts: list[list[str]]) -> list[int]:
         )
         for blocks, known in zip(texts, words, strict=True)
     ]
+
+
+def _wording(block: str) -> str:
+    """A block's words, where each text has its own address or number: "Source: https://…/17", "part 3 of 7"."""
+    return normalise(_OWN.sub("0", block)) or block
 
 
 def _counts(run: list[str]) -> bool:
