@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from twin_assets.core.embedder import load_embedder
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.records import CleanedDocument, Document, UniqueDocument
+from twin_assets.core.records import CleanedDocument, Document, UniqueDocument, set_aside
 from twin_assets.feature.corpus.clean import clean_document, clean_documents
 from twin_assets.feature.corpus.dedup import find_duplicates
 from twin_assets.feature.corpus.markdown import markdown_blocks
@@ -190,3 +190,14 @@ def test_copies_of_one_text_and_short_goodbyes_keep_their_ends() -> None:
     cleaned = clean_documents([*copies, *others], ["en"])
     assert all(d.voice_text.endswith((end, "Happy sailing, all!")) for d in cleaned.documents)
     assert cleaned.removed == {}
+
+
+def test_what_the_split_takes_out_of_training_is_still_there_to_be_found() -> None:
+    told = [
+        UniqueDocument(**clean_document(document(f"{STORY} {n}")).model_dump(), cluster_id=str(n))
+        for n in range(12)
+    ]
+    split = split_corpus(told, lambda texts: np.zeros((len(texts), 3), dtype=np.float32))
+    aside = set_aside(told, split.documents)
+    assert {d.doc_id for d in aside} == set(split.contaminated) != set()
+    assert {d.split for d in aside} == {"heldout"}
