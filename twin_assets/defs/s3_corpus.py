@@ -66,7 +66,7 @@ def cleaned_documents(
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"unstructured", "parquet"},
-    code_version="2",
+    code_version="3",
     automation_condition=when_inputs_change,
 )
 def library_documents(
@@ -114,7 +114,7 @@ def _dropped_samples(documents: list[Document], dropped: dict[str, list[str]]) -
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"daft", "parquet"},
-    code_version="2",
+    code_version="3",
     automation_condition=when_inputs_change,
 )
 def unique_documents(
@@ -147,7 +147,7 @@ def unique_documents(
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"python", "parquet"},
-    code_version="1",
+    code_version="2",
     automation_condition=when_inputs_change,
 )
 def corpus_split(

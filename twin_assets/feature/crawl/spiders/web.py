@@ -108,7 +108,7 @@ class WebSpider(SourceSpider):
             self.skip(found.left_out or "empty file", item_id)
             return None
         if not self.is_own(*found.authors):
-            self.skip("by another author", item_id)
+            self.skip("by another author", f"{item_id} (by {found.authors[0]})")
             return None
         return self.item(
             item_id, category="article", url=found.url or path.resolve().as_uri(), title=found.title,
