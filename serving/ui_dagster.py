@@ -23,7 +23,7 @@ _RUNS = """query($f: RunsFilter!, $n: Int!) { runsOrError(filter: $f, limit: $n)
     ... on Error { message } } }"""
 _LAST = """%s: assetOrError(assetKey: {path: ["raw_%s"]}) { ... on Asset {
     assetMaterializations(partitions: [$p], limit: 1) { timestamp metadataEntries { label
-      ... on IntMetadataEntry { intValue } ... on JsonMetadataEntry { jsonString } } } } }"""
+      ... on IntMetadataEntry { intValue } ... on TextMetadataEntry { text } } } } }"""
 
 
 class DagsterDown(TwinError):
@@ -56,7 +56,8 @@ def collect_runs(url: str, persona: str) -> list[dict[str, Any]]:
 
 
 def last_collected(url: str, persona: str, sources: list[str]) -> dict[str, dict[str, Any]]:
-    """By source: when it was last collected (`at`, milliseconds) and what that crawl counted."""
+    """By source: when it was last collected (`at`, milliseconds), what that crawl counted, and its `error` if it has
+    one: a source in error fails no run."""
     fields = "\n".join(_LAST % (source, source) for source in sources)
     answer = _ask(url, f"query($p: String!) {{ {fields} }}", p=persona)
     found = {}
@@ -64,7 +65,8 @@ def last_collected(url: str, persona: str, sources: list[str]) -> dict[str, dict
         for made in asset.get("assetMaterializations", []):
             entries = {e["label"]: e for e in made["metadataEntries"]}
             counts = {c: entries[c]["intValue"] for c in COUNTS if "intValue" in entries.get(c, {})}
-            found[source] = {"at": int(made["timestamp"])} | counts
+            error = {"error": entries["error"]["text"]} if "error" in entries else {}
+            found[source] = {"at": int(made["timestamp"])} | counts | error
     return found
 
 

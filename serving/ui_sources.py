@@ -11,12 +11,14 @@ from serving.ui_context import AnyPersonaName, Config, PersonaName
 from serving.ui_dagster import DagsterDown, collect, collect_runs, last_collected
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake, open_lake
-from twin_assets.core.persona import SOURCES, Persona, persona_names, save_persona, text_policy
+from twin_assets.core.persona import SOURCES, Persona, persona_names, save_persona, source_part, text_policy
+from twin_assets.core.sources import path_fields
 from twin_assets.settings import Settings
 
 # What the page may set of a persona besides its sources. Lists of folders and files are for the YAML only.
 GENERAL = (
     "full_name",
+    "also_known_as",
     "about",
     "license",
     "visibility",
@@ -27,7 +29,7 @@ GENERAL = (
     "log_text_days",
 )
 # Tokens are sent to an API base, and paths are read on this machine: neither is for a web form to choose.
-FIXED = ("api", "export", "archive", "folders")
+FIXED = sorted({"api"}.union(*(path_fields(source_part(source)) for source in SOURCES)))
 
 router = APIRouter()
 _parts: dict[str, list[tuple[str, str, str]]] = {}  # raw objects never change, so each is read once

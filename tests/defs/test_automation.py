@@ -66,3 +66,10 @@ def test_a_crawl_without_news_asks_for_nothing() -> None:
     pipeline.asked()
     pipeline.report(STEPS[0], "v1")
     assert pipeline.asked() == set()
+
+
+def test_a_source_that_was_never_collected_does_not_keep_back_the_others() -> None:
+    pipeline = Pipeline()
+    assert pipeline.asked() == set()
+    pipeline.report({"raw_medium"}, "v1")
+    assert "stg_documents" in pipeline.asked()

@@ -154,3 +154,10 @@ def test_a_slow_writer_is_crawled_less_often(tmp_path: Path, instance: dg.Dagste
     assert not tomorrow.run_requests
     assert "runa is crawled every 6 days, last at" in tomorrow.skip_message
     assert len(crawl_tick(instance, tmp_path, now + timedelta(days=6)).run_requests) == 1
+    in_error = dg.AssetMaterialization(
+        "raw_x", partition="runa", metadata={"error": "X: cut off. Fix: try later."}
+    )
+    instance.report_runless_asset_event(in_error)
+    assert len(crawl_tick(instance, tmp_path, now + timedelta(days=1)).run_requests) == 1, (
+        "a source is in error"
+    )

@@ -58,7 +58,8 @@ WORDS = st.text(
     min_size=1,
     max_size=12,
 )
-LINES = st.lists(WORDS, min_size=1, max_size=9).map(" ".join)
+# A colon at the start of a line makes it a definition.
+LINES = st.lists(WORDS, min_size=1, max_size=9).map(" ".join).filter(lambda line: line[0] != ":")
 PARAGRAPHS = st.lists(LINES, min_size=1, max_size=3).map(
     lambda lines: "So it was: " + "\n".join(lines) + ", I said"
 )

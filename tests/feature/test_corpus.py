@@ -150,7 +150,7 @@ def test_where_notes_and_links_lead_is_no_writing() -> None:
         "```\narray[^1]: https://code.example\n```\n"
     )
     assert markdown_blocks(body) == [
-        "Tides are late, as [the log][log] says.",
-        "[^2]: A note in her own words.",
+        "Tides are late, as the log says.",
         "```\narray[^1]: https://code.example\n```",
+        "A note in her own words.",
     ]

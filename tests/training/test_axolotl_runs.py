@@ -25,7 +25,8 @@ from wandb_file import read_records
 from tests.machine import PATIENCE, until
 from twin_assets.core.errors import TwinError
 from twin_assets.core.registry import ModelVersion, Registry
-from twin_assets.training.jobs import done, finish_job, prepare_job, read_error, read_history, read_result
+from twin_assets.training.failures import read_error
+from twin_assets.training.jobs import done, finish_job, prepare_job, read_history, read_result
 from twin_assets.training.records import TrainingJob
 
 pytestmark = pytest.mark.e2e

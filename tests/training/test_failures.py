@@ -17,9 +17,9 @@ from training_factories import instruct_dataset, overlay, processes_of, profile,
 from twin_assets.core.errors import TwinError
 from twin_assets.core.profiles import load_profile
 from twin_assets.training.configs import TrainingStage, compose_overlays
-from twin_assets.training.failures import name_failure, name_stop
+from twin_assets.training.failures import name_failure, name_stop, read_error
 from twin_assets.training.hardware import check_hardware, gpu_settings
-from twin_assets.training.jobs import prepare_job, read_error
+from twin_assets.training.jobs import prepare_job
 from twin_assets.training.phases import LOADING, MERGING, READING, SAVING, STARTING, enter_phase
 from twin_assets.training.records import RayWorkers, TrainingJob
 

@@ -8,7 +8,8 @@ from training_factories import instruct_dataset, preference_dataset, profile, se
 
 from twin_assets.core.errors import TwinError
 from twin_assets.settings import Settings
-from twin_assets.training.jobs import done, prepare_job, read_error
+from twin_assets.training.failures import read_error
+from twin_assets.training.jobs import done, prepare_job
 from twin_assets.training.rows import check_rows
 
 

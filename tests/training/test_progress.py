@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from twin_assets.training.failures import broken_loss, name_failure, name_os_error
+from twin_assets.training.failures import broken_loss, name_exception, name_failure
+from twin_assets.training.phases import LOADING, READING
 from twin_assets.training.plots import training_plot
 from twin_assets.training.progress import PREFIX, Progress, point_metrics, read_points
 from twin_assets.training.records import HistoryPoint
@@ -134,19 +135,20 @@ def test_other_output_is_no_report(tmp_path: Path) -> None:
     ],
 )
 def test_a_failure_is_named_with_its_last_lines(line: str, named: str) -> None:
-    error = name_failure(1, ["first", line])
+    error = name_failure(1, ["first", line], LOADING)
     assert named in error.problem
     assert line in error.problem
     assert error.fix
 
 
 def test_a_process_killed_by_the_system_ran_out_of_memory() -> None:
-    assert "out of memory" in name_failure(-9, ["step 3"]).problem
+    assert "out of memory" in name_failure(-9, ["step 3"], LOADING).problem
 
 
 def test_a_disk_that_fills_under_our_own_files_is_named() -> None:
-    assert "disk is full" in name_os_error(OSError(errno.ENOSPC, "No space left on device")).problem
-    assert "train.log" in name_os_error(PermissionError(errno.EACCES, "denied", "train.log")).problem
+    assert "disk is full" in str(name_exception(OSError(errno.ENOSPC, "No space left on device"), READING))
+    assert "train.log" in str(name_exception(PermissionError(errno.EACCES, "denied", "train.log"), READING))
+    assert name_exception(ZeroDivisionError("a fault of ours"), READING) is None
 
 
 def test_a_broken_loss_says_where() -> None:

@@ -148,6 +148,12 @@ def _sources() -> tuple[str, ...]:
 SOURCES = _sources()
 
 
+def source_part(source: str) -> type[SourcePart]:
+    """The class of what a persona may say of a source."""
+    kinds = get_args(Persona.model_fields[source].annotation)
+    return next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, SourcePart))
+
+
 def load_persona(personas_dir: Path, name: str) -> Persona:
     """The persona of that name; paths in it are made absolute against the YAML's folder.
 

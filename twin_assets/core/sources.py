@@ -27,6 +27,11 @@ class SourcePart(Part):
     visibility: Visibility | None = Field(None, description="Instead of the persona's own visibility.")
 
 
+def path_fields(part: type[SourcePart]) -> set[str]:
+    """The fields of a source that name files of this machine."""
+    return {name for name, field in part.model_fields.items() if "Path" in str(field.annotation)}
+
+
 class LinkedIn(SourcePart):
     """The data export, or with a token in TWIN_LINKEDIN_TOKEN the Member Data Portability API, which LinkedIn gives
     to members in the EEA and Switzerland only."""
@@ -66,7 +71,10 @@ class GitHub(SourcePart):
 
     user: str
     api: Url | None = Field(None, description="API base; default https://api.github.com.")
-    repositories: list[str] = Field(default=[], description="Names to take; empty means all own ones.")
+    repositories: list[str] = Field(
+        default=[],
+        description="Names to take; empty means all own ones. `owner/name` for one of an organisation.",
+    )
 
 
 class GitLab(SourcePart):
@@ -74,7 +82,9 @@ class GitLab(SourcePart):
 
     user: str
     api: Url | None = Field(None, description="API base; default https://gitlab.com/api/v4.")
-    projects: list[str] = Field(default=[], description="Names to take; empty means all own ones.")
+    projects: list[str] = Field(
+        default=[], description="Names to take; empty means all own ones. `group/name` for one of a group."
+    )
 
 
 class X(SourcePart):
@@ -86,7 +96,10 @@ class X(SourcePart):
 class Web(SourcePart):
     """Folders of writing, single pages, feeds and sitemaps."""
 
-    folders: list[Path] = Field(default=[], description="Markdown (Hugo, Jekyll, plain), HTML, PDF, DOCX.")
+    folders: list[Path] = Field(
+        default=[],
+        description="Folders of writing: Markdown, HTML, PDF, DOCX and the kinds in docs/collection.md.",
+    )
     pages: list[Url] = Field(default=[], description="Addresses of articles (HTML, PDF, Markdown) or feeds.")
     sitemaps: list[Url] = Field(default=[], description="Sitemaps whose pages are articles.")
 

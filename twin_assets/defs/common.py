@@ -32,9 +32,12 @@ def when_changed(*inputs: str) -> dg.AutomationCondition:
         changed = changed.allow(dg.AssetSelection.assets(*inputs))
     asks = changed | dg.AutomationCondition.newly_missing() | dg.AutomationCondition.code_version_changed()
     done = dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
+    # A source that was never collected (its first crawl was killed, or it is new) must not keep back the others.
+    missing = dg.AutomationCondition.missing()
     return (
         asks.since(done)
-        & ~dg.AutomationCondition.any_deps_missing()
+        & ~dg.AutomationCondition.any_deps_match(missing).ignore(dg.AssetSelection.groups(COLLECT))
+        & dg.AutomationCondition.any_deps_match(~missing)
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
     ).with_label("when_inputs_change")

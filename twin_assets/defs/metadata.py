@@ -27,13 +27,27 @@ def bar_table(counts: Mapping[str, int], label: str) -> dg.MetadataValue:
     return dg.MetadataValue.md("\n".join([f"| {label} | count | |", "|---|---:|---|", *rows]))
 
 
+def left_out_table(counts: Mapping[str, int], samples: Mapping[str, Sequence[str]]) -> dg.MetadataValue:
+    """What was left out: counts by reason, most first, each with its first few places."""
+    if not counts:
+        return dg.MetadataValue.md("none")
+    lines = ["| reason | count | the first of them |", "|---|---:|---|"]
+    for reason, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        places = "<br>".join(_cell(place) for place in samples.get(reason, []))
+        lines.append(f"| {_cell(reason)} | {n:,} | {places} |")
+    return dg.MetadataValue.md("\n".join(lines))
+
+
 def sample_table(rows: Sequence[Any], fields: list[str], n: int = SAMPLE_ROWS) -> dg.MetadataValue:
     """The first rows as a table of the given fields, long texts cut."""
     lines = [f"| {' | '.join(fields)} |", "|" + "---|" * len(fields)]
     for row in rows[:n]:
-        cells = [str(getattr(row, f)).replace("|", "\\|").replace("\n", " ⏎ ") for f in fields]
-        lines.append("| " + " | ".join(_cut(c) for c in cells) + " |")
+        lines.append("| " + " | ".join(_cell(str(getattr(row, f))) for f in fields) + " |")
     return dg.MetadataValue.md("\n".join(lines))
+
+
+def _cell(text: str) -> str:
+    return _cut(text.replace("|", "\\|").replace("\n", " ⏎ "))
 
 
 def _cut(text: str) -> str:

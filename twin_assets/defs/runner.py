@@ -19,16 +19,19 @@ import dagster as dg
 from twin_assets.core.command_line import tells_errors
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
-from twin_assets.core.persona import load_persona
+from twin_assets.core.persona import SOURCES, load_persona
 from twin_assets.core.profiles import load_profile
 from twin_assets.dagster_home import ensure_dagster_home
 from twin_assets.defs.common import COLLECT, PERSONAS, READS_OUTSIDE, TRAINING
 from twin_assets.defs.console import only_progress, say
+from twin_assets.defs.s1_collect import ERROR, WHOLE
 from twin_assets.defs.versions import latest, made_from, tags_of
 from twin_assets.settings import Settings, load_settings
 
 # Dagster uses the code location's loggers only where a run asks for them.
 CONSOLE: dict[str, Any] = {"loggers": {"console": {"config": {}}}}
+
+SOURCE_IN_ERROR = 3  # exit status: everything was made, of what is stored
 
 PID_TAG = "twin/runner_pid"
 
@@ -37,7 +40,8 @@ MADE_BY_TRAINING = {dg.AssetKey("preference_dataset")}
 
 @dataclass
 class Step:
-    """One asset (or the dbt assets together) of the walk. `state` is done, current, or failed."""
+    """One asset (or the dbt assets together) of the walk. `state` is done, current, or failed; a source that failed
+    has kept what it had."""
 
     name: str
     group: str
@@ -66,19 +70,33 @@ class Runner:
         self.steps: list[Step] = []
 
     def walk(self) -> bool:
-        """Materialise what is not current, up to the first asset that fails; True when none did."""
+        """Materialise what is not current, up to the first asset that fails; True when none did.
+
+        A source in error is none of these: the rest goes on with what is stored, unless nothing is. See
+        `failed_sources`.
+        """
         order = self._order()
         for number, keys in enumerate(order):
             step = Step(_name(keys), self.graph.get(keys[0]).group_name, "current")
+            if step.group != COLLECT and self.failed_sources() and not self._has_writing():
+                say(f"    not made, as nothing is collected yet: {', '.join(map(_name, order[number:]))}")
+                return False
             self.steps.append(step)
             if self._reads_outside(keys[0]) or any(self._is_stale(key) for key in keys):
                 self._materialize(keys, step)
             say(_line(step))
-            # A source that fails keeps what it has, so the rest goes on with that.
             if step.state == "failed" and step.group != COLLECT:
                 say(f"    not made, for that reason: {', '.join(map(_name, order[number + 1 :]))}")
-                break
-        return all(s.state != "failed" for s in self.steps)
+                return False
+        return True
+
+    def failed_sources(self) -> list[Step]:
+        """Sources that could not be read to their end in this walk."""
+        return [step for step in self.steps if step.group == COLLECT and step.state == "failed"]
+
+    def _has_writing(self) -> bool:
+        lake = open_lake(self.settings)
+        return any(next(iter(lake.keys(f"raw/{source}/{self.persona}")), None) for source in SOURCES)
 
     def waits_for_approval(self) -> bool:
         """Whether a candidate passed its gate and nobody has decided yet."""
@@ -153,6 +171,8 @@ class Runner:
             step.problem = _problem(result)
             if _interrupted(result):
                 raise KeyboardInterrupt  # Dagster turns Ctrl-C into a failed step; the walk must end
+        elif problem := _source_error(result):
+            step.state, step.problem = "failed", problem
 
 
 def _release_slots_of_dead_runs(instance: dg.DagsterInstance) -> None:
@@ -177,6 +197,14 @@ def _alive(pid: int) -> bool:
 def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
     errors = [e.step_failure_data.error for e in result.all_events if e.is_step_failure]
     return any(e is not None and "DagsterExecutionInterruptedError" in e.to_string() for e in errors)
+
+
+def _source_error(result: dg.ExecuteInProcessResult) -> str | None:
+    """What a source says of itself when it could not be read to its end: its asset is made all the same."""
+    for check in result.get_asset_check_evaluations():
+        if check.check_name == WHOLE and not check.passed:
+            return str(check.metadata[ERROR].value)
+    return None
 
 
 def _problem(result: dg.ExecuteInProcessResult) -> str:
@@ -208,7 +236,8 @@ def walk_log(settings: Settings, persona: str) -> Path:
 
 @tells_errors
 def main() -> int:
-    """Command line entry point; the exit status is 1 when a step failed."""
+    """Command line entry point; the exit status is 1 when a step failed, and 3 when all was made but a source is in
+    error."""
     parser = argparse.ArgumentParser(description="Bring one persona's twin up to date.")
     parser.add_argument("--persona", required=True)
     parser.add_argument("--approve-as", metavar="NAME", help="approve a passing candidate as this person")
@@ -223,10 +252,14 @@ def main() -> int:
             fine = runner.walk()
             if fine and arguments.approve_as and runner.waits_for_approval():
                 fine = runner.approve(arguments.approve_as, arguments.reason)
+            for step in runner.failed_sources():
+                say(f"  ! {step.name} is in error, the rest went on without it: {step.problem}")
     except KeyboardInterrupt:
         print("\nstopped; run it again to go on where it was")
         return 130
-    return 0 if fine else 1
+    if not fine:
+        return 1
+    return SOURCE_IN_ERROR if runner.failed_sources() else 0
 
 
 if __name__ == "__main__":

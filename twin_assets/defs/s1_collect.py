@@ -8,6 +8,7 @@ from twin_assets.core.hashing import fingerprint
 from twin_assets.core.library import LIBRARY
 from twin_assets.core.persona import SOURCES
 from twin_assets.defs.common import COLLECT, CRAWL_POOL, OWNERS, READS_OUTSIDE, collected_daily, personas
+from twin_assets.defs.metadata import left_out_table
 from twin_assets.defs.resources import Platform
 from twin_assets.defs.versions import latest
 from twin_assets.feature.crawl.crawl import CrawlReport, crawl_source
@@ -16,7 +17,11 @@ MAX_BLOCKED_SHARE = 0.2
 MAX_PARTIAL_SHARE = 0.5
 # A source that suddenly has so much less has rather changed its format than lost its writing.
 MAX_DROP = 0.3
+WHOLE = "collected_whole"
+ERROR = "error"  # the metadata that says what is wrong with the source, where something is
 CHECKS = {
+    WHOLE: "The source was read to its end; else what is stored of it stays as it is.",
+    "no_spider_errors": "No answer on which our own code failed.",
     "few_blocked": "Few block pages.",
     "few_partial": "Few truncated items.",
     "no_volume_drop": "Not much fewer items than the crawl before.",
@@ -49,35 +54,43 @@ def _raw_asset(source: str) -> dg.AssetsDefinition:
                 data_version=dg.DataVersion("none"),
             )
         report = crawl_source(platform.settings, persona, source, context.log.info)
+        before = _items_before(context)
         if report.error:
-            # What was fetched is stored already; the asset fails so that nobody takes it for complete.
-            raise dg.Failure(report.error, metadata=_metadata(report))
+            # What was fetched is stored, and the rest of the graph goes on with what is stored: of this source and of
+            # the others. The check says that it isn't all.
+            context.log.error(report.error)
         stored = list(platform.lake.keys(f"raw/{source}/{persona.name}"))
         return dg.MaterializeResult(
-            metadata=_metadata(report) | {"objects": len(stored)},
-            check_results=_checks(report, _items_before(context)),
+            metadata=_metadata(report, before) | {"objects": len(stored)},
+            check_results=_checks(report, before),
             data_version=dg.DataVersion(fingerprint(stored)),
         )
 
     return collect
 
 
-def _metadata(report: CrawlReport) -> dict[str, Any]:
+def _metadata(report: CrawlReport, before: int) -> dict[str, Any]:
+    # A crawl that couldn't even begin has counted nothing; what was there still is.
+    items = before if report.error and not report.items else report.items
+    error = {ERROR: report.error} if report.error else {}
     counts = {
         "fetched": report.fetched, "new": report.new, "changed": report.changed,
         "unchanged": report.unchanged, "partial": report.partial, "deleted": report.deleted,
-        "items": report.items, "recovered": report.recovered,
+        "items": items, "bugs": report.bugs, "recovered": report.recovered,
         "requests": report.requests, "bytes": report.bytes, "not_modified": report.not_modified,
         "saved_requests": report.saved_requests, "saved_bytes": report.saved_bytes,
     }  # fmt: skip
-    return counts | {
-        "blocked": dg.MetadataValue.json(report.blocked),
-        "failed": dg.MetadataValue.json(report.failed),
-        "skipped": dg.MetadataValue.json(report.skipped),
-        "left_out": dg.MetadataValue.json(report.left_out),
-        "samples": dg.MetadataValue.json(report.samples),
-        "troubles": dg.MetadataValue.json(report.troubles),
-    }
+    return (
+        error
+        | counts
+        | {
+            "blocked": dg.MetadataValue.json(report.blocked),
+            "failed": dg.MetadataValue.json(report.failed),
+            "skipped": left_out_table(report.skipped, report.left_out),
+            "samples": dg.MetadataValue.json(report.samples),
+            "troubles": dg.MetadataValue.json(report.troubles),
+        }
+    )
 
 
 def _items_before(context: dg.AssetExecutionContext) -> int:
@@ -89,10 +102,24 @@ def _items_before(context: dg.AssetExecutionContext) -> int:
 
 def _checks(report: CrawlReport, before: int) -> list[dg.AssetCheckResult]:
     blocked, seen = sum(report.blocked.values()), max(report.fetched, 1)
+    lost = max(before - report.items, 0) if not report.error else 0
     return [
+        dg.AssetCheckResult(
+            check_name=WHOLE,
+            passed=report.error is None,
+            severity=dg.AssetCheckSeverity.ERROR,
+            metadata={ERROR: report.error or "none"},
+            description=report.error,
+        ),
+        dg.AssetCheckResult(
+            check_name="no_spider_errors",
+            passed=report.bugs == 0,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"count": report.bugs},
+        ),
         _share_check("few_blocked", blocked / (seen + blocked), MAX_BLOCKED_SHARE),
         _share_check("few_partial", report.partial / seen, MAX_PARTIAL_SHARE),
-        _share_check("no_volume_drop", max(before - report.items, 0) / max(before, 1), MAX_DROP),
+        _share_check("no_volume_drop", lost / max(before, 1), MAX_DROP),
     ]
 
 

@@ -12,6 +12,8 @@ from twin_assets.core.persona import SOURCES
 from twin_assets.core.records import SplitDocument
 from twin_assets.defs.common import PERSONAS
 from twin_assets.defs.resources import Platform
+from twin_assets.defs.s1_collect import ERROR
+from twin_assets.defs.versions import latest
 from twin_assets.inference.drift import DriftReport
 from twin_assets.inference.refresh import Ask, ask, asks, crawl_interval, estimate_cost, judge_refresh
 
@@ -84,7 +86,12 @@ def due_for_crawling(context: dg.ScheduleEvaluationContext, platform: Platform) 
         interval = crawl_interval(_published(platform, persona), now)
         crawled = _crawled(context.instance, persona)
         # Half a day of grace: the last crawl ended some time after the tick that started it.
-        if crawled is None or (now - crawled).total_seconds() >= interval.total_seconds() - 43200:
+        # A source in error is asked again at the next tick, however rarely the persona writes.
+        if (
+            crawled is None
+            or _in_error(context.instance, persona)
+            or (now - crawled).total_seconds() >= interval.total_seconds() - 43200
+        ):
             yield dg.RunRequest(partition_key=persona)
         else:
             waiting.append(
@@ -100,6 +107,11 @@ def _published(platform: Platform, persona: str) -> list[datetime]:
         return []
     documents: list[SplitDocument] = store.read("corpus_split", persona)
     return [d.published_at for d in documents if d.published_at and d.category != "code"]
+
+
+def _in_error(instance: dg.DagsterInstance, persona: str) -> bool:
+    newest = (latest(instance, dg.AssetKey(f"raw_{source}"), persona) for source in SOURCES)
+    return any(crawl is not None and ERROR in crawl.metadata for crawl in newest)
 
 
 def _crawled(instance: dg.DagsterInstance, persona: str) -> datetime | None:

@@ -104,10 +104,18 @@ def name_exception(error: Exception, phase: str) -> TwinError | None:
     return None
 
 
+def read_error(job: TrainingJob) -> TwinError | None:
+    """The reason that the last run gave for its failure; None when it didn't fail, or the disk had no room for it."""
+    try:
+        return TwinError(**json.loads(job.error_file.read_text()))
+    except (OSError, ValueError):
+        return None
+
+
 def name_stop(job: TrainingJob, said: str) -> TwinError:
     """Why a training ended that left no result: its own reason, or what its phase and the exit status in `said` tell."""
-    if job.error_file.is_file():
-        return TwinError(**json.loads(job.error_file.read_text()))
+    if named := read_error(job):
+        return named
     phase, kept = read_phase(job), kept_for_the_next_run(job.model_dir)
     if re.search(r"(?:code|status|signal)\D{0,3}(?:-9|137|9)\b|OOMKilled", said):
         return out_of_memory(phase, f" {kept[0].upper()}{kept[1:]}.", killed=True)

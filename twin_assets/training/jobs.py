@@ -188,11 +188,6 @@ def read_history(job: TrainingJob) -> list[HistoryPoint]:
     return read_points(job.history_file)
 
 
-def read_error(job: TrainingJob) -> TwinError | None:
-    """Why the last run failed, or None when it didn't."""
-    return TwinError(**json.loads(job.error_file.read_text())) if job.error_file.is_file() else None
-
-
 def _ray_workers(settings: Settings) -> RayWorkers:
     return RayWorkers(
         workers=settings.ray_workers, gpus=settings.ray_gpus_per_worker, cpus=settings.ray_cpus_per_worker

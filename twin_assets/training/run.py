@@ -167,7 +167,7 @@ def main() -> int:
             error = raised if isinstance(raised, TwinError) else name_exception(raised, read_phase(job))
             if error is None:
                 raise
-            _remove(job, *_MADE_AGAIN)  # a full disk would have no room for the error
+            _remove(job, *_MADE_AGAIN, job.phase_file.name)  # a full disk would have no room for the error
             with suppress(OSError):
                 job.error_file.write_text(json.dumps({"problem": error.problem, "fix": error.fix}))
             pipes.log.error(str(error))

@@ -5,7 +5,7 @@ import {button, empty, h, outside, problem, toast} from "../lib/dom.js";
 import {moment, name, number} from "../lib/format.js";
 import {field, fields, resolved} from "../lib/schema_form.js";
 
-const GENERAL = ["full_name", "about", "license", "visibility", "train_on", "languages", "mask_personal_data", "log_text", "log_text_days"];
+const GENERAL = ["full_name", "also_known_as", "about", "license", "visibility", "train_on", "languages", "mask_personal_data", "log_text", "log_text_days"];
 // What every source can be told.
 const FILTERS = ["include", "exclude", "visibility"];
 const POLL_MS = 2000;
@@ -137,5 +137,5 @@ function lastOf(card, last) {
   const place = card.querySelector(".last");
   if (!last) return;
   const news = ["new", "changed", "unchanged", "deleted"].filter(key => last[key]).map(key => `${number(last[key])} ${key}`);
-  place.textContent = ` · last looked at ${moment(last.at)}${news.length ? `: ${news.join(", ")}` : ""}`;
+  place.textContent = ` · last looked at ${moment(last.at)}${news.length ? `: ${news.join(", ")}` : ""}${last.error ? ` · in error: ${last.error}` : ""}`;
 }

@@ -32,17 +32,14 @@ def test_hugo_and_jekyll_files_are_read_and_drafts_skipped(tmp_path: Path) -> No
     assert items["2019-03-04-plain.md"].published_at == datetime(2019, 3, 4, tzinfo=UTC)
 
 
-def test_a_removed_file_is_deleted_a_broken_one_is_an_error_and_a_missing_folder_too(tmp_path: Path) -> None:
+def test_a_removed_file_is_deleted_and_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     blog = tmp_path / "blog"
-    for name in ("a", "b", "c"):
+    for name in ("a", "b"):
         write(blog / f"{name}.md", f"---\ntitle: {name}\n---\nText {name}.\n")
     here, who = settings(tmp_path), web_persona(Web(folders=[blog]))
     crawl(here, who, "web")
     (blog / "a.md").unlink()
-    write(blog / "b.md", "---\ntitle: [\n---\nText.\n")
-    report = crawl(here, who, "web")
-    assert report.deleted == 1
-    assert "broken front matter" in (report.error or "")
+    assert crawl(here, who, "web").deleted == 1
     absent = crawl(here, web_persona(Web(folders=[tmp_path / "nowhere"])), "web")
     assert "missing folder" in (absent.error or "")
     assert absent.deleted == 0
@@ -74,12 +71,28 @@ def test_a_rule_in_the_text_is_not_front_matter() -> None:
 def test_a_real_blog_is_read_whole(tmp_path: Path) -> None:
     folder = CORPORA / "jessfraz-blog"
     if not folder.is_dir():
-        pytest.skip(f"no real corpus at {folder}; set TWIN_TEST_CORPORA to the folder that has it")
+        pytest.skip(f"NO REAL CORPUS AT {folder}: set TWIN_TEST_CORPORA to the folder that has it")
     here = settings(tmp_path)
-    report = crawl(here, web_persona(Web(folders=[folder])), "web")
-    files = list(folder.rglob("*.md"))
+    author = web_persona(Web(folders=[folder])).model_copy(update={"full_name": "Jessica Frazelle"})
+    report = crawl(here, author, "web")
+    files = [path for path in folder.rglob("*") if path.is_file()]
     assert report.error is None
     assert report.new + sum(report.skipped.values()) == len(files)
     items = stored(here, "web")
     assert all(item.title and item.published_at for item in items)
     assert not any(item.body.startswith("+++") for item in items)
+
+
+def test_one_page_that_fails_keeps_its_text_and_the_others_are_read(tmp_path: Path) -> None:
+    here = settings(tmp_path)
+    with DemoSites(tmp_path / "w") as sites:
+        for name in ("a", "ab", "c"):
+            sites.pages[f"/{name}"] = ("text/html", f"<article><p>Text {name}.</p></article>".encode())
+        declared = Web(pages=[sites.url("/a"), sites.url("/ab"), sites.url("/c")])
+        crawl(here, web_persona(declared), "web")
+        sites.fail["/a"] = 404  # and /ab with it
+        sites.fail["/ab"] = 404
+        fewer = Web(pages=[sites.url("/a"), sites.url("/c")])
+        report = crawl(here, web_persona(fewer), "web")
+    assert (report.error, report.skipped, report.deleted, report.items) == (None, {"HTTP 404": 1}, 1, 2)
+    assert report.left_out == {"HTTP 404": [sites.url("/a")]}

@@ -1,6 +1,8 @@
 """Factories: small writing folders for the demo sites, personas that point at them, and one crawl."""
 
+import io
 import multiprocessing
+import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,35 @@ def write_repository(folder: Path) -> None:
     write(folder / "github/issues.yaml", issues)
 
 
+_W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+
+
+def docx(body: str) -> bytes:
+    """A DOCX of these paragraphs (WordprocessingML), with the styles "heading 1" and "Source Code"."""
+    kinds = (
+        '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        '<Override PartName="/word/document.xml" ContentType='
+        '"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>'
+    )
+    links = (
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="r1" '
+        'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="word/document.xml"/>'
+        "</Relationships>"
+    )
+    styles = "".join(
+        f'<w:style w:type="paragraph" w:styleId="{name.replace(" ", "")}"><w:name w:val="{name}"/></w:style>'
+        for name in ("heading 1", "Source Code")
+    )
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("[Content_Types].xml", kinds)
+        archive.writestr("_rels/.rels", links)
+        archive.writestr("word/styles.xml", f"<w:styles {_W}>{styles}</w:styles>")
+        archive.writestr("word/document.xml", f"<w:document {_W}><w:body>{body}</w:body></w:document>")
+    return packed.getvalue()
+
+
 def persona(sites: DemoSites, **changes: Any) -> Persona:
     return Persona(
         name="runa", full_name="Runa Hollis", about="Ferries.", license="CC-BY-4.0",
@@ -79,7 +110,7 @@ _FORKS.set_forkserver_preload(["twin_assets.feature.crawl.run"])
 def crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
     with ProcessPoolExecutor(1, mp_context=_FORKS) as process:
         report = process.submit(run_crawl, settings, persona, source).result()
-    assert "spider error" not in report.failed
+    assert not report.bugs
     return report
 
 

@@ -1,13 +1,13 @@
 """The text of a PDF. As a program it reads one from stdin and writes JSON, so that a hostile file can be ended."""
 
 import io
-import re
 import resource
 import subprocess
 import sys
 from datetime import UTC, datetime
 
 from twin_assets.core.records import Record
+from twin_assets.core.text.pdf_lines import paragraphs_of
 
 MAX_MEMORY = 2_000_000_000  # bytes of address space of the process that reads a stranger's file
 
@@ -33,7 +33,7 @@ def read_pdf(data: bytes) -> PdfText:
         about = reader.metadata
     except (PyPdfError, ValueError, KeyError, OSError) as error:
         raise ValueError(f"broken PDF ({error})") from None
-    text = _unwrapped("\n\n".join(pages))
+    text = "\n\n".join(paragraphs_of(pages))
     if not text:
         raise ValueError("a PDF without text (a scan?)")
     created = about.creation_date if about else None
@@ -52,16 +52,11 @@ def read_pdf_apart(data: bytes, seconds: int) -> PdfText:
     except subprocess.TimeoutExpired:
         raise ValueError(f"a PDF that takes longer than {seconds} s to read") from None
     if done.returncode == 2:
-        raise ValueError(done.stderr.decode(errors="replace").strip())
+        # The reader's own warnings may stand before the error.
+        raise ValueError(done.stderr.decode(errors="replace").strip().rpartition("\n")[2])
     if done.returncode:
         raise ValueError("a PDF that can't be read within the limits")
     return PdfText.model_validate_json(done.stdout)
-
-
-def _unwrapped(text: str) -> str:
-    """PDF lines as paragraphs: a line goes on where it ends without a full stop and the next is no heading."""
-    text = re.sub(r"(\w)-\n(?=[a-z])", r"\1", text)
-    return re.sub(r"(?<=[^\n.!?:])\n(?=[^\n\s•*-])", " ", text).strip()
 
 
 def _main(seconds: int) -> int:

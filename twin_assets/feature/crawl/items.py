@@ -6,11 +6,13 @@ SAMPLES = 5
 
 
 class CrawlReport(BaseModel):
-    """What one crawl of one source did. `error` names what went wrong and the fix, else None.
+    """What one crawl of one source did. `error` names what made it incomplete and the fix, else None.
 
-    `items` is how many the source has now; `saved_*` count what a first crawl would have cost on top: requests that were not sent, and the
-    sizes of answers that a 304 stood for. `troubles` are the first few of `failed` and `blocked`, `left_out` the first
-    few of each reason of `skipped`.
+    `items` is how many the source has now; `saved_*` count what a first crawl would have cost on top: requests that
+    were not sent, and the sizes of answers that a 304 stood for. `skipped` counts by reason what was left out or could
+    not be read while the crawl went on, `left_out` names the first few of each reason. `failed` counts what made the
+    crawl incomplete, and `troubles` are the first few of `failed` and `blocked`. `bugs` are answers on which our own
+    code failed: nothing was deleted then.
     """
 
     persona: str
@@ -22,6 +24,7 @@ class CrawlReport(BaseModel):
     unchanged: int = 0
     partial: int = 0
     deleted: int = 0
+    bugs: int = 0
     recovered: int = 0
     blocked: dict[str, int] = {}
     failed: dict[str, int] = {}

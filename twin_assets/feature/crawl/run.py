@@ -21,7 +21,7 @@ from twin_assets.core.lake import open_lake
 from twin_assets.core.persona import SOURCES, Persona, load_persona
 from twin_assets.core.raw import RawItem, body_hash
 from twin_assets.feature.crawl.items import SAMPLES, CrawlReport
-from twin_assets.feature.crawl.spiders.base import SourceSpider
+from twin_assets.feature.crawl.spiders.base import SPIDER_ERROR, SourceSpider
 from twin_assets.feature.crawl.store import CrawlStore
 from twin_assets.settings import Settings, load_settings
 
@@ -54,7 +54,14 @@ class StoreItems:
             self.spider.listed.discard(item.item_id)
             self.spider.skip("left out by the persona's patterns")
             return item
-        verdict = self.store.offer(item)
+        try:
+            verdict = self.store.offer(item)
+        except Exception as error:  # a full disk, an ill object store: what isn't kept may not count as gone
+            log.exception("not stored: %s", item.url)
+            self.spider.fail(
+                item.url, f"not stored: {error}", True, "see to the lake and to TWIN_HOME's disk."
+            )
+            return item
         if leaf := self.spider.leaf_of.pop(item.item_id, None):
             self.store.keep_leaf(leaf, self.spider.leaves[leaf])
         self.report.fetched += 1
@@ -77,7 +84,8 @@ def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
         part = persona.declared(source)
         closed = part.visibility or (None if persona.visibility == "public" else persona.visibility)
         rules = part.model_dump(include={"include", "exclude"}) | {"visibility": closed}
-        declared = fingerprint(rules)
+        names = [persona.full_name, *persona.also_known_as]
+        declared = fingerprint([rules, names, kind.rules])
         store = CrawlStore(open_lake(settings), settings.cache_dir, persona.name, source, declared)
     except TwinError as error:
         report.error = str(error)
@@ -91,15 +99,17 @@ def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
     assert stats
     report.requests = int(stats.get_value("downloader/request_count") or 0)
     report.bytes = int(stats.get_value("downloader/response_bytes") or 0)
+    # What no callback caught: the first requests, an item's way into the store, Scrapy itself.
     bugs = int(stats.get_value("log_count/CRITICAL") or 0) + sum(
         int(n) for key, n in stats.get_stats().items() if key.startswith("spider_exceptions/")
     )
     spider = crawler.spider
     if bugs or not isinstance(spider, SourceSpider):
-        report.failed["spider error"] = max(bugs, 1)
+        report.failed[SPIDER_ERROR] = max(bugs, 1)
         report.error = f"{source}: the spider itself failed. Fix: read the crawl's log; this is a bug."
     if isinstance(spider, SourceSpider):
         spider.listing_complete &= not bugs
+        report.bugs = spider.bugs + bugs
         _settle(spider, store, report)
     report.raw_uri = store.finish()
     report.items = len(store.state.known)
@@ -113,12 +123,22 @@ def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
 
 
 def _settle(spider: SourceSpider, store: CrawlStore, report: CrawlReport) -> None:
-    """Deletions, validators and the empty-source error, once the crawl is over."""
+    """Deletions, validators, and the errors of a source that is empty or ill, once the crawl is over."""
+    came = report.fetched + report.unchanged
+    items = ("items", spider.lost, spider.lost + came)
+    for what, lost, asked in (items, ("lists", spider.parts_lost, spider.parts)):
+        if 2 * lost > asked and not report.error:  # an ill site rather than odd items
+            report.error = (
+                f"{spider.title}: {lost} of {asked} {what} could not be read, more than half; "
+                f"the first: {spider.first_loss}"
+            )
+            spider.listing_complete = False
     if not spider.listed and not report.error and not report.blocked:
         left_out = f" (left out: {report.skipped})" if report.skipped else ""
         report.error = f"{spider.title}: nothing was found there{left_out}. Fix: {spider.unknown_fix}"
         spider.listing_complete = False
     if spider.listing_complete:
+        spider.before_deletions()
         for item_id in sorted(set(store.state.known) - spider.listed):
             known = store.state.known[item_id]
             if not known.windowed:
@@ -126,7 +146,8 @@ def _settle(spider: SourceSpider, store: CrawlStore, report: CrawlReport) -> Non
                 report.deleted += 1
     # A listing's 304 vouches for its items, so its validators are kept only when all of them came.
     kept = dict(store.state.validators) | spider.leaves
-    if spider.listing_complete and not report.failed and not report.blocked:
+    complete = spider.listing_complete and not spider.lost and not spider.parts_lost
+    if complete and not report.failed and not report.blocked:
         kept = spider.leaves | spider.validators
     store.state.validators = kept
 

@@ -6,13 +6,13 @@ schema. When the model fails, retrieval goes on by rules: `PlannerFailed` never 
 """
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from twin_assets.core.hosted import read_reply
 from twin_assets.core.llm import ask
-from twin_assets.core.persona import Persona
+from twin_assets.core.persona import SOURCES, Persona
 from twin_assets.core.prompts import defuse, format_passages, render, shown_passages
 from twin_assets.core.records import Category, Passage
 from twin_assets.core.vectors.base import Filters
@@ -22,6 +22,14 @@ from twin_assets.settings import Settings
 # What of a passage the planner sees: enough to judge it, little enough to be quick.
 SEEN_TOKENS = 200
 
+
+def _known(source: str) -> str:
+    if source not in SOURCES:
+        raise ValueError(f"there is no source {source!r}")
+    return source
+
+
+SourceName = Annotated[str, AfterValidator(_known)]
 Query = Annotated[str, Field(min_length=2, max_length=300)]
 
 
@@ -36,7 +44,7 @@ class SearchPlan(BaseModel):
 
     needed: bool
     queries: Annotated[list[Query], Field(max_length=3)]
-    sources: list[Literal["linkedin", "medium", "substack", "github", "gitlab", "x", "web", "file"]]
+    sources: list[SourceName]
     categories: list[Category]
     published_from: date | None
     published_until: date | None

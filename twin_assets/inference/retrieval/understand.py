@@ -22,7 +22,8 @@ OWN_TEXT = re.compile(
     r"\s*(please )?(translate|proofread|rephrase|shorten|rewrite|summari[sz]e|edit|polish)\b[^:\n]{0,80}[:\n]\s*\S.{40,}",
     re.IGNORECASE | re.DOTALL,
 )
-SOURCES = {"linkedin": "linkedin", "medium": "medium", "substack": "substack", "github": "github"}
+# Names that are no words of another meaning: "on X" or "in the mail" would filter by accident.
+NAMED_SOURCES = ("linkedin", "medium", "substack", "github", "gitlab", "mastodon", "bluesky", "wordpress")
 CATEGORIES = {
     "post": r"\b(in|among|from) (your|her|his|their) (short |social )?posts\b",
     "article": r"\b(in|among|from) (your|her|his|their) (long |longer )?(articles|essays)\b",
@@ -63,9 +64,9 @@ def wanted(question: str) -> Filters:
     """Filters that a question names: source, category, and when it was written."""
     filters: Filters = {}
     sources = [
-        s
-        for word, s in SOURCES.items()
-        if re.search(rf"\b(on|in|from|your|to) {word}\b", question, re.IGNORECASE)
+        source
+        for source in NAMED_SOURCES
+        if re.search(rf"\b(on|in|from|your|to) {source}\b", question, re.IGNORECASE)
     ]
     if sources and WRITING.search(question):
         filters["source"] = sources

@@ -1,6 +1,5 @@
-"""Reads one file of writing: Markdown with front matter, HTML, plain text, PDF or DOCX."""
+"""Reads one file of writing, whatever its kind: `READERS` has the kinds by suffix."""
 
-import io
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -9,107 +8,261 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from twin_assets.core.records import Visibility
 from twin_assets.core.text.html_meta import page_meta
-from twin_assets.core.text.pdf import read_pdf
-from twin_assets.feature.corpus.offline_sentences import give_unstructured_a_pipeline
+from twin_assets.core.text.pdf import read_pdf_apart
+from twin_assets.feature.corpus.markdown import markdown_blocks
+from twin_assets.feature.crawl.formats.encodings import decode_text
 from twin_assets.feature.crawl.formats.feeds import parse_time
-from twin_assets.feature.crawl.formats.frontmatter import as_time, split_front_matter
+from twin_assets.feature.crawl.formats.fields import describe
+from twin_assets.feature.crawl.formats.frontmatter import Fields, as_time, bounded, split_front_matter
+from twin_assets.feature.crawl.formats.markup import (
+    html_without_liquid,
+    mdx_as_markdown,
+    read_asciidoc,
+    read_notebook,
+    read_org,
+    read_rst,
+)
+from twin_assets.feature.crawl.formats.pandoc import read_with_pandoc
 
-_DATE_IN_NAME = re.compile(r"^(\d{4}-\d\d-\d\d)-")
+MAX_FILE_BYTES = 20_000_000
+MAX_TEXT_BYTES = 5_000_000  # a text file; a book has a fifth of it
+PDF_SECONDS = 60
+
+_DATE_IN_NAME = re.compile(r"^(\d{4})[-_.]?(\d{1,2})[-_.]?(\d{1,2})(?![\d])[-_. T]*")
+_DAY_IN_YEAR = re.compile(r"(?:^|/)((?:19|20)\d\d)/(\d\d)-(\d\d)(?!\d)")
+_DATE_IN_FOLDERS = re.compile(r"(?:^|/)((?:19|20)\d\d)/(\d{1,2})(?:/(\d{1,2}))?/")
+_HEADING = re.compile(
+    r"\A(?:\s*(?:<!--.*?-->|!\[[^\n]*|\[!\[[^\n]*))*\s*(?:#[ \t]+([^\n]+)|([^\n]+)\n=+[ \t]*(?:\n|\Z))",
+    re.DOTALL,
+)
+_INDEX = {"index", "_index", "readme"}
 
 
 class FileText(BaseModel):
-    """What a file holds. `fields` is what it says about itself; `draft` that it was never published."""
+    """What a file holds. `fields` is what it says about itself; `left_out` why it was never published, if so;
+    `authors` its bylines as written."""
 
     body: str
     mime: str
     title: str | None = None
-    author: str | None = None
+    authors: list[str] = []
     url: str | None = None
     published_at: datetime | None = None
-    draft: bool = False
+    language: str | None = None
+    visibility: Visibility | None = None
+    left_out: str | None = None
     fields: dict[str, Any] = {}
+
+    @property
+    def author(self) -> str | None:
+        """The first byline."""
+        return self.authors[0] if self.authors else None
 
 
 def read_file(name: str, data: bytes) -> FileText:
-    """The text of a file by its suffix. Raises ValueError with what is wrong with it."""
+    """The text of a file by its suffix; `name` may have folders, whose dates count.
+
+    Raises ValueError with what is wrong with it.
+    """
     path = PurePosixPath(name)
-    found = READERS[path.suffix.lower()](data)
-    named = _DATE_IN_NAME.match(path.name)
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
+        raise ValueError(f"cannot read {suffix or 'nameless kinds of'} files")
+    limit = MAX_FILE_BYTES if suffix in _PACKED else MAX_TEXT_BYTES
+    if len(data) > limit:
+        raise ValueError(f"larger than {limit // 1_000_000} MB")
+    found = READERS[suffix](data)
     return found.model_copy(
         update={
-            "title": found.title or path.stem,
-            "published_at": found.published_at or (as_time(named.group(1)) if named else None),
+            "title": found.title or _title_in_name(path),
+            "published_at": found.published_at or _date_in_path(path),
+            "fields": bounded(found.fields),
         }
     )
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8") from None
-
-
-def _markdown(data: bytes) -> FileText:
-    fields, body = split_front_matter(_text(data))
-    heading = re.match(r"#\s+(.+)", body)
-    title, author, url = fields.get("title"), fields.get("author"), fields.get("canonical_url")
-    return FileText(
-        body=body, mime="text/markdown", title=str(title) if title else heading and heading.group(1).strip(),
-        author=author if isinstance(author, str) else None, url=str(url) if url else None,
-        published_at=as_time(fields.get("date")), fields=fields,
-        draft=fields.get("draft") is True or fields.get("published") is False,
-    )  # fmt: skip
-
-
-def _plain(data: bytes) -> FileText:
-    return FileText(body=_text(data), mime="text/plain")
-
-
-def _html(data: bytes) -> FileText:
-    text = _text(data)
-    if not text.strip():
-        return FileText(body="", mime="text/html")
-    meta = page_meta(text)
-    return FileText(
-        body=text, mime="text/html", title=meta["title"], author=meta["author"], url=meta["canonical"],
-        published_at=parse_time(meta["published"]), fields=meta,
-    )  # fmt: skip
-
-
-def _pdf(data: bytes) -> FileText:
-    found = read_pdf(data)
-    return FileText(
-        body=found.text, mime="text/markdown", title=found.title, author=found.author,
-        published_at=found.created, fields={"from": "application/pdf", "pages": found.pages},
-    )  # fmt: skip
-
-
-def _docx(data: bytes) -> FileText:
-    from unstructured.partition.docx import partition_docx
-
-    give_unstructured_a_pipeline()
-    try:
-        elements = partition_docx(file=io.BytesIO(data), infer_table_structure=False)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"broken DOCX ({error})") from None
-    blocks = []
-    for element in elements:
-        if element.category in {"Header", "Footer", "PageBreak"}:
-            continue
-        mark = {"Title": "## ", "ListItem": "- "}.get(element.category, "")
-        blocks.append(mark + element.text)
-    first = next((e.text for e in elements if e.category == "Title"), None)
-    return FileText(body="\n\n".join(blocks), mime="text/markdown", title=first, fields={"from": "docx"})
-
-
-READERS: dict[str, Callable[[bytes], FileText]] = {
-    ".md": _markdown, ".markdown": _markdown, ".txt": _plain, ".html": _html, ".htm": _html,
-    ".pdf": _pdf, ".docx": _docx,
-}  # fmt: skip
 
 
 def is_readable(path: Path) -> bool:
     """Whether a file is of a kind that can be read."""
     return path.suffix.lower() in READERS and not path.name.startswith(".")
+
+
+def _described(body: str, fields: Fields, mime: str = "text/markdown", title: str | None = None) -> FileText:
+    found = describe(fields)
+    return FileText(
+        body=body, mime=mime, title=found.title or title, authors=found.authors, url=found.url, published_at=found.published_at,
+        language=found.language, visibility=found.visibility, left_out=found.left_out, fields=fields,
+    )  # fmt: skip
+
+
+def _heading(body: str) -> str | None:
+    """The title that a Markdown text begins with, as its first block will say it."""
+    found = _HEADING.match(body[:5000])
+    if not found:
+        return None
+    blocks = markdown_blocks(f"# {(found[1] or found[2]).strip()}")
+    return blocks[0].removeprefix("## ") if blocks else None
+
+
+def _markdown(data: bytes) -> FileText:
+    fields, body = split_front_matter(decode_text(data))
+    return _described(body, fields, title=_heading(body))
+
+
+def _mdx(data: bytes) -> FileText:
+    fields, body = split_front_matter(decode_text(data))
+    body = mdx_as_markdown(body).strip() + "\n"
+    return _described(body, fields, title=_heading(body))
+
+
+def _plain(data: bytes) -> FileText:
+    fields, body = split_front_matter(decode_text(data))
+    return _described(body, fields, "text/plain")
+
+
+def _html(data: bytes) -> FileText:
+    text = decode_text(data)
+    fields, body = (
+        split_front_matter(text) if text.lstrip("\ufeff \n").startswith(("---", "+++")) else ({}, text)
+    )
+    if fields or "{%" in body:
+        body = html_without_liquid(body)
+    if not body.strip():
+        return FileText(body="", mime="text/html")
+    try:
+        meta = page_meta(body)
+    except Exception as error:  # whatever a parser of HTML says about bytes that are none
+        raise ValueError(f"broken HTML ({error})") from None
+    given = _described(body, fields, "text/html", title=meta["title"])
+    return given.model_copy(
+        update={
+            "authors": given.authors or [name for name in [meta["author"]] if name],
+            "url": given.url or meta["canonical"],
+            "published_at": given.published_at or parse_time(meta["published"]),
+            "fields": meta | fields,
+        }
+    )
+
+
+def _pdf(data: bytes) -> FileText:
+    found = read_pdf_apart(data, PDF_SECONDS)
+    # A PDF's author is often the account of a computer; only a full name is a byline.
+    signed = [found.author] if found.author and " " in found.author.strip() else []
+    return FileText(
+        body=found.text, mime="text/plain", title=found.title, authors=signed,
+        published_at=found.created, fields={"from": "application/pdf", "pages": found.pages},
+    )  # fmt: skip
+
+
+def _text_by(read: Callable[[str], tuple[str, Fields]], kind: str) -> Callable[[bytes], FileText]:
+    def reader(data: bytes) -> FileText:
+        body, fields = read(decode_text(data))
+        return _described(body, fields | {"from": kind}, title=_heading(body))
+
+    return reader
+
+
+def _by_pandoc(kind: str) -> Callable[[bytes], FileText]:
+    def reader(data: bytes) -> FileText:
+        body, fields = read_with_pandoc(kind, data)
+        return _described(body, fields | {"from": kind}, title=_heading(body))
+
+    return reader
+
+
+def _markup_by_pandoc(kind: str) -> Callable[[bytes], FileText]:
+    return _text_by(lambda text: _under_front_matter(text, kind), kind)
+
+
+def _under_front_matter(text: str, kind: str) -> tuple[str, Fields]:
+    fields, body = split_front_matter(text)
+    markdown, found = read_with_pandoc(kind, body.encode())
+    return markdown, found | fields
+
+
+_PACKED = {".pdf", ".docx", ".odt", ".epub", ".ipynb", ".rtf"}
+READERS: dict[str, Callable[[bytes], FileText]] = {
+    **dict.fromkeys([".md", ".markdown", ".mkd", ".mkdn", ".mdown", ".mdwn", ".mmd", ".qmd", ".rmd", ".rmarkdown"], _markdown),
+    ".mdx": _mdx,
+    **dict.fromkeys([".txt", ".text"], _plain),
+    **dict.fromkeys([".html", ".htm", ".xhtml"], _html),
+    **dict.fromkeys([".rst", ".rest"], _text_by(read_rst, "rst")),
+    ".org": _text_by(read_org, "org"),
+    **dict.fromkeys([".adoc", ".asciidoc", ".asc"], _text_by(read_asciidoc, "asciidoc")),
+    ".ipynb": _text_by(read_notebook, "ipynb"),
+    ".textile": _markup_by_pandoc("textile"),
+    **dict.fromkeys([".wiki", ".mediawiki"], _markup_by_pandoc("mediawiki")),
+    ".docx": _by_pandoc("docx"), ".odt": _by_pandoc("odt"), ".epub": _by_pandoc("epub"), ".rtf": _by_pandoc("rtf"),
+    ".pdf": _pdf,
+}  # fmt: skip
+
+
+def _title_in_name(path: PurePosixPath) -> str:
+    stem = path.parent.name if path.stem.lower() in _INDEX and path.parent.name else path.stem
+    rest = _DATE_IN_NAME.sub("", stem) or stem
+    spoken = " " in rest or rest[:1].isdigit()  # a title already, or a bare date
+    return rest if spoken else re.sub(r"[-_]+", " ", rest).strip() or stem
+
+
+def _date_in_path(path: PurePosixPath) -> datetime | None:
+    """The day in a file's name or its folder's, else in folders by year, month and perhaps day."""
+    for name in (path.stem, path.parent.name):
+        if (found := _DATE_IN_NAME.match(name)) and (day := as_time("-".join(found.groups()))):
+            return day
+    if (found := _DAY_IN_YEAR.search(path.as_posix())) and (day := as_time("-".join(found.groups()))):
+        return day
+    if found := _DATE_IN_FOLDERS.search(path.as_posix()):
+        return as_time(f"{found[1]}-{found[2]}-{found[3] or 1}")
+    return None
+
+
+# Kinds without text of their own, known by suffix, so that a folder's pictures aren't opened one by one.
+_NO_TEXT = {
+    ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".avif", ".bmp", ".ico", ".tif", ".tiff", ".heic", ".psd", ".ai",
+    ".eps", ".mp3", ".mp4", ".m4a", ".m4v", ".mov", ".avi", ".webm", ".ogg", ".wav", ".flac", ".woff", ".woff2", ".ttf",
+    ".otf", ".eot", ".css", ".scss", ".sass", ".less", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".json", ".jsonl",
+    ".yml", ".yaml", ".toml", ".ini", ".cfg", ".conf", ".lock", ".xml", ".csv", ".tsv", ".parquet", ".xls", ".xlsx", ".ods",
+    ".db", ".sqlite", ".zip", ".gz", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".jar", ".exe", ".dll", ".so", ".dylib",
+    ".bin", ".dat", ".pyc", ".class", ".py", ".rb", ".go", ".rs", ".c", ".h", ".cpp", ".hpp", ".java", ".kt", ".swift", ".sh",
+    ".bash", ".zsh", ".fish", ".ps1", ".bat", ".sql", ".r", ".jl", ".lua", ".pl", ".php", ".vue", ".svelte", ".astro", ".njk",
+    ".liquid", ".hbs", ".ejs", ".pug", ".haml", ".slim", ".erb", ".mustache", ".jinja", ".j2", ".map", ".log", ".bib",
+    ".bibtex", ".csl", ".ics", ".vcf", ".canvas", ".base", ".edn", ".drawio", ".excalidraw", ".gitignore", ".gitattributes",
+    ".gitmodules", ".keep", ".gitkeep", ".nojekyll", ".rproj", ".plist", ".strings", ".webmanifest", ".htaccess", ".tmpl",
+    ".mk", ".cmake",
+}  # fmt: skip
+
+
+def unread_reason(path: PurePosixPath, head: bytes) -> str:
+    """Why a file of a kind without a reader is left out: by its kind where `head`, its first bytes, is prose."""
+    suffix = path.suffix.lower()
+    if suffix not in _NO_TEXT and (_is_packed_writing(suffix) or _is_prose(head)):
+        return f"cannot read {suffix} files" if suffix else "cannot read files without a suffix"
+    return "no text (pictures, data, programs)"
+
+
+def _is_packed_writing(suffix: str) -> bool:
+    return suffix in {
+        ".doc",
+        ".pages",
+        ".ppt",
+        ".pptx",
+        ".odp",
+        ".key",
+        ".wpd",
+        ".mobi",
+        ".azw3",
+        ".enex",
+        ".one",
+        ".docm",
+        ".tex",
+    }
+
+
+def _is_prose(head: bytes) -> bool:
+    try:
+        words = decode_text(head[: head.rfind(b"\n") + 1] or head).split()
+    except ValueError:
+        return False
+    plain = sum(word.strip(".,;:!?()\"'“”").isalpha() for word in words)
+    return len(words) >= 40 and plain > 0.7 * len(words)

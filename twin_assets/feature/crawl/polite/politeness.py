@@ -41,7 +41,9 @@ class PatientRetry(RetryMiddleware):
 
     async def process_response(self, request: Request, response: Response) -> Request | Response:
         asked = wait_asked(response.headers.get("Retry-After"), datetime.now(UTC))
-        if response.status not in self.retry_http_codes:
+        # A refusal that names its end is a limit: GitHub's secondary one.
+        limited = response.status == 403 and asked is not None
+        if response.status not in self.retry_http_codes and not limited:
             return response
         if asked is not None and asked > LONGEST_WAIT:
             log.warning("%s asks to wait %.0f s: left for the next crawl", request.url, asked)

@@ -5,7 +5,8 @@ between the two is handled and counted here.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
@@ -27,12 +28,26 @@ from twin_assets.feature.crawl.polite.guard import PublicResolver, Refused
 from twin_assets.feature.crawl.store import CrawlStore, Validator
 from twin_assets.settings import Settings
 
+# No source has so many listings: a site that leads on and on is left, and the crawl says so.
+MAX_LISTINGS = 20_000
 log = logging.getLogger("crawl")
 Answers = Iterator[Any]
 
 
+SPIDER_ERROR = "spider error"
+
+
 class Unreadable(Exception):
     """An answer that is not what its source promises. The message says what was expected."""
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """What a request was for: a listing of the whole source, of one part of it (`within`), or an item."""
+
+    url: str
+    listing: bool
+    within: str | None
 
 
 class SourceSpider(scrapy.Spider):
@@ -43,6 +58,9 @@ class SourceSpider(scrapy.Spider):
     key_page = ""
     unknown_fix = "check the address in the persona's YAML."
     obeys_robots = True  # robots.txt speaks of pages; an API with a token has terms of its own
+    rules = (
+        "1"  # raised when a spider keeps other things than before: older validators then vouch for nothing
+    )
     windowed = False  # the listing shows only the newest items, so absence means nothing
 
     def __init__(self, persona: Persona, settings: Settings, store: CrawlStore, report: CrawlReport) -> None:
@@ -50,9 +68,14 @@ class SourceSpider(scrapy.Spider):
         self.persona, self.twin, self.store, self.report = persona, settings, store, report
         self.listed: set[str] = set()
         self.listing_complete = True
+        self.asked_listings: set[str] = set()
         self.validators: dict[str, Validator] = {}
         self.leaves: dict[str, Validator] = {}
         self.leaf_of: dict[str, str] = {}
+        self.lost = 0  # items that were asked for, or listed, and could not be read
+        self.parts = self.parts_lost = 0  # requests for a listing of a part of the source
+        self.bugs = 0
+        self.first_loss = ""
         declared = persona.declared(self.name)
         self.include, self.exclude = declared.include, declared.exclude
         self.visibility = declared.visibility or persona.visibility
@@ -81,7 +104,8 @@ class SourceSpider(scrapy.Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         for answer in self.begin():
-            yield answer
+            if answer is not None:
+                yield answer
 
     def fetch(
         self,
@@ -93,13 +117,28 @@ class SourceSpider(scrapy.Spider):
         blocked: Callable[[], Answers] | None = None,
         missing: Callable[[], Answers] | None = None,
         headers: dict[str, str] | None = None,
-    ) -> scrapy.Request:
+        within: str | None = None,
+        absent: Callable[[Response], str | None] | None = None,
+    ) -> scrapy.Request | None:
         """A request, conditional when this URL was answered with validators before.
 
-        `listing`: without this answer absence of an item proves nothing, and the crawl has an error.
+        `listing`: without this answer absence of an item proves nothing, and the crawl has an error. Where it
+        lists only a part of the source, `within` is how the ids of that part begin: then a failure leaves those
+        items as they are and is counted, and the crawl stays complete.
+        A listing is asked once: None for an address that was asked before, so pages that lead back end.
         `unchanged` follows a 304 with the memo that `remember` kept; `blocked` follows a block page
-        and `missing` a 404, in place of the default, which counts them.
+        and `missing` a 404 or 410, in place of the default, which counts them. `absent` says of an answer why there is
+        nothing at this place, if it says so: that is counted under the reason, and what was there counts as gone,
+        unless the answer is a refusal.
         """
+        if listing:
+            if (address := url.partition("#")[0]) in self.asked_listings:
+                return None
+            self.asked_listings.add(address)
+            if len(self.asked_listings) > MAX_LISTINGS:
+                self.listing_complete = False
+                self.skip(f"beyond the first {MAX_LISTINGS:,} listings", url)
+                return None
         known = self.store.state.validators.get(url)
         sent = dict(headers or {})
         if known and known.etag:
@@ -107,19 +146,27 @@ class SourceSpider(scrapy.Spider):
         elif known and known.last_modified:
             sent["If-Modified-Since"] = known.last_modified
 
+        ask = _Ask(url, listing, within)
+        self.parts += within is not None
+
         def received(response: Response) -> Answers:
             try:
-                yield from self._received(response, url, callback, listing, unchanged, blocked, missing)
+                if absent and (reason := absent(response)):
+                    self.skip(reason, url)
+                    if within is not None and response.status in (401, 403):
+                        self.keep_part(within)
+                else:
+                    yield from self._received(response, ask, callback, unchanged, blocked, missing)
             except Unreadable as error:
-                self.fail(
-                    url,
-                    f"unreadable answer: {error}",
-                    listing,
-                    "the site may have changed or be ill; try later.",
+                self._failed(
+                    ask, f"unreadable answer: {error}", "the site may have changed or be ill; try later."
                 )
+            except Exception:  # ours: the crawl goes on with the other answers, and says so
+                log.exception("spider error: %s", url)
+                self.bug(url)
 
         def unreachable(failure: Any) -> None:
-            self._unreachable(failure, url, listing)
+            self._unreachable(failure, ask)
 
         meta = {} if self.obeys_robots else {"dont_obey_robotstxt": True}
         return scrapy.Request(
@@ -127,15 +174,9 @@ class SourceSpider(scrapy.Spider):
         )
 
     def _received(
-        self,
-        response: Response,
-        url: str,
-        callback: Any,
-        listing: bool,
-        unchanged: Any,
-        blocked: Any,
-        missing: Any,
+        self, response: Response, ask: "_Ask", callback: Any, unchanged: Any, blocked: Any, missing: Any
     ) -> Answers:
+        url, listing = ask.url, ask.listing
         if response.status == 304:
             self.report.not_modified += 1
             known = self.store.state.validators[url]
@@ -150,62 +191,123 @@ class SourceSpider(scrapy.Spider):
         text = response.text if hasattr(response, "text") else ""
         mitigated = response.headers.get("cf-mitigated") == b"challenge"
         kind = (response.headers.get("Content-Type") or b"").decode("latin-1").lower()
-        if response.status == 404 and missing:
+        if response.status in (404, 410) and missing:
             yield from missing()
         elif refused := self.refused(response):
-            self.fail(url, refused[0], listing, refused[1])
+            self.fail(url, refused[0], True, refused[1])
         elif reason := block_reason(response.status, kind, text, mitigated):
             log.warning("blocked: %s: %s", reason, url)
             self.report.count(self.report.blocked, reason, url)
             if blocked:
                 yield from blocked()
-            elif listing:
-                self.fail(url, f"was blocked ({reason})", True, "wait, then crawl again less often.")
+            else:
+                self._failed(ask, f"was blocked ({reason})", "wait, then crawl again less often.")
         elif response.status in (404, 410):
-            self.fail(url, f"HTTP {response.status}", listing, self.unknown_fix)
+            self._failed(ask, f"HTTP {response.status}", self.unknown_fix)
         elif response.status >= 400:
-            self.fail(
-                url, f"HTTP {response.status}", listing, "the site is ill or refuses us; try again later."
-            )
+            self._failed(ask, f"HTTP {response.status}", "the site is ill or refuses us; try again later.")
         else:
             yield from callback(response)
 
     def refused(self, response: Response) -> tuple[str, str] | None:
-        """Problem and fix when an answer means that our token is refused."""
+        """Problem and fix when an answer means that our token is refused, or that we must stop: an error."""
         return None
 
     def fail(self, url: str, problem: str, listing: bool, fix: str = "") -> None:
-        """Count a failure; one of a listing also stops deletions, and the first one is the error."""
+        """Count a failure.
+
+        One of a listing is the crawl's error, and nothing counts as deleted. One of an item is counted under
+        `skipped` with its address: the crawl stays complete, unless more than half of the source's items or parts
+        fail (see `run.py`). Whoever asks for an item notes it with `keep` first.
+        """
+        if not listing:
+            self._lose(url, problem, fix)
+            return
         self.report.count(self.report.failed, problem.split(":")[0], url)
         log.error("failed: %s: %s", problem, url)
-        if listing:
-            self.listing_complete = False
-        if listing or not self.report.error:
-            self.report.error = f"{self.title}: {url} {_verb(problem)}. Fix: {fix}"
+        self.listing_complete = False
+        self.report.error = self._sentence(url, problem, fix)
 
-    def _unreachable(self, failure: Any, url: str, listing: bool) -> None:
-        error = failure.value
+    def _failed(self, ask: "_Ask", problem: str, fix: str) -> None:
+        """A request came to nothing: an error of its listing, or one item, or one part of the source."""
+        if ask.listing and ask.within is None:
+            self.fail(ask.url, problem, True, fix)
+            return
+        if ask.within is not None:
+            self.keep_part(ask.within)
+        self._lose(ask.url, problem, fix, part=ask.within is not None)
+
+    def keep(self, item_id: str) -> None:
+        """Note an item as listed if it is known: its source still has it, whatever becomes of the request."""
+        if item_id in self.store.state.known:
+            self.listed.add(item_id)
+
+    def keep_part(self, within: str) -> None:
+        """Note the known items whose ids begin so as listed: what became of them could not be seen."""
+        self.listed.update(item_id for item_id in self.store.state.known if item_id.startswith(within))
+
+    def before_deletions(self) -> None:
+        """Called once, when all answers are in and the crawl is complete: the last chance to keep items."""
+
+    def _lose(self, where: str, problem: str, fix: str, part: bool = False) -> None:
+        log.warning("skipped: %s: %s", problem, where)
+        self.parts_lost += part
+        self.lost += not part
+        self.first_loss = self.first_loss or self._sentence(where, problem, fix)
+        reason, _, detail = problem.partition(": ")
+        self.skip(reason, f"{where} ({detail})" if detail else where)
+
+    def _sentence(self, where: str, problem: str, fix: str) -> str:
+        return f"{self.title}: {where} {_verb(problem)}. Fix: {fix}"
+
+    def bug(self, where: str) -> None:
+        """Count an answer or item that our own code failed on. What it held is unknown, so nothing counts as deleted."""
+        self.bugs += 1
+        self.listing_complete = False
+        self._lose(where, SPIDER_ERROR, "read the crawl's log; this is a bug.")
+
+    def each(
+        self,
+        rows: Iterable[Any],
+        read: Callable[[Any], Iterable[Any]],
+        where: str,
+        key: str | None = None,
+        on_odd: Callable[[], None] = lambda: None,
+    ) -> Answers:
+        """What `read` makes of each row of an answer; a row without what it needs is counted, the others go on.
+
+        `key` names the field that says which row it was; `on_odd` is called for each that was left out.
+        """
+        for number, row in enumerate(rows, 1):
+            try:
+                yield from read(row)
+            except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+                name = row.get(key) if key and isinstance(row, dict) else None
+                problem = f"unreadable row: {type(error).__name__} {error}"
+                self._lose(f"{where} row {name or number}", problem, "the site may have changed.")
+                on_odd()
+
+    def _unreachable(self, failure: Any, ask: "_Ask") -> None:
+        error, url = failure.value, ask.url
         host = urlsplit(url).hostname or ""
         if isinstance(error, DNSLookupError) and host in PublicResolver.refused:
             error = Refused(f"{host} leads to a private address")
         if isinstance(error, Refused):
-            self.fail(
-                url, f"refused: {error}", listing,
+            self._failed(
+                ask, f"refused: {error}",
                 "use a public http(s) address, or set TWIN_ALLOW_PRIVATE_HOSTS=true for sites of your own.",
             )  # fmt: skip
         elif isinstance(error, IgnoreRequest):
             # Scrapy says all of these with one class: robots.txt, a bomb, a circle of redirects.
             why = str(error).lower()
             if "robots" in why:
-                self.fail(url, "forbidden by robots.txt", listing, "respect it, or ask the site's owner.")
+                self._failed(ask, "forbidden by robots.txt", "respect it, or ask the site's owner.")
             elif "redirect" in why:
-                self.fail(url, "redirected without end", listing, self.unknown_fix)
+                self._failed(ask, "redirected without end", self.unknown_fix)
             else:
-                self.fail(url, "larger than 20 MB unpacked", listing, "leave it out of the persona's YAML.")
+                self._failed(ask, "larger than 20 MB unpacked", "leave it out of the persona's YAML.")
         else:
-            self.fail(
-                url, f"unreachable: {type(error).__name__}", listing, "check the address and the network."
-            )
+            self._failed(ask, f"unreachable: {type(error).__name__}", "check the address and the network.")
 
     def remember(self, response: Response, url: str, memo: dict[str, Any], leaf: bool = False) -> None:
         """Keep an answer's validators with a memo. `memo["ids"]` are the items it stands for.
@@ -255,6 +357,10 @@ class SourceSpider(scrapy.Spider):
             visibility=visibility or self.visibility, partial=partial, payload=payload or {},
             mark=mark, windowed=self.windowed if windowed is None else windowed,
         )  # fmt: skip
+
+    def members_only(self) -> Visibility:
+        """The visibility of an item that only members or paying readers may see."""
+        return "private" if self.visibility == "private" else "connections"
 
     def known_unchanged(self, item_id: str, mark: str, requests: int) -> bool:
         """Whether an item is stored with the mark that its listing shows now; `requests` were not needed."""

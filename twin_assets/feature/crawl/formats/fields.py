@@ -1,0 +1,143 @@
+"""What the fields of a text mean, whatever program wrote them: title, authors, date, and whether it was published."""
+
+import datetime as dt
+import re
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from twin_assets.core.records import Visibility
+from twin_assets.feature.crawl.formats.frontmatter import Fields, as_time
+
+_DATES = [
+    "date",
+    "published",
+    "publishdate",
+    "publish_date",
+    "pubdate",
+    "published_at",
+    "datepublished",
+    "date_published",
+    "posted",
+]
+_DATES += [
+    "jbake-date",
+    "page-date",
+    "revdate",
+    "datetime",
+    "created",
+    "created_at",
+    "date_created",
+    "creation_date",
+]
+_AUTHORS = ["author", "authors", "by", "byline", "creator", "page-author", "jbake-author"]
+_STATUS = ["status", "state", "post_status", "jbake-status", "page-status", "hugo_status"]
+_UNPUBLISHED = {"draft": "draft", "drafts": "draft", "wip": "draft", "unpublished": "not published", "pending": "draft", "hidden": "hidden", "private": "private", "trash": "trash", "skip": "draft"}  # fmt: skip
+_DRAFT = ["draft", "hugo_draft", "is_draft", "isdraft", "unfinished", "wip"]
+_PUBLISHED = ["published", "publish", "public", "dg-publish", "is_published"]
+_PRIVATE = ["private", "is_private", "confidential", "secret"]
+_VISIBILITY = ["visibility", "access", "audience", "privacy"]
+_SEEN_BY: dict[str, Visibility] = dict.fromkeys(
+    ["public", "everyone", "everybody", "world", "all", "anyone", "open"], "public"
+)
+_SEEN_BY |= dict.fromkeys(
+    ["connections", "friends", "followers", "contacts", "subscribers", "members", "paid", "unlisted"],
+    "connections",
+)
+
+
+@dataclass(frozen=True)
+class Described:
+    """`left_out` says why a text was never published; `authors` are its bylines as written."""
+
+    title: str | None = None
+    authors: list[str] = field(default_factory=list)
+    url: str | None = None
+    published_at: dt.datetime | None = None
+    language: str | None = None
+    visibility: Visibility | None = None
+    left_out: str | None = None
+
+
+def describe(fields: Fields, now: dt.datetime | None = None) -> Described:
+    """Read front matter, a document's metadata or an outliner's properties; case and _ or - make no difference."""
+    found = {re.sub(r"[\s]+", "_", key.strip().lower()): value for key, value in fields.items()}
+    title = found.get("title")
+    url = next(
+        (found[k] for k in ("canonical_url", "canonicalurl", "canonical", "url", "permalink") if k in found),
+        None,
+    )
+    language = next((str(found[k]) for k in ("lang", "language", "locale") if found.get(k)), "")
+    return Described(
+        title=str(title).strip() or None if isinstance(title, str | int | float | dt.date) else None,
+        authors=[name for key in _AUTHORS for name in _names(found.get(key))],
+        url=url if isinstance(url, str) and re.match(r"https?://[^\s/]", url) else None,
+        published_at=next((time for key in _DATES if (time := as_time(found.get(key)))), None),
+        language=language[:2].lower() if re.match(r"[A-Za-z]{2}(?:[-_]|$)", language) else None,
+        visibility=_visibility(found),
+        left_out=_left_out(found, now or dt.datetime.now(dt.UTC)),
+    )
+
+
+def more_closed(one: Visibility, other: Visibility | None) -> Visibility:
+    """The one of two audiences that is smaller: a file may close itself, never open what its owner closed."""
+    order = get_args(Visibility)
+    return max(one, other or one, key=order.index)
+
+
+def _names(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return _names(value.get("name") or value.get("literal") or value.get("display_name"))
+    if isinstance(value, list):
+        return [name for part in value for name in _names(part)]
+    if not isinstance(value, str) or not value.strip():
+        return []
+    # A note's link [[Ada]] and an address in brackets aren't part of the name.
+    whole = re.sub(r"\s*\([^()]*\)$|\[\[(?:[^\]|]*\|)?|\]\]", "", value.strip()).strip()
+    parts = [part.strip() for part in re.split(r"\s*(?:;|&|\band\b|\n)\s*", whole) if part.strip()]
+    listed = [p.strip() for part in parts for p in part.split(",") if p.strip()] if "," in whole else []
+    return list(dict.fromkeys([whole, *parts, *(name for name in listed if " " in name)]))
+
+
+def _yes(value: Any) -> bool:
+    return (
+        value is True
+        or (isinstance(value, str) and value.strip().lower() in ("true", "yes", "t", "1", "on"))
+        or value == 1
+    )
+
+
+def _no(value: Any) -> bool:
+    return value is False or (
+        isinstance(value, str) and value.strip().lower() in ("false", "no", "nil", "0", "off", "never")
+    )
+
+
+def _left_out(found: Fields, now: dt.datetime) -> str | None:
+    if any(_yes(found.get(key)) for key in _PRIVATE):
+        return "private"
+    if any(_yes(found.get(key)) for key in _DRAFT):
+        return "draft"
+    for key in _STATUS:
+        states = found.get(key)
+        for state in states if isinstance(states, list) else [states]:
+            if isinstance(state, str) and (reason := _UNPUBLISHED.get(state.strip().lower())):
+                return reason
+    if _yes(found.get("hidden")):
+        return "hidden"
+    if any(_no(found.get(key)) for key in _PUBLISHED):
+        return "not published"
+    if any(key.startswith("excalidraw-plugin") for key in found):
+        return "a drawing"
+    # Hugo and Jekyll build nothing from the future either.
+    dates = [as_time(found.get(key)) for key in ("date", "publishdate", "publish_date", "published")]
+    if any(time and time > now + dt.timedelta(days=1) for time in dates):
+        return "dated in the future"
+    return None
+
+
+def _visibility(found: Fields) -> Visibility | None:
+    """The audience a text names for itself; one by a word that isn't known counts as private."""
+    said = next(
+        (str(found[key]).strip().lower() for key in _VISIBILITY if isinstance(found.get(key), str)), ""
+    )
+    return _SEEN_BY.get(said, "private") if said else None

@@ -1,0 +1,312 @@
+"""Reads WordPress's export files (WXR 1.0 to 1.2, which is RSS with fields of its own), item by item.
+
+A file may have gigabytes, broken bytes and control characters: it is streamed, and mended on the way.
+Entities are not followed.
+"""
+
+import codecs
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urljoin
+
+from lxml import etree
+from pydantic import BaseModel
+
+from twin_assets.feature.crawl.formats.archives import zip_members
+from twin_assets.feature.crawl.formats.bylines import signed_by
+from twin_assets.feature.crawl.formats.feeds import mended_entities, plain_title
+
+MAX_ITEMS = 500_000
+_CHUNK = 65_536
+_CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF])
+
+
+class WordPressItem(BaseModel):
+    """One item of an export: a post or page, or what else WordPress stores as one.
+
+    `authors` are names, logins and addresses of those who sign it; `html` is its body as a page shows it.
+    """
+
+    post_id: str
+    link: str
+    title: str | None
+    authors: list[str]
+    kind: str
+    status: str
+    password: bool
+    dates: list[str]
+    html: str
+    tags: list[str]
+
+
+def read_wxr(path: Path) -> Iterator[WordPressItem]:
+    """The items of an .xml export, or of all in a zip. Raises ValueError, with what is wrong, for anything else."""
+    if zipfile.is_zipfile(path):
+        found = False
+        for name, data in zip_members(path, r"\.xml$"):
+            if "__MACOSX" not in name:
+                found = True
+                yield from _items(io.BytesIO(data), name)
+        if not found:
+            raise ValueError("no .xml file in the zip")
+        return
+    try:
+        with path.open("rb") as file:
+            yield from _items(file, path.name)
+    except FileNotFoundError:
+        raise ValueError("missing file") from None
+    except OSError as error:
+        raise ValueError(f"unreadable file ({error.strerror})") from None
+
+
+def _items(file: IO[bytes], name: str) -> Iterator[WordPressItem]:
+    authors: dict[str, list[str]] = {}
+    site, home = None, ""
+    count = 0
+    with _mended(file) as stream:
+        events = etree.iterparse(
+            stream, events=("end",), recover=True, resolve_entities=False, no_network=True, load_dtd=False,
+            encoding="utf-8", collect_ids=False,
+        )  # fmt: skip
+        exported = False
+        try:
+            for _, element in events:
+                tag = _tag(element)
+                if tag == "wp:wxr_version":
+                    exported = True
+                elif tag == "wp:author":
+                    fields = _fields(element)
+                    authors[fields.get("wp:author_login", "")] = _names(fields)
+                elif tag == "title" and _tag(element.getparent()) == "channel":
+                    site = plain_title(element.text)
+                elif tag in ("link", "wp:base_blog_url") and _tag(element.getparent()) == "channel":
+                    home = (element.text or "").strip() or home
+                elif tag == "item":
+                    count += 1
+                    if count > MAX_ITEMS:
+                        raise ValueError(f"more than {MAX_ITEMS:,} items in {name}")
+                    fields = _fields(element)
+                    exported |= "wp:post_type" in fields or "wp:status" in fields
+                    if exported:
+                        yield _item(element, fields, authors, site, home)
+                    element.clear()
+                    while element.getprevious() is not None:
+                        del element.getparent()[0]
+        except etree.XMLSyntaxError as error:
+            if not count:
+                raise ValueError(f"{name} is not XML ({error.msg})") from None
+    if not exported:
+        raise ValueError(f"{name} is no WordPress export (it has no wp: fields)")
+
+
+def _item(
+    element: Any, fields: dict[str, str], authors: dict[str, list[str]], site: str | None, home: str
+) -> WordPressItem:
+    labels = [
+        (c.get("domain") or "", c.get("nicename") or "", (c.text or "").strip())
+        for c in element
+        if _tag(c) == "category"
+    ]
+    # Co-Authors Plus says all authors of a post as terms; guests among them have no account.
+    terms = [
+        name
+        for domain, nicename, label in labels
+        if domain == "author"
+        for name in (label, nicename.removeprefix("cap-"))
+    ]
+    creator = fields.get("dc:creator", "")
+    signers = terms or [creator, *authors.get(creator, [])]
+    by_login = [name for term in terms for name in authors.get(term, [])]
+    link = _joined(home, fields.get("link") or fields.get("guid") or "")
+    return WordPressItem(
+        post_id=fields.get("wp:post_id") or link, link=link, title=plain_title(fields.get("title")),
+        authors=signed_by(*signers, *by_login, site=site),
+        kind=fields.get("wp:post_type") or "post", status=fields.get("wp:status") or "",
+        password=bool(fields.get("wp:post_password")),
+        dates=[fields.get(f"wp:{field}", "") for field in ("post_date_gmt", "post_date")] + [fields.get("pubDate", "")],
+        html=shown_html(fields.get("content:encoded", "")),
+        tags=[label for domain, _, label in labels if domain in ("tag", "post_tag", "category") and label],
+    )  # fmt: skip
+
+
+def _joined(home: str, link: str) -> str:
+    try:
+        return urljoin(home, link)
+    except ValueError:
+        return link
+
+
+def _fields(element: Any) -> dict[str, str]:
+    """The texts of an element's children by name; the first of several alike."""
+    found: dict[str, str] = {}
+    for child in element:
+        if isinstance(child.tag, str):
+            found.setdefault(_tag(child), "".join(child.itertext()).strip())
+    return found
+
+
+def _names(fields: dict[str, str]) -> list[str]:
+    whole = f"{fields.get('wp:author_first_name', '')} {fields.get('wp:author_last_name', '')}".strip()
+    return [
+        name for name in (fields.get("wp:author_display_name"), fields.get("wp:author_email"), whole) if name
+    ]
+
+
+_SPACES = (("wordpress.org/export", "wp"), ("rss/1.0/modules/content", "content"), ("purl.org/dc", "dc"))
+
+
+def _tag(element: Any) -> str:
+    """`wp:status`, `content:encoded`, `title`: whichever version of a namespace the export declares, or none."""
+    if element is None or not isinstance(element.tag, str):
+        return ""
+    space, _, name = element.tag.rpartition("}")
+    if "excerpt" in space:
+        return f"excerpt:{name}"
+    return next((f"{prefix}:{name}" for part, prefix in _SPACES if part in space), name)
+
+
+@contextmanager
+def _mended(file: IO[bytes]) -> Iterator["_MendedStream"]:
+    yield _MendedStream(file)
+
+
+class _MendedStream:
+    """The file as UTF-8 that a parser takes: undecodable bytes replaced, control characters gone, and outside
+    CDATA no entities that only HTML knows (after one, libxml2 loses the known ones too)."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        head = file.read(_CHUNK)
+        declared = re.search(rb"<\?xml[^>]*encoding=[\"']([\w.:-]+)", head[:300])
+        codec = declared.group(1).decode() if declared else "utf-8"
+        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            codec = "utf-16"
+        try:
+            decoder = codecs.getincrementaldecoder("cp1252" if codec.lower() == "iso-8859-1" else codec)
+        except LookupError:
+            decoder = codecs.getincrementaldecoder("utf-8")
+        self._file, self._head, self._decoder, self._left = file, head, decoder("replace"), b""
+        self._ended = self._begun = self._in_cdata = False
+        self._carried = ""
+
+    def read(self, size: int = -1) -> bytes:
+        while not self._left and not self._ended:
+            data, self._head = self._head or self._file.read(_CHUNK), b""
+            self._ended = not data
+            text = self._decoder.decode(data, final=self._ended).translate(_CONTROLS)
+            if text and not self._begun:
+                text, self._begun = text.lstrip("\ufeff \t\r\n"), True
+            self._left = self._without_entities(text).encode("utf-8", "replace")
+        size = len(self._left) if size is None or size < 0 else size
+        out, self._left = self._left[:size], self._left[size:]
+        return out
+
+    def _without_entities(self, text: str) -> str:
+        text = self._carried + text
+        # What may be the beginning of an entity or of a CDATA mark waits for the next chunk.
+        start = max(text.rfind(mark, max(len(text) - 40, 0)) for mark in "&<]")
+        cut = len(text) if self._ended or start < 0 else start
+        text, self._carried = text[:cut], text[cut:]
+        out = []
+        while text:
+            end = text.find("]]>" if self._in_cdata else "<![CDATA[")
+            part, text = (text, "") if end < 0 else (text[:end], text[end:])
+            out.append(part if self._in_cdata else mended_entities(part))
+            if text:
+                mark = "]]>" if self._in_cdata else "<![CDATA["
+                out.append(mark)
+                text = text[len(mark) :]
+                self._in_cdata = not self._in_cdata
+        return "".join(out)
+
+
+# --- the editor's own marks ---------------------------------------------------------------------------------
+
+_BLOCK_MARK = re.compile(r"<!--\s*/?wp:.*?-->|<!--\s*(?:more|nextpage)\b.*?-->", re.DOTALL)
+_CODE_MARK = re.compile(
+    r"\[(code|sourcecode|highlight|cc|python|php|bash|js|javascript|css|html|xml|sql|java|ruby|cpp)\b([^\]]*)\](.*?)\[/\1\]",
+    re.DOTALL | re.IGNORECASE,
+)
+_KEPT = re.compile(r"(<pre\b.*?</pre>|<code\b.*?</code>)", re.DOTALL | re.IGNORECASE)
+_ATTRIBUTES = r"(?:\s+[\w-]+=(?:\"[^\"\]]*\"|'[^'\]]*'|[^\s\]\"']+))"
+_MARK = re.compile(rf"\[/?([A-Za-z][\w-]*){_ATTRIBUTES}*\s*/?\]")
+_NAMED = {
+    "gallery",
+    "embed",
+    "caption",
+    "audio",
+    "video",
+    "playlist",
+    "contact-form",
+    "wp_caption",
+    "toc",
+    "youtube",
+    "vimeo",
+}
+_PARTS = re.compile(r"\n[ \t]*\n\s*")
+_BLOCKS = (
+    "address|article|aside|blockquote|dd|div|dl|dt|figure|figcaption|footer|form|h[1-6]|header|hr|li|main|nav|ol|p|pre"
+    "|section|style|script|table|tbody|td|th|thead|tr|ul"
+)
+_OPENING = re.compile(rf"(<(?:{_BLOCKS})\b[^<>]*>)", re.IGNORECASE)
+_CLOSING = re.compile(rf"(</(?:{_BLOCKS})>|<hr\b[^<>]*>)", re.IGNORECASE)
+_IS_BLOCK = re.compile(rf"</?(?:{_BLOCKS})\b", re.IGNORECASE)
+
+
+_PAIRS = (("<pre", "</pre>"), ("<code", "</code>"), ("<!--", "-->"), ("[", "]"), ("[code", "[/code"))
+
+
+def shown_html(content: str) -> str:
+    """A body as WordPress shows it: block marks and shortcodes off, code in <pre>, blank lines as paragraphs."""
+    if any(content.count(opens) > 2 * content.count(closes) + 50 for opens, closes in _PAIRS):
+        return content  # marks that nothing closes would each be looked for to the end
+    text = _CODE_MARK.sub(_as_code, content.replace("\r\n", "\n"))
+    blocks = "<!-- wp:" in text
+    parts = _KEPT.split(_BLOCK_MARK.sub("", text))
+    closing = {m.group(1).lower() for part in parts[::2] for m in re.finditer(r"\[/([A-Za-z][\w-]*)\]", part)}
+
+    def unmarked(found: re.Match[str]) -> str:
+        name = found.group(1).lower()
+        is_mark = name in closing or name in _NAMED or "=" in found.group()
+        return "" if is_mark else found.group()
+
+    parts[::2] = [_MARK.sub(unmarked, part) for part in parts[::2]]
+    return "".join(parts).strip() if blocks else _paragraphs("".join(parts).strip())
+
+
+def _as_code(found: re.Match[str]) -> str:
+    name, attributes, code = found.groups()
+    language = re.search(r"(?:lang|language)=[\"']?([\w+#-]+)", attributes)
+    named = (
+        language.group(1)
+        if language
+        else name
+        if name.lower() not in ("code", "sourcecode", "highlight", "cc")
+        else ""
+    )
+    shown = code.strip("\n")
+    if not re.search(r"&(?:lt|gt|amp|quot|#\d+);", shown):
+        shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return (
+        f'<pre><code class="language-{named}">{shown}</code></pre>'
+        if named
+        else f"<pre><code>{shown}</code></pre>"
+    )
+
+
+def _paragraphs(text: str) -> str:
+    """Blank lines as paragraphs and line ends as breaks, which the older editor leaves to the page."""
+    out = []
+    for number, part in enumerate(re.split(r"(<pre\b.*?</pre>)", text, flags=re.DOTALL | re.IGNORECASE)):
+        if number % 2:
+            out.append(part)
+            continue
+        apart = _CLOSING.sub(r"\1\n\n", _OPENING.sub(r"\n\n\1", part))
+        for piece in filter(None, map(str.strip, _PARTS.split(apart))):
+            as_is = _IS_BLOCK.match(piece)
+            out.append(piece if as_is else "<p>" + piece.replace("\n", "<br />\n") + "</p>")
+    return "\n".join(out)
