@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -75,10 +76,12 @@ class PreviewFailed(TwinError):
     """The file can't be previewed; what is wrong with it, and the fix."""
 
 
-def preview_apart(persona: Persona, path: Path, name: str, into: Path) -> PreviewReport:
+def preview_apart(
+    persona: Persona, path: Path, name: str, into: Path, on_start: Callable[["subprocess.Popen[bytes]"], object] | None = None,
+) -> PreviewReport:  # fmt: skip
     """Recognise a file (or folder), lay it out below `into` as its spider reads it, and say what it would bring.
 
-    `name` is what the file was called. Nothing is stored in the lake and nothing is asked over the network. Raises
+    `name` is what the file was called; `on_start` gets the process, whose group may be killed. Nothing is stored in the lake and nothing is asked over the network. Raises
     PreviewFailed for what is of no known kind, broken or harmful, and past the limits.
     """
     report = into / "report.json"
@@ -91,6 +94,8 @@ def preview_apart(persona: Persona, path: Path, name: str, into: Path) -> Previe
         command, env=environment, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         start_new_session=True,
     ) as process:  # fmt: skip
+        if on_start:
+            on_start(process)
         try:
             _, said = process.communicate(given.encode("utf-8", "surrogatepass"), timeout=MAX_SECONDS)
         except subprocess.TimeoutExpired:

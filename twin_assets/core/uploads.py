@@ -14,14 +14,13 @@ import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.persona import SOURCES, Persona
-from twin_assets.core.sources import SourcePart
+from twin_assets.core.persona import SOURCES, Persona, source_part
+from twin_assets.core.sources import path_fields
 
 DAY_SECONDS = 24 * 3600
 # Beyond the upload itself, so that whatever else writes here goes on.
@@ -88,12 +87,8 @@ class Incoming:
             _write(staged / _FACTS, upload.model_dump_json())
         return upload
 
-    def __enter__(self) -> "Incoming":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End it; what was not kept is gone."""
         try:
             self._file.close()
         except OSError:
@@ -105,7 +100,7 @@ class Incoming:
 def staged_folder(home: Path, persona: str, upload: str) -> Path | None:
     """Where an upload is staged; None when there is none of that id."""
     folder = home / "staging" / persona / upload
-    return folder if _ID.fullmatch(upload) and folder.is_dir() else None
+    return folder if _ID.fullmatch(upload) and (folder / _FACTS).is_file() else None
 
 
 def staged_uploads(home: Path, persona: str) -> list[Upload]:
@@ -152,13 +147,18 @@ def kept_uploads(home: Path, persona: Persona, source: str) -> list[Upload]:
     return [upload for upload in _uploads(folder) if upload.id in named]
 
 
+def kept_folder(home: Path, persona: str, source: str, upload: str) -> Path:
+    """Where an upload lies, or will, once it is collected."""
+    return (home / "uploads" / persona / source / upload).resolve()
+
+
 def keep_upload(home: Path, persona: str, source: str, upload: str, entry: str) -> Path:
     """Move a staged upload to the persona's own; the absolute path of what a spider reads of it (`entry`)."""
     folder = staged_folder(home, persona, upload)
     if folder is None or not (folder / PREPARED / entry).exists():
         raise TwinError("That upload has no preview yet, or is gone.", "upload the file again.")
-    parent = _private(home, "uploads", persona, source)
-    kept = parent / upload
+    kept = kept_folder(home, persona, source, upload)
+    _private(home, "uploads", persona, source)
     if not (kept / entry).exists():
         shutil.rmtree(kept, ignore_errors=True)
         prepared = folder / PREPARED
@@ -166,7 +166,7 @@ def keep_upload(home: Path, persona: str, source: str, upload: str, entry: str) 
         os.utime(prepared)  # a crawl that ends just now takes it for no older one
         prepared.rename(kept)
     shutil.rmtree(folder, ignore_errors=True)
-    return (kept / entry).resolve()
+    return kept / entry
 
 
 def declared_with(
@@ -187,6 +187,8 @@ def drop_replaced(home: Path, source: str, personas: list[Persona], before: floa
 
     Call it once a crawl that began at `before` (seconds since 1970) has ended well. Returns how many went.
     """
+    if not path_fields(source_part(source)):
+        return 0
     named = [path.resolve() for persona in personas for path in _paths(persona, source)]
     gone = 0
     for folder in (home / "uploads" / personas[0].name / source).glob("*"):
@@ -198,23 +200,17 @@ def drop_replaced(home: Path, source: str, personas: list[Persona], before: floa
 
 def path_field(source: str) -> tuple[str, bool]:
     """Name of the field in which a source's declaration names its export, and whether that is a list."""
-    for name, field in _part_class(source).model_fields.items():
-        if field.annotation == list[Path]:
-            return name, True
-        if field.annotation is Path or Path in get_args(field.annotation):
-            return name, False
+    part = source_part(source)
+    for name in sorted(path_fields(part)):
+        return name, part.model_fields[name].annotation == list[Path]
     raise TwinError(f"{source} reads no files.", f"upload for one of {', '.join(SOURCES)}.")
 
 
 def needed_fields(source: str) -> list[str]:
     """What a declaration must say beside the path."""
     path = path_field(source)[0]
-    return [n for n, field in _part_class(source).model_fields.items() if field.is_required() and n != path]
-
-
-def _part_class(source: str) -> type[SourcePart]:
-    annotation = Persona.model_fields[source].annotation
-    return next(t for t in get_args(annotation) if isinstance(t, type) and issubclass(t, SourcePart))
+    fields = source_part(source).model_fields.items()
+    return [name for name, field in fields if field.is_required() and name != path]
 
 
 def _paths(persona: Persona, source: str) -> list[Path]:

@@ -78,7 +78,8 @@ def test_an_export_without_a_name_of_the_persona_is_warned_of_with_the_names_tha
     assert (report.pieces, report.source) == (0, "chats")
     [warning] = report.warnings
     assert "add the name that you bear there to also_known_as" in warning
-    assert "Skipper, Kim" in warning
+    assert "Skipper, Kim" in report.left_out[0].samples[0]
+    assert "Skipper, Kim" in as_text(report)
     found = previewed(tmp_path / "chat.txt", tmp_path, also_known_as=["Skipper"])
     assert (found.pieces, found.visibilities) == (1, {"private": 1})
 

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -19,8 +20,8 @@ from typing import Any
 
 from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
-from twin_assets.core.persona import SOURCES, Persona, load_persona, persona_names
-from twin_assets.core.records import CleanedDocument, Document
+from twin_assets.core.persona import SOURCES, Persona, load_persona, persona_names, source_part
+from twin_assets.core.records import VISIBILITIES, CleanedDocument, Document
 from twin_assets.core.upload_preview import (
     MAX_MEMORY,
     MAX_SECONDS,
@@ -52,6 +53,7 @@ def preview(path: Path, name: str, persona: Persona, into: Path) -> PreviewRepor
 
     Raises PreviewFailed for what is of no known kind, broken or harmful, or holds nothing.
     """
+    shutil.rmtree(into / PREPARED, ignore_errors=True)  # of a preview before
     try:
         kind, entry = prepare(path, name, into / PREPARED)
     except (ValueError, OSError) as error:
@@ -82,7 +84,7 @@ def _declaring(persona: Persona, source: str, entry: Path) -> Persona:
     old = getattr(persona, source)
     told = old.model_dump(include=_KEPT | ({"url"} if source == "ghost" else set())) if old else {}
     told |= {need: told.get(need) or _PLACEHOLDER.get(need, "unknown") for need in needed_fields(source)}
-    part = Persona.model_fields[source].annotation.__args__[0].model_validate(told | {field: [entry] if several else entry})  # type: ignore[union-attr]  # fmt: skip
+    part = source_part(source).model_validate(told | {field: [entry] if several else entry})
     return persona.model_copy(update=dict.fromkeys(SOURCES) | {source: part})
 
 
@@ -167,15 +169,14 @@ def _warnings(report: PreviewReport, crawled: CrawlReport, persona: Persona, int
     found = []
     others = {one.reason: one for one in report.left_out if one.reason in _NAMELESS}
     if others and not report.pieces:
-        names = "; ".join(sample for one in others.values() for sample in one.samples)[:300]
         known = ", ".join([persona.full_name, *persona.also_known_as])
         found.append(
-            f"No piece bears a name of yours ({known}): add the name that you bear there to also_known_as. "
-            f"What was left out: {names}."
+            f"No piece bears a name of yours ({known}): add the name that you bear there to also_known_as. What was "
+            "left out says which names occur."
         )
     if crawled.error and (crawled.failed or report.pieces):
         found.append(f"The collection would end with an error: {crawled.error.replace(into, '')}")
-    unlearnt = sum(n for seen, n in report.visibilities.items() if not persona.may_learn(seen))  # type: ignore[arg-type]
+    unlearnt = sum(report.visibilities.get(seen, 0) for seen in VISIBILITIES if not persona.may_learn(seen))
     if unlearnt:
         found.append(
             f"{unlearnt:,} pieces are more closed than what may be learnt from ({persona.learns_from}): they are "
