@@ -60,14 +60,15 @@ _running: dict[tuple[str, str], "subprocess.Popen[bytes]"] = {}
 
 
 class State(BaseModel):
-    """Where an upload stands. `hidden` counts the texts of the report that its reader may not see; `kept` are the
-    uploads that the source is collected from already, and `several` says that it may have more than one."""
+    """Where an upload stands. `hidden` counts the texts of the report that the asker may not see, who unless
+    `sees_all` isn't told what is left out either; `kept` are the uploads that the source is collected from already."""
 
     upload: Upload
     state: Literal["reading", "ready", "failed"]
     report: PreviewReport | None = None
     error: dict[str, str] | None = None
     hidden: int = 0
+    sees_all: bool
     kept: list[Upload] = []
 
 
@@ -123,7 +124,7 @@ def uploads(persona: PersonaName, settings: Config) -> dict[str, Any]:
 def state(persona: PersonaName, upload: str, asker: Asker, settings: Config) -> State:
     """How its preview stands: texts, and what is left out, only as far as the caller may see them."""
     folder = _staged(settings, persona, upload)
-    found = State(upload=upload_of(folder), state="reading")
+    found = State(upload=upload_of(folder), state="reading", sees_all=asker.may_see("private"))
     if _is_alive(folder):
         return found
     if (folder / _READY).exists():

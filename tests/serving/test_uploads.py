@@ -55,6 +55,10 @@ class Dagster(BaseHTTPRequestHandler):
         if "launchRun" in body["query"]:
             self.launched.append(body["variables"])
             data = {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": "r1"}}}
+        elif "runsOrError" in body["query"]:
+            data = {"runsOrError": {"__typename": "Runs", "results": []}}
+        elif "assetOrError" in body["query"]:
+            data = {}
         else:
             data = {"addDynamicPartition": {"__typename": "AddDynamicPartitionSuccess"}}
         answer = json.dumps({"data": data}).encode()
