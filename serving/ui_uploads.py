@@ -117,6 +117,7 @@ async def upload(persona: PersonaName, request: Request, settings: Config, name:
 @router.get("/ui/api/{persona}/uploads")
 def uploads(persona: PersonaName, settings: Config) -> dict[str, Any]:
     """What is staged for the persona, and how large an upload may be."""
+    sweep_staged(settings.home)
     return {"max_mb": settings.upload_max_mb, "staged": staged_uploads(settings.home, persona)}
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.library import LIBRARY
 from twin_assets.core.persona import SOURCES
-from twin_assets.core.uploads import drop_replaced
+from twin_assets.core.uploads import drop_replaced, sweep_staged
 from twin_assets.defs.common import COLLECT, CRAWL_POOL, OWNERS, READS_OUTSIDE, collected_daily, personas
 from twin_assets.defs.metadata import left_out_table
 from twin_assets.defs.resources import Platform
@@ -56,6 +56,7 @@ def _raw_asset(source: str) -> dg.AssetsDefinition:
                 data_version=dg.DataVersion("none"),
             )
         began = time.time()
+        sweep_staged(platform.settings.home)
         report = crawl_source(platform.settings, persona, source, context.log.info)
         before = _items_before(context)
         if report.error:

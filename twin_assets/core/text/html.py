@@ -42,7 +42,9 @@ def html_blocks(page: str) -> list[str]:
     # A feed's or an editor's fragment is the text itself: there is no page around it to cut away.
     if not _PAGE.search(page):
         tidy(tree)
-        return [block.text for block in read_blocks(tree.find("body"))]
+        body = tree.find("body")
+        # Scripts and meta elements alone make a head, and no body.
+        return [] if body is None else [block.text for block in read_blocks(body)]
     tidy(tree, AROUND)
     return _article(tree)
 

@@ -4,6 +4,7 @@
 normalised for retrieval. A document that is dropped is counted under its reason.
 """
 
+import logging
 import re
 import unicodedata
 from collections import Counter
@@ -16,6 +17,8 @@ from twin_assets.core.text.words import count_words
 from twin_assets.feature.corpus.language import detect_language
 from twin_assets.feature.corpus.markdown import element_kinds, html_blocks, join_blocks, markdown_blocks
 from twin_assets.feature.corpus.quality import assess_quality
+
+log = logging.getLogger(__name__)
 
 # Kinds of unstructured elements that are no running text of the author's.
 _NOT_WRITING = {"Footer", "Header", "EmailAddress", "Address", "PageBreak", "Image", "FormKeysValues"}
@@ -50,7 +53,12 @@ def clean_documents(
         if document.mime == "text/html" and is_block_page(document.body):
             dropped.setdefault("block_page", []).append(document.doc_id)
             continue
-        cleaned = clean_document(document, mask_personal_data)
+        try:
+            cleaned = clean_document(document, mask_personal_data)
+        except Exception:  # a page can be odd in any way; the others are not
+            log.exception("not cleaned: %s", document.url)
+            dropped.setdefault("unreadable", []).append(document.doc_id)
+            continue
         removed.update(cleaned.removed)
         reasons = assess_quality(cleaned, languages)
         if reasons:

@@ -67,7 +67,13 @@ def preview(path: Path, name: str, persona: Persona, into: Path) -> PreviewRepor
             problem, _, fix = crawled.error.partition(" Fix: ")
             raise PreviewFailed(problem.replace(str(into), ""), fix or "export it again.")
         report.left_out = [
-            LeftOut(reason=reason, count=count, samples=crawled.left_out.get(reason, []))
+            LeftOut(
+                reason=reason,
+                count=count,
+                samples=[
+                    said.replace(f"{into / PREPARED}/", "") for said in crawled.left_out.get(reason, [])
+                ],
+            )
             for reason, count in sorted(crawled.skipped.items(), key=lambda one: -one[1])
         ]
         stored = _Stored(Path(home) / "lake" / "raw" / kind.source / one.name)
@@ -174,6 +180,11 @@ def _warnings(report: PreviewReport, crawled: CrawlReport, persona: Persona, int
             f"No piece bears a name of yours ({known}): add the name that you bear there to also_known_as. What was "
             "left out says which names occur."
         )
+    elif 2 * sum(one.count for one in others.values()) > report.pieces:
+        found.append(
+            "Much is left out as somebody else's. If names that it bears are yours (what was left out says which), "
+            "add them to also_known_as."
+        )
     if crawled.error and (crawled.failed or report.pieces):
         found.append(f"The collection would end with an error: {crawled.error.replace(into, '')}")
     unlearnt = sum(report.visibilities.get(seen, 0) for seen in VISIBILITIES if not persona.may_learn(seen))
@@ -197,12 +208,13 @@ def as_text(report: PreviewReport) -> str:
     def tally(counts: dict[str, int]) -> str:
         return ", ".join(f"{count:,} {key}" for key, count in Counter(counts).most_common()) or "none"
 
-    days = [day.date().isoformat() for day in (report.first, report.last) if day]
+    days = [f"{report.first:%Y-%m-%d} to {report.last:%Y-%m-%d}"] if report.first and report.last else []
+    undated = [f"{report.undated:,} without a date"] if report.undated else []
     rows = [
         ("file", f"{report.name}: {report.kind}"),
         ("kept", f"{report.pieces:,} pieces ({tally(report.categories)})"),
         ("visible to", tally(report.visibilities)),
-        ("from", " to ".join(days) + (f", {report.undated:,} without a date" if report.undated else "")),
+        ("written", ", ".join([*days, *undated])),
         ("languages", tally(report.languages)),
         ("words", f"{report.words:,}"),
     ]

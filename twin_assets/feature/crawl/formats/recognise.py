@@ -243,7 +243,7 @@ def _writing(names: list[str]) -> Kind | None:
         if member in names and ("mimetype" in names or "[Content_Types].xml" in names):
             if not is_readable(Path(f"a{suffix}")):
                 return None
-            return Kind("web", f"a {suffix.removeprefix('.').upper()} file", folded=True, file=suffix)
+            return Kind("web", f"a file of writing ({suffix})", folded=True, file=suffix)
     if not any(is_readable(Path(name)) for name in names):
         return None
     sites = (title for title, pattern in _SITES.items() if any(re.search(pattern, name) for name in names))
