@@ -20,7 +20,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving import ui_login
+from serving import ui_login, ui_uploads
 from serving.caller import Caller
 from serving.errors import Forbidden, error_response
 from serving.keys import Action, Keys
@@ -69,7 +69,7 @@ class Access:
             await self.app(scope, receive, send)
             return
         request = Request(scope)
-        exchange = _Exchange(request, receive, send, self.settings.max_request_bytes)
+        exchange = _Exchange(request, receive, send, ui_uploads.upload_limit(request, self.settings))
         try:
             refused = await self._refusal(request)
             if refused is not None:
@@ -106,8 +106,9 @@ class Access:
     async def _refusal(self, request: Request) -> Response | None:
         """The answer to a request that is turned away; else None, and its caller is known."""
         path, address = request.scope["path"], _address(request)
-        if int(request.headers.get("content-length") or 0) > self.settings.max_request_bytes:
-            return _too_large(self.settings)
+        most = ui_uploads.upload_limit(request, self.settings)
+        if int(request.headers.get("content-length") or 0) > most:
+            return _too_large(most)
         if foreign := ui_login.foreign_change(request):
             return foreign
         if path in OPEN or path.startswith(ui_login.OPEN_BELOW):
@@ -228,8 +229,7 @@ def _too_often(who: str, wait: float) -> Response:
     return _refused(429, "RateLimited", f"Too many requests from {who}.", "wait, then ask again.", wait)
 
 
-def _too_large(settings: Settings) -> Response:
-    most = settings.max_request_bytes
+def _too_large(most: int) -> Response:
     return _refused(413, "TooLarge", f"A request may have {most:,} bytes.", "send less, or link to it.")
 
 

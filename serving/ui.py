@@ -15,6 +15,7 @@ from serving import (
     ui_pairs,
     ui_sources,
     ui_start,
+    ui_uploads,
 )
 
 WEB = Path(__file__).parent / "web"
@@ -38,7 +39,7 @@ def page() -> FileResponse:
 def install_ui(app: FastAPI) -> None:
     """Serve the page at `/`, its data below `/ui/api`."""
     app.include_router(router)
-    for part in (ui_login, ui_start, ui_sources, ui_library, ui_models, ui_pairs, ui_monitoring):
+    for part in (ui_login, ui_start, ui_sources, ui_uploads, ui_library, ui_models, ui_pairs, ui_monitoring):
         app.include_router(part.router, include_in_schema=False)
     app.include_router(ui_feedback.router)
     app.mount("/ui/static", StaticFiles(directory=WEB))

@@ -50,7 +50,7 @@ def dagster_url(settings: Settings) -> str:
 @router.get("/ui/api/{persona}/sources")
 def sources(persona: PersonaName, settings: Config) -> dict[str, Any]:
     """The declaration as the file has it, what the lake holds of each source, and which tokens are set."""
-    lake, raw = open_lake(settings), _read(settings, persona)
+    lake, raw = open_lake(settings), read_declaration(settings, persona)
     tokens = {name: getattr(settings, f"{name}_token", None) is not None for name in SOURCES}
     general = {name: raw[name] for name in GENERAL if name in raw}
     if "log_text" in general:
@@ -67,7 +67,7 @@ def sources(persona: PersonaName, settings: Config) -> dict[str, Any]:
 @router.put("/ui/api/{persona}/sources")
 def save(persona: AnyPersonaName, given: Declared, settings: Config) -> dict[str, Any]:
     """Write the persona's file; a new name makes a new persona. Comments in the file are lost."""
-    old = _read(settings, persona) if persona in persona_names(settings.personas_dir) else {}
+    old = read_declaration(settings, persona) if persona in persona_names(settings.personas_dir) else {}
     told = {name: given.general[name] for name in GENERAL if name in given.general}
     raw = old | told | {"name": persona}
     raw = {name: value for name, value in raw.items() if not _empty(value)}
@@ -107,7 +107,8 @@ def _empty(value: Any) -> bool:
     return value in ("", [], None)
 
 
-def _read(settings: Settings, persona: str) -> dict[str, Any]:
+def read_declaration(settings: Settings, persona: str) -> dict[str, Any]:
+    """The persona's file as it stands, unchecked."""
     path = settings.personas_dir / f"{persona}.yaml"
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(raw, dict):

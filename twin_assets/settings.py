@@ -278,6 +278,7 @@ class Settings(BaseSettings):
         600.0, description="Requests to /v1 from one address; 0: no limit."
     )
     max_request_bytes: int = 1_000_000
+    upload_max_mb: int = Field(500, ge=1, description="MB that an export uploaded on the page may have.")
     max_running: int = Field(
         16, description="Requests that are answered at once; fewer than 40 threads serve."
     )

@@ -189,3 +189,10 @@ def test_lists_tables_and_terms_keep_their_form_on_a_page() -> None:
     assert html_blocks(page(f"<article>{body}</article>")) == [
         A, "- Wind it.", "- Set it.", "  - By the sun.", B, "Hour | Height\n6 | 1.2 m", C,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "fragment", ["<meta name='x' content='y'>", "<script>f()</script>", "<!-- nothing --><style>p {}</style>"]
+)
+def test_a_fragment_that_is_a_head_alone_has_no_text(fragment: str) -> None:
+    assert html_blocks(fragment) == []

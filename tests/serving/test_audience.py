@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from serving import app, ui
 from serving.keys import ACTIONS, Keys
+from tests.machine import PATIENCE
 from tests.serving.engine_double import EngineDouble
 from tests.serving.twin_server import MODEL, Server, install, serving, streamed_text
 from twin_assets.core.datasets import InstructRow, write_dataset
@@ -43,6 +44,7 @@ class World:
     engine: EngineDouble
     bearer: dict[str, dict[str, str]]
     dataset: str
+    upload: str = ""
 
     def get(self, path: str, who: str, **query: Any) -> httpx.Response:
         return self.server.client.get(path, headers=self.bearer[who], params=query)
@@ -120,7 +122,23 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             bearer["page"] = {"Authorization": f"Bearer {PASSWORD}", "X-Twin-UI": "1"}
             world = World(server, engine, bearer, version)
             react_as_the_owner(world)
+            upload_as_the_owner(world)
             yield world
+
+
+def upload_as_the_owner(world: World) -> None:
+    """A private chat that holds the closed text, staged and previewed; only the owner may read it there."""
+    said = f"02/03/2020, 10:11 - Runa: {TEXT}\n02/03/2020, 10:12 - Kim: Oh {CANARY}!\n".encode()
+    headers = world.bearer["page"]
+    world.upload = world.server.client.post(
+        "/ui/api/runa/uploads?name=chat.txt", content=said, headers=headers
+    ).json()["id"]
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        if world.get(f"/ui/api/runa/uploads/{world.upload}", "page").json()["state"] == "ready":
+            return
+        time.sleep(0.1)
+    pytest.fail("the preview did not end")
 
 
 def react_as_the_owner(world: World) -> None:
@@ -175,7 +193,9 @@ def test_what_its_audience_was_shown_is_not_shown_to_who_asks_after_them(world: 
 
 def paths(world: World) -> dict[str, str]:
     """Every address that can be read, by its route; a part of one that is not known here is an error."""
-    parts = {"persona": "runa", "doc_id": "doc-closed", "kind": "instruct", "version": world.dataset}
+    parts = {
+        "persona": "runa", "doc_id": "doc-closed", "kind": "instruct", "version": world.dataset, "upload": world.upload,
+    }  # fmt: skip
     routes = [
         route
         for module in {**vars(ui), **vars(app), "ui": ui}.values()
@@ -198,6 +218,7 @@ def test_no_address_shows_it_to_the_public_and_its_audience_finds_it_where_it_be
     others = {"connections", "private", "page"}
     assert shown == {
         "/v1/library": others,
+        "/ui/api/{persona}/uploads/{upload}": {"private", "page"},
         "/ui/api/{persona}/documents": others,
         "/ui/api/{persona}/documents/{doc_id}": others,
         "/ui/api/{persona}/datasets/{kind}/{version}/rows": others,

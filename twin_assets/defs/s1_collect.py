@@ -1,5 +1,6 @@
 """Collect: one asset a source. Raw payloads go to the lake as fetched, append-only."""
 
+import time
 from typing import Any
 
 import dagster as dg
@@ -7,6 +8,7 @@ import dagster as dg
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.library import LIBRARY
 from twin_assets.core.persona import SOURCES
+from twin_assets.core.uploads import drop_replaced, sweep_staged
 from twin_assets.defs.common import COLLECT, CRAWL_POOL, OWNERS, READS_OUTSIDE, collected_daily, personas
 from twin_assets.defs.metadata import left_out_table
 from twin_assets.defs.resources import Platform
@@ -53,12 +55,16 @@ def _raw_asset(source: str) -> dg.AssetsDefinition:
                 check_results=[dg.AssetCheckResult(check_name=name, passed=True) for name in CHECKS],
                 data_version=dg.DataVersion("none"),
             )
+        began = time.time()
+        sweep_staged(platform.settings.home)
         report = crawl_source(platform.settings, persona, source, context.log.info)
         before = _items_before(context)
         if report.error:
             # What was fetched is stored, and the rest of the graph goes on with what is stored: of this source and of
             # the others. The check says that it isn't all.
             context.log.error(report.error)
+        else:
+            drop_replaced(platform.settings.home, source, [persona, platform.persona(persona.name)], began)
         stored = list(platform.lake.keys(f"raw/{source}/{persona.name}"))
         return dg.MaterializeResult(
             metadata=_metadata(report, before) | {"objects": len(stored)},

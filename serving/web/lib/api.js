@@ -39,6 +39,26 @@ export const post = async (path, body = {}) => (await send(path, asJson("POST", 
 export const remove = async path => (await send(path, {method: "DELETE"})).json();
 export const put = async (path, body) => (await send(path, asJson("PUT", body))).json();
 
+/** Send a file as it is. `onProgress` gets the bytes sent so far; aborting the signal breaks it off. */
+export function upload(path, file, {signal, onProgress}) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", path);
+    request.setRequestHeader("X-Twin-UI", "1");
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.upload.onprogress = event => onProgress(event.loaded);
+    request.onload = async () => {
+      const response = new Response(request.responseText, {status: request.status});
+      if (response.ok) resolve(await response.json());
+      else reject(await errorOf(response));
+    };
+    request.onerror = () => reject(new ApiError("The upload broke off.", "check that the service runs and that the file is still there, then try again.", 0));
+    request.onabort = () => reject(new DOMException("", "AbortError"));
+    signal.addEventListener("abort", () => request.abort());
+    request.send(file);
+  });
+}
+
 /** Query string of what is set. */
 export const query = values => new URLSearchParams(Object.entries(values).filter(([, value]) => value)).toString();
 

@@ -8,7 +8,7 @@ export const day = value => value ? new Date(value).toLocaleDateString("en-GB", 
 export const moment = value => value ? new Date(value).toLocaleString("en-GB", {day: "numeric", month: "short", hour: "2-digit", minute: "2-digit"}) : "never";
 export const millis = value => value == null ? "–" : value < 1000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(1)} s`;
 export const dollars = value => value == null ? "–" : `$${value >= 100 ? Math.round(value) : value >= 1 || value === 0 ? value.toFixed(2) : +value.toPrecision(2)}`;
-export const bytes = value => value > 1e9 ? `${(value / 1e9).toFixed(1)} GB` : `${(value / 1e6).toFixed(1)} MB`;
+export const bytes = value => value < 1e5 ? `${(value / 1e3).toFixed(1)} kB` : value > 1e9 ? `${(value / 1e9).toFixed(1)} GB` : `${(value / 1e6).toFixed(1)} MB`;
 export const words = name => name.replaceAll("_", " ");
 /** What stands behind a piece that not everybody may see; nothing for one that is public. */
 export const closed = piece => piece.visibility === "connections" ? " · for connections only" : piece.visibility === "private" ? " · private" : "";

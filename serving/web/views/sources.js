@@ -4,6 +4,7 @@ import {get, post, put} from "../lib/api.js";
 import {button, empty, h, outside, problem, toast} from "../lib/dom.js";
 import {moment, name, number} from "../lib/format.js";
 import {field, fields, resolved} from "../lib/schema_form.js";
+import {bringing} from "./upload.js";
 
 const GENERAL = ["full_name", "also_known_as", "about", "license", "visibility", "train_on", "languages", "mask_personal_data", "log_text", "log_text_days"];
 // What every source can be told.
@@ -80,7 +81,7 @@ export default async function sources({persona, rest, start, reload, choose, go,
 
   const title = h("div", {class: "title"}, h("h1", {}, fresh ? "Add a person" : "Sources"),
     fresh ? null : h("a", {href: "#/sources/new", class: "button"}, "Add a person"));
-  return fresh ? [title, form] : [title, collecting(persona, declared, onLeave), form];
+  return fresh ? [title, form] : [title, collecting(persona, declared, onLeave), bringing({persona, onCollected: reload, onLeave}), form];
 }
 
 /** "Collect now", the latest runs, and what each source's last crawl counted. */

@@ -4,6 +4,7 @@
 normalised for retrieval. A document that is dropped is counted under its reason.
 """
 
+import logging
 import re
 import unicodedata
 from collections import Counter
@@ -18,6 +19,8 @@ from twin_assets.feature.corpus.language import detect_language
 from twin_assets.feature.corpus.markdown import element_kinds, html_blocks, join_blocks, markdown_blocks
 from twin_assets.feature.corpus.quality import assess_quality
 from twin_assets.feature.corpus.repeated_ends import repeated_ends
+
+log = logging.getLogger(__name__)
 
 # Kinds of unstructured elements that are no running text of the author's.
 _NOT_WRITING = {"Footer", "Header", "EmailAddress", "Address", "PageBreak", "Image", "FormKeysValues"}
@@ -53,7 +56,11 @@ def clean_documents(
         if document.mime == "text/html" and is_block_page(document.body):
             dropped.setdefault("block_page", []).append(document.doc_id)
             continue
-        read.append((document, _writing(document)))
+        try:
+            read.append((document, _writing(document)))
+        except Exception:  # a page can be odd in any way; the others are not
+            log.exception("not cleaned: %s", document.url)
+            dropped.setdefault("unreadable", []).append(document.doc_id)
     ends = repeated_ends([writing.blocks for _, writing in read])
     for (document, writing), (first, last) in zip(read, ends, strict=True):
         cleaned = _cleaned(document, writing.without(first, last), mask_personal_data)

@@ -52,6 +52,34 @@ def archive_members(path: Path, wanted: str) -> Iterator[tuple[str, bytes]]:
 zip_members = archive_members  # what its first callers call it
 
 
+def member_names(path: Path) -> list[str]:
+    """Paths of all that an archive or folder holds, nothing of it read; of zips inside too, one level deep, where
+    it holds nothing but such zips and what has no words. Raises ValueError as `archive_members` does."""
+    names: list[str] = []
+
+    def note(name: str) -> bool:
+        if not _LITTER.search(name):
+            _check_path(name)
+            names.append(name)
+        return False
+
+    for _ in _members(path, note, _Budget()):
+        pass
+    inner = [name for name in names if name.lower().endswith(".zip")]
+    if not inner or any(
+        re.search(r"(?i)\.(csv|jso?n?|html?|md|txt|xml|car|mbox|eml|vtt|srt)$", n) for n in names
+    ):
+        return names
+    again = frozenset(inner)
+    for name, data in _members(path, again.__contains__, _Budget()):
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                names += [f"{name}/{_zip_name(info)}" for info in archive.infolist() if not info.is_dir()]
+        except zipfile.BadZipFile:
+            raise ValueError(f"{name} inside is not a zip file") from None
+    return names
+
+
 class _Budget:
     """What may still be unpacked of one export."""
 
