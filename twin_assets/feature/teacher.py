@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.hosted import HostedModel, RequestFiltered, read_reply
+from twin_assets.core.hosted import HostedModel, RequestFiltered, RequestTooLong, read_reply
 from twin_assets.core.prompts import render
 from twin_assets.core.records import Record
 from twin_assets.core.text.tokens import estimated_tokens
@@ -158,6 +159,8 @@ class Teacher:
                 )
             except RequestFiltered:
                 return "teacher_filtered"
+            except RequestTooLong:
+                return "teacher_too_long"
             if answer is None:
                 return "teacher_unavailable"
             reply = read_reply(answer)
@@ -174,8 +177,10 @@ class Teacher:
 
 def _json_of(text: str) -> str:
     """The JSON object in an answer, out of the fence and the chatter that models put round it."""
-    found = re.search(r"\{.*\}", text, re.DOTALL)
-    try:
-        return json.dumps(json.loads(found.group())) if found else text
-    except ValueError:
-        return text
+    decoder = json.JSONDecoder(strict=False)
+    for found in islice(re.finditer(r"\{\s*\"", text), 20):
+        try:
+            return json.dumps(decoder.raw_decode(text, found.start())[0])
+        except (ValueError, RecursionError):
+            continue
+    return text

@@ -49,6 +49,7 @@ class WordPressSpider(SourceSpider):
             return self.item(
                 found.post_id, category="article", url=found.link if "://" in found.link else f"wordpress:{where}",
                 title=found.title, published_at=times[0] if times else None, mime="text/html", body=found.html,
+                visibility=self.members_only() if found.closed else None,
                 payload={"type": found.kind, "tags": found.tags, "authors": found.authors},
             )  # fmt: skip
         return None
