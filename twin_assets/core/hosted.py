@@ -16,6 +16,7 @@ from twin_assets.settings import Settings
 
 ATTEMPTS, LONGEST_WAIT = 6, 60.0
 REASON_CHARACTERS = 300
+_TOO_LARGE, _OVERLOADED = 413, 529  # the latter is what some providers say in place of 503
 
 
 Fault = Literal["cut_off", "filtered", "refused", "empty"]
@@ -141,6 +142,16 @@ class HostedModel:
                     f"choose one with a longer context in {self._variable('model')}, or a profile with shorter passages.",
                 ) from None
             except OpenAIError as error:
+                status = getattr(error, "status_code", None)
+                if status == _OVERLOADED:
+                    if attempt + 1 < attempts:
+                        time.sleep(_wait(error, attempt, self._setting("backoff")))
+                    continue
+                if status == _TOO_LARGE:
+                    raise RequestTooLong(
+                        f"A request is too long for the {self.role} {self.model}.",
+                        f"choose one that takes longer ones in {self._variable('model')}, or a profile with shorter passages.",
+                    ) from None
                 raise TwinError(
                     f"The {self.role} {self.model} refused the request ({getattr(error, 'status_code', '?')}): "
                     f"{self._said(error)}",

@@ -28,7 +28,10 @@ AT_ONCE = 4
 MALFORMED_ATTEMPTS, TYPICAL_TOKENS = 2, 350
 # When the first so many answers are all cut off, so will the others be: the run stops before it pays for them.
 CUT_OFF_AT_FIRST = 8
-_REFUSAL = re.compile(r"^\W*(i'?m sorry|i can(no|')t|as an ai|i am unable)", re.IGNORECASE)
+_REFUSAL = re.compile(
+    r"^\W*(i\s?['’]?\s?a?m (?:very |really )?sorry|i can(?:no|['’])t|as an ai|i(?: am|['’]m) (?:unable|not able)|sorry, (?:but )?i)",
+    re.IGNORECASE,
+)
 # An older mark, "refused", also stood for answers that were empty or cut off: those are asked for again.
 _KEEP_REFUSED = "refused by the model"
 _ASK_AGAIN = "refused"

@@ -11,7 +11,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -49,12 +49,12 @@ class WordPressItem(BaseModel):
     tags: list[str]
 
 
-def read_wxr(path: Path) -> Iterator[WordPressItem]:
-    """The items of an .xml export, or of all in a zip. Raises ValueError, with what is wrong, for anything else."""
+def read_wxr(path: Path, on_cut: Callable[[str], None] = lambda name: None) -> Iterator[WordPressItem]:
+    """The items of an .xml export, or of all in a zip. `on_cut` gets the name of a file that has no end. Raises ValueError, with what is wrong, for anything else."""
     if _is_gzip(path):
         try:
             with gzip.open(path) as file:
-                yield from _items(_Bounded(file), path.name)
+                yield from _items(_Bounded(file), path.name, on_cut)
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"damaged gzip file ({error})") from None
         return
@@ -63,13 +63,13 @@ def read_wxr(path: Path) -> Iterator[WordPressItem]:
         for name, data in zip_members(path, r"\.xml$"):
             if "__MACOSX" not in name:
                 found = True
-                yield from _items(io.BytesIO(data), name)
+                yield from _items(io.BytesIO(data), name, on_cut)
         if not found:
             raise ValueError("no .xml file in the zip")
         return
     try:
         with path.open("rb") as file:
-            yield from _items(file, path.name)
+            yield from _items(file, path.name, on_cut)
     except FileNotFoundError:
         raise ValueError("missing file") from None
     except OSError as error:
@@ -98,7 +98,7 @@ class _Bounded:
         return data
 
 
-def _items(file: Any, name: str) -> Iterator[WordPressItem]:
+def _items(file: Any, name: str, on_cut: Callable[[str], None]) -> Iterator[WordPressItem]:
     authors: dict[str, list[str]] = {}
     site, home = None, ""
     count = 0
@@ -135,7 +135,7 @@ def _items(file: Any, name: str) -> Iterator[WordPressItem]:
             if not count:
                 raise ValueError(f"{name} is not XML ({error.msg})") from None
     if exported and not stream.ended_whole:
-        raise ValueError(f"{name} is cut off: it has no end. Export it again; what it had is kept")
+        on_cut(name)
     if not exported:
         raise ValueError(f"{name} is no WordPress export (it has no wp: fields)")
 

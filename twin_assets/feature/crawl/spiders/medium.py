@@ -159,7 +159,7 @@ class MediumSpider(SourceSpider):
         links = tree.xpath("//a[contains(@class, 'p-canonical')]/@href")
         times = tree.xpath("//time[contains(@class, 'dt-published')]/@datetime")
         story_links = [href for href in map(str, tree.xpath("//footer//a/@href")) if story_id(href)]
-        if not links and not times and story_links:
+        if not links and not times and (story_links or "view original" in tree.text_content().lower()):
             self.skip("draft", name)
             return None
         named = [name.rsplit(".", 1)[0], *map(str, links), *map(str, tree.xpath("//footer//a/@href"))]
