@@ -73,6 +73,8 @@ def _written(content: Any) -> str:
     return content.strip()
 
 
+# LiteLLM says it so of an answer with status 200 that is none: no choices, another form, a page.
+_UNREADABLE = re.compile(r"Invalid response object|no 'choices'|Empty or invalid response")
 _THOUGHT = re.compile(r"\s*<think(?:ing)?>")
 
 
@@ -123,6 +125,8 @@ class HostedModel:
                         f"The {self.role} {self.model} has no credit left: {self._said(error)}",
                         f"see to the account behind {self._variable('api_key')}, or choose another {self._variable('model')}.",
                     ) from None
+                if attempt and _UNREADABLE.search(str(error)):
+                    return None  # each attempt is paid for
                 if attempt + 1 < attempts:
                     time.sleep(_wait(error, attempt, self._setting("backoff")))
                 continue
