@@ -5,6 +5,7 @@ from collections import Counter
 import dagster as dg
 
 from twin_assets.core.feature_store import FeatureStore
+from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import CleanedDocument, Document, Record, SplitDocument, UniqueDocument
 from twin_assets.core.text.privacy import ALL_KINDS, mask
 from twin_assets.defs.common import CORPUS, OWNERS, personas, when_inputs_change
@@ -171,6 +172,10 @@ def corpus_split(
             "heldout_titles": dg.MetadataValue.json(
                 [d.title or d.voice_text[:60] for d in split.documents if d.split == "heldout"]
             ),
+        },
+        # What was set aside is found and cited too, so a change of it is one for those who follow.
+        beside={
+            d.doc_id: text_hash(d.voice_text) for d in unique_documents if d.doc_id in split.contaminated
         },
     )
 

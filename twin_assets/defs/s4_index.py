@@ -6,7 +6,7 @@ import dagster as dg
 
 from twin_assets.core.records import Chunk, EmbeddedChunk, SplitDocument, UniqueDocument, set_aside, to_table
 from twin_assets.core.vectors import open_store
-from twin_assets.defs.common import INDEX, OWNERS, personas, when_inputs_change
+from twin_assets.defs.common import INDEX, OWNERS, personas, when_changed, when_inputs_change
 from twin_assets.defs.metadata import bar_table, image, sample_table
 from twin_assets.defs.resources import Platform, records_result, table_version
 from twin_assets.feature.chunk import chunk_documents
@@ -20,7 +20,8 @@ from twin_assets.feature.plots import vectors_plot
     owners=OWNERS,
     kinds={"python", "parquet"},
     code_version="3",
-    automation_condition=when_inputs_change,
+    # The unique documents change first, their split soon after, and it says what of them was set aside.
+    automation_condition=when_changed("corpus_split", "library_documents"),
 )
 def chunks(
     context: dg.AssetExecutionContext,
