@@ -47,8 +47,11 @@ _LINES = {
         r"home|archives?|menu|search|sign in|log in|open in app|back to (?:the )?(?:top|home)|skip to (?:main )?content",
         r"(?:next|previous|prev|older|newer)(?: (?:post|posts|page|article|story))?",
         r"read more|continue reading|read (?:the )?full (?:post|article|story)|related (?:posts|articles|stories)|you may also like",
+    ],
+    "notices": [
         r"privacy policy|terms(?: of (?:service|use))?|all rights reserved",
         r"(?:copyright|©|\(c\))(?: ?©)? ?(?:19|20)\d\d\b.{0,80}", r"this slideshow requires javascript",
+        r"(?:advertisements?|sponsored content|(?:story|article) continues below(?: advertisement)?)(?: ?[-–—] ?scroll to continue)?",
     ],
     "origin": [
         r"the post .{1,200} (?:first appeared|appeared first) on .{1,80}",
@@ -57,6 +60,9 @@ _LINES = {
     ],
     "reading_time": [r"\d+ ?-?min(?:ute)?s? read", r"reading time:? (?:about |~)?\d+ min(?:ute)?s?"],
 }  # fmt: skip
+# What a button or a link says ends in no full stop, as a sentence does: "Print it.", "No comment."
+_LABELS = frozenset(["share", "comments", "navigation"])
+_SENTENCE = re.compile(r"(?<!\.)\.[\"'”’)\]]*$")
 _KINDS = {
     kind: re.compile(rf"\W*(?:{'|'.join(lines)})[^\w)]*", re.IGNORECASE) for kind, lines in _LINES.items()
 }
@@ -81,4 +87,5 @@ def boilerplate_kind(text: str) -> str | None:
 
 
 def _line_kind(text: str) -> str | None:
-    return next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(text)), None)
+    kind = next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(text)), None)
+    return None if kind in _LABELS and _SENTENCE.search(text) else kind
