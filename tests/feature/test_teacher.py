@@ -174,7 +174,7 @@ def refusal(status: int, message: str, **more: Any) -> Answer:
     "fault",
     [
         refusal(400, "This model's maximum context length is 4096 tokens.", code="context_length_exceeded"),
-        refusal(413, "Request too large"),
+        refusal(413, "payload"),
     ],
     ids=["context", "413"],
 )

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urljoin
 
 from lxml import etree
@@ -87,7 +87,7 @@ def _is_gzip(path: Path) -> bool:
 class _Bounded:
     """A packed file that is read no further than an archive's member may unpack to."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: gzip.GzipFile) -> None:
         self._file, self._read = file, 0
 
     def read(self, size: int) -> bytes:
