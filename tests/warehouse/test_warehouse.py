@@ -65,6 +65,19 @@ def query(warehouse: Path, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
+def test_a_damaged_line_of_an_object_costs_its_item_and_no_other(tmp_path: Path) -> None:
+    """The kind: a lost block of a disk, or a hand that edited a line."""
+    whole = [raw(name, f"the text of {name}", 0).model_dump_json() for name in "abc"]
+    folder = tmp_path / "raw/medium/runa"
+    folder.mkdir(parents=True)
+    lines = [whole[0], whole[1][: len(whole[1]) // 2], "\0\0 nothing", '{"item_id": 5}', whole[2]]
+    (folder / "1.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    store(tmp_path / "raw", "2", [raw("d", "the text of d", 1)])
+    assert {row[0] for row in query(build(tmp_path), "select body from documents")} == {
+        f"the text of {name}" for name in "acd"
+    }
+
+
 def test_edits_and_deletions_change_the_documents_and_stay_in_the_history(tmp_path: Path) -> None:
     store(tmp_path / "raw", "1", [raw("a", "six ⛴\n“cores”", 0), raw("b", "bye", 0), raw("c", "still", 0)])
     store(tmp_path / "raw", "1", [raw("p", "a post", 0, source="linkedin", category="post", title=" ")])

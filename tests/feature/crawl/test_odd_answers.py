@@ -201,6 +201,27 @@ def test_marks_of_direction_do_not_hide_who_wrote_a_mail() -> None:
     assert own_part(f"The clock is late.\n\n{line}\n\nIs it?") == "The clock is late."
 
 
+def test_what_a_feed_shows_as_somebody_elses_or_as_a_draft_is_deleted(tmp_path: Path) -> None:
+    """The kind: an item that was kept and may not be any more, in a source where absence proves nothing."""
+
+    def serve(*more: str) -> Answer:
+        entries = [
+            f'<id>{n}</id><title>T{n}</title><link href="/{n}"/>{m}<content>{PROSE}</content>'
+            for n, m in enumerate(more)
+        ]
+        return Answer(200, {"Content-Type": "application/atom+xml"}, atom(*entries))
+
+    draft = '<app:control xmlns:app="http://www.w3.org/2007/app"><app:draft>yes</app:draft></app:control>'
+    site = Pages(feed=serve("", "", "", ""))
+    with site:
+        pages = web_persona(Web(pages=[f"{site.address}/feed"]))
+        first = crawl(settings(tmp_path), pages, "web")
+        site.answers["/feed"] = serve("", "<author><name>Kim Other</name></author>", draft)
+        second, third = (crawl(settings(tmp_path), pages, "web") for _ in range(2))
+    assert (first.new, second.deleted, second.items) == (4, 2, 2)  # the fourth has only left the feed
+    assert (third.new, third.changed, third.deleted) == (0, 0, 0)
+
+
 def raw(number: int) -> RawItem:
     return RawItem(
         persona="runa", source="web", item_id=f"p{number}", category="article", url=f"https://c.example/{number}",

@@ -150,11 +150,11 @@ def _settle(spider: SourceSpider, store: CrawlStore, report: CrawlReport) -> Non
         spider.listing_complete = False
     if spider.listing_complete:
         spider.before_deletions()
-        for item_id in sorted(set(store.state.known) - spider.listed):
-            known = store.state.known[item_id]
-            if not known.windowed:
-                store.delete(_tombstone(spider, item_id, known.category, known.url))
-                report.deleted += 1
+    for item_id in sorted(set(store.state.known) - spider.listed):
+        known = store.state.known[item_id]
+        if item_id in spider.dropped or (spider.listing_complete and not known.windowed):
+            store.delete(_tombstone(spider, item_id, known.category, known.url))
+            report.deleted += 1
     # A listing's 304 vouches for its items, so its validators are kept only when all of them came.
     kept = dict(store.state.validators) | spider.leaves
     complete = spider.listing_complete and not spider.lost and not spider.parts_lost

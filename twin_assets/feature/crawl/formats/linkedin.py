@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice, takewhile
 from typing import Any
 from urllib.parse import unquote
 
@@ -125,11 +126,9 @@ def read_article(data: bytes) -> ArticlePage:
     link = next((str(address) for address in tree.xpath("//h1/a/@href")), None)
     fields: dict[str, str] = {}
     # Between heading and text stand the times, in the account's language: when it was made, then when published.
-    head = [
-        line
-        for line in tree.xpath("//body/*[following-sibling::div and preceding-sibling::h1]")
-        if line.tag == "p"
-    ]
+    head = []
+    for heading in tree.xpath("//body/h1")[:1]:
+        head = list(takewhile(lambda line: line.tag == "p", islice(heading.itersiblings(), 3)))
     unnamed = ["created", "published"] if len(head) == 2 and _MADE.search(head[0].text_content()) else []
     for line in tree.xpath("//body/*[not(self::div)]"):
         words, kind = line.text_content().strip(), line.get("class") or ""

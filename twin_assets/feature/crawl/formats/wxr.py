@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 from urllib.parse import urljoin
 
 from lxml import etree
@@ -54,7 +54,7 @@ def read_wxr(path: Path, on_cut: Callable[[str], None] = lambda name: None) -> I
     if _is_gzip(path):
         try:
             with gzip.open(path) as file:
-                yield from _items(_Bounded(cast(IO[bytes], file)), path.name, on_cut)
+                yield from _items(_Bounded(file), path.name, on_cut)
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"damaged gzip file ({error})") from None
         return
@@ -87,7 +87,7 @@ def _is_gzip(path: Path) -> bool:
 class _Bounded:
     """A packed file that is read no further than an archive's member may unpack to."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: gzip.GzipFile) -> None:
         self._file, self._read = file, 0
 
     def read(self, size: int) -> bytes:

@@ -78,7 +78,7 @@ class SourceSpider(scrapy.Spider):
     unknown_fix = "check the address in the persona's YAML."
     obeys_robots = True  # robots.txt speaks of pages; an API with a token has terms of its own
     rules = (
-        "1"  # raised when a spider keeps other things than before: older validators then vouch for nothing
+        "2"  # raised when a spider keeps other things than before: older validators then vouch for nothing
     )
     windowed = False  # the listing shows only the newest items, so absence means nothing
 
@@ -91,6 +91,7 @@ class SourceSpider(scrapy.Spider):
         self.validators: dict[str, Validator] = {}
         self.leaves: dict[str, Validator] = {}
         self.leaf_of: dict[str, str] = {}
+        self.dropped: set[str] = set()  # items that their source shows, and that may no longer be kept
         self.lost = 0  # items that were asked for, or listed, and could not be read
         self.parts = self.parts_lost = 0  # requests for a listing of a part of the source
         self.bugs = 0
@@ -403,6 +404,12 @@ class SourceSpider(scrapy.Spider):
         samples = self.report.left_out.setdefault(reason, [])
         if where and len(samples) < SAMPLES:
             samples.append(where)
+
+    def leave_out(self, item_id: str, reason: str, where: str) -> None:
+        """Count an item that its source shows and that may not be kept; one that was kept before is deleted, also where
+        absence would mean nothing."""
+        self.dropped.add(item_id)
+        self.skip(reason, where)
 
     def is_own(self, *bylines: str | None) -> bool:
         """Whether a piece is the persona's: it bears no byline, or one of the persona's names, handles or addresses."""

@@ -46,7 +46,7 @@ class ForgeSpider(SourceSpider):
     """A spider of a forge's API, which robots.txt is not about: a token opens it."""
 
     obeys_robots = False
-    rules = "2"
+    rules = "3"
     user: str
     api: str
 

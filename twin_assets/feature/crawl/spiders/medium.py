@@ -71,7 +71,7 @@ class MediumSpider(SourceSpider):
                 urlsplit(entry.guid or entry.url).path.rstrip("/").rsplit("/", 1)[-1]
             )  # https://medium.com/p/<id>
             if not account and not self.is_own(*entry.authors):
-                self.skip("by another author", f"{entry.url} (by {entry.authors[0]})")
+                self.leave_out(item_id, "by another author", f"{entry.url} (by {entry.authors[0]})")
             elif entry.text != "whole" and item_id in self.whole:
                 self.listed.add(item_id)
                 self.skip("a snippet; the export has it whole", entry.url)
@@ -130,7 +130,7 @@ class MediumSpider(SourceSpider):
             )
             for name, data in zip_members(self.declared.export, pattern):
                 if name.rsplit("/", 1)[-1].startswith("draft"):
-                    self.skip("draft", name)
+                    self.leave_out(story_id(name.rsplit(".", 1)[0]) or name, "draft", name)
                 elif item := self._story(name, data):
                     yield item
         except ValueError as error:
@@ -174,7 +174,7 @@ class MediumSpider(SourceSpider):
             *[a.text_content() for a in tree.xpath("//footer//*[contains(@class, 'p-author')]")]
         )
         if not self.is_own(*signed) and signed[0] != self.account:
-            self.skip("by another author", f"{name} (by {signed[0]})")
+            self.leave_out(item_id, "by another author", f"{name} (by {signed[0]})")
             return None
         untitled = _is_untitled(bodies[0], title)
         if untitled and len(bodies[0].xpath(".//p | .//blockquote | .//pre")) <= 1:

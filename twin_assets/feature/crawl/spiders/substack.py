@@ -218,7 +218,7 @@ class SubstackSpider(SourceSpider):
         if not row:
             self.skip("not in posts.csv, so nobody says that it was published", where)
         elif not post.published:
-            self.skip("draft", where)
+            self.leave_out(post.post_id, "draft", where)
         elif self._is_thin(row.get("type", ""), post.html, where):
             pass
         elif not post.html.strip():

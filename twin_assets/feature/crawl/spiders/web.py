@@ -204,9 +204,9 @@ class WebSpider(SourceSpider):
 
     def _is_kept(self, entry: Entry) -> bool:
         if entry.draft:
-            self.skip("draft", entry.url)
+            self.leave_out(entry.id, "draft", entry.url)
         elif not self.is_own(*entry.authors):
-            self.skip("by another author", f"{entry.url} (by {entry.authors[0]})")
+            self.leave_out(entry.id, "by another author", f"{entry.url} (by {entry.authors[0]})")
         elif entry.media and entry.length < SHORT:
             self.skip("recording without a text of its own", entry.url)
         elif not entry.length and entry.text == "whole":
@@ -250,7 +250,7 @@ class WebSpider(SourceSpider):
             meta = page_meta(text)
             authors = signed_by(*meta["authors"])
             if not entry.authors and not self.is_own(*authors):
-                self.skip("by another author", f"{entry.url} (by {authors[0]})")
+                self.leave_out(entry.id, "by another author", f"{entry.url} (by {authors[0]})")
                 return
             yield self._entry_item(entry, url, mark, text, partial=not meta["free"])
 
