@@ -102,7 +102,9 @@ def test_a_draft_in_a_feed_of_a_publishing_protocol_is_left_out(tmp_path: Path) 
 def test_an_unsigned_item_that_names_another_site_as_its_source_is_that_sites() -> None:
     taken = '<guid>1</guid><source url="https://kim.example/feed">Kim on tides</source>'
     own = '<guid>1</guid><source url="https://clock.example/feed">Late clocks</source>'
+    passed_on = rss(taken, channel="<link>https://kim.example/</link>")  # by a service that serves feeds
     assert (only(rss(taken)).authors, only(rss(own)).authors) == (["Kim on tides"], [])
+    assert only(passed_on).authors == []
 
 
 def test_an_author_with_a_long_last_part_of_their_address_keeps_their_name() -> None:

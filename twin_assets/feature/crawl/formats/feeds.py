@@ -258,7 +258,7 @@ def _read_xml(text: str, url: str) -> Feed:
     feed = found.feed
     title, home = plain_title(feed.get("title")), _address(feed.get("link"), url)
     rows = found.entries[:MAX_ENTRIES]
-    entries = [_xml_entry(row, url or home or "", title) for row in rows]
+    entries = [_xml_entry(row, url or home or "", title, home) for row in rows]
     # Atom's authors hold for every entry that names none; RSS's editor signs only where nobody else does.
     inherits = str(found.get("version", "")).startswith("atom")
     entries = _signed(entries, _authors(feed, title), inherits)
@@ -351,7 +351,7 @@ def _numbered(found: re.Match[str]) -> str:
     return "".join(f"&#{ord(letter)};" for letter in known) if known else f"&amp;{name};"
 
 
-def _xml_entry(row: Any, base: str, site: str | None) -> Entry:
+def _xml_entry(row: Any, base: str, site: str | None, home: str | None) -> Entry:
     guid = str(row.get("id") or "").strip()
     links = [link for link in row.get("links", []) if link.get("href")]
     shown = next((x["href"] for x in links if x.get("rel", "alternate") == "alternate"), None)
@@ -361,7 +361,9 @@ def _xml_entry(row: Any, base: str, site: str | None) -> Entry:
         or (guid if guid.startswith(("http://", "https://")) else None)
     )
     body, mime, text = _xml_body(row)
-    authors = _authors(row, site) or _authors(row.get("source") or {}, site) or _taken_from(row, base)
+    authors = (
+        _authors(row, site) or _authors(row.get("source") or {}, site) or _taken_from(row, base, home or base)
+    )
     media = [x.get("type", "") for x in links if x.get("rel") == "enclosure"]
     return Entry(
         id=guid, guid=guid, url=_address(address, base) or base, title=plain_title(row.get("title")),
@@ -424,14 +426,17 @@ def _whole_name(author: Any) -> str | None:
     return rest.group(1) if rest else name
 
 
-def _taken_from(row: Any, base: str) -> list[str]:
+def _taken_from(row: Any, *sites: str) -> list[str]:
     """The other site that an unsigned entry of RSS says it was taken from: its title, or its address."""
     source = row.get("source") or {}
     address = source.get("href") or source.get("url")
     if not isinstance(address, str) or not address.startswith(("http://", "https://")):
         return []
-    here, there = (_host(one) for one in (base, address))
-    return signed_by(source.get("title") or address) if here and there and here != there else []
+    if source.get("contributors"):
+        return []  # Atom's, whose address may be a contributor's
+    # A feed that another service passes on is of its home's site too.
+    here, there = {_host(site) for site in sites} - {""}, _host(address)
+    return signed_by(source.get("title") or address) if here and there and there not in here else []
 
 
 def _host(address: str) -> str:
