@@ -68,6 +68,7 @@ def one_text(blocks: list[str]) -> str:
         ("section whose class says social", '<article>{A}<section class="social"><h2>Gulls and their friends</h2><p>B</p></section></article>'.replace("B", B), [A, "## Gulls and their friends", B]),
         ("a text whose class says comment", '<div class="comment-on-clocks">{A} {B}</div>', [A, B]),
         ("a box of text in a figure", '<div class="page-body">{A}<figure class="callout"><div>{B}</div></figure>{C}</div>', [A, B, C]),
+        ("a figure that nobody closes", '<article>{A}<figure><img src="/x.png"><h2>After</h2><p>B</p><p>C</p></article>'.replace("<p>B", "<p>" + B).replace("<p>C", "<p>" + C), [A, "## After", B, C]),
         ("a text that begins without a paragraph", "<center><font>A<p>B<p>C</font></center>".replace("A", A).replace("<p>B", "<p>" + B).replace("<p>C", "<p>" + C), [A, B, C]),
         ("two parts round an advertisement", '<div class="article-body">{A} {C}</div><div class="ad-break"></div><div class="article-body">{B}</div>', [A, C, B]),
         (

@@ -85,6 +85,7 @@ FORMS = {
 CODE_OF_OTHERS = {
     "Zola's code": ('{% code(lang="sh") %}\n# wind\n{% end %}', ["```sh\n# wind\n```"]),
     "WordPress's code": ('[sourcecode language="python"]\n# wind\n[/sourcecode]', ["```python\n# wind\n```"]),
+    "WordPress's code by language": ('[lua light="true"]\n# wind\n[/lua]', ["```lua\n# wind\n```"]),
     "a forum's code": ("[code]\n# wind\n[/code]", ["```\n# wind\n```"]),
     "Trac's and Vimwiki's code": ("{{{python\n# wind\n}}}", ["```python\n# wind\n```"]),
     "Org's code in Logseq": ("#+BEGIN_SRC sh\n# wind\n#+END_SRC", ["```sh\n# wind\n```"]),

@@ -206,6 +206,10 @@ def test_depth_and_number_of_files_are_bounded(tmp_path: Path) -> None:
         ("99 Templates/x.md", "template"),
         ("05-private/x.md", "private"),
         ("10 walks/draft-horses.md", None),
+        ("android/vendor/build-target.md", None),
+        ("kubernetes/pods/lifecycle.md", None),
+        ("app/vendor/README.md", "vendored"),
+        ("app/vendor/clockwork/docs/use.md", "vendored"),
     ],
 )
 def test_numbered_folders_and_marked_names_say_what_they_hold(path: str, reason: str | None) -> None:

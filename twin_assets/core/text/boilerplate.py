@@ -59,10 +59,13 @@ _LINES = {
         r".{1,200} was originally published in .{1,80} on medium, where people are continuing the conversation\b.*",
         r"(?:this (?:post|article|essay|story) (?:was )?)?originally (?:published|posted) (?:at|on) (?:https?://)?[\w.-]+\.\w{2,}\S*(?: on .{1,30})?",
     ],
+    "byline": [
+        r"(?:posted|published|written|submitted|created|(?:last )?(?:updated|modified|edited))(?: on| at|:)? (?:[\w./,-]+ ){0,4}[\w./-]*\b(?:19|20)\d\d\b[\d/.:, apm-]*(?:(?:by|in|\||·) .{1,40})?",
+    ],
     "reading_time": [r"\d+ ?-?min(?:ute)?s? read", r"reading time:? (?:about |~)?\d+ min(?:ute)?s?"],
 }  # fmt: skip
 # What a button or a link says ends in no full stop, as a sentence does: "Print it.", "No comment."
-_LABELS = frozenset(["share", "comments", "navigation"])
+_LABELS = frozenset(["share", "comments", "navigation", "byline"])
 _SENTENCE = re.compile(r"(?<!\.)\.[\"'”’)\]]*$")
 _KINDS = {
     kind: re.compile(rf"\W*(?:{'|'.join(lines)})[^\w)]*", re.IGNORECASE) for kind, lines in _LINES.items()

@@ -55,8 +55,10 @@ _annotation = etree.XPath(
 )
 _texts = etree.XPath("string()")
 _holds_page = etree.XPath("boolean(.//h1 or .//article or .//main)")
-_holds_picture = etree.XPath(
-    "boolean(.//img or .//picture or .//svg or .//video or .//iframe or .//table or .//pre or .//blockquote or .//figcaption)"
+# Notion's callouts, and what a figure that nobody closes takes in to the page's end.
+_is_box = etree.XPath(
+    "boolean(.//h1 or .//h2 or .//h3 or .//p[not(ancestor::figcaption)][3]) or not(.//img or .//picture or .//svg"
+    " or .//video or .//iframe or .//table or .//pre or .//blockquote or .//figcaption)"
 )
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden")
 
@@ -82,8 +84,8 @@ def tidy(root: html.HtmlElement, around: frozenset[str] = frozenset()) -> None:
             if tag in _PREFORMATTED:
                 element.tag = "pre"
                 pres.append(element)
-            elif tag == "figure" and not _holds_picture(element):
-                element.tag = "div"  # Notion's callouts and the like: a box of text
+            elif tag == "figure" and _is_box(element):
+                element.tag = "div"
             elif tag == "table":
                 tables.append(element)
             elif tag == "blockquote" and _is_post(element):

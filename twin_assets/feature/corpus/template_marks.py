@@ -17,6 +17,8 @@ _VALUE = r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s}\"']+)"
 _ATTRIBUTES = rf"(?:\s*(?:[#.][\w:.-]+|[\w:-]+={_VALUE}))"
 _EMBEDS = r"twitter-(?:tweet|video)|instagram-media|tiktok-embed|bluesky-embed|mastodon-embed|reddit-(?:embed|card)|imgur-embed|fb-post"
 
+_BRACKETS = "code|sourcecode|python|php|ruby|java|javascript|js|css|html|xml|cpp|c|csharp|bash|shell|sql|perl|lua|glsl|scala|objc|vb|diff|text|plain"
+
 # A pair of marks is at most 30,000 letters apart: a text of openings alone must not take for ever.
 # Whichever begins first wins, so a comment in code is code, and code in a comment is comment.
 _MARKS = re.compile(
@@ -31,7 +33,7 @@ _MARKS = re.compile(
             r"\{\{[<%][ \t]*(?P<short>highlight|code|prettify|codeblock)\b(?P<terms>[^<>%\n]{0,300})[>%]\}\}(?P<listing>.{0,30000}?)\{\{[<%][ \t]*/[ \t]*(?P=short)[ \t]*[>%]\}\}",
             # Code of Zola, of WordPress and forums, of Trac and Vimwiki, and of Org and Logseq, whose other blocks are text.
             r"\{%-?[ \t]*(?P<zola>code)\b[ \t]*\((?P<zolas>[^%\n]{0,300})\)[ \t]*-?%\}(?P<zoled>.{0,30000}?)\{%-?[ \t]*end[ \t]*-?%\}",
-            r"^[ \t]*\[(?P<bracket>code|sourcecode)(?:[ \t=](?P<brackets>[^\]\n]{0,300}))?\](?P<bracketed>.{0,30000}?)\[/(?P=bracket)\][ \t]*$",
+            rf"^[ \t]*\[(?P<bracket>{_BRACKETS})(?:[ \t=](?P<brackets>[^\]\n]{{0,300}}))?\](?P<bracketed>.{{0,30000}}?)\[/(?P=bracket)\][ \t]*$",
             r"^[ \t]*\{\{\{[ \t]*(?P<braces>[\w+#!-]*)[^\n{}]*\n(?P<braced>.{0,30000}?)^[ \t]*\}\}\}[ \t]*$",
             r"^[ \t]*\#\+begin_(?P<org>src|example|quote)\b[ \t]*(?P<orgs>[^\n]*)\n(?P<orged>.{0,30000}?)^[ \t]*\#\+end_(?P=org)[ \t]*$",
             r"^[ \t]*\#\+(?:begin|end)_\w+[^\n]*$",
@@ -127,7 +129,7 @@ class Marks:
         for code, words in _CODE:
             if mark[code] is not None and (mark["org"] or "").lower() != "quote":
                 block = _fence(
-                    mark[words] or "",
+                    _named_by(mark) or mark[words] or "",
                     dedent(_RAW.sub("", mark[code])) if margin else _RAW.sub("", mark[code]),
                 )
                 return block.replace("\n", f"\n{margin}") if not before.strip() else f"\n\n{block}\n\n"
@@ -138,6 +140,12 @@ class Marks:
             return ""
         self._written.append("" if mark["raw"] is not None else mark[0])
         return f"{_OPEN}{len(self._written) - 1}{_CLOSE}"
+
+
+def _named_by(mark: re.Match[str]) -> str:
+    """The language that a tag itself names: [lua light="true"]."""
+    name = (mark["bracket"] or "").lower()
+    return "" if name in ("code", "sourcecode", "text", "plain") else name
 
 
 def _fence(words: str, code: str) -> str:

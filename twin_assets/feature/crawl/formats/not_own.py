@@ -13,6 +13,8 @@ _VENDOR_FOLDERS = {
     "deps", "dependencies", "godeps", "pods", "carthage", "site-packages", "dist-packages", "venv", ".venv",
     "virtualenv", ".tox", ".eggs", ".yarn", "__pypackages__", "__pycache__", "dist",
 }  # fmt: skip
+_SPOKEN_OF = {"vendor", "vendors", "external", "externals", "extern", "deps", "dependencies", "pods", "dist"}
+_MARKUP = {".md", ".markdown", ".mdx", ".rst", ".org", ".adoc"}
 # What an installer wrote, and a library's folder that says its version: jasmine-2.0.0.
 _CHECKED_OUT = re.compile(
     r"[\w.-]+\.(egg-info|dist-info)$|(?!release|version|v\d)[a-z][\w.]*-v?\d+\.\d+(\.\d+)+$"
@@ -66,7 +68,16 @@ def not_own_reason(path: str) -> str | None:
     pure = PurePosixPath(path.replace("\\", "/"))
     folders = [part.lower() for part in pure.parts[:-1]]
     name = pure.name.lower()
-    if any(part in _VENDOR_FOLDERS or _CHECKED_OUT.match(part) for part in folders):
+    # Others' texts lie in a package's folder inside; notes on vendors and dependencies lie in the folder itself.
+    notes = (
+        pure.suffix.lower() in _MARKUP
+        and pure.stem.lower() != "readme"
+        and folders[-1:]
+        and folders[-1] in _SPOKEN_OF
+    )
+    if any(
+        part in _VENDOR_FOLDERS or _CHECKED_OUT.match(part) for part in (folders[:-1] if notes else folders)
+    ):
         return "vendored"
     if _GENERATED_FILES.search(name):
         return "generated"
