@@ -15,6 +15,7 @@ import pytest
 
 from deploy import install
 from tests.deploy.package_index import PackageIndex, wheel
+from tests.machine import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 # The least that pip and uv take for a project to be installed in place.
@@ -75,7 +76,7 @@ def environment(project: Path, index: PackageIndex, installer: str, **more: str)
 def run(project: Path, index: PackageIndex, installer: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command(project), env=environment(project, index, installer, **more), capture_output=True, text=True,
-        timeout=120, check=False,
+        timeout=PATIENCE, check=False,
     )  # fmt: skip
 
 
@@ -107,9 +108,9 @@ def test_a_stopped_installation_says_that_it_goes_on_and_leaves_no_process(proje
             command(project), env=environment(project, index, "pip"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, start_new_session=True,
         )  # fmt: skip
-        assert index.asked.wait(60)
+        assert index.asked.wait(PATIENCE)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130, said
         assert "goes on from here" in said
         index.slow.clear()
@@ -135,7 +136,7 @@ def test_uv_takes_the_index_that_pip_was_told_of(project: Path, tmp_path: Path) 
         told = environment(project, index, "uv") | {"PIP_CONFIG_FILE": str(config)}
         del told["PIP_INDEX_URL"]
         done = subprocess.run(
-            command(project), env=told, capture_output=True, text=True, timeout=120, check=False
+            command(project), env=told, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "pip tries" not in done.stdout

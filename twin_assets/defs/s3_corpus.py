@@ -33,7 +33,7 @@ class DroppedDocument(Record):
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"unstructured", "parquet"},
-    code_version="4",
+    code_version="5",
     automation_condition=when_inputs_change,
 )
 def cleaned_documents(

@@ -25,6 +25,7 @@ _LINES = {
         rf"(?:subscribe|sign up) (?:for free )?(?:to|for) (?:my|our|the|this) {_LETTER}(?: (?:to|for|and)\b.*)?",
         r"(?:thanks for reading\b.{0,80})?subscribe for free to (?:receive|get) new posts\b.*",
         r"subscribe to (?:receive|get) (?:new|more|future) posts\b.*",
+        r"subscribe to (?:receive|get|be) (?:an? e-?mail|e-?mails|notified|updates?)\b.{0,60}",
         r".{0,80}\bis a reader-supported publication\..*",
         r"join (?:the |over |more than )?\d[\d,.]*(?:k|\+)* (?:other )?(?:readers|subscribers|followers)\b.*",
         r"this post is for (?:paid|paying)(?: \w+)? subscribers(?: only)?",
@@ -62,6 +63,15 @@ _KINDS = {
 }
 
 MAX_BLOCK_WORDS = 40
+# "If you enjoyed this, follow me on Medium and subscribe to …": a reason before, and two calls in one.
+_LEAD = re.compile(
+    r"^(?:(?:if you (?:enjoyed|liked|loved|found)\b[^.!?]{0,60}?|thanks? (?:you )?for reading(?: this\b[^.!?,]{0,20})?)[,.!:] ?)?"
+    r"(?:please |feel free to |don['’]t forget to )?",
+    re.IGNORECASE,
+)
+_AND = re.compile(
+    r",? (?:and|or|&) (?=(?:follow|subscribe|share|clap|like|leave|sign|connect)\b)", re.IGNORECASE
+)
 _BAR = re.compile(r"\s+[·•|]\s+")
 
 
@@ -81,4 +91,10 @@ def boilerplate_kind(text: str) -> str | None:
 
 
 def _line_kind(text: str) -> str | None:
+    text = _LEAD.sub("", text)
+    calls = [_one_kind(part) for part in _AND.split(text)]
+    return _one_kind(text) or (calls[0] if None not in calls else None)
+
+
+def _one_kind(text: str) -> str | None:
     return next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(text)), None)

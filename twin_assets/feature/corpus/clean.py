@@ -17,6 +17,7 @@ from twin_assets.core.text.words import count_words
 from twin_assets.feature.corpus.language import detect_language
 from twin_assets.feature.corpus.markdown import element_kinds, html_blocks, join_blocks, markdown_blocks
 from twin_assets.feature.corpus.quality import assess_quality
+from twin_assets.feature.corpus.repeated import repeated_lines, without_repeated
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ def clean_documents(
     kept: list[CleanedDocument] = []
     dropped: dict[str, list[str]] = {}
     removed: Counter[str] = Counter()
+    cleaned_ones: list[CleanedDocument] = []
     for document in documents:
         if document.partial:
             dropped.setdefault("partial", []).append(document.doc_id)
@@ -54,15 +56,17 @@ def clean_documents(
             dropped.setdefault("block_page", []).append(document.doc_id)
             continue
         try:
-            cleaned = clean_document(document, mask_personal_data)
+            cleaned_ones.append(clean_document(document, mask_personal_data))
         except Exception:  # a page can be odd in any way; the others are not
             log.exception("not cleaned: %s", document.url)
             dropped.setdefault("unreadable", []).append(document.doc_id)
-            continue
+    repeated = repeated_lines(cleaned_ones)
+    for cleaned in cleaned_ones:
+        cleaned = _without_repeated(cleaned, repeated.get(cleaned.source, set()))
         removed.update(cleaned.removed)
         reasons = assess_quality(cleaned, languages)
         if reasons:
-            dropped.setdefault(reasons[0], []).append(document.doc_id)
+            dropped.setdefault(reasons[0], []).append(cleaned.doc_id)
         else:
             kept.append(cleaned)
     return CleaningResult(
@@ -94,6 +98,21 @@ def clean_document(document: Document, mask_personal_data: bool = True) -> Clean
         search_text=mask(search_view(voice), kinds)[0],
         words=count_words(voice), removed=[*removed, *masked.elements()],
     )  # fmt: skip
+
+
+def _without_repeated(document: CleanedDocument, lines: set[str]) -> CleanedDocument:
+    """The article without the lines that its source sets round every one."""
+    voice, times = without_repeated(document.voice_text, lines) if document.category == "article" else ("", 0)
+    if not times:
+        return document
+    return document.model_copy(
+        update={
+            "voice_text": voice,
+            "search_text": search_view(voice),
+            "words": count_words(voice),
+            "removed": [*document.removed, *["repeated_line"] * times],
+        }
+    )
 
 
 def leaks(documents: list[CleanedDocument], mask_personal_data: bool = True) -> Counter[str]:
