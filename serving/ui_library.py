@@ -13,7 +13,7 @@ from twin_assets.core.dataset_erasure import erased_rows
 from twin_assets.core.datasets import Kind, Manifest, dataset_folder, latest_version, read_rows
 from twin_assets.core.feature_store import ROWS, FeatureStore, open_feature_store
 from twin_assets.core.lake import open_lake
-from twin_assets.core.records import Chunk, SplitDocument
+from twin_assets.core.records import Chunk, SplitDocument, UniqueDocument, set_aside
 from twin_assets.core.text.words import first_words
 from twin_assets.core.vectors import open_store
 
@@ -72,7 +72,9 @@ def documents(
 @router.get("/ui/api/{persona}/documents/{doc_id}")
 def document(persona: PersonaName, doc_id: str, asker: Asker) -> dict[str, Any]:
     """One document with its text and the places of its chunks, which are offsets in code points."""
-    everything = (*_latest("corpus_split", persona), *_latest("library_documents", persona))
+    split = _latest("corpus_split", persona)
+    aside = set_aside(_latest("unique_documents", persona), split)
+    everything = (*split, *aside, *_latest("library_documents", persona))
     found = next((d for d in everything if d.doc_id == doc_id and asker.may_see(d.visibility)), None)
     if found is None:
         raise Unknown(
@@ -137,13 +139,15 @@ def rows(
     return {"all": len(found), "rows": found[offset : offset + SAMPLE_ROWS]}
 
 
-def _latest(asset: Literal["corpus_split", "library_documents", "chunks"], persona: str) -> tuple[Any, ...]:
+def _latest(
+    asset: Literal["unique_documents", "corpus_split", "library_documents", "chunks"], persona: str
+) -> tuple[Any, ...]:
     """Rows of the latest version; none before the first."""
     version = open_feature_store().latest(asset, persona)
     return _rows(asset, persona, version) if version else ()
 
 
 @lru_cache(maxsize=8)  # versions never change, and a corpus is a few megabytes
-def _rows(asset: str, persona: str, version: str) -> tuple[SplitDocument | Chunk, ...]:
+def _rows(asset: str, persona: str, version: str) -> tuple[UniqueDocument | Chunk, ...]:
     store: FeatureStore = open_feature_store()
     return tuple(store.read(asset, persona, version))

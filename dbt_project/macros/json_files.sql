@@ -16,7 +16,7 @@
     select {{ names }}, filename as {{ file_column }}
     from read_json(
       [{% for file in files %}{{ quoted(file) }}{{ ', ' if not loop.last }}{% endfor %}],
-      format = {{ quoted(format) }}, filename = true, maximum_object_size = 67108864,
+      format = {{ quoted(format) }}, filename = true, ignore_errors = {{ 'true' if format == 'newline_delimited' else 'false' }}, maximum_object_size = 67108864,
       columns = { {%- for name, type in columns.items() %}{{ quoted(name) }}: '{{ type }}'{{ ', ' if not loop.last }}{% endfor -%} }
     )
     {% endset %}

@@ -18,7 +18,8 @@
 {% macro raw_files(persona) %}{{ return(files_like(raw_glob(persona))) }}{% endmacro %}
 
 {% macro read_raw(files) %}
-  {{ return(read_json_files(raw_columns(), files, 'newline_delimited', 'raw_file')) }}
+  {# A damaged line comes as a row of nulls: it is left out, and the others are read. #}
+  {{ return('select * from (' ~ read_json_files(raw_columns(), files, 'newline_delimited', 'raw_file') ~ ') where item_id is not null and content_hash is not null') }}
 {% endmacro %}
 
 {% macro create_raw_view() %}

@@ -70,12 +70,12 @@ def test_where_scripts_have_spaces_words_are_what_stands_between_them(text: str)
 
 def test_text_of_scripts_with_spaces_never_reaches_the_dictionaries() -> None:
     count_words(JAPANESE)
-    asked = words._breaker.cache_info()
+    asked = words._segments.cache_info()
     for text in ("The tide, again. " * 50, "Ñandú – Привет, 오늘 नमस्ते"):
         count_words(text), terms(text), spaced(text), word_spans(text), first_words(text, 3)
-    assert words._breaker.cache_info() == asked
+    assert words._segments.cache_info() == asked
     terms(JAPANESE)
-    assert words._breaker.cache_info() != asked
+    assert words._segments.cache_info() != asked
 
 
 def test_words_are_cut_compared_and_joined_as_their_script_writes_them() -> None:

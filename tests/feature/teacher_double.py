@@ -1,8 +1,8 @@
 """A hosted LLM on loopback: OpenAI's chat completions, with the faults that hosted ones have.
 
 `script` holds what the next answers are, one entry a request; when it is empty every answer is good.
-"rate limit", "busy", "slow", "garbage", "half", "refusal", "empty", "bad key", "chatty", one of `ENDINGS`, or a dict to
-answer with. A parameter in `refuses` is refused with its message by status 400, as reasoning models and old servers do.
+"rate limit", "busy", "slow", "garbage", "half", "refusal", "empty", "bad key", "chatty", one of `ENDINGS`, a dict to
+answer with, or a whole Answer. A parameter in `refuses` is refused with its message by status 400, as reasoning models and old servers do.
 """
 
 import json
@@ -37,6 +37,15 @@ ENDINGS: dict[str, tuple[dict[str, Any], str]] = {
     "filtered": ({"content": ""}, "content_filter"),
     "thought only": ({"content": None, "reasoning_content": "I have thought about it."}, "stop"),
     "null": ({"content": None}, "stop"),
+    "thought in the text": ({"content": f"<think>{{so}} and so</think>{json.dumps(LESSON)}"}, "stop"),
+    "thought without an end": ({"content": "<think>Let me see {"}, "stop"),
+    "tools only": (
+        {
+            "content": None,
+            "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+        },
+        "tool_calls",
+    ),
     "refusal field": ({"content": None, "refusal": "I will not."}, "stop"),
 }
 STATUS = {"rate limit": 429, "busy": 503, "bad key": 401}
@@ -79,6 +88,8 @@ class TeacherDouble(Loopback):
             refusal = Answer.json({"error": {"message": step, "type": step}}, STATUS[step])
             wait = {"Retry-After": "0.05"} if refusal.status == 429 else {}
             return replace(refusal, headers=refusal.headers | wait)
+        if isinstance(step, Answer):
+            return step
         return Answer.json(_completion(question["model"], step))
 
 
@@ -88,6 +99,7 @@ def _completion(model: str, step: Any) -> dict[str, Any]:
     text = {
         "garbage": "Sure! Here is what I think about it.", "half": whole[: len(whole) // 2],
         "refusal": "I'm sorry, but I can't help with that.", "empty": "",
+        "curly refusal": "I’m sorry, but I can’t help with that.",
         "chatty": f"Of course.\n```json\n{whole}\n```\nAnything else?",
     }.get(step) if isinstance(step, str) else json.dumps(step)  # fmt: skip
     return {

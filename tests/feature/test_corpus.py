@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from twin_assets.core.embedder import load_embedder
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.records import CleanedDocument, Document, UniqueDocument
+from twin_assets.core.records import CleanedDocument, Document, UniqueDocument, set_aside
 from twin_assets.feature.corpus.clean import clean_document, clean_documents
 from twin_assets.feature.corpus.dedup import find_duplicates
 from twin_assets.feature.corpus.markdown import markdown_blocks
@@ -154,3 +154,50 @@ def test_where_notes_and_links_lead_is_no_writing() -> None:
         "```\narray[^1]: https://code.example\n```",
         "A note in her own words.",
     ]
+
+
+def test_what_ends_or_begins_text_after_text_in_the_same_words_is_no_writing() -> None:
+    invitation = (
+        "If this made you laugh, follow me there and I will write whenever a boat goes aground again."
+    )
+    bio = "Runa Hollis keeps the tables of eleven boats.\n\nShe answers letters on Thursdays and reads every one of them."
+    story = [
+        f"{word.capitalize()} came in late. {STORY} So much for {word}."
+        for word in ("monday", "tuesday", "sunday")
+    ]
+    pages = [document(f"{bio}\n\n{text}\n\nCheers, R.\n\n{invitation}", "text/markdown") for text in story]
+    posts = [document(f"{text}\n\n\n{invitation}", category="post") for text in story]
+    cleaned = clean_documents([*pages, *posts], ["en"])
+    assert {d.voice_text for d in cleaned.documents} == {
+        *(f"{text}\n\nCheers, R." for text in story), *(text for text in story)
+    }  # fmt: skip
+    assert cleaned.removed == {"repeated": 12}
+
+
+def test_an_ending_with_an_address_or_a_number_of_each_text_is_still_the_same_ending() -> None:
+    texts = [f"{STORY} So much for {word}." for word in ("Monday", "Tuesday", "Sunday")]
+    pages = [
+        document(f"{text}\n\n> Repository: the boats\n> Follow: Runa on her page\n> Source: https://runa.example/{n}/\n\nPart {n} of 3.", "text/markdown")
+        for n, text in enumerate(texts)
+    ]  # fmt: skip
+    assert {d.voice_text for d in clean_documents(pages, ["en"]).documents} == set(texts)
+
+
+def test_copies_of_one_text_and_short_goodbyes_keep_their_ends() -> None:
+    end = "And that is the whole story of the boat, the mud, the tea and the table."
+    copies = [document(f"{STORY}\n\n{end}", "text/markdown", doc_id=f"copy{n}") for n in range(4)]
+    others = [document(f"{STORY} Take {n}.\n\nHappy sailing, all!", "text/markdown") for n in range(4)]
+    cleaned = clean_documents([*copies, *others], ["en"])
+    assert all(d.voice_text.endswith((end, "Happy sailing, all!")) for d in cleaned.documents)
+    assert cleaned.removed == {}
+
+
+def test_what_the_split_takes_out_of_training_is_still_there_to_be_found() -> None:
+    told = [
+        UniqueDocument(**clean_document(document(f"{STORY} {n}")).model_dump(), cluster_id=str(n))
+        for n in range(12)
+    ]
+    split = split_corpus(told, lambda texts: np.zeros((len(texts), 3), dtype=np.float32))
+    aside = set_aside(told, split.documents)
+    assert {d.doc_id for d in aside} == set(split.contaminated) != set()
+    assert {d.split for d in aside} == {"heldout"}

@@ -69,6 +69,14 @@ def test_chunks_are_slices_that_lose_and_repeat_nothing(parts: list[str], catego
     assert "".join("".join(c.text.split()) for c in chunks) == "".join(source.voice_text.split())
 
 
+def test_a_fence_stays_with_its_code() -> None:
+    text = "One two three four.\n\n```sql\n\nselect a\nfrom b\n\nselect c\n\n```\n\nFive six seven."
+    for tokens in range(3, 12):
+        chunks = chunk_documents([document(text)], lambda t: len(t.split()), max_tokens=tokens)
+        assert not [c.text for c in chunks if c.text.endswith("```sql") or c.text.startswith("```\n\nFive")]
+        assert "".join("".join(c.text.split()) for c in chunks) == "".join(text.split())
+
+
 def test_python_is_chunked_by_function() -> None:
     code = "import os\n\n\ndef first():\n    return 1\n\n\n@cached\ndef second():\n    return 2\n"
     chunks = chunk_documents(

@@ -41,10 +41,20 @@ def row(task: str = "write_post", answer: str = ANSWER, notes: str = "", **value
     return make_row("d", task, "train", messages)
 
 
+def test_code_that_is_whole_and_a_quotation_beside_more_of_their_own_words_are_no_fault() -> None:
+    code = "````md\n```sql\nselect 1;\n```\n> no quotation at all, but a line of the code with many words in it\n````"
+    fine = row(answer=f"{code}\n\n{ANSWER}\n\n> What we say, we said.")
+    assert RowFilter(RUNA, load_profile("nano")).fault(fine) is None
+
+
 FAULTS: dict[str, Callable[[], InstructRow]] = {
     "too_short": lambda: row(answer="Too few words."),
     "too_long": lambda: row(answer="Rather long. " * 600),
     "holds_chat_marks": lambda: row(answer=f"{ANSWER} <|im_end|>"),
+    "cuts_code": lambda: row(answer=f"limit 3;\n```\n\n{ANSWER}"),
+    "mostly_quoted": lambda: row(
+        answer=f"So the manual:\n\n> {ANSWER}\n> {ANSWER}\n\nQuite.", topic="the manual"
+    ),
     "personal_content": lambda: row(answer=f"{ANSWER} Write to runa.hollis@gmail.com about it."),
     "other_language": lambda: row(
         answer="Nous avons déménagé l'entrepôt dans le placard sous l'escalier la semaine dernière, et personne "

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from demo.sites.answers import Answer
 from tests.feature.teacher_double import LESSON, TeacherDouble, fitting_lesson
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
@@ -62,6 +63,7 @@ def test_a_passing_fault_is_tried_again(double: TeacherDouble, tmp_path: Path, f
         (["garbage"] * 2, "teacher_malformed"), ([{"topic": "no more"}] * 2, "teacher_malformed"),
         (["refusal"], "teacher_refused"), (["refusal field"], "teacher_refused"), (["empty"], "teacher_empty"),
         (["null"], "teacher_empty"), (["thought only"], "teacher_empty"), (["filtered"], "teacher_filtered"),
+        (["thought without an end"], "teacher_empty"), (["tools only"], "teacher_empty"), (["curly refusal"], "teacher_refused"),
         (["thought too long"], "teacher_cut_off"), (["cut off"], "teacher_cut_off"), (["busy"] * 6, "teacher_unavailable"),
     ],
 )  # fmt: skip
@@ -164,8 +166,52 @@ def test_another_refusal_is_named_with_its_fix(double: TeacherDouble, tmp_path: 
     assert len(double.asked) <= 4
 
 
-def test_chatter_round_the_json_is_no_fault(double: TeacherDouble, tmp_path: Path) -> None:
-    double.script = ["chatty"]
+def refusal(status: int, message: str, **more: Any) -> Answer:
+    return Answer.json({"error": {"message": message} | more}, status)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        refusal(400, "This model's maximum context length is 4096 tokens.", code="context_length_exceeded"),
+        refusal(413, "payload"),
+    ],
+    ids=["context", "413"],
+)
+def test_a_passage_that_is_too_long_is_counted_and_the_others_are_taught(
+    double: TeacherDouble, tmp_path: Path, fault: Answer
+) -> None:
+    double.script = [fault]
+    result = teach(double, tmp_path, 3)
+    assert (len(result.lessons), result.dropped) == (2, {"teacher_too_long": 1})
+
+
+def test_an_account_without_money_is_named_and_not_waited_for(double: TeacherDouble, tmp_path: Path) -> None:
+    double.script = [refusal(429, "You exceeded your current quota.", code="insufficient_quota")] * 9
+    with pytest.raises(TwinError, match="has no credit left"):
+        teach(double, tmp_path, 1)
+    assert len(double.asked) == 1
+
+
+def test_a_provider_that_says_overloaded_in_its_own_way_is_asked_again(
+    double: TeacherDouble, tmp_path: Path
+) -> None:
+    double.script = [refusal(529, "overloaded")] * 2
+    assert len(teach(double, tmp_path, 1).lessons) == 1
+
+
+@pytest.mark.parametrize("answer", [Answer.json({"choices": None}), Answer.html("<html>hello</html>")])
+def test_an_answer_that_is_none_is_not_paid_for_six_times(
+    double: TeacherDouble, tmp_path: Path, answer: Answer
+) -> None:
+    double.script = [answer] * 9
+    assert teach(double, tmp_path, 1).dropped == {"teacher_unavailable": 1}
+    assert len(double.asked) == 2
+
+
+@pytest.mark.parametrize("step", ["chatty", "thought in the text"])
+def test_chatter_round_the_json_is_no_fault(double: TeacherDouble, tmp_path: Path, step: str) -> None:
+    double.script = [step]
     assert len(teach(double, tmp_path, 1).lessons) == 1
 
 

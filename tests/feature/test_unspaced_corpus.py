@@ -181,3 +181,17 @@ def test_a_japanese_corpus_makes_rows_that_ask_in_japanese(tmp_path_factory: pyt
     assert all(has_unspaced(text) for text in asked)
     assert any("についてどう書いていますか" in text for text in asked)
     assert not any("、 and " in text or " and 、" in text for text in asked)
+
+
+def test_chinese_full_of_english_names_is_chinese_and_english_that_quotes_some_is_not() -> None:
+    chinese = (
+        "当 retainCount 为零时，对象会被 AutoreleasePool 释放，否则 NSObject 一直留在 memory 里。"
+        "我们在 ViewController 里写一个 weakSelf，再在 Block 里面用 strongSelf，这样就不会循环引用了。"
+        "注意 dispatch_after 和 NSTimer 也会持有 self，所以 invalidate 一定要记得调用。"
+    )
+    english = (
+        "The boat is late and the tide is early, which the harbour calls 潮が早い and the skipper calls worse things. "
+        * 3
+    )
+    assert (detect_language(chinese), other_language(chinese, ["zh"])) == ("zh", None)
+    assert other_language(english, ["zh"]) == "en"

@@ -53,8 +53,8 @@ def test_a_version_is_rebuilt_from_its_dataset_and_configuration(tmp_path: Path)
 
     with pytest.raises(TwinError, match="is a base model"):
         rebuild(platform, lake, base.tag)
-    with (folder / "train.jsonl").open("a") as file:
-        file.write("\n")
+    rows = (folder / "train.jsonl").read_text().splitlines(keepends=True)
+    (folder / "train.jsonl").write_text("".join([*rows, rows[0]]))
     with pytest.raises(TwinError, match="are not those that trained"):
         rebuild(platform, lake, version.tag)
     lake.delete(f"{dataset_folder('runa', 'instruct', manifest.version)}/manifest.json")

@@ -5,6 +5,7 @@ A role `teacher` reads the settings `teacher_model`, `teacher_url`, `teacher_api
 """
 
 import random
+import re
 import threading
 import time
 from typing import Any, Literal, NamedTuple
@@ -15,6 +16,7 @@ from twin_assets.settings import Settings
 
 ATTEMPTS, LONGEST_WAIT = 6, 60.0
 REASON_CHARACTERS = 300
+_TOO_LARGE, _OVERLOADED = 413, 529  # the latter is what some providers say in place of 503
 
 
 Fault = Literal["cut_off", "filtered", "refused", "empty"]
@@ -28,6 +30,10 @@ class Reply(NamedTuple):
     fault: Fault | None
 
 
+class RequestTooLong(TwinError):
+    """The request is longer than the model takes; a shorter one may pass."""
+
+
 class RequestFiltered(TwinError):
     """The provider's filter took exception to the request; another may pass."""
 
@@ -38,7 +44,7 @@ def read_reply(answer: Any) -> Reply:
         return Reply("", "empty")
     choice = answer.choices[0]
     message, ending = choice.message, choice.finish_reason
-    text = (getattr(message, "content", None) or "").strip()
+    text = _written(getattr(message, "content", None))
     if ending == "length":
         return Reply(text, "cut_off")
     if ending == "content_filter":
@@ -49,6 +55,27 @@ def read_reply(answer: Any) -> Reply:
     ):
         return Reply(text, "refused")
     return Reply(text, None if text else "empty")
+
+
+def _written(content: Any) -> str:
+    """The text of a message: its content, or that of the parts it comes in, without thoughts written into it."""
+    if isinstance(content, list):
+        parts = [part.get("text") if isinstance(part, dict) and part.get("type", "text") in ("text", "output_text")
+                 else part for part in content]  # fmt: skip
+        content = "".join(part for part in parts if isinstance(part, str))
+    if not isinstance(content, str):
+        return ""
+    start, end = _THOUGHT.match(content), content.find("</think")
+    if end >= 0 and (start or "<think" not in content[:end]):  # some servers take the opening mark off
+        content = content[content.find(">", end) + 1 :]
+    elif start:
+        content = ""  # it never came to its answer
+    return content.strip()
+
+
+# LiteLLM says it so of an answer with status 200 that is none: no choices, another form, a page.
+_UNREADABLE = re.compile(r"Invalid response object|no 'choices'|Empty or invalid response")
+_THOUGHT = re.compile(r"\s*<think(?:ing)?>")
 
 
 class HostedModel:
@@ -75,7 +102,7 @@ class HostedModel:
         """The model's answer to a prompt or a conversation; None when it stayed busy or ill through all attempts.
 
         A parameter that the model refuses is left out (`core.llm.ask`). Raises TwinError when the budget is spent, when
-        the model refuses the key or the request or writes what nobody can read, and RequestFiltered.
+        the model refuses the key or the request or writes what nobody can read, RequestFiltered and RequestTooLong.
         """
         from openai import OpenAIError  # the base of all that LiteLLM raises; its own of that name is not
 
@@ -93,6 +120,13 @@ class HostedModel:
                     temperature=temperature, timeout=self._setting("timeout"), **options,
                 )  # fmt: skip
             except passing as error:
+                if _is_for_good(error):
+                    raise TwinError(
+                        f"The {self.role} {self.model} has no credit left: {self._said(error)}",
+                        f"see to the account behind {self._variable('api_key')}, or choose another {self._variable('model')}.",
+                    ) from None
+                if attempt and _UNREADABLE.search(str(error)):
+                    return None  # each attempt is paid for
                 if attempt + 1 < attempts:
                     time.sleep(_wait(error, attempt, self._setting("backoff")))
                 continue
@@ -107,11 +141,21 @@ class HostedModel:
                     "leave the text out, or choose another model.",
                 ) from None
             except errors.ContextWindowExceededError:
-                raise TwinError(
+                raise RequestTooLong(
                     f"A request is too long for the {self.role} {self.model}.",
                     f"choose one with a longer context in {self._variable('model')}, or a profile with shorter passages.",
                 ) from None
             except OpenAIError as error:
+                status = getattr(error, "status_code", None)
+                if status == _OVERLOADED:
+                    if attempt + 1 < attempts:
+                        time.sleep(_wait(error, attempt, self._setting("backoff")))
+                    continue
+                if status == _TOO_LARGE:
+                    raise RequestTooLong(
+                        f"A request is too long for the {self.role} {self.model}.",
+                        f"choose one that takes longer ones in {self._variable('model')}, or a profile with shorter passages.",
+                    ) from None
                 raise TwinError(
                     f"The {self.role} {self.model} refused the request ({getattr(error, 'status_code', '?')}): "
                     f"{self._said(error)}",
@@ -180,6 +224,17 @@ class HostedModel:
 
     def _variable(self, name: str) -> str:
         return f"TWIN_{self.role}_{name}".upper()
+
+
+def _is_for_good(error: Exception) -> bool:
+    """Whether a refusal for too many requests is one of an account without money, which no wait helps."""
+    return bool(
+        re.search(
+            r"insufficient_quota|exceeded your current quota|credit balance|billing",
+            str(error),
+            re.IGNORECASE,
+        )
+    )
 
 
 def _wait(error: Any, attempt: int, base: float) -> float:

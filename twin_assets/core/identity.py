@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from twin_assets.core.persona import Persona
 
-_BY = re.compile(r"^(?:by|von|par|por|di|door|af|av)\s+", re.IGNORECASE)
+_BY = re.compile(
+    r"^(?:(?:(?:posted|written|published|words|text|story|article|a post|essay|authored|geschrieben|text|publié|écrit|"
+    r"escrito|publicado|scritto|geschreven|skrevet|skriven)\s+)?(?:by|von|par|por|di|da|door|af|av)|authors?|autore?|auteur|autorin)"
+    r"\s*:?\s+|^(?:text|words|著者|文|作者)\s*[:：]\s*",
+    re.IGNORECASE,
+)
+_TITLES = re.compile(
+    r"^(?:(?:dr|prof|mr|mrs|ms|mx|herr|frau|sir|dame|rev|ing|dipl)\b\.?(?:-ing\.?)?\s+)+", re.IGNORECASE
+)
+_PRONOUNS = re.compile(
+    r"\s*[(\[](?:[a-z]{1,7}\s*[/,]\s*){1,3}[a-z]{1,7}[)\]]$|\s*\((?:author|autor|autorin|auteur)\)$",
+    re.IGNORECASE,
+)
+_FOR = re.compile(r"\s+(?:for|für|pour|para|at|in)\s+(?:the\s+)?\S.*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,8 @@ class Identity:
     def is_named(self, byline: str | None) -> bool:
         """Whether a name, handle, `Name <address>` or profile address names this person.
 
-        Case, accents' composition, a leading @ or "By", and the order `Last, First` make no difference.
+        Case, accents' composition, a leading @ or "By", titles, pronouns, pictures, where it was written for
+        (`Ada Example for The Clock`), and the order `Last, First` make no difference.
         """
         text = (byline or "").strip()
         if not text:
@@ -45,7 +59,9 @@ class Identity:
             return True
         shown = parseaddr(text)[0] if "<" in text else text
         last = text.rstrip("/").rsplit("/", 1)[-1] if "://" in text else ""
-        return any(_name(form) in self.names for form in (shown, last, _turned(shown)) if form)
+        plain = _bare(shown)
+        forms = (shown, last, _turned(shown), plain, _FOR.sub("", plain) if " " in plain else "")
+        return any(_name(form) in self.names for form in forms if form)
 
     def accepts(self, *bylines: str | None) -> bool:
         """Whether a piece with these bylines is this person's: there are none, or one of them is theirs."""
@@ -56,6 +72,12 @@ class Identity:
 def _name(text: str) -> str:
     plain = unicodedata.normalize("NFKC", text).strip().casefold()
     return re.sub(r"[\s_]+", " ", _BY.sub("", plain).removeprefix("@")).strip(" .,")
+
+
+def _bare(line: str) -> str:
+    """A byline's name without what stands around it."""
+    letters = "".join(c for c in line[:300] if unicodedata.category(c) not in ("So", "Sk", "Cf", "Cs"))
+    return _PRONOUNS.sub("", _TITLES.sub("", _BY.sub("", letters.strip()))).strip(" .,*_|-–—•·")
 
 
 def _address(text: str) -> str:

@@ -95,6 +95,13 @@ class SplitDocument(UniqueDocument):
     split: Split
 
 
+def set_aside(unique: Iterable[UniqueDocument], split: Iterable[SplitDocument]) -> list[SplitDocument]:
+    """Documents that the split left out as too near to its held-out side: found and cited like the held-out ones, and
+    like them never learnt from."""
+    known = {document.doc_id for document in split}
+    return [SplitDocument(**d.model_dump(), split="heldout") for d in unique if d.doc_id not in known]
+
+
 class Chunk(Record):
     """A passage of a document. `start` and `end` are character offsets into its `voice_text`."""
 

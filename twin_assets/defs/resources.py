@@ -11,6 +11,7 @@ from dagster_dbt import DbtCliResource
 
 from twin_assets.core.embedder import Embedder, load_embedder
 from twin_assets.core.feature_store import FeatureStore, table_version
+from twin_assets.core.hashing import fingerprint
 from twin_assets.core.lake import Lake, open_lake
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import Persona, load_persona
@@ -88,13 +89,15 @@ def records_result(
     kind: type[Record],
     metadata: dict[str, Any],
     checks: list[dg.AssetCheckResult] | None = None,
+    beside: object = None,
 ) -> dg.MaterializeResult:
-    """A materialisation of records whose data version is their content."""
+    """A materialisation of records whose data version is their content, and what is told `beside` them."""
+    version = table_version(to_table(value, kind))
     return dg.MaterializeResult(
         value=value,
         metadata=metadata,
         check_results=checks or [],
-        data_version=dg.DataVersion(table_version(to_table(value, kind))),
+        data_version=dg.DataVersion(f"{version}-{fingerprint(beside, 8)}" if beside else version),
     )
 
 

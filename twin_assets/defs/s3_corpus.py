@@ -5,6 +5,7 @@ from collections import Counter
 import dagster as dg
 
 from twin_assets.core.feature_store import FeatureStore
+from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import CleanedDocument, Document, Record, SplitDocument, UniqueDocument
 from twin_assets.core.text.privacy import ALL_KINDS, mask
 from twin_assets.defs.common import CORPUS, OWNERS, personas, when_inputs_change
@@ -66,7 +67,7 @@ def cleaned_documents(
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"unstructured", "parquet"},
-    code_version="2",
+    code_version="3",
     automation_condition=when_inputs_change,
 )
 def library_documents(
@@ -114,7 +115,7 @@ def _dropped_samples(documents: list[Document], dropped: dict[str, list[str]]) -
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"daft", "parquet"},
-    code_version="2",
+    code_version="3",
     automation_condition=when_inputs_change,
 )
 def unique_documents(
@@ -147,7 +148,7 @@ def unique_documents(
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"python", "parquet"},
-    code_version="1",
+    code_version="2",
     automation_condition=when_inputs_change,
 )
 def corpus_split(
@@ -171,6 +172,10 @@ def corpus_split(
             "heldout_titles": dg.MetadataValue.json(
                 [d.title or d.voice_text[:60] for d in split.documents if d.split == "heldout"]
             ),
+        },
+        # What was set aside is found and cited too, so a change of it is one for those who follow.
+        beside={
+            d.doc_id: text_hash(d.voice_text) for d in unique_documents if d.doc_id in split.contaminated
         },
     )
 

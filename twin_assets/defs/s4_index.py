@@ -4,9 +4,9 @@ from contextlib import closing
 
 import dagster as dg
 
-from twin_assets.core.records import Chunk, EmbeddedChunk, SplitDocument, to_table
+from twin_assets.core.records import Chunk, EmbeddedChunk, SplitDocument, UniqueDocument, set_aside, to_table
 from twin_assets.core.vectors import open_store
-from twin_assets.defs.common import INDEX, OWNERS, personas, when_inputs_change
+from twin_assets.defs.common import INDEX, OWNERS, personas, when_changed, when_inputs_change
 from twin_assets.defs.metadata import bar_table, image, sample_table
 from twin_assets.defs.resources import Platform, records_result, table_version
 from twin_assets.feature.chunk import chunk_documents
@@ -20,16 +20,20 @@ from twin_assets.feature.plots import vectors_plot
     owners=OWNERS,
     kinds={"python", "parquet"},
     code_version="3",
-    automation_condition=when_inputs_change,
+    # The unique documents change first, their split soon after, and it says what of them was set aside.
+    automation_condition=when_changed("corpus_split", "library_documents"),
 )
 def chunks(
     context: dg.AssetExecutionContext,
     platform: Platform,
+    unique_documents: list[UniqueDocument],
     corpus_split: list[SplitDocument],
     library_documents: list[SplitDocument],
 ) -> dg.MaterializeResult[list[Chunk]]:
-    """Passages by category: posts whole, articles by section, code by function; the library's among them."""
-    made = chunk_documents([*corpus_split, *library_documents], platform.embedder.count_tokens)
+    """Passages by category: posts whole, articles by section, code by function; the library's among them, and those of
+    documents that the split set aside."""
+    documents = [*corpus_split, *set_aside(unique_documents, corpus_split), *library_documents]
+    made = chunk_documents(documents, platform.embedder.count_tokens)
     categories = [c.category for c in made]
     return records_result(
         made,
@@ -76,7 +80,7 @@ def embeddings(
     group_name=INDEX,
     owners=OWNERS,
     kinds={"lancedb", "weaviate"},
-    code_version="1",
+    code_version="2",
     automation_condition=when_inputs_change,
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=[

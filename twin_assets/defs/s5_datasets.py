@@ -14,7 +14,6 @@ from twin_assets.core.datasets import (
     write_dataset,
 )
 from twin_assets.core.hashing import fingerprint
-from twin_assets.core.library import LIBRARY
 from twin_assets.core.prompts import prompts_fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument, to_table
 from twin_assets.defs.code_versions import dataset_version
@@ -56,7 +55,9 @@ def instruct_dataset(
     """Conversations that end with the author's own text, as an immutable version."""
     persona = platform.persona(context.partition_key)
     settings, profile = platform.settings, platform.profile
-    embeddings = [chunk for chunk in embeddings if chunk.source != LIBRARY]  # others' words are no target
+    # Others' words are no target, nor is what the split set aside.
+    known = {document.doc_id for document in corpus_split}
+    embeddings = [chunk for chunk in embeddings if chunk.doc_id in known]
     teaching = None
     if settings.teacher_model:
         passages = passages_to_teach(may_be_learnt(corpus_split, persona), profile)

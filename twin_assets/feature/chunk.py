@@ -6,7 +6,7 @@ and nothing twice, so that a citation can point to the exact place.
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Chunk, SplitDocument
@@ -16,6 +16,8 @@ from twin_assets.feature.code_parts import code_parts
 MAX_TOKENS = 200
 
 Span = tuple[int, int]
+_FENCE = re.compile(r"^(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
+_BLANK = re.compile(r"\s+")
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 
 
@@ -34,8 +36,9 @@ def chunk_documents(
 def _chunks(document: SplitDocument, count_tokens: Callable[[str], int], max_tokens: int) -> list[Chunk]:
     text = document.voice_text
     parts: list[tuple[Span, str | None]] = []
+    bound = _beside_fences(text)
     for section, heading in _sections(document, lambda part: count_tokens(part) <= max_tokens):
-        parts += [(part, heading) for part in _fit(text, section, count_tokens, max_tokens)]
+        parts += [(part, heading) for part in _fit(text, section, count_tokens, max_tokens, bound)]
     chunks = []
     for (start, end), heading in ((_trim(text, part), heading) for part, heading in parts):
         passage = text[start:end]
@@ -73,12 +76,30 @@ def _cut(text: str, starts: list[int]) -> list[Span]:
     return list(itertools.pairwise(edges))
 
 
-def _fit(text: str, span: Span, count_tokens: Callable[[str], int], max_tokens: int) -> list[Span]:
+def _beside_fences(text: str) -> Set[int]:
+    """Where no chunk may end: after the line that opens a block of code, and before the one that closes it."""
+    bound: set[int] = set()
+    opened = ""
+    for fence in _FENCE.finditer(text):
+        if not opened:
+            opened = fence[1]
+            after = _BLANK.match(text, fence.end())
+            bound.update(range(fence.end(), after.end() + 1 if after else fence.end() + 1))
+        elif fence[1].startswith(opened) and not fence[2].strip():
+            opened = ""
+            before = len(text[: fence.start()].rstrip())
+            bound.update(range(before, fence.start() + 1))
+    return bound
+
+
+def _fit(
+    text: str, span: Span, count_tokens: Callable[[str], int], max_tokens: int, bound: Set[int]
+) -> list[Span]:
     """Neighbouring paragraphs (then sentences, then words) joined up to the budget."""
     if count_tokens(text[slice(*span)]) <= max_tokens:
         return [span]
     for pattern in (r"\n\s*\n", rf"(?<=[.!?:])\s+|{WIDE_SENTENCE_END}\s*", r"\n", r"\s+"):
-        pieces = _pieces(text, span, pattern)
+        pieces = _pieces(text, span, pattern, bound)
         if len(pieces) > 1:
             break
     else:
@@ -94,7 +115,7 @@ def _fit(text: str, span: Span, count_tokens: Callable[[str], int], max_tokens: 
     return [
         small
         for part in joined
-        for small in (_fit(text, part, count_tokens, max_tokens) if part != span else [part])
+        for small in (_fit(text, part, count_tokens, max_tokens, bound) if part != span else [part])
     ]
 
 
@@ -104,9 +125,9 @@ def _words(text: str, span: Span) -> list[Span]:
     return list(itertools.pairwise([span[0], *(span[0] + start for start in starts), span[1]]))
 
 
-def _pieces(text: str, span: Span, pattern: str) -> list[Span]:
-    cuts = [m.end() for m in re.finditer(pattern, text[slice(*span)])]
-    edges = sorted({span[0], *(span[0] + c for c in cuts), span[1]})
+def _pieces(text: str, span: Span, pattern: str, bound: Set[int]) -> list[Span]:
+    cuts = {span[0] + m.end() for m in re.finditer(pattern, text[slice(*span)])}
+    edges = sorted({span[0], *(cuts - bound), span[1]})
     return list(itertools.pairwise(edges))
 
 

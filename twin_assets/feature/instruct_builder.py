@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -75,7 +75,9 @@ class RowBuilder:
         self.chunks_of: defaultdict[str, list[EmbeddedChunk]] = defaultdict(list)
         for chunk in chunks:
             self.chunks_of[chunk.doc_id].append(chunk)
+        self.train_chunks.sort(key=lambda c: c.chunk_id)
         self.vectors = np.array([c.vector for c in self.train_chunks], dtype=np.float32)
+        self.train_doc_ids = np.array([c.doc_id for c in self.train_chunks])
 
     def rows(self, embed: Embed) -> Iterator[InstructRow]:
         for document in self.documents:
@@ -210,18 +212,14 @@ class RowBuilder:
         share = int(text_hash(f"{self.seed}:{document.doc_id}:{topic}", 8), 16) / 16**8
         if share >= SHARE_WITH_PASSAGES:
             return None
-        return self._nearest(self._vector_of(document, block), lambda c: c.doc_id != document.doc_id)
+        return self._nearest_elsewhere(document, block)
 
     def _evidence(self, document: SplitDocument, block: str) -> list[Passage]:
         """What retrieval would bring: the chunk that the passage is from and a neighbour of another document."""
         own = self._chunk_of(document, block)
-        others = self._nearest(self._vector_of(document, block), lambda c: c.doc_id != document.doc_id)
+        others = self._nearest_elsewhere(document, block)
         mine = self._shown([own] if own else [])
         return mine + (others or [])[: self.profile.passages - len(mine)]
-
-    def _vector_of(self, document: SplitDocument, block: str) -> np.ndarray | None:
-        chunk = self._chunk_of(document, block)
-        return np.array(chunk.vector, dtype=np.float32) if chunk else None
 
     def _chunk_of(self, document: SplitDocument, block: str) -> EmbeddedChunk | None:
         """The document's chunk that holds most of the passage; the first of several."""
@@ -230,17 +228,17 @@ class RowBuilder:
         own = self.chunks_of.get(document.doc_id, [])
         return max(own, key=lambda c: (min(c.end, end) - max(c.start, start), -c.start), default=None)
 
-    def _nearest(
-        self, vector: np.ndarray | None, wanted: Callable[[EmbeddedChunk], bool]
-    ) -> list[Passage] | None:
-        if vector is None or not self.train_chunks:
+    def _nearest_elsewhere(self, document: SplitDocument, block: str) -> list[Passage] | None:
+        """The training passages of other documents that are nearest to this one's chunk."""
+        chunk = self._chunk_of(document, block)
+        if chunk is None or not self.train_chunks:
             return None
         # Rounded, with ties by id: the last bits of a vector differ from one CPU to another, and the
         # same corpus must give the same dataset on both.
-        near = np.round(self.vectors @ vector, 2)
-        order = sorted(range(len(near)), key=lambda i: (-near[i], self.train_chunks[i].chunk_id))
-        found = [self.train_chunks[i] for i in order if wanted(self.train_chunks[i])]
-        return self._shown(found[: self.profile.passages]) or None
+        near = np.round(self.vectors @ np.array(chunk.vector, dtype=np.float32), 2)
+        near[self.train_doc_ids == document.doc_id] = -np.inf
+        order = np.argsort(-near, kind="stable")[: self.profile.passages]
+        return self._shown([self.train_chunks[i] for i in order if np.isfinite(near[i])]) or None
 
     def _shown(self, chunks: list[EmbeddedChunk]) -> list[Passage]:
         passages = [Passage.model_validate(c.model_dump() | {"score": 1.0}) for c in chunks]

@@ -1,5 +1,6 @@
 """Reasons to leave an instruct row out of its dataset."""
 
+import re
 from collections.abc import Sequence
 from functools import cache
 
@@ -24,6 +25,9 @@ MAX_COPIED, COPIED_RUN = 0.3, 6
 # Of an answer, what share of its content words its passages must hold. Measured on two authors: of answers beside
 # passages of another document 95% have less than 0.1 to 0.2.
 MIN_GROUNDED = 0.15
+MAX_QUOTED = 0.5
+_FENCE = re.compile(r"^(`{3,}|~{3,})(.*)$", re.MULTILINE)
+_CODE = re.compile(r"^(`{3,}|~{3,}).*?^\1", re.MULTILINE | re.DOTALL)
 # Tasks that carry another text of like content, which must not hold the answer in its words.
 _RETELLING = ("rewrite", "summarise_article")
 # The start of an answer tells its language.
@@ -90,6 +94,11 @@ class RowFilter:
             return None
         if count_words(answer) < MIN_ANSWER_WORDS:
             return "too_short"
+        if row.task != "explain_code":
+            if cuts_code(request) or cuts_code(answer):
+                return "cuts_code"
+            if quoted_share(answer) > MAX_QUOTED:
+                return "mostly_quoted"
         # The passages of a question are there to be used; those of other tasks must not hold the answer.
         if answer in (request if row.task == "answer" else asked):
             return "instruction_holds_answer"
@@ -105,6 +114,27 @@ class RowFilter:
         if row.task != "explain_code" and self._other_language(answer):
             return "other_language"
         return None
+
+
+def cuts_code(text: str) -> bool:
+    """Whether a block of code begins or ends outside the text, so that what it says of code is no whole Markdown."""
+    opened = ""
+    for marks, rest in _FENCE.findall(text):
+        if not opened:
+            opened = marks
+        elif marks.startswith(opened) and not rest.strip():
+            opened = ""
+    return bool(opened)
+
+
+def quoted_share(text: str) -> float:
+    """Share of the words outside code that stand in quotations: others' words, which the author only shows."""
+    lines = _CODE.sub("", text).splitlines()
+    quoted, own = (
+        sum(count_words(line) for line in lines if line.startswith(">") is is_quoted)
+        for is_quoted in (True, False)
+    )
+    return quoted / max(quoted + own, 1)
 
 
 def copied_share(shown: str, answer: str, n: int = COPIED_RUN) -> float:

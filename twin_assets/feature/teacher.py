@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.hosted import HostedModel, RequestFiltered, read_reply
+from twin_assets.core.hosted import HostedModel, RequestFiltered, RequestTooLong, read_reply
 from twin_assets.core.prompts import render
 from twin_assets.core.records import Record
 from twin_assets.core.text.tokens import estimated_tokens
@@ -27,7 +28,10 @@ AT_ONCE = 4
 MALFORMED_ATTEMPTS, TYPICAL_TOKENS = 2, 350
 # When the first so many answers are all cut off, so will the others be: the run stops before it pays for them.
 CUT_OFF_AT_FIRST = 8
-_REFUSAL = re.compile(r"^\W*(i'?m sorry|i can(no|')t|as an ai|i am unable)", re.IGNORECASE)
+_REFUSAL = re.compile(
+    r"^\W*(i\s?['’]?\s?a?m (?:very |really )?sorry|i can(?:no|['’])t|as an ai|i(?: am|['’]m) (?:unable|not able)|sorry, (?:but )?i)",
+    re.IGNORECASE,
+)
 # An older mark, "refused", also stood for answers that were empty or cut off: those are asked for again.
 _KEEP_REFUSED = "refused by the model"
 _ASK_AGAIN = "refused"
@@ -158,6 +162,8 @@ class Teacher:
                 )
             except RequestFiltered:
                 return "teacher_filtered"
+            except RequestTooLong:
+                return "teacher_too_long"
             if answer is None:
                 return "teacher_unavailable"
             reply = read_reply(answer)
@@ -174,8 +180,10 @@ class Teacher:
 
 def _json_of(text: str) -> str:
     """The JSON object in an answer, out of the fence and the chatter that models put round it."""
-    found = re.search(r"\{.*\}", text, re.DOTALL)
-    try:
-        return json.dumps(json.loads(found.group())) if found else text
-    except ValueError:
-        return text
+    decoder = json.JSONDecoder(strict=False)
+    for found in islice(re.finditer(r"\{\s*\"", text), 20):
+        try:
+            return json.dumps(decoder.raw_decode(text, found.start())[0])
+        except (ValueError, RecursionError):
+            continue
+    return text

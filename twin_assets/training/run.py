@@ -163,6 +163,9 @@ def main() -> int:
 
         try:
             result = run(job, tell)
+        except Stopped as stopped:
+            print(f"stopped by {stopped}; {kept_for_the_next_run(job.model_dir)}", file=sys.stderr)
+            return 143
         except Exception as raised:
             error = raised if isinstance(raised, TwinError) else name_exception(raised, read_phase(job))
             if error is None:
@@ -173,9 +176,6 @@ def main() -> int:
             pipes.log.error(str(error))
             print(error, file=sys.stderr)
             return 1
-        except Stopped as stopped:
-            print(f"stopped by {stopped}; {kept_for_the_next_run(job.model_dir)}", file=sys.stderr)
-            return 143
         tell(f"{job.stage} finished: {result.metrics}")
     return 0
 

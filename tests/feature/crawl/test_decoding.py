@@ -59,3 +59,56 @@ def test_a_declaration_that_does_not_fit_is_passed_over() -> None:
 def test_bytes_that_are_no_text_are_refused() -> None:
     with pytest.raises(ValueError, match="no encoding"):
         decode_text(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\0\0\0\1\0")
+
+
+LETTERS_OF_ONE_LANGUAGE = [
+    (
+        "Im Wärterhäuschen saß früher mein Großvater und zählte die Möwen über dem Fluß, bis die Fähre kam. ",
+        "latin-1",
+    ),
+    (
+        "Im Wärterhäuschen saß früher mein Großvater und zählte die Möwen über dem Fluß, bis die Fähre kam. ",
+        "mac_roman",
+    ),
+    (
+        "Ve věži bydlel můj dědeček a každou neděli počítal otáčky, než přišla bouře a hodiny se zastavily. ",
+        "iso8859_2",
+    ),
+    (
+        "Ve věži bydlel můj dědeček a každou neděli počítal otáčky, než přišla bouře a hodiny se zastavily. ",
+        "cp1250",
+    ),
+    (
+        "A toronyban lakott a nagyapám, és minden vasárnap számolta a fordulatokat, míg jött a vihar és az idő. ",
+        "cp1250",
+    ),
+    (
+        "Kulede dedem otururdu ve her pazar turları sayardı, fırtına gelip saati durduruncaya kadar böyleydi. ",
+        "iso8859_9",
+    ),
+    (
+        "В башне жил мой дед и каждое воскресенье считал обороты, пока не пришла буря и часы не встали. ",
+        "iso8859_5",
+    ),
+    (
+        "У вежі жив мій дід і щонеділі рахував оберти, поки не прийшла буря і годинник не зупинився. ",
+        "koi8_u",
+    ),
+    ("كان جدي يسكن في البرج ويعد اللفات كل يوم أحد حتى جاءت العاصفة وتوقفت الساعة. ", "iso8859_6"),
+]
+
+
+@pytest.mark.parametrize("times", [1, 8])
+@pytest.mark.parametrize(("text", "encoding"), LETTERS_OF_ONE_LANGUAGE)
+def test_a_one_byte_encoding_is_told_by_the_letters_of_the_language_that_the_words_speak(
+    text: str, encoding: str, times: int
+) -> None:
+    assert decode_text((text * times).encode(encoding)) == text * times
+
+
+def test_utf8_with_a_few_bytes_that_are_none_is_utf8_all_the_same() -> None:
+    text = "Die Fähre fährt früh über den Fluß, sagen die Wärter."
+    assert decode_text(text.encode() + b" Caf\xe9.") == text + " Café."
+    assert decode_text((text + " ü").encode()[:-1]) == text + " "  # cut in the middle of a letter
+    assert decode_text(text.encode() + b" \xed\xa0\xbd\xed\xb8\x80!") == text + " !"  # halves of an emoji
+    assert decode_text(f"{text}\x00{text * 5}".encode()) == text * 6

@@ -251,11 +251,23 @@ def test_every_author_that_an_entry_names_is_known() -> None:
     ).authors == ["Kim", "Bo"]
 
 
-def test_the_feeds_author_signs_only_where_no_entry_is_signed() -> None:
+def test_an_atom_or_json_feeds_author_signs_every_entry_that_names_none() -> None:
+    """The kind: the person of the feed's head, which RFC 4287 and JSON Feed hand down to each entry."""
     signed, bare = "<id>1</id><author><name>Kim</name></author>", "<id>2</id><title>T</title>"
     feed = "<author><name>Ada Example</name></author>"
-    assert [e.authors for e in read(atom(signed, bare, feed=feed)).entries] == [["Kim"], []]
-    assert [e.authors for e in read(atom(bare, feed=feed)).entries] == [["Ada Example"]]
+    assert [e.authors for e in read(atom(signed, bare, feed=feed)).entries] == [["Kim"], ["Ada Example"]]
+    rows = ({"id": "1", "authors": [{"name": "Kim"}], "content_text": "D"}, {"id": "2", "content_text": "E"})
+    assert [e.authors for e in read(json_feed(*rows, authors=[{"name": "Ada Example"}])).entries] == [
+        ["Kim"],
+        ["Ada Example"],
+    ]
+
+
+def test_the_editor_of_an_rss_feed_signs_only_where_no_item_is_signed() -> None:
+    channel = "<managingEditor>a@e.example (Ada Example)</managingEditor>"
+    signed, bare = "<dc:creator>Kim</dc:creator><guid>1</guid>", "<guid>2</guid><title>T</title>"
+    assert [e.authors for e in read(rss(signed, bare, channel=channel)).entries] == [["Kim"], []]
+    assert "Ada Example" in only(rss(bare, channel=channel)).authors
 
 
 def test_an_entry_taken_from_another_feed_is_its_authors() -> None:

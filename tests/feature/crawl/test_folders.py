@@ -52,7 +52,36 @@ def test_a_text_that_somebody_else_signed_is_left_out(tmp_path: Path) -> None:
     report = crawl(here, who, "web")
     assert {item.item_id for item in stored(here, "web")} == {"own.md", "both.md", "none.md", "handle.md"}
     assert report.skipped == {"by another author": 3}
-    assert report.left_out["by another author"] == ["kim.md", "kims.md", "page.html"]
+    by_kim = [f"{name} (by Kim Other)" for name in ("kim.md", "kims.md", "page.html")]
+    assert report.left_out["by another author"] == by_kim
+
+
+def test_a_folder_that_is_all_signed_by_an_unknown_name_says_which_and_what_to_do(tmp_path: Path) -> None:
+    blog = tmp_path / "blog"
+    write(blog / "a.md", f"---\nauthor: R. Hollis-Vane\n---\n{A}")
+    report = crawl(settings(tmp_path), web_persona(Web(folders=[blog])), "web")
+    assert "also_known_as" in (report.error or "")
+    assert "R. Hollis-Vane" in (report.error or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("0017.txt", None),
+        ("2f9c1e7ab04d.txt", None),
+        ("6b1f0c9e-52a4-4c1e-9d0b-77aa01c3f2de.md", None),
+        ("2021-03-04.md", "2021-03-04"),
+        ("defaced.md", "defaced"),
+        ("10-things-on-mud.md", "10-things-on-mud"),
+        ("潮の話.txt", "潮の話"),
+    ],
+)
+def test_a_name_that_a_machine_gave_is_no_title(tmp_path: Path, name: str, title: str | None) -> None:
+    blog = tmp_path / "blog"
+    write(blog / name, A)
+    here = settings(tmp_path)
+    crawl(here, web_persona(Web(folders=[blog])), "web")
+    assert [item.title for item in stored(here, "web")] == [title]
 
 
 def test_files_in_old_encodings_are_read_and_one_in_none_is_counted(tmp_path: Path) -> None:

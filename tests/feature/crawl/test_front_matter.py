@@ -1,9 +1,11 @@
 """Fields above a text in the forms that site builders and note programs use, and what they mean."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
 
+from tests.machine import growth
 from twin_assets.feature.crawl.formats.fields import describe, more_closed
 from twin_assets.feature.crawl.formats.frontmatter import as_time, split_front_matter
 
@@ -135,3 +137,47 @@ def test_dates_in_every_form(said: str) -> None:
 @pytest.mark.parametrize("said", ["soon", "10", "", None, 7, "2021-13-45", "x" * 999])
 def test_what_is_no_date_is_none(said: object) -> None:
     assert as_time(said) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "authors"),
+    [
+        (';;;\n"title": "X", "draft": true\n;;;\nA', "draft", []),  # Hexo's JSON
+        ("title: X\ndate: 2020-01-02\n---\nA", None, []),  # Hexo's closing fence alone
+        ("title:: X\npublic:: false\n\nA", "not published", []),  # Logseq
+        ("% X\n% Ada Example\n% 2020-01-02\n\nA", None, ["Ada Example"]),  # pandoc
+        ('+++\ntitle = "X"\n[extra]\nauthor = "Kim"\n+++\nA', None, ["Kim"]),  # Zola
+        ('---json\n{"title": "X", "permalink": false}\n---\nA', "not published", []),  # Eleventy
+        ('---toml\ntitle = "X"\ndraft = true\n---\nA', "draft", []),
+        ("---\ntitle: X\nbuild: {render: never}\n---\nA", "not published", []),  # Hugo
+        ("---\ntitle: X\npassword: sesame\n---\nA", "behind a password", []),
+        ("---\ntitle: X\nexpiryDate: 2019-01-01\n---\nA", "no longer published", []),
+        ("---\ntitle: X\nauthor: {given: Ada, family: Example}\n---\nA", None, ["Ada Example"]),
+    ],
+)
+def test_fields_of_every_builder_say_what_was_published_and_by_whom(
+    text: str, reason: str | None, authors: list[str]
+) -> None:
+    fields, body = split_front_matter(text)
+    described = describe(fields)
+    assert body == "A"
+    assert fields["title"] == "X"
+    assert (described.left_out, described.authors) == (reason, authors)
+
+
+@pytest.mark.parametrize(
+    "text", ["- one\n- two\n\n---\n\nMore.", "Note: so I begin a text.\n\nAnd go on.\n\n---\nEnd"]
+)
+def test_a_text_with_a_rule_is_no_front_matter(text: str) -> None:
+    assert split_front_matter(text) == ({}, text)
+
+
+@pytest.mark.parametrize(
+    "line", ["  - x\n", "a: b\n", "a: b\n  c\n", "a: b\n\n", "a:: b\n", "% a\n b\n", ";;;\n", "---\n"]
+)
+def test_time_grows_no_faster_than_lines_that_never_close(line: str) -> None:
+    def read(times: int) -> None:
+        with suppress(ValueError):
+            split_front_matter(line * times)
+
+    assert growth(read, 1_000, 4) < 12

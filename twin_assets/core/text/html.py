@@ -42,7 +42,8 @@ def html_blocks(page: str) -> list[str]:
     # A feed's or an editor's fragment is the text itself: there is no page around it to cut away.
     if not _PAGE.search(page):
         tidy(tree)
-        body = tree.find("body")  # none where there is nothing but a script in the head
+        body = tree.find("body")
+        # Scripts and meta elements alone make a head, and no body.
         return [] if body is None else [block.text for block in read_blocks(body)]
     tidy(tree, AROUND)
     return _article(tree)

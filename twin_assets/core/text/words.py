@@ -8,7 +8,7 @@ words a letter. Text without a letter of these scripts never reaches ICU: it is 
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -158,11 +158,12 @@ def _spans(text: str) -> list[Span]:
     return found
 
 
-def _segments(run: str) -> Iterator[Span]:
+@lru_cache(maxsize=16_384)  # a text is counted, cut and searched for phrases many times over
+def _segments(run: str) -> tuple[Span, ...]:
     """Places of the words of a run of letters, as ICU's dictionaries have them."""
     if len(run) == 1:
-        return iter([(0, 1)])
-    return (span for span in _breaker()(run, "en").segments() if _LETTER.search(run, *span))
+        return ((0, 1),)
+    return tuple(span for span in _breaker()(run, "en").segments() if _LETTER.search(run, *span))
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ import logging
 import re
 import unicodedata
 from collections import Counter
+from typing import NamedTuple
 
 from twin_assets.core.records import CleanedDocument, Document, Record
 from twin_assets.core.text.block_pages import is_block_page
@@ -17,7 +18,7 @@ from twin_assets.core.text.words import count_words
 from twin_assets.feature.corpus.language import detect_language
 from twin_assets.feature.corpus.markdown import element_kinds, html_blocks, join_blocks, markdown_blocks
 from twin_assets.feature.corpus.quality import assess_quality
-from twin_assets.feature.corpus.repeated import repeated_lines, without_repeated
+from twin_assets.feature.corpus.repeated_ends import repeated_ends
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def clean_documents(
     kept: list[CleanedDocument] = []
     dropped: dict[str, list[str]] = {}
     removed: Counter[str] = Counter()
-    cleaned_ones: list[CleanedDocument] = []
+    read: list[tuple[Document, _Writing]] = []
     for document in documents:
         if document.partial:
             dropped.setdefault("partial", []).append(document.doc_id)
@@ -56,17 +57,17 @@ def clean_documents(
             dropped.setdefault("block_page", []).append(document.doc_id)
             continue
         try:
-            cleaned_ones.append(clean_document(document, mask_personal_data))
+            read.append((document, _writing(document)))
         except Exception:  # a page can be odd in any way; the others are not
             log.exception("not cleaned: %s", document.url)
             dropped.setdefault("unreadable", []).append(document.doc_id)
-    repeated = repeated_lines(cleaned_ones)
-    for cleaned in cleaned_ones:
-        cleaned = _without_repeated(cleaned, repeated.get(cleaned.source, set()))
+    ends = repeated_ends([writing.blocks for _, writing in read])
+    for (document, writing), (first, last) in zip(read, ends, strict=True):
+        cleaned = _cleaned(document, writing.without(first, last), mask_personal_data)
         removed.update(cleaned.removed)
         reasons = assess_quality(cleaned, languages)
         if reasons:
-            dropped.setdefault(reasons[0], []).append(cleaned.doc_id)
+            dropped.setdefault(reasons[0], []).append(document.doc_id)
         else:
             kept.append(cleaned)
     return CleaningResult(
@@ -82,10 +83,13 @@ def clean_document(document: Document, mask_personal_data: bool = True) -> Clean
 
     `removed` names the kind of each boilerplate block taken out and of each thing masked in `voice_text`.
     """
-    blocks, removed = _writing(document)
+    return _cleaned(document, _writing(document), mask_personal_data)
+
+
+def _cleaned(document: Document, writing: "_Writing", mask_personal_data: bool) -> CleanedDocument:
     kinds = kinds_to_mask(mask_personal_data)
     prose = _is_prose(document)
-    voice, masked = mask(join_blocks(blocks) if document.category != "code" or prose else blocks[0], kinds)
+    voice, masked = mask(writing.text, kinds)
     language = document.language
     if language is None and (prose or document.category != "code"):
         language = detect_language(voice)
@@ -96,23 +100,8 @@ def clean_document(document: Document, mask_personal_data: bool = True) -> Clean
         visibility=document.visibility, voice_text=voice,
         # Normalising may uncover what was spread over two lines.
         search_text=mask(search_view(voice), kinds)[0],
-        words=count_words(voice), removed=[*removed, *masked.elements()],
+        words=count_words(voice), removed=[*writing.removed, *masked.elements()],
     )  # fmt: skip
-
-
-def _without_repeated(document: CleanedDocument, lines: set[str]) -> CleanedDocument:
-    """The article without the lines that its source sets round every one."""
-    voice, times = without_repeated(document.voice_text, lines) if document.category == "article" else ("", 0)
-    if not times:
-        return document
-    return document.model_copy(
-        update={
-            "voice_text": voice,
-            "search_text": search_view(voice),
-            "words": count_words(voice),
-            "removed": [*document.removed, *["repeated_line"] * times],
-        }
-    )
 
 
 def leaks(documents: list[CleanedDocument], mask_personal_data: bool = True) -> Counter[str]:
@@ -138,15 +127,32 @@ def _is_prose(document: Document) -> bool:
     return document.mime in ("text/html", "text/markdown")
 
 
-def _writing(document: Document) -> tuple[list[str], list[str]]:
-    """The author's blocks of a document, and the kinds of the blocks left out."""
+class _Writing(NamedTuple):
+    """The author's blocks of a document, the kinds of the blocks left out, and whether the blocks are marked-up text:
+    those of plain text are its paragraphs as they stand, code is one."""
+
+    blocks: list[str]
+    removed: list[str]
+    marked: bool
+
+    @property
+    def text(self) -> str:
+        return join_blocks(self.blocks) if self.marked else "\n\n".join(self.blocks)
+
+    def without(self, first: int, last: int) -> "_Writing":
+        blocks = self.blocks[first : len(self.blocks) - last]
+        return self._replace(blocks=blocks, removed=[*self.removed, *["repeated"] * (first + last)])
+
+
+def _writing(document: Document) -> _Writing:
     if document.mime == "text/html":
         blocks = html_blocks(document.body)
         furniture = _furniture(blocks, document.language)
     elif document.mime == "text/markdown":
         blocks, furniture = markdown_blocks(document.body), set()
     else:
-        return [document.body.replace("\r\n", "\n").strip("\n")], []
+        text = document.body.replace("\r\n", "\n").strip("\n")
+        return _Writing([text] if document.category == "code" else text.split("\n\n"), [], False)
     kept: list[str] = []
     removed: list[str] = []
     for number, block in enumerate(blocks):
@@ -165,7 +171,7 @@ def _writing(document: Document) -> tuple[list[str], list[str]]:
             kept.append(block)
         else:
             removed.append(kind)
-    return kept, removed
+    return _Writing(kept, removed, True)
 
 
 def _furniture(blocks: list[str], language: str | None) -> set[str]:

@@ -13,6 +13,8 @@ MAX_CHARACTERS = 3000
 
 # Of kana and ideographs together: Japanese has half or more, a Chinese text that quotes some Japanese little.
 KANA_SHARE = 0.15
+# What one of them says takes so many letters of an alphabet: names of things in English are no English text.
+LETTERS_AN_IDEOGRAPH = 2.5
 _SCRIPTS = {
     name: re.compile(f"[{letters}]")
     for name, letters in {
@@ -48,14 +50,14 @@ def detect_language(text: str) -> str | None:
 
 
 def _by_script(prose: str) -> str | None:
-    """The language of a text most of whose letters are of a script that one language has.
+    """The language of a text most of which is in a script that one language has.
 
     The detector takes Chinese for Korean now and then, and has no Lao, Khmer or Burmese.
     """
     letters = max(sum(map(str.isalpha, prose)), 1)
     counts = {name: len(pattern.findall(prose)) for name, pattern in _SCRIPTS.items()}
     ideographs = counts.pop("han") + counts["ja"]
-    if 2 * ideographs > letters:
+    if LETTERS_AN_IDEOGRAPH * ideographs > letters - ideographs:
         return "ja" if counts["ja"] >= KANA_SHARE * ideographs else "zh"
     return next((name for name, count in counts.items() if name != "ja" and 2 * count > letters), None)
 

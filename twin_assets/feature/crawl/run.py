@@ -25,6 +25,7 @@ from twin_assets.feature.crawl.spiders.base import SPIDER_ERROR, SourceSpider
 from twin_assets.feature.crawl.store import CrawlStore
 from twin_assets.settings import Settings, load_settings
 
+BY_ANOTHER = "by another author"  # as spiders say it of what another name signs
 USER_AGENT = "llm-twin-crawler/0.1 (collects its owner's own writing; obeys robots.txt)"
 log = logging.getLogger("crawl")
 
@@ -122,6 +123,14 @@ def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
     return report
 
 
+def _fix_of_nothing(spider: SourceSpider, report: CrawlReport) -> str:
+    """What to do about a source of which nothing is kept: most often it is signed by a name that nobody declared."""
+    if not report.skipped.get(BY_ANOTHER):
+        return spider.unknown_fix
+    signed = "; ".join(report.left_out.get(BY_ANOTHER, [])[:3])
+    return f"where it is the persona's, add the name that signs it to also_known_as in the persona's YAML ({signed})."
+
+
 def _settle(spider: SourceSpider, store: CrawlStore, report: CrawlReport) -> None:
     """Deletions, validators, and the errors of a source that is empty or ill, once the crawl is over."""
     came = report.fetched + report.unchanged
@@ -135,7 +144,9 @@ def _settle(spider: SourceSpider, store: CrawlStore, report: CrawlReport) -> Non
             spider.listing_complete = False
     if not spider.listed and not report.error and not report.blocked:
         left_out = f" (left out: {report.skipped})" if report.skipped else ""
-        report.error = f"{spider.title}: nothing was found there{left_out}. Fix: {spider.unknown_fix}"
+        report.error = (
+            f"{spider.title}: nothing was found there{left_out}. Fix: {_fix_of_nothing(spider, report)}"
+        )
         spider.listing_complete = False
     if spider.listing_complete:
         spider.before_deletions()

@@ -6,6 +6,7 @@ costs a repeated item, never a lost one.
 """
 
 import json
+import logging
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from twin_assets.core.raw import RawItem
 
 # A part this large is stored and a new one begun, so that memory stays flat however long the crawl.
 PART_BYTES = 8_000_000
+log = logging.getLogger("crawl")
 _LEAF = '{"leaf": '
 
 
@@ -87,6 +89,24 @@ class CrawlStore:
             return State.model_validate_json(self.lake.read(self._state_key))
         except KeyError:
             return State()
+        except ValidationError:
+            log.warning("%s is damaged: it is made again from what the lake holds", self._state_key)
+            return self._state_of_lake()
+
+    def _state_of_lake(self) -> State:
+        """What the stored objects say is known; without validators, so that everything is asked again."""
+        state = State()
+        for key in sorted(self.lake.keys(f"raw/{self.source}/{self.persona}/")):
+            for line in self.lake.read(key).decode("utf-8", "replace").split("\n"):
+                try:
+                    item = RawItem.model_validate_json(line)
+                except ValidationError:
+                    continue
+                if item.kind == "deleted":
+                    state.known.pop(item.item_id, None)
+                else:
+                    state.known[item.item_id] = _known(item)
+        return state
 
     def write_state(self) -> None:
         """Store the state as it is."""
@@ -96,10 +116,21 @@ class CrawlStore:
         """Store what killed crawls had fetched. Returns the number of items."""
         count = 0
         for part in sorted(self.parts.glob("*.jsonl")):
-            items, leaves = _read_part(part)
+            items, leaves, damaged = _read_part(part)
             for item in items:
                 self._know(item)
-            self.state.validators |= leaves
+            # One of an item that was lost with its line would make the site say forever that nothing is new.
+            self.state.validators |= {
+                url: leaf
+                for url, leaf in leaves.items()
+                if self.state.known.keys() >= set(leaf.memo.get("ids", []))
+            }
+            if damaged:
+                kept = part.with_suffix(".damaged")
+                kept.write_text("".join(f"{line}\n" for line in damaged), encoding="utf-8")
+                log.warning(
+                    "%d damaged lines of a part that a killed crawl left are kept in %s", len(damaged), kept
+                )
             self._store(part, [item.model_dump_json() for item in items])
             count += len(items)
         return count
@@ -146,10 +177,7 @@ class CrawlStore:
         if item.kind == "deleted":
             self.state.known.pop(item.item_id, None)
             return
-        self.state.known[item.item_id] = Known(
-            version=item.version(), category=item.category, url=item.url,
-            mark=item.mark, windowed=item.windowed,
-        )  # fmt: skip
+        self.state.known[item.item_id] = _known(item)
 
     def finish(self) -> str | None:
         """Move the part file to the lake and store the state. URI of the object, or None if no news."""
@@ -177,8 +205,15 @@ class CrawlStore:
         return uri
 
 
-def _read_part(part: Path) -> tuple[list[RawItem], dict[str, Validator]]:
-    """Items and validators of a part file, without a last line that a kill cut short."""
+def _known(item: RawItem) -> Known:
+    return Known(
+        version=item.version(), category=item.category, url=item.url, mark=item.mark, windowed=item.windowed
+    )
+
+
+def _read_part(part: Path) -> tuple[list[RawItem], dict[str, Validator], list[str]]:
+    """Items and validators of a part file, and its damaged lines; a last line that a kill cut short is none of those."""
+    damaged: list[str] = []
     items: list[RawItem] = []
     leaves: dict[str, Validator] = {}
     lines = part.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -191,7 +226,7 @@ def _read_part(part: Path) -> tuple[list[RawItem], dict[str, Validator]]:
                 leaves[record["leaf"]] = Validator.model_validate(record["validator"])
             else:
                 items.append(RawItem.model_validate(record))
-        except (json.JSONDecodeError, ValidationError):
+        except (ValueError, KeyError, TypeError, RecursionError):  # pydantic's error is a ValueError
             if number != len(lines) - 1:
-                raise
-    return items, leaves
+                damaged.append(line)
+    return items, leaves, damaged

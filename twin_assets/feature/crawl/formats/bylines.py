@@ -10,6 +10,13 @@ _NOBODY = re.compile(
     re.IGNORECASE,
 )
 _MAIL_AND_NAME = re.compile(r"^(\S+@\S+)\s*\((.*)\)$")  # the form of RSS: a@b.example (Ada Example)
+# Who has a part in a text without having written it: a list of names with such a word is one line, of nobody's alone.
+_OTHER_PART = re.compile(
+    r"\b(?:translat(?:ed|ion|or)|übersetz\w*|traduit|traducid[oa]|traducción|traduzid[oa]|tradott[oa]|vertaald|översatt|oversatt|"
+    r"przekład|перевод\w*|edited|interview\w*|conversation|in talk|ghost\s?written|as told to|on behalf of|reposted|via|about)\b"
+    r"|翻訳|译|譯",
+    re.IGNORECASE,
+)
 _LIST = re.compile(r"\s*(?:[,;&|/+]|\b(?:and|und|et|och|og|en|with)\b)\s*", re.IGNORECASE)
 _BLOGGERS_BLANK = re.compile(r"\(?\bunknown\)?$", re.IGNORECASE)
 MAX_BYLINE = 300
@@ -28,7 +35,7 @@ def signed_by(*bylines: object, site: str | None = None) -> list[str]:
         text = " ".join(html.unescape(line[:MAX_BYLINE]).split())
         if mailed := _MAIL_AND_NAME.match(text):
             parts = [mailed.group(1), _BLOGGERS_BLANK.sub("", mailed.group(2))]
-        elif "://" in text or "@" in text:
+        elif "://" in text or "@" in text or _OTHER_PART.search(text):
             parts = [text]
         else:
             parts = [text, *_LIST.split(text)]

@@ -6,19 +6,23 @@ as it is (cleaning is a later stage; feedparser's own would take code apart).
 
 import calendar
 import codecs
+import gzip
 import html
 import io
 import json
 import re
+import zlib
 from collections import Counter
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from html.entities import html5
 from typing import Any, Literal
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
+from xml.parsers import expat
 
 import feedparser
 from charset_normalizer import from_bytes
+from lxml import etree
 from pydantic import BaseModel
 
 from twin_assets.core.hashing import text_hash
@@ -27,6 +31,10 @@ from twin_assets.feature.crawl.formats.bylines import signed_by
 Text = Literal["whole", "unsure", "cut"]
 MAX_ENTRIES = 10_000
 SHORT = 600  # characters: notes to a recording, a link with a remark
+# feedparser's parser for broken feeds takes 15 seconds for a megabyte of unclosed marks, its strict one a tenth of one.
+LOOSE_BYTES = 200_000
+MAX_UNPACKED = 20_000_000
+MAX_TITLE = 1_000
 _DETECTABLE = 20  # letters outside ASCII
 _SUMMARY = 1_000  # characters: a paragraph longer than this is no summary
 
@@ -50,6 +58,7 @@ class Entry(BaseModel):
     mime: Literal["text/html", "text/plain"] = "text/html"
     text: Text = "whole"
     media: bool = False
+    draft: bool = False
     tags: list[str] = []
 
     @property
@@ -72,12 +81,22 @@ def is_feed(content_type: str, text: str) -> bool:
     """Whether an answer is a feed: by its outermost element, or the version that a JSON Feed declares."""
     if text.lstrip("\ufeff \t\r\n")[:1] == "{":
         return _json_feed(text) is not None
+    text = _without_preface(text)
     name = root_name(text[:50_000])
     if name == "rdf":
         return "purl.org/rss/1.0" in text[:20_000] or "netscape.com/rdf" in text[:20_000]
     return name in ("rss", "feed") or (
         name == "channel" and any(kind in content_type for kind in ("rss", "xml", "cdf"))
     )
+
+
+def _without_preface(text: str) -> str:
+    """A feed without what a server's program printed before its XML declaration: warnings, mostly."""
+    start = text.find("<?xml", 1, 5_000)
+    head = text[: max(start, 0)].lower()
+    if start < 0 or "<!doctype" in head or "<html" in head or not head.strip("\ufeff \t\r\n"):
+        return text
+    return text[start:]
 
 
 _BEFORE_ROOT = (("<?", "?>"), ("<!--", "-->"), ("<!DOCTYPE", ">"), ("<!doctype", ">"))
@@ -104,7 +123,7 @@ def root_name(text: str) -> str:
 
 def read_feed(data: bytes, content_type: str = "", url: str = "") -> Feed:
     """The feed in these bytes, whose address was `url`. Raises ValueError when they hold none."""
-    text = decode_feed(data, content_type)
+    text = _without_preface(decode_feed(data, content_type))
     if text.lstrip("\ufeff \t\r\n")[:1] == "{":
         found = _json_feed(text)
         if found is None:
@@ -113,6 +132,23 @@ def read_feed(data: bytes, content_type: str = "", url: str = "") -> Feed:
     if not is_feed(content_type, text):
         raise ValueError("found neither RSS, Atom nor JSON Feed")
     return _read_xml(text, url)
+
+
+def unpacked(data: bytes) -> bytes:
+    """What a gzip file holds (some servers send `feed.xml.gz` as it lies); other bytes as they are.
+
+    Raises ValueError for a damaged file, and for one that unpacks to more than 20 MB.
+    """
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            inner = file.read(MAX_UNPACKED + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"damaged gzip file ({error})") from None
+    if len(inner) > MAX_UNPACKED:
+        raise ValueError(f"larger than {MAX_UNPACKED // 1_000_000} MB unpacked")
+    return inner
 
 
 def decode_feed(data: bytes, content_type: str = "") -> str:
@@ -181,18 +217,23 @@ def parse_time(text: Any) -> datetime | None:
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             moment = parse(padded)
+            if not 1900 < moment.year < _NO_YEAR:
+                continue
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         except (ValueError, OverflowError, TypeError, IndexError):
             continue
     return None
 
 
+_NO_YEAR = 2200  # what can't be a date of writing: 9999 stands for "never", and for a date that can't be read
+
+
 def plain_title(text: Any) -> str | None:
     """A title without markup and with its entities resolved; None when nothing is left of it."""
     if not isinstance(text, str):
         return None
-    shown = " ".join(html.unescape(_INLINE.sub("", text)).split())
-    return shown or None
+    shown = " ".join(html.unescape(_INLINE.sub("", text[: 10 * MAX_TITLE])).split())
+    return shown[:MAX_TITLE] or None
 
 
 _INLINE = re.compile(
@@ -203,7 +244,6 @@ _INLINE = re.compile(
 
 # --- XML ----------------------------------------------------------------------------------------------------
 
-_CDATA = re.compile(r"(<!\[CDATA\[.*?\]\]>)", re.DOTALL)
 _LOOSE_AMPERSAND = re.compile(r"&(?!#\d+;|#[xX][0-9A-Fa-f]+;|[A-Za-z][\w.-]*;)")
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
@@ -211,7 +251,7 @@ _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 def _read_xml(text: str, url: str) -> Feed:
     # By bytes in a stream: a string might be taken for an address or a path.
     found = feedparser.parse(
-        io.BytesIO(_mended(text).encode("utf-8", "replace")),
+        io.BytesIO(_bounded(_mended(text).encode("utf-8", "replace"))),
         response_headers={"content-type": "application/xml; charset=utf-8"},
         sanitize_html=False, resolve_relative_uris=False,
     )  # fmt: skip
@@ -219,9 +259,9 @@ def _read_xml(text: str, url: str) -> Feed:
     title, home = plain_title(feed.get("title")), _address(feed.get("link"), url)
     rows = found.entries[:MAX_ENTRIES]
     entries = [_xml_entry(row, url or home or "", title) for row in rows]
-    whole_feed = _authors(feed, title)
-    if whole_feed and not any(entry.authors for entry in entries):
-        entries = [entry.model_copy(update={"authors": whole_feed}) for entry in entries]
+    # Atom's authors hold for every entry that names none; RSS's editor signs only where nobody else does.
+    inherits = str(found.get("version", "")).startswith("atom")
+    entries = _signed(entries, _authors(feed, title), inherits)
     following = next((link.get("href") for link in feed.get("links", []) if link.get("rel") == "next"), None)
     return Feed(title=title, home=home, next=_address(following, url), entries=_told_apart(_judged(entries)))
 
@@ -234,9 +274,65 @@ def _mended(text: str) -> str:
     text = _NOT_XML.sub("", text.lstrip("\ufeff \t\r\n"))
     if "<!ENTITY" in text:
         return text
-    parts = _CDATA.split(text)
-    parts[::2] = map(mended_entities, parts[::2])
-    return "".join(parts)
+    parts, at = [], 0
+    while (start := text.find("<![CDATA[", at)) >= 0 and (end := text.find("]]>", start)) >= 0:
+        parts += [mended_entities(text[at:start]), text[start : end + 3]]
+        at = end + 3
+    return "".join(parts) + mended_entities(text[at:])
+
+
+def _signed(entries: list[Entry], authors: list[str], inherits: bool) -> list[Entry]:
+    """The entries, with the feed's authors where they name none themselves: each by itself, or only all together."""
+    if not authors or not (inherits or not any(entry.authors for entry in entries)):
+        return entries
+    return [e if e.authors else e.model_copy(update={"authors": authors}) for e in entries]
+
+
+def _bounded(data: bytes) -> bytes:
+    """A feed that the strict parser takes, or a small one. Raises ValueError when a large one can't be mended."""
+    if len(data) <= LOOSE_BYTES or _is_well_formed(data):
+        return data
+    parser = etree.XMLParser(
+        recover=True, resolve_entities=False, no_network=True, load_dtd=False, encoding="utf-8"
+    )
+    try:
+        tree = etree.fromstring(_with_prefixes(data), parser)
+    except etree.XMLSyntaxError:
+        tree = None
+    mended = etree.tostring(tree, encoding="utf-8") if tree is not None else b""
+    if not mended or not _is_well_formed(mended):
+        raise ValueError(f"broken XML of more than {LOOSE_BYTES // 1_000} kB")
+    return mended
+
+
+def _is_well_formed(data: bytes) -> bool:
+    try:
+        expat.ParserCreate(namespace_separator=" ").Parse(data, True)
+    except expat.ExpatError:
+        return False
+    return True
+
+
+_USUAL_SPACES = {
+    b"content": b"http://purl.org/rss/1.0/modules/content/", b"dc": b"http://purl.org/dc/elements/1.1/",
+    b"atom": b"http://www.w3.org/2005/Atom", b"itunes": b"http://www.itunes.com/dtds/podcast-1.0.dtd",
+}  # fmt: skip
+
+
+def _with_prefixes(data: bytes) -> bytes:
+    """XML whose root declares every prefix that is used and nowhere declared."""
+    missing = set(re.findall(rb"</?([A-Za-z][\w-]{0,30}):[A-Za-z]", data))
+    missing -= set(re.findall(rb"xmlns:([\w-]{1,30})", data)) | {b"xml"}
+    more = b"".join(
+        b' xmlns:%s="%s"' % (name, _USUAL_SPACES.get(name, b"urn:" + name)) for name in sorted(missing)[:50]
+    )
+    return re.sub(
+        rb"<(?:[\w-]{1,30}:)?(?:rss|rdf|feed|channel)\b",
+        lambda found: found.group() + more,
+        data,
+        count=1,
+        flags=re.I,
+    )
 
 
 def mended_entities(text: str) -> str:
@@ -265,12 +361,13 @@ def _xml_entry(row: Any, base: str, site: str | None) -> Entry:
         or (guid if guid.startswith(("http://", "https://")) else None)
     )
     body, mime, text = _xml_body(row)
-    authors = _authors(row, site) or _authors(row.get("source") or {}, site)
+    authors = _authors(row, site) or _authors(row.get("source") or {}, site) or _taken_from(row, base)
     media = [x.get("type", "") for x in links if x.get("rel") == "enclosure"]
     return Entry(
         id=guid, guid=guid, url=_address(address, base) or base, title=plain_title(row.get("title")),
         authors=authors, body=body, mime=mime, text=text,
         published_at=_moment(row, "published") or _moment(row, "created") or _moment(row, "updated"),
+        draft=str(row.get("app_draft", "")).strip().lower() == "yes",
         updated_at=_moment(row, "updated"), tags=[t.term for t in row.get("tags", []) if t.get("term")],
         media=any(kind.startswith(("audio", "video")) for kind in media),
     )  # fmt: skip
@@ -315,18 +412,43 @@ def _authors(row: Any, site: str | None) -> list[str]:
     lines = [
         line
         for n, a in enumerate(given)
-        for line in (a.get("name"), a.get("href"), None if n else a.get("email"))
+        for line in (_whole_name(a), a.get("href"), None if n else a.get("email"))
     ]
     return signed_by(*lines, site=site)
+
+
+def _whole_name(author: Any) -> str | None:
+    """An author's name. feedparser knows addresses with a last part of four letters only, and leaves the others' rest."""
+    name = author.get("name")
+    rest = re.match(r"[\w.-]*\s*\((.*?)\)?$", name) if isinstance(name, str) and author.get("email") else None
+    return rest.group(1) if rest else name
+
+
+def _taken_from(row: Any, base: str) -> list[str]:
+    """The other site that an unsigned entry of RSS says it was taken from: its title, or its address."""
+    source = row.get("source") or {}
+    address = source.get("href") or source.get("url")
+    if not isinstance(address, str) or not address.startswith(("http://", "https://")):
+        return []
+    here, there = (_host(one) for one in (base, address))
+    return signed_by(source.get("title") or address) if here and there and here != there else []
+
+
+def _host(address: str) -> str:
+    try:
+        return (urlsplit(address).hostname or "").removeprefix("www.")
+    except ValueError:
+        return ""
 
 
 def _moment(row: Any, field: str) -> datetime | None:
     parsed = row.get(f"{field}_parsed") if f"{field}_parsed" in row.keys() else None  # noqa: SIM118
     if parsed:
         try:
-            return datetime.fromtimestamp(calendar.timegm(parsed), UTC)
+            moment = datetime.fromtimestamp(calendar.timegm(parsed), UTC)
         except (ValueError, OverflowError, OSError):
             return None
+        return moment if 1900 < moment.year < _NO_YEAR else None
     return parse_time(row.get(field) if field in row.keys() else None)  # noqa: SIM118
 
 
@@ -358,9 +480,7 @@ def _read_json(found: dict[str, Any], url: str) -> Feed:
     title, home = plain_title(found.get("title")), _address(found.get("home_page_url"), url)
     rows = found["items"][:MAX_ENTRIES]
     entries = [_json_entry(row, url or home or "", title) for row in rows if isinstance(row, dict)]
-    whole_feed = _json_authors(found, title)
-    if whole_feed and not any(entry.authors for entry in entries):
-        entries = [entry.model_copy(update={"authors": whole_feed}) for entry in entries]
+    entries = _signed(entries, _json_authors(found, title), inherits=True)
     return Feed(
         title=title, home=home, next=_address(found.get("next_url"), url),
         entries=_told_apart(_judged(entries)), broken=sum(not isinstance(row, dict) for row in rows),

@@ -8,33 +8,26 @@ from typing import Any, get_args
 from twin_assets.core.records import Visibility
 from twin_assets.feature.crawl.formats.frontmatter import Fields, as_time
 
+# Names of fields in lower case, without spaces, _ and -: publishedAt, published_at and published-at are one.
 _DATES = [
-    "date",
-    "published",
-    "publishdate",
-    "publish_date",
-    "pubdate",
-    "published_at",
-    "datepublished",
-    "date_published",
-    "posted",
-]
-_DATES += [
-    "jbake-date",
-    "page-date",
-    "revdate",
-    "datetime",
-    "created",
-    "created_at",
-    "date_created",
-    "creation_date",
-]
-_AUTHORS = ["author", "authors", "by", "byline", "creator", "page-author", "jbake-author"]
-_STATUS = ["status", "state", "post_status", "jbake-status", "page-status", "hugo_status"]
+    "date", "published", "publishdate", "pubdate", "pubdatetime", "publishedat", "publishedon", "publisheddate",
+    "datepublished", "publicationdate", "posted", "postedat", "postedon", "postdate", "jbakedate", "pagedate", "revdate",
+    "datetime", "created", "createdat", "createdon", "createddate", "datecreated", "creationdate",
+]  # fmt: skip
+_AUTHORS = [
+    "author", "authors", "by", "byline", "writer", "writers", "writtenby", "creator", "guest", "guestauthor", "postauthor",
+    "pageauthor", "jbakeauthor",
+]  # fmt: skip
+# Where Zola, Hugo and others put fields of a site's own.
+_INSIDE = ["extra", "params", "taxonomies"]
+_STATUS = ["status", "state", "stage", "poststatus", "jbakestatus", "pagestatus", "hugostatus"]
 _UNPUBLISHED = {"draft": "draft", "drafts": "draft", "wip": "draft", "unpublished": "not published", "pending": "draft", "hidden": "hidden", "private": "private", "trash": "trash", "skip": "draft"}  # fmt: skip
-_DRAFT = ["draft", "hugo_draft", "is_draft", "isdraft", "unfinished", "wip"]
-_PUBLISHED = ["published", "publish", "public", "dg-publish", "is_published"]
-_PRIVATE = ["private", "is_private", "confidential", "secret"]
+_DRAFT = ["draft", "hugodraft", "isdraft", "unfinished", "wip"]
+_PUBLISHED = ["published", "publish", "public", "dgpublish", "ispublished", "ispublic"]
+_NOT_PUBLISHED = ["nopublish", "unpublished", "unpublish", "headless"]
+_PRIVATE = ["private", "isprivate", "confidential", "secret"]
+_BEHIND_PASSWORD = ["password", "protected", "passwordprotected", "encrypted", "encrypt"]
+_EXPIRES = ["expirydate", "unpublishdate"]
 _VISIBILITY = ["visibility", "access", "audience", "privacy"]
 _SEEN_BY: dict[str, Visibility] = dict.fromkeys(
     ["public", "everyone", "everybody", "world", "all", "anyone", "open"], "public"
@@ -59,23 +52,28 @@ class Described:
 
 
 def describe(fields: Fields, now: dt.datetime | None = None) -> Described:
-    """Read front matter, a document's metadata or an outliner's properties; case and _ or - make no difference."""
-    found = {re.sub(r"[\s]+", "_", key.strip().lower()): value for key, value in fields.items()}
+    """Read front matter, a document's metadata or an outliner's properties; case, _, - and spaces make no difference."""
+    found = _plain(fields)
+    inside = [_plain(found[name]) for name in _INSIDE if isinstance(found.get(name), dict)]
     title = found.get("title")
     url = next(
-        (found[k] for k in ("canonical_url", "canonicalurl", "canonical", "url", "permalink") if k in found),
+        (found[k] for k in ("canonicalurl", "canonical", "url", "permalink") if k in found),
         None,
     )
     language = next((str(found[k]) for k in ("lang", "language", "locale") if found.get(k)), "")
     return Described(
         title=str(title).strip() or None if isinstance(title, str | int | float | dt.date) else None,
-        authors=[name for key in _AUTHORS for name in _names(found.get(key))],
+        authors=[name for part in (found, *inside) for key in _AUTHORS for name in _names(part.get(key))],
         url=url if isinstance(url, str) and re.match(r"https?://[^\s/]", url) else None,
         published_at=next((time for key in _DATES if (time := as_time(found.get(key)))), None),
         language=language[:2].lower() if re.match(r"[A-Za-z]{2}(?:[-_]|$)", language) else None,
         visibility=_visibility(found),
         left_out=_left_out(found, now or dt.datetime.now(dt.UTC)),
     )
+
+
+def _plain(fields: Fields) -> Fields:
+    return {re.sub(r"[\s_-]+", "", str(key).lower()): value for key, value in fields.items()}
 
 
 def more_closed(one: Visibility, other: Visibility | None) -> Visibility:
@@ -86,7 +84,9 @@ def more_closed(one: Visibility, other: Visibility | None) -> Visibility:
 
 def _names(value: Any) -> list[str]:
     if isinstance(value, dict):
-        return _names(value.get("name") or value.get("literal") or value.get("display_name"))
+        name = value.get("name") or value.get("literal") or value.get("display_name")
+        parts = [value.get("given"), value.get("family")]
+        return _names(name or " ".join(part for part in parts if isinstance(part, str)))
     if isinstance(value, list):
         return [name for part in value for name in _names(part)]
     if not isinstance(value, str) or not value.strip():
@@ -124,12 +124,21 @@ def _left_out(found: Fields, now: dt.datetime) -> str | None:
                 return reason
     if _yes(found.get("hidden")):
         return "hidden"
-    if any(_no(found.get(key)) for key in _PUBLISHED):
+    if any(_no(found.get(key)) for key in _PUBLISHED) or any(_yes(found.get(key)) for key in _NOT_PUBLISHED):
         return "not published"
-    if any(key.startswith("excalidraw-plugin") for key in found):
+    # Hugo renders nothing with `build: {render: never}`, Eleventy with `permalink: false`.
+    build = found.get("build")
+    unbuilt = isinstance(build, dict) and (_no(build.get("render")) or build.get("render") == "link")
+    if found.get("permalink") is False or unbuilt:
+        return "not published"
+    if any(found.get(key) and not _no(found.get(key)) for key in _BEHIND_PASSWORD):
+        return "behind a password"
+    if any(time and time < now for time in (as_time(found.get(key)) for key in _EXPIRES)):
+        return "no longer published"
+    if "excalidrawplugin" in found:
         return "a drawing"
     # Hugo and Jekyll build nothing from the future either.
-    dates = [as_time(found.get(key)) for key in ("date", "publishdate", "publish_date", "published")]
+    dates = [as_time(found.get(key)) for key in ("date", "publishdate", "published")]
     if any(time and time > now + dt.timedelta(days=1) for time in dates):
         return "dated in the future"
     return None

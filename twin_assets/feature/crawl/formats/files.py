@@ -30,7 +30,12 @@ MAX_FILE_BYTES = 20_000_000
 MAX_TEXT_BYTES = 5_000_000  # a text file; a book has a fifth of it
 PDF_SECONDS = 60
 
-_DATE_IN_NAME = re.compile(r"^(\d{4})[-_.]?(\d{1,2})[-_.]?(\d{1,2})(?![\d])[-_. T]*")
+_DATE_IN_NAME = re.compile(
+    r"^(\d{4})(?:[-_.]?(\d{1,2})[-_.]?(\d{1,2})(?![\d])|[年년] ?(\d{1,2})[月월] ?(\d{1,2})[日일])[-_. T]*"
+)
+_DATE_AT_END = re.compile(r"[-_. ]((?:19|20)\d\d)[-_.](\d\d)[-_.](\d\d)$")
+# Numbers, and digests or UUIDs in hexadecimal: at least eight digits of which one is no letter.
+_NO_WORDS = re.compile(r"[\W\d_]+|(?=.*\d)[0-9a-f]{8}[0-9a-f-]*", re.IGNORECASE)
 _DAY_IN_YEAR = re.compile(r"(?:^|/)((?:19|20)\d\d)/(\d\d)-(\d\d)(?!\d)")
 _DATE_IN_FOLDERS = re.compile(r"(?:^|/)((?:19|20)\d\d)/(\d{1,2})(?:/(\d{1,2}))?/")
 _HEADING = re.compile(
@@ -198,9 +203,12 @@ READERS: dict[str, Callable[[bytes], FileText]] = {
 }  # fmt: skip
 
 
-def _title_in_name(path: PurePosixPath) -> str:
+def _title_in_name(path: PurePosixPath) -> str | None:
+    """The words in a file's name, or its date; None where a machine gave the name (a number, a hash)."""
     stem = path.parent.name if path.stem.lower() in _INDEX and path.parent.name else path.stem
     rest = _DATE_IN_NAME.sub("", stem) or stem
+    if _NO_WORDS.fullmatch(rest) and not _DATE_IN_NAME.match(rest):
+        return None
     spoken = " " in rest or rest[:1].isdigit()  # a title already, or a bare date
     return rest if spoken else re.sub(r"[-_]+", " ", rest).strip() or stem
 
@@ -208,7 +216,8 @@ def _title_in_name(path: PurePosixPath) -> str:
 def _date_in_path(path: PurePosixPath) -> datetime | None:
     """The day in a file's name or its folder's, else in folders by year, month and perhaps day."""
     for name in (path.stem, path.parent.name):
-        if (found := _DATE_IN_NAME.match(name)) and (day := as_time("-".join(found.groups()))):
+        found = _DATE_IN_NAME.match(name) or _DATE_AT_END.search(name)
+        if found and (day := as_time("-".join(part for part in found.groups() if part))):
             return day
     if (found := _DAY_IN_YEAR.search(path.as_posix())) and (day := as_time("-".join(found.groups()))):
         return day

@@ -13,7 +13,7 @@ MADE = "made by a program"
 UNOPENED = "a folder that cannot be opened"
 
 _VERSION_CONTROL = {".git", ".hg", ".svn", ".jj", "__pycache__"}
-_DRAFTS = {"_drafts", "drafts", "_draft", "draft", "unpublished", "_unpublished", "_discarded"}
+_DRAFTS = {"_drafts", "drafts", "_draft", "draft", "unpublished", "_unpublished", "_discarded", "wip", "_wip"}
 _TRASH = {".trash", "_trash", "trash", ".recycle", "$recycle.bin", ".stversions"}
 _PRIVATE = {"private", "_private", ".private"}
 _TEMPLATES = {
@@ -38,6 +38,7 @@ _BUILT_BESIDE = {
     "themes": ("hugo.toml", "hugo.yaml", "hugo.yml", "config.toml", "config.yaml", "_config.yml", "pelicanconf.py"),
     "bak": ("config.edn",),
 }  # fmt: skip
+_NUMBER = re.compile(r"^\d{1,3}(?:[ ._-]+)(?=[^\W\d])")
 _PROGRAM_FILES = re.compile(
     r"^(?:robots|humans|ads|security|llms|llms-full|requirements[\w-]*|constraints[\w-]*|cmakelists|runtime|packages)\.txt$"
     r"|^404\.\w+$|^(?:google|yandex_|bingsiteauth|pinterest-)[0-9a-f]+\.html$|\.excalidraw\.md$|^sitemap\.\w+$",
@@ -90,7 +91,8 @@ def is_unseen(reason: str) -> bool:
 def path_reason(path: str) -> str | None:
     """Why a file at this path of a folder of writing is left out, or None."""
     pure = PurePosixPath(path)
-    folders = [part.lower() for part in pure.parts[:-1]]
+    # In a vault folders are often numbered: 99 Templates.
+    folders = [_NUMBER.sub("", part.lower()) for part in pure.parts[:-1]]
     for names, reason in (
         (_TRASH, "trash"),
         (_DRAFTS, "draft"),
@@ -99,6 +101,8 @@ def path_reason(path: str) -> str | None:
     ):
         if names & set(folders):
             return reason
+    if pure.stem.lower().endswith(".draft"):
+        return "draft"
     if any(part.startswith(".") for part in pure.parts):
         return "hidden file or folder"
     # A page of its own may be named so: posts/templates/index.md.

@@ -21,6 +21,7 @@ _FORM_HEADING = re.compile(
     r"|what version.*|which operating system.*|platform|operating system|component|severity|release notes?|does this introduce.*)",
     re.IGNORECASE,
 )
+_MAX_LINE = 400  # characters of a line that a form could have
 _MARK = re.compile(r"^\s{0,3}(#{1,6})\s")
 _PLACEHOLDER = re.compile(
     r"^\s*(?:_no response_|a clear and concise description of.*|if applicable,? add .*|.*\[e\.g\.[^\]]*\].*|add any other context.*"
@@ -53,7 +54,7 @@ def own_words(body: str) -> str:
         elif fence:
             if not suggested:
                 kept.append((line, True))
-        elif not _CHECK_BOX.match(line) and not _PLACEHOLDER.match(line) and not _is_form_heading(line):
+        elif not _is_forms(line):
             kept.append((line, False))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(_without_empty_headings(kept))).strip()
 
@@ -63,6 +64,13 @@ def _answer(text: str) -> str:
     own = own_part(text)
     unquoted = "\n".join(line for line in text.split("\n") if not line.lstrip().startswith(">"))
     return text if own.split() == unquoted.split() else own
+
+
+def _is_forms(line: str) -> bool:
+    """Whether a line is a form's own: its box, prompt or heading."""
+    if _CHECK_BOX.match(line):
+        return True
+    return len(line) <= _MAX_LINE and (bool(_PLACEHOLDER.match(line)) or _is_form_heading(line))
 
 
 def _is_form_heading(line: str) -> bool:

@@ -1,7 +1,9 @@
 """What a text file says about itself above its text, in the forms of the site builders and note programs.
 
-YAML between --- (Jekyll, Hugo, Obsidian...), TOML between +++ and JSON (Hugo), Pelican's and MultiMarkdown's
-unfenced `Title: ...`, Nikola's `.. title: ...`. Where YAML or TOML is broken, its plain lines are read.
+YAML between --- (Jekyll, Hugo, Obsidian...), TOML between +++ and JSON (Hugo), both also with their name behind the
+fence (Eleventy), YAML with a closing fence alone and JSON between ;;; (Hexo), each also inside a comment; Pelican's and
+MultiMarkdown's unfenced `Title: ...`, Nikola's `.. title: ...`, Logseq's `title:: ...`, pandoc's `% title`. Where YAML or
+TOML is broken, its plain lines are read.
 """
 
 import datetime as dt
@@ -20,8 +22,17 @@ MAX_BLOCK = 100_000  # characters
 MAX_VALUES = 10_000  # a few lines of YAML aliases can stand for billions
 
 _FENCED = re.compile(
-    r"\A\s*(\+\+\+|---)[ \t]*(?:#[^\n]*)?\n(.*?)(?:\n)?^(?:\1|\.\.\.)[ \t]*(?:\n|\Z)",
-    re.DOTALL | re.MULTILINE,
+    r"\A\s*(?P<fence>\+{3,}|-{3,}|;{3,})[ \t]*(?P<language>ya?ml|toml|json)?[ \t]*(?:#[^\n]*)?\n(?P<fields>.*?)(?:\n)?^(?:(?P=fence)|\.\.\.)[ \t]*(?:\n|\Z)",
+    re.DOTALL | re.MULTILINE | re.IGNORECASE,
+)
+# Hexo's, without the fence above: lines that look like YAML, down to a rule.
+_HALF_FENCED = re.compile(
+    r"\A\s*((?:(?:[A-Za-z][\w -]{0,40}:(?:[ \t][^\n]*)?|[ \t]*-[ \t][^\n]*|[ \t]+(?!-[ \t])\S[^\n]*|[ \t]*)\n)+)-{3,}[ \t]*(?:\n|\Z)"
+)
+_COMMENTED = re.compile(r"\A\s*<!--[ \t]*\n?(.*?)\s*-->[ \t]*(?:\n|\Z)", re.DOTALL)
+_PROPERTIES = re.compile(r"\A\s*((?:(?:-[ \t]+)?[A-Za-z][\w-]{0,40}::(?:[ \t][^\n]*)?(?:\n|\Z))+)")
+_PANDOC = re.compile(
+    r"\A%[ \t]+(?P<title>[^\n]+(?:\n[ \t]+[^\n]+)*)\n(?:%[ \t]*(?P<author>[^\n]*(?:\n[ \t]+[^\n]+)*)\n(?:%[ \t]*(?P<date>[^\n]*)\n)?)?[ \t]*\n"
 )
 _UNFENCED = re.compile(
     r"\A\s*((?:[A-Za-z][\w .-]{0,40}:(?:[ \t][^\n]*)?\n(?:[ \t]+\S[^\n]*\n)*)+)(?:[ \t]*\n|\Z)"
@@ -29,8 +40,10 @@ _UNFENCED = re.compile(
 _NIKOLA = re.compile(r"\A\s*(?:<!--\s*\n?)?((?:\.\. [a-z_-]+:[^\n]*\n)+)(?:\s*-->)?")
 _KNOWN = {
     "title", "date", "author", "authors", "slug", "tags", "category", "status", "summary", "modified", "lang", "keywords",
-    "subtitle", "description", "template", "permalink", "link", "published",
+    "subtitle", "description", "template", "permalink", "link", "published", "draft", "private", "publish", "layout",
+    "public", "created", "type", "categories",
 }  # fmt: skip
+_NOT_PLAIN = re.compile(r"[|>][+-]?\d*|[&*][\w-]+|\[[^\]]*|\{[^}]*")
 _LINE = re.compile(r"^(?P<key>[\w][\w .-]*?)[ \t]*[:=][ \t]*(?P<value>.*)$")
 
 
@@ -40,18 +53,32 @@ def split_front_matter(text: str) -> tuple[Fields, str]:
     Raises ValueError when there are fields and not one can be read.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    if found := _FENCED.match(text[:MAX_BLOCK]):
-        fields = _fenced(found[1], found[2])
+    head = text[:MAX_BLOCK]
+    if found := _FENCED.match(head):
+        fields = _fenced(found["fence"], found["fields"], (found["language"] or "").lower())
         # A rule above a text and another below it are none; nobody leaves a line empty above fields.
-        if fields is None or (found[2].startswith("\n") and not _KNOWN & fields.keys()):
+        if fields is None or (found["fields"].startswith("\n") and not _KNOWN & fields.keys()):
             return {}, text
         return bounded(fields), text[found.end() :].lstrip("\n")
     if re.match(r"\s*\{\s*[\"}]", text):
         return _json(text)
-    if found := _NIKOLA.match(text[:MAX_BLOCK]):
+    if found := _NIKOLA.match(head):
         lines = [line[3:].partition(":") for line in found[1].splitlines()]
-        return {key: value.strip() for key, _, value in lines}, text[found.end() :].lstrip("\n")
-    if found := _UNFENCED.match(text[:MAX_BLOCK] + ("" if text.endswith("\n") else "\n")):
+        return _nikola({key: value.strip() for key, _, value in lines}), text[found.end() :].lstrip("\n")
+    if (found := _COMMENTED.match(head)) and (fields := _commented(found[1])):
+        return fields, text[found.end() :].lstrip("\n")
+    if found := _PANDOC.match(head):
+        return {key: value for key, value in found.groupdict().items() if value}, text[found.end() :].lstrip(
+            "\n"
+        )
+    if found := _PROPERTIES.match(head):
+        lines = [line.lstrip("- \t").partition("::") for line in found[1].splitlines()]
+        return {key.lower(): value.strip() for key, _, value in lines}, text[found.end() :].lstrip("\n")
+    if (found := _HALF_FENCED.match(head)) and found[1].strip().count("\n"):
+        fields = _fenced("---", found[1], "") or {}
+        if len(_KNOWN & {key.lower() for key in fields}) > 1:
+            return bounded(fields), text[found.end() :].lstrip("\n")
+    if found := _UNFENCED.match(head + ("" if text.endswith("\n") else "\n")):
         fields = _unfenced(found[1])
         known = _KNOWN & fields.keys()
         if next(iter(fields)) in _KNOWN and ("title" in known or len(known) > 1):
@@ -59,18 +86,42 @@ def split_front_matter(text: str) -> tuple[Fields, str]:
     return {}, text
 
 
-def _fenced(fence: str, block: str) -> Fields | None:
+def _commented(inside: str) -> Fields:
+    """Fields that a comment above a text holds, in any form but one with a comment; none for a remark."""
+    if inside.lstrip().startswith("<!--"):
+        return {}
     try:
-        fields = tomllib.loads(block) if fence == "+++" else yaml.safe_load(block)
+        fields, rest = split_front_matter(inside + "\n\n")
+    except ValueError:
+        return {}
+    return {} if rest.strip() or not _KNOWN & {key.lower() for key in fields} else fields
+
+
+def _nikola(fields: Fields) -> Fields:
+    """Nikola's fields; its tags `draft` and `private` say what `status` says."""
+    tags = {tag.strip().lower() for tag in fields.get("tags", "").split(",")}
+    said = next((word for word in ("draft", "private") if word in tags), None)
+    return {"status": said} | fields if said else fields
+
+
+def _fenced(fence: str, block: str, language: str) -> Fields | None:
+    try:
+        if fence[0] == ";" or language == "json":
+            fields = json.loads(
+                block if block.lstrip().startswith("{") else f"{{{block.rstrip().rstrip(',')}}}"
+            )
+        else:
+            is_toml = language == "toml" or (fence[0] == "+" and not language)
+            fields = tomllib.loads(block) if is_toml else yaml.safe_load(block)
     except (tomllib.TOMLDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-        if fence == "---" and not re.match(r"(?:#[^\n]*\n\s*)*[\w\"'][^\n:]*:(?:\s|$)", block):
+        if fence[0] == "-" and not re.match(r"(?:#[^\n]*\n\s*)*[\w\"'][^\n:]*:(?:\s|$)", block):
             return None
         if fields := _by_line(block):
             return fields
         raise ValueError(f"broken front matter ({str(error).splitlines()[0]})") from None
     if fields is None:
         return {}
-    if isinstance(fields, str | list) and fence == "---":
+    if isinstance(fields, str | list) and fence[0] == "-":
         return None
     if not isinstance(fields, dict):
         raise ValueError("broken front matter (not a mapping)")
@@ -90,7 +141,8 @@ def _by_line(block: str) -> Fields:
             inside = re.fullmatch(r"\[(.*)\]", value)
             if inside:
                 fields[key] = [_scalar(part) for part in inside[1].split(",") if part.strip()]
-            elif value and not value.startswith(("[", "{", "|", ">", "&", "*")):
+            # What goes on below, or stands for something else, is no plain value.
+            elif value and not _NOT_PLAIN.fullmatch(value):
                 fields[key] = _scalar(value)
         elif line.strip() and not line[0].isspace():
             key = ""
@@ -111,13 +163,27 @@ def _json(text: str) -> tuple[Fields, str]:
     try:
         fields, end = json.JSONDecoder().raw_decode(text, start)
     except (json.JSONDecodeError, RecursionError):
+        # A comma behind the last field is what people leave there.
+        whole = re.match(r"\s*(\{.*?),(\s*\}[ \t]*(?:\n|\Z))", text[:MAX_BLOCK], re.DOTALL)
+        if whole and _is_json(whole[1] + whole[2]):
+            return _json(whole[1] + whole[2] + text[whole.end() :])
         # Prose may begin with a brace; only what looks like fields to the end of a line is broken.
         if re.match(r"\s*\{\s*\n\s*\"[\w-]+\"\s*:", text):
             raise ValueError("broken front matter (not JSON)") from None
         return {}, text
     if not isinstance(fields, dict) or text[end:].lstrip(" \t")[:1] not in ("", "\n"):
         return {}, text
+    if not _KNOWN & {key.lower() for key in fields}:  # an example that a text begins with
+        return {}, text
     return bounded(fields), text[end:].lstrip()
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _unfenced(block: str) -> Fields:
@@ -159,6 +225,7 @@ def as_time(value: Any) -> dt.datetime | None:
     if not isinstance(value, str) or len(value) > 100 or not re.search(r"\d{4}", value):
         return None
     text = re.sub(r"[<>\[\]]", "", value).strip()
+    text = re.sub(r"^(\d{4})\s*[年년]\s*(\d{1,2})\s*[月월]\s*(\d{1,2})\s*[日일]$", r"\1-\2-\3", text)
     if day := re.fullmatch(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})", text):
         try:
             return dt.datetime(int(day[1]), int(day[2]), int(day[3]), tzinfo=dt.UTC)

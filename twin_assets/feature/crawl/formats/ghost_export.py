@@ -28,6 +28,7 @@ class GhostPost(BaseModel):
     authors: list[str]
     status: str
     visibility: str
+    mail_only: bool
     kind: str
     published_at: datetime | None
     html: str
@@ -47,8 +48,13 @@ def read_ghost(path: Path, site: str | None = None) -> Iterator[GhostPost | None
         if tables is None:
             raise ValueError(f"{name} is no Ghost export (it has no posts)")
         signers = _signers(tables)
+        mailed = {
+            str(row.get("post_id"))
+            for row in _rows(tables, "posts_meta")
+            if row.get("email_only") in (True, 1, "1")
+        }
         for row in tables["posts"]:
-            yield _post(row, signers, site) if isinstance(row, dict) else None
+            yield _post(row, signers, site, mailed) if isinstance(row, dict) else None
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -96,7 +102,9 @@ def _rows(tables: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _post(row: dict[str, Any], signers: dict[str, list[dict[str, Any]]], site: str | None) -> GhostPost:
+def _post(
+    row: dict[str, Any], signers: dict[str, list[dict[str, Any]]], site: str | None, mailed: set[str]
+) -> GhostPost:
     people = _rows(row, "authors") or [
         p for p in (row.get("primary_author"), row.get("author")) if isinstance(p, dict)
     ]
@@ -107,11 +115,18 @@ def _post(row: dict[str, Any], signers: dict[str, list[dict[str, Any]]], site: s
         post_id=str(row.get("id") or row.get("uuid") or slug), slug=slug,
         url=_link(row, base, slug), title=plain_title(row.get("title")),
         authors=signed_by(*[person.get(key) for person in people for key in ("name", "slug", "email")]),
-        status=_string(row.get("status")), visibility=_string(row.get("visibility")) or "public",
+        status=_string(row.get("status")), mail_only=_is_mail_only(row, mailed), visibility=_string(row.get("visibility")) or "public",
         kind="page" if row.get("type") == "page" or row.get("page") in (True, 1, "1") else "post",
         published_at=_time(row.get("published_at")),
         html=_html(row).replace("__GHOST_URL__", base),
     )  # fmt: skip
+
+
+def _is_mail_only(row: dict[str, Any], mailed: set[str]) -> bool:
+    """Whether a post went to the members by mail and has no page of its own."""
+    inner = row.get("posts_meta")
+    said = [row.get("email_only"), inner.get("email_only") if isinstance(inner, dict) else None]
+    return str(row.get("id")) in mailed or any(value in (True, 1, "1") for value in said)
 
 
 def _link(row: dict[str, Any], base: str, slug: str) -> str | None:

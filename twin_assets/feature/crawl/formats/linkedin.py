@@ -33,6 +33,9 @@ _ROW = r'"?\d{4}[-/]\d\d[-/]\d\d \d\d:\d\d(?::\d\d)?(?: UTC)?"?[,;\t|]"?https?:/
 _FIELD = re.compile(r"(created|published|updated|last modified|not published)\b", re.I)
 
 
+_MADE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d$")
+
+
 class ArticlePage(BaseModel):
     """An article of the export. `published` is False where its page says that it never was."""
 
@@ -121,16 +124,26 @@ def read_article(data: bytes) -> ArticlePage:
     title = (tree.findtext(".//title") or "").strip()
     link = next((str(address) for address in tree.xpath("//h1/a/@href")), None)
     fields: dict[str, str] = {}
+    # Between heading and text stand the times, in the account's language: when it was made, then when published.
+    head = [
+        line
+        for line in tree.xpath("//body/*[following-sibling::div and preceding-sibling::h1]")
+        if line.tag == "p"
+    ]
+    unnamed = ["created", "published"] if len(head) == 2 and _MADE.search(head[0].text_content()) else []
     for line in tree.xpath("//body/*[not(self::div)]"):
         words, kind = line.text_content().strip(), line.get("class") or ""
         field = kind if kind in ("created", "published", "updated") else ""
         if not field and len(words) < 60 and (told := _FIELD.match(words)):
             field = "published" if "publ" in told.group().lower() else told.group().lower()
+        if not field and unnamed and line in head and len(words) < 60:
+            field = unnamed[head.index(line)]
         if field:
             fields[field] = words
             line.drop_tree()
-    date = re.search(r"\d{4}-\d\d-\d\d(?:[ T]\d{1,2}:\d\d(?::\d\d)?)?", fields.get("published", ""))
-    moment = read_time(date.group()) if date else None
+    said = fields.get("published", "")
+    date = re.search(r"\d{4}-\d\d-\d\d(?:[ T]\d{1,2}:\d\d(?::\d\d)?)?", said)
+    moment = read_time(date.group() if date else re.sub(r"^\D*?\bon\s+", "", said))
     for heading in tree.xpath("//h1")[:1]:
         title = heading.text_content().strip() or title
         heading.drop_tree()
@@ -141,5 +154,5 @@ def read_article(data: bytes) -> ArticlePage:
     return ArticlePage(
         title=title or None, link=link, fields=fields, published_at=moment,
         body=f"<article>{inner.strip()}</article>" if body.text_content().strip() else "",
-        published=not (("published" in fields and moment is None) or "/post/edit/" in (link or "")),
+        published=not (("published" in fields and not re.search(r"\d", said)) or "/post/edit/" in (link or "")),
     )  # fmt: skip

@@ -42,6 +42,13 @@ _OWN_VERB = re.compile(
     r"\b(?:I|we|ich|wir|j'ai|nous avons|yo|io ho|eu|ik|jeg|jag|я)\s+(?:had |have )?(?:" + _VERBS + r")(?!\w)",
     re.IGNORECASE,
 )
+# Some clients say it with a noun, and without a date.
+_QUOTING = re.compile(
+    r"^(?:quoting|zitat von|zitiere|citando a?|citation de|citerar|citat fra|cytowanie|цитирую|missatge de)\s\S.{0,120}[:)]$",
+    re.IGNORECASE,
+)
+# Marks of direction, which clients put around names and addresses in Hebrew and Arabic.
+_DIRECTION = dict.fromkeys([0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 _ENDING = re.compile(r"[:：][\s*_-]*$|(?<![-_])[-_]{2,}\s*$")
 _BRACKET_VERB = re.compile(
     rf"^>\s?(?:{_VERBS})\s?:$", re.IGNORECASE
@@ -51,7 +58,7 @@ _VERB_LAST = re.compile(rf"\b(?:{_VERBS})$", re.IGNORECASE)
 
 _PASSED_ON = (
     r"original message|reply message|message d'origine|message original|ursprüngliche nachricht|antwort nachricht|"
-    r"originalnachricht|mensaje original|mensagem original|messaggio originale|oorspronkelijk bericht|"
+    r"originalnachricht|ursprüngliche mail|mensaje original|mensagem original|messaggio originale|oorspronkelijk bericht|"
     r"origineel bericht|oprindelig (?:meddelelse|besked)|opprinnelig melding|originalmeddelande|"
     r"ursprungligt meddelande|alkuperäinen viesti|wiadomość oryginalna|oryginalna wiadomość|původní zpráva|"
     r"исходное сообщение|оригинальное сообщение|转发的?邮件|原始邮件|原始郵件|元のメッセージ|원본 메[시세]지|"
@@ -213,7 +220,7 @@ def _attribution(lines: list[str], quoted: list[bool], at: int) -> int:
     """How many lines from here on say who wrote what is quoted below; 0: these are the sender's words."""
     parts: list[str] = []
     for below in range(at, min(at + _MAX_ATTRIBUTION_LINES, len(lines))):
-        text = lines[below].strip()
+        text = lines[below].translate(_DIRECTION).strip()
         if quoted[below] or not (text or (parts and _OPENING.match(parts[0]) and _HAS_DATE.search(parts[0]))):
             return 0
         parts.append(text)
@@ -228,6 +235,8 @@ def _attribution(lines: list[str], quoted: list[bool], at: int) -> int:
 
 def _says_who(parts: list[str], marked: bool) -> bool:
     """`marked`: a line with a quote mark comes next, so less is asked of these."""
+    if marked and len(parts) == 1 and _QUOTING.match(parts[0]):
+        return True
     ends, opens = bool(_ENDING.search(parts[-1])), bool(_OPENING.match(parts[0]))
     if not (ends or opens):
         return False  # nearly every line of a mail

@@ -5,19 +5,22 @@ Entities are not followed.
 """
 
 import codecs
+import gzip
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 from urllib.parse import urljoin
 
 from lxml import etree
 from pydantic import BaseModel
 
-from twin_assets.feature.crawl.formats.archives import zip_members
+from twin_assets.feature.crawl.formats.archives import MAX_MEMBER_BYTES, zip_members
 from twin_assets.feature.crawl.formats.bylines import signed_by
 from twin_assets.feature.crawl.formats.feeds import mended_entities, plain_title
 
@@ -29,7 +32,8 @@ _CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF])
 class WordPressItem(BaseModel):
     """One item of an export: a post or page, or what else WordPress stores as one.
 
-    `authors` are names, logins and addresses of those who sign it; `html` is its body as a page shows it.
+    `authors` are names, logins and addresses of those who sign it; `html` is its body as a page shows it. `closed`: a plugin
+    shows it to members only.
     """
 
     post_id: str
@@ -39,32 +43,62 @@ class WordPressItem(BaseModel):
     kind: str
     status: str
     password: bool
+    closed: bool
     dates: list[str]
     html: str
     tags: list[str]
 
 
-def read_wxr(path: Path) -> Iterator[WordPressItem]:
-    """The items of an .xml export, or of all in a zip. Raises ValueError, with what is wrong, for anything else."""
+def read_wxr(path: Path, on_cut: Callable[[str], None] = lambda name: None) -> Iterator[WordPressItem]:
+    """The items of an .xml export, or of all in a zip. `on_cut` gets the name of a file that has no end. Raises ValueError, with what is wrong, for anything else."""
+    if _is_gzip(path):
+        try:
+            with gzip.open(path) as file:
+                yield from _items(_Bounded(cast(IO[bytes], file)), path.name, on_cut)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"damaged gzip file ({error})") from None
+        return
     if zipfile.is_zipfile(path):
         found = False
         for name, data in zip_members(path, r"\.xml$"):
             if "__MACOSX" not in name:
                 found = True
-                yield from _items(io.BytesIO(data), name)
+                yield from _items(io.BytesIO(data), name, on_cut)
         if not found:
             raise ValueError("no .xml file in the zip")
         return
     try:
         with path.open("rb") as file:
-            yield from _items(file, path.name)
+            yield from _items(file, path.name, on_cut)
     except FileNotFoundError:
         raise ValueError("missing file") from None
     except OSError as error:
         raise ValueError(f"unreadable file ({error.strerror})") from None
 
 
-def _items(file: IO[bytes], name: str) -> Iterator[WordPressItem]:
+def _is_gzip(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"\x1f\x8b"
+    except OSError:
+        return False
+
+
+class _Bounded:
+    """A packed file that is read no further than an archive's member may unpack to."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._read = file, 0
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self._read += len(data)
+        if self._read > MAX_MEMBER_BYTES:
+            raise ValueError("the file is too large unpacked")
+        return data
+
+
+def _items(file: Any, name: str, on_cut: Callable[[str], None]) -> Iterator[WordPressItem]:
     authors: dict[str, list[str]] = {}
     site, home = None, ""
     count = 0
@@ -100,6 +134,8 @@ def _items(file: IO[bytes], name: str) -> Iterator[WordPressItem]:
         except etree.XMLSyntaxError as error:
             if not count:
                 raise ValueError(f"{name} is not XML ({error.msg})") from None
+    if exported and not stream.ended_whole:
+        on_cut(name)
     if not exported:
         raise ValueError(f"{name} is no WordPress export (it has no wp: fields)")
 
@@ -127,7 +163,7 @@ def _item(
         post_id=fields.get("wp:post_id") or link, link=link, title=plain_title(fields.get("title")),
         authors=signed_by(*signers, *by_login, site=site),
         kind=fields.get("wp:post_type") or "post", status=fields.get("wp:status") or "",
-        password=bool(fields.get("wp:post_password")),
+        password=bool(fields.get("wp:post_password")), closed=any(map(_closes, element)),
         dates=[fields.get(f"wp:{field}", "") for field in ("post_date_gmt", "post_date")] + [fields.get("pubDate", "")],
         html=shown_html(fields.get("content:encoded", "")),
         tags=[label for domain, _, label in labels if domain in ("tag", "post_tag", "category") and label],
@@ -148,6 +184,22 @@ def _fields(element: Any) -> dict[str, str]:
         if isinstance(child.tag, str):
             found.setdefault(_tag(child), "".join(child.itertext()).strip())
     return found
+
+
+# Fields of the plugins that show a post to some readers only, and what they say when it is for everybody.
+_ACCESS = re.compile(
+    r"_jetpack_newsletter_access|_?members_access_role|_memberful_acl|rcp_(?:subscription_level|access_level|user_level|paid_only)"
+    r"|_?is_paid|_wc_memberships_force_public|_mepr_\w*unauthorized\w*|_ppc_\w+|_leaky_\w+|_restrict_content|_members_only"
+)
+_FOR_ALL = {"", "0", "no", "false", "none", "all", "everybody", "everyone", "public", "default"}
+
+
+def _closes(element: Any) -> bool:
+    if _tag(element) != "wp:postmeta":
+        return False
+    fields = _fields(element)
+    key, value = fields.get("wp:meta_key", ""), fields.get("wp:meta_value", "").lower()
+    return bool(_ACCESS.fullmatch(key)) and "force_public" not in key and value not in _FOR_ALL
 
 
 def _names(fields: dict[str, str]) -> list[str]:
@@ -171,7 +223,7 @@ def _tag(element: Any) -> str:
 
 
 @contextmanager
-def _mended(file: IO[bytes]) -> Iterator["_MendedStream"]:
+def _mended(file: Any) -> Iterator["_MendedStream"]:
     yield _MendedStream(file)
 
 
@@ -179,7 +231,7 @@ class _MendedStream:
     """The file as UTF-8 that a parser takes: undecodable bytes replaced, control characters gone, and outside
     CDATA no entities that only HTML knows (after one, libxml2 loses the known ones too)."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Any) -> None:
         head = file.read(_CHUNK)
         declared = re.search(rb"<\?xml[^>]*encoding=[\"']([\w.:-]+)", head[:300])
         codec = declared.group(1).decode() if declared else "utf-8"
@@ -191,7 +243,12 @@ class _MendedStream:
             decoder = codecs.getincrementaldecoder("utf-8")
         self._file, self._head, self._decoder, self._left = file, head, decoder("replace"), b""
         self._ended = self._begun = self._in_cdata = False
-        self._carried = ""
+        self._carried = self._tail = ""
+
+    @property
+    def ended_whole(self) -> bool:
+        """Whether the file ends where its outermost element does."""
+        return "</rss>" in self._tail or "</channel>" in self._tail
 
     def read(self, size: int = -1) -> bytes:
         while not self._left and not self._ended:
@@ -200,6 +257,7 @@ class _MendedStream:
             text = self._decoder.decode(data, final=self._ended).translate(_CONTROLS)
             if text and not self._begun:
                 text, self._begun = text.lstrip("\ufeff \t\r\n"), True
+            self._tail = (self._tail + text)[-2_000:]
             self._left = self._without_entities(text).encode("utf-8", "replace")
         size = len(self._left) if size is None or size < 0 else size
         out, self._left = self._left[:size], self._left[size:]
@@ -231,6 +289,9 @@ _CODE_MARK = re.compile(
     r"\[(code|sourcecode|highlight|cc|python|php|bash|js|javascript|css|html|xml|sql|java|ruby|cpp)\b([^\]]*)\](.*?)\[/\1\]",
     re.DOTALL | re.IGNORECASE,
 )
+_CODE_OPENS = re.compile(
+    r"\[(sourcecode|highlight|cc|python|php|bash|js|javascript|css|html|xml|sql|java|ruby|cpp)\b", re.I
+)
 _KEPT = re.compile(r"(<pre\b.*?</pre>|<code\b.*?</code>)", re.DOTALL | re.IGNORECASE)
 _ATTRIBUTES = r"(?:\s+[\w-]+=(?:\"[^\"\]]*\"|'[^'\]]*'|[^\s\]\"']+))"
 _MARK = re.compile(rf"\[/?([A-Za-z][\w-]*){_ATTRIBUTES}*\s*/?\]")
@@ -257,6 +318,7 @@ _CLOSING = re.compile(rf"(</(?:{_BLOCKS})>|<hr\b[^<>]*>)", re.IGNORECASE)
 _IS_BLOCK = re.compile(rf"</?(?:{_BLOCKS})\b", re.IGNORECASE)
 
 
+_MANY_CODES = 1_000
 _PAIRS = (("<pre", "</pre>"), ("<code", "</code>"), ("<!--", "-->"), ("[", "]"), ("[code", "[/code"))
 
 
@@ -264,6 +326,9 @@ def shown_html(content: str) -> str:
     """A body as WordPress shows it: block marks and shortcodes off, code in <pre>, blank lines as paragraphs."""
     if any(content.count(opens) > 2 * content.count(closes) + 50 for opens, closes in _PAIRS):
         return content  # marks that nothing closes would each be looked for to the end
+    opened = Counter(name.lower() for name in _CODE_OPENS.findall(content))
+    if any(n > _MANY_CODES and content.lower().count(f"[/{name}]") < n / 2 for name, n in opened.items()):
+        return content
     text = _CODE_MARK.sub(_as_code, content.replace("\r\n", "\n"))
     blocks = "<!-- wp:" in text
     parts = _KEPT.split(_BLOCK_MARK.sub("", text))

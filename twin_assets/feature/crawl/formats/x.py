@@ -19,7 +19,7 @@ from twin_assets.feature.crawl.formats.tables import read_table
 _ASSIGNED = re.compile(r"(?:YTD\W+(\w+)|(Grailbird)|var\s+(\w+))[^=]*=\s*(?=[\[{])")
 LINK = re.compile(r"https?://t\.co/\w+")
 CUT = re.compile(r"…\s*((?:https?://t\.co/\w+\s*)*)$")
-NAMES = re.compile(r"\s*(?:[.\"“]?@\w{1,20}[:,]?\s+)+")
+NAMES = re.compile(r"(?<!\s)\s*+(?:[.\"“]?@\w{1,20}[:,]?\s++)++")
 _OLD_CODES = {"in": "id", "iw": "he"}
 _FIRST_MS = 1288834974657  # what the ids of X count their milliseconds from
 _KEY = 20  # letters by which the beginning of a note is looked up

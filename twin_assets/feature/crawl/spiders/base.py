@@ -5,6 +5,7 @@ between the two is handled and counted here.
 """
 
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +36,24 @@ Answers = Iterator[Any]
 
 
 SPIDER_ERROR = "spider error"
+
+
+_LOGIN = re.compile(
+    r"(?:^|[/_.-])(?:log-?in|sign-?in|sign_in|wp-login\.php|auth|sso|oauth2?|sessions?/new|users?/login|accounts?/login)(?:[/_.?-]|$)",
+    re.IGNORECASE,
+)
+
+
+def is_led_to_login(asked: str, response: Response) -> bool:
+    """Whether an address led to another one where one signs in: what is there is no answer to what was asked."""
+    there = urlsplit(response.url)
+    return (
+        response.url != asked
+        and bool(
+            _LOGIN.search(there.path) or re.search(r"^(?:login|signin|sso|auth|accounts)\.", there.netloc)
+        )
+        and not _LOGIN.search(urlsplit(asked).path)
+    )
 
 
 class Unreadable(Exception):
@@ -204,6 +223,12 @@ class SourceSpider(scrapy.Spider):
                 self._failed(ask, f"was blocked ({reason})", "wait, then crawl again less often.")
         elif response.status in (404, 410):
             self._failed(ask, f"HTTP {response.status}", self.unknown_fix)
+        elif is_led_to_login(url, response):
+            self._failed(
+                ask,
+                "sent to a login page",
+                "it is no longer public; ask for it with a token, or leave it out.",
+            )
         elif response.status >= 400:
             self._failed(ask, f"HTTP {response.status}", "the site is ill or refuses us; try again later.")
         else:

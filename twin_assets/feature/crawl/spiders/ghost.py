@@ -41,7 +41,7 @@ class GhostSpider(SourceSpider):
         elif found.post_id in self.listed:
             self.skip("twice in the export", where)
         else:
-            closed = found.visibility != "public" or found.status == "sent"
+            closed = found.visibility != "public" or found.status == "sent" or found.mail_only
             return self.item(
                 found.post_id, category="article", url=found.url or f"ghost:{found.slug or found.post_id}",
                 title=found.title, published_at=found.published_at, mime="text/html", body=found.html,

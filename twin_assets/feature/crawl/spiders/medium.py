@@ -4,6 +4,7 @@ Member-only stories come as a snippet: they are marked partial, unless the expor
 """
 
 import re
+from collections import Counter
 from urllib.parse import urlsplit
 
 from lxml import html
@@ -18,6 +19,7 @@ from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unread
 from twin_assets.feature.crawl.spiders.sitemap import SNIPPET, ask_sitemap, page_mark
 
 _STORY = re.compile(r"-?([0-9a-f]{8,14})$")
+_P_AUTHOR = re.compile(rb"<a[^<>]*\bp-author\b[^<>]*>([^<>]{1,200})<")
 EXPORTED, LIVE = "export", "live"
 
 
@@ -116,7 +118,17 @@ class MediumSpider(SourceSpider):
         """Stories of the account's export zip, of which the web's versions are newer where there are any."""
         assert self.declared.export
         try:
-            for name, data in zip_members(self.declared.export, r"(^|/)posts/[^/]+\.html?$"):
+            pattern = r"(^|/)posts/[^/]+\.html?$"
+            # The export is one account's: whoever signs most of it is that account, whatever it is called.
+            signers = Counter(
+                plain_title(found.decode("utf-8", "replace"))
+                for _, data in zip_members(self.declared.export, pattern)
+                for found in _P_AUTHOR.findall(data[-5_000:])
+            )
+            self.account = next(
+                (who for who, count in signers.most_common(1) if count > signers.total() / 2), None
+            )
+            for name, data in zip_members(self.declared.export, pattern):
                 if name.rsplit("/", 1)[-1].startswith("draft"):
                     self.skip("draft", name)
                 elif item := self._story(name, data):
@@ -146,7 +158,8 @@ class MediumSpider(SourceSpider):
         title = plain_title(headings[0].text_content()) if headings else None
         links = tree.xpath("//a[contains(@class, 'p-canonical')]/@href")
         times = tree.xpath("//time[contains(@class, 'dt-published')]/@datetime")
-        if not links and not times and "view original" in tree.text_content().lower():
+        story_links = [href for href in map(str, tree.xpath("//footer//a/@href")) if story_id(href)]
+        if not links and not times and (story_links or "view original" in tree.text_content().lower()):
             self.skip("draft", name)
             return None
         named = [name.rsplit(".", 1)[0], *map(str, links), *map(str, tree.xpath("//footer//a/@href"))]
@@ -156,6 +169,12 @@ class MediumSpider(SourceSpider):
             return None
         if item_id in self.whole:
             self.skip("twice in the export", name)
+            return None
+        signed = signed_by(
+            *[a.text_content() for a in tree.xpath("//footer//*[contains(@class, 'p-author')]")]
+        )
+        if not self.is_own(*signed) and signed[0] != self.account:
+            self.skip("by another author", f"{name} (by {signed[0]})")
             return None
         untitled = _is_untitled(bodies[0], title)
         if untitled and len(bodies[0].xpath(".//p | .//blockquote | .//pre")) <= 1:

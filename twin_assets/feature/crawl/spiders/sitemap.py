@@ -101,9 +101,16 @@ class _Walk:
             if item_id in spider.store.state.known:
                 spider.listed.add(item_id)  # the sitemap has it, whatever becomes of the request
             yield spider.fetch(
-                address, lambda r: self.read_page(r, address, item_id, modified),
+                address, lambda r: self._read(r, address, item_id, modified),
                 missing=lambda: self._not_there(item_id, address),
             )  # fmt: skip
+
+    def _read(self, response: Response, address: str, item_id: str, modified: str | None) -> Answers:
+        # Sites send what they have taken down to their front page, which is no article.
+        if urlsplit(response.url).path in ("", "/") and urlsplit(address).path not in ("", "/"):
+            yield from self._not_there(item_id, address)
+        else:
+            yield from self.read_page(response, address, item_id, modified)
 
     def _not_there(self, item_id: str, address: str) -> Answers:
         self.spider.listed.discard(item_id)

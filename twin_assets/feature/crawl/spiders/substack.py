@@ -225,6 +225,7 @@ class SubstackSpider(SourceSpider):
             self.skip("no text", where)
         else:
             closed = row.get("audience", "everyone").strip() not in ("everyone", "")
+            closed |= row.get("type", "") == "adhoc_email"  # it went to some readers and has no page
             self.whole.add(post.post_id)
             known = self.store.state.known.get(post.post_id)
             if known and known.mark != EXPORTED and not closed:

@@ -22,11 +22,12 @@ from twin_assets.feature.crawl.formats.feeds import (
     parse_time,
     read_feed,
     root_name,
+    unpacked,
 )
 from twin_assets.feature.crawl.formats.fields import more_closed
 from twin_assets.feature.crawl.formats.files import MAX_FILE_BYTES, is_readable, read_file, unread_reason
 from twin_assets.feature.crawl.formats.folders import files_of, is_unseen
-from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
+from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable, is_led_to_login
 from twin_assets.feature.crawl.spiders.sitemap import ask_sitemap, is_same_site, page_mark
 
 # Part of a file's mark: with better readers every file is read again, and what is unchanged isn't stored again.
@@ -108,7 +109,7 @@ class WebSpider(SourceSpider):
             self.skip(found.left_out or "empty file", item_id)
             return None
         if not self.is_own(*found.authors):
-            self.skip("by another author", item_id)
+            self.skip("by another author", f"{item_id} (by {found.authors[0]})")
             return None
         return self.item(
             item_id, category="article", url=found.url or path.resolve().as_uri(), title=found.title,
@@ -180,7 +181,7 @@ class WebSpider(SourceSpider):
     def _feed(self, response: Response, url: str, page: int = 1) -> Answers:
         """The persona's entries of a feed, and its next page (RFC 5005) where it has one."""
         try:
-            feed = read_feed(response.body, _mime(response, whole=True), url)
+            feed = read_feed(unpacked(response.body), _mime(response, whole=True), response.url)
         except ValueError as error:
             raise Unreadable(f"expected a feed, {error}") from None
         if feed.broken:
@@ -202,7 +203,9 @@ class WebSpider(SourceSpider):
             )
 
     def _is_kept(self, entry: Entry) -> bool:
-        if not self.is_own(*entry.authors):
+        if entry.draft:
+            self.skip("draft", entry.url)
+        elif not self.is_own(*entry.authors):
             self.skip("by another author", f"{entry.url} (by {entry.authors[0]})")
         elif entry.media and entry.length < SHORT:
             self.skip("recording without a text of its own", entry.url)
@@ -236,7 +239,8 @@ class WebSpider(SourceSpider):
 
         def read(response: Response) -> Answers:
             mime, text = _mime(response), _text(response) or ""
-            if response.status != 200 or "html" not in mime or not text.strip():
+            away = is_led_to_login(entry.url, response) or urlsplit(response.url).path in ("", "/")
+            if response.status != 200 or away or "html" not in mime or not text.strip():
                 yield self._entry_item(entry, url, mark if response.status in (200, 404, 410) else None)
                 return
             if reason := block_reason(200, mime, text):
@@ -325,6 +329,11 @@ def _mime(response: Response, whole: bool = False) -> str:
 def _text(response: Response) -> str | None:
     """The answer as text; None for bytes that are none."""
     mime = _mime(response)
+    if response.body[:2] == b"\x1f\x8b":
+        try:
+            return decode_feed(unpacked(response.body), _mime(response, whole=True))
+        except ValueError:
+            return None
     if "html" not in mime and (
         response.body[:4].lstrip()[:1] in (b"<", b"{", b"\0") or "xml" in mime or "json" in mime
     ):

@@ -21,7 +21,7 @@ class WordPressSpider(SourceSpider):
         assert self.persona.wordpress
         export = self.persona.wordpress.export
         try:
-            for found in read_wxr(export):
+            for found in read_wxr(export, self._cut):
                 if item := self._post(found):
                     yield item
         except ValueError as error:
@@ -29,6 +29,10 @@ class WordPressSpider(SourceSpider):
                 export.name, f"unreadable export: {error}", True,
                 "set wordpress.export to the .xml file of Tools, Export, or to a zip of such files.",
             )  # fmt: skip
+
+    def _cut(self, name: str) -> None:
+        self.skip("the end of an export that is cut off", name)
+        self.listing_complete = False  # what it lacks is not deleted
 
     def _post(self, found: WordPressItem) -> RawItem | None:
         where = found.link or found.title or found.post_id
@@ -49,6 +53,7 @@ class WordPressSpider(SourceSpider):
             return self.item(
                 found.post_id, category="article", url=found.link if "://" in found.link else f"wordpress:{where}",
                 title=found.title, published_at=times[0] if times else None, mime="text/html", body=found.html,
+                visibility=self.members_only() if found.closed else None,
                 payload={"type": found.kind, "tags": found.tags, "authors": found.authors},
             )  # fmt: skip
         return None

@@ -17,7 +17,7 @@ _CUT_LENGTH = 250
 _RETWEET = re.compile(r"(^|\s|[\"“(])(?:RT|MT)\s*@\w+")
 # A quoted post's address at the end, or a short one that nothing is known about (mostly of a picture).
 _TAIL = re.compile(
-    r"(?:\s*https?://(?:(?:mobile\.|www\.)?(?:twitter|x)\.com/(?:i/web|\w+)/status/\d+\S*|t\.co/\w+))+$"
+    r"(?<!\s)(?:\s*+https?://(?:(?:mobile\.|www\.)?(?:twitter|x)\.com/(?:i/web|\w+)/status/\d+\S*+|t\.co/\w++))++$"
 )
 _UNREADABLE = "a record that can't be read"
 
