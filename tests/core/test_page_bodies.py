@@ -63,6 +63,12 @@ def one_text(blocks: list[str]) -> str:
         ),
         ("heading whose id says feedback", '<article>{A}<h2 id="feedback-loops">Feedback loops</h2>{B}</article>', [A, "## Feedback loops", B]),
         ("section whose id says discussion", '<article>{A}<section id="results-and-discussion"><h2>Results</h2>{B}</section></article>', [A, "## Results", B]),
+        ("section named after its heading", '<article>{A}<section id="related-work" class="level2"><h2>Related work</h2><p>B</p></section></article>'.replace("B", B), [A, "## Related work", B]),
+        ("older sections in divs", '<div class="document"><p>A</p><div class="section" id="comments-on-time"><h2>Comments on time</h2><p>B</p></div></div>'.replace("<p>A", "<p>" + A).replace("<p>B", "<p>" + B), [A, "## Comments on time", B]),
+        ("section whose class says social", '<article>{A}<section class="social"><h2>Gulls and their friends</h2><p>B</p></section></article>'.replace("B", B), [A, "## Gulls and their friends", B]),
+        ("a text whose class says comment", '<div class="comment-on-clocks">{A} {B}</div>', [A, B]),
+        ("a box of text in a figure", '<div class="page-body">{A}<figure class="callout"><div>{B}</div></figure>{C}</div>', [A, B, C]),
+        ("a text that begins without a paragraph", "<center><font>A<p>B<p>C</font></center>".replace("A", A).replace("<p>B", "<p>" + B).replace("<p>C", "<p>" + C), [A, B, C]),
         ("two parts round an advertisement", '<div class="article-body">{A} {C}</div><div class="ad-break"></div><div class="article-body">{B}</div>', [A, C, B]),
         (
             "parts in rows of their own",
@@ -116,6 +122,9 @@ def test_links_to_other_pages_that_stand_alone_are_left_out_and_linked_sentences
         "Share the tide table with whoever owns a boat.",
         "We use cookies to keep the session.",
         "Copyright law is older than the clock.",
+        "Print it.",
+        "No comment.",
+        "Search.",
     ],
 )
 def test_a_sentence_that_holds_a_site_s_words_is_the_author_s(line: str) -> None:
@@ -128,6 +137,7 @@ def test_a_page_of_menus_alone_gives_little_and_a_broken_one_nothing() -> None:
     )
     assert html_blocks(menu) == []
     assert html_blocks("<html><body>") == []
+    assert html_blocks("<script>x()</script>") == []
 
 
 def test_a_page_that_only_a_script_fills_is_read_from_its_declared_article() -> None:
@@ -196,3 +206,11 @@ def test_lists_tables_and_terms_keep_their_form_on_a_page() -> None:
 )
 def test_a_fragment_that_is_a_head_alone_has_no_text(fragment: str) -> None:
     assert html_blocks(fragment) == []
+
+
+def test_comments_teasers_and_boxes_in_sections_of_an_article_are_none_of_it() -> None:
+    source = page(
+        f"<article><p>{A}</p><p>{B}</p><section id='comments'><h2>Comments</h2><ol><li><p>{COMMENTS[0]}</p></li></ol></section>"
+        f"<section class='newsletter'><h2>Newsletter</h2><p>{COMMENTS[1]}</p><form><input></form></section></article>"
+    )
+    assert html_blocks(source) == [A, B]

@@ -11,6 +11,10 @@ CODE = [
     ("breaks inside pre", "", "<pre>a = 1<br>b = 2</pre>"),
     ("breaks in spans", "", "<pre><span>a = 1<br>b = 2<br></span></pre>"),
     ("a column of numbers", "", NUMBERED_CELLS),
+    ("elements that are shown as lines", "", '<pre><span style="display:block">a = 1</span><span style="display:block">b = 2</span></pre>'),
+    ("such elements with breaks between", "", '<pre><span style="display:block">a = 1</span>\n<span style="display:block">b = 2</span></pre>'),
+    ("xmp", "", "<xmp>a = 1\nb = 2</xmp>"),
+    ("listing", "", "<listing>a = 1\nb = 2</listing>"),
     (
         "Rouge", "python",
         '<div class="language-python highlighter-rouge"><div class="highlight"><table class="rouge-table"><tbody><tr>'
@@ -80,6 +84,12 @@ def test_code_keeps_tags_and_indents_as_written() -> None:
     assert html_blocks("<pre><code>  &lt;p&gt;tick&lt;/p&gt;\n\tdone</code></pre>") == [
         "```\n  <p>tick</p>\n\tdone\n```"
     ]
+
+
+def test_what_a_forge_writes_below_an_embedded_file_is_no_text() -> None:
+    code = '<table><tr><td class="blob-num" data-line-number="1"></td><td class="blob-code">a = 1</td></tr></table>'
+    gist = f'<div class="gist">{code}<div class="gist-meta"><a href="/r">view raw</a> hosted by GitHub</div></div>'
+    assert html_blocks(f"<p>{A}</p>{gist}<p>{B}</p>") == [A, "```\na = 1\n```", B]
 
 
 def test_verse_is_no_code() -> None:

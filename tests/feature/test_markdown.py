@@ -82,7 +82,28 @@ FORMS = {
     "a fence with words": ('```js {1,3} title="a.js"\nx\n```\n\n~~~\n```\n~~~', ["```js\nx\n```", "````\n```\n````"]),
 }  # fmt: skip
 
-KINDS = LINKS | VAULT | BUILDERS | HTML_INSIDE | FORMS
+CODE_OF_OTHERS = {
+    "Zola's code": ('{% code(lang="sh") %}\n# wind\n{% end %}', ["```sh\n# wind\n```"]),
+    "WordPress's code": ('[sourcecode language="python"]\n# wind\n[/sourcecode]', ["```python\n# wind\n```"]),
+    "a forum's code": ("[code]\n# wind\n[/code]", ["```\n# wind\n```"]),
+    "Trac's and Vimwiki's code": ("{{{python\n# wind\n}}}", ["```python\n# wind\n```"]),
+    "Org's code in Logseq": ("#+BEGIN_SRC sh\n# wind\n#+END_SRC", ["```sh\n# wind\n```"]),
+    "Org's quotation and box": ("#+BEGIN_QUOTE\nA\n#+END_QUOTE\n\n#+BEGIN_NOTE\nB\n#+END_NOTE", ["> A", "B"]),
+}
+REMARKS = {
+    "of Jinja": ("A {# private #} b", ["A b"]),
+    "of Liquid": ("A\n\n{% # private %}\n\nB", ["A", "B"]),
+    "of MDX": ("A\n\n{/* private\n\nnote */}\n\nB", ["A", "B"]),
+    "of ERB": ("A <%# private %> b", ["A b"]),
+    "in code": ("`{# x #}`\n\n    {/* y */}", ["`{# x #}`", "```\n{/* y */}\n```"]),
+}
+OLDER = {
+    "a space in a named link": ("[the clock] [1] stopped, [x] [2]\n\n[1]: https://x.example", ["the clock stopped, [x] [2]"]),
+    "Hexo's link with words": ("See {% post_link late-clock 'the clock' %} now", ["See the clock now"]),
+    "readings over words": ("<ruby>潮<rp>(</rp><rt>しお</rt><rp>)</rp></ruby>が満ちた", ["潮が満ちた"]),
+}  # fmt: skip
+
+KINDS = LINKS | VAULT | CODE_OF_OTHERS | REMARKS | OLDER | BUILDERS | HTML_INSIDE | FORMS
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -150,6 +171,16 @@ def test_no_text_whatever_breaks_the_reader(text: str) -> None:
         "<math>",
         "[@a ",
         "> ",
+        "{% code() %}",
+        "[code]\n",
+        "{{{\n",
+        "#+begin_src\n",
+        "{# ",
+        "{/* ",
+        "<rt>",
+        "] [a",
+        "[a]:\n",
+        "{% post_link a 'b",
     ],
 )
 def test_a_text_of_openings_alone_ends_in_time(part: str) -> None:

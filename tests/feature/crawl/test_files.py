@@ -270,3 +270,8 @@ def test_kinds_without_a_reader_are_told_from_pictures_and_programs() -> None:
 def test_a_text_past_the_limit_is_refused() -> None:
     with pytest.raises(ValueError, match="larger than 5 MB"):
         read_file("a.md", b"x" * 5_000_001)
+
+
+@pytest.mark.parametrize("name", ["tide-2020-01-02.md", "2020年1月2日.md", "2020-01-02 tide.md"])
+def test_a_day_is_found_at_both_ends_of_a_name(name: str) -> None:
+    assert read_file(name, b"A\n").published_at == datetime(2020, 1, 2, tzinfo=UTC)

@@ -196,3 +196,17 @@ def test_depth_and_number_of_files_are_bounded(tmp_path: Path) -> None:
         "a/b/c/": "more than 2 folders deep",
         "z/5.md": "beyond the first 3 files",
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("wip/x.md", "draft"),
+        ("notes/x.draft.md", "draft"),
+        ("99 Templates/x.md", "template"),
+        ("05-private/x.md", "private"),
+        ("10 walks/draft-horses.md", None),
+    ],
+)
+def test_numbered_folders_and_marked_names_say_what_they_hold(path: str, reason: str | None) -> None:
+    assert path_reason(path) == reason

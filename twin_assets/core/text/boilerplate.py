@@ -48,8 +48,11 @@ _LINES = {
         r"home|archives?|menu|search|sign in|log in|open in app|back to (?:the )?(?:top|home)|skip to (?:main )?content",
         r"(?:next|previous|prev|older|newer)(?: (?:post|posts|page|article|story))?",
         r"read more|continue reading|read (?:the )?full (?:post|article|story)|related (?:posts|articles|stories)|you may also like",
+    ],
+    "notices": [
         r"privacy policy|terms(?: of (?:service|use))?|all rights reserved",
         r"(?:copyright|©|\(c\))(?: ?©)? ?(?:19|20)\d\d\b.{0,80}", r"this slideshow requires javascript",
+        r"(?:advertisements?|sponsored content|(?:story|article) continues below(?: advertisement)?)(?: ?[-–—] ?scroll to continue)?",
     ],
     "origin": [
         r"the post .{1,200} (?:first appeared|appeared first) on .{1,80}",
@@ -58,6 +61,9 @@ _LINES = {
     ],
     "reading_time": [r"\d+ ?-?min(?:ute)?s? read", r"reading time:? (?:about |~)?\d+ min(?:ute)?s?"],
 }  # fmt: skip
+# What a button or a link says ends in no full stop, as a sentence does: "Print it.", "No comment."
+_LABELS = frozenset(["share", "comments", "navigation"])
+_SENTENCE = re.compile(r"(?<!\.)\.[\"'”’)\]]*$")
 _KINDS = {
     kind: re.compile(rf"\W*(?:{'|'.join(lines)})[^\w)]*", re.IGNORECASE) for kind, lines in _LINES.items()
 }
@@ -91,9 +97,11 @@ def boilerplate_kind(text: str) -> str | None:
 
 
 def _line_kind(text: str) -> str | None:
-    text = _LEAD.sub("", text)
-    calls = [_one_kind(part) for part in _AND.split(text)]
-    return _one_kind(text) or (calls[0] if None not in calls else None)
+    call = _LEAD.sub("", text)
+    kinds = [_one_kind(part) for part in _AND.split(call)]
+    kind = _one_kind(call) or (kinds[0] if None not in kinds else None)
+    # A label ends in no full stop, but a call with its reason before it may.
+    return None if kind in _LABELS and call == text and _SENTENCE.search(text) else kind
 
 
 def _one_kind(text: str) -> str | None:

@@ -7,6 +7,7 @@ trafilatura says which text of a page is its article (`main_text`), our renderin
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 
 from lxml import etree, html
 
@@ -16,6 +17,9 @@ from twin_assets.core.text.main_text import SIGN, chosen_texts, sign_texts
 
 _PARSER = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
 _PAGE = re.compile(r"<(?:html|body|head)[\s>]", re.IGNORECASE)
+
+_HEADINGS = frozenset(["h1", "h2", "h3", "h4", "h5", "h6"])
+_SLUG = re.compile(r"[\W_]+")
 
 # A block is chosen when half of its letters are, and a link when half of them are linked.
 _SHARE = 0.5
@@ -46,7 +50,34 @@ def html_blocks(page: str) -> list[str]:
         # Scripts and meta elements alone make a head, and no body.
         return [] if body is None else [block.text for block in read_blocks(body)]
     tidy(tree, AROUND)
+    _unname_sections(tree)
     return _article(tree)
+
+
+def _unname_sections(tree: html.HtmlElement) -> None:
+    """Take the names off parts that bear the author's: a `section` of an article that has a heading and prose of its own,
+    and what is named after its own heading, as pandoc and Sphinx do it. The extractor would take "related-work" for the
+    theme's. Comments, teasers and boxes to sign up have their prose further down, or a form."""
+    for part in tree.iter("section", "div"):
+        name = part.get("id") or part.get("class")
+        if not name or not len(part) or part[0].tag not in _HEADINGS:
+            continue
+        inside = part.tag == "section" and any(up.tag in ("article", "main") for up in part.iterancestors())
+        if not (inside or _is_named_after(part, part[0].text_content())):
+            continue
+        if any(map(_is_prose, part.iterchildren("p"))) and part.find(".//form") is None:
+            part.attrib.pop("id", None)
+            part.attrib.pop("class", None)
+
+
+def _is_named_after(part: html.HtmlElement, heading: str) -> bool:
+    said = _SLUG.sub("-", heading.lower()).strip("-")
+    given = _SLUG.sub("-", part.get("id", "").lower()).strip("-")
+    return bool(said) and re.fullmatch(rf"(?:[a-z]+-)?{re.escape(said)}(?:-\d+)?", given) is not None
+
+
+def _is_prose(paragraph: html.HtmlElement) -> bool:
+    return any(block.is_prose for block in read_blocks(paragraph))
 
 
 def _article(tree: html.HtmlElement) -> list[str]:
@@ -63,12 +94,30 @@ def _article(tree: html.HtmlElement) -> list[str]:
         second = _chosen_blocks(root, elements, signs)
         if any(b.kept for b in second) and _letters(second, lambda block: block.is_prose) >= _AGREED * prose:
             blocks = second
+            prose = _letters(blocks, lambda block: block.is_prose)
+    if not prose and not unplaced:
+        blocks = _without_names(tree, root, elements) or blocks
     if not any(block.kept for block in blocks):
         return unplaced
     _restore(blocks)
     _drop_title(blocks)
     _drop_teasers(blocks)
     return [text for block in blocks if block.kept and (text := SIGN.sub("", block.text).strip("\n"))]
+
+
+def _without_names(
+    tree: html.HtmlElement, root: html.HtmlElement, elements: dict[str, html.HtmlElement]
+) -> list[Block]:
+    """The choice where names mislead: a text of a class such as `comment-on-clocks` is no comment. Empty without prose."""
+    bare = deepcopy(tree)
+    for element in bare.iter(etree.Element):
+        for name in ("class", "id", "role"):
+            element.attrib.pop(name, None)
+    for fast in (True, False):
+        blocks = _chosen_blocks(root, elements, chosen_texts(bare, fast)[0])
+        if any(block.kept and block.is_prose for block in blocks):
+            return blocks
+    return []
 
 
 def _letters(blocks: list[Block], of: Callable[[Block], bool]) -> int:
@@ -129,7 +178,8 @@ def _restore(blocks: list[Block]) -> None:
             block.kept = any(up in holders for up in block.element.iterancestors())
         elif holder in holders:
             # Loose text between elements is a byline, a caption or a notice more often than the author's.
-            block.kept = between and (block.kind != "text" or block.element.tag == "p")
+            loose = block.kind == "text" and block.element.tag != "p"
+            block.kept = block.is_prose if loose else between
         elif block.is_prose:
             block.kept = not parts.isdisjoint(_as_part(holder))
     _drop_apart(blocks, holders)

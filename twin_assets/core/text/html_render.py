@@ -34,6 +34,7 @@ _NO_LANGUAGE = frozenset([
 # Highlighters name the language some levels above the code.
 _CODE_DEPTH = 9
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_OWN_LINE = re.compile(r"display\s*:\s*(?:block|flex|grid)")
 _PROSE_LENGTH = 15
 
 
@@ -186,7 +187,9 @@ def _code_text(node: html.HtmlElement) -> str:
         if isinstance(child.tag, str):
             if child.tag == "br":
                 parts.append("\n")
-            elif child.tag in _BLOCKS:
+            elif child.tag in _BLOCKS or (
+                _OWN_LINE.search(child.get("style", "")) and (child.tail or "")[:1] != "\n"
+            ):
                 if parts[-1] and not "".join(parts[-2:]).endswith("\n"):
                     parts.append("\n")
                 line = _code_text(child)

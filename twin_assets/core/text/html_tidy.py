@@ -6,10 +6,10 @@ import re
 
 from lxml import etree, html
 
-# Never text, on a page or in a fragment. JSON-LD stays: the extractor reads the article from it where nothing else has it.
+# Never text, on a page or in a fragment: also the readings that stand over words in ruby. JSON-LD stays: the extractor reads the article from it where nothing else has it.
 _NO_TEXT = frozenset([
     "style", "template", "iframe", "svg", "object", "embed", "canvas", "audio", "video", "button", "input", "select",
-    "textarea", "dialog", "link", "meta", "noscript", "map",
+    "textarea", "dialog", "link", "meta", "noscript", "map", "rt", "rp",
 ])  # fmt: skip
 # Parts of a page, as HTML names them, that stand around its text; in a fragment they are the author's.
 AROUND = frozenset(["nav", "footer", "aside", "menu"])
@@ -24,7 +24,7 @@ _EMBEDS = frozenset([
     "subscription-widget-wrap", "subscription-widget-wrap-editor", "subscription-widget", "subscribe-widget",
     "captioned-button-wrap", "button-wrapper", "paywall-jump", "kg-signup-card", "kg-cta-card",
     "sharedaddy", "jp-relatedposts", "yarpp-related", "feedflare",
-    "MathJax_Preview", "MJX_Assistive_MathML", "mw-editsection", "screen-reader-text", "sr-only", "visually-hidden",
+    "gist-meta", "MathJax_Preview", "MJX_Assistive_MathML", "mw-editsection", "screen-reader-text", "sr-only", "visually-hidden",
 ])  # fmt: skip
 _POST = re.compile(
     r"https?://(?:www\.|mobile\.)?(?:(?:twitter|x)\.com/\w+/status(?:es)?/\d|bsky\.app/profile/[^/]+/post/|instagram\.com/p/)"
@@ -34,6 +34,7 @@ _DRAWN = frozenset(["katex", "katex-display", "MathJax", "MathJax_Display", "Mat
 _FORMULAE = frozenset(["katex", "mwe-math-element", "latex", "latex-rendered"])
 _NAMED = _EMBEDS | _FORMULAE
 _PLAIN = frozenset(["html", "body", "main", "article"])
+_PREFORMATTED = frozenset(["pre", "xmp", "listing", "plaintext"])
 _NOTE_ROLES = ("doc-noteref", "doc-backlink")
 _NOTE_CLASSES = frozenset([
     "footnote-ref", "footnote-anchor", "footnote-reference", "footnote-backref", "footnote-back-ref",
@@ -54,6 +55,9 @@ _annotation = etree.XPath(
 )
 _texts = etree.XPath("string()")
 _holds_page = etree.XPath("boolean(.//h1 or .//article or .//main)")
+_holds_picture = etree.XPath(
+    "boolean(.//img or .//picture or .//svg or .//video or .//iframe or .//table or .//pre or .//blockquote or .//figcaption)"
+)
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden")
 
 
@@ -75,8 +79,11 @@ def tidy(root: html.HtmlElement, around: frozenset[str] = frozenset()) -> None:
         elif tag == "math":
             _replace_formula(element)
         else:
-            if tag == "pre":
+            if tag in _PREFORMATTED:
+                element.tag = "pre"
                 pres.append(element)
+            elif tag == "figure" and not _holds_picture(element):
+                element.tag = "div"  # Notion's callouts and the like: a box of text
             elif tag == "table":
                 tables.append(element)
             elif tag == "blockquote" and _is_post(element):

@@ -85,8 +85,8 @@ def more_closed(one: Visibility, other: Visibility | None) -> Visibility:
 def _names(value: Any) -> list[str]:
     if isinstance(value, dict):
         name = value.get("name") or value.get("literal") or value.get("display_name")
-        parts = [value.get("given"), value.get("family")]
-        return _names(name or " ".join(part for part in parts if isinstance(part, str)))
+        two = [value.get("given"), value.get("family")]
+        return _names(name or " ".join(part for part in two if isinstance(part, str)))
     if isinstance(value, list):
         return [name for part in value for name in _names(part)]
     if not isinstance(value, str) or not value.strip():

@@ -57,7 +57,8 @@ def split_front_matter(text: str) -> tuple[Fields, str]:
     if found := _FENCED.match(head):
         fields = _fenced(found["fence"], found["fields"], (found["language"] or "").lower())
         # A rule above a text and another below it are none; nobody leaves a line empty above fields.
-        if fields is None or (found["fields"].startswith("\n") and not _KNOWN & fields.keys()):
+        odd = found["fields"].startswith("\n") or len(found["fence"]) > 3
+        if fields is None or (odd and not _KNOWN & fields.keys()):
             return {}, text
         return bounded(fields), text[found.end() :].lstrip("\n")
     if re.match(r"\s*\{\s*[\"}]", text):

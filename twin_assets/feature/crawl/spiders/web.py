@@ -31,7 +31,7 @@ from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unread
 from twin_assets.feature.crawl.spiders.sitemap import ask_sitemap, is_same_site, page_mark
 
 # Part of a file's mark: with better readers every file is read again, and what is unchanged isn't stored again.
-READERS_VERSION = 2
+READERS_VERSION = 3
 MAX_FULL_TEXTS = 300  # pages asked in one crawl for the full text of a feed's summaries
 MAX_FEED_PAGES = 200
 # What a stored item's mark says of where it came from.
