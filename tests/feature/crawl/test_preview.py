@@ -156,3 +156,15 @@ def test_the_terminal_says_the_same_and_nothing_is_stored(tmp_path: Path) -> Non
     assert (broken.returncode, broken.stdout) == (1, "")
     missing = command(tmp_path, str(tmp_path / "nowhere.zip"))
     assert (missing.returncode, "There is no" in missing.stderr) == (1, True)
+
+
+def test_what_ends_every_piece_is_left_out_of_its_text_as_the_corpus_does(tmp_path: Path) -> None:
+    call = "Follow me for more notes on harbours, and tell all of your friends that there are some."
+    told = [
+        "We painted the old lighthouse red this spring. ", "Nobody counted the ropes in the shed after the storm. ",
+        "A new engine came on Monday and would not start. ", "My daughter asked why gulls shout at the bakery. ",
+    ]  # fmt: skip
+    files = {f"{n}.md": f"{text * 12}\n\n{call}\n" for n, text in enumerate(told)}
+    report = previewed(zipped(tmp_path / "notes.zip", files), tmp_path)
+    assert len(report.samples) == 4
+    assert not any(call in sample.text for sample in report.samples)

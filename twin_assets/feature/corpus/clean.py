@@ -8,6 +8,7 @@ import logging
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from twin_assets.core.records import CleanedDocument, Document, Record
@@ -42,7 +43,7 @@ class CleaningResult(Record):
 
 
 def clean_documents(
-    documents: list[Document], languages: list[str], mask_personal_data: bool = True
+    documents: Iterable[Document], languages: list[str], mask_personal_data: bool = True
 ) -> CleaningResult:
     """Clean every document; drop, with a reason, what nothing should be learnt from."""
     kept: list[CleanedDocument] = []

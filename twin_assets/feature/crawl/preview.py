@@ -40,7 +40,7 @@ SAMPLES = 50
 SHOWN = 5
 MAX_SAMPLE_LETTERS = 6_000
 # Cleaning takes longest; what isn't judged within this is counted as such.
-JUDGING_SECONDS = 90
+JUDGING_SECONDS = 80
 _UNPACKED_BYTES = 1_500_000_000
 # What a declaration says beside its path that bears on a file; addresses to fetch are left out.
 _KEPT = {"include", "exclude", "visibility", "profile", "handle"}
@@ -142,25 +142,30 @@ def _count(report: PreviewReport, row: dict[str, Any]) -> None:
 
 
 def _judge(report: PreviewReport, stored: _Stored, persona: Persona) -> None:
-    """Clean the pieces in a random order, the same each time, until all are or the time is over."""
+    """Clean the pieces together, as the corpus does: what all of them end with is told by all of them.
+
+    They are read in a random order, the same each time, until all are or the time is over.
+    """
     from twin_assets.feature.corpus.clean import clean_documents
 
+    chance = random.Random(17)
     order = list(range(len(stored.places)))
-    random.Random(17).shuffle(order)
+    chance.shuffle(order)
     until = time.monotonic() + JUDGING_SECONDS
-    for number in order:
-        if time.monotonic() > until:
-            break
-        report.judged += 1
-        found = clean_documents([stored.document(number)], persona.languages, persona.mask_personal_data)
-        for reason in found.dropped:
-            report.dropped[reason] = report.dropped.get(reason, 0) + 1
-        for document in found.documents:
-            report.words += document.words
-            language = document.language or "unknown"
-            report.languages[language] = report.languages.get(language, 0) + 1
-            if len(report.samples) < SAMPLES:
-                report.samples.append(_sample(document))
+
+    def in_time() -> Iterator[Document]:
+        for number in order:
+            if time.monotonic() > until:
+                return
+            report.judged += 1
+            yield stored.document(number)
+
+    found = clean_documents(in_time(), persona.languages, persona.mask_personal_data)
+    report.dropped = {reason: len(ids) for reason, ids in found.dropped.items()}
+    report.words = sum(document.words for document in found.documents)
+    report.languages = dict(Counter(document.language or "unknown" for document in found.documents))
+    chosen = chance.sample(found.documents, min(SAMPLES, len(found.documents)))
+    report.samples = [_sample(document) for document in chosen]
 
 
 def _sample(document: CleanedDocument) -> SampleText:
