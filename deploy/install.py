@@ -316,6 +316,7 @@ def main() -> int:
     parser.add_argument("extras", nargs="*", help="extras of pyproject.toml, such as test scale k8s")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop, like Ctrl-C
     try:
         install(given.venv, given.extras)
     except Refused as error:

@@ -109,7 +109,7 @@ def test_a_stopped_installation_says_that_it_goes_on_and_leaves_no_process(proje
             text=True, start_new_session=True,
         )  # fmt: skip
         assert index.asked.wait(PATIENCE)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # SIGINT is ignored by whatever runs in the background
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130, said
         assert "goes on from here" in said
