@@ -94,6 +94,7 @@ CODE_OF_OTHERS = {
 REMARKS = {
     "of Jinja": ("A {# private #} b", ["A b"]),
     "of Liquid": ("A\n\n{% # private %}\n\nB", ["A", "B"]),
+    "no remark but a tag over lines": ("A\n\n{%\nassign x = 1\n%}\n\nB", ["A", "B"]),
     "of MDX": ("A\n\n{/* private\n\nnote */}\n\nB", ["A", "B"]),
     "of ERB": ("A <%# private %> b", ["A b"]),
     "in code": ("`{# x #}`\n\n    {/* y */}", ["`{# x #}`", "```\n{/* y */}\n```"]),
