@@ -31,7 +31,7 @@ from twin_assets.core.lake import open_lake
 from twin_assets.core.persona import Persona
 from twin_assets.core.sources import LinkedIn, Web
 from twin_assets.feature.crawl.crawl import _environment
-from twin_assets.feature.crawl.formats.archives import zip_members
+from twin_assets.feature.crawl.formats.archives import archive_members
 from twin_assets.feature.crawl.polite.politeness import LONGEST_WAIT, backoff, wait_asked
 from twin_assets.feature.crawl.store import CrawlStore
 from twin_assets.settings import ROOT, Settings
@@ -249,7 +249,7 @@ def test_an_export_that_could_harm_is_refused(tmp_path: Path, harm: str) -> None
             data[at + 8] |= 1
         path.write_bytes(bytes(data))
     with pytest.raises(ValueError, match=r"bomb|leads out|symbolic link|larger|damaged|encrypted|not a zip"):
-        list(zip_members(path, r"\.html$"))
+        list(archive_members(path, r"\.html$"))
     who = web_persona(Web()).model_copy(
         update={"linkedin": LinkedIn(profile="https://www.linkedin.com/in/r", export=path)}
     )

@@ -49,9 +49,6 @@ def archive_members(path: Path, wanted: str) -> Iterator[tuple[str, bytes]]:
             yield f"{name}/{member}", content
 
 
-zip_members = archive_members  # what its first callers call it
-
-
 def member_names(path: Path) -> list[str]:
     """Paths of all that an archive or folder holds, nothing of it read; of zips inside too, one level deep, where
     it holds nothing but such zips and what has no words. Raises ValueError as `archive_members` does."""

@@ -3,9 +3,9 @@
 import datetime as dt
 import re
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
-from twin_assets.core.records import Visibility
+from twin_assets.core.records import Visibility, most_closed
 from twin_assets.feature.crawl.formats.frontmatter import Fields, as_time
 
 # Names of fields in lower case, without spaces, _ and -: publishedAt, published_at and published-at are one.
@@ -78,8 +78,7 @@ def _plain(fields: Fields) -> Fields:
 
 def more_closed(one: Visibility, other: Visibility | None) -> Visibility:
     """The one of two audiences that is smaller: a file may close itself, never open what its owner closed."""
-    order = get_args(Visibility)
-    return max(one, other or one, key=order.index)
+    return most_closed([one, other or one])
 
 
 def _names(value: Any) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from twin_assets.feature.crawl.formats.archives import zip_members
+from twin_assets.feature.crawl.formats.archives import archive_members
 from twin_assets.feature.crawl.formats.bylines import signed_by
 from twin_assets.feature.crawl.formats.feeds import parse_time, plain_title
 from twin_assets.feature.crawl.formats.ghost_cards import lexical_html, mobiledoc_html
@@ -59,7 +59,7 @@ def read_ghost(path: Path, site: str | None = None) -> Iterator[GhostPost | None
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
     if zipfile.is_zipfile(path):
-        members = [(name, data) for name, data in zip_members(path, r"\.json$") if "__MACOSX" not in name]
+        members = [(name, data) for name, data in archive_members(path, r"\.json$") if "__MACOSX" not in name]
         if not members:
             raise ValueError("no .json file in the zip")
         yield from members

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from twin_assets.feature.crawl.formats.archives import zip_members
+from twin_assets.feature.crawl.formats.archives import archive_members
 
 MAX_MESSAGE_BYTES = 25_000_000
 MAX_MESSAGES = 2_000_000
@@ -137,7 +137,7 @@ def _emlx(data: bytes) -> bytes:
 
 def _zip(path: Path) -> Iterator[MailEntry]:
     found = False
-    for name, data in zip_members(path, _MEMBERS):
+    for name, data in archive_members(path, _MEMBERS):
         found = True
         if name.lower().endswith(".eml"):
             yield MailEntry(name, data, unsent_folder(name.rpartition("/")[0]))

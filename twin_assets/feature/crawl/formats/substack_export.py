@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from twin_assets.feature.crawl.formats.archives import zip_members
+from twin_assets.feature.crawl.formats.archives import archive_members
 
 _LARGEST_FIELD = 1_000_000
 
@@ -30,7 +30,7 @@ def read_substack_export(path: Path) -> Iterator[ExportedPost]:
     rows: dict[str, dict[str, str]] = {}
     csv.field_size_limit(_LARGEST_FIELD)
     found = False
-    for _, data in zip_members(path, r"(^|/)posts\.csv$"):
+    for _, data in archive_members(path, r"(^|/)posts\.csv$"):
         found = True
         try:
             for row in csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace"), newline="")):
@@ -46,7 +46,7 @@ def read_substack_export(path: Path) -> Iterator[ExportedPost]:
     if not found:
         raise ValueError("posts.csv is missing, which tells posts from drafts")
     seen: set[str] = set()
-    for name, data in zip_members(path, r"(^|/)posts/[^/]+\.html?$"):
+    for name, data in archive_members(path, r"(^|/)posts/[^/]+\.html?$"):
         stem = name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
         number, _, slug = stem.partition(".")
         seen.add(number)

@@ -20,7 +20,7 @@ from urllib.parse import urljoin
 from lxml import etree
 from pydantic import BaseModel
 
-from twin_assets.feature.crawl.formats.archives import MAX_MEMBER_BYTES, zip_members
+from twin_assets.feature.crawl.formats.archives import MAX_MEMBER_BYTES, archive_members
 from twin_assets.feature.crawl.formats.bylines import signed_by
 from twin_assets.feature.crawl.formats.feeds import mended_entities, plain_title
 
@@ -60,7 +60,7 @@ def read_wxr(path: Path, on_cut: Callable[[str], None] = lambda name: None) -> I
         return
     if zipfile.is_zipfile(path):
         found = False
-        for name, data in zip_members(path, r"\.xml$"):
+        for name, data in archive_members(path, r"\.xml$"):
             if "__MACOSX" not in name:
                 found = True
                 yield from _items(io.BytesIO(data), name, on_cut)

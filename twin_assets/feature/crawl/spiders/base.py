@@ -30,7 +30,6 @@ from twin_assets.feature.crawl.store import CrawlStore, Validator
 from twin_assets.settings import Settings
 
 # No source has so many listings: a site that leads on and on is left, and the crawl says so.
-MAX_LISTINGS = 20_000
 log = logging.getLogger("crawl")
 Answers = Iterator[Any]
 
@@ -76,6 +75,7 @@ class SourceSpider(scrapy.Spider):
     key_setting: str | None = None  # the setting that must hold one, where the source insists
     key_page = ""
     unknown_fix = "check the address in the persona's YAML."
+    max_listings = 20_000  # lists and pages of lists asked in one crawl
     obeys_robots = True  # robots.txt speaks of pages; an API with a token has terms of its own
     rules = (
         "2"  # raised when a spider keeps other things than before: older validators then vouch for nothing
@@ -155,9 +155,12 @@ class SourceSpider(scrapy.Spider):
             if (address := url.partition("#")[0]) in self.asked_listings:
                 return None
             self.asked_listings.add(address)
-            if len(self.asked_listings) > MAX_LISTINGS:
-                self.listing_complete = False
-                self.skip(f"beyond the first {MAX_LISTINGS:,} listings", url)
+            if len(self.asked_listings) > self.max_listings:
+                self.skip(f"beyond the first {self.max_listings:,} listings", url)
+                if within is None:
+                    self.listing_complete = False
+                else:
+                    self.keep_part(within)
                 return None
         known = self.store.state.validators.get(url)
         sent = dict(headers or {})

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.raw import RawItem
-from twin_assets.feature.crawl.formats.archives import zip_members
+from twin_assets.feature.crawl.formats.archives import archive_members
 from twin_assets.feature.crawl.formats.conversations import (
     MAX_CHAT_FILE_BYTES,
     Chat,
@@ -64,7 +64,9 @@ class ChatsSpider(SourceSpider):
         elif not path.is_file():
             raise ValueError("missing file")
         elif path.suffix.lower() == ".zip":
-            yield from self._members(dict(zip_members(path, _FILES)), path)  # pictures in it aren't unpacked
+            yield from self._members(
+                dict(archive_members(path, _FILES)), path
+            )  # pictures in it aren't unpacked
         elif path.stat().st_size > MAX_CHAT_FILE_BYTES:
             raise ValueError(f"larger than {MAX_CHAT_FILE_BYTES // 1_000_000} MB")
         else:

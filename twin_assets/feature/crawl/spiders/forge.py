@@ -18,7 +18,6 @@ from twin_assets.feature.crawl.formats.json_answers import blob_text, next_page,
 from twin_assets.feature.crawl.items import SAMPLES
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
 
-MAX_PAGES = 5_000  # of all lists together; a hundred rows a page
 # Addresses that forges sign with in place of a person's own: 123+name@users.noreply.github.com.
 _NO_REPLY = re.compile(r"^(?:\d+[+-])?([^@]+)@users\.noreply\.")
 MAX_ADDRESSES = 5
@@ -46,6 +45,7 @@ class ForgeSpider(SourceSpider):
     """A spider of a forge's API, which robots.txt is not about: a token opens it."""
 
     obeys_robots = False
+    max_listings = 5_000  # a hundred rows each
     rules = "3"
     user: str
     api: str
@@ -94,21 +94,6 @@ class ForgeSpider(SourceSpider):
     def mark(self, sha: str) -> str:
         """What a stored file is known to be unchanged by: its blob, and the rules that it was kept by."""
         return f"{self.rules}:{sha}"
-
-    def once(self, url: str, within: str | None) -> bool:
-        """Whether a page of a list is to be asked for: each address once, and not without end."""
-        pages: set[str] = self.__dict__.setdefault("_pages", set())
-        if url in pages:
-            return False
-        if len(pages) >= MAX_PAGES:
-            self.skip(f"more than {MAX_PAGES} pages of lists", url)
-            if within is None:
-                self.listing_complete = False
-            else:
-                self.keep_part(within)
-            return False
-        pages.add(url)
-        return True
 
     def is_mine(self, signed: list[str | None]) -> bool:
         """Whether one of a commit's signatures is the account's or bears a name or address of the persona's."""

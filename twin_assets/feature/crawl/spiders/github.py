@@ -75,8 +75,6 @@ class GitHubSpider(ForgeSpider):
     ) -> Iterator[Any]:
         """A page of a listing, then the pages and lists it leads to. `read` gives (items, memo); a 304 gives the memo
         of last time. `within` and `absent` as `fetch` has them."""
-        if not self.once(url, within):
-            return
 
         def follow(memo: dict[str, Any]) -> Answers:
             for repo in memo.get("repositories", []):

@@ -87,8 +87,6 @@ class GitLabSpider(ForgeSpider):
         missing: Any = None,
     ) -> Answers:
         """A page of a list and those that follow; `read` gets its rows and address."""
-        if not self.once(url, within):
-            return
 
         def callback(response: Response) -> Answers:
             yield from read(read_rows(response), response.url)

@@ -12,7 +12,7 @@ from scrapy.http import Response
 
 from twin_assets.core.raw import RawItem
 from twin_assets.core.text.html_meta import page_meta
-from twin_assets.feature.crawl.formats.archives import zip_members
+from twin_assets.feature.crawl.formats.archives import archive_members
 from twin_assets.feature.crawl.formats.bylines import signed_by
 from twin_assets.feature.crawl.formats.feeds import Entry, parse_time, plain_title, read_feed
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
@@ -122,13 +122,13 @@ class MediumSpider(SourceSpider):
             # The export is one account's: whoever signs most of it is that account, whatever it is called.
             signers = Counter(
                 plain_title(found.decode("utf-8", "replace"))
-                for _, data in zip_members(self.declared.export, pattern)
+                for _, data in archive_members(self.declared.export, pattern)
                 for found in _P_AUTHOR.findall(data[-5_000:])
             )
             self.account = next(
                 (who for who, count in signers.most_common(1) if count > signers.total() / 2), None
             )
-            for name, data in zip_members(self.declared.export, pattern):
+            for name, data in archive_members(self.declared.export, pattern):
                 if name.rsplit("/", 1)[-1].startswith("draft"):
                     self.leave_out(story_id(name.rsplit(".", 1)[0]) or name, "draft", name)
                 elif item := self._story(name, data):
