@@ -28,7 +28,7 @@ from twin_assets.core.retrieval_options import RetrievalOptions
 from twin_assets.core.text.tokens import first_tokens
 from twin_assets.core.vectors.lance import LanceStore
 from twin_assets.feature.chunk import chunk_documents
-from twin_assets.feature.crawl.formats.frontmatter import as_time, split_front_matter
+from twin_assets.feature.crawl.formats.text.frontmatter import as_time, split_front_matter
 from twin_assets.feature.embed import embed_chunks
 from twin_assets.inference.retrieve import Retriever
 from twin_assets.settings import ROOT, load_settings

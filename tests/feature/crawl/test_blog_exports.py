@@ -17,8 +17,8 @@ from tests.feature.crawl.writing import crawl, settings, stored, write_article
 from twin_assets.core.persona import Persona
 from twin_assets.core.raw import RawItem
 from twin_assets.core.sources import Ghost, Medium, Substack, WordPress
-from twin_assets.feature.crawl.formats.ghost_cards import lexical_html, mobiledoc_html
-from twin_assets.feature.crawl.formats.wxr import read_wxr, shown_html
+from twin_assets.feature.crawl.formats.exports.ghost_cards import lexical_html, mobiledoc_html
+from twin_assets.feature.crawl.formats.exports.wxr import read_wxr, shown_html
 from twin_assets.feature.crawl.items import CrawlReport
 
 HTML = f"<p>{PROSE}</p>" * 6

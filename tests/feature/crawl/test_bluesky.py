@@ -12,7 +12,7 @@ import pytest
 from tests.feature.crawl.social import collect
 from twin_assets.core.raw import RawItem
 from twin_assets.core.sources import Bluesky
-from twin_assets.feature.crawl.formats.car import read_repository
+from twin_assets.feature.crawl.formats.exports.car import read_repository
 from twin_assets.feature.crawl.items import CrawlReport
 
 ME, BOB = "did:plc:runa", "did:plc:bob"

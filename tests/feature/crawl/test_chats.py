@@ -12,7 +12,7 @@ from tests.feature.crawl.writing import crawl, settings, stored, write
 from twin_assets.core.persona import Persona
 from twin_assets.core.raw import RawItem
 from twin_assets.core.sources import Chats
-from twin_assets.feature.crawl.formats.whatsapp import whatsapp_messages
+from twin_assets.feature.crawl.formats.talks.whatsapp import whatsapp_messages
 from twin_assets.feature.crawl.items import CrawlReport
 
 

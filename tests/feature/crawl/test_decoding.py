@@ -2,7 +2,7 @@
 
 import pytest
 
-from twin_assets.feature.crawl.formats.encodings import decode_text
+from twin_assets.feature.crawl.formats.text.encodings import decode_text
 
 FRENCH = "Le café est fermé, hélas. À bientôt, mes élèves."
 RUSSIAN = "Часы в гавани отстают на четыре минуты, и никто этого не замечает."

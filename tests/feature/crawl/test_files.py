@@ -8,8 +8,8 @@ import pytest
 
 from tests.feature.crawl.writing import docx
 from twin_assets.feature.corpus.markdown import markdown_blocks
-from twin_assets.feature.crawl.formats.encodings import decode_text
-from twin_assets.feature.crawl.formats.files import read_file, unread_reason
+from twin_assets.feature.crawl.formats.text.encodings import decode_text
+from twin_assets.feature.crawl.formats.text.files import read_file, unread_reason
 
 GERMAN = "Die Fähre fährt heute später, weil das Wasser über der Brücke steht. Jörg hört zu und lächelt müde."
 SPANISH = (
@@ -195,7 +195,7 @@ def test_a_word_file_is_read_as_word_shows_it() -> None:
 
 @pytest.mark.parametrize("suffix", [".epub", ".odt", ".rtf"])
 def test_books_and_office_files_are_read(suffix: str) -> None:
-    from twin_assets.feature.crawl.formats.pandoc import _pandoc
+    from twin_assets.feature.crawl.formats.text.pandoc import _pandoc
 
     made = _pandoc(
         b"# Ropes\n\nCoil *them*.[^1]\n\n[^1]: Dry.",

@@ -7,7 +7,7 @@ import pytest
 
 from tests.feature.crawl.writing import crawl, settings, stored, web_persona, write
 from twin_assets.core.persona import Web
-from twin_assets.feature.crawl.formats.folders import files_of, path_reason
+from twin_assets.feature.crawl.formats.text.folders import files_of, path_reason
 
 A = "The tide came in over the flats, and nobody had moved the boats.\n"
 

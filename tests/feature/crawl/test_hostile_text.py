@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from twin_assets.feature.crawl.formats import x
+from twin_assets.feature.crawl.formats.exports import x
+from twin_assets.feature.crawl.formats.exports.wxr import shown_html
 from twin_assets.feature.crawl.formats.feeds import LOOSE_BYTES, read_feed
 from twin_assets.feature.crawl.formats.forge_words import own_words
-from twin_assets.feature.crawl.formats.quoted_mail import own_part
-from twin_assets.feature.crawl.formats.wxr import shown_html
+from twin_assets.feature.crawl.formats.talks.quoted_mail import own_part
 from twin_assets.feature.crawl.spiders.x import _TAIL
 
 LENGTH = 100_000

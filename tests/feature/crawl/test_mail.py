@@ -9,7 +9,7 @@ import pytest
 from tests.feature.crawl.writing import crawl, settings, stored, write
 from twin_assets.core.persona import Persona
 from twin_assets.core.sources import Mail
-from twin_assets.feature.crawl.formats.mail_text import read_mail
+from twin_assets.feature.crawl.formats.talks.mail_text import read_mail
 
 OWN = "The clock in the harbour runs four minutes late."
 ME = "Runa Hollis <runa@harbour.example>"

@@ -19,7 +19,7 @@ from tests.feature.crawl.writing import crawl, settings, stored, web_persona
 from twin_assets.core.persona import Web
 from twin_assets.core.raw import RawItem, body_hash
 from twin_assets.core.sources import Ghost, Medium, WordPress
-from twin_assets.feature.crawl.formats.quoted_mail import own_part
+from twin_assets.feature.crawl.formats.talks.quoted_mail import own_part
 from twin_assets.feature.crawl.items import CrawlReport
 
 

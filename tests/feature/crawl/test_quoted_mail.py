@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from twin_assets.feature.crawl.formats.quoted_mail import own_part
+from twin_assets.feature.crawl.formats.talks.quoted_mail import own_part
 
 OWN = "The clock in the harbour runs four minutes late.\n\nI measured it twice."
 

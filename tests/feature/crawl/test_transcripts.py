@@ -8,7 +8,7 @@ import pytest
 from tests.feature.crawl.writing import crawl, settings, stored, write
 from twin_assets.core.persona import Persona
 from twin_assets.core.sources import Transcripts
-from twin_assets.feature.crawl.formats.captions import read_captions, speech
+from twin_assets.feature.crawl.formats.talks.captions import read_captions, speech
 
 
 def who(*files: Path) -> Persona:

@@ -2,7 +2,7 @@
 
 import re
 
-from twin_assets.feature.crawl.formats.quoted_mail import own_part
+from twin_assets.feature.crawl.formats.talks.quoted_mail import own_part
 
 _HTML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})\s*([\w-]*)")

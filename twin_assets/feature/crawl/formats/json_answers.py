@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 from scrapy.http import Response
 
-from twin_assets.feature.crawl.formats.encodings import decode_text
+from twin_assets.feature.crawl.formats.text.encodings import decode_text
 from twin_assets.feature.crawl.spiders.base import Unreadable
 
 

@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from twin_assets.feature.crawl.formats.archives import archive_members, member_names
-from twin_assets.feature.crawl.formats.conversations import load_json
-from twin_assets.feature.crawl.formats.discord import is_discord
-from twin_assets.feature.crawl.formats.encodings import decode_text
-from twin_assets.feature.crawl.formats.files import is_readable
-from twin_assets.feature.crawl.formats.slack import is_slack
-from twin_assets.feature.crawl.formats.telegram import is_telegram
-from twin_assets.feature.crawl.formats.whatsapp import is_whatsapp
+from twin_assets.feature.crawl.formats.talks.conversations import load_json
+from twin_assets.feature.crawl.formats.talks.discord import is_discord
+from twin_assets.feature.crawl.formats.talks.slack import is_slack
+from twin_assets.feature.crawl.formats.talks.telegram import is_telegram
+from twin_assets.feature.crawl.formats.talks.whatsapp import is_whatsapp
+from twin_assets.feature.crawl.formats.text.encodings import decode_text
+from twin_assets.feature.crawl.formats.text.files import is_readable
 
 KINDS = (
     "exports of LinkedIn, X, Medium, Substack, WordPress (.xml), Ghost (.json), Mastodon and Bluesky (.car); mail "

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.raw import RawItem
 from twin_assets.feature.crawl.formats.archives import archive_members
-from twin_assets.feature.crawl.formats.conversations import (
+from twin_assets.feature.crawl.formats.talks.conversations import (
     MAX_CHAT_FILE_BYTES,
     Chat,
     Message,
@@ -19,13 +19,13 @@ from twin_assets.feature.crawl.formats.conversations import (
     load_json,
     roles,
 )
-from twin_assets.feature.crawl.formats.discord import MEMBERS as DISCORD
-from twin_assets.feature.crawl.formats.discord import discord_chats, is_discord
-from twin_assets.feature.crawl.formats.encodings import decode_text
-from twin_assets.feature.crawl.formats.slack import MEMBERS as SLACK
-from twin_assets.feature.crawl.formats.slack import is_slack, slack_chats
-from twin_assets.feature.crawl.formats.telegram import is_telegram, telegram_chats
-from twin_assets.feature.crawl.formats.whatsapp import is_whatsapp, whatsapp_messages
+from twin_assets.feature.crawl.formats.talks.discord import MEMBERS as DISCORD
+from twin_assets.feature.crawl.formats.talks.discord import discord_chats, is_discord
+from twin_assets.feature.crawl.formats.talks.slack import MEMBERS as SLACK
+from twin_assets.feature.crawl.formats.talks.slack import is_slack, slack_chats
+from twin_assets.feature.crawl.formats.talks.telegram import is_telegram, telegram_chats
+from twin_assets.feature.crawl.formats.talks.whatsapp import is_whatsapp, whatsapp_messages
+from twin_assets.feature.crawl.formats.text.encodings import decode_text
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
 
 KINDS = "Telegram's result.json, WhatsApp's .txt or .zip, Slack's export .zip, Discord's package .zip"

@@ -1,7 +1,7 @@
 """Ghost: the export file. Published posts and pages; those for members are for connections."""
 
 from twin_assets.core.raw import RawItem
-from twin_assets.feature.crawl.formats.ghost_export import GhostPost, read_ghost
+from twin_assets.feature.crawl.formats.exports.ghost_export import GhostPost, read_ghost
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
 
 _PUBLISHED = ("published", "sent")  # `sent` went to the members by mail only

@@ -17,14 +17,14 @@ from twin_assets.core.raw import RawItem
 from twin_assets.core.records import Visibility, most_closed
 from twin_assets.core.text.storable import clean_text, load_json
 from twin_assets.feature.crawl.formats.archives import archive_members
-from twin_assets.feature.crawl.formats.linkedin import (
+from twin_assets.feature.crawl.formats.exports.linkedin import (
     read_article,
     read_shares,
     read_time,
     read_visibility,
     unquoted,
 )
-from twin_assets.feature.crawl.formats.tables import column, read_table
+from twin_assets.feature.crawl.formats.exports.tables import column, read_table
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
 from twin_assets.settings import Settings
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.raw import RawItem
-from twin_assets.feature.crawl.formats.mail_text import Mail, is_nobody, read_mail
-from twin_assets.feature.crawl.formats.mailboxes import KINDS, MailEntry, read_mailbox
+from twin_assets.feature.crawl.formats.talks.mail_text import Mail, is_nobody, read_mail
+from twin_assets.feature.crawl.formats.talks.mailboxes import KINDS, MailEntry, read_mailbox
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
 
 # Letters; a longer mail is told like an article, a shorter one like a post.

@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from twin_assets.core.raw import RawItem
-from twin_assets.feature.crawl.formats.captions import MAX_FILE_BYTES, read_captions, speech
-from twin_assets.feature.crawl.formats.encodings import decode_text
-from twin_assets.feature.crawl.formats.frontmatter import as_time
+from twin_assets.feature.crawl.formats.talks.captions import MAX_FILE_BYTES, read_captions, speech
+from twin_assets.feature.crawl.formats.text.encodings import decode_text
+from twin_assets.feature.crawl.formats.text.frontmatter import as_time
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
 
 KINDS = (".vtt", ".srt")

@@ -24,9 +24,9 @@ from twin_assets.feature.crawl.formats.feeds import (
     root_name,
     unpacked,
 )
-from twin_assets.feature.crawl.formats.fields import more_closed
-from twin_assets.feature.crawl.formats.files import MAX_FILE_BYTES, is_readable, read_file, unread_reason
-from twin_assets.feature.crawl.formats.folders import files_of, is_unseen
+from twin_assets.feature.crawl.formats.text.fields import more_closed
+from twin_assets.feature.crawl.formats.text.files import MAX_FILE_BYTES, is_readable, read_file, unread_reason
+from twin_assets.feature.crawl.formats.text.folders import files_of, is_unseen
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable, is_led_to_login
 from twin_assets.feature.crawl.spiders.sitemap import ask_sitemap, is_same_site, page_mark
 

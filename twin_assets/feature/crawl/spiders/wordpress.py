@@ -1,8 +1,8 @@
 """WordPress: the export file (WXR). Published posts and pages that the persona signs, or that nobody does."""
 
 from twin_assets.core.raw import RawItem
+from twin_assets.feature.crawl.formats.exports.wxr import WordPressItem, read_wxr
 from twin_assets.feature.crawl.formats.feeds import parse_time
-from twin_assets.feature.crawl.formats.wxr import WordPressItem, read_wxr
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
 
 _WRITING = ("post", "page")

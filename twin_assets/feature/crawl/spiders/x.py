@@ -4,7 +4,16 @@ import re
 from typing import Any
 
 from twin_assets.feature.crawl.formats.archives import archive_members
-from twin_assets.feature.crawl.formats.x import CUT, LINK, NAMES, Account, Notes, Tweet, inner, read_records
+from twin_assets.feature.crawl.formats.exports.x import (
+    CUT,
+    LINK,
+    NAMES,
+    Account,
+    Notes,
+    Tweet,
+    inner,
+    read_records,
+)
 from twin_assets.feature.crawl.spiders.base import Answers
 from twin_assets.feature.crawl.spiders.social import Post, SocialSpider
 

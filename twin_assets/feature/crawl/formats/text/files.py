@@ -12,11 +12,11 @@ from twin_assets.core.records import Visibility
 from twin_assets.core.text.html_meta import page_meta
 from twin_assets.core.text.pdf import read_pdf_apart
 from twin_assets.feature.corpus.markdown import markdown_blocks
-from twin_assets.feature.crawl.formats.encodings import decode_text
 from twin_assets.feature.crawl.formats.feeds import parse_time
-from twin_assets.feature.crawl.formats.fields import describe
-from twin_assets.feature.crawl.formats.frontmatter import Fields, as_time, bounded, split_front_matter
-from twin_assets.feature.crawl.formats.markup import (
+from twin_assets.feature.crawl.formats.text.encodings import decode_text
+from twin_assets.feature.crawl.formats.text.fields import describe
+from twin_assets.feature.crawl.formats.text.frontmatter import Fields, as_time, bounded, split_front_matter
+from twin_assets.feature.crawl.formats.text.markup import (
     html_without_liquid,
     mdx_as_markdown,
     read_asciidoc,
@@ -24,7 +24,7 @@ from twin_assets.feature.crawl.formats.markup import (
     read_org,
     read_rst,
 )
-from twin_assets.feature.crawl.formats.pandoc import read_with_pandoc
+from twin_assets.feature.crawl.formats.text.pandoc import read_with_pandoc
 
 MAX_FILE_BYTES = 20_000_000
 MAX_TEXT_BYTES = 5_000_000  # a text file; a book has a fifth of it

@@ -4,8 +4,8 @@ import json
 import re
 from html import escape
 
-from twin_assets.feature.crawl.formats.frontmatter import Fields, bounded, split_front_matter
-from twin_assets.feature.crawl.formats.pandoc import read_with_pandoc
+from twin_assets.feature.crawl.formats.text.frontmatter import Fields, bounded, split_front_matter
+from twin_assets.feature.crawl.formats.text.pandoc import read_with_pandoc
 
 # Directives of Sphinx that list, draw or include; what stands below them is no text.
 _RST_DROPPED = re.compile(

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from twin_assets.core.text.storable import clean_value
-from twin_assets.feature.crawl.formats.tables import read_table
+from twin_assets.feature.crawl.formats.exports.tables import read_table
 
 _ASSIGNED = re.compile(r"(?:YTD\W+(\w+)|(Grailbird)|var\s+(\w+))[^=]*=\s*(?=[\[{])")
 LINK = re.compile(r"https?://t\.co/\w+")

@@ -16,9 +16,9 @@ from email.utils import getaddresses, parsedate_to_datetime
 from lxml import etree, html
 
 from twin_assets.core.text.html import html_blocks
-from twin_assets.feature.crawl.formats.encodings import decode_text
-from twin_assets.feature.crawl.formats.mailboxes import unsent_folder
-from twin_assets.feature.crawl.formats.quoted_mail import own_part
+from twin_assets.feature.crawl.formats.talks.mailboxes import unsent_folder
+from twin_assets.feature.crawl.formats.talks.quoted_mail import own_part
+from twin_assets.feature.crawl.formats.text.encodings import decode_text
 
 _MAX_TEXT = 1_000_000
 _MAX_HEADERS = 500_000

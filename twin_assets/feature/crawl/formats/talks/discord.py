@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from twin_assets.feature.crawl.formats.conversations import Chat, Message, load_json
+from twin_assets.feature.crawl.formats.talks.conversations import Chat, Message, load_json
 
 MEMBERS = r"(^|/)[Mm]essages/c?\d+/messages\.(json|csv)$"
 _CHANNEL = re.compile(r"/c?(\d+)/messages\.(json|csv)$")

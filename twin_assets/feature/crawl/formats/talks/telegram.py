@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from twin_assets.feature.crawl.formats.conversations import Chat, Message, from_unix
+from twin_assets.feature.crawl.formats.talks.conversations import Chat, Message, from_unix
 
 
 def is_telegram(data: Any) -> bool:

@@ -5,7 +5,7 @@ import re
 
 from charset_normalizer import from_bytes
 
-from twin_assets.feature.crawl.formats.one_byte import one_byte_encoding
+from twin_assets.feature.crawl.formats.text.one_byte import one_byte_encoding
 
 _MARKS = [
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),

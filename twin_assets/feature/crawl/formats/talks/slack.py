@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from twin_assets.core.hashing import text_hash
-from twin_assets.feature.crawl.formats.conversations import Chat, Message, from_unix, load_json
+from twin_assets.feature.crawl.formats.talks.conversations import Chat, Message, from_unix, load_json
 
 MEMBERS = r"(^|/)(users|org_users|channels|groups|dms|mpims)\.json$|(^|/)[^/]+/\d{4}-\d\d-\d\d\.json$"
 _DAY = re.compile(r"(?:^|/)([^/]+)/\d{4}-\d\d-\d\d\.json$")
