@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from twin_assets.feature.crawl.formats.bylines import signed_by
-from twin_assets.feature.crawl.formats.feeds import Entry, Feed, is_feed, parse_time, plain_title, read_feed
+from twin_assets.feature.crawl.formats.feed_entries import Entry, Feed
+from twin_assets.feature.crawl.formats.feeds import is_feed, read_feed
+from twin_assets.feature.crawl.formats.values import parse_time, plain_title
 
 PROSE = (
     "The harbour clock ran four minutes late all winter, and nobody could say why, until the keeper moved the lamp "

@@ -8,9 +8,10 @@ import pytest
 
 from twin_assets.feature.crawl.formats.exports import x
 from twin_assets.feature.crawl.formats.exports.wxr import shown_html
-from twin_assets.feature.crawl.formats.feeds import LOOSE_BYTES, read_feed
+from twin_assets.feature.crawl.formats.feeds import read_feed
 from twin_assets.feature.crawl.formats.forge_words import own_words
 from twin_assets.feature.crawl.formats.talks.quoted_mail import own_part
+from twin_assets.feature.crawl.formats.xml_text import LOOSE_BYTES
 from twin_assets.feature.crawl.spiders.x import _TAIL
 
 LENGTH = 100_000

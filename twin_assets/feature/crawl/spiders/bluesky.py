@@ -8,7 +8,7 @@ from twin_assets.core.records import Visibility
 from twin_assets.core.text.storable import clean_text, load_json
 from twin_assets.feature.crawl.formats.archives import archive_members
 from twin_assets.feature.crawl.formats.exports.car import Repository, read_repository
-from twin_assets.feature.crawl.formats.feeds import parse_time
+from twin_assets.feature.crawl.formats.values import parse_time
 from twin_assets.feature.crawl.spiders.base import Answers
 from twin_assets.feature.crawl.spiders.social import Post, SocialSpider
 

@@ -12,8 +12,8 @@ from scrapy.http import Response
 
 from twin_assets.core.records import Visibility
 from twin_assets.feature.crawl.formats.code_files import file_refusal
-from twin_assets.feature.crawl.formats.feeds import parse_time
 from twin_assets.feature.crawl.formats.json_answers import next_page, read_json, read_rows
+from twin_assets.feature.crawl.formats.values import parse_time
 from twin_assets.feature.crawl.spiders.base import Answers
 from twin_assets.feature.crawl.spiders.forge import COMMITS, ForgeFile, ForgeSpider
 

@@ -14,7 +14,9 @@ from twin_assets.core.raw import RawItem
 from twin_assets.core.text.html_meta import page_meta
 from twin_assets.feature.crawl.formats.archives import archive_members
 from twin_assets.feature.crawl.formats.bylines import signed_by
-from twin_assets.feature.crawl.formats.feeds import Entry, parse_time, plain_title, read_feed
+from twin_assets.feature.crawl.formats.feed_entries import Entry
+from twin_assets.feature.crawl.formats.feeds import read_feed
+from twin_assets.feature.crawl.formats.values import parse_time, plain_title
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
 from twin_assets.feature.crawl.spiders.sitemap import SNIPPET, ask_sitemap, page_mark
 

@@ -15,7 +15,8 @@ from scrapy.http import Response
 from scrapy.utils.gz import gunzip
 from scrapy.utils.sitemap import Sitemap, sitemap_urls_from_robots
 
-from twin_assets.feature.crawl.formats.feeds import decode_feed, is_feed, read_feed, root_name
+from twin_assets.feature.crawl.formats.feeds import is_feed, read_feed
+from twin_assets.feature.crawl.formats.xml_text import decode_feed, root_name
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
 
 MAX_UNPACKED = 50_000_000  # the limit of the sitemap protocol

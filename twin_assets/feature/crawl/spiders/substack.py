@@ -17,8 +17,10 @@ from twin_assets.core.persona import Persona
 from twin_assets.core.raw import RawItem
 from twin_assets.feature.crawl.formats.bylines import signed_by
 from twin_assets.feature.crawl.formats.exports.substack_export import ExportedPost, read_substack_export
-from twin_assets.feature.crawl.formats.feeds import SHORT, Entry, parse_time, plain_title, read_feed
+from twin_assets.feature.crawl.formats.feed_entries import SHORT, Entry
+from twin_assets.feature.crawl.formats.feeds import read_feed
 from twin_assets.feature.crawl.formats.json_answers import read_json
+from twin_assets.feature.crawl.formats.values import parse_time, plain_title
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
 from twin_assets.settings import Settings
 

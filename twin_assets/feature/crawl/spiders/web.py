@@ -13,20 +13,13 @@ from twin_assets.core.raw import RawItem
 from twin_assets.core.text.block_pages import block_reason
 from twin_assets.core.text.html_meta import page_meta
 from twin_assets.feature.crawl.formats.bylines import signed_by
-from twin_assets.feature.crawl.formats.feeds import (
-    SHORT,
-    Entry,
-    Feed,
-    decode_feed,
-    is_feed,
-    parse_time,
-    read_feed,
-    root_name,
-    unpacked,
-)
+from twin_assets.feature.crawl.formats.feed_entries import SHORT, Entry, Feed
+from twin_assets.feature.crawl.formats.feeds import is_feed, read_feed
 from twin_assets.feature.crawl.formats.text.fields import more_closed
 from twin_assets.feature.crawl.formats.text.files import MAX_FILE_BYTES, is_readable, read_file, unread_reason
 from twin_assets.feature.crawl.formats.text.folders import files_of, is_unseen
+from twin_assets.feature.crawl.formats.values import parse_time
+from twin_assets.feature.crawl.formats.xml_text import decode_feed, root_name, unpacked
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable, is_led_to_login
 from twin_assets.feature.crawl.spiders.sitemap import ask_sitemap, is_same_site, page_mark
 

@@ -2,7 +2,7 @@
 
 from twin_assets.core.raw import RawItem
 from twin_assets.feature.crawl.formats.exports.wxr import WordPressItem, read_wxr
-from twin_assets.feature.crawl.formats.feeds import parse_time
+from twin_assets.feature.crawl.formats.values import parse_time
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
 
 _WRITING = ("post", "page")

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from twin_assets.feature.crawl.formats.archives import archive_members
 from twin_assets.feature.crawl.formats.bylines import signed_by
 from twin_assets.feature.crawl.formats.exports.ghost_cards import lexical_html, mobiledoc_html
-from twin_assets.feature.crawl.formats.feeds import parse_time, plain_title
+from twin_assets.feature.crawl.formats.values import parse_time, plain_title
 
 MAX_BYTES = 300_000_000
 

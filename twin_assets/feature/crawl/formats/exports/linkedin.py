@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from twin_assets.core.records import Visibility
 from twin_assets.core.text.storable import clean_text
 from twin_assets.feature.crawl.formats.exports.tables import decode, read_table
-from twin_assets.feature.crawl.formats.feeds import parse_time
+from twin_assets.feature.crawl.formats.values import parse_time
 
 SHARE_COLUMNS = {"date", "sharelink", "sharecommentary", "sharedurl", "mediaurl", "visibility"}
 # What isn't known to be public stays with the connections.

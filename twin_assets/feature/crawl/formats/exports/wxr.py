@@ -22,7 +22,8 @@ from pydantic import BaseModel
 
 from twin_assets.feature.crawl.formats.archives import MAX_MEMBER_BYTES, archive_members
 from twin_assets.feature.crawl.formats.bylines import signed_by
-from twin_assets.feature.crawl.formats.feeds import mended_entities, plain_title
+from twin_assets.feature.crawl.formats.values import plain_title
+from twin_assets.feature.crawl.formats.xml_text import mended_entities
 
 MAX_ITEMS = 500_000
 _CHUNK = 65_536

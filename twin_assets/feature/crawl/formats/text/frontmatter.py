@@ -15,7 +15,7 @@ from typing import Any
 import dateutil.parser
 import yaml
 
-from twin_assets.feature.crawl.formats.feeds import parse_time
+from twin_assets.feature.crawl.formats.values import parse_time
 
 Fields = dict[str, Any]
 MAX_BLOCK = 100_000  # characters
