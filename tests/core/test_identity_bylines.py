@@ -31,3 +31,27 @@ def test_what_stands_around_a_name_makes_nobody_else_of_it(byline: str) -> None:
 )  # fmt: skip
 def test_a_name_that_had_another_part_in_a_text_does_not_sign_it(byline: str) -> None:
     assert not ADA.accepts(*signed_by(byline))
+
+
+@pytest.mark.parametrize(
+    ("called", "signs"),
+    [
+        ("Jessie Frazelle", "Jessica Frazelle"), ("Bob Cratchit", "Robert Cratchit"), ("Robert Cratchit", "Bob Cratchit"),
+        ("Elizabeth Mary Bennet", "Lizzie Mary Bennet"), ("Mike Mason", "By Michael Mason"),
+    ],
+)  # fmt: skip
+def test_the_short_and_the_long_form_of_a_given_name_are_one_person(called: str, signs: str) -> None:
+    assert Identity.from_names([called]).accepts(*signed_by(signs))
+
+
+@pytest.mark.parametrize(
+    ("called", "signs"),
+    [
+        ("Jessie Frazelle", "Jessica Other"),
+        ("Daniel Frazelle", "Daniela Frazelle"),
+        ("Bob", "Robert"),
+        ("Ada Example", "Eve Example"),
+    ],
+)
+def test_another_given_name_or_family_is_another_person(called: str, signs: str) -> None:
+    assert not Identity.from_names([called]).accepts(*signed_by(signs))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import TYPE_CHECKING
 
+from nicknames import NickNamer
+
 if TYPE_CHECKING:
     from twin_assets.core.persona import Persona
 
@@ -22,6 +24,7 @@ _PRONOUNS = re.compile(
     r"\s*[(\[](?:[a-z]{1,7}\s*[/,]\s*){1,3}[a-z]{1,7}[)\]]$|\s*\((?:author|autor|autorin|auteur)\)$",
     re.IGNORECASE,
 )
+_NICKNAMES = NickNamer()
 _FOR = re.compile(r"\s+(?:for|für|pour|para|at|in)\s+(?:the\s+)?\S.*$", re.IGNORECASE)
 
 
@@ -44,13 +47,15 @@ class Identity:
         """Names and handles in any order; what has an @ inside is an e-mail address (or a full handle)."""
         addresses = {fold for text in given if (fold := _address(text))}
         names = {fold for text in given if (fold := _name(text))}
+        names |= {called for name in names for called in _short_and_long(name)}
         return cls(frozenset(names), frozenset(addresses))
 
     def is_named(self, byline: str | None) -> bool:
         """Whether a name, handle, `Name <address>` or profile address names this person.
 
         Case, accents' composition, a leading @ or "By", titles, pronouns, pictures, where it was written for
-        (`Ada Example for The Clock`), and the order `Last, First` make no difference.
+        (`Ada Example for The Clock`), and the order `Last, First` make no difference; nor does it whether a full name
+        bears the short or the long form of an English given name (Jessie, Jessica; Bob, Robert).
         """
         text = (byline or "").strip()
         if not text:
@@ -72,6 +77,14 @@ class Identity:
 def _name(text: str) -> str:
     plain = unicodedata.normalize("NFKC", text).strip().casefold()
     return re.sub(r"[\s_]+", " ", _BY.sub("", plain).removeprefix("@")).strip(" .,")
+
+
+def _short_and_long(name: str) -> list[str]:
+    """A full name with every other form of its given name: what signs as Jessica is often called Jessie."""
+    first, space, rest = name.partition(" ")
+    return [
+        f"{form} {rest}" for form in _NICKNAMES.nicknames_of(first) | _NICKNAMES.canonicals_of(first) if space
+    ]
 
 
 def _bare(line: str) -> str:
