@@ -129,14 +129,30 @@ def find_uv(python: Path) -> str | None:
     """uv's program: the one at hand, or the pinned one, which pip fetches; None where there is none for this machine."""
     if found := shutil.which("uv") or shutil.which("uv", path=str(python.parent)):
         return found
+    pinned = python.parents[1] / "uv.txt"
+    pinned.write_text("".join(block for block in hashed_pins() if block.startswith("uv==")), encoding="utf-8")
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*command, "-c", str(ROOT / "constraints.txt"), "uv"], check=False)
+    subprocess.run([*command, "--require-hashes", "-r", str(pinned)], check=False)
     return shutil.which("uv", path=str(python.parent))
 
 
+def hashed_pins() -> list[str]:
+    """The pins with the sums of their files, a text of several lines each."""
+    text = (ROOT / "hashes.txt").read_text(encoding="utf-8")
+    return re.findall(r"^[^\s#].*\n(?:    --hash.*\n)*", text, re.MULTILINE)
+
+
 def uv_command(uv: str, python: Path, extras: list[str], index: str | None) -> list[str]:
-    """What uv is told."""
-    command = [uv, "pip", "install", "--python", str(python), "-c", str(ROOT / "constraints.txt")]
+    """What uv is told: it refuses a file whose sum is not in hashes.txt; other builds of torch have other sums."""
+    pinned = ROOT / "hashes.txt"
+    if index:
+        blocks = [
+            block.partition(" ")[0] + "\n" if block.startswith("torch==") else block
+            for block in hashed_pins()
+        ]
+        pinned = python.parents[1] / "hashes.txt"
+        pinned.write_text("".join(blocks), encoding="utf-8")
+    command = [uv, "pip", "install", "--python", str(python), "-c", str(pinned)]
     if index:  # the build of torch is taken from wherever its version sorts highest, as pip does
         command += ["--extra-index-url", index, "--index-strategy", "unsafe-best-match"]
     return [*command, "-e", whole(extras)]
@@ -209,6 +225,15 @@ def failure(lines: list[str], log: Path) -> Refused:
     )
     package = re.search(r"(?:Failed (?:building wheel for|to build|to download)|wheel for) `?([\w.-]+)", text)
     named = f" ({package.group(1).rstrip('.')})" if package else ""
+    if changed := re.search(
+        r"Hash mismatch for `?([^\s`]+)|([^\s`]+) from \S+ does not match .*hash", text, re.I
+    ):
+        return Refused(
+            f"The index gave other bytes for {changed.group(1) or changed.group(2)} than the product was tested with.",
+            "find out whose file that is before anything of it runs. Where the pin was changed on purpose, run "
+            "python deploy/hashes.py.",
+            final=True,
+        )
     if re.search(r"no space left on device|errno 28|os error 28|disk quota", text, re.I):
         return Refused(f"The disk is full{named}.", f"free some space, then {again}.", final=True)
     if re.search(

@@ -3,6 +3,7 @@
 Real pip and uv against an index on loopback; a project of three packages stands for the product's 450.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -44,7 +45,12 @@ def project(tmp_path: Path) -> Path:
     (folder / "deploy").mkdir(parents=True)
     shutil.copy(ROOT / "deploy/install.py", folder / "deploy/install.py")
     (folder / "backend.py").write_text(BACKEND)
-    (folder / "constraints.txt").write_text("torch==2.13.0\naxolotl==0.19.0\nscrapy==2.19.0\n")
+    pins = {f"{file.split('-')[0]}=={file.split('-')[1]}": data for file, data in (TORCH, AXOLOTL, SCRAPY)}
+    (folder / "constraints.txt").write_text("".join(f"{pin}\n" for pin in pins))
+    sums = {pin: hashlib.sha256(data).hexdigest() for pin, data in pins.items()}
+    (folder / "hashes.txt").write_text(
+        "".join(f"{pin} \\\n    --hash=sha256:{s}\n" for pin, s in sums.items())
+    )
     (folder / "pyproject.toml").write_text(
         '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
         '[project]\nname = "toy"\nversion = "1.0"\ndependencies = ["torch==2.13.0", "axolotl", "scrapy"]\n'
@@ -117,6 +123,22 @@ def test_a_stopped_installation_says_that_it_goes_on_and_leaves_no_process(proje
         index.served.clear()
         assert run(project, index, "pip").returncode == 0
         assert set(filter(index.served.get, index.served)) == {SCRAPY[0]}
+
+
+def test_other_bytes_under_a_pinned_name_are_refused_and_no_other_installer_takes_them(project: Path) -> None:
+    changed = wheel("scrapy", "2.19.0", requires=("axolotl",))
+    with PackageIndex(TORCH, AXOLOTL, changed).running() as index:
+        failed = run(project, index, "uv")
+    assert failed.returncode == 1, failed.stdout
+    assert "other bytes for scrapy==2.19.0" in failed.stderr, failed.stderr
+    assert "pip tries" not in failed.stdout
+    assert not list((project / ".venv").rglob("scrapy*"))
+
+
+def test_every_pin_has_the_sums_of_its_files() -> None:
+    pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line]
+    assert [block.split(" ")[0] for block in install.hashed_pins()] == pins, "run: python deploy/hashes.py"
+    assert all("--hash=sha256:" in block for block in install.hashed_pins())
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
