@@ -16,6 +16,11 @@ _VERSION_CONTROL = {".git", ".hg", ".svn", ".jj", "__pycache__"}
 _DRAFTS = {"_drafts", "drafts", "_draft", "draft", "unpublished", "_unpublished", "_discarded", "wip", "_wip"}
 _TRASH = {".trash", "_trash", "trash", ".recycle", "$recycle.bin", ".stversions"}
 _PRIVATE = {"private", "_private", ".private"}
+# Not every folder with the word: a blog may have one on private equity.
+_PRIVATE_KIND = re.compile(
+    r"[._]?(?:my[ _-])?(?:private[ _-](?:notes?|journals?|diar(?:y|ies)|posts?|files?|stuff|writings?|drafts?|docs?|pages?|vault)"
+    r"|(?:notes?|journals?|posts?|files?|docs?|pages?)[ _-](?:are[ _-])?private)"
+)
 _TEMPLATES = {
     "_layouts",
     "_includes",
@@ -101,6 +106,8 @@ def path_reason(path: str) -> str | None:
     ):
         if names & set(folders):
             return reason
+    if any(map(_PRIVATE_KIND.fullmatch, folders)):
+        return "private"
     if pure.stem.lower().endswith(".draft"):
         return "draft"
     if any(part.startswith(".") for part in pure.parts):
