@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, model_validator
 
 from serving.caller import caller_of
-from serving.protocol import MAX_CHARACTERS
+from serving.protocol import MAX_CHARACTERS, Name, PersonaId
 from serving.ui_context import Config, known_persona
 from twin_assets.core.feedback import Feedback, add_feedback
 from twin_assets.core.lake import open_lake
@@ -21,9 +21,9 @@ TEXTS = {"prompt", "answer", "edited"}
 class FeedbackRequest(BaseModel):
     """At least one of thumb, comment and edited. Texts are kept only with `consent`."""
 
-    request_id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")
-    persona: str
-    model: str = Field(max_length=200)
+    request_id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,80}$", max_length=80)
+    persona: PersonaId
+    model: Name
     thumb: Literal["up", "down"] | None = None
     comment: str | None = Field(None, max_length=2000)
     consent: bool = False
