@@ -1,6 +1,7 @@
 """Links: read, cleaned, used and kept; and every way in which a link may not lead where it must not."""
 
 import json
+import resource
 import socket
 import threading
 import time
@@ -10,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine import PATIENCE
+from tests.machine import PATIENCE, growth
 from tests.serving.engine_double import EngineDouble
-from tests.serving.site_double import SiteDouble
+from tests.serving.site_double import SiteDouble, pdf
 from tests.serving.twin_server import Server, install, serving, twin
 from twin_assets.core.text.addresses import address_refusal, url_refusal
+from twin_assets.core.text.apart import read_apart
+from twin_assets.core.text.page import read_page_apart
 from twin_assets.core.text.pdf import read_pdf_apart
-from twin_assets.inference.links.fetch import LinkRefused, LinkUnreachable, fetch_link
-from twin_assets.inference.links.read import KEPT_SECONDS, lately_read
+from twin_assets.inference.links.fetch import Fetched, LinkRefused, LinkUnreachable, fetch_link
+from twin_assets.inference.links.read import KEPT_SECONDS, cleaned, lately_read
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +306,57 @@ def test_addresses_are_asked_for_as_a_browser_would_ask(site: SiteDouble, path: 
     assert " " not in site.asked[-1]
 
 
-def test_a_paper_that_takes_too_long_or_too_much_is_ended() -> None:
-    with pytest.raises(ValueError, match="PDF"):
-        read_pdf_apart(b"%PDF-1.7\n" + b"1 0 obj << /A 1 0 R >> endobj " * 20_000, seconds=1)
+def paper(lines: int) -> bytes:
+    return pdf(*(f"The gauge at Kvitnes was moved by {n} metres." for n in range(lines)))
+
+
+def test_a_paper_that_takes_too_long_is_ended() -> None:
+    assert "moved by 399 metres" in read_pdf_apart(paper(400), seconds=60).text, (
+        "nothing is wrong with such a file"
+    )
+    with pytest.raises(ValueError, match="a PDF that takes longer than 1 s to read"):
+        read_pdf_apart(paper(400_000), seconds=1)
+
+
+def test_a_paper_that_takes_too_much_memory_is_ended() -> None:
+    reader = "twin_assets.core.text.pdf"
+    assert read_apart(reader, "a PDF", paper(20_000), 60)
+    with pytest.raises(ValueError, match="a PDF that can't be read within the limits"):
+        read_apart(reader, "a PDF", paper(20_000), 60, memory=150_000_000)
+
+
+def test_a_page_is_cleaned_by_another_process_and_ended_when_it_takes_too_long() -> None:
+    def page(paragraphs: int) -> bytes:
+        told = (
+            "<p>The tide at Stenna was late again, and nobody wrote it down until Tuesday.</p>" * paragraphs
+        )
+        return f"<html><body><article>{told}</article></body></html>".encode()
+
+    def cpu(of: int) -> float:
+        used = resource.getrusage(of)
+        return used.ru_utime + used.ru_stime
+
+    before = cpu(resource.RUSAGE_SELF), cpu(resource.RUSAGE_CHILDREN)
+    assert read_page_apart(page(3_000), seconds=60).text.count("Stenna") == 3_000
+    own, apart = cpu(resource.RUSAGE_SELF) - before[0], cpu(resource.RUSAGE_CHILDREN) - before[1]
+    assert own < apart / 4
+    with pytest.raises(ValueError, match="a page that takes longer than 1 s to read"):
+        read_page_apart(page(100_000), seconds=1)
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "unicode_escape", "zip", "no-such", "utf-16"])
+def test_a_charset_that_a_page_only_claims_is_not_believed(charset: str) -> None:
+    text = "The tide at Stenna was late again, and nobody wrote it down until Tuesday. " * 4
+    read = cleaned(Fetched(url="https://x.example/", mime="text/plain", charset=charset, data=text.encode()))
+    assert charset == "utf-16" or read.text == text
+
+
+def test_a_long_text_is_cut_before_anything_is_counted_in_it() -> None:
+    def clean(size: int) -> None:
+        data = b"The tide was late. " * (size // 19)
+        assert (
+            len(cleaned(Fetched(url="https://x.example/", mime="text/plain", charset=None, data=data)).text)
+            == 400_000
+        )
+
+    assert growth(clean, 1_000_000, 8) < 4

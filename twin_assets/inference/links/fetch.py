@@ -140,7 +140,7 @@ def _ask(url: str, allow_private: bool, deadline: Deadline) -> Fetched | str:
             pool.stream(
                 "GET",
                 httpcore.URL(scheme=to.raw_scheme, host=to.raw_host, port=to.port, target=to.raw_path),
-                headers=headers,
+                headers=list(headers.items()),
                 extensions={"sni_hostname": name},
             ) as answer,
         ):
