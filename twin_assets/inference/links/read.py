@@ -28,6 +28,9 @@ MAX_PASSAGES = 400
 KEPT_PAGES, KEPT_SECONDS = 16, 300
 
 
+_LINKED = "link-"
+
+
 class LinkedText(Record):
     """A page or paper, cleaned: paragraphs divided by empty lines. `mime` is that of `text`."""
 
@@ -40,7 +43,12 @@ class LinkedText(Record):
 
     @property
     def doc_id(self) -> str:
-        return f"link-{text_hash(self.url)}"
+        return f"{_LINKED}{text_hash(self.url)}"
+
+
+def is_linked(chunk_id: str) -> bool:
+    """Whether a passage is of a link that came with a request: the index has none of its kind."""
+    return chunk_id.startswith(_LINKED)
 
 
 def read_link(url: str, allow_private: bool = False) -> LinkedText:
