@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 
 from serving.caller import caller_of
 from serving.desk import desk_of
+from serving.protocol import PersonaId
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.erasure import Erased, erase
 from twin_assets.inference.request_log import user_hash
@@ -16,7 +17,7 @@ router = APIRouter(tags=["twin"])
 @router.delete("/v1/requests")
 def erase_requests(
     request: Request,
-    persona: str,
+    persona: PersonaId,
     request_id: Annotated[str | None, Query(max_length=80)] = None,
     key: Annotated[str | None, Query(max_length=80, description="Id of the API key that asked.")] = None,
     user: Annotated[

@@ -59,7 +59,7 @@ def write(given: WriteRequest, request: Request) -> Response:
     asked = next(text for text in (given.topic, given.draft, given.reply_to) if text)
     job = Job(
         persona, twin, plan, asked, request.state.request_id, given.temperature, some_seed(given.seed),
-        **asked_by(request, given.user),
+        brief=brief, **asked_by(request, given.user),
     )  # fmt: skip
     if given.stream:
         return _streamed(desk, job, request)

@@ -30,7 +30,8 @@ from twin_assets.inference.cost import price_of
 from twin_assets.inference.fallback import FALLBACK
 from twin_assets.inference.guarded_store import GuardedStore
 from twin_assets.inference.remote import EngineUnavailable, RemoteGenerator
-from twin_assets.inference.request_log import Outcome, RequestLog, RequestRecord
+from twin_assets.inference.request_log import FLUSH_SECONDS, Outcome, RequestLog, RequestRecord
+from twin_assets.inference.request_lookup import DAYS, RequestLookup
 from twin_assets.inference.retrieve import open_retriever
 from twin_assets.settings import Settings
 
@@ -47,7 +48,7 @@ class Desk:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.lake = settings, open_lake(settings)
-        self.log = RequestLog(self.lake)
+        self.log, self._lookup = RequestLog(self.lake), RequestLookup(self.lake)
         self.price = price_of(settings)
         self.profile = load_profile(settings.profile)  # parsing it takes longer than routing an answer
         self._stores: dict[str, GuardedStore] = {}
@@ -197,7 +198,7 @@ class Desk:
             scores=[c.score for c in plan.citations], tokens_in=tokens_in, tokens_out=tokens_out, steps_ms=steps,
             outcome=outcome, prompt=job.asked, answer=text, key=job.key, user=job.user,
             cost=self._cost(job, tokens_in, tokens_out, steps), canary=self._is_canary(job),
-            visibility=most_closed(c.visibility for c in plan.citations),
+            visibility=most_closed(c.visibility for c in plan.citations), brief=job.brief,
         )  # fmt: skip
         self.log.append(row, persona.log_text)
         telemetry.count(row)
@@ -213,6 +214,22 @@ class Desk:
     def _is_canary(self, job: Job) -> bool:
         ours = self.settings.llm_model is None and FALLBACK not in job.plan.degraded
         return ours and job.twin.generator.model != job.expected
+
+    def request_of(self, persona: str, request_id: str, caller: str) -> RequestRecord:
+        """The logged request of that id that the caller asked. Raises Unknown."""
+        if found := self.log.recent(persona, request_id, caller):
+            return found
+        for wait in (
+            0.0,
+            1.5 * FLUSH_SECONDS,
+        ):  # another worker may have answered, and not have written it yet
+            time.sleep(wait)
+            if found := self._lookup.find(persona, request_id, caller):
+                return found
+        raise Unknown(
+            f"You have asked {persona!r} no request {request_id[:80]!r}.",
+            f"give the request_id of an answer that you got, with the same key, within {DAYS} days.",
+        )
 
     def parts(self) -> dict[str, str]:
         """Each part that answers need, `ok` or what is wrong with it."""

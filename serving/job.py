@@ -7,6 +7,7 @@ from typing import Any
 from twin_assets.core.persona import Persona
 from twin_assets.inference.answer import Plan, Twin
 from twin_assets.inference.fallback import FALLBACK, Fallback, FallbackGenerator
+from twin_assets.inference.writing import Brief
 from twin_assets.settings import Settings
 
 
@@ -22,6 +23,7 @@ class Job:
     temperature: float
     seed: int
     max_tokens: int | None = None
+    brief: Brief | None = None
     key: str | None = None
     user: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)

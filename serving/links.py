@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from serving.caller import caller_of
 from serving.desk import Desk, desk_of
 from serving.errors import Unknown
-from serving.protocol import LinkRequest
+from serving.protocol import LinkRequest, Name, PersonaId
 from twin_assets.core.embedder import load_embedder
 from twin_assets.core.library import add_to_library, library_of, remove_from_library
 from twin_assets.core.raw import RawItem
@@ -69,7 +69,7 @@ class LibraryEntry(BaseModel):
 
 
 @router.get("/v1/library")
-def library(persona: str, request: Request) -> list[LibraryEntry]:
+def library(persona: PersonaId, request: Request) -> list[LibraryEntry]:
     """What was added to the persona's library and not removed since, as far as the caller may see it, newest first."""
     caller, desk = caller_of(request), desk_of(request)
     caller.require("library", persona)
@@ -78,7 +78,7 @@ def library(persona: str, request: Request) -> list[LibraryEntry]:
 
 
 @router.delete("/v1/library")
-def remove(persona: str, doc_id: str, request: Request) -> LibraryEntry:
+def remove(persona: PersonaId, doc_id: Name, request: Request) -> LibraryEntry:
     """Take a page or paper out of the library: from the next run of the pipeline on it is not found any more."""
     caller, desk = caller_of(request), desk_of(request)
     caller.require("library", persona)

@@ -16,8 +16,17 @@ from twin_assets.inference.writing import FORM_OF, Brief, Language, WriteKind
 MAX_CHARACTERS = 20_000
 MAX_TURNS = 50
 MAX_LINKS = 3
+MAX_STOPS = 4  # OpenAI's
 DONE = "data: [DONE]\n\n"
 
+# What every request may hold at most, so that nothing further in fails on a number or works long on a text.
+Name = Annotated[str, Field(max_length=200)]
+PersonaId = Annotated[str, Field(max_length=80)]
+Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+Seed = Annotated[
+    int, Field(ge=-(2**63), lt=2**63)
+]  # OpenAI's range, and what generators of random numbers take
+StopText = Annotated[str, Field(min_length=1, max_length=200)]
 LinkUrl = Annotated[str, Field(max_length=2000, pattern=r"^https?://")]
 Links = Annotated[list[LinkUrl], Field(max_length=MAX_LINKS)]
 
@@ -33,7 +42,7 @@ class ChatTurn(BaseModel):
     role: Annotated[
         Literal["system", "user", "assistant"], BeforeValidator(lambda r: "system" if r == "developer" else r)
     ]
-    content: Annotated[str, BeforeValidator(_plain_text), Field(max_length=MAX_CHARACTERS)]
+    content: Annotated[str, Field(max_length=MAX_CHARACTERS), BeforeValidator(_plain_text)]
 
 
 class StreamOptions(BaseModel):
@@ -47,17 +56,17 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    model: str = Field(description="A persona; in the LLM service also an exact version.")
+    model: Name = Field(description="A persona; in the LLM service also an exact version.")
     messages: list[ChatTurn] = Field(min_length=1, max_length=MAX_TURNS)
     max_tokens: int | None = Field(None, ge=1, le=8192)
     max_completion_tokens: int | None = Field(None, ge=1, le=8192, description="Instead of max_tokens.")
-    temperature: float = Field(0.8, ge=0, le=2)
+    temperature: Temperature = 0.8
     n: Literal[1] = Field(1, description="One answer a request.")
-    seed: int | None = None
-    stop: str | list[str] | None = None
+    seed: Seed | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
-    user: str | None = Field(None, max_length=200)
+    user: Name | None = None
 
     @property
     def wants_usage(self) -> bool:
@@ -81,7 +90,7 @@ class WriteRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    persona: str
+    persona: PersonaId
     kind: WriteKind = "linkedin_post"
     topic: str | None = Field(None, min_length=3, max_length=500)
     draft: str | None = Field(None, max_length=MAX_CHARACTERS, description="Text to work from.")
@@ -92,12 +101,10 @@ class WriteRequest(BaseModel):
     humour: Literal["none", "dry", "playful"] | None = None
     words: int | None = Field(None, ge=10, le=2000, description="About how long.")
     language: Language | None = None
-    temperature: float = Field(0.8, ge=0, le=2)
+    temperature: Temperature = 0.8
     seed: int | None = Field(None, ge=0, lt=2**31, description="The same seed gives the same text again.")
     stream: bool = False
-    user: str | None = Field(
-        None, max_length=200, description="Whom the text is for, as in OpenAI's protocol."
-    )
+    user: Name | None = Field(None, description="Whom the text is for, as in OpenAI's protocol.")
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> "WriteRequest":
@@ -118,7 +125,7 @@ class LinkRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    persona: str
+    persona: PersonaId
     url: LinkUrl
     add_to_library: bool = False
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from fastapi import APIRouter, Query
 
 from serving.errors import Unknown
+from serving.protocol import Name
 from serving.ui_context import Asker, Config, PersonaName
 from twin_assets.core.dataset_erasure import erased_rows
 from twin_assets.core.datasets import Kind, Manifest, dataset_folder, latest_version, read_rows
@@ -33,11 +34,13 @@ LISTED = {
 
 router = APIRouter()
 
+Offset = Annotated[int, Query(ge=0, le=10**9)]
+
 
 @router.get("/ui/api/{persona}/documents")
 def documents(
-    persona: PersonaName, asker: Asker, q: str = "", source: str = "", category: str = "", since: date | None = None,
-    until: date | None = None, offset: Annotated[int, Query(ge=0)] = 0,
+    persona: PersonaName, asker: Asker, q: Annotated[str, Query(max_length=500)] = "", source: Name = "", category: Name = "", since: date | None = None,
+    until: date | None = None, offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 30,
 ) -> dict[str, Any]:  # fmt: skip
     """Documents of the corpus that the caller may see, newest first, whose title or text holds all words of `q`;
@@ -129,7 +132,7 @@ def datasets(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
 @router.get("/ui/api/{persona}/datasets/{kind}/{version}/rows")
 def rows(
     persona: PersonaName, kind: Kind, version: str, settings: Config, asker: Asker, side: Literal["train", "test"] = "train",
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Offset = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Five of the rows of one side that the caller may see, from `offset` on."""
     lake = open_lake(settings)

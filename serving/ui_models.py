@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from serving.errors import Forbidden, Unknown
+from serving.protocol import Name
 from serving.ui_context import Asker, Config, PersonaName
 from twin_assets.core.approval import Decision, decide, expires, refused
 from twin_assets.core.lake import open_lake
@@ -47,7 +48,7 @@ def models(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
 
 
 @router.get("/ui/api/{persona}/review")
-def review(persona: PersonaName, settings: Config, asker: Asker, model: str | None = None) -> dict[str, Any]:
+def review(persona: PersonaName, settings: Config, asker: Asker, model: Name | None = None) -> dict[str, Any]:
     """What waits, what is in production and beside it, the ledger, and the evaluation of `model`: by default of
     what waits, else of what is in production. A decision sends back the numbers of the events shown here."""
     lake = open_lake(settings)
@@ -76,7 +77,7 @@ def review(persona: PersonaName, settings: Config, asker: Asker, model: str | No
 
 
 @router.get("/ui/api/{persona}/report", response_class=HTMLResponse)
-def report(persona: PersonaName, model: str, settings: Config, asker: Asker) -> HTMLResponse:
+def report(persona: PersonaName, model: Name, settings: Config, asker: Asker) -> HTMLResponse:
     """The evaluation report as it was rendered when the version was evaluated. It quotes what was held out: Forbidden
     for who may not see that."""
     lake, known = open_lake(settings), _states(Ledger(open_lake(settings), persona).events())

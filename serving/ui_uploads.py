@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import anyio.to_thread
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import ClientDisconnect
@@ -76,7 +76,7 @@ class Wish(BaseModel):
     """What collecting needs besides: fields that the declaration must have, and which earlier upload this replaces."""
 
     fields: dict[str, Annotated[str, Field(max_length=500)]] = Field({}, max_length=5)
-    replaces: str | None = Field(None, pattern="^[0-9a-f]{32}$")
+    replaces: str | None = Field(None, pattern="^[0-9a-f]{32}$", max_length=32)
 
 
 def upload_limit(request: Request, settings: Settings) -> int:
@@ -87,7 +87,12 @@ def upload_limit(request: Request, settings: Settings) -> int:
 
 
 @router.post("/ui/api/{persona}/uploads", response_model=None)
-async def upload(persona: PersonaName, request: Request, settings: Config, name: str = "") -> Any:
+async def upload(
+    persona: PersonaName,
+    request: Request,
+    settings: Config,
+    name: Annotated[str, Query(max_length=1000)] = "",
+) -> Any:
     """Stage the body of the request, which is the file itself, and begin its preview. `name` is for people only."""
     await anyio.to_thread.run_sync(sweep_staged, settings.home)
     expected = int(request.headers.get("content-length") or 0)

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from twin_assets.core.feedback import read_feedback
 from twin_assets.core.feedback_pairs import pair_reviews
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import load_persona
+from twin_assets.inference.request_log import RequestRecord, write_object
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -235,9 +237,14 @@ def test_a_candidate_is_read_and_approved_and_production_rolled_back(
 def test_an_edit_that_was_given_with_consent_is_reviewed(
     served: str, open_page: Open, twin: ReleasedTwin, tmp_path: Path
 ) -> None:
+    dull = "In conclusion, robust backups are a key enabler of <b>operational</b> excellence for everyone."
+    now = datetime.now(UTC)
+    write_object(twin.lake, f"requests/runa/{now:%Y-%m-%d}", f"{now:%H%M%S}-r1", [RequestRecord(
+        request_id="r1", time=now, persona="runa", model=twin.released.tag, prompt_kind="answer", outcome="answered",
+        prompt="Why rehearse restores?", answer=dull, key="this machine",
+    )])  # fmt: skip
     said = {
-        "request_id": "r1", "persona": "runa", "model": twin.released.tag, "consent": True, "prompt": "Why rehearse restores?",
-        "answer": "In conclusion, robust backups are a key enabler of <b>operational</b> excellence for everyone.",
+        "request_id": "r1", "persona": "runa", "consent": True, "prompt": "Why rehearse restores?", "answer": dull,
         "edited": "We rehearse restores on Tuesdays, since a backup that was never restored is a hope.",
     }  # fmt: skip
     given = httpx.post(f"{served}/v1/feedback", json=said, timeout=WAIT_MS)

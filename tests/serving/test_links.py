@@ -1,20 +1,26 @@
 """Links: read, cleaned, used and kept; and every way in which a link may not lead where it must not."""
 
 import json
+import resource
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from tests.machine import PATIENCE, growth
 from tests.serving.engine_double import EngineDouble
-from tests.serving.site_double import SiteDouble
+from tests.serving.site_double import SiteDouble, pdf
 from tests.serving.twin_server import Server, install, serving, twin
 from twin_assets.core.text.addresses import address_refusal, url_refusal
+from twin_assets.core.text.apart import read_apart
+from twin_assets.core.text.page import read_page_apart
 from twin_assets.core.text.pdf import read_pdf_apart
-from twin_assets.inference.links.fetch import LinkRefused, LinkUnreachable, fetch_link
-from twin_assets.inference.links.read import KEPT_SECONDS, lately_read
+from twin_assets.inference.links.fetch import Fetched, LinkRefused, LinkUnreachable, fetch_link
+from twin_assets.inference.links.read import KEPT_SECONDS, cleaned, lately_read
 
 
 @pytest.fixture(scope="module")
@@ -225,28 +231,132 @@ def test_the_setting_for_crawling_own_sites_opens_nothing_to_callers(
         assert "private address" in answer.json()["error"]["message"]
 
 
-def test_a_site_that_trickles_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from twin_assets.inference.links.fetch import _ask
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
+TRICKLES = {
+    "says nothing": (b"", b""), "says nothing where TLS should begin": (b"", b""),
+    "in what begins TLS": (b"\x16\x03\x03\x0f\xff", b"\x02"), "in its headers": (HEAD, b"X-A: b\r\n"), "in one header": (HEAD + b"X-A: ", b"a"),
+    "in its body": (HEAD + b"\r\n", b"a"), "in what it promised": (HEAD + b"Content-Length: 9999\r\n\r\n", b"a"),
+    "in chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"), "in answers before the answer": (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+}  # fmt: skip
+
+
+@contextmanager
+def answering(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A port where each connection is answered in a thread of its own, by hand."""
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(4_000)
+            answer(connection)
+
+    def accept() -> None:
+        with suppress(OSError):  # closed: the test is over
+            while True:
+                threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-
-        def trickle() -> None:
-            connection, _ = listening.accept()
-            with connection:
-                connection.recv(4_000)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
-                for _ in range(200):
-                    try:
-                        connection.sendall(b"x" * 70_000)
-                    except OSError:
-                        return
-
-        threading.Thread(target=trickle, daemon=True).start()
-        with pytest.raises(LinkUnreachable, match="takes longer"):
-            _ask(f"http://127.0.0.1:{port}/", True, deadline=0.0)
+        threading.Thread(target=accept, daemon=True).start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_paper_that_takes_too_long_or_too_much_is_ended() -> None:
-    with pytest.raises(ValueError, match="PDF"):
-        read_pdf_apart(b"%PDF-1.7\n" + b"1 0 obj << /A 1 0 R >> endobj " * 20_000, seconds=1)
+@pytest.mark.parametrize("where", TRICKLES)
+def test_a_site_that_trickles_is_given_up_while_it_still_does(where: str) -> None:
+    over, gone = threading.Event(), threading.Event()
+
+    def trickle(connection: socket.socket) -> None:
+        first, again = TRICKLES[where]
+        try:
+            connection.sendall(first)
+            while not over.wait(0.02):
+                connection.sendall(again)
+        except OSError:
+            gone.set()
+            raise
+
+    with answering(trickle) as port:
+        try:
+            scheme = "https" if "TLS" in where else "http"
+            with pytest.raises(LinkUnreachable, match=r"takes longer than 0\.5 s"):
+                fetch_link(f"{scheme}://127.0.0.1:{port}/", allow_private=True, seconds=0.5)
+            # The site would have gone on: it was left.
+            assert where.startswith("says nothing") or gone.wait(PATIENCE)
+        finally:
+            over.set()
+
+
+def test_redirects_have_one_deadline_together() -> None:
+    hops = []
+
+    def redirect(connection: socket.socket) -> None:
+        hops.append(1)
+        time.sleep(0.4)
+        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /on\r\nContent-Length: 0\r\n\r\n")
+
+    with answering(redirect) as port, pytest.raises(LinkUnreachable, match="takes longer than 1 s"):
+        fetch_link(f"http://127.0.0.1:{port}/", allow_private=True, seconds=1)
+    assert 2 <= len(hops) <= 3, "each hop alone is quick enough"
+
+
+@pytest.mark.parametrize("path", ["/köln?q=é x", "/a%20b?c=%zz", "/a b"])
+def test_addresses_are_asked_for_as_a_browser_would_ask(site: SiteDouble, path: str) -> None:
+    with pytest.raises(LinkUnreachable, match="answered 404"):
+        fetch_link(site.address + path, allow_private=True)
+    assert site.asked[-1].isascii()
+    assert " " not in site.asked[-1]
+
+
+def paper(lines: int) -> bytes:
+    return pdf(*(f"The gauge at Kvitnes was moved by {n} metres." for n in range(lines)))
+
+
+def test_a_paper_that_takes_too_long_is_ended() -> None:
+    assert "moved by 399 metres" in read_pdf_apart(paper(400), seconds=60).text, (
+        "nothing is wrong with such a file"
+    )
+    with pytest.raises(ValueError, match="a PDF that takes longer than 1 s to read"):
+        read_pdf_apart(paper(400_000), seconds=1)
+
+
+def test_a_paper_that_takes_too_much_memory_is_ended() -> None:
+    reader = "twin_assets.core.text.pdf"
+    assert read_apart(reader, "a PDF", paper(20_000), 60)
+    with pytest.raises(ValueError, match="a PDF that can't be read within the limits"):
+        read_apart(reader, "a PDF", paper(20_000), 60, memory=150_000_000)
+
+
+def test_a_page_is_cleaned_by_another_process_and_ended_when_it_takes_too_long() -> None:
+    def page(paragraphs: int) -> bytes:
+        told = (
+            "<p>The tide at Stenna was late again, and nobody wrote it down until Tuesday.</p>" * paragraphs
+        )
+        return f"<html><body><article>{told}</article></body></html>".encode()
+
+    def cpu(of: int) -> float:
+        used = resource.getrusage(of)
+        return used.ru_utime + used.ru_stime
+
+    before = cpu(resource.RUSAGE_SELF), cpu(resource.RUSAGE_CHILDREN)
+    assert read_page_apart(page(3_000), seconds=60).text.count("Stenna") == 3_000
+    own, apart = cpu(resource.RUSAGE_SELF) - before[0], cpu(resource.RUSAGE_CHILDREN) - before[1]
+    assert own < apart / 4
+    with pytest.raises(ValueError, match="a page that takes longer than 1 s to read"):
+        read_page_apart(page(100_000), seconds=1)
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "unicode_escape", "zip", "no-such", "utf-16"])
+def test_a_charset_that_a_page_only_claims_is_not_believed(charset: str) -> None:
+    text = "The tide at Stenna was late again, and nobody wrote it down until Tuesday. " * 4
+    read = cleaned(Fetched(url="https://x.example/", mime="text/plain", charset=charset, data=text.encode()))
+    assert charset == "utf-16" or read.text == text
+
+
+def test_a_long_text_is_cut_before_anything_is_counted_in_it() -> None:
+    def clean(size: int) -> None:
+        data = b"The tide was late. " * (size // 19)
+        assert (
+            len(cleaned(Fetched(url="https://x.example/", mime="text/plain", charset=None, data=data)).text)
+            == 400_000
+        )
+
+    assert growth(clean, 1_000_000, 8) < 4

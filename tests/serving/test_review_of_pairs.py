@@ -20,16 +20,19 @@ WHO = {"reviewer": "Ines", "reason": "she would say so"}
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, dict[str, dict[str, str]], str]]:
     """A server to which a key has given two edits, one of them without consent; headers by name, and the key's id."""
-    with twin(tmp_path_factory.mktemp("home"), ui_password="open sesame") as (server, _):
+    with twin(tmp_path_factory.mktemp("home"), ui_password="open sesame") as (server, engine):
         keys = Keys(server.desk.lake)
         made = {
-            "reader": keys.create("reader", ["runa"], ["feedback"]), "admin": keys.create("admin", ["runa"], ["admin"]),
+            "reader": keys.create("reader", ["runa"], ["feedback", "write"]), "admin": keys.create("admin", ["runa"], ["admin"]),
             "elsewhere": keys.create("elsewhere", ["ola"], ["admin"]),
         }  # fmt: skip
         headers = {n: {"Authorization": f"Bearer {t}", "X-Twin-UI": "1"} for n, (t, _) in made.items()}
         for n, consent in enumerate((True, False)):
+            engine.says = DULL
+            asked = {"persona": "runa", "topic": "Tide tables?"}
+            answer = server.client.post("/v1/write", json=asked, headers=headers["reader"]).json()
             said = {
-                "request_id": f"r{n}", "persona": "runa", "model": "m", "consent": consent, "prompt": "Tide tables?",
+                "request_id": answer["request_id"], "persona": "runa", "consent": consent, "prompt": "Tide tables?",
                 "answer": DULL, "edited": f"{PLAIN} {n}",
             }  # fmt: skip
             given = server.client.post("/v1/feedback", json=said, headers=headers["reader"])

@@ -6,7 +6,7 @@ twice, is refused.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -32,8 +32,8 @@ class Decision(Record):
     """
 
     decision: Literal["approve", "reject", "roll_back"]
-    about: int
-    model: str
+    about: Annotated[int, Field(ge=0, lt=2**31)]
+    model: Annotated[str, Field(max_length=200)]
     reviewer: str = Field(min_length=1, max_length=100)
     reason: str = Field(min_length=1, max_length=2000)
 

@@ -2,8 +2,9 @@
 
 import secrets
 from datetime import date, datetime
-from difflib import SequenceMatcher
-from typing import Literal
+from typing import Any, Literal
+
+from rapidfuzz.distance import Indel
 
 from twin_assets.core.lake import Lake
 from twin_assets.core.records import Record, Visibility
@@ -15,8 +16,9 @@ FOLDER = "feedback"
 class Feedback(Record):
     """One reaction to one answer. Texts are None unless the person allowed them to be kept.
 
-    `edited` is the answer as the person would have had it: a better target for the same `prompt`. `key` says who
-    the person is, as the request log does, and `audience` what they were shown.
+    `edited` is the answer as the person would have had it: a better target for the same `prompt`, and for a piece of
+    writing the same `brief` (`inference.writing`); `edited_share` how much of the answer that changes. `key` says who the
+    person is, as the request log does, and `audience` what they were shown.
     """
 
     request_id: str
@@ -29,6 +31,8 @@ class Feedback(Record):
     prompt: str | None = None
     answer: str | None = None
     edited: str | None = None
+    edited_share: float | None = None
+    brief: dict[str, Any] | None = None
     key: str | None = None
     audience: Visibility = "public"
 
@@ -43,7 +47,7 @@ def add_feedback(lake: Lake, feedback: Feedback) -> str:
 
 def edited_share(answer: str, edited: str) -> float:
     """The share of the words of both texts that stand in one of them only: 0 the same, 1 nothing in common."""
-    return 1 - SequenceMatcher(None, spaced(answer).split(), spaced(edited).split(), autojunk=False).ratio()
+    return Indel.normalized_distance(spaced(answer).split(), spaced(edited).split())
 
 
 def read_feedback(lake: Lake, persona: str, since: date | None = None) -> list[Feedback]:

@@ -8,12 +8,12 @@ Made only from texts that were given with consent. The Dagster job and the web p
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from twin_assets.core.approval import person
 from twin_assets.core.errors import TwinError
 from twin_assets.core.feedback import Feedback, read_feedback
-from twin_assets.core.hashing import text_hash
+from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.lake import Lake
 from twin_assets.core.ledger import Overtaken
 from twin_assets.core.records import Record, Visibility, most_closed
@@ -29,7 +29,7 @@ PairChoice = Literal["accept", "reject"]
 class FeedbackPair(Record):
     """A pair that waits for review, or was reviewed. `request_id` is that of the rejected answer; `given_by` who said
     so, as the request log names callers, and `audience` what they were shown. `answers` are the requests that its texts
-    were written for."""
+    were written for; `brief` is what a piece of writing was asked for with."""
 
     pair_id: str
     request_id: str
@@ -42,6 +42,7 @@ class FeedbackPair(Record):
     audience: Visibility = "public"
     answers: list[str] = []
     consent: Literal[True] = True
+    brief: dict[str, Any] | None = None
 
 
 def pair_visibility(pair: FeedbackPair, requests: Mapping[str, Visibility]) -> Visibility:
@@ -71,7 +72,7 @@ def find_pairs(reactions: Sequence[Feedback]) -> PairsFound:
     """Every pair that the reactions give; the same reactions, the same pairs."""
     found: dict[str, FeedbackPair] = {}
     dropped: Counter[str] = Counter()
-    by_prompt: dict[str, dict[str, Feedback]] = defaultdict(dict)
+    by_request: dict[tuple[str, str], dict[str, Feedback]] = defaultdict(dict)
     for r in sorted(reactions, key=lambda r: (r.time, r.request_id)):
         if not r.consent or not r.prompt or not r.answer:
             dropped["no consent or no text"] += 1
@@ -79,8 +80,8 @@ def find_pairs(reactions: Sequence[Feedback]) -> PairsFound:
         if r.edited:
             _take(found, dropped, _pair("edited", r, r, r.edited, r.answer))
         if r.thumb:
-            by_prompt[" ".join(r.prompt.lower().split())][r.thumb] = r
-    for thumbs in by_prompt.values():
+            by_request[" ".join(r.prompt.lower().split()), fingerprint(r.brief)][r.thumb] = r
+    for thumbs in by_request.values():
         if len(thumbs) == 2:
             liked, disliked = thumbs["up"], thumbs["down"]
             _take(found, dropped, _pair("thumbs", disliked, liked, liked.edited or liked.answer or "", disliked.answer or ""))  # fmt: skip
@@ -155,7 +156,7 @@ def _pair(
     return FeedbackPair(
         pair_id=text_hash("\0".join([about.prompt, chosen, rejected])), request_id=about.request_id, origin=origin,
         time=about.time, prompt=about.prompt, chosen=chosen, rejected=rejected, given_by=about.key,
-        audience=most_closed([about.audience, better.audience]), answers=[better.request_id],
+        audience=most_closed([about.audience, better.audience]), answers=[better.request_id], brief=about.brief,
     )  # fmt: skip
 
 

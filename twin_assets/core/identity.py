@@ -21,11 +21,12 @@ _TITLES = re.compile(
     r"^(?:(?:dr|prof|mr|mrs|ms|mx|herr|frau|sir|dame|rev|ing|dipl)\b\.?(?:-ing\.?)?\s+)+", re.IGNORECASE
 )
 _PRONOUNS = re.compile(
-    r"\s*[(\[](?:[a-z]{1,7}\s*[/,]\s*){1,3}[a-z]{1,7}[)\]]$|\s*\((?:author|autor|autorin|auteur)\)$",
+    r"(?<!\s)\s*+(?:[(\[](?:[a-z]{1,7}\s*+[/,]\s*+){1,3}[a-z]{1,7}[)\]]|\((?:author|autor|autorin|auteur)\))$",
     re.IGNORECASE,
 )
 _NICKNAMES = NickNamer()
-_FOR = re.compile(r"\s+(?:for|für|pour|para|at|in)\s+(?:the\s+)?\S.*$", re.IGNORECASE)
+MAX_LETTERS = 1_000  # of a byline; no name is longer, and a page may say anything
+_FOR = re.compile(r"(?<!\s)\s++(?:for|für|pour|para|at|in)\s++\S.*+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Identity:
         (`Ada Example for The Clock`), and the order `Last, First` make no difference; nor does it whether a full name
         bears the short or the long form of an English given name (Jessie, Jessica; Bob, Robert).
         """
-        text = (byline or "").strip()
+        text = (byline or "").strip()[:MAX_LETTERS]
         if not text:
             return False
         if (address := _address(text)) and address in self.addresses:

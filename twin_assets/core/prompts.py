@@ -125,9 +125,18 @@ def passages_in(message: Message) -> str:
 
 def read_back(name: str, text: str) -> dict[str, str] | None:
     """`render` the other way: the values that fill prompt `name` in `text`; None for another prompt's text."""
-    pattern = re.sub(r"\\\$(\w+)", r"(?P<\1>.*?)", re.escape(_template(name).template))
-    found = re.fullmatch(pattern, text, re.DOTALL)
-    return found.groupdict() if found else None
+    first, *rest = re.split(r"\$(\w+)", _template(name).template)
+    names, between = rest[::2], rest[1::2]
+    if not text.startswith(first) or not text.endswith(between[-1]):
+        return None
+    values, at = {}, len(first)
+    for value, literal in zip(names, between, strict=True):
+        last = value == names[-1]
+        end = len(text) - len(literal) if last else text.find(literal, at)
+        if end < at:
+            return None
+        values[value], at = text[at:end], end + len(literal)
+    return values
 
 
 def refusal(persona: Persona, question: str) -> str:
@@ -173,12 +182,14 @@ def shown_passages(passages: list[Passage], tokens: int) -> list[Passage]:
 # full-width letters, which a tokenizer that normalises would fold into the real ones.
 _MARKS = re.compile(
     r"[<＜][|｜][^|｜<>]{0,80}[|｜][>＞]"
-    r"|[<＜]\s*/?\s*(?:s|think|pad|unk|bos|eos|tool_call|tool_response|tools|start_of_turn|end_of_turn)\s*[>＞]"
+    r"|[<＜]\s*+(?:/\s*+)?(?:s|think|pad|unk|bos|eos|tool_call|tool_response|tools|start_of_turn|end_of_turn)\s*+[>＞]"
     r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS|TOOL_CONTENT|THINK|ARGS|CALL_ID|PREFIX|SUFFIX|MIDDLE"
     r"|IMG|IMG_BREAK|IMG_END)\]"
     r"|<</?SYS>>",
     re.IGNORECASE,
 )
+_MADE_OF = str.maketrans(dict.fromkeys("<＜>＞[]", " "))  # what every mark begins and ends with
+MARKS_IN_MARKS = 4
 # Letters that nobody sees: they hide instructions, or divide a mark until something takes them out. The
 # joiners (U+200C, U+200D) stay, since Persian, Hindi and emoji need them.
 _UNSEEN = re.compile(
@@ -189,9 +200,11 @@ _UNSEEN = re.compile(
 def defuse(text: str) -> str:
     """Text without the marks that a chat template gives meaning to: passages and requests are data."""
     text = _UNSEEN.sub("", text)
-    while (plain := _MARKS.sub(" ", text)) != text:  # taking one out may put another together
-        text = plain
-    return text
+    for _ in range(MARKS_IN_MARKS):  # taking one out may put another together
+        text, found = _MARKS.subn(" ", text)
+        if not found:
+            return text
+    return text.translate(_MADE_OF)  # nobody writes marks in marks in marks, but to have one left over
 
 
 def format_passages(passages: list[Passage], first: int = 1) -> str:

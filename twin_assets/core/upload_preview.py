@@ -14,11 +14,11 @@ from pydantic import BaseModel
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona import Persona
 from twin_assets.core.records import Category, Visibility
+from twin_assets.core.text.apart import PASSED_ON
 from twin_assets.settings import ROOT
 
 MAX_SECONDS = 300
 MAX_MEMORY = 4_000_000_000  # bytes of address space; an account of ten years has its posts in one file
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "TMPDIR", "LD_LIBRARY_PATH")
 
 
 class LeftOut(BaseModel):
@@ -87,7 +87,7 @@ def preview_apart(
     report = into / "report.json"
     command = [sys.executable, "-m", "twin_assets.feature.crawl.preview", str(path.absolute()), "--worker", str(into.absolute())]  # fmt: skip
     # No tokens: a preview has no use for them.
-    environment = {key: value for key, value in os.environ.items() if key in _PASSED_ON}
+    environment = {key: value for key, value in os.environ.items() if key in PASSED_ON}
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     given = persona.model_dump_json() + "\n" + name
     with subprocess.Popen(

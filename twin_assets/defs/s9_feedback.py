@@ -14,13 +14,17 @@ from twin_assets.core.feedback_pairs import (
     stored_pairs,
 )
 from twin_assets.core.persona import Persona
-from twin_assets.core.prompts import system_message, user_message
 from twin_assets.core.records import Message, Passage, Visibility, most_closed
 from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, personas
 from twin_assets.defs.metadata import bar_table, sample_table
 from twin_assets.defs.resources import Platform
 from twin_assets.feature.feedback_rows import feedback_rows
+from twin_assets.inference.answer import answer_task
+from twin_assets.inference.answer import conversation as served_conversation
+from twin_assets.inference.links.read import is_linked
 from twin_assets.inference.request_log import RequestRecord, read_requests
+from twin_assets.inference.retrieval.compress import compress
+from twin_assets.inference.writing import Brief
 
 SHOWN_PAIRS = 50
 
@@ -89,18 +93,19 @@ def accepted_pairs(platform: Platform, persona: str) -> list[FeedbackPair]:
 
 
 def accepted_rows(platform: Platform, persona: Persona, others: int) -> list[PreferenceRow]:
-    """Rows of accepted pairs, asked as the service asked: with the passages that the request had. Pairs that are more
-    closed than the persona learns from are left out."""
+    """Rows of accepted pairs, asked as the service asked: the same task with the passages that the request had. Left out
+    are pairs that are more closed than the persona learns from, and those whose request can't be put together again."""
     pairs = accepted_pairs(platform, persona.name)
     if not pairs:
         return []
-    requests = {r.request_id: r for r in read_requests(platform.lake, persona.name)}
+    logged = read_requests(platform.lake, persona.name)
+    requests, asked = {r.request_id: r for r in logged}, {(r.request_id, r.key): r for r in logged}
     chunks = FeatureStore(platform.lake).read("chunks", persona.name)
     passages = {c.chunk_id: Passage(**c.model_dump(), score=0.0) for c in chunks}
 
     def conversation(pair: FeedbackPair) -> list[Message] | None:
-        request = requests.get(pair.request_id)
-        return [system_message(persona), _asked(request, pair.prompt, passages)] if request else None
+        request = asked.get((pair.request_id, pair.given_by))
+        return _served(platform, persona, request, pair, passages) if request else None
 
     def visibility(pair: FeedbackPair) -> Visibility:
         """Passages may have been closed since."""
@@ -112,10 +117,25 @@ def accepted_rows(platform: Platform, persona: Persona, others: int) -> list[Pre
     return feedback_rows(learnt, conversation, others, visibility)
 
 
-def _asked(request: RequestRecord, prompt: str, passages: dict[str, Passage]) -> Message:
-    found = [passages[i] for i in request.retrieved if i in passages]
-    named = {"question": prompt} if request.kind == "answer" else {"topic": prompt}
-    return user_message("answer" if request.kind == "answer" else request.prompt_kind, found, **named)
+def _served(
+    platform: Platform,
+    persona: Persona,
+    request: RequestRecord,
+    pair: FeedbackPair,
+    passages: dict[str, Passage],
+) -> list[Message] | None:
+    """The request as the service put it; None where it leant on a linked page, which is not kept, or where what a piece
+    of writing was asked for with is not known."""
+    if any(map(is_linked, request.retrieved)):
+        return None
+    found, profile = [passages[i] for i in request.retrieved if i in passages], platform.profile
+    if request.kind == "write":
+        if pair.brief is None:
+            return None
+        return served_conversation(persona, profile, Brief(**pair.brief).task(), found)
+    if persona.retrieval.compress:
+        found = compress(pair.prompt, found, profile.passage_tokens, platform.embedder)
+    return served_conversation(persona, profile, answer_task(pair.prompt), found)
 
 
 assets = [feedback_pairs]

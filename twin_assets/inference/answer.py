@@ -1,7 +1,7 @@
 """The twin: retrieve, build the prompt, generate, cite. What the service does for a request."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol
 
 from twin_assets.core.embedder import MIN_SIMILARITY
@@ -133,12 +133,11 @@ class Twin:
         `options` are this request's own; without them the persona's count. `linked` finds passages in sources
         that came with the request. Raises RetrievalUnavailable: no fact is answered without passages.
         """
-        question = defuse(question)
+        question, task = defuse(question), answer_task(question)
         found = self.find(question, self.profile.passages, self.profile.passage_tokens, options)
         supported = [p for p in found.passages if p.similarity >= MIN_SIMILARITY]
         sources = [p for p in self._linked(question, linked) if p.similarity >= MIN_SIMILARITY]
         declined = refusal(self.persona, question) if found.needed and not supported + sources else None
-        task = render("answer", question=question)
         kept = found.model_copy(update={"passages": supported})
         return self._plan("answer", task, kept, sources).model_copy(update={"refusal": declined})
 
@@ -177,10 +176,9 @@ class Twin:
 
     def _plan(self, prompt: str, task: str, found: Found, linked: list[Passage]) -> Plan:
         own, linked = self._fitting(task, found.passages, linked)
-        safe, sources = (shown_passages(p, self.profile.passage_tokens) for p in (own, linked))
         citations = [_citation(n, p, n > len(own)) for n, p in enumerate([*own, *linked], start=1)]
         return Plan(
-            conversation=[system_message(self.persona), request_message(task, safe, sources)],
+            conversation=conversation(self.persona, self.profile, task, own, linked),
             prompt_kind=prompt, citations=citations, steps_ms=found.steps_ms, note=found.note,
         )  # fmt: skip
 
@@ -237,6 +235,20 @@ class Twin:
             text=plan.refusal or "", outcome="refused", citations=[], model=self.generator.model,
             prompt_kind=plan.prompt_kind, steps_ms=plan.steps_ms,
         )  # fmt: skip
+
+
+def answer_task(question: str) -> str:
+    """A question as the model is asked it."""
+    return render("answer", question=defuse(question))
+
+
+def conversation(
+    persona: Persona, profile: Profile, task: str, own: list[Passage], linked: Sequence[Passage] = ()
+) -> list[Message]:
+    """What the model is asked with: the one place for it, also for what is learnt from later. `own` are passages of the
+    persona's, `linked` of sources that came with the request."""
+    safe, sources = (shown_passages(list(p), profile.passage_tokens) for p in (own, linked))
+    return [system_message(persona), request_message(task, safe, sources)]
 
 
 def _cut(text: str, words: int) -> str:

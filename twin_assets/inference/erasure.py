@@ -86,7 +86,7 @@ def remove_texts(lake: Lake, persona: str, older_than_days: int, today: date | N
         if day >= first_kept or f"-{BARE}-" in name:
             continue
         rows = read_object(lake, key)
-        bare = [row.model_copy(update={"prompt": None, "answer": None}) for row in rows]
+        bare = [row.without_texts() for row in rows]
         _replace(lake, key, bare, f"-{BARE}")
         removed += sum(row.prompt is not None or row.answer is not None for row in rows)
     return removed

@@ -14,6 +14,7 @@ from twin_assets.core.lake import Lake
 from twin_assets.core.persona import TextPolicy
 from twin_assets.core.records import Record, Visibility
 from twin_assets.core.text.privacy import mask, scan
+from twin_assets.inference.writing import Brief
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ FLUSH_SECONDS = 1.0
 FLUSH_ROWS = 100
 # A lake that hangs must not fill the memory: beyond this, rows are counted as lost.
 MAX_WAITING = 10_000
+RECENT = 500
 RETRY_SECONDS = 2.0
 CLOSE_SECONDS = 10.0
 # Between two rows the writer lets requests have the interpreter, so that a burst of rows is felt by none.
@@ -38,7 +40,8 @@ class RequestRecord(Record):
     a hash of the key and of the `user` that the caller named. `cost` is in US dollars, None where no price is
     known. `canary`: written by a version that is being tried beside production. `personal_data` counts findings
     of `core.privacy` in the answer as it was given, whatever is kept of it. `visibility` is that of the most closed
-    passage it was written from: its texts are for nobody else.
+    passage it was written from: its texts are for nobody else. `brief` is what a piece of writing was asked for with,
+    its texts kept as `prompt` is; None for a question.
     """
 
     request_id: str
@@ -60,6 +63,11 @@ class RequestRecord(Record):
     canary: bool = False
     personal_data: int | None = None
     visibility: Visibility = "public"
+    brief: Brief | None = None
+
+    def without_texts(self) -> "RequestRecord":
+        """The row with its counts only."""
+        return self.model_copy(update={"prompt": None, "answer": None, "brief": None})
 
     @property
     def kind(self) -> Literal["write", "answer"]:
@@ -85,6 +93,7 @@ class RequestLog:
         self._lake, self._clock = lake, clock
         self._rows: deque[tuple[RequestRecord, TextPolicy]] = deque()
         self._held: list[RequestRecord] = []  # taken from the queue, not stored yet
+        self._recent: deque[tuple[RequestRecord, TextPolicy]] = deque(maxlen=RECENT)
         self._closing = threading.Event()
         self.lost = 0
         self._writer = threading.Thread(target=self._write, daemon=True, name="request-log")
@@ -100,10 +109,18 @@ class RequestLog:
 
         Wakes nobody: a thread that wakes for every row takes the interpreter from the request.
         """
+        self._recent.append((row, text))
         if len(self._rows) < MAX_WAITING:
             self._rows.append((row, text))
         else:
             self.lost += 1
+
+    def recent(self, persona: str, request_id: str, key: str) -> RequestRecord | None:
+        """One of the last RECENT rows, as it is or will be stored: it may not be in the lake yet."""
+        for row, text in reversed(list(self._recent)):
+            if (row.persona, row.request_id, row.key) == (persona, request_id, key):
+                return _storable(row, text)
+        return None
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Write what waits, and stop; what can't be written within `seconds` is lost."""
@@ -149,7 +166,7 @@ def _storable(row: RequestRecord, text: TextPolicy) -> RequestRecord:
         return _kept(row, text)
     except Exception:  # the log must outlive it, and nothing unmasked may be stored
         logger.exception("the texts of request %s could not be read; they are left out", row.request_id)
-        return row.model_copy(update={"prompt": None, "answer": None})
+        return row.without_texts()
 
 
 def _kept(row: RequestRecord, text: TextPolicy) -> RequestRecord:
@@ -158,12 +175,15 @@ def _kept(row: RequestRecord, text: TextPolicy) -> RequestRecord:
     found = row.personal_data
     if found is None and row.answer is not None:
         found = len(scan(row.answer))
-    texts = {"prompt": row.prompt, "answer": row.answer}
+    row = row.model_copy(update={"personal_data": found})
     if text == "off":
-        texts = dict.fromkeys(texts)
-    elif text == "masked":
-        texts = {name: value and mask(value)[0] for name, value in texts.items()}
-    return row.model_copy(update={**texts, "personal_data": found})
+        return row.without_texts()
+    if text == "kept":
+        return row
+    masked = {
+        name: value and mask(value)[0] for name, value in (("prompt", row.prompt), ("answer", row.answer))
+    }
+    return row.model_copy(update={**masked, "brief": row.brief and row.brief.masked()})
 
 
 def iter_requests(lake: Lake, persona: str, since: date | None = None) -> Iterator[RequestRecord]:

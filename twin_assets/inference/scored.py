@@ -68,21 +68,22 @@ def read_scored(
 
 
 def with_feedback(rows: Iterable[ScoredRequest], said: Iterable[Feedback]) -> list[ScoredRequest]:
-    """Rows with the last thumb and the last edit that their request got."""
-    thumbs: dict[str, Literal["up", "down"]] = {}
-    edits: dict[str, float] = {}
+    """Rows with the last thumb and the last edit that their request got from who asked it."""
+    thumbs: dict[tuple[str, str | None], Literal["up", "down"]] = {}
+    edits: dict[tuple[str, str | None], float] = {}
     for one in said:
+        about = one.request_id, one.key
         if one.thumb:
-            thumbs[one.request_id] = one.thumb
+            thumbs[about] = one.thumb
         if one.edited is not None and one.answer is not None:
-            edits[one.request_id] = edited_share(one.answer, one.edited)
+            share = one.edited_share
+            edits[about] = edited_share(one.answer, one.edited) if share is None else share
     return [
-        row.model_copy(
-            update={"feedback": thumbs.get(row.request_id), "edited_share": edits.get(row.request_id)}
-        )
-        if row.request_id in thumbs or row.request_id in edits
+        row.model_copy(update={"feedback": thumbs.get(about), "edited_share": edits.get(about)})
+        if about in thumbs or about in edits
         else row
         for row in rows
+        for about in [(row.request_id, row.key)]
     ]
 
 

@@ -15,9 +15,16 @@ ELLIPSIS = "…"
 # What weighs one; everything else, CJK and emoji among it, weighs two (twitter-text, configuration v3).
 _LIGHT = [(0, 4351), (8192, 8205), (8208, 8223), (8242, 8247)]
 _URL = re.compile(r"https?://[^\s<>\"'`)\]}]+")
-_IMAGE = re.compile(r"!\[([^\]]*)\]\s*(?:\([^)]*\)|\[[^\]]*\])|<\s*(?:img|image|svg|iframe|object|embed)\b[^>]*>", re.IGNORECASE)  # fmt: skip
+# An image with its address in round or in square brackets, and a tag. What is never closed is taken to its end, and stays:
+# no search begins in it again, and there can be none of that kind after it.
+_IMAGES = (
+    re.compile(r"!\[([^\]]*+)(?:\](?:\s*+\([^)]*+(?:(\))|\Z))?+|\Z)"),
+    re.compile(r"!\[([^\]]*+)(?:\](?:\s*+\[[^\]]*+(?:(\])|\Z))?+|\Z)"),
+    re.compile(r"<\s*+(?:img|image|svg|iframe|object|embed)\b[^>]*+()(>|\Z)", re.IGNORECASE),
+)
 # What may be the beginning of an image is held back until it is one, or has grown too long for one.
-_BEGUN = re.compile(r"(?:!|<)(?:[^\s>][^>]*)?\Z|!\[[^\]]*\Z|!\[[^\]]*\]\s*(?:\([^)]*|\[[^\]]*)?\Z", re.DOTALL)
+_OPEN = re.compile(r"[!<](?=[^\s>]|\Z)")
+_HALF = re.compile(r"!\[[^\]]*+(?:\]\s*+([(\[])?+)?+")
 HELD_BACK = 4_000
 
 Shape = Callable[[Iterable[str]], Iterator[str]]
@@ -30,15 +37,25 @@ def without_images(pieces: Iterable[str]) -> Iterator[str]:
     """
     held = ""
     for piece in pieces:
-        held = _IMAGE.sub(lambda m: m.group(1) or "", held + piece)
-        begun = _BEGUN.search(held)
-        keep = len(held) if begun is None or len(held) - begun.start() > HELD_BACK else begun.start()
+        held += piece
+        for image in _IMAGES:
+            held = image.sub(lambda m: m[1] if m[2] else m[0], held)
+        begun = _begun(held)
+        keep = begun if len(held) - begun <= HELD_BACK else len(held)
         if keep:
             yield held[:keep]
         held = held[keep:]
     if held:
         # Cut off in the middle, it must not be completed by what comes after it.
         yield held.replace("![", "[") if "![" in held else held
+
+
+def _begun(text: str) -> int:
+    """Where what may be an image begins that is not closed yet; the end of the text when there is none."""
+    opened = _OPEN.search(text, text.rfind(">") + 1)
+    closed = {"(": text.rfind(")"), "[": text.rfind("]"), None: len(text) - 1}
+    half = next((m.start() for m in _HALF.finditer(text) if m.end() == len(text) or m.end() > closed[m[1]]), len(text))  # fmt: skip
+    return min(half, opened.start() if opened else len(text))
 
 
 def x_weight(text: str) -> int:

@@ -16,6 +16,7 @@ WINDOW = 250
 _WORD = rf"[{UNSPACED}]+|[^\W\d_]+(?:'[^\W\d_]+)*"
 _WORDS = re.compile(_WORD)
 _TOKEN = re.compile(rf"{_WORD}|\.\.\.|[.,;:!?()\"—–-]|[。、！？「」『』（）・〜～：；，《》]")
+_ADDRESS = r"\((?:[^()]++|\([^()]*+\))*+\)"  # of a link or an image, with its title
 _TYPOGRAPHY = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "…": "...", "\u00a0": " "})
 
 
@@ -28,11 +29,11 @@ def prose(text: str) -> str:
     text = re.sub(
         r"^(```|~~~).*?^\1[^\n]*$", " ", text.translate(_TYPOGRAPHY), flags=re.DOTALL | re.MULTILINE
     )
-    text = re.sub(r"!\[[^\]]*\]\([^)]*\)|<[^>\n]{1,200}>|\{\{.*?\}\}", " ", text)
-    text = re.sub(r"\[([^\]]*)\]\([^)\s]*(?: [^)]*)?\)", r"\1", text)
+    text = re.sub(rf"!\[[^\[\]]*+\]{_ADDRESS}|<[^<>\n]{{1,200}}+>|\{{\{{[^{{}}\n]*+\}}\}}", " ", text)
+    text = re.sub(rf"\[([^\[\]]*+)\]{_ADDRESS}", r"\1", text)
     text = re.sub(r"https?://\S+|`[^`\n]*`", " ", text)
     text = re.sub(r"^(?: {4}|\t|\|).*$", " ", text, flags=re.MULTILINE)
-    text = re.sub(r"^\s*(?:#+|>|[-*+]|\d+[.)]) ", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^[^\S\n]*+(?:#+|>|[-*+]|\d+[.)]) ", "", text, flags=re.MULTILINE)
     return re.sub(r"(\*\*|__|\*(?=\w)|(?<=\w)\*)", "", text)
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from twin_assets.core.prompts import defuse, render
 from twin_assets.core.records import Record
+from twin_assets.core.text.privacy import mask
 from twin_assets.core.text.tokens import first_tokens
 from twin_assets.core.text.words import has_unspaced
 
@@ -48,6 +49,11 @@ class Brief(Record):
     humour: Literal["none", "dry", "playful"] | None = None
     words: Annotated[int, Field(ge=10, le=2000)] | None = None
     language: Language | None = None
+
+    def masked(self) -> "Brief":
+        """The same without personal data in its texts."""
+        texts = {"topic": self.topic, "draft": self.draft, "reply_to": self.reply_to}
+        return self.model_copy(update={name: text and mask(text)[0] for name, text in texts.items()})
 
     @property
     def about(self) -> str:

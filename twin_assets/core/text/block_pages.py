@@ -39,9 +39,9 @@ _TITLED_LETTERS = {"cloudflare challenge": 1_500, "access denied": 700, "captcha
 _TEXT_LETTERS = 400  # of its text otherwise: less than any article says
 
 _PAGE = re.compile(r"<(?:!doctype html|html|head|body|title)[\s>]", re.I)
-_TITLE = re.compile(r"<title[^>]*>\s*(.*?)\s*</title>", re.I | re.S)
-_UNSEEN = re.compile(r"<(script|style|svg|head|template)\b.*?</\1\s*>", re.I | re.S)
-_TAG = re.compile(r"<[^>]*>")
+_TITLE = re.compile(r"<title\b[^<>]*+>([^<]*+)<", re.I)
+_UNSEEN = re.compile(r"<(script|style|svg|head|template)\b.*?(?:</\1\s*+>|\Z)", re.I | re.S)
+_TAG = re.compile(r"<[^>]*+(?:>|\Z)")
 
 
 def block_reason(status: int, content_type: str, text: str, mitigated: bool = False) -> str | None:
@@ -68,7 +68,7 @@ def _sign(page: str, refused: bool) -> str | None:
         return None
     seen = " ".join(_TAG.sub(" ", _UNSEEN.sub(" ", page)).split())
     found = _TITLE.search(page)
-    title = re.split(r"\s+[|–—-]\s+", found[1])[0].strip() if found else ""
+    title = re.split(r" [|–—-] ", " ".join(found[1].split()))[0] if found else ""
     kind = next((kind for kind, sign in _TITLES if sign.fullmatch(title)), None)
     if kind and (refused or len(seen) <= _TITLED_LETTERS[kind]):
         return kind

@@ -60,7 +60,7 @@ _LINES = {
         r"(?:this (?:post|article|essay|story) (?:was )?)?originally (?:published|posted) (?:at|on) (?:https?://)?[\w.-]+\.\w{2,}\S*(?: on .{1,30})?",
     ],
     "byline": [
-        r"(?:posted|published|written|submitted|created|(?:last )?(?:updated|modified|edited))(?: on| at|:)? (?:[\w./,-]+ ){0,4}[\w./-]*\b(?:19|20)\d\d\b[\d/.:, apm-]*(?:(?:by|in|\||·) .{1,40})?",
+        r"(?:posted|published|written|submitted|created|(?:last )?(?:updated|modified|edited))(?: on| at|:)? (?:[\w./,-]+ ){0,4}[\w./-]*\b(?:19|20)\d\d\b[\d/.:, apm-]*+(?:(?:by|in|\||·) .{1,40})?",
     ],
     "reading_time": [r"\d+ ?-?min(?:ute)?s? read", r"reading time:? (?:about |~)?\d+ min(?:ute)?s?"],
 }  # fmt: skip
@@ -71,7 +71,7 @@ _KINDS = {
     kind: re.compile(rf"\W*(?:{'|'.join(lines)})[^\w)]*", re.IGNORECASE) for kind, lines in _LINES.items()
 }
 
-MAX_BLOCK_WORDS = 40
+MAX_BLOCK_WORDS, MAX_BLOCK_LETTERS = 40, 1_000
 # "If you enjoyed this, follow me on Medium and subscribe to …": a reason before, and two calls in one.
 _LEAD = re.compile(
     r"^(?:(?:if you (?:enjoyed|liked|loved|found)\b[^.!?]{0,60}?|thanks? (?:you )?for reading(?: this\b[^.!?,]{0,20})?)[,.!:] ?)?"
@@ -81,7 +81,7 @@ _LEAD = re.compile(
 _AND = re.compile(
     r",? (?:and|or|&) (?=(?:follow|subscribe|share|clap|like|leave|sign|connect)\b)", re.IGNORECASE
 )
-_BAR = re.compile(r"\s+[·•|]\s+")
+_BAR = re.compile(r" [·•|] ")
 
 
 def boilerplate_kind(text: str) -> str | None:
@@ -90,7 +90,7 @@ def boilerplate_kind(text: str) -> str | None:
     A bar ("5 min read · Listen · Share") is boilerplate when half of what it lists is.
     """
     text = " ".join(text.split())
-    if count_words(text) > MAX_BLOCK_WORDS:
+    if len(text) > MAX_BLOCK_LETTERS or count_words(text) > MAX_BLOCK_WORDS:
         return None
     if kind := _line_kind(text):
         return kind

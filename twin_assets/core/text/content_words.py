@@ -78,7 +78,7 @@ ENGLISH: frozenset[str] = frozenset(_ENGLISH.split())
 _STOP = frozenset(_GENERAL.split())
 _NO_TELLING = frozenset(_UNSPACED_STOP.split())
 
-NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|https?://\S+|\]\([^)]*\)|<[^>]+>", re.DOTALL)
+NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|https?://\S+|\]\((?:[^()]++|\([^()]*+\))*+\)|<[^<>]++>", re.DOTALL)
 _TOKEN = re.compile(rf"[{UNSPACED}]+|[^\W\d_][\w'’+-]*|\n\n|[^\s\w]")
 _LONG = re.compile(rf"[{UNSPACED}]+|[^\W\d_]{{4,}}")
 _LONG_OR_NUMBER = re.compile(rf"[{UNSPACED}]+|\d+|[^\W\d_]{{4,}}")

@@ -249,4 +249,4 @@ def _link_letters(node: html.HtmlElement) -> int:
 
 
 def _tidy(text: str) -> str:
-    return re.sub(r" *\n *", "\n", re.sub(r"[ \xa0]+", " ", text)).strip()
+    return re.sub(r" ?\n ?", "\n", re.sub(r"[ \xa0]+", " ", text)).strip()

@@ -192,7 +192,7 @@ def _replace_formula(element: html.HtmlElement) -> None:
 def _write(element: html.HtmlElement, source: str, display: bool) -> None:
     """Put TeX in an element's place. Wikipedia wraps it in `{\\displaystyle ...}`."""
     source = " ".join(source.split())
-    if wrapped := re.fullmatch(r"\{\\(?:displaystyle|textstyle)\s*(.*)\}", source):
+    if wrapped := re.fullmatch(r"\{\\(?:displaystyle|textstyle)\s*+(.*)\}", source):
         source = wrapped[1].strip()
     sign = "$$" if display else "$"
     tail = element.tail

@@ -1,15 +1,11 @@
-"""The text of a PDF. As a program it reads one from stdin and writes JSON, so that a hostile file can be ended."""
+"""The text of a PDF. As a program it is the reader of `apart`."""
 
 import io
-import resource
-import subprocess
-import sys
 from datetime import UTC, datetime
 
 from twin_assets.core.records import Record
+from twin_assets.core.text.apart import answer, read_apart
 from twin_assets.core.text.pdf_lines import paragraphs_of
-
-MAX_MEMORY = 2_000_000_000  # bytes of address space of the process that reads a stranger's file
 
 
 class PdfText(Record):
@@ -46,30 +42,8 @@ def read_pdf(data: bytes) -> PdfText:
 
 def read_pdf_apart(data: bytes, seconds: int) -> PdfText:
     """The same in a process of its own with limits on time and memory. Raises ValueError also past those."""
-    command = [sys.executable, "-m", "twin_assets.core.text.pdf", str(seconds)]
-    try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=2 * seconds, check=False)
-    except subprocess.TimeoutExpired:
-        raise ValueError(f"a PDF that takes longer than {seconds} s to read") from None
-    if done.returncode == 2:
-        # The reader's own warnings may stand before the error.
-        raise ValueError(done.stderr.decode(errors="replace").strip().rpartition("\n")[2])
-    if done.returncode:
-        raise ValueError("a PDF that can't be read within the limits")
-    return PdfText.model_validate_json(done.stdout)
-
-
-def _main(seconds: int) -> int:
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    try:
-        found = read_pdf(sys.stdin.buffer.read())
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(found.model_dump_json())
-    return 0
+    return PdfText.model_validate_json(read_apart(__name__, "a PDF", data, seconds))
 
 
 if __name__ == "__main__":
-    sys.exit(_main(int(sys.argv[1])))
+    answer(read_pdf)

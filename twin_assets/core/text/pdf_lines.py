@@ -7,7 +7,7 @@ _EDGE = 3  # lines at the top and the bottom of a page where its furniture stand
 _MIN_REPEATS = 3
 _REPEATED_SHARE = 0.3
 _PAGE_NUMBER = re.compile(
-    r"(?:page|seite|p\.|s\.)?\s*[-–—|]?\s*(?:\d{1,4}|[ivxlc]{1,7})\s*(?:[-–—|]|(?:of|von|/)\s*\d{1,4})?",
+    r"(?:page|seite|p\.|s\.)?\s*+(?:[-–—|]\s*+)?(?:\d{1,4}|[ivxlc]{1,7})\s*+(?:[-–—|]|(?:of|von|/)\s*+\d{1,4})?",
     re.IGNORECASE,
 )
 _ENDS = re.compile(r"[.!?:…][\"'”’)\]]*$")
@@ -16,6 +16,8 @@ _DOT = re.compile(r"^[•‣▪◦●○]\s+")
 _LIGATURES = str.maketrans(
     {"ﬁ": "fi", "ﬂ": "fl", "ﬀ": "ff", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "ft", "ﬆ": "st", "\u00ad": "-"}
 )
+_BROKEN = re.compile(r"-([\w-]*\w)")  # of a line read backwards, so that only its end is looked at
+_WORD_LETTERS = 100  # of a line's end that may be the beginning of a word
 _SHORT = 0.8  # of the usual width: a line that ends so early ends its paragraph, if it also ends a sentence
 _SPACELESS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 
@@ -82,11 +84,12 @@ def _begins(line: str, before: str, width: int) -> bool:
 
 
 def _joined(text: str, line: str, said: Counter[str]) -> str:
-    broken = re.search(r"(\w[\w-]*)-$", text)
+    broken = _BROKEN.match(text[: -_WORD_LETTERS - 1 : -1])
     if broken and line[0].islower():
+        start = broken[1][::-1]
         rest = re.match(r"\w+", line)
         word = rest[0] if rest else ""
         # well-\nknown keeps its hyphen where the text also says well-known in one line.
-        keeps = said[f"{broken[1]}-{word}"] > said[f"{broken[1]}{word}"]
+        keeps = said[f"{start}-{word}"] > said[f"{start}{word}"]
         return text + line if keeps else text[:-1] + line
     return text + ("" if _SPACELESS.match(text[-1]) and _SPACELESS.match(line[0]) else " ") + line

@@ -1,5 +1,6 @@
 """What a fetched page or paper says, and its passages that matter for a request."""
 
+import codecs
 import re
 import time
 from datetime import UTC, datetime
@@ -10,21 +11,24 @@ import numpy as np
 from twin_assets.core.embedder import Embedder
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Passage, Record
-from twin_assets.core.text.block_pages import block_reason
-from twin_assets.core.text.html import html_blocks
-from twin_assets.core.text.html_meta import page_meta
+from twin_assets.core.text.page import read_page_apart
 from twin_assets.core.text.pdf import read_pdf_apart
 from twin_assets.core.text.words import count_words
 from twin_assets.inference.links.fetch import Fetched, LinkRefused, fetch_link
 from twin_assets.inference.retrieval.compress import compress
 
-PDF_SECONDS = 20
+PDF_SECONDS, PAGE_SECONDS = 20, 10
 MAX_CHARACTERS = 400_000
+# Python calls these encodings too; no page is written in them, and some take long.
+NO_CHARSETS = frozenset(["idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"])
 PASSAGE_WORDS = 150
 MIN_WORDS = 20
 MAX_PASSAGES = 400
 # What requests link to is kept a while: the next message of a conversation links to the same page.
 KEPT_PAGES, KEPT_SECONDS = 16, 300
+
+
+_LINKED = "link-"
 
 
 class LinkedText(Record):
@@ -39,7 +43,12 @@ class LinkedText(Record):
 
     @property
     def doc_id(self) -> str:
-        return f"link-{text_hash(self.url)}"
+        return f"{_LINKED}{text_hash(self.url)}"
+
+
+def is_linked(chunk_id: str) -> bool:
+    """Whether a passage is of a link that came with a request: the index has none of its kind."""
+    return chunk_id.startswith(_LINKED)
 
 
 def read_link(url: str, allow_private: bool = False) -> LinkedText:
@@ -61,6 +70,7 @@ def cleaned(fetched: Fetched) -> LinkedText:
     """The writing of a page or paper. Raises LinkRefused when there is none in it."""
     try:
         found = _read(fetched)
+        found = found.model_copy(update={"text": found.text[:MAX_CHARACTERS]})
     except ValueError as error:
         raise LinkRefused(f"The link leads to {error}.", "link to another copy.") from None
     if count_words(found.text) < MIN_WORDS:
@@ -68,7 +78,7 @@ def cleaned(fetched: Fetched) -> LinkedText:
             "The link leads to a page with hardly any text.",
             "link to the article itself; a page that only a script fills can't be read.",
         )
-    return found.model_copy(update={"text": found.text[:MAX_CHARACTERS]})
+    return found
 
 
 def _read(fetched: Fetched) -> LinkedText:
@@ -83,19 +93,22 @@ def _read(fetched: Fetched) -> LinkedText:
         return LinkedText(
             url=fetched.url, title=None, author=None, published_at=None, text=text, fetched_mime=fetched.mime
         )
-    if why := block_reason(200, fetched.mime, text):
-        raise LinkRefused(f"The site shows a block page ({why}).", "link to a copy that anybody may read.")
-    meta = page_meta(text)
+    page = read_page_apart(text.encode(errors="replace"), PAGE_SECONDS)
+    if page.blocked:
+        raise LinkRefused(
+            f"The site shows a block page ({page.blocked}).", "link to a copy that anybody may read."
+        )
     return LinkedText(
-        url=fetched.url, title=meta["title"], author=meta["author"], published_at=_time(meta["published"]),
-        text="\n\n".join(html_blocks(text)), fetched_mime="text/html",
+        url=fetched.url, title=page.title, author=page.author, published_at=_time(page.published), text=page.text,
+        fetched_mime="text/html",
     )  # fmt: skip
 
 
 def _decoded(fetched: Fetched) -> str:
     try:
-        return fetched.data.decode(fetched.charset or "utf-8")
-    except (UnicodeDecodeError, LookupError):
+        charset = codecs.lookup(fetched.charset or "utf-8")
+        return fetched.data.decode("utf-8" if charset.name in NO_CHARSETS else charset.name)
+    except (UnicodeError, LookupError):
         return fetched.data.decode("utf-8", errors="replace")
 
 

@@ -13,8 +13,8 @@ from twin_assets.core.text.words import UNSPACED, count_words, has_unspaced, spa
 from twin_assets.core.vectors.base import Filters
 
 SMALL_TALK = re.compile(
-    r"\W*((hi|hello|hey|thanks|thank you|good (morning|afternoon|evening)|bye|goodbye|how are you|nice to meet you)"
-    r"[\s,!.?]*){1,3}(there|today|everyone|again|so much|very much|doing)?\W*",
+    r"\W*+((hi|hello|hey|thanks|thank you|good (morning|afternoon|evening)|bye|goodbye|how are you|nice to meet you)"
+    r"[\s,!.?]*+){1,3}(there|today|everyone|again|so much|very much|doing)?\W*",
     re.IGNORECASE,
 )
 # The text to work on is there already, after a colon or on its own lines.
