@@ -14,7 +14,7 @@ import time
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
@@ -59,12 +59,14 @@ class ApiKey(Record):
 class Keys:
     """The keys of an installation, read again when older than two seconds: a revoked key ends everywhere.
 
-    While the lake can't be read, what was known last holds.
+    While the lake can't be read, what was known last holds. An object that is damaged lets nobody in, and stands in
+    the way of no other.
     """
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._known: dict[str, ApiKey] = {}
+        self._damaged = False
         self._read_at = -FRESH_SECONDS
         self._lock = threading.Lock()
 
@@ -77,7 +79,7 @@ class Keys:
     def any(self) -> bool:
         """Whether there was ever a key: a revoked one closes the service too, or revoking would open it."""
         self._refresh()
-        return bool(self._known)
+        return bool(self._known) or self._damaged
 
     def find(self, token: str) -> ApiKey | None:
         """The key that a caller sent; None when it is unknown or revoked."""
@@ -89,9 +91,24 @@ class Keys:
         return key
 
     def all(self) -> list[ApiKey]:
-        """Every key, oldest first."""
-        found = [ApiKey.model_validate_json(self._lake.read(name)) for name in self._lake.keys(FOLDER)]
+        """Every key that can be read, oldest first."""
+        found = [key for key in self._stored().values() if key]
         return sorted(found, key=lambda key: key.created_at)
+
+    def damaged(self) -> list[str]:
+        """Ids of the keys whose objects can't be read."""
+        return [key_id for key_id, key in self._stored().items() if key is None]
+
+    def _stored(self) -> dict[str, ApiKey | None]:
+        """By id; None for a damaged object."""
+        found: dict[str, ApiKey | None] = {}
+        for name in self._lake.keys(FOLDER):
+            key_id = name.rpartition("/")[2].removesuffix(".json")
+            try:
+                found[key_id] = ApiKey.model_validate_json(self._lake.read(name))
+            except ValidationError:
+                found[key_id] = None
+        return found
 
     def create(
         self, name: str, personas: list[str], actions: list[Action], per_minute: float | None = None,
@@ -109,11 +126,14 @@ class Keys:
         return token, key
 
     def revoke(self, key_id: str) -> ApiKey:
-        """End a key for good. Raises TwinError when there is none of that id."""
-        found = next((key for key in self.all() if key.id == key_id), None)
-        if found is None:
+        """End a key for good, be its object damaged or whole. Raises TwinError when there is none of that id."""
+        stored, now = self._stored(), datetime.now(UTC)
+        if key_id not in stored:
             raise TwinError(f"There is no key {key_id!r}.", "see `python -m serving.keys list`.")
-        revoked = found.model_copy(update={"revoked_at": found.revoked_at or datetime.now(UTC)})
+        found = stored[key_id] or ApiKey(
+            id=key_id, hash="", name="damaged", personas=[], actions=[], per_minute=None, created_at=now
+        )
+        revoked = found.model_copy(update={"revoked_at": found.revoked_at or now})
         self._lake.write(f"{FOLDER}/{key_id}.json", revoked.model_dump_json().encode())
         self._read_at = -FRESH_SECONDS
         return revoked
@@ -125,7 +145,11 @@ class Keys:
             if not self.stale:
                 return
             try:
-                self._known = {key.id: key for key in self.all()}
+                stored = self._stored()
+                if broken := [key_id for key_id, key in stored.items() if key is None]:
+                    logger.error("damaged API keys, good for nothing until revoked: %s", ", ".join(broken))
+                self._known = {key_id: key for key_id, key in stored.items() if key}
+                self._damaged = bool(broken)
             except Exception:
                 if self._read_at < 0:
                     raise  # before the first look nobody may be let in
@@ -183,6 +207,8 @@ def main(arguments: list[str] | None = None) -> int:
             state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "good"
             scopes = f"{','.join(key.personas)}  {','.join(key.actions)}  {key.audience}"
             print(f"{key.id}  {state}  {key.name}  {scopes}")
+        for key_id in keys.damaged():
+            print(f"{key_id}  damaged: it lets nobody in; revoke it and make a new one")
     return 0
 
 

@@ -22,6 +22,7 @@ class TwinService:
 
     def __init__(self) -> None:
         app.state.desk = self.desk = Desk(settings)
+        self.desk.lake.sweep()
         say_who_may_ask(settings)
         keep_steady()
 

@@ -1,9 +1,11 @@
 """What tests need to know of the machine they run on, so that none depends on its speed: patience, ports, growth."""
 
 import random
+import resource
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -51,3 +53,15 @@ def growth(work: Callable[[int], object], small: int, times: int) -> float:
         return best
 
     return max(cost(small * times), 0.01) / max(cost(small), 0.01)
+
+
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """As on a disk that is full: no file of this process may grow beyond `room` bytes. A write that would is cut there
+    by the kernel, and fails with an OSError."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -4,18 +4,21 @@
 
 {% macro object_name(path) %}regexp_extract(replace({{ path }}, '\', '/'), '[^/]+/[^/]+$'){% endmacro %}
 
-{% macro forget_gone(pattern) %}
+{% macro files_of(pattern) %}{{ return('select file from glob(' ~ quoted(pattern) ~ ')') }}{% endmacro %}
+
+{% macro forget_gone(standing) %}
+  {# `standing` is a query for the files that there are. #}
   {% if is_incremental() %}
   delete from {{ this }}
   where persona = {{ quoted(var('persona')) }}
-    and lake_object not in (select {{ object_name('file') }} from glob({{ quoted(pattern) }}))
+    and lake_object not in (select {{ object_name('file') }} from ({{ standing }}))
   {% endif %}
 {% endmacro %}
 
-{% macro unseen_files(pattern) %}
+{% macro unseen_files(standing) %}
   {% if not execute %}{{ return([]) }}{% endif %}
   {% set query %}
-    select file from glob({{ quoted(pattern) }})
+    select file from ({{ standing }})
     {% if is_incremental() %}
     where {{ object_name('file') }} not in (
       select lake_object from {{ this }} where persona = {{ quoted(var('persona')) }}
@@ -30,23 +33,43 @@
   {# Parquet objects as typed rows; typed and empty when there are none. A column that older ones lack is null. #}
   {% if files %}
     {% set query %}
-    select {% for name, type in columns.items() %}{{ name }}::{{ type }} as {{ name }}, {% endfor %}filename as file
+    select {% for name, type in columns.items() %}"{{ name }}"::{{ type }} as "{{ name }}", {% endfor %}filename as file
     from (
       select * from read_parquet(
         [{% for file in files %}{{ quoted(file) }}{{ ', ' if not loop.last }}{% endfor %}],
         filename = true, union_by_name = true
       )
       union all by name
-      select {% for name, type in columns.items() %}null::{{ type }} as {{ name }}{{ ', ' if not loop.last }}{% endfor %}
+      select {% for name, type in columns.items() %}null::{{ type }} as "{{ name }}"{{ ', ' if not loop.last }}{% endfor %}
       where false
     )
     {% endset %}
   {% else %}
     {% set query %}
-    select {% for name, type in columns.items() %}null::{{ type }} as {{ name }}, {% endfor %}null::varchar as file
+    select {% for name, type in columns.items() %}null::{{ type }} as "{{ name }}", {% endfor %}null::varchar as file
     where false
     {% endset %}
   {% endif %}
+  {{ return(query) }}
+{% endmacro %}
+
+{% macro logged_files() %}
+  {# A query for the objects of the persona's request log that stand, each day as its notes of rewritings say: what one
+     of them replaces counts no more, and a Parquet object that none names doesn't count yet. #}
+  {% set folder = var('requests_dir') ~ '/' ~ var('persona') ~ '/*/' %}
+  {% set notes = files_like(folder ~ '*.json') %}
+  {% if not notes %}{{ return(files_of(folder ~ '*.jsonl')) }}{% endif %}
+  {% set query %}
+    with notes as ({{ read_json_files({'object': 'varchar', 'replaces': 'varchar[]'}, notes) }}),
+    days as (select split_part({{ object_name('file') }}, '/', 1) || '/' as day, object, replaces from notes)
+    select file
+    from (
+      select file, {{ object_name('file') }} as name
+      from (select file from glob({{ quoted(folder ~ '*.jsonl') }}) union all select file from glob({{ quoted(folder ~ '*.parquet') }}))
+    )
+    where name not in (select day || unnest(replaces) from days)
+      and (name not like '%.parquet' or name in (select day || object from days where object is not null))
+  {% endset %}
   {{ return(query) }}
 {% endmacro %}
 

@@ -1,5 +1,5 @@
 -- Every raw version of every item, typed. Only this persona's raw objects that weren't read before.
-{{ config(materialized='incremental', incremental_strategy='append') }}
+{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ count_damaged() }}") }}
 
 -- depends_on: {{ source('raw', 'items') }}
 

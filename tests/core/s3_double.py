@@ -1,7 +1,10 @@
-"""S3 on loopback: moto's server, which speaks its wire format."""
+"""S3 on loopback: moto's server, which speaks its wire format, and a line to it that loses answers."""
 
+import http.client
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +39,55 @@ def s3_lake(url: str, folder: Path) -> S3Lake:
     client, bucket = s3_client(url), folder.name.replace("_", "-").lower()
     client.create_bucket(Bucket=bucket)
     return S3Lake(client, bucket, "some/prefix", folder / "mirror")
+
+
+class BadLine:
+    """A proxy before an S3 server. While `lose` is above 0, what is asked by `method` is done and its answer is lost: the
+    connection is closed instead. With `mute`, answers are kept back until the end."""
+
+    def __init__(self, url: str) -> None:
+        self.lose, self.method, self.mute = 0, "PUT", False
+        self._over = threading.Event()
+        line, host = self, url.removeprefix("http://")
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def pass_on(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                server = http.client.HTTPConnection(host)
+                server.request(self.command, self.path, body, dict(self.headers))
+                answer = server.getresponse()
+                data = answer.read()
+                if line.mute:
+                    line._over.wait()
+                if line.mute or (line.lose and self.command == line.method):
+                    line.lose -= 1
+                    self.close_connection = True
+                    return
+                self.send_response_only(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("connection", "content-length", "transfer-encoding"):
+                        self.send_header(name, value)
+                length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
+                self.send_header("Content-Length", length or "0")
+                self.end_headers()
+                self.wfile.write(b"" if self.command == "HEAD" else data)
+
+            do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = pass_on
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> "BadLine":
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._server.shutdown()
+        self._server.server_close()

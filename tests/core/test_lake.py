@@ -1,14 +1,19 @@
 """The lake is the same lake in a folder and on S3 (moto's server over loopback)."""
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.config import Config
 from dagster_aws.s3 import S3Resource
 
-from tests.core.s3_double import KEYS_OF_A_STRANGER, s3_client, s3_lake, s3_server
+from tests.core.s3_double import KEYS_OF_A_STRANGER, BadLine, s3_client, s3_lake, s3_server
+from tests.machine import full_disk
 from twin_assets.core.errors import TwinError
-from twin_assets.core.lake import ERASED_NOTE, Lake, LocalLake, open_lake
+from twin_assets.core.lake import ERASED_NOTE, STAGED_SECONDS, Lake, LocalLake, S3Lake, open_lake
 from twin_assets.defs.resources import Platform
 from twin_assets.settings import Settings
 
@@ -82,3 +87,76 @@ def test_a_setting_moves_the_lake_to_s3_through_dagster_aws(tmp_path: Path, s3_u
 def test_an_unknown_lake_url_is_refused_with_the_fix(tmp_path: Path) -> None:
     with pytest.raises(TwinError, match="set s3://bucket/prefix"):
         open_lake(Settings(home=tmp_path, lake_url="gs://bucket"))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize("act", ["write", "create"])
+def test_a_write_that_fails_on_a_full_disk_leaves_nothing_and_keeps_what_was_there(
+    tmp_path: Path, act: str
+) -> None:
+    lake = LocalLake(tmp_path)
+    lake.write("a/kept.txt", b"before")
+    with full_disk(1_000), pytest.raises(OSError, match="File too large"):
+        getattr(lake, act)("a/kept.txt" if act == "write" else "a/new.txt", b"x" * 100_000)
+    assert files(tmp_path) == ["kept.txt"]
+    assert lake.read("a/kept.txt") == b"before"
+
+
+def test_what_a_killed_write_left_is_swept_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    lake.write("a/kept.txt", b"x")
+    for name, age in ((".old.1234.tmp", STAGED_SECONDS + 60), (".new.1234.tmp", 0)):
+        path = tmp_path / "a" / name
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
+    assert lake.sweep() == 1
+    assert files(tmp_path) == [".new.1234.tmp", "kept.txt"]
+
+
+def test_a_lost_answer_to_a_create_is_no_refusal(tmp_path: Path, s3_url: str) -> None:
+    """The client asks again by itself, and finds the name taken: by what it has just stored."""
+    straight = s3_lake(s3_url, tmp_path)
+    with BadLine(s3_url) as line:
+        lake = S3Lake(s3_client(line.url), straight.bucket, "some/prefix", tmp_path)
+        line.lose = 1
+        lake.create("ledger/1.json", b"mine")
+        assert line.lose == 0
+        with pytest.raises(FileExistsError):
+            lake.create("ledger/1.json", b"mine")  # the same bytes, and yet another call's
+        straight.create("ledger/2.json", b"theirs")
+        line.lose = 1
+        with pytest.raises(FileExistsError):
+            lake.create("ledger/2.json", b"mine")
+    assert straight.read("ledger/1.json") == b"mine"
+    assert straight.read("ledger/2.json") == b"theirs"
+
+
+def test_an_object_store_that_says_nothing_is_named_with_what_was_asked(tmp_path: Path, s3_url: str) -> None:
+    straight = s3_lake(s3_url, tmp_path)
+    straight.write("a.txt", b"x")
+    waits = Config(read_timeout=0.2, retries={"total_max_attempts": 1})
+    with BadLine(s3_url) as line:
+        client = boto3.client("s3", endpoint_url=line.url, config=waits, **KEYS_OF_A_STRANGER)  # type: ignore[call-overload]
+        lake = S3Lake(client, straight.bucket, "some/prefix", tmp_path)
+        line.mute = True
+        acts = {
+            "read a.txt": lambda: lake.read("a.txt"), "write b": lambda: lake.write("b", b""),
+            "create c": lambda: lake.create("c", b""), "list a": lambda: list(lake.keys("a")),
+            "delete a.txt": lambda: lake.delete("a.txt"),
+        }  # fmt: skip
+        for name, act in acts.items():
+            with pytest.raises(
+                TwinError, match=f"S3 at {line.url} gave no answer to: {name}.*TWIN_S3_ENDPOINT_URL"
+            ):
+                act()
+
+
+def test_clients_of_the_platform_wait_for_a_known_time(tmp_path: Path, s3_url: str) -> None:
+    from twin_assets.core.s3 import CONNECT_SECONDS, READ_SECONDS
+    from twin_assets.core.s3 import s3_client as ours
+
+    config = ours(Settings(home=tmp_path, s3_endpoint_url=s3_url)).meta.config
+    assert (config.connect_timeout, config.read_timeout) == (CONNECT_SECONDS, READ_SECONDS)

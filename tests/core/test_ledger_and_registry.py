@@ -1,12 +1,13 @@
 """The release ledger refuses impossible histories; the registry keeps lineage."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import LocalLake
-from twin_assets.core.ledger import Ledger
+from twin_assets.core.ledger import Damaged, Ledger
 from twin_assets.core.registry import Lineage, Registry
 from twin_assets.settings import Settings
 
@@ -55,6 +56,47 @@ def test_rollback_brings_back_the_version_before(tmp_path: Path) -> None:
 def test_events_name_who_and_why(tmp_path: Path) -> None:
     with pytest.raises(TwinError, match="actor and a reason"):
         Ledger(LocalLake(tmp_path), "runa").append("a:1", "proposed", " ", "")
+
+
+def test_a_missing_event_is_named_and_nothing_is_added_after_it(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    evaluated(Ledger(lake, "runa"), "a:1")
+    evaluated(Ledger(lake, "runa"), "a:2")
+    lake.delete("ledger/runa/00000003.json")
+    with pytest.raises(Damaged, match=r"no event 3, but later ones.*ledger/runa/00000003.json back"):
+        Ledger(lake, "runa").append("a:2", "approved", "Ines", "good")
+    assert len(list(lake.keys("ledger/runa"))) == 3
+
+
+def test_a_name_that_is_taken_by_no_event_is_named(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    evaluated(Ledger(lake, "runa"), "a:1")
+    (tmp_path / "ledger/runa/00000003.json").mkdir()
+    with pytest.raises(Damaged, match=r"00000003.json is taken"):
+        Ledger(lake, "runa").append("a:1", "approved", "Ines", "good")
+
+
+@pytest.mark.parametrize("left", [b"", b'{"number":2,"persona":"runa","mod', b"\xff\x00"])
+def test_a_truncated_event_is_named(tmp_path: Path, left: bytes) -> None:
+    lake = LocalLake(tmp_path)
+    evaluated(Ledger(lake, "runa"), "a:1")
+    lake.write("ledger/runa/00000002.json", left)
+    with pytest.raises(Damaged, match=r"00000002.json of the release ledger is damaged.*backup"):
+        Ledger(lake, "runa").history()
+
+
+def test_an_event_by_a_clock_that_is_behind_is_not_before_what_it_follows(tmp_path: Path) -> None:
+    """The evaluation was written by a machine whose clock is three minutes ahead of this one's."""
+    lake = LocalLake(tmp_path)
+    ledger = Ledger(lake, "runa")
+    ledger.append("a:1", "proposed", "pipeline", "new candidate")
+    ahead = ledger.append("a:1", "evaluated", "pipeline", "report", passed=True)
+    ahead = ahead.model_copy(update={"at": datetime.now(UTC) + timedelta(minutes=3)})
+    lake.write("ledger/runa/00000002.json", ahead.model_dump_json().encode())
+    approval = Ledger(lake, "runa").append("a:1", "approved", "Ines", "good")
+    assert approval.at >= ahead.at
+    events = Ledger(lake, "runa").events()
+    assert [e.kind for e in sorted(events, key=lambda e: e.at)] == ["proposed", "evaluated", "approved"]
 
 
 def test_the_registry_keeps_lineage_and_never_stores_the_same_inputs_twice(tmp_path: Path) -> None:

@@ -42,11 +42,12 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def log(home: Path, name: str, *numbers: int, **changes: Any) -> None:
+def log(home: Path, name: str, *numbers: int, days_ago: int = 0, **changes: Any) -> None:
+    at = NOW - timedelta(days=days_ago)
     rows = [
-        request(n, time=NOW - timedelta(minutes=n), cost=0.01, key=f"key{n % 2}", **changes) for n in numbers
+        request(n, time=at - timedelta(minutes=n), cost=0.01, key=f"key{n % 2}", **changes) for n in numbers
     ]
-    write_object(LocalLake(home / "lake"), f"requests/runa/{NOW:%Y-%m-%d}", name, rows)
+    write_object(LocalLake(home / "lake"), f"requests/runa/{at:%Y-%m-%d}", name, rows)
 
 
 def monitor(home: Path) -> dict[str, dict[str, Any]]:
@@ -111,3 +112,29 @@ def test_the_log_becomes_scores_marts_and_money_and_erased_rows_leave_all_of_the
     keys = {g.group: g.requests for g in report.groups if g.by == "asked_by"}
     assert keys == {"key0": 2, "key1": 3}
     assert (report.training_runs, report.training_usd) == (0, None)
+
+
+def test_the_warehouse_has_each_request_once_before_and_after_its_day_is_compacted(home: Path) -> None:
+    lake, day = LocalLake(home / "lake"), f"{NOW - timedelta(days=1):%Y-%m-%d}"
+
+    def mart() -> list[tuple[Any, ...]]:
+        return rows(home, "select request_id, cost_usd, latency_ms, generate_ms, passages, top_score, asked_by from requests order by 1")  # fmt: skip
+
+    log(home, "a", 0, 1, days_ago=1)
+    log(home, "b", 2, days_ago=1)
+    log(home, "c", 3)
+    # Before the first note: what an overtaken or killed rewriting left doesn't count.
+    lake.write(f"requests/runa/{day}/000001-aa.parquet", b"half")
+    first = monitor(home)["scored_requests"]
+    assert (first["new"], first["days_compacted"], first["objects_compacted"]) == (4, 1, 2)
+    assert [key for key in lake.keys(f"requests/runa/{day}") if key.endswith(".jsonl")] == []
+    before = mart()
+    assert [one[0] for one in before] == ["0", "1", "2", "3"]
+    log(home, "a", 0, 1, days_ago=1)  # as when it was killed before what it replaced was deleted
+    log(home, "d", 4, days_ago=1)
+    erase(Settings(home=home), lake, "runa", request_id="1")
+    log(home, "a", 0, 1, days_ago=1)
+    second = monitor(home)["scored_requests"]
+    assert (second["new"], second["objects_compacted"]) == (1, 0)
+    assert [one for one in mart() if one[0] != "4"] == [one for one in before if one[0] != "1"]
+    assert [one[0] for one in mart()] == ["0", "2", "3", "4"]

@@ -1,7 +1,9 @@
 """Alerts: told once, grouped, repeated daily, closed with a word; over real HTTP and SMTP."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from alert_doubles import HookDouble, SmtpDouble, loopback_certificate
@@ -85,11 +87,25 @@ def test_what_is_new_beside_what_is_known_is_told_alone(tmp_path: Path) -> None:
     assert set(open_alerts(batches(lake, "runa"))) == {"cost", "voice"}
 
 
-def test_two_looks_at_once_write_one_batch(tmp_path: Path) -> None:
+def test_looks_at_once_write_one_batch(tmp_path: Path) -> None:
+    lake, together = LocalLake(tmp_path), Barrier(4)
+
+    def one(round_: int) -> Batch | None:
+        together.wait()
+        return look(lake, 30 * round_, *([alert("cost")] if round_ % 2 else []))
+
+    with ThreadPoolExecutor(4) as threads:
+        for round_ in range(1, 11):
+            assert sum(batch is not None for batch in threads.map(one, [round_] * 4)) == 1
+    assert [batch.number for batch in batches(lake, "runa")] == list(range(1, 11))
+
+
+def test_a_batch_that_is_gone_silences_no_later_one(tmp_path: Path) -> None:
     lake = LocalLake(tmp_path)
-    lake.create("alerts/runa/00000001.json", Batch(number=1, persona="runa", at=MONDAY).model_dump_json().encode())  # fmt: skip
-    lake.create("alerts/runa/00000003.json", Batch(number=3, persona="runa", at=MONDAY).model_dump_json().encode())  # fmt: skip
-    assert look(lake, 1, alert("cost")) is None, "number 3 was taken by somebody else"
+    for hours, name in enumerate(("cost", "voice", "grounding")):
+        look(lake, hours, alert(name))
+    lake.delete("alerts/runa/00000002.json")
+    assert look(lake, 4, alert("grounding")) is not None
 
 
 def test_an_alert_says_what_since_when_how_bad_and_where(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.feedback import Feedback, add_feedback, read_feedback
 from twin_assets.core.feedback_pairs import (
     FeedbackPair,
+    PairReview,
     decide_on_pairs,
     feedback_row_id,
     pair_reviews,
+    review_pair,
     stored_pairs,
 )
 from twin_assets.core.lake import Lake, LocalLake
@@ -142,3 +144,14 @@ def test_a_decision_on_what_was_decided_meanwhile_or_erased_is_refused(settings:
     erase(settings, lake, "runa", request_id="r0")
     with pytest.raises(TwinError, match="has no feedback pairs"):
         decide_on_pairs(lake, "runa", {pair.pair_id: "accept"}, "Ines", "hers")
+
+
+def test_a_decision_by_a_clock_that_is_behind_still_counts_as_the_later_one(tmp_path: Path) -> None:
+    """The first was made on a machine whose clock is three minutes ahead of this one's."""
+    lake = LocalLake(tmp_path)
+    said(lake, 0, edited=PLAIN)
+    [pair] = stored_pairs(lake, "runa").pairs
+    ahead = datetime.now(UTC) + timedelta(minutes=3)
+    review_pair(lake, "runa", PairReview(pair_id=pair.pair_id, decision="accept", reviewer="Ines", reason="hers", at=ahead))  # fmt: skip
+    decide_on_pairs(lake, "runa", {pair.pair_id: "reject"}, "Ines", "not hers", {pair.pair_id: ahead})
+    assert pair_reviews(lake, "runa")[pair.pair_id].decision == "reject"

@@ -19,7 +19,7 @@ from serving.telemetry import JsonLines
 from serving.telemetry import access as access_log
 from tests.machine import until
 from tests.serving.twin_server import QUESTION, Server, install, serving, twin
-from twin_assets.core.lake import open_lake
+from twin_assets.core.lake import LocalLake, open_lake
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +129,35 @@ def test_a_revoked_key_ends_and_the_service_stays_closed(tmp_path: Path) -> None
         keys.revoke(key.id)
         until(lambda: server.client.post("/v1/write", json=fresh, headers=sent).status_code == 401)
         assert server.write().status_code == 401
+
+
+@pytest.mark.parametrize("left", [b"", b'{"id":"ab', b"\xff\xfe"])
+def test_a_damaged_key_object_is_in_the_way_of_no_other_key(
+    tmp_path: Path, left: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = install(tmp_path, "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("TWIN_HOME", str(settings.home))
+    lake = open_lake(settings)
+    keys = Keys(lake)
+    (good, _), (stolen, key), (lost, damaged) = (keys.create(name, ["*"], ["write"]) for name in "abc")
+    lake.write(f"access/keys/{damaged.id}.json", left)
+    assert main(["revoke", key.id]) == 0
+    fresh = Keys(lake)
+    assert fresh.find(good) is not None
+    assert fresh.find(stolen) is None
+    assert fresh.find(lost) is None
+    assert main(["list"]) == 0
+    assert f"{damaged.id}  damaged" in capsys.readouterr().out
+    assert main(["revoke", damaged.id]) == 0
+    assert Keys(lake).damaged() == []
+    assert Keys(lake).find(lost) is None
+
+
+def test_a_service_whose_only_key_is_damaged_stays_closed(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    _, key = Keys(lake).create("one", ["*"], ["write"])
+    lake.write(f"access/keys/{key.id}.json", b"{")
+    assert Keys(lake).any
 
 
 def test_the_pages_session_and_password_work_beside_keys(keyed: tuple[Server, dict[str, str]]) -> None:

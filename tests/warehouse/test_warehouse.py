@@ -14,7 +14,7 @@ import pytest
 from twin_assets.core.errors import TwinError
 from twin_assets.core.raw import RawItem, body_hash
 from twin_assets.core.records import Document, arrow_schema
-from twin_assets.feature.corpus.warehouse import read_documents
+from twin_assets.feature.corpus.warehouse import count_damaged, read_documents
 from twin_assets.settings import ROOT
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -76,6 +76,30 @@ def test_a_damaged_line_of_an_object_costs_its_item_and_no_other(tmp_path: Path)
     assert {row[0] for row in query(build(tmp_path), "select body from documents")} == {
         f"the text of {name}" for name in "acd"
     }
+    assert count_damaged(tmp_path / "warehouse.duckdb", "runa") == 3
+    build(tmp_path)
+    assert count_damaged(tmp_path / "warehouse.duckdb", "runa") == 3, "each is counted once"
+
+
+def test_a_half_line_joined_to_the_next_item_fails_no_build_wherever_it_was_cut(tmp_path: Path) -> None:
+    """As a disk that was full left it in the objects of earlier versions: cut anywhere, also within a letter."""
+    first, second = (
+        raw(name, f'fé \\ {{"kind": [1]}} {name}', 0).model_dump_json().encode() for name in "ab"
+    )
+    folder = tmp_path / "raw/medium/runa"
+    folder.mkdir(parents=True)
+    cuts = range(1, len(first))
+    whole = raw("c", "the text of c", 0).model_dump_json().encode()
+    (folder / "1.jsonl").write_bytes(b"".join(first[:cut] + second + b"\n" for cut in cuts) + whole + b"\n")
+    odd = raw("d", "x", 0).model_dump(mode="json")
+    lines = [
+        json.dumps(odd | change)
+        for change in ({"category": None}, {"kind": "no"}, {"fetched_at": "yesterday"})
+    ]
+    (folder / "2.jsonl").write_text("\n".join(lines))
+    warehouse = build(tmp_path)
+    assert query(warehouse, "select body from documents") == [("the text of c",)]
+    assert count_damaged(warehouse, "runa") == len(cuts) + 3
 
 
 def test_edits_and_deletions_change_the_documents_and_stay_in_the_history(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from twin_assets.core.errors import TwinError
 from twin_assets.core.model_version import ModelVersion
 from twin_assets.core.registry import RECORD, STORE_FILE
+from twin_assets.core.s3 import answered, s3_client
 from twin_assets.settings import Settings
 
 
@@ -22,11 +23,7 @@ class Bucket:
             raise TwinError(
                 "There is no bucket to keep models in.", "set TWIN_REGISTRY_URL=s3://bucket/prefix."
             )
-        if client is None:
-            import boto3
-
-            client = boto3.client("s3", endpoint_url=settings.s3_endpoint_url)
-        self.client, self.prefix = client, prefix.strip("/")
+        self.client, self.prefix = client or s3_client(settings), prefix.strip("/")
 
     def push(self, version: ModelVersion) -> str:
         """Upload a version and return its address. One that is there whole is left alone."""
@@ -36,7 +33,8 @@ class Bucket:
             # The record comes last: a version without one was never finished.
             for path in sorted(files, key=lambda p: p.name == RECORD):
                 name = path.relative_to(version.path).as_posix()
-                self.client.upload_file(str(path), self.bucket, base + name)
+                with answered(self.client, f"store {base}{name}"):
+                    self.client.upload_file(str(path), self.bucket, base + name)
         return f"s3://{self.bucket}/{base}"
 
     def pull(self, tag: str, folder: Path) -> None:
@@ -50,7 +48,8 @@ class Bucket:
             if not target.is_relative_to(folder.resolve()):
                 raise TwinError(f"The object {base}{name} leaves its folder.", "remove it from the bucket.")
             target.parent.mkdir(parents=True, exist_ok=True)
-            self.client.download_file(self.bucket, base + name, str(target))
+            with answered(self.client, f"hand out {base}{name}"):
+                self.client.download_file(self.bucket, base + name, str(target))
 
     def _base(self, tag: str) -> str:
         name, _, number = tag.partition(":")
@@ -58,4 +57,5 @@ class Bucket:
 
     def _names(self, base: str) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=base)
-        return [item["Key"][len(base) :] for page in pages for item in page.get("Contents", [])]
+        with answered(self.client, f"list {base}"):
+            return [item["Key"][len(base) :] for page in pages for item in page.get("Contents", [])]

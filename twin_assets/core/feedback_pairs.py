@@ -7,7 +7,7 @@ Made only from texts that were given with consent. The Dagster job and the web p
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from twin_assets.core.approval import person
@@ -114,14 +114,21 @@ def decide_on_pairs(
         if (last.at if last else None) != at:
             told = f"{last.reviewer} has said {last.decision}" if last else "its decision is gone"
             raise Overtaken(f"Pair {pair_id} was decided on meanwhile: {told}.", "look at it again.")
-    at = datetime.now(UTC)
+    now = datetime.now(UTC)
     decided = [
-        PairReview(pair_id=pair_id, decision=choice, reviewer=who, reason=why, at=at)
+        PairReview(
+            pair_id=pair_id, decision=choice, reviewer=who, reason=why, at=_after(reviews.get(pair_id), now)
+        )
         for pair_id, choice in choices.items()
     ]
     for review in decided:
         review_pair(lake, persona, review)
     return decided
+
+
+def _after(last: PairReview | None, now: datetime) -> datetime:
+    """When a decision counts as made: after the last, whose machine's clock may be ahead of this one's."""
+    return max(now, last.at + timedelta(microseconds=1)) if last else now
 
 
 def review_pair(lake: Lake, persona: str, review: PairReview) -> None:

@@ -6,15 +6,20 @@ append-only ledgers. Keys are POSIX paths relative to the lake.
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.s3 import answered, s3_client
 from twin_assets.settings import Settings
 
 # Beside files that were changed by an erasure, which is the only thing that changes a dataset version.
 ERASED_NOTE = "erased.json"
+# A write takes seconds; what is staged for longer was left by a process that was killed.
+STAGED_SECONDS = 3600.0
 
 
 class Lake(Protocol):
@@ -44,6 +49,10 @@ class Lake(Protocol):
         """A local folder with all objects below `prefix`; a fresh mirror where the lake is remote."""
         ...
 
+    def sweep(self) -> int:
+        """Remove what killed writes left on this machine's disk; how many files."""
+        ...
+
 
 class LocalLake:
     """The lake as a folder."""
@@ -65,26 +74,30 @@ class LocalLake:
 
     def write(self, key: str, data: bytes) -> str:
         path = self._path(key)
-        self._staged(path, data).replace(path)
+        with self._staged(path, data) as staged:
+            staged.replace(path)
         return self.uri(key)
 
     def create(self, key: str, data: bytes) -> str:
         path = self._path(key)
-        staged = self._staged(path, data)
-        try:
+        with self._staged(path, data) as staged:
             os.link(staged, path)  # fails when the name is taken, unlike a rename
-        finally:
-            staged.unlink()
         return self.uri(key)
 
-    def _staged(self, path: Path, data: bytes) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
-        with staged.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        return staged
+    @contextmanager
+    def _staged(self, path: Path, data: bytes) -> Iterator[Path]:
+        """The data in a file beside `path`, for the block to bring there; the name holds when the block is left."""
+        _make_folder(path.parent)
+        staged = path.parent / f".{path.name}.{secrets.token_hex(4)}{_STAGED}"
+        try:
+            with staged.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            yield staged
+        finally:
+            staged.unlink(missing_ok=True)
+        _sync_folder(path.parent)
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
@@ -97,7 +110,12 @@ class LocalLake:
         yield from sorted(keys, key=lambda key: key.split("/"))
 
     def delete(self, key: str) -> None:
-        self._path(key).unlink(missing_ok=True)
+        path = self._path(key)
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return
+        _sync_folder(path.parent)  # what was erased may not come back with the power
 
     def uri(self, key: str) -> str:
         return self._path(key).as_uri()
@@ -107,9 +125,21 @@ class LocalLake:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def sweep(self) -> int:
+        swept, before = 0, time.time() - STAGED_SECONDS
+        for folder, _, names in os.walk(self.root):
+            for path in (Path(folder, name) for name in names if name[0] == "." and name.endswith(_STAGED)):
+                try:
+                    if path.stat().st_mtime < before:
+                        path.unlink()
+                        swept += 1
+                except FileNotFoundError:
+                    continue  # its writer is at work
+        return swept
+
 
 class S3Lake:
-    """The lake as a bucket and prefix. `client` is a boto3 S3 client."""
+    """The lake as a bucket and prefix. `client` is a boto3 S3 client. Raises TwinError when S3 doesn't answer."""
 
     def __init__(self, client: Any, bucket: str, prefix: str, mirror: Path) -> None:
         self.client, self.bucket, self.prefix, self.mirror = client, bucket, prefix.strip("/"), mirror
@@ -118,25 +148,45 @@ class S3Lake:
         return f"{self.prefix}/{key}" if self.prefix else key
 
     def read(self, key: str) -> bytes:
-        try:
-            return self.client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read()
-        except self.client.exceptions.NoSuchKey:
-            raise KeyError(key) from None
+        with answered(self.client, f"read {key}"):
+            try:
+                return self.client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read()
+            except self.client.exceptions.NoSuchKey:
+                raise KeyError(key) from None
 
     def write(self, key: str, data: bytes) -> str:
-        self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
+        with answered(self.client, f"write {key}"):
+            self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
         return self.uri(key)
 
     def create(self, key: str, data: bytes) -> str:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        mark = secrets.token_hex(16)
+        with answered(self.client, f"create {key}"):
+            try:
+                self.client.put_object(
+                    Bucket=self.bucket, Key=self._key(key), Body=data, IfNoneMatch="*", Metadata={_MARK: mark}
+                )
+            except (BotoCoreError, ClientError) as error:
+                # An answer may get lost on its way back: then the client asks again, and is told that the name is
+                # taken, by itself.
+                if not self._carries(key, mark):
+                    status = error.response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(error, ClientError) else 0  # fmt: skip
+                    if status in (409, 412):
+                        raise FileExistsError(key) from None
+                    raise
+        return self.uri(key)
+
+    def _carries(self, key: str, mark: str) -> bool:
+        """Whether the object was stored by the call that chose this mark."""
         from botocore.exceptions import ClientError
 
         try:
-            self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data, IfNoneMatch="*")
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
-                raise FileExistsError(key) from None
-            raise
-        return self.uri(key)
+            found = self.client.head_object(Bucket=self.bucket, Key=self._key(key))
+        except ClientError:
+            return False
+        return bool(found["Metadata"].get(_MARK) == mark)
 
     def exists(self, key: str) -> bool:
         return any(found == key for found in self.keys(key))
@@ -147,28 +197,62 @@ class S3Lake:
         )
         skip = len(self.prefix) + 1 if self.prefix else 0
         folder = prefix.rstrip("/") + "/"
-        for page in pages:
+        pages = iter(pages)
+        while True:
+            with answered(self.client, f"list {prefix or 'the lake'}"):
+                page = next(pages, None)
+            if page is None:
+                return
             for item in page.get("Contents", []):
                 key = item["Key"][skip:]
                 if prefix == "" or key == prefix or key.startswith(folder):
                     yield key
 
     def delete(self, key: str) -> None:
-        self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
+        with answered(self.client, f"delete {key}"):
+            self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
 
     def uri(self, key: str) -> str:
         return f"s3://{self.bucket}/{self._key(key)}"
 
     def local(self, prefix: str) -> Path:
         target = LocalLake(self.mirror)
-        wanted = list(self.keys(prefix))
-        for stale in set(target.keys(prefix)) - set(wanted):
-            target.delete(stale)
-        changed = tuple(key.removesuffix(ERASED_NOTE) for key in wanted if key.endswith(f"/{ERASED_NOTE}"))
-        for key in wanted:
-            if not target.exists(key) or _may_change(key) or key.startswith(changed):
-                target.write(key, self.read(key))
-        return target.local(prefix)
+        while True:
+            wanted = list(self.keys(prefix))
+            for stale in set(target.keys(prefix)) - set(wanted):
+                target.delete(stale)
+            changed = tuple(k.removesuffix(ERASED_NOTE) for k in wanted if k.endswith(f"/{ERASED_NOTE}"))
+            try:
+                for key in wanted:
+                    if not target.exists(key) or _may_change(key) or key.startswith(changed):
+                        target.write(key, self.read(key))
+            except KeyError:
+                continue  # something took its place since it was listed: the mirror shall have that
+            return target.local(prefix)
+
+    def sweep(self) -> int:
+        return LocalLake(self.mirror).sweep()
+
+
+_STAGED, _MARK = ".tmp", "created-by"
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder whose name outlives a power cut."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Names in a folder are data of the folder: without this a power cut may take a file that was stored."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _may_change(key: str) -> bool:
@@ -186,8 +270,5 @@ def open_lake(settings: Settings, client: Any = None) -> Lake:
         raise TwinError(
             f"TWIN_LAKE_URL={settings.lake_url!r} is not a lake.", "set s3://bucket/prefix or unset it."
         )
-    if client is None:
-        import boto3
-
-        client = boto3.client("s3", endpoint_url=settings.s3_endpoint_url)
+    client = client or s3_client(settings)
     return S3Lake(client, bucket, prefix, settings.cache_dir / "lake-mirror" / bucket)

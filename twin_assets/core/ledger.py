@@ -1,10 +1,13 @@
 """The release ledger: append-only events from which the state of every model version is derived.
 
 One object an event in the lake, numbered without gaps and never overwritten, so two writers can't
-both take a number. What follows from the events is in `history`; what people may decide, in `approval`.
+both take a number. The order is that of the numbers: clocks of machines differ. What follows from the events is in `history`; what people may decide, in `approval`.
 """
 
+import time
 from datetime import UTC, datetime
+
+from pydantic import ValidationError
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.history import Event, EventKind, History
@@ -28,6 +31,15 @@ class Overtaken(TwinError):
     """The event that another one was to follow is no longer the last of its version."""
 
 
+class Damaged(TwinError):
+    """An event is missing or can't be read, so that nobody can know what holds."""
+
+
+# A listing that is made while events are written may miss one and show the next; and a number that is just being
+# taken may not be listed yet.
+_LOOKS, _LOOK_SECONDS = 5, 0.1
+
+
 class Ledger:
     """The ledger of one persona. Events never change, so an object of this class reads each of them once."""
 
@@ -36,12 +48,31 @@ class Ledger:
         self._read: dict[str, Event] = {}
 
     def events(self) -> list[Event]:
-        """All events, oldest first."""
-        keys = list(self.lake.keys(f"ledger/{self.persona}"))
-        for key in keys:
-            if key not in self._read:
+        """All events, oldest first. Raises Damaged when one is missing or can't be read."""
+        missing = 0
+        for look in range(_LOOKS):
+            keys = list(self.lake.keys(f"ledger/{self.persona}"))
+            missing = next((n for n, key in enumerate(keys, 1) if key != self._key(n)), 0)
+            if not missing:
+                return [self._event(key) for key in keys]
+            time.sleep(look * _LOOK_SECONDS)
+        raise Damaged(
+            f"The release ledger of {self.persona} has no event {missing}, but later ones.",
+            f"bring {self._key(missing)} back from a backup: without it nobody can know which version serves.",
+        )
+
+    def _event(self, key: str) -> Event:
+        if key not in self._read:
+            try:
                 self._read[key] = Event.model_validate_json(self.lake.read(key))
-        return [self._read[key] for key in keys]
+            except ValidationError:
+                raise Damaged(
+                    f"The event {key} of the release ledger is damaged.", "bring it back from a backup."
+                ) from None
+        return self._read[key]
+
+    def _key(self, number: int) -> str:
+        return f"ledger/{self.persona}/{number:08d}.json"
 
     def history(self) -> History:
         """What follows from the events that there are now."""
@@ -60,29 +91,40 @@ class Ledger:
         """Add an event, whoever else writes at the same time.
 
         `follows` is the number of the version's event that this one answers, and defaults to the last.
-        Raises Overtaken when that is no longer the last, and TwinError when the event can't come after
-        what the ledger holds.
+        Raises Overtaken when that is no longer the last, Damaged when the ledger is, and TwinError when the event
+        can't come after what the ledger holds.
         """
         if not actor.strip() or not reason.strip():
             raise TwinError(f"A {kind!r} event needs an actor and a reason.", "give both.")
+        refused: list[int] = []  # numbers that were taken
         while True:
             history = self.history()
+            number = len(history.events) + 1
             last = history.last(model)
             if follows is not None and (last is None or last.number != follows):
                 raise _overtaken(history, model, follows, kind)
             _check(history, model, kind)
             event = Event(
-                number=len(history.events) + 1, persona=self.persona, model=model, kind=kind, actor=actor,
-                reason=reason, at=datetime.now(UTC), passed=passed, share=share,
-                follows=last.number if last else None,
+                number=number, persona=self.persona, model=model, kind=kind, actor=actor, reason=reason,
+                at=self._now(history), passed=passed, share=share, follows=last.number if last else None,
             )  # fmt: skip
             try:
-                self.lake.create(
-                    f"ledger/{self.persona}/{event.number:08d}.json", event.model_dump_json().encode()
-                )
+                self.lake.create(self._key(number), event.model_dump_json().encode())
             except FileExistsError:
-                continue  # another writer took the number: read again and check again
+                refused.append(number)  # another writer took the number: read again and check again
+                if refused.count(number) > _LOOKS:
+                    raise Damaged(
+                        f"The name {self._key(number)} is taken, and the lake lists no such event.",
+                        "see what has that name in the lake, and remove it if it is no event.",
+                    ) from None
+                time.sleep((refused.count(number) - 1) * _LOOK_SECONDS)
+                continue
             return event
+
+    @staticmethod
+    def _now(history: History) -> datetime:
+        """The present, but never before the last event: this machine's clock may be behind the one that wrote it."""
+        return max([datetime.now(UTC), *(event.at for event in history.events[-1:])])
 
     def state(self, model: str) -> EventKind | None:
         """The last event's kind for that model; None if the ledger has not seen it."""

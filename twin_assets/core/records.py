@@ -175,6 +175,8 @@ def _arrow_type(annotation: Any) -> pa.DataType:
     if origin is list:
         inner = pa.float32() if args[0] is float else _arrow_type(args[0])
         return pa.list_(inner)
+    if origin is dict:
+        return pa.map_(_arrow_type(args[0]), _arrow_type(args[1]))
     if isinstance(annotation, type) and issubclass(annotation, Record):
         return pa.struct([(n, _arrow_type(f.annotation)) for n, f in annotation.model_fields.items()])
     return _ARROW[annotation]

@@ -83,6 +83,7 @@ def _metadata(report: CrawlReport, before: int) -> dict[str, Any]:
         "fetched": report.fetched, "new": report.new, "changed": report.changed,
         "unchanged": report.unchanged, "partial": report.partial, "deleted": report.deleted,
         "items": items, "bugs": report.bugs, "recovered": report.recovered,
+        "damaged": report.damaged,
         "requests": report.requests, "bytes": report.bytes, "not_modified": report.not_modified,
         "saved_requests": report.saved_requests, "saved_bytes": report.saved_bytes,
     }  # fmt: skip

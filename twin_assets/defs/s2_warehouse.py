@@ -14,6 +14,7 @@ from twin_assets.core.library import LIBRARY
 from twin_assets.core.persona import SOURCES
 from twin_assets.defs.common import OWNERS, WAREHOUSE, WAREHOUSE_POOL, personas, when_inputs_change
 from twin_assets.defs.resources import DBT_PROJECT, Platform, dbt_cli
+from twin_assets.feature.corpus.warehouse import count_damaged
 
 os.environ.setdefault("TWIN_WAREHOUSE", "unset.duckdb")  # parsing asks for it, but opens nothing
 project = DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT)
@@ -23,6 +24,7 @@ project = DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT)
 # `s9_monitoring`.
 EXPERIMENTS = "tag:experiments"
 PRODUCTION = "tag:monitoring"
+STAGED = "stg_documents"
 
 
 def dbt_manifest() -> Path:
@@ -76,13 +78,27 @@ class Translator(DagsterDbtTranslator):
     exclude=f"{EXPERIMENTS} {PRODUCTION}",
     partitions_def=personas,
     dagster_dbt_translator=Translator(
-        WAREHOUSE, {"stg_documents": [f"raw_{source}" for source in (*SOURCES, LIBRARY)]}, when_inputs_change
+        WAREHOUSE, {STAGED: [f"raw_{source}" for source in (*SOURCES, LIBRARY)]}, when_inputs_change
     ),
     pool=WAREHOUSE_POOL,
 )
 def warehouse(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform) -> Iterator[Any]:
     """`dbt build` for one persona: models and their tests, as assets and asset checks."""
-    yield from build_models(context, dbt, platform)
+    told: list[Any] = []
+    try:
+        told.extend(build_models(context, dbt, platform))
+    except Exception:
+        yield from told
+        raise
+    damaged = count_damaged(
+        platform.settings.warehouse_path, context.partition_key
+    )  # dbt has let go of the database
+    for event in told:
+        if isinstance(event, dg.Output) and event.output_name == STAGED:
+            about = dict(event.metadata) | {"damaged_lines": dg.MetadataValue.int(damaged)}
+            yield dg.Output(event.value, STAGED, metadata=about, data_version=event.data_version)
+        else:
+            yield event
 
 
 def build_models(

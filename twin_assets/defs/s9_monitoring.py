@@ -21,6 +21,7 @@ from twin_assets.inference.live_plots import cost_plot, quality_plot
 from twin_assets.inference.live_quality import Quality, quality_by
 from twin_assets.inference.live_scores import LiveScorer, score_new
 from twin_assets.inference.live_voice import pooled, read_voices
+from twin_assets.inference.log_days import compact_days
 from twin_assets.inference.persona_meter import persona_meter
 from twin_assets.inference.scored import read_scored
 from twin_assets.inference.toxicity import open_toxicity
@@ -43,8 +44,10 @@ def scored_requests(
     context: dg.AssetExecutionContext, platform: Platform, embeddings: list[EmbeddedChunk],
     corpus_split: list[SplitDocument],
 ) -> dg.MaterializeResult[None]:  # fmt: skip
-    """New requests of the log with their scores, in the lake; and texts past their days taken out of the log."""
+    """New requests of the log with their scores, in the lake; texts past their days taken out of the log, and days that are
+    over made one object each."""
     persona, lake, settings = platform.persona(context.partition_key), platform.lake, platform.settings
+    lake.sweep()
     bare = remove_texts(lake, persona.name, persona.log_text_days, settings.now.date())
     rule, is_toxic = open_toxicity(settings.toxicity_model)
     scorer = LiveScorer(
@@ -52,6 +55,7 @@ def scored_requests(
         is_toxic, settings.monitor_sample_per_hour, settings.seed,
     )  # fmt: skip
     run = score_new(lake, scorer)
+    compacted = compact_days(lake, persona.name, settings.now.date())
     since = shown_since(settings.now)
     rows, voices = read_scored(lake, persona.name, since, NEWEST), read_voices(lake, persona.name, since)
     versions = quality_by(rows, lambda row: row.model)
@@ -61,6 +65,8 @@ def scored_requests(
             "new": run.scored,
             "new_in_sample": run.sampled,
             "texts_removed": bare,
+            "days_compacted": compacted.days,
+            "objects_compacted": compacted.objects,
             "toxicity_rule": rule,
             "requests": len(rows),
             "refused": sum(row.outcome == "refused" for row in rows),

@@ -91,7 +91,7 @@ def settle_alerts(
     if not (opened or repeated or closed):
         return None
     batch = Batch(
-        number=len(known) + 1, persona=persona, at=now, opened=opened, repeated=repeated, closed=closed, told=told,
+        number=known[-1].number + 1 if known else 1, persona=persona, at=now, opened=opened, repeated=repeated, closed=closed, told=told,
         pending=list(channels) if told else [],
     )  # fmt: skip
     try:

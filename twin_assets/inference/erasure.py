@@ -4,8 +4,8 @@
     python -m twin_assets.inference.erasure runa --user "ann@example.org" --key 0a1b2c3d4e5f
     python -m twin_assets.inference.erasure runa --texts-older-than 30
 
-An object that loses rows is written under a new name before the old one goes, and the name is that of its
-content: an interrupted erasure is finished by asking again, and mirrors and the warehouse see that it changed.
+An object that loses rows is written under a new name before the old one goes: an interrupted erasure is finished by
+asking again, and mirrors and the warehouse see that it changed. How the log changes is in `log_days`.
 """
 
 import argparse
@@ -16,25 +16,17 @@ import duckdb
 
 from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
-from twin_assets.core.hashing import fingerprint
 from twin_assets.core.lake import Lake, open_lake
 from twin_assets.inference.erasure_feedback import ErasedFeedback, erase_feedback
+from twin_assets.inference.log_days import rewrite_day
 from twin_assets.inference.monitor import ScoredRequest
-from twin_assets.inference.request_log import FOLDER as REQUESTS
-from twin_assets.inference.request_log import (
-    RequestRecord,
-    iter_requests,
-    read_object,
-    user_hash,
-    write_object,
-)
+from twin_assets.inference.request_log import RequestRecord, iter_requests, log_day, log_days, user_hash
 from twin_assets.inference.scored import FOLDER as SCORES
 from twin_assets.inference.scored import iter_scored, read_part, write_scores
 from twin_assets.settings import Settings, load_settings
 
 # Of the warehouse; each has the columns persona and request_id.
 TABLES = ("requests", "stg_requests", "stg_scores", "stg_feedback")
-BARE = "bare"  # in the name of a log object that has no texts any more
 
 
 class Erased(ErasedFeedback):
@@ -80,37 +72,20 @@ def erase(
 def remove_texts(lake: Lake, persona: str, older_than_days: int, today: date | None = None) -> int:
     """Take the texts out of the log's rows of days that are longer past; counts stay. How many rows had some."""
     first_kept = f"{(today or datetime.now(UTC).date()) - timedelta(days=older_than_days)}"
+
     removed = 0
-    for key in list(lake.keys(f"{REQUESTS}/{persona}")):
-        day, name = key.split("/")[-2:]
-        if day >= first_kept or f"-{BARE}-" in name:
-            continue
-        rows = read_object(lake, key)
-        bare = [row.without_texts() for row in rows]
-        _replace(lake, key, bare, f"-{BARE}")
-        removed += sum(row.prompt is not None or row.answer is not None for row in rows)
+    for day, names in log_days(lake, persona).items():
+        found = log_day(lake, persona, day, names)
+        if day < first_kept and (found.loose or (found.last and not found.last.bare)):
+            removed += rewrite_day(lake, persona, day, RequestRecord.without_texts, pack=True)
     return removed
 
 
 def _erase_from_log(lake: Lake, persona: str, ids: set[str]) -> int:
-    erased = 0
-    for key in list(lake.keys(f"{REQUESTS}/{persona}")):
-        rows = read_object(lake, key)
-        kept = [row for row in rows if row.request_id not in ids]
-        if len(kept) < len(rows):
-            _replace(lake, key, kept, f"-{BARE}" if f"-{BARE}-" in key else "")
-            erased += len(rows) - len(kept)
-    return erased
+    def kept(row: RequestRecord) -> RequestRecord | None:
+        return None if row.request_id in ids else row
 
-
-def _replace(lake: Lake, key: str, rows: list[RequestRecord], mark: str) -> None:
-    folder, name = key.rsplit("/", 1)
-    new = f"{name.split('.')[0].split('-')[0]}{mark}-{fingerprint([r.model_dump(mode='json') for r in rows], 12)}"
-    if rows and f"{folder}/{new}.jsonl" == key:
-        return
-    if rows:
-        write_object(lake, folder, new, rows)
-    lake.delete(key)
+    return sum(rewrite_day(lake, persona, day, kept) for day in log_days(lake, persona))
 
 
 def _erase_scores(lake: Lake, persona: str, ids: set[str]) -> int:

@@ -21,7 +21,7 @@ from twin_assets.core.text.words import count_words
 from twin_assets.inference.claims import SUPPORTED, Embed, claim_support, claims_of, kept_embed
 from twin_assets.inference.live_voice import add_voices
 from twin_assets.inference.monitor import ScoredRequest, score_requests
-from twin_assets.inference.request_log import FOLDER, RequestRecord, read_object
+from twin_assets.inference.request_log import RequestRecord, day_objects, identity, log_days
 from twin_assets.inference.scored import StoredScore, last_scored_day, scored_in, write_scores
 from twin_assets.inference.stylometry import prose, windows
 from twin_assets.inference.toxicity import IsToxic
@@ -107,51 +107,38 @@ def score_new(lake: Lake, scorer: LiveScorer, since: date | None = None, batch: 
     persona = scorer.persona.name
     if since is None and (last := last_scored_day(lake, persona)):
         since = last - LOOK_BACK
-    by_day: dict[str, list[str]] = {}
-    for key in lake.keys(f"{FOLDER}/{persona}"):
-        by_day.setdefault(key.split("/")[-2], []).append(key)
     run = ScoringRun()
-    for day, keys in sorted(by_day.items()):
-        if day >= str(since or ""):
-            run = _score_day(lake, scorer, day, keys, batch, run)
+    for day in log_days(lake, persona, since):
+        run = _score_day(lake, scorer, day, batch, run)
     return run
 
 
-def _score_day(
-    lake: Lake, scorer: LiveScorer, day: str, keys: list[str], batch: int, run: ScoringRun
-) -> ScoringRun:
-    logs, known = scored_in(lake, scorer.persona.name, day)
-    fresh = [key for key in keys if key.split("/")[-1] not in logs]
-    shares = _shares(_unknown(lake, fresh, known), scorer.sample_per_hour)
+def _score_day(lake: Lake, scorer: LiveScorer, day: str, batch: int, run: ScoringRun) -> ScoringRun:
+    persona = scorer.persona.name
+    logs, known = scored_in(lake, persona, day)
+    shares = _shares(_unknown(lake, persona, day, logs, known), scorer.sample_per_hour)
     scored = sampled = 0
-    for rows in _batches(_unknown(lake, fresh, known), batch):
+    for rows in _batches(_unknown(lake, persona, day, logs, known), batch):
         found = scorer.score([row for _, row in rows], shares)
         stored = [
-            StoredScore(persona=scorer.persona.name, log=log, **dict(one))
+            StoredScore(persona=persona, log=log, **dict(one))
             for (log, _), one in zip(rows, found, strict=True)
         ]
-        write_scores(lake, scorer.persona.name, day, stored)
+        write_scores(lake, persona, day, stored)
         scored, sampled = scored + len(stored), sampled + sum(one.weight > 0 for one in stored)
     if not scored:
         return run
     if scorer.meter:
-        add_voices(lake, scorer.persona.name, day, keys, scorer.meter)
+        add_voices(lake, persona, day, scorer.meter)
     return ScoringRun(scored=run.scored + scored, sampled=run.sampled + sampled, days=[*run.days, day])
 
 
 def _unknown(
-    lake: Lake, keys: list[str], known: set[tuple[str, int]]
+    lake: Lake, persona: str, day: str, logs: set[str], known: set[tuple[str, int]]
 ) -> Iterator[list[tuple[str, RequestRecord]]]:
-    """Object by object, the rows that aren't scored yet, with the object's name; one that is in two, once."""
-    seen = set(known)
-    for key in keys:
-        rows = []
-        for row in read_object(lake, key):
-            identity = (row.request_id, round(row.time.timestamp() * 1e6))
-            if identity not in seen:
-                seen.add(identity)
-                rows.append((key.split("/")[-1], row))
-        yield rows
+    """Object by object, the rows of a day that aren't scored yet, with the object's name; not of `logs`, which are."""
+    for name, rows in day_objects(lake, persona, day, without=logs):
+        yield [(name, row) for row in rows if identity(row) not in known]
 
 
 def _batches(

@@ -4,14 +4,14 @@ Kept are the margins of the windows, and no text.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date
 from typing import Literal
 
 from twin_assets.core.lake import Lake
 from twin_assets.core.records import Record
 from twin_assets.inference.monitor import ModelVoice
-from twin_assets.inference.request_log import RequestRecord, read_object
+from twin_assets.inference.request_log import RequestRecord, day_objects
 from twin_assets.inference.stylometry import windows, word_count
 from twin_assets.inference.voice import MIN_WINDOWS, VoiceMeter, bootstrap
 
@@ -61,9 +61,9 @@ def day_voices(day: str, rows: Iterable[RequestRecord], meter: VoiceMeter) -> li
     ]  # fmt: skip
 
 
-def add_voices(lake: Lake, persona: str, day: str, keys: Sequence[str], meter: VoiceMeter) -> None:
+def add_voices(lake: Lake, persona: str, day: str, meter: VoiceMeter) -> None:
     """Measure a day anew from all its log objects."""
-    found = day_voices(day, (row for key in keys for row in read_object(lake, key)), meter)
+    found = day_voices(day, (row for _, rows in day_objects(lake, persona, day) for row in rows), meter)
     lines = "".join(voice.model_dump_json() + "\n" for voice in found)
     lake.write(f"{FOLDER}/{persona}/{day}.jsonl", lines.encode())
 

@@ -81,9 +81,9 @@ def judge_refresh(
 
 def ask(lake: Lake, persona: str, model: str, verdict: Verdict, cost: str, now: datetime) -> Ask | None:
     """Write down that a rebuild is asked for; None when somebody else has just done so."""
-    asked = Ask(
-        number=len(asks(lake, persona)) + 1, persona=persona, at=now, model=model, reasons=verdict.reasons, cost=cost
-    )  # fmt: skip
+    last = next(iter(asks(lake, persona)[-1:]), None)
+    number = last.number + 1 if last else 1
+    asked = Ask(number=number, persona=persona, at=now, model=model, reasons=verdict.reasons, cost=cost)
     try:
         lake.create(_key(persona, asked.number), asked.model_dump_json().encode())
     except FileExistsError:

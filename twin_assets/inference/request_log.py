@@ -1,18 +1,31 @@
-"""The request log: one row a request, written off the request path as whole objects in the lake."""
+"""The request log: one row a request, written off the request path as whole objects in the lake.
 
+A day is a folder: loose objects as they were written (`.jsonl`), and, once it was rewritten (compacted, or rows erased or
+bared: `log_days`), one Parquet object with what was there till then. Numbered notes (`.json`) say which object stands and
+what it replaces; the newest holds. A note is one object, so that a day changes at once or not at all.
+"""
+
+import io
 import logging
+import re
 import secrets
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.lake import Lake
 from twin_assets.core.persona import TextPolicy
-from twin_assets.core.records import Record, Visibility
+from twin_assets.core.records import Record, Visibility, arrow_schema
 from twin_assets.core.text.privacy import mask, scan
 from twin_assets.inference.writing import Brief
 
@@ -66,8 +79,14 @@ class RequestRecord(Record):
     brief: Brief | None = None
 
     def without_texts(self) -> "RequestRecord":
-        """The row with its counts only."""
-        return self.model_copy(update={"prompt": None, "answer": None, "brief": None})
+        """The row with its counts only; itself where it has no texts."""
+        texts = {"prompt": None, "answer": None, "brief": None}
+        return self.model_copy(update=texts) if self.has_texts else self
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether the row holds something that was said."""
+        return any(text is not None for text in (self.prompt, self.answer, self.brief))
 
     @property
     def kind(self) -> Literal["write", "answer"]:
@@ -186,13 +205,130 @@ def _kept(row: RequestRecord, text: TextPolicy) -> RequestRecord:
     return row.model_copy(update={**masked, "brief": row.brief and row.brief.masked()})
 
 
+class Rewriting(Record):
+    """The note of a day's rewriting: `object` (None: no row is left) stands for the objects that it `replaces`.
+
+    `bare`: none of its rows has a text.
+    """
+
+    number: int
+    object: str | None
+    replaces: list[str]
+    bare: bool
+
+
+@dataclass(frozen=True)
+class LogDay:
+    """A day as it stands: names of the objects that hold its rows, each row in one of them, oldest first. `leftovers` are
+    of nobody's use any more: what was replaced, or made by a rewriting that another one overtook."""
+
+    folder: str
+    last: Rewriting | None
+    objects: list[str]
+    leftovers: list[str]
+
+    @property
+    def number(self) -> int:
+        """Of the last rewriting; 0 before the first."""
+        return self.last.number if self.last else 0
+
+    @property
+    def loose(self) -> list[str]:
+        """Objects that were written since the last rewriting."""
+        return [name for name in self.objects if name.endswith(LOOSE)]
+
+
+LOOSE, PACKED, NOTE = ".jsonl", ".parquet", ".json"
+_NUMBERED = re.compile(r"\d{6}(-[0-9a-f]+\.parquet|\.json)")
+
+
+def log_days(lake: Lake, persona: str, since: date | None = None) -> dict[str, list[str]]:
+    """Names of everything in the folders of the days (UTC) from `since` on, by day, oldest first."""
+    days: dict[str, list[str]] = {}
+    for key in lake.keys(f"{FOLDER}/{persona}"):
+        day, name = key.split("/")[-2:]
+        if day >= str(since or ""):
+            days.setdefault(day, []).append(name)
+    return dict(sorted(days.items()))
+
+
+def log_day(lake: Lake, persona: str, day: str, names: Collection[str] | None = None) -> LogDay:
+    """How a day stands, from the `names` in its folder; looked up unless given."""
+    folder = f"{FOLDER}/{persona}/{day}"
+    if names is None:
+        names = [key.rpartition("/")[2] for key in lake.keys(folder)]
+    numbers = {name: int(name[:6]) for name in names if _NUMBERED.fullmatch(name)}
+    number, last = max((n for name, n in numbers.items() if name.endswith(NOTE)), default=1), None
+    # Asked for after the listing: objects that it has may have been replaced since, and those it lacks too.
+    while note := _read_note(lake, f"{folder}/{number:06d}{NOTE}"):
+        number, last = number + 1, note
+    replaced = set(last.replaces) if last else set()
+    loose = sorted(n for n in names if n.endswith(LOOSE) and n not in replaced)
+    objects = ([last.object] if last and last.object else []) + loose
+    overtaken = {
+        name for name, n in numbers.items() if name.endswith(PACKED) and n <= (last.number if last else 0)
+    }
+    leftovers = sorted((overtaken | replaced & set(names)) - set(objects))
+    return LogDay(folder, last, objects, leftovers)
+
+
+def _read_note(lake: Lake, key: str) -> Rewriting | None:
+    try:
+        return Rewriting.model_validate_json(lake.read(key))
+    except KeyError:
+        return None
+    except ValidationError:
+        raise TwinError(f"The request log's note {key} is damaged.", "bring it back from a backup.") from None
+
+
+def day_objects(
+    lake: Lake, persona: str, day: str, names: Collection[str] | None = None, without: Collection[str] = ()
+) -> Iterator[tuple[str, list[RequestRecord]]]:
+    """Object by object, its name and its rows, but for objects `without`; each row once, also while the day is rewritten.
+
+    Raises TwinError when an object that stands is gone.
+    """
+    seen: set[Identity] = set()
+    done, gone, missing = set(without), set[tuple[int, str]](), (0, "")
+    while True:
+        found = log_day(lake, persona, day, names)
+        try:
+            for name in found.objects:
+                if name not in done:
+                    missing = (found.number, name)
+                    rows = [
+                        row
+                        for row in read_object(lake, f"{found.folder}/{name}")
+                        if identity(row) not in seen
+                    ]
+                    seen.update(map(identity, rows))
+                    done.add(name)
+                    yield name, rows
+            return
+        except KeyError:  # a rewriting has put another in its place: what was not read yet is there
+            if missing in gone:
+                raise TwinError(
+                    f"The object {missing[1]} of {found.folder} is gone from the request log.",
+                    "bring it back from a backup.",
+                ) from None
+            gone.add(missing)
+            names = None
+
+
+Identity = tuple[str, int]
+
+
+def identity(row: RequestRecord) -> Identity:
+    """What makes a row one row: ids may repeat, ids and times (microseconds) don't."""
+    return row.request_id, round(row.time.timestamp() * 1e6)
+
+
 def iter_requests(lake: Lake, persona: str, since: date | None = None) -> Iterator[RequestRecord]:
     """Logged requests of a persona, oldest first, one object at a time in memory: all, or those from the day
     `since` (UTC) on."""
-    first = f"{FOLDER}/{persona}/{since or ''}"
-    for key in lake.keys(f"{FOLDER}/{persona}"):
-        if key >= first:
-            yield from read_object(lake, key)
+    for day, names in log_days(lake, persona, since).items():
+        for _, rows in day_objects(lake, persona, day, names):
+            yield from rows
 
 
 def read_requests(lake: Lake, persona: str, since: date | None = None) -> list[RequestRecord]:
@@ -201,11 +337,39 @@ def read_requests(lake: Lake, persona: str, since: date | None = None) -> list[R
 
 
 def read_object(lake: Lake, key: str) -> list[RequestRecord]:
-    """The rows of one object of the log."""
-    lines = lake.read(key).decode().split("\n")
-    return [RequestRecord.model_validate_json(line) for line in lines if line]
+    """The rows of one object of the log, loose or packed. Damaged lines are left out, and told of in the service's log."""
+    data = lake.read(key)
+    if key.endswith(PACKED):
+        packed = pq.read_table(io.BytesIO(data)).to_pylist(maps_as_pydicts="strict")
+        return [RequestRecord.model_validate(row) for row in packed]
+    rows, damaged = [], 0
+    for line in data.split(b"\n"):
+        if line:
+            try:
+                rows.append(RequestRecord.model_validate_json(line))
+            except ValidationError:
+                damaged += 1
+    if damaged:
+        logger.error("%d damaged lines of %s are left out", damaged, key)
+    return rows
 
 
 def write_object(lake: Lake, folder: str, name: str, rows: list[RequestRecord]) -> str:
-    """Store rows as one object `folder/name.jsonl`."""
-    return lake.write(f"{folder}/{name}.jsonl", "".join(r.model_dump_json() + "\n" for r in rows).encode())
+    """Store rows as one loose object `folder/name.jsonl`."""
+    return lake.write(f"{folder}/{name}{LOOSE}", "".join(r.model_dump_json() + "\n" for r in rows).encode())
+
+
+def _packed_schema() -> pa.Schema:
+    schema = arrow_schema(RequestRecord)
+    at = schema.get_field_index("scores")
+    return schema.set(
+        at, pa.field("scores", pa.list_(pa.float64()))
+    )  # as they were logged, to the last digit
+
+
+_SCHEMA = _packed_schema()
+
+
+def packed(rows: list[RequestRecord]) -> pa.Table:
+    """Rows as a table that `read_object` gives back the same."""
+    return pa.Table.from_pylist([row.model_dump() for row in rows], schema=_SCHEMA)

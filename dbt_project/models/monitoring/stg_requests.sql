@@ -1,8 +1,6 @@
 -- Every logged request of the persona, typed, without its texts. Only log objects that weren't read before.
-{% set pattern = var('requests_dir') ~ '/' ~ var('persona') ~ '/*/*.jsonl' %}
 {{ config(
-  materialized='incremental', incremental_strategy='append',
-  pre_hook="{{ forget_gone(var('requests_dir') ~ '/' ~ var('persona') ~ '/*/*.jsonl') }}"
+  materialized='incremental', incremental_strategy='append', pre_hook="{{ forget_gone(logged_files()) }}"
 ) }}
 
 {% set columns = {
@@ -12,8 +10,15 @@
   'canary': 'boolean', 'personal_data': 'bigint'
 } %}
 
+{% set loose, packed = [], [] %}
+{% for file in unseen_files(logged_files()) %}
+  {% do (packed if file.endswith('.parquet') else loose).append(file) %}
+{% endfor %}
+
 with logged as (
-  {{ read_json_files(columns, unseen_files(pattern), 'newline_delimited') }}
+  {{ read_json_files(columns, loose, 'newline_delimited') }}
+  union all by name
+  {{ read_parquet_files(columns, packed) }}
 ),
 
 typed as (

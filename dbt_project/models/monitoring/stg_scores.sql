@@ -1,8 +1,8 @@
 -- What the live scorers found of each request. Only score objects that weren't read before.
-{% set pattern = var('scores_dir') ~ '/' ~ var('persona') ~ '/*/*.parquet' %}
+{% set scores = files_of(var('scores_dir') ~ '/' ~ var('persona') ~ '/*/*.parquet') %}
 {{ config(
   materialized='incremental', incremental_strategy='append',
-  pre_hook="{{ forget_gone(var('scores_dir') ~ '/' ~ var('persona') ~ '/*/*.parquet') }}"
+  pre_hook="{{ forget_gone(files_of(var('scores_dir') ~ '/' ~ var('persona') ~ '/*/*.parquet')) }}"
 ) }}
 
 {% set columns = {
@@ -12,7 +12,7 @@
 } %}
 
 with scored as (
-  {{ read_parquet_files(columns, unseen_files(pattern)) }}
+  {{ read_parquet_files(columns, unseen_files(scores)) }}
 ),
 
 typed as (

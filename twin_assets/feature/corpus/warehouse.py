@@ -27,6 +27,15 @@ def read_library(warehouse: Path, persona: str) -> list[Document]:
     return [d for d in _read(warehouse, persona) if d.source == LIBRARY]
 
 
+def count_damaged(warehouse: Path, persona: str) -> int:
+    """How many lines of the persona's raw objects can't be read, and are in no document."""
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        found = connection.execute(
+            "select coalesce(sum(lines), 0) from raw.damaged where persona = ?", [persona]
+        )
+        return int(found.fetchall()[0][0])
+
+
 def _read(warehouse: Path, persona: str) -> list[Document]:
     if not warehouse.is_file():
         raise TwinError(f"There is no warehouse at {warehouse}.", COLLECT)

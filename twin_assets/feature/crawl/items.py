@@ -12,7 +12,8 @@ class CrawlReport(BaseModel):
     were not sent, and the sizes of answers that a 304 stood for. `skipped` counts by reason what was left out or could
     not be read while the crawl went on, `left_out` names the first few of each reason. `failed` counts what made the
     crawl incomplete, and `troubles` are the first few of `failed` and `blocked`. `bugs` are answers on which our own
-    code failed: nothing was deleted then.
+    code failed: nothing was deleted then. `damaged` counts lines of parts that could not be read: they are kept aside, and
+    what they held is asked for again.
     """
 
     persona: str
@@ -26,6 +27,7 @@ class CrawlReport(BaseModel):
     deleted: int = 0
     bugs: int = 0
     recovered: int = 0
+    damaged: int = 0
     blocked: dict[str, int] = {}
     failed: dict[str, int] = {}
     skipped: dict[str, int] = {}

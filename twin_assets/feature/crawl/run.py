@@ -64,7 +64,10 @@ class StoreItems:
             )
             return item
         if leaf := self.spider.leaf_of.pop(item.item_id, None):
-            self.store.keep_leaf(leaf, self.spider.leaves[leaf])
+            try:
+                self.store.keep_leaf(leaf, self.spider.leaves[leaf])
+            except Exception:  # the item is kept; a crawl that is killed now asks for it once more
+                log.exception("not kept: what says that %s is unchanged", leaf)
         self.report.fetched += 1
         self.report.partial += item.partial
         setattr(self.report, verdict, getattr(self.report, verdict) + 1)
@@ -87,9 +90,14 @@ def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
         rules = part.model_dump(include={"include", "exclude"}) | {"visibility": closed}
         names = [persona.full_name, *persona.also_known_as]
         declared = fingerprint([rules, names, kind.rules])
-        store = CrawlStore(open_lake(settings), settings.cache_dir, persona.name, source, declared)
+        lake = open_lake(settings)
+        lake.sweep()
+        store = CrawlStore(lake, settings.cache_dir, persona.name, source, declared)
     except TwinError as error:
         report.error = str(error)
+        return report
+    except OSError as error:  # a disk that has no room even for what a killed crawl had fetched
+        report.error = _not_stored(source, error)
         return report
     report.recovered = store.recovered
     process = CrawlerProcess(_scrapy_settings(settings))
@@ -111,9 +119,13 @@ def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
     if isinstance(spider, SourceSpider):
         spider.listing_complete &= not bugs
         report.bugs = spider.bugs + bugs
-        _settle(spider, store, report)
-    report.raw_uri = store.finish()
-    report.items = len(store.state.known)
+    try:
+        if isinstance(spider, SourceSpider):
+            _settle(spider, store, report)
+        report.raw_uri = store.finish()
+    except (OSError, TwinError) as error:
+        report.error = _not_stored(source, error)
+    report.items, report.damaged = len(store.state.known), store.damaged
     log.info(
         "%d requests, %s bytes; saved %d requests, %d answers by 304, %s bytes",
         report.requests, f"{report.bytes:,}", report.saved_requests, report.not_modified,
@@ -121,6 +133,13 @@ def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
     )  # fmt: skip
     store.close()
     return report
+
+
+def _not_stored(source: str, error: Exception) -> str:
+    return (
+        f"{source}: what was fetched could not be brought to the lake: {error}. "
+        "Fix: see to the lake and to TWIN_HOME's disk, then crawl again; what is in the part file is stored then."
+    )
 
 
 def _fix_of_nothing(spider: SourceSpider, report: CrawlReport) -> str:

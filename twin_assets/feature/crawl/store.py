@@ -72,8 +72,9 @@ class CrawlStore:
             self.state.declared, self.state.validators = declared, {}
             # A mark says that a text is the same, not that who may see it is.
             self.state.known = {i: k.model_copy(update={"mark": None}) for i, k in self.state.known.items()}
+        self.damaged = 0  # lines that were kept aside
         self.recovered = self._recover()
-        self.part = self._new_part()
+        self.part, self._whole = self._new_part(), 0
         self.last_uri: str | None = None
 
     def _new_part(self) -> Path:
@@ -116,7 +117,7 @@ class CrawlStore:
         """Store what killed crawls had fetched. Returns the number of items."""
         count = 0
         for part in sorted(self.parts.glob("*.jsonl")):
-            items, leaves, damaged = _read_part(part)
+            items, leaves = self._read_part(part)
             for item in items:
                 self._know(item)
             # One of an item that was lost with its line would make the site say forever that nothing is new.
@@ -125,13 +126,7 @@ class CrawlStore:
                 for url, leaf in leaves.items()
                 if self.state.known.keys() >= set(leaf.memo.get("ids", []))
             }
-            if damaged:
-                kept = part.with_suffix(".damaged")
-                kept.write_text("".join(f"{line}\n" for line in damaged), encoding="utf-8")
-                log.warning(
-                    "%d damaged lines of a part that a killed crawl left are kept in %s", len(damaged), kept
-                )
-            self._store(part, [item.model_dump_json() for item in items])
+            self._store(part, items)
             count += len(items)
         return count
 
@@ -155,8 +150,8 @@ class CrawlStore:
 
         Call it after `offer`: a 304 for an item that was never stored would lose it.
         """
-        self.state.validators[url] = validator
         self._write(_LEAF + f'{json.dumps(url)}, "validator": {validator.model_dump_json()}}}')
+        self.state.validators[url] = validator
 
     def close(self) -> None:
         """Let other crawls of this source begin."""
@@ -166,12 +161,15 @@ class CrawlStore:
         self._write(item.model_dump_json())
 
     def _write(self, line: str) -> None:
-        with self.part.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-            full = file.tell() > PART_BYTES
-        if full:
+        """Add a line. When the disk has no room for all of it, what it took of it is cut off before the next."""
+        with self.part.open("ab") as file:
+            file.truncate(self._whole)
+            file.write(f"{line}\n".encode())
+            file.flush()
+            self._whole = file.tell()
+        if self._whole > PART_BYTES:
             self.last_uri = self._store_own_part()
-            self.part = self._new_part()
+            self.part, self._whole = self._new_part(), 0
 
     def _know(self, item: RawItem) -> None:
         if item.kind == "deleted":
@@ -188,16 +186,26 @@ class CrawlStore:
     def _store_own_part(self) -> str | None:
         if not self.part.exists():
             return None
-        lines = self.part.read_text(encoding="utf-8").split("\n")
-        return self._store(self.part, [line for line in lines if line and not line.startswith(_LEAF)])
+        items, _ = self._read_part(self.part)
+        return self._store(self.part, items)
 
-    def _store(self, part: Path, lines: list[str]) -> str | None:
+    def _read_part(self, part: Path) -> tuple[list[RawItem], dict[str, Validator]]:
+        """Items and validators of a part; its damaged lines are counted and kept beside it."""
+        items, leaves, damaged = _read_part(part)
+        if damaged:
+            kept = part.with_suffix(".damaged")
+            kept.write_text("".join(f"{line}\n" for line in damaged), encoding="utf-8")
+            log.warning("%d damaged lines of a crawl's part are kept in %s", len(damaged), kept)
+            self.damaged += len(damaged)
+        return items, leaves
+
+    def _store(self, part: Path, items: list[RawItem]) -> str | None:
         """Store a part's items under its own name, then the state, then forget the part."""
         uri = None
-        if lines:
+        if items:
             key = f"raw/{self.source}/{self.persona}/{part.name}"
             try:
-                uri = self.lake.create(key, "".join(line + "\n" for line in lines).encode())
+                uri = self.lake.create(key, "".join(item.model_dump_json() + "\n" for item in items).encode())
             except FileExistsError:
                 uri = self.lake.uri(key)
             self.write_state()
@@ -212,7 +220,7 @@ def _known(item: RawItem) -> Known:
 
 
 def _read_part(part: Path) -> tuple[list[RawItem], dict[str, Validator], list[str]]:
-    """Items and validators of a part file, and its damaged lines; a last line that a kill cut short is none of those."""
+    """Items and validators of a part file, and its damaged lines; a last line that was cut short is none of those."""
     damaged: list[str] = []
     items: list[RawItem] = []
     leaves: dict[str, Validator] = {}
