@@ -14,6 +14,7 @@ from tests.chaos.report import Part, write_report
 PARTS = {
     "killed": "kill -9 at random points of every work that writes",
     "full_disk": "a disk that fills at random, and has room again",
+    "ill_bucket": "an S3 that fails, delays and loses answers, under two processes at once",
 }  # fmt: skip
 
 

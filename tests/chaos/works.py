@@ -130,8 +130,12 @@ def _persona(home: Path, sites: DemoSites) -> None:
 
 
 def _collected(home: Path, source: str) -> "Counter[str]":
+    return collected(LocalLake(home / "lake"), source)
+
+
+def collected(lake: Lake, source: str) -> "Counter[str]":
     """Raw versions by item; and what the source's state knows."""
-    lake, found = LocalLake(home / "lake"), Counter[str]()
+    found = Counter[str]()
     for key in lake.keys(f"raw/{source}/runa"):
         for line in lake.read(key).decode().split("\n"):
             if line:
@@ -231,10 +235,9 @@ def build_dataset(home: Path, edition: int = 2) -> None:
 
 def write_corpus_and_dataset(lake: Lake, edition: int) -> str:
     """A version of the corpus in the feature store and the dataset made of it; the dataset's version."""
-    store = FeatureStore(lake)
-    store.write("corpus_split", "runa", _documents(edition), list[SplitDocument])
+    stored = FeatureStore(lake).write("corpus_split", "runa", _documents(edition), list[SplitDocument])
     return write_dataset(
-        lake, "runa", "instruct", _rows(edition), parents={"corpus_split": str(store.latest("corpus_split", "runa"))},
+        lake, "runa", "instruct", _rows(edition), parents={"corpus_split": stored.rpartition("/")[2]},
         prompts="p1", dropped={"too short": 3}, seed=17, license="CC-BY-4.0", visibility="public", summary="A test.",
     ).version  # fmt: skip
 
@@ -271,6 +274,10 @@ DATASET = Work(
 # --- publishing of a model version --------------------------------------------------------------------------------------
 
 
+def prepare_registry(home: Path) -> None:
+    save(Registry(Settings(home=home)), home / "older", lineage("dpo", "runa-sft:one", 1))
+
+
 def publish_model(home: Path) -> None:
     """As a finished training does: asks for the version of its inputs, and saves it where there is none."""
     registry = Registry(Settings(home=home))
@@ -297,10 +304,8 @@ def _registry_is_sound(home: Path) -> list[str]:
 
 
 PUBLISH = Work(
-    "publishing of a model version", _published,
-    lambda home: None if save(Registry(Settings(home=home)), home / "older", lineage("dpo", "runa-sft:one", 1)) else None,
-    publish_model, sound=_registry_is_sound,
-)  # fmt: skip
+    "publishing of a model version", _published, prepare_registry, publish_model, sound=_registry_is_sound
+)
 
 
 # --- release and approval -----------------------------------------------------------------------------------------------
