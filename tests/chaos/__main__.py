@@ -15,6 +15,8 @@ PARTS = {
     "killed": "kill -9 at random points of every work that writes",
     "full_disk": "a disk that fills at random, and has room again",
     "ill_bucket": "an S3 that fails, delays and loses answers, under two processes at once",
+    "fuzzed_api": "requests that schemathesis makes of both services",
+    "injected": "attacks on the prompt in strangers' texts, and answers that fetch",
 }  # fmt: skip
 
 

@@ -59,10 +59,14 @@ def _one_round(part: Part, server: str, ill: IllS3, bucket: str, models: int) ->
     ledger.append(candidate.tag, "evaluated", "pipeline", "passed every gate", passed=True)
     two_at_once(part, "approval", partial(approve_and_deploy, ill.address, bucket), home)
     kinds = Counter(e.kind for e in Ledger(truth, "runa").events() if e.model == candidate.tag)
-    part.compare(Counter({"proposed": 1, "evaluated": 1, "approved": 1, "deployed": 1}), kinds, "approval on S3")
+    part.compare(
+        Counter({"proposed": 1, "evaluated": 1, "approved": 1, "deployed": 1}), kinds, "approval on S3"
+    )
     two_at_once(part, "request log", partial(write_log, ill.address, bucket, 60 if part.full else 20), home)
     expected = Counter(f"{who}-q{n}" for who in range(2) for n in range(60 if part.full else 20))
-    part.compare(expected, Counter(row.request_id for row in read_requests(truth, "runa")), "request log on S3")
+    part.compare(
+        expected, Counter(row.request_id for row in read_requests(truth, "runa")), "request log on S3"
+    )
     two_at_once(part, "dataset", partial(write_dataset, ill.address, bucket), home)
     calm = part.home / f"{bucket}-calm"
     works.build_dataset(calm, 1)
@@ -70,7 +74,9 @@ def _one_round(part: Part, server: str, ill: IllS3, bucket: str, models: int) ->
     expected = works.DATASET.result(calm)
     # Both processes write both editions, so that either may be the latest, and each may have been so more than once.
     found = works.datasets_in(truth)
-    whole = lambda counted: Counter({k: n for k, n in counted.items() if k[:7] != "history" and "latest" not in k})  # noqa: E731
+    whole = lambda counted: Counter(
+        {k: n for k, n in counted.items() if k[:7] != "history" and "latest" not in k}
+    )  # noqa: E731
     part.compare(whole(expected), whole(found), "dataset on S3")
     part.broken += [f"dataset on S3: {wrong}" for wrong in works.datasets_are_sound(truth)]
     _check_mirror(part, ill, home, bucket, truth)
@@ -83,7 +89,9 @@ def two_at_once(part: Part, what: str, work: Any, home: Path) -> None:
     def begin(who: int) -> None:
         folder = home / f"{what.replace(' ', '-')}-{who}"
         folder.mkdir()
-        ended[who] = run_function(partial(work, who), folder, NEVER, home / f"{what.replace(' ', '-')}-{who}.counts")
+        ended[who] = run_function(
+            partial(work, who), folder, NEVER, home / f"{what.replace(' ', '-')}-{who}.counts"
+        )
 
     threads = [threading.Thread(target=begin, args=(who,)) for who in range(2)]
     for thread in threads:
@@ -102,7 +110,11 @@ def _settings(home: Path, url: str, bucket: str) -> Settings:
 
 def _lake(home: Path, url: str, bucket: str) -> Lake:
     """The lake as a process of the product opens it."""
-    os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
     return open_lake(_settings(home, url, bucket))
 
 
@@ -128,7 +140,13 @@ def write_ledger(url: str, bucket: str, models: int, who: int, home: Path) -> No
 
             def step(model: str = model, kind: Any = kind) -> None:
                 if not any(e.model == model and e.kind == kind for e in ledger.events()):
-                    ledger.append(model, kind, f"writer {who}", "as planned", passed=True if kind == "evaluated" else None)
+                    ledger.append(
+                        model,
+                        kind,
+                        f"writer {who}",
+                        "as planned",
+                        passed=True if kind == "evaluated" else None,
+                    )
 
             _until_done(step, f"{kind} of {model}")
 
@@ -153,7 +171,9 @@ def approve_and_deploy(url: str, bucket: str, who: int, home: Path) -> None:
 
 def _check_ledger(part: Part, lake: Lake, models: int) -> None:
     events = Ledger(lake, "runa").events()
-    expected = Counter(f"twin-runa-dpo:{who}-{n} {kind}" for who in range(2) for n in range(models) for kind in EVENTS)
+    expected = Counter(
+        f"twin-runa-dpo:{who}-{n} {kind}" for who in range(2) for n in range(models) for kind in EVENTS
+    )
     part.compare(expected, Counter(f"{e.model} {e.kind}" for e in events), "ledger on S3")
     if [e.number for e in events] != list(range(1, len(events) + 1)):
         part.broken.append(f"ledger on S3: its numbers are {[e.number for e in events]}")

@@ -11,13 +11,26 @@ from typing import Self
 from urllib.parse import urlsplit
 
 # Shares of the requests. An outage is one fault for OUTAGE requests running, which no client's retries outlive.
-FAULTS = {"500": 0.06, "503": 0.06, "delay": 0.08, "cut before": 0.04, "lost answer": 0.08, "half an answer": 0.04}
+FAULTS = {
+    "500": 0.06,
+    "503": 0.06,
+    "delay": 0.08,
+    "cut before": 0.04,
+    "lost answer": 0.08,
+    "half an answer": 0.04,
+}
 OUTAGES, OUTAGE = 0.012, 8
 ERRORS = {
     "500": (500, "InternalError", "We encountered an internal error. Please try again."),
     "503": (503, "SlowDown", "Please reduce your request rate."),
 }
-KEPT = {"content-length", "connection", "transfer-encoding", "server", "date"}  # which this server says itself
+KEPT = {
+    "content-length",
+    "connection",
+    "transfer-encoding",
+    "server",
+    "date",
+}  # which this server says itself
 
 
 class IllS3:
