@@ -13,10 +13,12 @@ from tests.chaos.report import Part, write_report
 
 PARTS = {
     "killed": "kill -9 at random points of every work that writes",
+    "training": "kill -9 of a training and all its processes",
     "full_disk": "a disk that fills at random, and has room again",
     "ill_bucket": "an S3 that fails, delays and loses answers, under two processes at once",
     "fuzzed_api": "requests that schemathesis makes of both services",
     "injected": "attacks on the prompt in strangers' texts, and answers that fetch",
+    "swapped": "releases and rollbacks under constant requests",
 }  # fmt: skip
 
 

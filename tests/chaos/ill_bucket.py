@@ -74,12 +74,15 @@ def _one_round(part: Part, server: str, ill: IllS3, bucket: str, models: int) ->
     expected = works.DATASET.result(calm)
     # Both processes write both editions, so that either may be the latest, and each may have been so more than once.
     found = works.datasets_in(truth)
-    whole = lambda counted: Counter(
-        {k: n for k, n in counted.items() if k[:7] != "history" and "latest" not in k}
-    )  # noqa: E731
-    part.compare(whole(expected), whole(found), "dataset on S3")
+    part.compare(_whole(expected), _whole(found), "dataset on S3")
     part.broken += [f"dataset on S3: {wrong}" for wrong in works.datasets_are_sound(truth)]
     _check_mirror(part, ill, home, bucket, truth)
+
+
+def _whole(found: "Counter[str]") -> "Counter[str]":
+    return Counter(
+        {thing: n for thing, n in found.items() if not thing.startswith("history") and "latest" not in thing}
+    )
 
 
 def two_at_once(part: Part, what: str, work: Any, home: Path) -> None:
