@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export BENTOML_DO_NOT_TRACK := True
 export DAGSTER_HOME ?= $(CURDIR)/.twin/dagster
 
-.PHONY: help install demo demo-monitoring twin up test lint types unit e2e validate clean
+.PHONY: help install demo demo-monitoring twin up test lint types unit e2e chaos validate clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ unit: install
 
 e2e: install
 	$(BIN)/python -m pytest -m e2e
+
+chaos: install ## Kills, full disks, ill buckets, odd requests: nothing may be lost; CHAOS="killed --seed 7" says which
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 clean: ## Remove what the platform wrote (collected data and models too); keeps .venv
 	rm -rf .twin build *.egg-info

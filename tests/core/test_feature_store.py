@@ -31,6 +31,17 @@ def test_versions_are_kept_in_order_and_the_latest_is_read_unless_one_is_named(t
     assert len(list((tmp_path / "feature_store/chunks/runa").glob("*.parquet"))) == 2
 
 
+def test_a_writer_that_is_killed_before_it_sets_the_pointer_is_finished_by_the_next(tmp_path: Path) -> None:
+    store = FeatureStore(lake := LocalLake(tmp_path))
+    store.write("chunks", "runa", [chunk(1)], list[Chunk])
+    pointer = lake.read("feature_store/chunks/runa/latest.json")
+    store.write("chunks", "runa", [chunk(2)], list[Chunk])
+    lake.write("feature_store/chunks/runa/latest.json", pointer)  # as the kill leaves it
+    store.write("chunks", "runa", [chunk(2)], list[Chunk])
+    assert store.read("chunks", "runa") == [chunk(2)]
+    assert len(store.versions("chunks", "runa")) == 2
+
+
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     store = FeatureStore(LocalLake(tmp_path))
     with pytest.raises(TwinError, match="never materialised"):

@@ -71,7 +71,9 @@ class FeatureStore:
             made = StoredVersion(name=name, made_at=datetime.now(UTC), rows=rows)
             stamp = made.made_at.strftime("%Y%m%dT%H%M%S%f")
             record = made.model_dump_json().encode()
-            self.lake.create(f"{folder}/history/{stamp}-{secrets.token_hex(2)}.json", record)
+            # A writer that was killed before it set the pointer has left its record: the version came once.
+            if self._newest(asset, persona) != name:
+                self.lake.create(f"{folder}/history/{stamp}-{secrets.token_hex(2)}.json", record)
             self.lake.write(f"{folder}/latest.json", f'{{"version": "{name}"}}'.encode())
         return self.lake.uri(key)
 
@@ -103,6 +105,11 @@ class FeatureStore:
         """Every version that was ever the latest, oldest first; one may come back."""
         keys = self.lake.keys(f"{_folder(asset, persona)}/history")
         return [StoredVersion.model_validate_json(self.lake.read(key)) for key in keys]
+
+    def _newest(self, asset: str, persona: str) -> str | None:
+        """Name of the version that the history has last; None for an empty one."""
+        keys = list(self.lake.keys(f"{_folder(asset, persona)}/history"))
+        return StoredVersion.model_validate_json(self.lake.read(keys[-1])).name if keys else None
 
     def latest(self, asset: str, persona: str) -> str | None:
         """Name of the latest version; None before the first."""
