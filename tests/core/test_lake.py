@@ -1,6 +1,6 @@
 """The lake is the same lake in a folder and on S3 (moto's server over loopback)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,9 +65,28 @@ def test_a_dataset_version_that_lost_rows_is_mirrored_anew(lake: Lake) -> None:
     assert {p.read_bytes() for p in lake.local("datasets/runa").rglob("*.jsonl")} == {b"two\n"}
 
 
-def test_a_key_cannot_leave_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(TwinError, match="leaves the lake"):
-        LocalLake(tmp_path / "lake").write("../outside.txt", b"x")
+@pytest.mark.parametrize(
+    "key",
+    [
+        "../outside.txt",
+        "reports/ola/../runa/x.json",
+        "./x",
+        "a/..",
+        "/etc/hostname",
+        "a/\0b",
+        "a/" + "x" * 300,
+    ],
+)
+def test_a_key_that_leads_elsewhere_is_refused_by_every_act(lake: Lake, key: str) -> None:
+    lake.write("reports/runa/x.json", b"hers")
+    acts: list[Callable[[], object]] = [
+        lambda: lake.read(key), lambda: lake.write(key, b"x"), lambda: lake.create(key, b"x"), lambda: lake.exists(key),
+        lambda: list(lake.keys(key)), lambda: lake.delete(key), lambda: lake.uri(key), lambda: lake.local(key),
+    ]  # fmt: skip
+    for act in acts:
+        with pytest.raises(TwinError, match="is no lake key"):
+            act()
+    assert list(lake.keys("reports")) == ["reports/runa/x.json"]
 
 
 def test_a_setting_moves_the_lake_to_s3_through_dagster_aws(tmp_path: Path, s3_url: str) -> None:

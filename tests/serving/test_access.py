@@ -4,15 +4,12 @@ import asyncio
 import io
 import json
 import logging
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
 
-from serving import ui
 from serving.keys import Keys, main
 from serving.limits import Admission, QueueFull, RateLimit
 from serving.telemetry import JsonLines
@@ -78,21 +75,10 @@ def test_a_key_is_good_for_its_actions_and_personas_only(keyed: tuple[Server, di
     assert get("/v1/personas", headers={"Authorization": bearer["admin"]}).status_code == 403
 
 
-def test_a_key_that_is_admin_of_one_persona_opens_no_others_page(
-    keyed: tuple[Server, dict[str, str]],
-) -> None:
+def test_the_page_names_the_personas_that_a_key_is_admin_of(keyed: tuple[Server, dict[str, str]]) -> None:
+    """That it opens no other's page is shown in test_whose.py."""
     server, bearer = keyed
     headers = {"Authorization": bearer["own"]}
-    routes = [
-        r for part in vars(ui).values() for r in getattr(getattr(part, "router", None), "routes", [])
-        if isinstance(r, APIRoute) and r.path.startswith("/ui/api/{persona}/")
-    ]  # fmt: skip
-    assert len(routes) > 12
-    for route in routes:
-        path = re.sub(r"{\w+}", "x", route.path.replace("{persona}", "runa"))
-        for method in route.methods:
-            refused = server.client.request(method, path, json={}, headers=headers)
-            assert (refused.status_code, method, path) == (403, method, path)
     people = server.client.get("/ui/api/start", headers=headers).json()["personas"]
     assert [p["name"] for p in people] == ["ola"]
     admin = {"Authorization": bearer["admin"]}

@@ -5,6 +5,7 @@ append-only ledgers. Keys are POSIX paths relative to the lake.
 """
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,28 @@ from twin_assets.settings import Settings
 
 # Beside files that were changed by an erasure, which is the only thing that changes a dataset version.
 ERASED_NOTE = "erased.json"
+
+
+# Each object is a file somewhere, so a part of a key is what a file may be called.
+_PART_BYTES = 255
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def lake_key(key: str) -> str:
+    """The key as it is; the one check that every backend makes.
+
+    Raises TwinError when it has `.` or `..` among its parts, begins at the root, or holds what no file name can:
+    a key made of something that a caller sent must not lead to another's object.
+    """
+    parts = key.split("/")
+    if (
+        key.startswith("/")
+        or {".", ".."} & set(parts)
+        or _UNPRINTABLE.search(key)
+        or max(len(part.encode()) for part in parts) > _PART_BYTES
+    ):
+        raise TwinError(f"{key[:120]!r} is no lake key.", "use a relative path of plain names, without '..'.")
+    return key
 
 
 class Lake(Protocol):
@@ -52,9 +75,9 @@ class LocalLake:
         self.root = root
 
     def _path(self, key: str) -> Path:
-        path = (self.root / key).resolve()
-        if not path.is_relative_to(self.root.resolve()):
-            raise TwinError(f"The lake key {key!r} leaves the lake.", "use a relative key without '..'.")
+        path = (self.root / lake_key(key)).resolve()
+        if not path.is_relative_to(self.root.resolve()):  # by a symbolic link
+            raise TwinError(f"The lake key {key!r} leaves the lake.", "remove the link that leads out of it.")
         return path
 
     def read(self, key: str) -> bytes:
@@ -115,7 +138,7 @@ class S3Lake:
         self.client, self.bucket, self.prefix, self.mirror = client, bucket, prefix.strip("/"), mirror
 
     def _key(self, key: str) -> str:
-        return f"{self.prefix}/{key}" if self.prefix else key
+        return f"{self.prefix}/{lake_key(key)}" if self.prefix else lake_key(key)
 
     def read(self, key: str) -> bytes:
         try:
