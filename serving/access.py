@@ -25,12 +25,12 @@ from serving.caller import Caller
 from serving.errors import Forbidden, error_response
 from serving.keys import Action, Keys
 from serving.limits import Admission, QueueFull, RateLimit, State
-from serving.telemetry import QUEUE, REFUSED, access
+from serving.telemetry import QUEUE, REFUSED, access, count_http
 from twin_assets.core.lake import open_lake
 from twin_assets.settings import Settings
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,80}")
-OPEN = (*ui_login.OPEN, "/ready")
+OPEN = (*ui_login.OPEN, "/health", "/ready")
 ACTION_OF: dict[str, Action] = {
     "/v1/chat/completions": "chat", "/v1/write": "write", "/v1/links": "links", "/v1/feedback": "feedback",
     "/v1/library": "library",
@@ -198,11 +198,13 @@ class _Exchange:
         if scope["path"].startswith(ui_login.OPEN_BELOW):
             return
         caller = getattr(self._request.state, "caller", None)
-        route = getattr(scope.get("route"), "path", scope["path"] if self.status != 404 else "unknown")
+        template, seconds = getattr(scope.get("route"), "path", None), time.monotonic() - self._began
+        count_http(template, self._request.method, self.status, seconds)
+        route = template or (scope["path"] if self.status != 404 else "unknown")
         facts: dict[str, Any] = self._request.state.facts
         fields = {
             "request_id": self.id, "method": self._request.method, "route": route, "status": self.status,
-            "ms": round((time.monotonic() - self._began) * 1000, 1), "caller": caller.name if caller else "refused",
+            "ms": round(seconds * 1000, 1), "caller": caller.name if caller else "refused",
             **facts,
         }  # fmt: skip
         access.info("request", extra={"fields": fields})

@@ -4,6 +4,8 @@ import bentoml
 
 from serving.app import create_app, say_who_may_ask
 from serving.desk import Desk
+from serving.metrics import NOT_BENTOMLS, serve_metrics
+from serving.probes import OnlyProbes
 from serving.steady import UNTRACED, keep_steady
 from twin_assets.settings import load_settings
 
@@ -13,7 +15,7 @@ app = create_app(settings)
 
 @bentoml.service(
     name="twin_service", workers=settings.twin_workers,
-    traffic={"timeout": 300, "concurrency": settings.max_running}, tracing=UNTRACED,
+    traffic={"timeout": 300, "concurrency": settings.max_running}, tracing=UNTRACED, metrics=NOT_BENTOMLS,
     logging={"access": {"enabled": False}},  # ours says more, as JSON; each costs a tenth of a bare request
 )  # fmt: skip
 @bentoml.asgi_app(app, path="/")
@@ -23,9 +25,13 @@ class TwinService:
     def __init__(self) -> None:
         app.state.desk = self.desk = Desk(settings)
         say_who_may_ask(settings)
+        serve_metrics(settings.metrics_host, settings.twin_metrics_port)
         keep_steady()
 
     @bentoml.on_shutdown
     def close(self) -> None:
         """Write the log rows that still wait."""
         self.desk.close()
+
+
+TwinService.add_asgi_middleware(OnlyProbes, ours=app)

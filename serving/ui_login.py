@@ -11,8 +11,8 @@ from serving.ui_context import Config
 from serving.ui_session import COOKIE, SESSION_SECONDS, Tries, same_secret, session_is_good, sign_session
 from twin_assets.settings import Settings
 
-# Without a session: the page's files, the login, and what probes ask.
-OPEN = ("/", "/ui/login", "/ui/session", "/health", "/healthz", "/readyz", "/livez", "/metrics")
+# Without a session: the page's files and the login.
+OPEN = ("/", "/ui/login", "/ui/session")
 OPEN_BELOW = "/ui/static/"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # A form or an image of another site can't set a header, so its posts don't pass.

@@ -253,6 +253,13 @@ class Settings(BaseSettings):
     twin_port: int = 3000
     dagster_port: int = 3070
     dagster_url: str | None = Field(None, description="Of Dagster's webserver; on this machine if unset.")
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address that metrics are served on; Prometheus must reach it, nobody else."
+    )
+    twin_metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Of the TwinService's Prometheus metrics; none are served if unset."
+    )
+    llm_metrics_port: int | None = Field(None, ge=1, le=65535, description="The same of the LLM service.")
     ui_password: SecretStr | None = Field(None, description="Closes the web page and the twin's API.")
 
     monitor_sample_per_hour: int = Field(

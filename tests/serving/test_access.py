@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from serving.keys import Keys, main
 from serving.limits import Admission, QueueFull, RateLimit
@@ -230,6 +231,25 @@ def test_the_access_log_is_json_without_texts_and_keys(keyed: tuple[Server, dict
     assert line["caller"].startswith("key ")
     for secret in ("secret topic", "leak", bearer["writer"].removeprefix("Bearer "), answer.json()["text"]):
         assert secret not in written.getvalue()
+
+
+def test_http_is_counted_by_routes_and_methods_that_there_are(keyed: tuple[Server, dict[str, str]]) -> None:
+    server, bearer = keyed
+    headers = {"Authorization": bearer["admin"]}
+
+    def counted() -> set[tuple[str, str]]:
+        families = (f for f in REGISTRY.collect() if f.name.startswith("twin_http"))
+        return {(s.labels["route"], s.labels.get("method", "")) for f in families for s in f.samples}
+
+    for number in range(20):
+        server.client.get(f"/odd/{number}", headers=headers)
+        server.client.get(f"/ui/api/odd-{number}/documents", headers=headers)
+        server.client.request("PROPFIND", f"/odd/{number}", headers=headers)
+        server.client.get(f"/odd/{number}")
+    until(
+        lambda: {("/ui/api/{persona}/documents", "GET"), ("none", "GET"), ("none", "other")} <= counted()
+    )
+    assert not [labels for labels in counted() if "odd" in str(labels).lower()]
 
 
 def test_another_site_can_not_use_a_service_without_keys(tmp_path: Path) -> None:
