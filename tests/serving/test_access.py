@@ -246,9 +246,7 @@ def test_http_is_counted_by_routes_and_methods_that_there_are(keyed: tuple[Serve
         server.client.get(f"/ui/api/odd-{number}/documents", headers=headers)
         server.client.request("PROPFIND", f"/odd/{number}", headers=headers)
         server.client.get(f"/odd/{number}")
-    until(
-        lambda: {("/ui/api/{persona}/documents", "GET"), ("none", "GET"), ("none", "other")} <= counted()
-    )
+    until(lambda: {("/ui/api/{persona}/documents", "GET"), ("none", "GET"), ("none", "other")} <= counted())
     assert not [labels for labels in counted() if "odd" in str(labels).lower()]
 
 
