@@ -24,7 +24,7 @@ from serving import ui_login, ui_uploads
 from serving.caller import Caller
 from serving.errors import Forbidden, error_response
 from serving.keys import Action, Keys
-from serving.limits import Admission, QueueFull, RateLimit, State
+from serving.limits import Admission, QueueFull, RateLimit, State, network_of
 from serving.telemetry import QUEUE, REFUSED, access, count_http
 from twin_assets.core.lake import open_lake
 from twin_assets.settings import Settings
@@ -114,7 +114,7 @@ class Access:
         if path in OPEN or path.startswith(ui_login.OPEN_BELOW):
             request.state.caller = Caller("anyone")
             return None
-        if path.startswith("/v1/") and (wait := self.by_address.wait(address)):
+        if path.startswith("/v1/") and (wait := self.by_address.wait(network_of(address))):
             return _too_often("this address", wait)
         if self.keys.stale:
             await anyio.to_thread.run_sync(lambda: self.keys.any)
@@ -137,7 +137,10 @@ class Access:
         token = ui_login.bearer(request)
         if token and (key := self.keys.find(token)):
             return Caller(f"key {key.id}", key, key.audience)
-        if ui_login.signed_in(request, self.settings) or ui_login.bears_password(request, self.settings):
+        known = ui_login.signed_in(request, self.settings) or ui_login.bears_password(request, self.settings)
+        if isinstance(known, Response):
+            return known
+        if known:
             return Caller("page", audience="private")
         if ui_login.password_of(self.settings) is None and not self.keys.any:
             return self._anonymous(request)

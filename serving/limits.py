@@ -1,13 +1,29 @@
 """How much anybody may ask: token buckets by caller and by address, and a bounded queue before the model."""
 
 import asyncio
+import ipaddress
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 MAX_BUCKETS = 10_000
+# One household or machine has all the addresses of such a network, so that each alone would count for nothing.
+IPV6_NETWORK_BITS = 64
+
+
+@lru_cache(maxsize=1024)
+def network_of(address: str) -> str:
+    """What limits count an address by: itself, or the /64 network of an IPv6 one."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
+        return str(ipaddress.ip_network((found, IPV6_NETWORK_BITS), strict=False))
+    return str(getattr(found, "ipv4_mapped", None) or found)
 
 
 class RateLimit:
@@ -35,6 +51,13 @@ class RateLimit:
             while len(self._buckets) > MAX_BUCKETS:
                 self._buckets.popitem(last=False)
         return 0.0 if allowed else (1 - tokens) * 60 / most
+
+    def give_back(self, name: str) -> None:
+        """Put the token back that `wait` took: it turned out that nothing was to be counted."""
+        with self._lock:
+            if name in self._buckets:
+                tokens, then = self._buckets[name]
+                self._buckets[name] = (tokens + 1, then)
 
 
 State = Literal["running", "waiting"]

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -12,9 +13,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from serving.keys import Keys, main
-from serving.limits import Admission, QueueFull, RateLimit
+from serving.limits import Admission, QueueFull, RateLimit, network_of
 from serving.telemetry import JsonLines
 from serving.telemetry import access as access_log
+from serving.ui_login import TRIES
 from tests.machine import until
 from tests.serving.twin_server import QUESTION, Server, install, serving, twin
 from twin_assets.core.lake import open_lake
@@ -129,6 +131,57 @@ def test_the_pages_session_and_password_work_beside_keys(keyed: tuple[Server, di
         assert browser.post("/ui/login", json={"password": "open sesame"}, headers=page).status_code == 200
         assert browser.post("/v1/write", json=body, headers=page).status_code == 200
         assert browser.get("/ui/session").json() == {"needed": True, "open": True}
+
+
+def test_keys_that_end_and_strangers_keep_nobody_out_who_knows_the_password(tmp_path: Path) -> None:
+    page, right, wrong = {"X-Twin-UI": "1"}, {"password": "open sesame"}, {"password": "guess"}
+    with twin(tmp_path, ui_password="open sesame", allow_anonymous=True) as (server, _):
+        keys, get, post = Keys(server.desk.lake), server.client.get, server.client.post
+        token, key = keys.create("one", ["*"], ["read"])
+        keys.revoke(key.id)
+        until(lambda: get("/v1/models", headers={"Authorization": f"Bearer {token}"}).status_code == 401)
+        for _ in range(20):
+            assert get("/v1/models", headers={"Authorization": f"Bearer {token}"}).status_code == 401
+        bearer = {"Authorization": "Bearer open sesame"}
+        assert get("/v1/models", headers=bearer).status_code == 200
+        with httpx.Client(base_url=server.url, headers=page) as browser:
+            assert browser.post("/ui/login", json=right).status_code == 200
+            assert browser.post("/ui/logout").status_code == 200
+            # A program with a wrong token, and a stranger at the login page, both of the same address.
+            said = [get("/v1/models", headers={"Authorization": "Bearer none"}) for _ in range(8)]
+            assert [a.status_code for a in said] == [401] * TRIES + [429] * (8 - TRIES)
+            assert 0 < int(said[-1].headers["retry-after"]) <= 60
+            assert get("/v1/models", headers=bearer).status_code == 429, "the right one is no oracle"
+            tried = [post("/ui/login", json=wrong, headers=page).status_code for _ in range(8)]
+            assert tried == [401] * TRIES + [429] * (8 - TRIES)
+            assert post("/ui/login", json=right, headers=page).status_code == 429, (
+                "the right one is no oracle"
+            )
+            assert browser.get("/v1/models").status_code == 401
+            assert browser.post("/ui/login", json=right).status_code == 200, (
+                "this browser has logged in before"
+            )
+            assert browser.get("/v1/models").status_code == 200
+            # Its own tries are limited too, and a mark that we didn't sign is none.
+            tried = [browser.post("/ui/login", json=wrong).status_code for _ in range(8)]
+            assert tried == [401] * TRIES + [429] * (8 - TRIES)
+        forged = page | {"Cookie": f"twin_device={'0' * 32}.{'0' * 64}"}
+        assert post("/ui/login", json=right, headers=forged).status_code == 429
+
+
+def test_guesses_at_once_are_counted_each(tmp_path: Path) -> None:
+    with twin(tmp_path, ui_password="open sesame") as (server, _), ThreadPoolExecutor(20) as pool:
+        sent = {"json": {"password": "guess"}, "headers": {"X-Twin-UI": "1"}}
+        told = list(pool.map(lambda _: httpx.post(f"{server.url}/ui/login", **sent).status_code, range(20)))  # type: ignore[arg-type]
+    assert told.count(401) == TRIES
+
+
+def test_an_ipv6_network_is_one_address_to_the_limits() -> None:
+    assert (
+        network_of("2001:db8:1:2:3::4") == network_of("2001:db8:1:2:ffff::") != network_of("2001:db8:1:3::")
+    )
+    assert network_of("::ffff:10.0.0.1") == network_of("10.0.0.1") != network_of("10.0.0.2")
+    assert network_of("a socket") == "a socket"
 
 
 def test_keys_are_made_listed_and_revoked_on_the_command_line(
