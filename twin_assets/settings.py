@@ -285,9 +285,14 @@ class Settings(BaseSettings):
         600.0, description="Requests to /v1 from one address; 0: no limit."
     )
     max_request_bytes: int = 1_000_000
+    max_body_seconds: float = Field(
+        15.0, gt=0, description="Within which a request's body must have come, an upload's apart; then 408."
+    )
     upload_max_mb: int = Field(500, ge=1, description="MB that an export uploaded on the page may have.")
     max_running: int = Field(
-        16, description="Requests that are answered at once; fewer than 40 threads serve."
+        16,
+        description="Requests that are answered at once, those of one caller at most three quarters of them; fewer "
+        "than 40 threads serve.",
     )
     max_waiting: int = Field(64, description="Requests that may wait for one of those places.")
     max_wait_seconds: float = 30.0

@@ -4,6 +4,8 @@ import asyncio
 import io
 import json
 import logging
+import socket
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +19,7 @@ from serving.limits import Admission, QueueFull, RateLimit, network_of
 from serving.telemetry import JsonLines
 from serving.telemetry import access as access_log
 from serving.ui_login import TRIES
-from tests.machine import until
+from tests.machine import PATIENCE, until
 from tests.serving.twin_server import QUESTION, Server, install, serving, twin
 from twin_assets.core.lake import open_lake
 
@@ -335,15 +337,138 @@ def test_without_keys_only_this_machine_is_answered(tmp_path: Path) -> None:
 def test_the_queue_is_bounded_in_length_and_time() -> None:
     async def scene() -> None:
         queue = Admission(running=1, waiting=1, seconds=0.05)
-        await queue.enter()
-        second = asyncio.create_task(queue.enter())
+        await queue.enter("a")
+        second = asyncio.create_task(queue.enter("a"))
         await asyncio.sleep(0)
         with pytest.raises(QueueFull):  # one runs, one waits
-            await queue.enter()
+            await queue.enter("a")
         with pytest.raises(QueueFull):  # and that one not for ever
             await second
-        queue.leave()
-        await queue.enter()
+        queue.leave("a")
+        await queue.enter("a")
         assert queue.in_hand == {"running": 1, "waiting": 0}
 
     asyncio.run(scene())
+
+
+async def settle() -> None:
+    """Let all that can go on go on."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_places_are_shared_among_callers() -> None:
+    async def scene() -> None:
+        queue = Admission(running=4, waiting=6, seconds=PATIENCE)
+        began: list[str] = []
+
+        async def ask(caller: str) -> None:
+            await queue.enter(caller)
+            began.append(caller)
+
+        def asks(caller: str, times: int) -> list[asyncio.Task[None]]:
+            return [asyncio.create_task(ask(caller)) for _ in range(times)]
+
+        greedy = asks("greedy", 9)
+        await settle()
+        assert (began, queue.in_hand) == (["greedy"] * 3, {"running": 3, "waiting": 6})
+        await ask("modest")
+        assert began[-1] == "modest", "a place is left for others"
+        others = [*asks("modest", 2), *asks("third", 1)]
+        await settle()
+        refused = [task for task in greedy if task.done() and task.exception()]
+        assert [type(task.exception()) for task in refused] == [QueueFull] * 3, "the line is shared too"
+        assert queue.in_hand == {"running": 4, "waiting": 6}
+        queue.leave("greedy")
+        await settle()
+        assert began[-1] == "third", "next is who has fewest"
+        cancelled = others[0]
+        cancelled.cancel()
+        await settle()
+        for caller in ("greedy", "greedy", "modest", "third"):
+            queue.leave(caller)
+        await settle()
+        assert Counter(began[-4:]) == {"modest": 1, "greedy": 3}
+        for caller in began[-4:]:
+            queue.leave(caller)
+        assert queue.in_hand == {"running": 0, "waiting": 0}
+        await asyncio.gather(*greedy, *others, return_exceptions=True)
+
+    asyncio.run(scene())
+
+
+def test_whoever_gives_up_in_line_takes_no_place_along() -> None:
+    async def scene() -> None:
+        queue = Admission(running=1, waiting=3, seconds=PATIENCE)
+        await queue.enter("a")
+        waiting = asyncio.create_task(queue.enter("b"))
+        await asyncio.sleep(0)
+        queue.leave("a")  # the place is b's, who gives up before having heard of it
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert queue.in_hand == {"running": 0, "waiting": 0}
+
+    asyncio.run(scene())
+
+
+def half_sent(server: Server, path: str, *headers: str) -> socket.socket:
+    """A connection that has announced a body and sent the beginning of it."""
+    connection = socket.create_connection(("127.0.0.1", httpx.URL(server.url).port or 0), timeout=PATIENCE)
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Content-Type: application/json",
+        "Content-Length: 500",
+        *headers,
+    ]
+    connection.sendall(("\r\n".join(lines) + '\r\n\r\n{"persona"').encode())
+    return connection
+
+
+def test_bodies_that_do_not_come_take_no_place_and_are_given_up(tmp_path: Path) -> None:
+    with twin(tmp_path, max_running=2, max_waiting=1, max_wait_seconds=1.0, max_body_seconds=4.0) as (
+        server,
+        _,
+    ):
+        stalled = [half_sent(server, path) for path in ("/v1/write", "/v1/chat/completions") * 4]
+        try:
+            answer = server.write()
+            assert answer.status_code == 200, answer.text
+            for connection in stalled:
+                told = connection.recv(10_000)
+                assert told.startswith(b"HTTP/1.1 408")
+                assert b"TooSlow" in told
+        finally:
+            for connection in stalled:
+                connection.close()
+        assert server.write().status_code == 200
+
+
+def test_one_caller_leaves_a_place_for_others(tmp_path: Path) -> None:
+    with twin(tmp_path, max_running=2, max_waiting=4, max_wait_seconds=PATIENCE) as (server, engine):
+        keys = Keys(server.desk.lake)
+        one, other = (
+            {"Authorization": f"Bearer {keys.create(n, ['*'], ['write'])[0]}"} for n in ("one", "other")
+        )
+        body = {"persona": "runa", "topic": "tides"}
+        until(lambda: server.client.post("/v1/write", json=body).status_code == 401)
+        engine.hold.clear()
+        with ThreadPoolExecutor(4) as pool:
+            before = len(engine.asked)
+            held = [
+                pool.submit(httpx.post, f"{server.url}/v1/write", json=body, headers=one, timeout=PATIENCE)
+                for _ in range(3)
+            ]
+            until(lambda: len(engine.asked) == before + 1)
+            told = pool.submit(
+                httpx.post, f"{server.url}/v1/write", json=body, headers=other, timeout=PATIENCE
+            )
+            until(lambda: len(engine.asked) == before + 2)  # while two of the first caller's wait
+            engine.hold.set()
+            assert [f.result().status_code for f in (*held, told)] == [200] * 4
+
+
+def test_a_login_is_no_place_to_send_much(keyed: tuple[Server, dict[str, str]]) -> None:
+    server, _ = keyed
+    answer = server.client.post("/ui/login", json={"password": "x" * 20_000}, headers={"X-Twin-UI": "1"})
+    assert answer.status_code == 413

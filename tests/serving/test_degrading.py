@@ -124,7 +124,7 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_counts_as_failed(tmp_pa
 
 
 def test_what_the_queue_does_not_hold_is_told_to_come_back(tmp_path: Path) -> None:
-    with twin(tmp_path, max_running=2, max_waiting=1, max_wait_seconds=2 * PATIENCE) as (server, engine):
+    with twin(tmp_path, max_running=3, max_waiting=1, max_wait_seconds=2 * PATIENCE) as (server, engine):
         engine.hold.clear()
         answers: list[int] = []
 
