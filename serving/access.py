@@ -247,7 +247,14 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)["X-Request-ID"] = self.id
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self.id
+            headers["X-Content-Type-Options"] = "nosniff"
+            path = self.request.scope["path"]
+            if path != "/" and not path.startswith(
+                ui_login.OPEN_BELOW
+            ):  # the page itself holds nobody's words
+                headers["Cache-Control"] = "no-store"
         await self._send(message)
 
     def log(self) -> None:

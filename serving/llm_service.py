@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from serving.engine_metrics import EngineMetrics
 from serving.errors import install_error_handlers
 from serving.metrics import NOT_BENTOMLS, serve_metrics
-from serving.probes import OnlyProbes
+from serving.probes import only_probes
 from serving.protocol import ChatRequest, Events, async_event_stream, completion, usage
 from serving.released import Pick, ReleasedModels
 from serving.steady import UNTRACED, keep_steady
@@ -27,6 +27,7 @@ install_error_handlers(app)
 
 
 # One process holds the models, and more requests than `concurrency` find its batch full: scale by replicas.
+@only_probes(app)
 @bentoml.service(
     name="llm_service", workers=1, traffic={"timeout": 300, "concurrency": load_settings().llm_batch},
     tracing=UNTRACED, metrics=NOT_BENTOMLS,
@@ -63,9 +64,6 @@ class LLMService:
         return completion(
             pick.generator.model, text, len(ticket.prompt), ticket.tokens_out, ticket.finish_reason or "stop"
         )
-
-
-LLMService.add_asgi_middleware(OnlyProbes, ours=app)
 
 
 def _begin(models: ReleasedModels, pick: Pick, given: ChatRequest) -> Ticket:

@@ -27,7 +27,7 @@ def serve_metrics(host: str, port: int | None, *more: Collector) -> None:
         return
     registry = CollectorRegistry() if "PROMETHEUS_MULTIPROC_DIR" in os.environ else REGISTRY
     if registry is not REGISTRY:
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        multiprocess.MultiProcessCollector(registry)
         atexit.register(multiprocess.mark_process_dead, os.getpid())  # its gauges count no more
     for collector in more:
         registry.register(collector)

@@ -1,13 +1,26 @@
 """What BentoML answers itself: what probes ask, which is empty. All else is for our application and its guard."""
 
+from collections.abc import Callable
+from typing import Any
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 # An orchestrator asks these without a key: the process lives, and has started.
 PROBES = ("/livez", "/readyz", "/healthz")
 
 
+def only_probes(ours: ASGIApp) -> Callable[[Any], Any]:
+    """Decorates a BentoML service: all that it is asked beside probes goes to the application `ours`."""
+
+    def guard(service: Any) -> Any:
+        service.add_asgi_middleware(OnlyProbes, ours=ours)
+        return service
+
+    return guard
+
+
 class OnlyProbes:
-    """Middleware for `Service.add_asgi_middleware`: keeps BentoML's own pages and its 404 from being reached.
+    """The middleware, which keeps BentoML's own pages and its 404 from being reached.
 
     BentoML matches its descriptions and metrics before a mounted application, and what that has no route for after it;
     neither would ask for a key.

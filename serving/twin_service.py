@@ -5,7 +5,7 @@ import bentoml
 from serving.app import create_app, say_who_may_ask
 from serving.desk import Desk
 from serving.metrics import NOT_BENTOMLS, serve_metrics
-from serving.probes import OnlyProbes
+from serving.probes import only_probes
 from serving.steady import UNTRACED, keep_steady
 from twin_assets.settings import load_settings
 
@@ -13,6 +13,7 @@ settings = load_settings()
 app = create_app(settings)
 
 
+@only_probes(app)
 @bentoml.service(
     name="twin_service", workers=settings.twin_workers,
     traffic={"timeout": 300, "concurrency": settings.max_running}, tracing=UNTRACED, metrics=NOT_BENTOMLS,
@@ -32,6 +33,3 @@ class TwinService:
     def close(self) -> None:
         """Write the log rows that still wait."""
         self.desk.close()
-
-
-TwinService.add_asgi_middleware(OnlyProbes, ours=app)

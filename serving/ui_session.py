@@ -10,6 +10,8 @@ import secrets
 import time
 from pathlib import Path
 
+from twin_assets.core.private import private_file, private_home
+
 COOKIE = "twin_session"
 DEVICE_COOKIE = "twin_device"
 SESSION_SECONDS = 12 * 3600
@@ -58,9 +60,9 @@ def _signature(home: Path, password: str, signed: str) -> str:
 def _secret(home: Path) -> bytes:
     path = home / "ui_secret"
     if not path.exists():
-        home.mkdir(parents=True, exist_ok=True)
+        private_home(home)
         staged = home / f".ui_secret.{secrets.token_hex(4)}"
-        with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with private_file(staged) as file:
             file.write(secrets.token_bytes(32))
         try:
             os.link(staged, path)  # two processes may start at once; the first one's secret holds

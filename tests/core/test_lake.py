@@ -1,5 +1,6 @@
 """The lake is the same lake in a folder and on S3 (moto's server over loopback)."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,6 +38,32 @@ def test_what_is_written_is_read_listed_and_deleted(lake: Lake) -> None:
     assert lake.exists("raw/a/2.jsonl")
     with pytest.raises(KeyError):
         lake.read("raw/a/1.jsonl")
+
+
+def test_what_is_written_and_mirrored_is_for_its_owner_alone(lake: Lake, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        lake.write("requests/runa/2024-01-01/1.jsonl", b"one")
+        lake.create("ledger/runa/1.json", b"two")
+        lake.write("requests/runa/2024-01-01/1.jsonl", b"three")
+        here = [
+            *lake.local("requests").rglob("*"),
+            *lake.local("ledger").rglob("*"),
+            lake.local("nothing/yet"),
+        ]
+    finally:
+        os.umask(before)
+    assert {p.name for p in here} >= {"runa", "1.jsonl", "1.json"}
+    assert [p for p in here if p.stat().st_mode & 0o077] == []
+
+
+def test_opening_the_lake_closes_its_home_to_other_accounts(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "above" / "new"
+    old.mkdir()
+    old.chmod(0o755)
+    for home in (old, new):
+        open_lake(Settings(home=home))
+        assert home.stat().st_mode & 0o077 == 0
 
 
 def test_create_never_overwrites(lake: Lake) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import os
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -303,6 +304,43 @@ def test_http_is_counted_by_routes_and_methods_that_there_are(keyed: tuple[Serve
         server.client.get(f"/odd/{number}")
     until(lambda: {("/ui/api/{persona}/documents", "GET"), ("none", "GET"), ("none", "other")} <= counted())
     assert not [labels for labels in counted() if "odd" in str(labels).lower()]
+
+
+def test_no_answer_is_stored_or_taken_for_another_type(keyed: tuple[Server, dict[str, str]]) -> None:
+    """Of every route: test_whose.py. Here refusals, streams, and what no route has."""
+    server, bearer = keyed
+    sent = {
+        "headers": {"Authorization": bearer["writer"]},
+        "json": {"persona": "runa", "topic": "tides", "stream": True},
+    }
+    answers = [
+        server.client.get("/v1/models"), server.client.get("/nowhere", headers={"Authorization": bearer["admin"]}),
+        server.client.post("/v1/write", **sent), server.client.post("/ui/login", json={}), server.client.get("/docs.json"),
+    ]  # fmt: skip
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff", answer.url
+        assert answer.headers["cache-control"] == "no-store", answer.url
+    assert server.client.get("/ui/static/app.js").headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_requests_leave_behind_is_for_the_owner_of_the_service(tmp_path: Path) -> None:
+    home, before = tmp_path / "home", os.umask(0o022)
+    home.mkdir(mode=0o755)
+    try:
+        with twin(home, ui_password="open sesame") as (server, _):
+            server.client.headers["Authorization"] = "Bearer open sesame"
+            assert server.write().status_code == 200
+            assert httpx.post(
+                f"{server.url}/ui/login", json={"password": "open sesame"}, headers={"X-Twin-UI": "1"}
+            ).is_success
+            Keys(server.desk.lake).create("one", ["*"], ["read"])
+    finally:
+        os.umask(before)
+    assert home.stat().st_mode & 0o077 == 0
+    lake = home / "lake"
+    made = [lake, *lake.rglob("*"), home / "ui_secret"]
+    assert {"requests", "access", "ledger"} <= {p.name for p in made}
+    assert [p for p in made if p.stat().st_mode & 0o077] == []
 
 
 def test_another_site_can_not_use_a_service_without_keys(tmp_path: Path) -> None:

@@ -191,6 +191,8 @@ def test_every_route_is_reached_with_what_a_caller_may_send(world: World) -> Non
     refused = {}
     for call in calls:
         answer = call.send(world.ola)
+        assert answer.headers["x-content-type-options"] == "nosniff", call
+        assert call.path == "/" or answer.headers["cache-control"] == "no-store", call
         if answer.status_code in (401, 403, 405, 422) and call.path not in ("/ui/login", "/v1/links"):
             refused[call.method, call.path] = answer.text
     assert not refused

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.private import private_file, private_folder, private_home
 from twin_assets.settings import Settings
 
 # Beside files that were changed by an erasure, which is the only thing that changes a dataset version.
@@ -69,7 +70,7 @@ class Lake(Protocol):
 
 
 class LocalLake:
-    """The lake as a folder."""
+    """The lake as a folder, whose files are for its owner alone."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -101,9 +102,9 @@ class LocalLake:
         return self.uri(key)
 
     def _staged(self, path: Path, data: bytes) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         staged = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
-        with staged.open("wb") as file:
+        with private_file(staged) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -126,9 +127,7 @@ class LocalLake:
         return self._path(key).as_uri()
 
     def local(self, prefix: str) -> Path:
-        path = self._path(prefix)
-        path.mkdir(parents=True, exist_ok=True)
-        return path
+        return private_folder(self._path(prefix))
 
 
 class S3Lake:
@@ -200,7 +199,11 @@ def _may_change(key: str) -> bool:
 
 
 def open_lake(settings: Settings, client: Any = None) -> Lake:
-    """The lake that the settings name. `client` is a boto3 S3 client; made here when absent."""
+    """The lake that the settings name. `client` is a boto3 S3 client; made here when absent.
+
+    Closes the folder of everything (`home`) to other accounts, since every part of the platform opens the lake.
+    """
+    private_home(settings.home)
     if settings.lake_url is None:
         return LocalLake(settings.lake_dir)
     scheme, _, rest = settings.lake_url.partition("://")
