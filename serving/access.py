@@ -4,6 +4,7 @@ A plain ASGI middleware, so that streams pass untouched. Who may see which perso
 since the persona stands in the body.
 """
 
+import asyncio
 import ipaddress
 import logging
 import math
@@ -24,13 +25,13 @@ from serving import ui_login, ui_uploads
 from serving.caller import Caller
 from serving.errors import Forbidden, error_response
 from serving.keys import Action, Keys
-from serving.limits import Admission, QueueFull, RateLimit, State
-from serving.telemetry import QUEUE, REFUSED, access
+from serving.limits import Admission, QueueFull, RateLimit, State, network_of
+from serving.telemetry import QUEUE, REFUSED, access, count_http
 from twin_assets.core.lake import open_lake
 from twin_assets.settings import Settings
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,80}")
-OPEN = (*ui_login.OPEN, "/ready")
+OPEN = (*ui_login.OPEN, "/health", "/ready")
 ACTION_OF: dict[str, Action] = {
     "/v1/chat/completions": "chat", "/v1/write": "write", "/v1/links": "links", "/v1/feedback": "feedback",
     "/v1/library": "library",
@@ -39,6 +40,10 @@ ACTION_OF: dict[str, Action] = {
 # What keeps a thread and an engine busy. The rest is quick and never waits for it.
 QUEUED = ("/v1/chat/completions", "/v1/write", "/v1/links")
 QUEUE_RETRY_SECONDS = 5
+# Anybody may send a login, so it may hold a password and little else.
+LOGIN_BYTES = 10_000
+# An upload, which is read as it comes, is broken off after so long without a byte.
+IDLE_SECONDS = 60.0
 
 logger = logging.getLogger("serving")
 
@@ -69,11 +74,13 @@ class Access:
             await self.app(scope, receive, send)
             return
         request = Request(scope)
-        exchange = _Exchange(request, receive, send, ui_uploads.upload_limit(request, self.settings))
+        exchange = _Exchange(request, receive, send, self._most_bytes(request))
         try:
-            refused = await self._refusal(request)
+            refused = await self._refusal(request) or await self._unread(request, exchange)
             if refused is not None:
                 await refused(scope, exchange.receive, exchange.send)
+            elif exchange.gone:
+                return
             elif scope["path"] in QUEUED and request.method == "POST":
                 await self._queued(scope, exchange)
             else:
@@ -89,9 +96,32 @@ class Access:
         finally:
             exchange.log()
 
-    async def _queued(self, scope: Scope, exchange: "_Exchange") -> None:
+    def _most_bytes(self, request: Request) -> int:
+        if request.scope["path"] == "/ui/login":
+            return LOGIN_BYTES
+        return ui_uploads.upload_limit(request, self.settings)
+
+    async def _unread(self, request: Request, exchange: "_Exchange") -> Response | None:
+        """Read the body, so that nothing is held up by one that comes slowly; the refusal of one that takes too long."""
+        if request.method in ui_login.SAFE_METHODS or ui_uploads.is_upload(request):
+            return None
+        seconds = self.settings.max_body_seconds
         try:
-            await self.admission.enter()
+            async with asyncio.timeout(seconds):
+                await exchange.read()
+        except TimeoutError:
+            return _refused(
+                408, "TooSlow", f"The body did not come within {seconds:g} seconds.", "send it again."
+            )
+        except TooLarge:
+            return _too_large(self._most_bytes(request))
+        return None
+
+    async def _queued(self, scope: Scope, exchange: "_Exchange") -> None:
+        caller: Caller = exchange.request.state.caller
+        who = caller.id if caller.key else f"{caller.name} {network_of(_address(exchange.request))}"
+        try:
+            await self.admission.enter(who)
         except QueueFull:
             refused = _refused(
                 503, "Busy", "Too many requests are in hand.", "try again later.", QUEUE_RETRY_SECONDS
@@ -101,12 +131,12 @@ class Access:
         try:
             await self.app(scope, exchange.receive, exchange.send)
         finally:
-            self.admission.leave()
+            self.admission.leave(who)
 
     async def _refusal(self, request: Request) -> Response | None:
         """The answer to a request that is turned away; else None, and its caller is known."""
         path, address = request.scope["path"], _address(request)
-        most = ui_uploads.upload_limit(request, self.settings)
+        most = self._most_bytes(request)
         if int(request.headers.get("content-length") or 0) > most:
             return _too_large(most)
         if foreign := ui_login.foreign_change(request):
@@ -114,7 +144,7 @@ class Access:
         if path in OPEN or path.startswith(ui_login.OPEN_BELOW):
             request.state.caller = Caller("anyone")
             return None
-        if path.startswith("/v1/") and (wait := self.by_address.wait(address)):
+        if path.startswith("/v1/") and (wait := self.by_address.wait(network_of(address))):
             return _too_often("this address", wait)
         if self.keys.stale:
             await anyio.to_thread.run_sync(lambda: self.keys.any)
@@ -137,7 +167,10 @@ class Access:
         token = ui_login.bearer(request)
         if token and (key := self.keys.find(token)):
             return Caller(f"key {key.id}", key, key.audience)
-        if ui_login.signed_in(request, self.settings) or ui_login.bears_password(request, self.settings):
+        known = ui_login.signed_in(request, self.settings) or ui_login.bears_password(request, self.settings)
+        if isinstance(known, Response):
+            return known
+        if known:
             return Caller("page", audience="private")
         if ui_login.password_of(self.settings) is None and not self.keys.any:
             return self._anonymous(request)
@@ -173,36 +206,69 @@ class _Exchange:
     """One request and its answer: counts the body, adds the id, and knows what to log."""
 
     def __init__(self, request: Request, receive: Receive, send: Send, most: int) -> None:
-        self._request, self._receive, self._send, self._most = request, receive, send, most
+        self.request, self._receive, self._send, self._most = request, receive, send, most
+        self._body: bytes | None = None
+        self._whole = self.gone = False
         self._began, self._read, self.status = time.monotonic(), 0, 0
         given = request.headers.get("x-request-id", "")
         self.id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         request.state.request_id = self.id
         request.state.facts = {}
 
+    async def read(self) -> None:
+        """Take the whole body in, for `receive` to hand on. Raises TooLarge; `gone` tells that the client went away."""
+        parts = []
+        while not self._whole and not self.gone:
+            parts.append((await self._next()).get("body", b""))
+        self._body = b"".join(parts)
+
     async def receive(self) -> Message:
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        if self._whole:
+            return await self._receive()  # that the client goes away
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                return await self._next()
+        except TimeoutError:
+            self.gone = True
+            return {"type": "http.disconnect"}
+
+    async def _next(self) -> Message:
         message = await self._receive()
         self._read += len(message.get("body", b""))
         if self._read > self._most:
             raise TooLarge(self._most)
+        self.gone = message["type"] == "http.disconnect"
+        self._whole = not self.gone and not message.get("more_body", False)
         return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)["X-Request-ID"] = self.id
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self.id
+            headers["X-Content-Type-Options"] = "nosniff"
+            path = self.request.scope["path"]
+            if path != "/" and not path.startswith(
+                ui_login.OPEN_BELOW
+            ):  # the page itself holds nobody's words
+                headers["Cache-Control"] = "no-store"
         await self._send(message)
 
     def log(self) -> None:
-        scope = self._request.scope
+        scope = self.request.scope
         if scope["path"].startswith(ui_login.OPEN_BELOW):
             return
-        caller = getattr(self._request.state, "caller", None)
-        route = getattr(scope.get("route"), "path", scope["path"] if self.status != 404 else "unknown")
-        facts: dict[str, Any] = self._request.state.facts
+        caller = getattr(self.request.state, "caller", None)
+        template, seconds = getattr(scope.get("route"), "path", None), time.monotonic() - self._began
+        count_http(template, self.request.method, self.status, seconds)
+        route = template or (scope["path"] if self.status != 404 else "unknown")
+        facts: dict[str, Any] = self.request.state.facts
         fields = {
-            "request_id": self.id, "method": self._request.method, "route": route, "status": self.status,
-            "ms": round((time.monotonic() - self._began) * 1000, 1), "caller": caller.name if caller else "refused",
+            "request_id": self.id, "method": self.request.method, "route": route, "status": self.status,
+            "ms": round(seconds * 1000, 1), "caller": caller.name if caller else "refused",
             **facts,
         }  # fmt: skip
         access.info("request", extra={"fields": fields})
@@ -222,6 +288,8 @@ def _refused(status: int, kind: str, problem: str, fix: str, wait: float | None 
     headers = {} if wait is None else {"Retry-After": str(max(math.ceil(wait), 1))}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if status in (408, 413):
+        headers["Connection"] = "close"  # what is still to come of the body is not wanted
     return ui_login.error(status, kind, problem, fix, headers)
 
 

@@ -98,7 +98,7 @@ def _streamed(desk: Desk, job: Job, request: Request, with_usage: bool = False) 
         unsupported_links=lambda: job.facts.get("unsupported_links", []),
     )  # fmt: skip
     # A proxy that gathers the whole answer first would take the point out of it.
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    headers = {"X-Accel-Buffering": "no"}
     if plan.degraded:
         headers[DEGRADED_HEADER] = ",".join(plan.degraded)
     return StreamingResponse(event_stream(events, pieces), media_type="text/event-stream", headers=headers)

@@ -9,8 +9,10 @@ from serving import api_erase, api_info, api_write, links
 from serving.access import Access
 from serving.errors import install_error_handlers
 from serving.keys import Keys
+from serving.limits import RateLimit
 from serving.telemetry import log_json
 from serving.ui import install_ui
+from serving.ui_login import TRIES
 from twin_assets.core.lake import open_lake
 from twin_assets.settings import Settings
 
@@ -22,6 +24,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The application; whoever serves it sets `app.state.desk` to a Desk before the first request."""
     app = FastAPI(title="LLM Twin", version="1", openapi_url="/docs.json", docs_url=None, redoc_url=None)
     app.state.settings = settings  # one installation, also for the page
+    app.state.tries = RateLimit(TRIES)
     install_error_handlers(app)
     for part in (api_write, links, api_info, api_erase):
         app.include_router(part.router)

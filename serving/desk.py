@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import httpx
 from fastapi import Request
@@ -16,6 +15,7 @@ from fastapi import Request
 from serving import telemetry
 from serving.errors import NothingReleased, Unknown
 from serving.job import Job, StandIn
+from serving.readiness import Readiness
 from twin_assets.core.embedder import load_embedder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import open_lake
@@ -57,6 +57,9 @@ class Desk:
         self._standing = lru_cache(maxsize=64)(self._look)
         self._warm()
         self.stand_in = StandIn(settings)
+        self.readiness = Readiness(
+            {"lake": self.production, "llm": self._ask_engine, "retrieval": self._check_stores}
+        )
         if settings.planner_model:
             open_litellm()  # takes seconds, which the first caller should not wait
 
@@ -72,6 +75,7 @@ class Desk:
 
     def close(self) -> None:
         """Write what the request log still holds."""
+        self.readiness.close()
         self.log.close()
         for store in self._stores.values():
             store.forget()
@@ -219,10 +223,7 @@ class Desk:
         """The logged request of that id that the caller asked. Raises Unknown."""
         if found := self.log.recent(persona, request_id, caller):
             return found
-        for wait in (
-            0.0,
-            1.5 * FLUSH_SECONDS,
-        ):  # another worker may have answered, and not have written it yet
+        for wait in (0.0, 1.5 * FLUSH_SECONDS):  # another worker may have answered, and not have written it yet
             time.sleep(wait)
             if found := self._lookup.find(persona, request_id, caller):
                 return found
@@ -231,16 +232,11 @@ class Desk:
             f"give the request_id of an answer that you got, with the same key, within {DAYS} days.",
         )
 
-    def parts(self) -> dict[str, str]:
-        """Each part that answers need, `ok` or what is wrong with it."""
-        told = {"lake": _state(self.production), "llm": _state(self._ask_engine)}
-        try:
-            names = [name for name, tag in self.production().items() if tag or self.settings.llm_model]
-        except Exception:
-            return told | {"retrieval": "unknown"}
-        states = {name: _state(self.store(name).check) for name in names}
-        wrong = [f"{name}: {state}" for name, state in states.items() if state != "ok"]
-        return told | {"retrieval": "; ".join(wrong) or "ok"}
+    def _check_stores(self) -> None:
+        """Raises what is wrong with the store of a persona that is served."""
+        for name, tag in self.production().items():
+            if tag or self.settings.llm_model:
+                self.store(name).check()
 
     def _ask_engine(self) -> None:
         key = self.settings.llm_api_key
@@ -269,18 +265,6 @@ def some_seed(given: int | None) -> int:
 def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
     yield first
     yield from rest
-
-
-def _state(check: Any) -> str:
-    """`ok` or the kind of the error. Anybody may ask, so the details are for the log."""
-    try:
-        check()
-    except Exception as error:
-        logger.warning(
-            "a part does not answer: %s", str(error).splitlines()[0][:300] if str(error) else error
-        )
-        return type(error).__name__
-    return "ok"
 
 
 @lru_cache

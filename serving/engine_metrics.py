@@ -1,23 +1,23 @@
-"""What the engines of one process have done, as Prometheus text. Read when asked, so writing costs nothing.
+"""What the engines of one process have done, for Prometheus. Read when asked, so writing costs nothing.
 
 `twin_llm_waiting` and `twin_llm_writing` are what an autoscaler of the LLM service goes by.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from twin_assets.inference.engine import Engine
 
 ENDINGS = ("stop", "length", "cancelled", "failed")
 
 
-class _Engines:
-    """A collector of prometheus_client."""
+class EngineMetrics(Collector):
+    """A collector of prometheus_client. `engines` is asked each time for version and engine of all that is served."""
 
-    def __init__(self, engines: Iterable[tuple[str, Engine]]) -> None:
-        self._engines = list(engines)
+    def __init__(self, engines: Callable[[], Iterable[tuple[str, Engine]]]) -> None:
+        self._engines = engines
 
     def collect(self) -> Iterator[Metric]:
         waiting = GaugeMetricFamily("twin_llm_waiting", "Requests not begun yet.", labels=["version"])
@@ -28,7 +28,7 @@ class _Engines:
         texts = CounterMetricFamily(
             "twin_llm_texts", "Texts by how they ended.", labels=["version", "ending"]
         )
-        for version, engine in self._engines:
+        for version, engine in self._engines():
             waiting.add_metric([version], engine.waiting)
             writing.add_metric([version], engine.writing)
             for family, name in ((steps, "steps"), (reads, "reads"), (tokens, "tokens")):
@@ -36,10 +36,3 @@ class _Engines:
             for ending in ENDINGS:
                 texts.add_metric([version, ending], engine.done[ending])
         yield from (waiting, writing, steps, reads, tokens, texts)
-
-
-def engine_metrics(engines: Iterable[tuple[str, Engine]]) -> str:
-    """The metrics of engines by model version, in Prometheus' text format."""
-    registry = CollectorRegistry()
-    registry.register(_Engines(engines))
-    return generate_latest(registry).decode()

@@ -7,6 +7,7 @@ import argparse
 import hashlib
 import hmac
 import logging
+import re
 import secrets
 import sys
 import threading
@@ -30,6 +31,7 @@ EVERYONE = "*"
 FOLDER = "access/keys"
 PREFIX = "twk"
 FRESH_SECONDS = 2.0
+KEY_SHAPE = re.compile(rf"{PREFIX}_[0-9a-f]+_[0-9a-f]+")
 
 logger = logging.getLogger("serving")
 
@@ -84,8 +86,7 @@ class Keys:
     def find(self, token: str) -> ApiKey | None:
         """The key that a caller sent; None when it is unknown or revoked."""
         self._refresh()
-        parts = token.split("_")
-        key = self._known.get(parts[1]) if len(parts) == 3 and parts[0] == PREFIX else None
+        key = self._known.get(token.split("_")[1]) if KEY_SHAPE.fullmatch(token) else None
         if key is None or not hmac.compare_digest(key.hash, _hash(token)) or key.revoked_at:
             return None
         return key

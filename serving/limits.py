@@ -1,13 +1,29 @@
 """How much anybody may ask: token buckets by caller and by address, and a bounded queue before the model."""
 
 import asyncio
+import ipaddress
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 MAX_BUCKETS = 10_000
+# One household or machine has all the addresses of such a network, so that each alone would count for nothing.
+IPV6_NETWORK_BITS = 64
+
+
+@lru_cache(maxsize=1024)
+def network_of(address: str) -> str:
+    """What limits count an address by: itself, or the /64 network of an IPv6 one."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
+        return str(ipaddress.ip_network((found, IPV6_NETWORK_BITS), strict=False))
+    return str(getattr(found, "ipv4_mapped", None) or found)
 
 
 class RateLimit:
@@ -36,6 +52,13 @@ class RateLimit:
                 self._buckets.popitem(last=False)
         return 0.0 if allowed else (1 - tokens) * 60 / most
 
+    def give_back(self, name: str) -> None:
+        """Put the token back that `wait` took: it turned out that nothing was to be counted."""
+        with self._lock:
+            if name in self._buckets:
+                tokens, then = self._buckets[name]
+                self._buckets[name] = (tokens + 1, then)
+
 
 State = Literal["running", "waiting"]
 
@@ -47,7 +70,9 @@ class QueueFull(Exception):
 class Admission:
     """At most `running` requests at once and `waiting` in line for at most `seconds`; the rest are refused.
 
-    Of one event loop. Refusing early keeps the time that the others wait bounded, and threads for what is quick.
+    Places are shared among callers. None has all of them: a quarter, at least one where there are more, is left for
+    others. The next free one goes to who has fewest, and where the line is full, who has most in it makes room for who
+    has less. Of one event loop. Refusing early keeps the time that the others wait bounded, and threads for what is quick.
     """
 
     def __init__(
@@ -58,33 +83,75 @@ class Admission:
         on_change: Callable[[State, int], None] | None = None,
     ) -> None:
         """`on_change` is told how many run, or how many wait, whenever that changes."""
-        self._places = asyncio.Semaphore(running)
-        self._most, self._seconds = waiting, seconds
+        self._places, self._line, self._seconds = running, waiting, seconds
+        self._share = running - max(1, running // 4) if running > 1 else running
         self._on_change = on_change
+        self._running: Counter[str] = Counter()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self.in_hand: dict[State, int] = {"running": 0, "waiting": 0}
 
-    async def enter(self) -> None:
+    async def enter(self, caller: str) -> None:
         """Take a place. Raises QueueFull."""
-        if self._places.locked() and self.in_hand["waiting"] >= self._most:
-            raise QueueFull
-        if self._places.locked():
-            await self._wait()
-        else:
-            await self._places.acquire()
-        self._count("running", 1)
-
-    async def _wait(self) -> None:
+        if self._may_run(caller):  # then nobody waits who may run
+            self._run(caller)
+            return
+        if self.in_hand["waiting"] >= self._line:
+            self._make_room(caller)
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(caller, deque()).append(turn)
         self._count("waiting", 1)
         try:
-            await asyncio.wait_for(self._places.acquire(), self._seconds)
-        except TimeoutError:
-            raise QueueFull from None
-        finally:
-            self._count("waiting", -1)
+            await asyncio.wait([turn], timeout=self._seconds)
+        except asyncio.CancelledError:
+            if turn.done() and turn.exception() is None:
+                self.leave(caller)
+            else:
+                self._forget(caller, turn)
+            raise
+        if not turn.done():
+            self._forget(caller, turn)
+            raise QueueFull
+        turn.result()
 
-    def leave(self) -> None:
+    def leave(self, caller: str) -> None:
+        """Give the place back, to who is next."""
+        self._running[caller] -= 1
+        if not self._running[caller]:
+            del self._running[caller]
         self._count("running", -1)
-        self._places.release()
+        able = [name for name in self._waiting if self._may_run(name)]
+        if able:
+            following = min(able, key=lambda name: self._running[name])
+            turn = self._waiting[following][0]
+            self._forget(following, turn)
+            if following in self._waiting:  # of those with as few, the others come first
+                self._waiting[following] = self._waiting.pop(following)
+            self._run(following)
+            turn.set_result(None)
+
+    def _may_run(self, caller: str) -> bool:
+        return self.in_hand["running"] < self._places and self._running[caller] < self._share
+
+    def _run(self, caller: str) -> None:
+        self._running[caller] += 1
+        self._count("running", 1)
+
+    def _make_room(self, caller: str) -> None:
+        """Refuse the last of who has most in line. Raises QueueFull when that is no more than the caller would have."""
+        longest = max(self._waiting, key=lambda name: len(self._waiting[name]), default=caller)
+        if len(self._waiting.get(longest, ())) <= len(self._waiting.get(caller, ())) + 1:
+            raise QueueFull
+        turn = self._waiting[longest][-1]
+        self._forget(longest, turn)
+        turn.set_exception(QueueFull())
+
+    def _forget(self, caller: str, turn: "asyncio.Future[None]") -> None:
+        line = self._waiting.get(caller)
+        if line is not None and turn in line:
+            line.remove(turn)
+            self._count("waiting", -1)
+            if not line:
+                del self._waiting[caller]
 
     def _count(self, state: State, more: int) -> None:
         self.in_hand[state] += more

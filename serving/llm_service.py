@@ -7,8 +7,10 @@ from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
-from serving.engine_metrics import engine_metrics
+from serving.engine_metrics import EngineMetrics
 from serving.errors import install_error_handlers
+from serving.metrics import NOT_BENTOMLS, serve_metrics
+from serving.probes import only_probes
 from serving.protocol import ChatRequest, Events, async_event_stream, completion, usage
 from serving.released import Pick, ReleasedModels
 from serving.steady import UNTRACED, keep_steady
@@ -25,20 +27,20 @@ install_error_handlers(app)
 
 
 # One process holds the models, and more requests than `concurrency` find its batch full: scale by replicas.
+@only_probes(app)
 @bentoml.service(
     name="llm_service", workers=1, traffic={"timeout": 300, "concurrency": load_settings().llm_batch},
-    tracing=UNTRACED,
+    tracing=UNTRACED, metrics=NOT_BENTOMLS,
 )  # fmt: skip
 @bentoml.asgi_app(app, path="/")
 class LLMService:
     """Requests for one model are written together, in one batch."""
 
     def __init__(self) -> None:
-        self.models = ReleasedModels(load_settings())
+        settings = load_settings()
+        self.models = ReleasedModels(settings)
+        serve_metrics(settings.metrics_host, settings.llm_metrics_port, EngineMetrics(self.models.engines))
         keep_steady()
-
-    def __metrics__(self, bentoml_metrics: str) -> str:
-        return bentoml_metrics + engine_metrics(self.models.engines())
 
     @app.get("/v1/models")
     async def list_models(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What the service tells of itself: Prometheus metrics beside BentoML's own, and one JSON line a request.
+"""What the service tells of itself: Prometheus metrics, and one JSON line a request.
 
-Neither holds texts, keys or addresses of links.
+Every label has a bounded set of values: nothing that a caller sends becomes one as it stands. Neither holds texts, keys or addresses of links.
 """
 
 import json
@@ -15,6 +15,14 @@ from twin_assets.inference.request_log import RequestRecord
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+HTTP = Counter(
+    "twin_http_requests", "HTTP requests by route, as it was declared, method and status.", ["route", "method", "status"]
+)  # fmt: skip
+HTTP_SECONDS = Histogram(
+    "twin_http_seconds", "Time to the end of the answer, by route.", ["route"], buckets=SECONDS
+)
 REQUESTS = Counter(
     "twin_requests", "Answers by persona, version, kind and outcome.", ["persona", "version", "kind", "outcome"]
 )  # fmt: skip
@@ -63,3 +71,10 @@ def count(row: RequestRecord) -> None:
     TOKENS.labels(row.persona, "out").inc(row.tokens_out)
     if row.cost:
         COST.labels(row.persona, row.model, row.prompt_kind, row.key or "unknown").inc(row.cost)
+
+
+def count_http(route: str | None, method: str, status: int, seconds: float) -> None:
+    """Add one HTTP request; `route` is the template that was matched, None for none."""
+    told = route or "none"
+    HTTP.labels(told, method if method in METHODS else "other", status).inc()
+    HTTP_SECONDS.labels(told).observe(seconds)

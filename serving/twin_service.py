@@ -4,6 +4,8 @@ import bentoml
 
 from serving.app import create_app, say_who_may_ask
 from serving.desk import Desk
+from serving.metrics import NOT_BENTOMLS, serve_metrics
+from serving.probes import only_probes
 from serving.steady import UNTRACED, keep_steady
 from twin_assets.settings import load_settings
 
@@ -11,9 +13,10 @@ settings = load_settings()
 app = create_app(settings)
 
 
+@only_probes(app)
 @bentoml.service(
     name="twin_service", workers=settings.twin_workers,
-    traffic={"timeout": 300, "concurrency": settings.max_running}, tracing=UNTRACED,
+    traffic={"timeout": 300, "concurrency": settings.max_running}, tracing=UNTRACED, metrics=NOT_BENTOMLS,
     logging={"access": {"enabled": False}},  # ours says more, as JSON; each costs a tenth of a bare request
 )  # fmt: skip
 @bentoml.asgi_app(app, path="/")
@@ -24,6 +27,7 @@ class TwinService:
         app.state.desk = self.desk = Desk(settings)
         self.desk.lake.sweep()
         say_who_may_ask(settings)
+        serve_metrics(settings.metrics_host, settings.twin_metrics_port)
         keep_steady()
 
     @bentoml.on_shutdown

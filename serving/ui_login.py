@@ -7,19 +7,33 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from serving.errors import error_body
+from serving.keys import KEY_SHAPE
+from serving.limits import RateLimit, network_of
 from serving.ui_context import Config
-from serving.ui_session import COOKIE, SESSION_SECONDS, Tries, same_secret, session_is_good, sign_session
+from serving.ui_session import (
+    COOKIE,
+    DEVICE_COOKIE,
+    DEVICE_SECONDS,
+    SESSION_SECONDS,
+    known_device,
+    same_secret,
+    session_is_good,
+    sign_device,
+    sign_session,
+)
 from twin_assets.settings import Settings
 
-# Without a session: the page's files, the login, and what probes ask.
-OPEN = ("/", "/ui/login", "/ui/session", "/health", "/healthz", "/readyz", "/livez", "/metrics")
+# Without a session: the page's files and the login.
+OPEN = ("/", "/ui/login", "/ui/session")
 OPEN_BELOW = "/ui/static/"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # A form or an image of another site can't set a header, so its posts don't pass.
 UI_HEADER = "x-twin-ui"
 
+# Wrong passwords of one device or address in a minute; then one more every twelve seconds.
+TRIES = 5
+
 router = APIRouter()
-_tries = Tries()
 
 
 class Login(BaseModel):
@@ -35,22 +49,31 @@ def session(request: Request, settings: Config) -> dict[str, bool]:
 
 @router.post("/ui/login", response_model=None)
 def login(given: Login, request: Request, settings: Config) -> Response:
-    """A session cookie for the right password; 429 after five wrong ones in a minute."""
-    password, address = password_of(settings), request.client.host if request.client else ""
-    if wait := _tries.wait(address):
-        return error(
-            429, "TooManyTries", "Too many wrong passwords.", "wait a minute.", {"Retry-After": str(math.ceil(wait))}
-        )  # fmt: skip
+    """A session cookie for the right password; 429 after five wrong ones in a minute.
+
+    They are counted for the browser where it has logged in before, else for the address: whoever shares an address
+    with others is not kept out by what those try.
+    """
+    password, tries = password_of(settings), _tries(request)
+    device = (
+        known_device(settings.home, password, request.cookies.get(DEVICE_COOKIE, "")) if password else None
+    )
+    who = f"device {device}" if device else f"login {_network(request)}"
+    if wait := tries.wait(who):
+        return too_many_tries(wait)
     if password is None or not same_secret(given.password, password):
-        _tries.failed(address)
         return error(
             401, "WrongPassword", "That is not the password.", "it is the value of TWIN_UI_PASSWORD."
         )
+    tries.give_back(who)
     response = JSONResponse({"open": True})
-    response.set_cookie(
-        COOKIE, sign_session(settings.home, password), max_age=SESSION_SECONDS, httponly=True,
-        samesite="strict", secure=_over_tls(request),
-    )  # fmt: skip
+    for name, value, seconds in (
+        (COOKIE, sign_session(settings.home, password), SESSION_SECONDS),
+        (DEVICE_COOKIE, sign_device(settings.home, password), DEVICE_SECONDS),
+    ):
+        response.set_cookie(
+            name, value, max_age=seconds, httponly=True, samesite="strict", secure=_over_tls(request)
+        )
     return response
 
 
@@ -90,16 +113,36 @@ def bearer(request: Request) -> str:
     return token.strip() if kind.lower() == "bearer" else ""
 
 
-def bears_password(request: Request, settings: Settings) -> bool:
-    """The same limit on tries holds, so that the API is no way round the login page's."""
-    token = bearer(request)
-    password, address = password_of(settings), request.client.host if request.client else ""
-    if not token or password is None or _tries.wait(address):
+def bears_password(request: Request, settings: Settings) -> bool | Response:
+    """Whether the bearer token is the password; the refusal of one more try where there were too many.
+
+    A token that looks like a key is no try of the password: keys are revoked while their holders go on asking. Tries
+    here are counted apart from the login page's, so that a program with a wrong token keeps nobody from logging in.
+    """
+    token, password, tries = bearer(request), password_of(settings), _tries(request)
+    if not token or password is None or KEY_SHAPE.fullmatch(token):
         return False
-    if same_secret(token, password):
-        return True
-    _tries.failed(address)
-    return False
+    who = f"bearer {_network(request)}"
+    if wait := tries.wait(who):
+        return too_many_tries(wait)
+    right = same_secret(token, password)
+    if right:
+        tries.give_back(who)
+    return right
+
+
+def too_many_tries(wait: float) -> Response:
+    headers = {"Retry-After": str(math.ceil(wait))}
+    return error(429, "TooManyTries", "Too many wrong passwords.", "wait, then try again.", headers)
+
+
+def _tries(request: Request) -> RateLimit:
+    tries: RateLimit = request.app.state.tries
+    return tries
+
+
+def _network(request: Request) -> str:
+    return network_of(request.client.host if request.client else "")
 
 
 def _over_tls(request: Request) -> bool:

@@ -57,7 +57,16 @@ def review(persona: PersonaName, settings: Config, asker: Asker, model: Name | N
     waiting, approved, production = history.waiting(), history.approved(), history.production()
     verdict = judge(lake, persona, history, settings, now)
     problem = refused(history, approved, settings, now) if approved else None
-    shown = model or (waiting.model if waiting else approved.model if approved else production)
+    states = _states(list(history.events))
+    shown = (
+        _known(model, states)
+        if model
+        else waiting.model
+        if waiting
+        else approved.model
+        if approved
+        else production
+    )
     return {
         "production": production,
         "released": next(reversed(history.releases()), None),
@@ -69,7 +78,7 @@ def review(persona: PersonaName, settings: Config, asker: Asker, model: Name | N
         "expired": waiting is not None and expires(waiting, settings) < now,
         "approved": approved,
         "approval_problem": str(problem) if problem else None,
-        "states": _states(list(history.events)),
+        "states": states,
         "events": history.events[::-1],
         "shown": shown,
         "evaluation": _evaluation(settings, persona, shown, asker.audience) if shown else None,
@@ -80,9 +89,9 @@ def review(persona: PersonaName, settings: Config, asker: Asker, model: Name | N
 def report(persona: PersonaName, model: Name, settings: Config, asker: Asker) -> HTMLResponse:
     """The evaluation report as it was rendered when the version was evaluated. It quotes what was held out: Forbidden
     for who may not see that."""
-    lake, known = open_lake(settings), _states(Ledger(open_lake(settings), persona).events())
-    key = report_key(persona, model, "html")
-    if model not in known or not lake.exists(key):
+    lake = open_lake(settings)
+    key = report_key(persona, _known(model, _states(Ledger(lake, persona).events())), "html")
+    if not lake.exists(key):
         raise Unknown(
             f"There is no evaluation report of {model!r}.", "materialise evaluation_report in Dagster."
         )
@@ -102,6 +111,13 @@ def decisions(persona: PersonaName, given: Decision, settings: Config) -> Event:
 
 def _states(events: list[Event]) -> dict[str, EventKind]:
     return {event.model: event.kind for event in events}
+
+
+def _known(model: str, states: dict[str, EventKind]) -> str:
+    """The version, which is one of the persona's ledger. Raises Unknown: any other may be somebody else's."""
+    if model not in states:
+        raise Unknown(f"The ledger has no model {model[:120]!r}.", "take a version that the view names.")
+    return model
 
 
 def _stored_report(settings: Settings, persona: str, model: str) -> EvaluationReport | None:

@@ -81,9 +81,12 @@ class Wish(BaseModel):
 
 def upload_limit(request: Request, settings: Settings) -> int:
     """Bytes that the body of a request may have."""
-    if request.method == "POST" and PATH.fullmatch(request.scope["path"]):
-        return settings.upload_max_mb * 1_000_000
-    return settings.max_request_bytes
+    return settings.upload_max_mb * 1_000_000 if is_upload(request) else settings.max_request_bytes
+
+
+def is_upload(request: Request) -> bool:
+    """Whether the body is a file, which is not read at once."""
+    return request.method == "POST" and PATH.fullmatch(request.scope["path"]) is not None
 
 
 @router.post("/ui/api/{persona}/uploads", response_model=None)

@@ -2,6 +2,7 @@
 
 import yaml
 
+from twin_assets.core.private import private_home
 from twin_assets.settings import Settings, load_settings
 
 # Pools are named by the assets in `defs/`. DuckDB has one writer; a training fills the machine.
@@ -13,7 +14,8 @@ INSTANCE = {
 
 
 def ensure_dagster_home(settings: Settings) -> None:
-    """Create DAGSTER_HOME with a `dagster.yaml`; a file that is there already is left alone."""
+    """Create DAGSTER_HOME with a `dagster.yaml`; a file that is there already is left alone. Other accounts may not look into home."""
+    private_home(settings.home)
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
     path = settings.dagster_home / "dagster.yaml"
     if not path.exists():

@@ -253,6 +253,13 @@ class Settings(BaseSettings):
     twin_port: int = 3000
     dagster_port: int = 3070
     dagster_url: str | None = Field(None, description="Of Dagster's webserver; on this machine if unset.")
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address that metrics are served on; Prometheus must reach it, nobody else."
+    )
+    twin_metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Of the TwinService's Prometheus metrics; none are served if unset."
+    )
+    llm_metrics_port: int | None = Field(None, ge=1, le=65535, description="The same of the LLM service.")
     ui_password: SecretStr | None = Field(None, description="Closes the web page and the twin's API.")
 
     monitor_sample_per_hour: int = Field(
@@ -278,9 +285,14 @@ class Settings(BaseSettings):
         600.0, description="Requests to /v1 from one address; 0: no limit."
     )
     max_request_bytes: int = 1_000_000
+    max_body_seconds: float = Field(
+        15.0, gt=0, description="Within which a request's body must have come, an upload's apart; then 408."
+    )
     upload_max_mb: int = Field(500, ge=1, description="MB that an export uploaded on the page may have.")
     max_running: int = Field(
-        16, description="Requests that are answered at once; fewer than 40 threads serve."
+        16,
+        description="Requests that are answered at once, those of one caller at most three quarters of them; fewer "
+        "than 40 threads serve.",
     )
     max_waiting: int = Field(64, description="Requests that may wait for one of those places.")
     max_wait_seconds: float = 30.0

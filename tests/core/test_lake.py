@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
@@ -44,6 +44,32 @@ def test_what_is_written_is_read_listed_and_deleted(lake: Lake) -> None:
         lake.read("raw/a/1.jsonl")
 
 
+def test_what_is_written_and_mirrored_is_for_its_owner_alone(lake: Lake, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        lake.write("requests/runa/2024-01-01/1.jsonl", b"one")
+        lake.create("ledger/runa/1.json", b"two")
+        lake.write("requests/runa/2024-01-01/1.jsonl", b"three")
+        here = [
+            *lake.local("requests").rglob("*"),
+            *lake.local("ledger").rglob("*"),
+            lake.local("nothing/yet"),
+        ]
+    finally:
+        os.umask(before)
+    assert {p.name for p in here} >= {"runa", "1.jsonl", "1.json"}
+    assert [p for p in here if p.stat().st_mode & 0o077] == []
+
+
+def test_opening_the_lake_closes_its_home_to_other_accounts(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "above" / "new"
+    old.mkdir()
+    old.chmod(0o755)
+    for home in (old, new):
+        open_lake(Settings(home=home))
+        assert home.stat().st_mode & 0o077 == 0
+
+
 def test_create_never_overwrites(lake: Lake) -> None:
     lake.create("ledger/1.json", b"first")
     with pytest.raises(FileExistsError):
@@ -70,9 +96,28 @@ def test_a_dataset_version_that_lost_rows_is_mirrored_anew(lake: Lake) -> None:
     assert {p.read_bytes() for p in lake.local("datasets/runa").rglob("*.jsonl")} == {b"two\n"}
 
 
-def test_a_key_cannot_leave_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(TwinError, match="leaves the lake"):
-        LocalLake(tmp_path / "lake").write("../outside.txt", b"x")
+@pytest.mark.parametrize(
+    "key",
+    [
+        "../outside.txt",
+        "reports/ola/../runa/x.json",
+        "./x",
+        "a/..",
+        "/etc/hostname",
+        "a/\0b",
+        "a/" + "x" * 300,
+    ],
+)
+def test_a_key_that_leads_elsewhere_is_refused_by_every_act(lake: Lake, key: str) -> None:
+    lake.write("reports/runa/x.json", b"hers")
+    acts: list[Callable[[], object]] = [
+        lambda: lake.read(key), lambda: lake.write(key, b"x"), lambda: lake.create(key, b"x"), lambda: lake.exists(key),
+        lambda: list(lake.keys(key)), lambda: lake.delete(key), lambda: lake.uri(key), lambda: lake.local(key),
+    ]  # fmt: skip
+    for act in acts:
+        with pytest.raises(TwinError, match="is no lake key"):
+            act()
+    assert list(lake.keys("reports")) == ["reports/runa/x.json"]
 
 
 def test_a_setting_moves_the_lake_to_s3_through_dagster_aws(tmp_path: Path, s3_url: str) -> None:

@@ -118,3 +118,11 @@ def test_the_registry_keeps_lineage_and_never_stores_the_same_inputs_twice(tmp_p
     assert registry.list("other") == []
     with pytest.raises(TwinError, match="no model 'twin-runa-sft:nope'"):
         registry.get("twin-runa-sft:nope")
+
+
+@pytest.mark.parametrize(
+    "tag", ["../models", "twin-runa-sft:..", "..:..", "/etc", "twin-runa-sft:x/../y", "a b", ""]
+)
+def test_a_tag_that_is_a_path_is_no_model(tmp_path: Path, tag: str) -> None:
+    with pytest.raises(TwinError, match="has no model"):
+        Registry(Settings(home=tmp_path)).get(tag)

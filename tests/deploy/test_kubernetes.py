@@ -122,18 +122,37 @@ def test_services_listen_where_the_settings_and_probes_look() -> None:
     deployments, services = of_kind(base(), "Deployment"), of_kind(base(), "Service")
     assert settings.llm_url == f"http://llm:{services['llm']['spec']['ports'][0]['port']}/v1"
     assert settings.dagster_url == f"http://dagster:{services['dagster']['spec']['ports'][0]['port']}"
-    for name, port in (("llm", settings.llm_port), ("twin", settings.twin_port)):
+    for name, port, metrics in (
+        ("llm", settings.llm_port, settings.llm_metrics_port), ("twin", settings.twin_port, settings.twin_metrics_port),
+    ):  # fmt: skip
         [container] = containers(deployments[name])
-        assert container["ports"][0]["containerPort"] == port
+        assert [p["containerPort"] for p in container["ports"]] == [port, metrics]
+        scraped = deployments[name]["spec"]["template"]["metadata"]["annotations"]
+        assert scraped["prometheus.io/port"] == str(metrics)
         assert container["command"][container["command"].index("--port") + 1] == str(port)
         module, service = container["command"][-1].split(":")
         assert f"class {service}" in Path(import_file(module)).read_text()
         assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
         assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+    assert settings.metrics_host == "0.0.0.0"
     assert settings.kubernetes_volume_claim in of_kind(base(), "PersistentVolumeClaim")
     assert settings.kubernetes_service_account in of_kind(base(), "ServiceAccount")
     homes = {m["mountPath"] for d in deployments.values() for c in containers(d) for m in c["volumeMounts"]}
     assert {str(settings.home.parts[0] + settings.home.parts[1])} <= homes
+
+
+def test_metrics_are_for_prometheus_alone_and_prometheus_reaches_nothing_else() -> None:
+    policies = of_kind(base(), "NetworkPolicy")
+    for name in ("llm", "twin"):
+        opened = {
+            where["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] if "namespaceSelector" in where else "own": {p["port"] for p in rule["ports"]}
+            for rule in policies[name]["spec"]["ingress"]
+            for where in rule["from"]
+        }  # fmt: skip
+        assert opened.pop("monitoring") == {"metrics"}
+        assert set(map(tuple, opened.values())) == {("http",)}
+        ports = of_kind(base(), "Service")[name]["spec"]["ports"]
+        assert [p["targetPort"] for p in ports] == ["http"]
 
 
 def import_file(module: str) -> str:
@@ -180,9 +199,10 @@ def test_overlays_change_what_they_say() -> None:
     assert gpu["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert "llm" not in of_kind(rendered("overlays/vllm"), "Deployment")
     [metric] = of_kind(rendered("overlays/queue-autoscaling"), "HorizontalPodAutoscaler")["llm"]["spec"]["metrics"]  # fmt: skip
-    from serving.engine_metrics import engine_metrics
+    from serving.engine_metrics import EngineMetrics
 
-    assert f"# TYPE {metric['pods']['metric']['name']} gauge" in engine_metrics([])
+    gauges = {family.name for family in EngineMetrics(list).collect() if family.type == "gauge"}
+    assert metric["pods"]["metric"]["name"] in gauges
 
 
 def test_the_container_file_copies_what_there_is_and_runs_as_nobody_special() -> None:

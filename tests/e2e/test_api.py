@@ -1,5 +1,6 @@
 """The API on the real BentoML services with a tiny model: OpenAI's client, LiteLLM, metrics, OpenAPI, keys."""
 
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -9,11 +10,12 @@ from released_twin import ReleasedTwin
 from web_browser import LLM, TWIN, services
 
 from serving.keys import Keys
-from tests.machine import free_port
+from tests.machine import free_port, until
 from twin_assets.core.llm import open_litellm
 from twin_assets.inference.request_log import read_requests
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+METRICS = {"TWIN_LLM_METRICS_PORT": str(free_port()), "TWIN_TWIN_METRICS_PORT": str(free_port())}
 QUESTION = [{"role": "user", "content": "What did the sturgeon ledger cost?"}]
 
 
@@ -32,7 +34,7 @@ def key(twin: ReleasedTwin) -> str:
 
 @pytest.fixture(scope="module")
 def served(twin: ReleasedTwin, key: str) -> Iterator[str]:
-    with services(twin, LLM, TWIN) as address:
+    with services(twin, LLM, TWIN, TWIN_TWIN_WORKERS="2", TWIN_RATE_PER_MINUTE="0", **METRICS) as address:
         yield address
 
 
@@ -113,26 +115,64 @@ def test_every_kind_is_written_by_the_real_model(served: str, key: str, twin: Re
     assert first == again
 
 
-def test_metrics_probes_and_the_description_list_everything(
-    served: str, key: str, client: openai.OpenAI
-) -> None:
-    client.chat.completions.create(model="runa", messages=QUESTION, max_tokens=4)
-    metrics = httpx.get(f"{served}/metrics").text
-    assert 'twin_requests_total{kind="answer",outcome="answered",persona="runa"' in metrics
-    assert 'twin_step_seconds_bucket{kind="answer",le="0.005",step="search"}' in metrics
-    for name in (
-        "twin_tokens_total",
-        "twin_queue",
-        "twin_lost_request_rows",
-        "bentoml_service_request_total",
-    ):
-        assert name in metrics
-    assert {
-        httpx.get(f"{served}{path}").status_code for path in ("/health", "/ready", "/readyz", "/livez")
-    } == {200}
+def metrics(service: str = "TWIN") -> str:
+    return httpx.get(f"http://127.0.0.1:{METRICS[f'TWIN_{service}_METRICS_PORT']}/metrics").text
+
+
+def test_metrics_and_the_description_list_everything(served: str, key: str, client: openai.OpenAI) -> None:
+    for _ in range(4):  # whichever worker answers, the one port tells of both
+        client.chat.completions.create(model="runa", messages=QUESTION, max_tokens=4)
+    told = metrics()
+    assert 'twin_requests_total{kind="answer",outcome="answered",persona="runa"' in told
+    assert 'twin_step_seconds_bucket{kind="answer",le="0.005",step="search"}' in told
+    assert 'twin_http_requests_total{method="POST",route="/v1/chat/completions",status="200"}' in told
+    for name in ("twin_tokens_total", "twin_queue", "twin_lost_request_rows", "twin_http_seconds_bucket"):
+        assert name in told
+    assert "twin_llm_steps_total" in metrics("LLM")
     paths = httpx.get(f"{served}/docs.json", headers={"Authorization": f"Bearer {key}"}).json()["paths"]
     assert {"/v1/chat/completions", "/v1/write", "/v1/links", "/v1/models", "/v1/personas", "/v1/feedback", "/health",
             "/ready"} <= set(paths)  # fmt: skip
+
+
+def test_without_a_key_there_are_probes_which_say_nothing_and_no_pages_of_the_server(
+    served: str, key: str, twin: ReleasedTwin
+) -> None:
+    llm = f"http://127.0.0.1:{twin.environment['TWIN_LLM_PORT']}"
+    for address in (served, llm):
+        for path in ("/readyz", "/livez", "/healthz"):
+            answer = httpx.get(address + path)
+            assert (answer.status_code, answer.text.strip()) == (200, ""), path
+    assert httpx.get(f"{served}/health").json() == {"status": "ok"}
+    pages = ("/metrics", "/docs.json", "/schema.json", "/static_content/swagger-ui.css", "/assets/index.js", "/any", "/any/where?x=1")  # fmt: skip
+    for path in pages:
+        answer = httpx.get(served + path)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (401, "LoginNeeded"), path
+    admin = {"Authorization": f"Bearer {Keys(twin.lake).create('pages', ['runa'], ['admin'])[0]}"}
+    until(lambda: httpx.get(f"{served}/any", headers=admin).status_code != 401)
+    for path in (*pages[2:], "/metrics"):
+        assert httpx.get(served + path, headers=admin).json()["error"]["type"] == "invalid_request_error", (
+            path
+        )
+        assert httpx.get(llm + path).status_code == 404, path
+
+
+def test_no_path_or_method_that_anybody_asks_for_becomes_a_label(served: str, key: str) -> None:
+    def sizes() -> list[int]:
+        return [len(re.findall(r"^twin_http\w*{", metrics(), re.MULTILINE)), len(metrics("LLM").splitlines())]
+
+    with httpx.Client(base_url=served, headers={"Authorization": f"Bearer {key}"}) as client:
+        client.get("/odd/first")
+        client.get("/v1/odd-first")
+        client.request("ODD", "/v1/models")
+        before = sizes()
+        for number in range(300):
+            client.get(f"/odd/{number}")
+            client.get(f"/ui/api/odd-{number}/documents")
+        for number in range(30):
+            client.request(f"ODD{number}", "/v1/models")
+    assert "odd" not in metrics().lower()
+    # Another worker, or another status of a route, may come to be counted first: no more than a few.
+    assert all(after - one < 20 for after, one in zip(sizes(), before, strict=True))
 
 
 def test_a_stopped_service_has_logged_every_request(twin: ReleasedTwin, key: str) -> None:

@@ -13,11 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from released_twin import ReleasedTwin
 from web_browser import LLM, services
 
-from tests.machine import PATIENCE
+from tests.machine import PATIENCE, free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 ASKED = [{"role": "user", "content": "What did the sturgeon ledger cost?"}]
 ROWS, WAITING = 8, 3
+METRICS = free_port()
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TWIN_HOME", str(home))
         twin = ReleasedTwin(home)
-    with services(twin, LLM, TWIN_LLM_BATCH=str(ROWS), TWIN_LLM_WAITING=str(WAITING)) as address:
+    changes = {
+        "TWIN_LLM_BATCH": str(ROWS),
+        "TWIN_LLM_WAITING": str(WAITING),
+        "TWIN_LLM_METRICS_PORT": str(METRICS),
+    }
+    with services(twin, LLM, **changes) as address:
         yield address
 
 
@@ -35,10 +41,10 @@ def client(service: str) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{service}/v1", api_key="none", max_retries=0)
 
 
-def counts(service: str) -> dict[str, float]:
+def counts() -> dict[str, float]:
     """The engine's metrics, `texts` by how they ended."""
     found = {}
-    for family in text_string_to_metric_families(httpx.get(f"{service}/metrics").text):
+    for family in text_string_to_metric_families(httpx.get(f"http://127.0.0.1:{METRICS}/metrics").text):
         for sample in family.samples if family.name.startswith("twin_llm") else []:
             name = sample.name.removeprefix("twin_llm_").removesuffix("_total")
             found[sample.labels.get("ending", name)] = sample.value
@@ -54,20 +60,20 @@ def text_of(answer: httpx.Response) -> str:
     return str(answer.raise_for_status().json()["choices"][0]["message"]["content"])
 
 
-def wait_until_idle(service: str) -> None:
+def wait_until_idle() -> None:
     deadline = time.monotonic() + PATIENCE
-    while counts(service)["writing"] or counts(service)["waiting"]:
+    while counts()["writing"] or counts()["waiting"]:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
 def test_requests_at_once_are_written_in_one_batch_and_get_the_same_texts(service: str) -> None:
-    before = counts(service)["steps"]
+    before = counts()["steps"]
     alone = [text_of(ask(service, seed)) for seed in range(ROWS)]
-    one_by_one = counts(service)["steps"] - before
+    one_by_one = counts()["steps"] - before
     with ThreadPoolExecutor(ROWS) as pool:
         together = [text_of(answer) for answer in pool.map(lambda seed: ask(service, seed), range(ROWS))]
-    at_once = counts(service)["steps"] - before - one_by_one
+    at_once = counts()["steps"] - before - one_by_one
     assert together == alone
     assert len(set(alone)) == ROWS
     assert at_once < one_by_one / 2
@@ -88,8 +94,8 @@ def test_a_full_queue_tells_when_to_come_back_and_the_service_still_answers(serv
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_goes_away_frees_its_row(service: str, stream: bool) -> None:
-    wait_until_idle(service)
-    before = counts(service)
+    wait_until_idle()
+    before = counts()
     body = {"model": "runa", "messages": ASKED, "max_tokens": 900, "temperature": 2, "stream": stream}
     with httpx.Client(timeout=60 if stream else 0.5) as leaver:
         # Whether the text would end by itself first is chance, so several are begun.
@@ -101,8 +107,8 @@ def test_a_client_that_goes_away_frees_its_row(service: str, stream: bool) -> No
                     next(answer.iter_lines())
             except httpx.TimeoutException:
                 pass
-    wait_until_idle(service)
-    after = counts(service)
+    wait_until_idle()
+    after = counts()
     assert after["cancelled"] > before["cancelled"]
     assert after["tokens"] - before["tokens"] < 900 * ROWS
 

@@ -16,13 +16,14 @@ SAYS = "The tide table was a day old, so the ferry left an hour late. [1]"
 
 
 class EngineDouble(Loopback):
-    """The server as a context manager; `asked` has the bodies of all requests, `keys` what they bore, `hold` makes answers wait."""
+    """The server as a context manager; `asked` has the bodies of all requests, `looks` counts those for its models, `keys` what they bore, `hold` makes answers wait."""
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(port)
         self.says, self.fault, self.model = SAYS, "", "twin-runa-dpo:one"
         self.asked: list[dict[str, Any]] = []
         self.keys: set[str] = set()
+        self.looks = 0
         self.hold = threading.Event()
         self.hold.set()
 
@@ -52,6 +53,7 @@ class EngineDouble(Loopback):
 
     def respond(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
         if target.endswith("/models"):
+            self.looks += 1
             return Answer.json({"object": "list", "data": []})
         question = json.loads(body)
         self.asked.append(question)

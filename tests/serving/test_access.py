@@ -4,20 +4,23 @@ import asyncio
 import io
 import json
 import logging
-import re
+import os
+import socket
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
+from prometheus_client import REGISTRY
 
-from serving import ui
 from serving.keys import Keys, main
-from serving.limits import Admission, QueueFull, RateLimit
+from serving.limits import Admission, QueueFull, RateLimit, network_of
 from serving.telemetry import JsonLines
 from serving.telemetry import access as access_log
-from tests.machine import until
+from serving.ui_login import TRIES
+from tests.machine import PATIENCE, until
 from tests.serving.twin_server import QUESTION, Server, install, serving, twin
 from twin_assets.core.lake import LocalLake, open_lake
 
@@ -78,21 +81,10 @@ def test_a_key_is_good_for_its_actions_and_personas_only(keyed: tuple[Server, di
     assert get("/v1/personas", headers={"Authorization": bearer["admin"]}).status_code == 403
 
 
-def test_a_key_that_is_admin_of_one_persona_opens_no_others_page(
-    keyed: tuple[Server, dict[str, str]],
-) -> None:
+def test_the_page_names_the_personas_that_a_key_is_admin_of(keyed: tuple[Server, dict[str, str]]) -> None:
+    """That it opens no other's page is shown in test_whose.py."""
     server, bearer = keyed
     headers = {"Authorization": bearer["own"]}
-    routes = [
-        r for part in vars(ui).values() for r in getattr(getattr(part, "router", None), "routes", [])
-        if isinstance(r, APIRoute) and r.path.startswith("/ui/api/{persona}/")
-    ]  # fmt: skip
-    assert len(routes) > 12
-    for route in routes:
-        path = re.sub(r"{\w+}", "x", route.path.replace("{persona}", "runa"))
-        for method in route.methods:
-            refused = server.client.request(method, path, json={}, headers=headers)
-            assert (refused.status_code, method, path) == (403, method, path)
     people = server.client.get("/ui/api/start", headers=headers).json()["personas"]
     assert [p["name"] for p in people] == ["ola"]
     admin = {"Authorization": bearer["admin"]}
@@ -171,6 +163,57 @@ def test_the_pages_session_and_password_work_beside_keys(keyed: tuple[Server, di
         assert browser.post("/ui/login", json={"password": "open sesame"}, headers=page).status_code == 200
         assert browser.post("/v1/write", json=body, headers=page).status_code == 200
         assert browser.get("/ui/session").json() == {"needed": True, "open": True}
+
+
+def test_keys_that_end_and_strangers_keep_nobody_out_who_knows_the_password(tmp_path: Path) -> None:
+    page, right, wrong = {"X-Twin-UI": "1"}, {"password": "open sesame"}, {"password": "guess"}
+    with twin(tmp_path, ui_password="open sesame", allow_anonymous=True) as (server, _):
+        keys, get, post = Keys(server.desk.lake), server.client.get, server.client.post
+        token, key = keys.create("one", ["*"], ["read"])
+        keys.revoke(key.id)
+        until(lambda: get("/v1/models", headers={"Authorization": f"Bearer {token}"}).status_code == 401)
+        for _ in range(20):
+            assert get("/v1/models", headers={"Authorization": f"Bearer {token}"}).status_code == 401
+        bearer = {"Authorization": "Bearer open sesame"}
+        assert get("/v1/models", headers=bearer).status_code == 200
+        with httpx.Client(base_url=server.url, headers=page) as browser:
+            assert browser.post("/ui/login", json=right).status_code == 200
+            assert browser.post("/ui/logout").status_code == 200
+            # A program with a wrong token, and a stranger at the login page, both of the same address.
+            said = [get("/v1/models", headers={"Authorization": "Bearer none"}) for _ in range(8)]
+            assert [a.status_code for a in said] == [401] * TRIES + [429] * (8 - TRIES)
+            assert 0 < int(said[-1].headers["retry-after"]) <= 60
+            assert get("/v1/models", headers=bearer).status_code == 429, "the right one is no oracle"
+            tried = [post("/ui/login", json=wrong, headers=page).status_code for _ in range(8)]
+            assert tried == [401] * TRIES + [429] * (8 - TRIES)
+            assert post("/ui/login", json=right, headers=page).status_code == 429, (
+                "the right one is no oracle"
+            )
+            assert browser.get("/v1/models").status_code == 401
+            assert browser.post("/ui/login", json=right).status_code == 200, (
+                "this browser has logged in before"
+            )
+            assert browser.get("/v1/models").status_code == 200
+            # Its own tries are limited too, and a mark that we didn't sign is none.
+            tried = [browser.post("/ui/login", json=wrong).status_code for _ in range(8)]
+            assert tried == [401] * TRIES + [429] * (8 - TRIES)
+        forged = page | {"Cookie": f"twin_device={'0' * 32}.{'0' * 64}"}
+        assert post("/ui/login", json=right, headers=forged).status_code == 429
+
+
+def test_guesses_at_once_are_counted_each(tmp_path: Path) -> None:
+    with twin(tmp_path, ui_password="open sesame") as (server, _), ThreadPoolExecutor(20) as pool:
+        sent = {"json": {"password": "guess"}, "headers": {"X-Twin-UI": "1"}}
+        told = list(pool.map(lambda _: httpx.post(f"{server.url}/ui/login", **sent).status_code, range(20)))  # type: ignore[arg-type]
+    assert told.count(401) == TRIES
+
+
+def test_an_ipv6_network_is_one_address_to_the_limits() -> None:
+    assert (
+        network_of("2001:db8:1:2:3::4") == network_of("2001:db8:1:2:ffff::") != network_of("2001:db8:1:3::")
+    )
+    assert network_of("::ffff:10.0.0.1") == network_of("10.0.0.1") != network_of("10.0.0.2")
+    assert network_of("a socket") == "a socket"
 
 
 def test_keys_are_made_listed_and_revoked_on_the_command_line(
@@ -275,6 +318,60 @@ def test_the_access_log_is_json_without_texts_and_keys(keyed: tuple[Server, dict
         assert secret not in written.getvalue()
 
 
+def test_http_is_counted_by_routes_and_methods_that_there_are(keyed: tuple[Server, dict[str, str]]) -> None:
+    server, bearer = keyed
+    headers = {"Authorization": bearer["admin"]}
+
+    def counted() -> set[tuple[str, str]]:
+        families = (f for f in REGISTRY.collect() if f.name.startswith("twin_http"))
+        return {(s.labels["route"], s.labels.get("method", "")) for f in families for s in f.samples}
+
+    for number in range(20):
+        server.client.get(f"/odd/{number}", headers=headers)
+        server.client.get(f"/ui/api/odd-{number}/documents", headers=headers)
+        server.client.request("PROPFIND", f"/odd/{number}", headers=headers)
+        server.client.get(f"/odd/{number}")
+    until(lambda: {("/ui/api/{persona}/documents", "GET"), ("none", "GET"), ("none", "other")} <= counted())
+    assert not [labels for labels in counted() if "odd" in str(labels).lower()]
+
+
+def test_no_answer_is_stored_or_taken_for_another_type(keyed: tuple[Server, dict[str, str]]) -> None:
+    """Of every route: test_whose.py. Here refusals, streams, and what no route has."""
+    server, bearer = keyed
+    sent = {
+        "headers": {"Authorization": bearer["writer"]},
+        "json": {"persona": "runa", "topic": "tides", "stream": True},
+    }
+    answers = [
+        server.client.get("/v1/models"), server.client.get("/nowhere", headers={"Authorization": bearer["admin"]}),
+        server.client.post("/v1/write", **sent), server.client.post("/ui/login", json={}), server.client.get("/docs.json"),
+    ]  # fmt: skip
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff", answer.url
+        assert answer.headers["cache-control"] == "no-store", answer.url
+    assert server.client.get("/ui/static/app.js").headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_requests_leave_behind_is_for_the_owner_of_the_service(tmp_path: Path) -> None:
+    home, before = tmp_path / "home", os.umask(0o022)
+    home.mkdir(mode=0o755)
+    try:
+        with twin(home, ui_password="open sesame") as (server, _):
+            server.client.headers["Authorization"] = "Bearer open sesame"
+            assert server.write().status_code == 200
+            assert httpx.post(
+                f"{server.url}/ui/login", json={"password": "open sesame"}, headers={"X-Twin-UI": "1"}
+            ).is_success
+            Keys(server.desk.lake).create("one", ["*"], ["read"])
+    finally:
+        os.umask(before)
+    assert home.stat().st_mode & 0o077 == 0
+    lake = home / "lake"
+    made = [lake, *lake.rglob("*"), home / "ui_secret"]
+    assert {"requests", "access", "ledger"} <= {p.name for p in made}
+    assert [p for p in made if p.stat().st_mode & 0o077] == []
+
+
 def test_another_site_can_not_use_a_service_without_keys(tmp_path: Path) -> None:
     settings = install(tmp_path, "http://127.0.0.1:1/v1", cors_origins=["https://friend.example"])
     with serving(settings) as server:
@@ -307,15 +404,138 @@ def test_without_keys_only_this_machine_is_answered(tmp_path: Path) -> None:
 def test_the_queue_is_bounded_in_length_and_time() -> None:
     async def scene() -> None:
         queue = Admission(running=1, waiting=1, seconds=0.05)
-        await queue.enter()
-        second = asyncio.create_task(queue.enter())
+        await queue.enter("a")
+        second = asyncio.create_task(queue.enter("a"))
         await asyncio.sleep(0)
         with pytest.raises(QueueFull):  # one runs, one waits
-            await queue.enter()
+            await queue.enter("a")
         with pytest.raises(QueueFull):  # and that one not for ever
             await second
-        queue.leave()
-        await queue.enter()
+        queue.leave("a")
+        await queue.enter("a")
         assert queue.in_hand == {"running": 1, "waiting": 0}
 
     asyncio.run(scene())
+
+
+async def settle() -> None:
+    """Let all that can go on go on."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_places_are_shared_among_callers() -> None:
+    async def scene() -> None:
+        queue = Admission(running=4, waiting=6, seconds=PATIENCE)
+        began: list[str] = []
+
+        async def ask(caller: str) -> None:
+            await queue.enter(caller)
+            began.append(caller)
+
+        def asks(caller: str, times: int) -> list[asyncio.Task[None]]:
+            return [asyncio.create_task(ask(caller)) for _ in range(times)]
+
+        greedy = asks("greedy", 9)
+        await settle()
+        assert (began, queue.in_hand) == (["greedy"] * 3, {"running": 3, "waiting": 6})
+        await ask("modest")
+        assert began[-1] == "modest", "a place is left for others"
+        others = [*asks("modest", 2), *asks("third", 1)]
+        await settle()
+        refused = [task for task in greedy if task.done() and task.exception()]
+        assert [type(task.exception()) for task in refused] == [QueueFull] * 3, "the line is shared too"
+        assert queue.in_hand == {"running": 4, "waiting": 6}
+        queue.leave("greedy")
+        await settle()
+        assert began[-1] == "third", "next is who has fewest"
+        cancelled = others[0]
+        cancelled.cancel()
+        await settle()
+        for caller in ("greedy", "greedy", "modest", "third"):
+            queue.leave(caller)
+        await settle()
+        assert Counter(began[-4:]) == {"modest": 1, "greedy": 3}
+        for caller in began[-4:]:
+            queue.leave(caller)
+        assert queue.in_hand == {"running": 0, "waiting": 0}
+        await asyncio.gather(*greedy, *others, return_exceptions=True)
+
+    asyncio.run(scene())
+
+
+def test_whoever_gives_up_in_line_takes_no_place_along() -> None:
+    async def scene() -> None:
+        queue = Admission(running=1, waiting=3, seconds=PATIENCE)
+        await queue.enter("a")
+        waiting = asyncio.create_task(queue.enter("b"))
+        await asyncio.sleep(0)
+        queue.leave("a")  # the place is b's, who gives up before having heard of it
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert queue.in_hand == {"running": 0, "waiting": 0}
+
+    asyncio.run(scene())
+
+
+def half_sent(server: Server, path: str, *headers: str) -> socket.socket:
+    """A connection that has announced a body and sent the beginning of it."""
+    connection = socket.create_connection(("127.0.0.1", httpx.URL(server.url).port or 0), timeout=PATIENCE)
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Content-Type: application/json",
+        "Content-Length: 500",
+        *headers,
+    ]
+    connection.sendall(("\r\n".join(lines) + '\r\n\r\n{"persona"').encode())
+    return connection
+
+
+def test_bodies_that_do_not_come_take_no_place_and_are_given_up(tmp_path: Path) -> None:
+    with twin(tmp_path, max_running=2, max_waiting=1, max_wait_seconds=1.0, max_body_seconds=4.0) as (
+        server,
+        _,
+    ):
+        stalled = [half_sent(server, path) for path in ("/v1/write", "/v1/chat/completions") * 4]
+        try:
+            answer = server.write()
+            assert answer.status_code == 200, answer.text
+            for connection in stalled:
+                told = connection.recv(10_000)
+                assert told.startswith(b"HTTP/1.1 408")
+                assert b"TooSlow" in told
+        finally:
+            for connection in stalled:
+                connection.close()
+        assert server.write().status_code == 200
+
+
+def test_one_caller_leaves_a_place_for_others(tmp_path: Path) -> None:
+    with twin(tmp_path, max_running=2, max_waiting=4, max_wait_seconds=PATIENCE) as (server, engine):
+        keys = Keys(server.desk.lake)
+        one, other = (
+            {"Authorization": f"Bearer {keys.create(n, ['*'], ['write'])[0]}"} for n in ("one", "other")
+        )
+        body = {"persona": "runa", "topic": "tides"}
+        until(lambda: server.client.post("/v1/write", json=body).status_code == 401)
+        engine.hold.clear()
+        with ThreadPoolExecutor(4) as pool:
+            before = len(engine.asked)
+            held = [
+                pool.submit(httpx.post, f"{server.url}/v1/write", json=body, headers=one, timeout=PATIENCE)
+                for _ in range(3)
+            ]
+            until(lambda: len(engine.asked) == before + 1)
+            told = pool.submit(
+                httpx.post, f"{server.url}/v1/write", json=body, headers=other, timeout=PATIENCE
+            )
+            until(lambda: len(engine.asked) == before + 2)  # while two of the first caller's wait
+            engine.hold.set()
+            assert [f.result().status_code for f in (*held, told)] == [200] * 4
+
+
+def test_a_login_is_no_place_to_send_much(keyed: tuple[Server, dict[str, str]]) -> None:
+    server, _ = keyed
+    answer = server.client.post("/ui/login", json={"password": "x" * 20_000}, headers={"X-Twin-UI": "1"})
+    assert answer.status_code == 413

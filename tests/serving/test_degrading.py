@@ -2,11 +2,13 @@
 
 import logging
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
 
+from serving.readiness import LOOK_SECONDS, STALE_SECONDS, Readiness
 from tests.machine import PATIENCE, until
 from tests.serving.engine_double import SAYS
 from tests.serving.twin_server import events, install, serving, streamed_text, twin
@@ -34,13 +36,14 @@ def test_without_its_store_it_writes_and_says_so_but_answers_no_question(tmp_pat
             assert (asked.status_code, asked.json()["error"]["type"]) == (503, "RetrievalUnavailable")
             assert int(asked.headers["retry-after"]) > 0
         assert server.ask("Hello there!").status_code == 200  # needs no passage
-        ready = server.client.get("/ready")
-        assert (ready.status_code, ready.json()["status"]) == (503, "degraded")
+        ready = until(lambda: (r := server.client.get("/ready")).json()["status"] == "degraded" and r)
+        assert (ready.status_code, ready.json()["parts"]["retrieval"]) == (503, "RetrievalUnavailable")
+        assert int(ready.headers["retry-after"]) > 0
         assert server.client.get("/health").status_code == 200
         away.rename(index)
         assert server.ask().json()["outcome"] == "answered"
         assert server.write().json()["degraded"] == []
-        assert server.client.get("/ready").json()["status"] == "ok"
+        assert until(lambda: server.client.get("/ready").json()["status"] == "ok")
 
 
 def test_each_index_is_searched_before_the_first_request_and_one_that_is_missing_stops_no_start(
@@ -60,10 +63,10 @@ def test_without_its_engine_it_says_when_to_come_back_and_recovers(tmp_path: Pat
             assert answer.status_code == 503
             assert int(answer.headers["retry-after"]) > 0
             assert answer.json()["error"]["type"] == "EngineUnavailable"
-        assert server.client.get("/ready").json()["status"] == "down"
+        assert until(lambda: server.client.get("/ready").json()["status"] == "down")
         engine.start_again()
         assert server.write().json()["text"] == SAYS
-        assert server.client.get("/ready").status_code == 200
+        assert until(lambda: server.client.get("/ready").status_code == 200)
         for fault in ("busy", "rate limit"):
             engine.fault = fault
             assert server.write().status_code == 503
@@ -71,6 +74,40 @@ def test_without_its_engine_it_says_when_to_come_back_and_recovers(tmp_path: Pat
         outcomes = [row.outcome for row in read_requests(server.desk.lake, "runa")]
         assert outcomes.count("failed") == 6
         assert outcomes.count("answered") == 1
+
+
+def test_asking_whether_it_is_ready_costs_nothing_and_names_nobody(tmp_path: Path) -> None:
+    with twin(tmp_path) as (server, engine):
+        until(lambda: server.client.get("/ready").status_code == 200)
+        before, began = engine.looks, time.monotonic()
+        answers = [server.client.get("/ready") for _ in range(200)]
+        looks = 1 + (time.monotonic() - began) / LOOK_SECONDS  # those that time alone brings about
+        assert engine.looks - before <= looks + 1
+        assert {a.status_code for a in answers} == {200}
+        assert 0 <= answers[-1].json()["seconds_old"] < STALE_SECONDS
+        assert "runa" not in "".join(a.text for a in answers)
+
+
+def test_a_part_that_hangs_shows_as_down_and_comes_back() -> None:
+    going = threading.Event()
+    going.set()
+    readiness = Readiness({"lake": lambda: going.wait(PATIENCE)}, every=0.01, stale=0.5)
+    until(lambda: readiness.state().status == "ok")
+    going.clear()
+    hung = until(lambda: (s := readiness.state()).status == "down" and s)
+    assert hung.stale
+    assert (hung.seconds_old or 0) > 0.4
+    going.set()
+    until(lambda: readiness.state().status == "ok")
+    readiness.close()
+
+
+def test_before_the_first_look_it_is_not_ready() -> None:
+    going = threading.Event()
+    readiness = Readiness({"lake": lambda: going.wait(PATIENCE)}, stale=PATIENCE)
+    assert (readiness.state().status, readiness.state().seconds_old) == ("starting", None)
+    readiness.close()
+    going.set()
 
 
 def test_a_stream_that_breaks_off_ends_with_an_error_and_counts_as_failed(tmp_path: Path) -> None:
@@ -87,7 +124,7 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_counts_as_failed(tmp_pa
 
 
 def test_what_the_queue_does_not_hold_is_told_to_come_back(tmp_path: Path) -> None:
-    with twin(tmp_path, max_running=2, max_waiting=1, max_wait_seconds=2 * PATIENCE) as (server, engine):
+    with twin(tmp_path, max_running=3, max_waiting=1, max_wait_seconds=2 * PATIENCE) as (server, engine):
         engine.hold.clear()
         answers: list[int] = []
 

@@ -5,6 +5,7 @@ append-only ledgers. Keys are POSIX paths relative to the lake.
 """
 
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.private import private_file, private_folder, private_home
 from twin_assets.core.s3 import answered, s3_client
 from twin_assets.settings import Settings
 
@@ -20,6 +22,28 @@ from twin_assets.settings import Settings
 ERASED_NOTE = "erased.json"
 # A write takes seconds; what is staged for longer was left by a process that was killed.
 STAGED_SECONDS = 3600.0
+
+
+# Each object is a file somewhere, so a part of a key is what a file may be called.
+_PART_BYTES = 255
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def lake_key(key: str) -> str:
+    """The key as it is; the one check that every backend makes.
+
+    Raises TwinError when it has `.` or `..` among its parts, begins at the root, or holds what no file name can:
+    a key made of something that a caller sent must not lead to another's object.
+    """
+    parts = key.split("/")
+    if (
+        key.startswith("/")
+        or {".", ".."} & set(parts)
+        or _UNPRINTABLE.search(key)
+        or max(len(part.encode()) for part in parts) > _PART_BYTES
+    ):
+        raise TwinError(f"{key[:120]!r} is no lake key.", "use a relative path of plain names, without '..'.")
+    return key
 
 
 class Lake(Protocol):
@@ -55,15 +79,15 @@ class Lake(Protocol):
 
 
 class LocalLake:
-    """The lake as a folder."""
+    """The lake as a folder, whose files are for its owner alone."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def _path(self, key: str) -> Path:
-        path = (self.root / key).resolve()
-        if not path.is_relative_to(self.root.resolve()):
-            raise TwinError(f"The lake key {key!r} leaves the lake.", "use a relative key without '..'.")
+        path = (self.root / lake_key(key)).resolve()
+        if not path.is_relative_to(self.root.resolve()):  # by a symbolic link
+            raise TwinError(f"The lake key {key!r} leaves the lake.", "remove the link that leads out of it.")
         return path
 
     def read(self, key: str) -> bytes:
@@ -90,7 +114,7 @@ class LocalLake:
         _make_folder(path.parent)
         staged = path.parent / f".{path.name}.{secrets.token_hex(4)}{_STAGED}"
         try:
-            with staged.open("wb") as file:
+            with private_file(staged) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -121,9 +145,7 @@ class LocalLake:
         return self._path(key).as_uri()
 
     def local(self, prefix: str) -> Path:
-        path = self._path(prefix)
-        path.mkdir(parents=True, exist_ok=True)
-        return path
+        return private_folder(self._path(prefix))
 
     def sweep(self) -> int:
         swept, before = 0, time.time() - STAGED_SECONDS
@@ -145,7 +167,7 @@ class S3Lake:
         self.client, self.bucket, self.prefix, self.mirror = client, bucket, prefix.strip("/"), mirror
 
     def _key(self, key: str) -> str:
-        return f"{self.prefix}/{key}" if self.prefix else key
+        return f"{self.prefix}/{lake_key(key)}" if self.prefix else lake_key(key)
 
     def read(self, key: str) -> bytes:
         with answered(self.client, f"read {key}"):
@@ -238,11 +260,11 @@ _STAGED, _MARK = ".tmp", "created-by"
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder whose name outlives a power cut."""
+    """Make a folder, for its owner alone, whose name outlives a power cut."""
     if folder.is_dir():
         return
     _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     _sync_folder(folder.parent)
 
 
@@ -261,7 +283,11 @@ def _may_change(key: str) -> bool:
 
 
 def open_lake(settings: Settings, client: Any = None) -> Lake:
-    """The lake that the settings name. `client` is a boto3 S3 client; made here when absent."""
+    """The lake that the settings name. `client` is a boto3 S3 client; made here when absent.
+
+    Closes the folder of everything (`home`) to other accounts, since every part of the platform opens the lake.
+    """
+    private_home(settings.home)
     if settings.lake_url is None:
         return LocalLake(settings.lake_dir)
     scheme, _, rest = settings.lake_url.partition("://")

@@ -121,10 +121,10 @@ class Registry:
 
         try:
             return _version(bentoml.models.get(tag, _model_store=self._store))
-        except BentoMLException:
+        except (BentoMLException, ValueError):  # the latter for what can be no name at all
             known = ", ".join(v.tag for v in self.list()) or "none"
             raise TwinError(
-                f"The registry has no model {tag!r} (known: {known}).", "train, import or pull it."
+                f"The registry has no model {tag[:120]!r} (known: {known}).", "train, import or pull it."
             ) from None
 
     def list(self, persona: str | None = None) -> list[ModelVersion]:

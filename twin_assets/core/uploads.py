@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona import SOURCES, Persona, source_part
+from twin_assets.core.private import private_file, private_folder
 from twin_assets.core.sources import path_fields
 
 DAY_SECONDS = 24 * 3600
@@ -52,13 +53,13 @@ class Incoming:
     """
 
     def __init__(self, home: Path, persona: str, name: str, expected: int = 0) -> None:
-        self.parent, self.name, self.bytes = _private(home, "staging", persona), name[:200], 0
+        self.parent, self.name, self.bytes = private_folder(home / "staging" / persona), name[:200], 0
         if shutil.disk_usage(self.parent).free < expected + SPARE_BYTES:
             raise _no_room(os.strerror(errno.ENOSPC))
         self.folder = self.parent / f"{_INCOMING}{secrets.token_hex(8)}"
         self.folder.mkdir(mode=0o700)
         self._hash = hashlib.sha256()
-        self._file = _opened(self.folder / CONTENT)
+        self._file = private_file(self.folder / CONTENT)
 
     def write(self, data: bytes) -> None:
         """Add a piece."""
@@ -158,7 +159,7 @@ def keep_upload(home: Path, persona: str, source: str, upload: str, entry: str) 
     if folder is None or not (folder / PREPARED / entry).exists():
         raise TwinError("That upload has no preview yet, or is gone.", "upload the file again.")
     kept = kept_folder(home, persona, source, upload)
-    _private(home, "uploads", persona, source)
+    private_folder(home / "uploads" / persona / source)
     if not (kept / entry).exists():
         shutil.rmtree(kept, ignore_errors=True)
         prepared = folder / PREPARED
@@ -231,22 +232,9 @@ def _uploads(folder: Path) -> list[Upload]:
     return sorted(found, key=lambda upload: upload.at, reverse=True)
 
 
-def _private(home: Path, *parts: str) -> Path:
-    folder = home
-    folder.mkdir(parents=True, exist_ok=True)
-    for part in parts:
-        folder = folder / part
-        folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
-
-
-def _opened(path: Path) -> Any:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-
-
 def _write(path: Path, text: str) -> None:
     staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with _opened(staged) as file:
+    with private_file(staged) as file:
         file.write(text.encode())
     staged.replace(path)
 
