@@ -8,7 +8,9 @@ from pydantic import BaseModel, Field
 
 from serving.errors import error_body
 from serving.ui_context import Config
-from serving.ui_session import COOKIE, SESSION_SECONDS, Tries, same_secret, session_is_good, sign_session
+from serving.ui_session import COOKIE, Tries, same_secret, set_session
+from serving.ui_session import password_of as password_of
+from serving.ui_session import signed_in as signed_in
 from twin_assets.settings import Settings
 
 # Without a session: the page's files, the login, and what probes ask.
@@ -47,10 +49,7 @@ def login(given: Login, request: Request, settings: Config) -> Response:
             401, "WrongPassword", "That is not the password.", "it is the value of TWIN_UI_PASSWORD."
         )
     response = JSONResponse({"open": True})
-    response.set_cookie(
-        COOKIE, sign_session(settings.home, password), max_age=SESSION_SECONDS, httponly=True,
-        samesite="strict", secure=_over_tls(request),
-    )  # fmt: skip
+    set_session(response, request, settings, password)
     return response
 
 
@@ -75,15 +74,6 @@ def foreign_change(request: Request) -> Response | None:
     return None
 
 
-def password_of(settings: Settings) -> str | None:
-    return (settings.ui_password.get_secret_value() if settings.ui_password else "") or None
-
-
-def signed_in(request: Request, settings: Settings) -> bool:
-    password, cookie = password_of(settings), request.cookies.get(COOKIE)
-    return bool(password and cookie and session_is_good(settings.home, password, cookie))
-
-
 def bearer(request: Request) -> str:
     """The bearer token of a request; empty for none."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
@@ -100,10 +90,6 @@ def bears_password(request: Request, settings: Settings) -> bool:
         return True
     _tries.failed(address)
     return False
-
-
-def _over_tls(request: Request) -> bool:
-    return request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
 
 
 def error(

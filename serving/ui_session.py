@@ -5,17 +5,41 @@ Nothing is stored a session, so it survives a restart; changing the password end
 
 import hashlib
 import hmac
-import os
-import secrets
 import threading
 import time
 from collections import defaultdict
 from pathlib import Path
 
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from serving.kept_secret import kept_secret
+from twin_assets.settings import Settings
+
 COOKIE = "twin_session"
 SESSION_SECONDS = 12 * 3600
 TRIES = 5
 TRY_WINDOW_SECONDS = 60.0
+
+
+def password_of(settings: Settings) -> str | None:
+    """The page's password, None where there is none."""
+    return (settings.ui_password.get_secret_value() if settings.ui_password else "") or None
+
+
+def signed_in(request: HTTPConnection, settings: Settings) -> bool:
+    """Whether the browser has given the page's password."""
+    password, cookie = password_of(settings), request.cookies.get(COOKIE)
+    return bool(password and cookie and session_is_good(settings.home, password, cookie))
+
+
+def set_session(response: Response, request: HTTPConnection, settings: Settings, password: str) -> None:
+    """Give the browser a session, in a cookie that no script reads and no other site's request carries."""
+    over_tls = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+    response.set_cookie(
+        COOKIE, sign_session(settings.home, password), max_age=SESSION_SECONDS, httponly=True,
+        samesite="strict", secure=over_tls,
+    )  # fmt: skip
 
 
 def sign_session(home: Path, password: str) -> str:
@@ -40,24 +64,8 @@ def same_secret(given: str, known: str) -> bool:
 
 
 def _signature(home: Path, password: str, expires: str) -> str:
-    key = _secret(home) + hashlib.sha256(password.encode()).digest()
+    key = kept_secret(home / "ui_secret") + hashlib.sha256(password.encode()).digest()
     return hmac.new(key, expires.encode(), hashlib.sha256).hexdigest()
-
-
-def _secret(home: Path) -> bytes:
-    path = home / "ui_secret"
-    if not path.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        staged = home / f".ui_secret.{secrets.token_hex(4)}"
-        with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
-        try:
-            os.link(staged, path)  # two processes may start at once; the first one's secret holds
-        except FileExistsError:
-            pass
-        finally:
-            staged.unlink()
-    return path.read_bytes()
 
 
 class Tries:

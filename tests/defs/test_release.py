@@ -76,7 +76,7 @@ def test_a_decision_in_dagster_is_deployed_tried_and_taken_back(
     [asked] = dagster.tick("deploy_approved").run_requests
     assert asked.run_key == "runa:3"
     said = dagster.metadata()
-    assert (said["production"], said["approved_by"]) == (waits.model, "Ines")
+    assert (said["production"], said["approved_by"]) == (waits.model, "Ines (not authenticated)")
     assert "no approval waits" in dagster.tick("deploy_approved").skip_message
 
     second = office.candidate()

@@ -16,7 +16,7 @@ from twin_assets.core.feedback_pairs import (
 from twin_assets.core.persona import Persona
 from twin_assets.core.prompts import system_message, user_message
 from twin_assets.core.records import Message, Passage, Visibility, most_closed
-from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, personas
+from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, caller_of, personas
 from twin_assets.defs.metadata import bar_table, sample_table
 from twin_assets.defs.resources import Platform
 from twin_assets.feature.feedback_rows import feedback_rows
@@ -71,8 +71,9 @@ def decide_on_feedback(context: dg.OpExecutionContext, config: ReviewedPairs, pl
     choices: dict[str, PairChoice] = dict.fromkeys(config.accept, "accept")
     choices |= dict.fromkeys(config.reject, "reject")
     decide_on_pairs(
-        platform.lake, platform.persona(config.persona).name, choices, config.reviewer, config.reason
-    )
+        platform.lake, platform.persona(config.persona).name, choices, config.reviewer, config.reason,
+        caller=caller_of(context),
+    )  # fmt: skip
     context.log.info(f"{config.reviewer}: {len(config.accept)} accepted, {len(config.reject)} rejected")
 
 
