@@ -37,7 +37,8 @@ class Part:
 
 
 def parts(settings: Settings) -> list[Part]:
-    """Everything that `make up` starts, in order."""
+    """Everything that `make up` starts. What has no port begins when those before it are ready: a Dagster home that two
+    processes make at once is damaged."""
     binaries = Path(sys.executable).parent
     bento = [str(binaries / "bentoml"), "serve", "--host", "127.0.0.1"]
     workspace = ["-w", str(ROOT / "workspace.yaml")]
@@ -156,9 +157,12 @@ def main() -> int:
         check_ports(wanted)
         ensure_dagster_home(settings)
         for part in wanted:
-            running.start(part)
+            if part.port:
+                running.start(part)
         for part in wanted:
             print(f"starting {part.name} ...", flush=True)
+            if not part.port:
+                running.start(part)
             running.wait_ready(part)
         print(_where(settings, running.logs), flush=True)
         while not stopped.wait(1):
