@@ -85,6 +85,11 @@ def _ask(settings: Settings, query: str, **variables: Any) -> dict[str, Any]:
         body = {"query": query, "variables": variables}
         response = httpx.post(f"{url}/graphql", json=body, headers=headers, timeout=TIMEOUT_SECONDS)
         answer = response.raise_for_status().json()
+    except httpx.HTTPStatusError as error:
+        raise DagsterDown(
+            f"Dagster at {url} turns the page away: {_told(error.response)}.",
+            "start both with the same TWIN_HOME and TWIN_UI_PASSWORD; and read Dagster's log.",
+        ) from None
     except (httpx.HTTPError, ValueError) as error:
         raise DagsterDown(
             f"Dagster does not answer at {url} ({type(error).__name__}).",
@@ -93,6 +98,13 @@ def _ask(settings: Settings, query: str, **variables: Any) -> dict[str, Any]:
     if answer.get("errors"):
         raise TwinError(f"Dagster refused: {answer['errors'][0]['message']}", "look at Dagster's own page.")
     return dict(answer["data"])
+
+
+def _told(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["error"]["message"]).rstrip(".")[:300]
+    except (ValueError, KeyError, TypeError):
+        return f"it answers {response.status_code}"
 
 
 def _refused(answer: dict[str, Any]) -> TwinError:

@@ -18,17 +18,19 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from serving import ui_dagster
 from serving.ui_session import COOKIE, sign_session
 from tests.core.releases import Office
 from tests.machine import PATIENCE, free_port, until
 from twin_assets.core.history import Event
 from twin_assets.core.persona import save_persona
 from twin_assets.dagster_home import ensure_dagster_home
-from twin_assets.settings import ROOT
+from twin_assets.settings import ROOT, Settings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -252,6 +254,16 @@ def test_without_a_password_only_this_machine_is_answered(keyless: Webserver) ->
     with socket.create_connection(("127.0.0.1", keyless.port)) as nginx:
         nginx.sendall(f"GET /runs HTTP/1.0\r\nHost: 127.0.0.1:{keyless.port}\r\n\r\n".encode())
         assert nginx.makefile("rb").readline().split()[1] == b"403"
+
+
+def test_the_twin_s_page_asks_with_a_session_of_its_own_and_says_when_that_is_not_known(
+    closed: Webserver,
+) -> None:
+    settings = Settings(home=closed.office.home, dagster_url=closed.url, ui_password=PASSWORD)  # type: ignore[arg-type]
+    assert ui_dagster.collect_runs(settings, "runa") == []
+    for other in ({"ui_password": None}, {"ui_password": SecretStr("another")}):
+        with pytest.raises(ui_dagster.DagsterDown, match="turns the page away: Dagster needs the login"):
+            ui_dagster.collect_runs(settings.model_copy(update=other), "runa")
 
 
 def test_a_page_of_ours_can_not_be_framed(keyless: Webserver) -> None:

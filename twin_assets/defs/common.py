@@ -4,8 +4,6 @@ from datetime import timedelta
 
 import dagster as dg
 
-from twin_assets.core.callers import CALLER_TAG, NOBODY
-
 PERSONAS = "personas"
 personas = dg.DynamicPartitionsDefinition(name=PERSONAS)
 
@@ -48,12 +46,6 @@ def when_changed(*inputs: str) -> dg.AutomationCondition:
 when_inputs_change = when_changed()
 
 collected_daily = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=2))
-
-
-def caller_of(context: dg.OpExecutionContext) -> str:
-    """Whoever launched the run, as far as Dagster's front, or the command line, knew them."""
-    return context.run.tags.get(CALLER_TAG, NOBODY)
-
 
 WAREHOUSE_POOL = "warehouse"
 TRAINING_POOL = "training"

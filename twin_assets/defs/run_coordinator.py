@@ -1,6 +1,6 @@
 """Dagster's queue of runs, which notes on a run who launched it. `dagster.yaml` names it."""
 
-from dagster import DagsterRun, QueuedRunCoordinator, SubmitRunContext
+from dagster import DagsterRun, OpExecutionContext, QueuedRunCoordinator, SubmitRunContext
 
 from twin_assets.core.callers import CALLER_TAG, NOBODY
 
@@ -15,3 +15,9 @@ class CallersRunCoordinator(QueuedRunCoordinator):
         if caller != run.tags.get(CALLER_TAG, NOBODY):
             self._instance.add_run_tags(run.run_id, {CALLER_TAG: caller})
         return super().submit_run(context)
+
+
+def caller_of(context: OpExecutionContext) -> str:
+    """Who launched the run, as far as that is known. Under another coordinator anybody could have sent the tag."""
+    ours = isinstance(context.instance.run_coordinator, CallersRunCoordinator)
+    return context.run.tags.get(CALLER_TAG, NOBODY) if ours else NOBODY

@@ -10,9 +10,10 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.history import Event
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.release_watch import judge, settle
-from twin_assets.defs.common import OWNERS, RELEASE, caller_of, personas
+from twin_assets.defs.common import OWNERS, RELEASE, personas
 from twin_assets.defs.metadata import sample_table
 from twin_assets.defs.resources import Platform
+from twin_assets.defs.run_coordinator import caller_of
 
 LEDGER_ROWS = 12
 

@@ -16,9 +16,10 @@ from twin_assets.core.feedback_pairs import (
 from twin_assets.core.persona import Persona
 from twin_assets.core.prompts import system_message, user_message
 from twin_assets.core.records import Message, Passage, Visibility, most_closed
-from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, caller_of, personas
+from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, personas
 from twin_assets.defs.metadata import bar_table, sample_table
 from twin_assets.defs.resources import Platform
+from twin_assets.defs.run_coordinator import caller_of
 from twin_assets.feature.feedback_rows import feedback_rows
 from twin_assets.inference.request_log import RequestRecord, read_requests
 
