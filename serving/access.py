@@ -5,7 +5,6 @@ since the persona stands in the body.
 """
 
 import asyncio
-import ipaddress
 import logging
 import math
 import re
@@ -21,12 +20,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving import ui_login, ui_uploads
+from serving import ui_login, ui_session, ui_uploads
 from serving.caller import Caller
 from serving.errors import Forbidden, error_response
 from serving.keys import Action, Keys
 from serving.limits import Admission, QueueFull, RateLimit, State, network_of
 from serving.telemetry import QUEUE, REFUSED, access, count_http
+from serving.this_machine import is_loopback, names_this_machine, was_forwarded
 from twin_assets.core.lake import open_lake
 from twin_assets.settings import Settings
 
@@ -167,12 +167,14 @@ class Access:
         token = ui_login.bearer(request)
         if token and (key := self.keys.find(token)):
             return Caller(f"key {key.id}", key, key.audience)
-        known = ui_login.signed_in(request, self.settings) or ui_login.bears_password(request, self.settings)
+        known = ui_session.signed_in(request, self.settings) or ui_login.bears_password(
+            request, self.settings
+        )
         if isinstance(known, Response):
             return known
         if known:
             return Caller("page", audience="private")
-        if ui_login.password_of(self.settings) is None and not self.keys.any:
+        if ui_session.password_of(self.settings) is None and not self.keys.any:
             return self._anonymous(request)
         return _refused(
             401, "LoginNeeded", "This needs a key or a login.",
@@ -183,7 +185,7 @@ class Access:
         """Without keys and password the service is for this machine, and for no web site that is open on it."""
         if self.settings.allow_anonymous:
             return Caller("anyone")
-        if not _is_loopback(_address(request)):
+        if not is_loopback(_address(request)) or was_forwarded(request):
             return _refused(
                 403, "NotOpen", "Without keys the service answers this machine only.",
                 "make a key with `python -m serving.keys create`, or set TWIN_UI_PASSWORD; "
@@ -194,7 +196,7 @@ class Access:
         foreign = (
             request.headers.get("sec-fetch-site") == "cross-site" and origin not in self.settings.cors_origins
         )
-        if foreign or not _names_this_machine(request.headers.get("host", "")):
+        if foreign or not names_this_machine(request.headers.get("host", "")):
             return _refused(
                 403, "ForeignRequest", "Another site asked for this.",
                 "ask the service by localhost or 127.0.0.1; or make a key, and send it.",
@@ -303,18 +305,3 @@ def _too_large(most: int) -> Response:
 
 def _address(request: Request) -> str:
     return request.client.host if request.client else "127.0.0.1"  # a Unix socket has no address
-
-
-@lru_cache(maxsize=1024)
-def _is_loopback(address: str) -> bool:
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
-
-
-@lru_cache(maxsize=1024)
-def _names_this_machine(host: str) -> bool:
-    name = re.sub(r":\d*$", "", host).strip("[]").rstrip(".").lower()
-    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)

@@ -12,7 +12,7 @@ from serving.keys import Keys
 from serving.limits import RateLimit
 from serving.telemetry import log_json
 from serving.ui import install_ui
-from serving.ui_login import TRIES
+from serving.ui_session import TRIES
 from twin_assets.core.lake import open_lake
 from twin_assets.settings import Settings
 

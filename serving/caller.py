@@ -6,6 +6,7 @@ from fastapi import Request
 
 from serving.errors import Forbidden
 from serving.keys import Action, ApiKey
+from twin_assets.core.callers import NOBODY, PAGE_LOGIN
 from twin_assets.core.records import Visibility, may_see
 
 
@@ -24,6 +25,13 @@ class Caller:
     def id(self) -> str:
         """What records name the caller by: the id of the key, never the key."""
         return self.key.id if self.key else self.name
+
+    @property
+    def authenticated(self) -> str:
+        """What they proved to be, for records of decisions: a key, the page's password, or nothing."""
+        if self.key:
+            return f"key {self.key.id} ({self.key.name})"
+        return PAGE_LOGIN if self.name == "page" else NOBODY
 
     def may(self, action: Action, persona: str) -> bool:
         """Whether it is good for an action on a persona; only a key narrows that."""

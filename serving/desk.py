@@ -223,7 +223,10 @@ class Desk:
         """The logged request of that id that the caller asked. Raises Unknown."""
         if found := self.log.recent(persona, request_id, caller):
             return found
-        for wait in (0.0, 1.5 * FLUSH_SECONDS):  # another worker may have answered, and not have written it yet
+        for wait in (
+            0.0,
+            1.5 * FLUSH_SECONDS,
+        ):  # another worker may have answered, and not have written it yet
             time.sleep(wait)
             if found := self._lookup.find(persona, request_id, caller):
                 return found

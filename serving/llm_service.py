@@ -5,15 +5,19 @@ from typing import Any
 import bentoml
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
+from starlette.requests import HTTPConnection
 
 from serving.engine_metrics import EngineMetrics
 from serving.errors import install_error_handlers
+from serving.front import Front, refusal
 from serving.metrics import NOT_BENTOMLS, serve_metrics
 from serving.probes import only_probes
 from serving.protocol import ChatRequest, Events, async_event_stream, completion, usage
 from serving.released import Pick, ReleasedModels
 from serving.steady import UNTRACED, keep_steady
+from serving.this_machine import from_this_machine
+from serving.ui_session import same_secret
 from serving.writing import pieces_of, whole_text
 from twin_assets.core.records import Message
 from twin_assets.inference.engine import Ticket
@@ -21,7 +25,10 @@ from twin_assets.inference.remote import MODEL_HEADER
 from twin_assets.settings import load_settings
 
 DEFAULT_TOKENS = 256
+# What probes and Prometheus ask, without a key: states and counts, no texts.
+OPEN = ("/livez", "/readyz", "/healthz", "/metrics")
 
+settings = load_settings()
 app = FastAPI(title="LLM service", version="1")
 install_error_handlers(app)
 
@@ -29,7 +36,7 @@ install_error_handlers(app)
 # One process holds the models, and more requests than `concurrency` find its batch full: scale by replicas.
 @only_probes(app)
 @bentoml.service(
-    name="llm_service", workers=1, traffic={"timeout": 300, "concurrency": load_settings().llm_batch},
+    name="llm_service", workers=1, traffic={"timeout": 300, "concurrency": settings.llm_batch},
     tracing=UNTRACED, metrics=NOT_BENTOMLS,
 )  # fmt: skip
 @bentoml.asgi_app(app, path="/")
@@ -37,7 +44,6 @@ class LLMService:
     """Requests for one model are written together, in one batch."""
 
     def __init__(self) -> None:
-        settings = load_settings()
         self.models = ReleasedModels(settings)
         serve_metrics(settings.metrics_host, settings.llm_metrics_port, EngineMetrics(self.models.engines))
         keep_steady()
@@ -64,6 +70,30 @@ class LLMService:
         return completion(
             pick.generator.model, text, len(ticket.prompt), ticket.tokens_out, ticket.finish_reason or "stop"
         )
+
+
+def admit(request: HTTPConnection) -> str | Response:
+    """Whoever has the key; where there is none, this machine."""
+    if settings.llm_api_key:
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and same_secret(token.strip(), settings.llm_api_key.get_secret_value()):
+            return "key"
+        return refusal(
+            401, "WrongKey", "The LLM service needs its key.", "send the value of TWIN_LLM_API_KEY as a bearer token.",
+            {"WWW-Authenticate": "Bearer"},
+        )  # fmt: skip
+    if settings.allow_anonymous or from_this_machine(request):
+        return "this machine"
+    return refusal(
+        403, "NotOpen", "Without a key the LLM service answers this machine only.",
+        "set TWIN_LLM_API_KEY to the same value for it and for the twin.",
+    )  # fmt: skip
+
+
+# Before BentoML's own paths too.
+LLMService.add_asgi_middleware(  # type: ignore[attr-defined]  # the decorators made it a bentoml.Service
+    Front, hosts=settings.allowed_hosts, admit=admit, open_paths=OPEN
+)
 
 
 def _begin(models: ReleasedModels, pick: Pick, given: ChatRequest) -> Ticket:

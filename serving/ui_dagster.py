@@ -4,7 +4,9 @@ from typing import Any
 
 import httpx
 
+from serving.ui_session import COOKIE, password_of, sign_session
 from twin_assets.core.errors import TwinError
+from twin_assets.settings import Settings
 
 # As workspace.yaml names the code location; Dagster calls a location's only repository so.
 SELECTOR = {"repositoryLocationName": "twin_assets", "repositoryName": "__repository__"}
@@ -30,9 +32,14 @@ class DagsterDown(TwinError):
     """Dagster's webserver gives no answer."""
 
 
-def collect(url: str, persona: str) -> str:
+def dagster_url(settings: Settings) -> str:
+    """Where Dagster's webserver is."""
+    return (settings.dagster_url or f"http://127.0.0.1:{settings.dagster_port}").rstrip("/")
+
+
+def collect(settings: Settings, persona: str) -> str:
     """Start the job `collect` for the persona; the id of its run. Raises TwinError when Dagster won't."""
-    added = _ask(url, _ADD_PARTITION, s=SELECTOR, p=persona)["addDynamicPartition"]
+    added = _ask(settings, _ADD_PARTITION, s=SELECTOR, p=persona)["addDynamicPartition"]
     if added["__typename"] not in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"):
         raise _refused(added)
     execution = {
@@ -40,26 +47,26 @@ def collect(url: str, persona: str) -> str:
         "mode": "default",
         "executionMetadata": {"tags": [{"key": "dagster/partition", "value": persona}]},
     }
-    launched = _ask(url, _LAUNCH, e=execution)["launchRun"]
+    launched = _ask(settings, _LAUNCH, e=execution)["launchRun"]
     if launched["__typename"] != "LaunchRunSuccess":
         raise _refused(launched)
     return str(launched["run"]["runId"])
 
 
-def collect_runs(url: str, persona: str) -> list[dict[str, Any]]:
+def collect_runs(settings: Settings, persona: str) -> list[dict[str, Any]]:
     """The persona's latest five runs of `collect`, newest first, each with its steps."""
     wanted = {"pipelineName": "collect", "tags": [{"key": "dagster/partition", "value": persona}]}
-    found = _ask(url, _RUNS, f=wanted, n=RUNS)["runsOrError"]
+    found = _ask(settings, _RUNS, f=wanted, n=RUNS)["runsOrError"]
     if found["__typename"] != "Runs":
         raise _refused(found)
     return list(found["results"])
 
 
-def last_collected(url: str, persona: str, sources: list[str]) -> dict[str, dict[str, Any]]:
+def last_collected(settings: Settings, persona: str, sources: list[str]) -> dict[str, dict[str, Any]]:
     """By source: when it was last collected (`at`, milliseconds), what that crawl counted, and its `error` if it has
     one: a source in error fails no run."""
     fields = "\n".join(_LAST % (source, source) for source in sources)
-    answer = _ask(url, f"query($p: String!) {{ {fields} }}", p=persona)
+    answer = _ask(settings, f"query($p: String!) {{ {fields} }}", p=persona)
     found = {}
     for source, asset in answer.items():
         for made in asset.get("assetMaterializations", []):
@@ -70,11 +77,19 @@ def last_collected(url: str, persona: str, sources: list[str]) -> dict[str, dict
     return found
 
 
-def _ask(url: str, query: str, **variables: Any) -> dict[str, Any]:
+def _ask(settings: Settings, query: str, **variables: Any) -> dict[str, Any]:
+    url, password = dagster_url(settings), password_of(settings)
+    # The front of Dagster knows the page's sessions, so that the password itself need not travel.
+    headers = {"Cookie": f"{COOKIE}={sign_session(settings.home, password)}"} if password else {}
     try:
         body = {"query": query, "variables": variables}
-        response = httpx.post(f"{url}/graphql", json=body, timeout=TIMEOUT_SECONDS)
+        response = httpx.post(f"{url}/graphql", json=body, headers=headers, timeout=TIMEOUT_SECONDS)
         answer = response.raise_for_status().json()
+    except httpx.HTTPStatusError as error:
+        raise DagsterDown(
+            f"Dagster at {url} turns the page away: {_told(error.response)}.",
+            "start both with the same TWIN_HOME and TWIN_UI_PASSWORD; and read Dagster's log.",
+        ) from None
     except (httpx.HTTPError, ValueError) as error:
         raise DagsterDown(
             f"Dagster does not answer at {url} ({type(error).__name__}).",
@@ -83,6 +98,13 @@ def _ask(url: str, query: str, **variables: Any) -> dict[str, Any]:
     if answer.get("errors"):
         raise TwinError(f"Dagster refused: {answer['errors'][0]['message']}", "look at Dagster's own page.")
     return dict(answer["data"])
+
+
+def _told(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["error"]["message"]).rstrip(".")[:300]
+    except (ValueError, KeyError, TypeError):
+        return f"it answers {response.status_code}"
 
 
 def _refused(answer: dict[str, Any]) -> TwinError:

@@ -10,17 +10,7 @@ from serving.errors import error_body
 from serving.keys import KEY_SHAPE
 from serving.limits import RateLimit, network_of
 from serving.ui_context import Config
-from serving.ui_session import (
-    COOKIE,
-    DEVICE_COOKIE,
-    DEVICE_SECONDS,
-    SESSION_SECONDS,
-    known_device,
-    same_secret,
-    session_is_good,
-    sign_device,
-    sign_session,
-)
+from serving.ui_session import COOKIE, password_of, same_secret, set_session, signed_in, who_tries
 from twin_assets.settings import Settings
 
 # Without a session: the page's files and the login.
@@ -29,9 +19,6 @@ OPEN_BELOW = "/ui/static/"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # A form or an image of another site can't set a header, so its posts don't pass.
 UI_HEADER = "x-twin-ui"
-
-# Wrong passwords of one device or address in a minute; then one more every twelve seconds.
-TRIES = 5
 
 router = APIRouter()
 
@@ -55,10 +42,7 @@ def login(given: Login, request: Request, settings: Config) -> Response:
     with others is not kept out by what those try.
     """
     password, tries = password_of(settings), _tries(request)
-    device = (
-        known_device(settings.home, password, request.cookies.get(DEVICE_COOKIE, "")) if password else None
-    )
-    who = f"device {device}" if device else f"login {_network(request)}"
+    who = who_tries(request, settings)
     if wait := tries.wait(who):
         return too_many_tries(wait)
     if password is None or not same_secret(given.password, password):
@@ -67,13 +51,7 @@ def login(given: Login, request: Request, settings: Config) -> Response:
         )
     tries.give_back(who)
     response = JSONResponse({"open": True})
-    for name, value, seconds in (
-        (COOKIE, sign_session(settings.home, password), SESSION_SECONDS),
-        (DEVICE_COOKIE, sign_device(settings.home, password), DEVICE_SECONDS),
-    ):
-        response.set_cookie(
-            name, value, max_age=seconds, httponly=True, samesite="strict", secure=_over_tls(request)
-        )
+    set_session(response, request, settings, password)
     return response
 
 
@@ -96,15 +74,6 @@ def foreign_change(request: Request) -> Response | None:
                 "use the page itself, or send X-Twin-UI: 1.",
             )
     return None
-
-
-def password_of(settings: Settings) -> str | None:
-    return (settings.ui_password.get_secret_value() if settings.ui_password else "") or None
-
-
-def signed_in(request: Request, settings: Settings) -> bool:
-    password, cookie = password_of(settings), request.cookies.get(COOKIE)
-    return bool(password and cookie and session_is_good(settings.home, password, cookie))
 
 
 def bearer(request: Request) -> str:
@@ -143,10 +112,6 @@ def _tries(request: Request) -> RateLimit:
 
 def _network(request: Request) -> str:
     return network_of(request.client.host if request.client else "")
-
-
-def _over_tls(request: Request) -> bool:
-    return request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
 
 
 def error(

@@ -104,9 +104,11 @@ def report(persona: PersonaName, model: Name, settings: Config, asker: Asker) ->
 
 
 @router.post("/ui/api/{persona}/decisions")
-def decisions(persona: PersonaName, given: Decision, settings: Config) -> Event:
+def decisions(persona: PersonaName, given: Decision, settings: Config, asker: Asker) -> Event:
     """Write the decision into the ledger. An approved version is deployed by Dagster's sensor."""
-    return decide(Ledger(open_lake(settings), persona), Registry(settings), settings, given)
+    return decide(
+        Ledger(open_lake(settings), persona), Registry(settings), settings, given, asker.authenticated
+    )
 
 
 def _states(events: list[Event]) -> dict[str, EventKind]:

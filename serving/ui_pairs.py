@@ -65,10 +65,10 @@ def pairs(persona: PersonaName, settings: Config, asker: Asker) -> dict[str, Any
 
 
 @router.post("/ui/api/{persona}/feedback-pairs")
-def decide(persona: PersonaName, given: PairDecision, settings: Config) -> PairReview:
+def decide(persona: PersonaName, given: PairDecision, settings: Config, asker: Asker) -> PairReview:
     """Accept or reject one pair; 409 when someone else has decided since the page was read."""
     [review] = decide_on_pairs(
         open_lake(settings), persona, {given.pair_id: given.decision}, given.reviewer, given.reason,
-        {given.pair_id: given.seen},
+        {given.pair_id: given.seen}, asker.authenticated,
     )  # fmt: skip
     return review

@@ -5,17 +5,54 @@ Both are signed, and nothing is stored of them, so they survive a restart; chang
 
 import hashlib
 import hmac
-import os
 import secrets
 import time
 from pathlib import Path
 
-from twin_assets.core.private import private_file, private_home
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from serving.kept_secret import kept_secret
+from serving.limits import network_of
+from twin_assets.settings import Settings
 
 COOKIE = "twin_session"
 DEVICE_COOKIE = "twin_device"
 SESSION_SECONDS = 12 * 3600
 DEVICE_SECONDS = 365 * 24 * 3600
+# Wrong passwords of one device or network in a minute; then one more every twelve seconds.
+TRIES = 5
+
+
+def password_of(settings: Settings) -> str | None:
+    """The page's password, None where there is none."""
+    return (settings.ui_password.get_secret_value() if settings.ui_password else "") or None
+
+
+def signed_in(request: HTTPConnection, settings: Settings) -> bool:
+    """Whether the browser has given the page's password."""
+    password, cookie = password_of(settings), request.cookies.get(COOKIE)
+    return bool(password and cookie and session_is_good(settings.home, password, cookie))
+
+
+def set_session(response: Response, request: HTTPConnection, settings: Settings, password: str) -> None:
+    """Give the browser a session and the mark of a device, in cookies that no script reads and no other site's request
+    carries."""
+    over_tls = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+    for name, value, seconds in (
+        (COOKIE, sign_session(settings.home, password), SESSION_SECONDS),
+        (DEVICE_COOKIE, sign_device(settings.home, password), DEVICE_SECONDS),
+    ):
+        response.set_cookie(name, value, max_age=seconds, httponly=True, samesite="strict", secure=over_tls)
+
+
+def who_tries(request: HTTPConnection, settings: Settings) -> str:
+    """What wrong passwords are counted by: the browser where it has logged in before, else its network."""
+    password, mark = password_of(settings), request.cookies.get(DEVICE_COOKIE, "")
+    device = known_device(settings.home, password, mark) if password else None
+    return (
+        f"device {device}" if device else f"login {network_of(request.client.host if request.client else '')}"
+    )
 
 
 def sign_session(home: Path, password: str) -> str:
@@ -53,21 +90,5 @@ def same_secret(given: str, known: str) -> bool:
 
 
 def _signature(home: Path, password: str, signed: str) -> str:
-    key = _secret(home) + hashlib.sha256(password.encode()).digest()
+    key = kept_secret(home / "ui_secret") + hashlib.sha256(password.encode()).digest()
     return hmac.new(key, signed.encode(), hashlib.sha256).hexdigest()
-
-
-def _secret(home: Path) -> bytes:
-    path = home / "ui_secret"
-    if not path.exists():
-        private_home(home)
-        staged = home / f".ui_secret.{secrets.token_hex(4)}"
-        with private_file(staged) as file:
-            file.write(secrets.token_bytes(32))
-        try:
-            os.link(staged, path)  # two processes may start at once; the first one's secret holds
-        except FileExistsError:
-            pass
-        finally:
-            staged.unlink()
-    return path.read_bytes()

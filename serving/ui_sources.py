@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from serving.ui_context import AnyPersonaName, Config, PersonaName
-from serving.ui_dagster import DagsterDown, collect, collect_runs, last_collected
+from serving.ui_dagster import DagsterDown, collect, collect_runs, dagster_url, last_collected
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake, open_lake
 from twin_assets.core.persona import SOURCES, Persona, persona_names, save_persona, source_part, text_policy
@@ -40,11 +40,6 @@ class Declared(BaseModel):
 
     general: dict[str, Any]
     sources: dict[str, dict[str, Any] | None]
-
-
-def dagster_url(settings: Settings) -> str:
-    """Where Dagster's webserver is."""
-    return (settings.dagster_url or f"http://127.0.0.1:{settings.dagster_port}").rstrip("/")
 
 
 @router.get("/ui/api/{persona}/sources")
@@ -86,7 +81,7 @@ def save(persona: AnyPersonaName, given: Declared, settings: Config) -> dict[str
 def collect_now(persona: PersonaName, settings: Config) -> dict[str, Any]:
     """Start collecting; the run's id and where to watch it."""
     url = dagster_url(settings)
-    run = collect(url, persona)
+    run = collect(settings, persona)
     return {"run": run, "url": f"{url}/runs/{run}"}
 
 
@@ -96,8 +91,8 @@ def runs(persona: PersonaName, settings: Config) -> dict[str, Any]:
     which is no error of this page."""
     url = dagster_url(settings)
     try:
-        last = last_collected(url, persona, list(SOURCES))
-        return {"url": url, "runs": collect_runs(url, persona), "last": last, "down": None}
+        last = last_collected(settings, persona, list(SOURCES))
+        return {"url": url, "runs": collect_runs(settings, persona), "last": last, "down": None}
     except DagsterDown as error:
         return {"url": url, "runs": [], "last": {}, "down": {"message": error.problem, "fix": error.fix}}
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from serving.caller import caller_of
 from serving.protocol import WriteRequest
 from serving.ui_context import Config
-from serving.ui_sources import dagster_url
+from serving.ui_dagster import dagster_url
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.persona import Persona, load_persona, persona_names

@@ -25,8 +25,8 @@ from starlette.requests import ClientDisconnect
 from serving.caller import Caller
 from serving.errors import Unknown, error_body
 from serving.ui_context import Asker, Config, PersonaName
-from serving.ui_dagster import DagsterDown, collect
-from serving.ui_sources import dagster_url, read_declaration
+from serving.ui_dagster import DagsterDown, collect, dagster_url
+from serving.ui_sources import read_declaration
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona import Persona, load_persona, save_persona, source_part
 from twin_assets.core.upload_preview import MAX_SECONDS, PreviewReport, preview_apart
@@ -188,7 +188,7 @@ def collect_upload(persona: PersonaName, upload: str, given: Wish, settings: Con
     save_persona(settings.personas_dir, {name: raw[name] for name in Persona.model_fields if name in raw})
     url = dagster_url(settings)
     try:
-        run = collect(url, persona)
+        run = collect(settings, persona)
     except DagsterDown as error:
         down = {"message": error.problem, "fix": error.fix}
         return {"source": report.source, "run": None, "url": url, "down": down}

@@ -1,4 +1,4 @@
-"""`make up`: the Dagster webserver and daemon, and both BentoML services, as one thing to start and stop."""
+"""`make up`: Dagster's fronted webserver and its daemon, and both BentoML services, as one thing to start and stop."""
 
 import contextlib
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from serving.kept_secret import kept_secret
 from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
 from twin_assets.dagster_home import ensure_dagster_home
@@ -21,26 +22,30 @@ from twin_assets.settings import ROOT, Settings, load_settings
 START_SECONDS = 180
 STOP_SECONDS = 20
 LOG_LINES = 15
+LLM_KEY = "llm_key"  # in the home
 
 
 @dataclass(frozen=True)
 class Part:
-    """One process: how it is started, and the URL that answers when it is ready."""
+    """One process: how it is started, and the port and path that answer when it is ready, if it has one."""
 
     name: str
     command: list[str]
-    port: int
-    setting: str
-    ready: str
+    port: int | None = None
+    setting: str = ""
+    ready: str = ""
 
 
 def parts(settings: Settings) -> list[Part]:
-    """Everything that `make up` starts, in order."""
+    """Everything that `make up` starts. What has no port begins when those before it are ready: a Dagster home that two
+    processes make at once is damaged."""
     binaries = Path(sys.executable).parent
     bento = [str(binaries / "bentoml"), "serve", "--host", "127.0.0.1"]
-    dagster = [str(binaries / "dagster"), "dev", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1"]
+    workspace = ["-w", str(ROOT / "workspace.yaml")]
+    dagster = [sys.executable, "-m", "serving.dagster_web", *workspace, "-h", "127.0.0.1"]
     return [
         Part("dagster", [*dagster, "-p", str(settings.dagster_port)], settings.dagster_port, "TWIN_DAGSTER_PORT", "/server_info"),
+        Part("daemon", [str(binaries / "dagster-daemon"), "run", *workspace]),
         Part(
             "llm", [*bento, "-p", str(settings.llm_port), "serving.llm_service:LLMService"], settings.llm_port,
             "TWIN_LLM_PORT", "/readyz",
@@ -55,6 +60,8 @@ def parts(settings: Settings) -> list[Part]:
 def check_ports(wanted: list[Part]) -> None:
     """Raise TwinError for the first port that is in use."""
     for part in wanted:
+        if part.port is None:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -79,15 +86,20 @@ class Running:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "DAGSTER_HOME": str(settings.dagster_home),
             "BENTOML_DO_NOT_TRACK": "True",
-            "TWIN_LLM_URL": os.environ.get("TWIN_LLM_URL", f"http://127.0.0.1:{settings.llm_port}/v1"),
             "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         }
+        # Our LLM service and the twin share a key; another engine has its own, which is not for ours.
+        own = f"http://127.0.0.1:{settings.llm_port}/v1"
+        ours = "llm_url" not in settings.model_fields_set or settings.llm_url == own
+        given = settings.llm_api_key.get_secret_value() if ours and settings.llm_api_key else None
+        key = {"TWIN_LLM_API_KEY": given or kept_secret(settings.home / LLM_KEY).decode()}
+        self.of_part = {"llm": key, "twin": key | {"TWIN_LLM_URL": own} if ours else {}}
 
     def start(self, part: Part) -> None:
         with (self.logs / f"{part.name}.log").open("wb") as log:
             self.processes[part.name] = subprocess.Popen(
-                part.command, cwd=ROOT, env=self.environment | {"BENTOML_HOME": str(self.counters / part.name)}, stdout=log, stderr=subprocess.STDOUT,
-                start_new_session=True,
+                part.command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                env=self.environment | {"BENTOML_HOME": str(self.counters / part.name)} | self.of_part.get(part.name, {}),
             )  # fmt: skip
 
     def check(self) -> None:
@@ -99,6 +111,8 @@ class Running:
                 raise TwinError(f"{name} stopped (status {process.returncode}):\n{tail}\n", f"read {log}.")
 
     def wait_ready(self, part: Part) -> None:
+        if part.port is None:
+            return
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             self.check()
@@ -143,9 +157,12 @@ def main() -> int:
         check_ports(wanted)
         ensure_dagster_home(settings)
         for part in wanted:
-            running.start(part)
+            if part.port:
+                running.start(part)
         for part in wanted:
             print(f"starting {part.name} ...", flush=True)
+            if not part.port:
+                running.start(part)
             running.wait_ready(part)
         print(_where(settings, running.logs), flush=True)
         while not stopped.wait(1):
@@ -160,7 +177,7 @@ def _where(settings: Settings, logs: Path) -> str:
     twin = f"http://127.0.0.1:{settings.twin_port}"
     return f"""
   twin (web page and API)   {twin}
-  LLM service               http://127.0.0.1:{settings.llm_port}/v1
+  LLM service               http://127.0.0.1:{settings.llm_port}/v1   (its key: {settings.home / LLM_KEY})
   Dagster                   http://127.0.0.1:{settings.dagster_port}
   logs                      {logs}
 

@@ -9,6 +9,7 @@ from twin_assets.settings import Settings, load_settings
 INSTANCE = {
     "telemetry": {"enabled": False},
     "nux": {"enabled": False},
+    "run_coordinator": {"module": "twin_assets.defs.run_coordinator", "class": "CallersRunCoordinator"},
     "concurrency": {"pools": {"default_limit": 1, "granularity": "op"}, "runs": {"max_concurrent_runs": 4}},
 }
 

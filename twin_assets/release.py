@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime
 
 from twin_assets.core.approval import Decision, decide, deploy, last_release
+from twin_assets.core.callers import system_user
 from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
 from twin_assets.core.history import Event
@@ -52,11 +53,11 @@ def _decide(settings: Settings, ledger: Ledger, wanted: argparse.Namespace, abou
     given = Decision(
         decision=wanted.decision, about=about.number, model=about.model, reviewer=wanted.reviewer, reason=wanted.reason
     )  # fmt: skip
-    print(_line(decide(ledger, Registry(settings), settings, given)))
+    print(_line(decide(ledger, Registry(settings), settings, given, system_user())))
 
 
 def _line(event: Event) -> str:
-    return f"{event.number:>4}  {event.at:%Y-%m-%d %H:%M}  {event.kind:<14}  {event.model}  {event.actor}: {event.reason}"
+    return f"{event.number:>4}  {event.at:%Y-%m-%d %H:%M}  {event.kind:<14}  {event.model}  {event.who}: {event.reason}"
 
 
 def _parser() -> argparse.ArgumentParser:

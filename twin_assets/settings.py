@@ -216,7 +216,10 @@ class Settings(BaseSettings):
 
     llm_url: str = Field("http://127.0.0.1:3001/v1", description="OpenAI-compatible LLM service.")
     llm_model: str | None = Field(None, description="LiteLLM model name when llm_url is not our own.")
-    llm_api_key: SecretStr | None = None
+    llm_api_key: SecretStr | None = Field(
+        None,
+        description="What llm_url is asked with; our own LLM service asks for it, or answers this machine only.",
+    )
     llm_price_in: float | None = Field(
         None,
         description="US dollars a million prompt tokens of a hosted llm_model; LiteLLM's table if unset.",
@@ -274,6 +277,11 @@ class Settings(BaseSettings):
     allow_anonymous: bool = Field(
         False,
         description="Without keys and password, answer whoever reaches the service, not this machine only.",
+    )
+    allowed_hosts: list[str] = Field(
+        [],
+        description="Names by which Dagster and the LLM service may be asked besides localhost and addresses, like "
+        '["llm", "dagster.example.org"].',
     )
     local_audience: Literal["public", "connections", "private"] = Field(
         "public",

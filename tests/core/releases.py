@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.core.models import lineage, save
 from twin_assets.core.approval import Decision, decide, deploy
+from twin_assets.core.callers import NOBODY
 from twin_assets.core.history import Event
 from twin_assets.core.lake import LocalLake
 from twin_assets.core.ledger import Ledger
@@ -51,7 +52,12 @@ class Office:
     def decide(self, decision: str, about: Event, days_later: float = 0, **changes: str) -> Event:
         now = datetime.now(UTC) + timedelta(days=days_later)
         return decide(
-            self.ledger, self.registry, self.settings, decision_of_ines(decision, about, **changes), now
+            self.ledger,
+            self.registry,
+            self.settings,
+            decision_of_ines(decision, about, **changes),
+            NOBODY,
+            now,
         )
 
     def deploy(self, hours_later: float = 0) -> Event | None:

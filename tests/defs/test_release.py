@@ -38,11 +38,11 @@ class Dagster:
         [event] = self.release().asset_materializations_for_node("release")
         return {name: entry.value for name, entry in event.metadata.items()}
 
-    def run(self, job: str, op: str, **config: object) -> bool:
+    def run(self, job: str, op: str, tags: dict[str, str] | None = None, **config: object) -> bool:
         given = {"ops": {op: {"config": {"persona": "runa"} | config}}}
         made = defs.resolve_job_def(job)
         return made.execute_in_process(
-            given, instance=self.instance, resources=self.resources, raise_on_error=False
+            given, tags=tags, instance=self.instance, resources=self.resources, raise_on_error=False
         ).success
 
     def tick(self, sensor: str) -> Any:
@@ -76,7 +76,7 @@ def test_a_decision_in_dagster_is_deployed_tried_and_taken_back(
     [asked] = dagster.tick("deploy_approved").run_requests
     assert asked.run_key == "runa:3"
     said = dagster.metadata()
-    assert (said["production"], said["approved_by"]) == (waits.model, "Ines")
+    assert (said["production"], said["approved_by"]) == (waits.model, "Ines (not authenticated)")
     assert "no approval waits" in dagster.tick("deploy_approved").skip_message
 
     second = office.candidate()
@@ -90,6 +90,21 @@ def test_a_decision_in_dagster_is_deployed_tried_and_taken_back(
     assert dagster.metadata()["rollback_brings_back"] == waits.model
     assert dagster.run("roll_back_release", "decide_rollback", reviewer="Ines", reason="too short")
     assert office.ledger.production() == waits.model
+
+
+def test_a_run_says_who_launched_it_only_where_our_coordinator_took_it(tmp_path: Path) -> None:
+    for name, known in (("CallersRunCoordinator", "page login"), ("", "not authenticated")):
+        ours = {"module": "twin_assets.defs.run_coordinator", "class": name}
+        settings = {"run_coordinator": ours} if name else {}
+        (tmp_path / name / "instance").mkdir(parents=True)
+        with dg.DagsterInstance.local_temp(str(tmp_path / name / "instance"), overrides=settings) as instance:
+            office = Office(tmp_path / name / "home")
+            dagster = Dagster(office, instance, {})
+            decision = {"evaluation": office.candidate().number, "reviewer": "Ines", "reason": "good"}
+            tags = {"twin/caller": "page login"}
+            assert dagster.run("approve_release", "decide_approval", tags, **decision)
+            event = office.ledger.events()[-1]
+            assert (event.actor, event.claimed) == (known, "Ines")
 
 
 def test_an_approval_too_old_fails_its_run_and_is_closed(

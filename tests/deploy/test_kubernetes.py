@@ -84,7 +84,8 @@ def check_whole(things: list[dict[str, Any]]) -> None:
         assert template["spec"].get("serviceAccountName", "dagster") in accounts
         for container in containers(deployment):
             assert {m["name"] for m in container["volumeMounts"]} <= set(volumes)
-            assert {ref["secretRef"]["name"] for ref in container["envFrom"] if "secretRef" in ref} == {"twin-secrets"}  # fmt: skip
+            secrets = [ref["secretRef"]["name"] for ref in container["envFrom"] if "secretRef" in ref]
+            assert secrets == ["llm-secrets" if name == "llm" else "twin-secrets"]
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                 assert container.get(probe, {}).get("httpGet", {"port": "http"})["port"] in ports
     for scaler in of_kind(things, "HorizontalPodAutoscaler").values():
@@ -105,7 +106,10 @@ def check_settings(given: dict[str, str]) -> Settings:
     for name in given:
         assert name.startswith("TWIN_")
         assert name.removeprefix("TWIN_").lower() in Settings.model_fields, f"{name} is no setting"
-    values = {name.removeprefix("TWIN_").lower(): value for name, value in given.items()}
+    values = {
+        name.removeprefix("TWIN_").lower(): json.loads(value) if value.startswith("[") else value
+        for name, value in given.items()
+    }
     return Settings.model_validate(values)
 
 
@@ -153,6 +157,37 @@ def test_metrics_are_for_prometheus_alone_and_prometheus_reaches_nothing_else() 
         assert set(map(tuple, opened.values())) == {("http",)}
         ports = of_kind(base(), "Service")[name]["spec"]["ports"]
         assert [p["targetPort"] for p in ports] == ["http"]
+
+
+def test_the_twin_and_the_llm_service_share_one_key_and_pods_that_train_get_neither_nor_the_password() -> (
+    None
+):
+    [twin] = containers(of_kind(base(), "Deployment")["twin"])
+    [key] = [v["valueFrom"]["secretKeyRef"] for v in twin["env"] if v["name"] == "TWIN_LLM_API_KEY"]
+    assert (key["name"], key["key"]) == ("llm-secrets", "TWIN_LLM_API_KEY")
+    settings = (KUBERNETES / "base" / "settings.env").read_text()
+    assert "TWIN_KUBERNETES_SECRET=training-secrets\n" in settings
+
+
+def test_dagster_stands_behind_its_front_and_services_answer_to_their_names() -> None:
+    lines = (KUBERNETES / "base" / "settings.env").read_text().splitlines()
+    settings = check_settings(dict(line.split("=", 1) for line in lines))
+    assert {"llm", "dagster"} == set(settings.allowed_hosts)
+    commands = {
+        c["name"]: c["command"] for d in of_kind(base(), "Deployment").values() for c in containers(d)
+    }
+    assert "dagster instance migrate" in commands["home"][-1], (
+        "two processes would make the databases at once"
+    )
+    assert commands["webserver"][:3] == ["python", "-m", "serving.dagster_web"]
+    assert Path(import_file(commands["webserver"][2])).exists()
+    assert not any(command[0] in ("dagster-webserver", "dagster", "dg") for command in commands.values())
+
+
+def test_actions_of_the_ci_are_pinned_by_commit() -> None:
+    used = re.findall(r"uses: (\S+)", (ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    assert used
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action) for action in used), used
 
 
 def import_file(module: str) -> str:

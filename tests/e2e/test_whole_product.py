@@ -148,7 +148,8 @@ def test_an_unknown_persona_is_a_404_that_names_the_known_ones(served: Product) 
 def test_the_openai_client_streams_from_the_llm_service(served: Product) -> None:
     from openai import OpenAI
 
-    client = OpenAI(base_url=f"http://127.0.0.1:{served.ports['TWIN_LLM_PORT']}/v1", api_key="none")
+    key = (served.home / "llm_key").read_text()
+    client = OpenAI(base_url=f"http://127.0.0.1:{served.ports['TWIN_LLM_PORT']}/v1", api_key=key)
     pieces = client.chat.completions.create(
         model="runa", messages=[{"role": "user", "content": "Write about tides."}], max_tokens=12, stream=True
     )

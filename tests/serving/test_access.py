@@ -19,10 +19,14 @@ from serving.keys import Keys, main
 from serving.limits import Admission, QueueFull, RateLimit, network_of
 from serving.telemetry import JsonLines
 from serving.telemetry import access as access_log
-from serving.ui_login import TRIES
+from serving.this_machine import is_loopback, names_this_machine
+from serving.ui_session import TRIES
 from tests.machine import PATIENCE, until
 from tests.serving.twin_server import QUESTION, Server, install, serving, twin
+from twin_assets.core.history import Event
 from twin_assets.core.lake import LocalLake, open_lake
+from twin_assets.core.ledger import Ledger
+from twin_assets.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -391,14 +395,25 @@ def test_another_site_can_not_use_a_service_without_keys(tmp_path: Path) -> None
 
 
 def test_without_keys_only_this_machine_is_answered(tmp_path: Path) -> None:
-    from serving.access import _is_loopback, _names_this_machine
-
-    assert all(map(_is_loopback, ("127.0.0.1", "::1", "::ffff:127.0.0.1", "127.8.8.8")))
-    assert not any(map(_is_loopback, ("10.0.0.1", "::ffff:10.0.0.1", "192.168.1.2", "fe80::1", "", "unix")))
-    assert all(map(_names_this_machine, ("localhost:3000", "127.0.0.1", "[::1]:3000", "a.localhost")))
+    assert all(map(is_loopback, ("127.0.0.1", "::1", "::ffff:127.0.0.1", "127.8.8.8")))
+    assert not any(map(is_loopback, ("10.0.0.1", "::ffff:10.0.0.1", "192.168.1.2", "fe80::1", "", "unix")))
+    assert all(map(names_this_machine, ("localhost:3000", "127.0.0.1", "[::1]:3000", "a.localhost")))
     assert not any(
-        map(_names_this_machine, ("evil.example", "localhost.evil.example:3000", "10.0.0.1:3000", ""))
+        map(names_this_machine, ("evil.example", "localhost.evil.example:3000", "10.0.0.1:3000", ""))
     )
+    # A proxy on this machine comes from a loopback address, and may well ask by a loopback name.
+    with serving(install(tmp_path, "http://127.0.0.1:1/v1")) as server:
+        assert server.client.get("/v1/models").status_code == 200
+        for proxy in (
+            "X-Forwarded-For",
+            "Forwarded",
+            "Via",
+            "X-Real-IP",
+            "X-Forwarded-Host",
+            "CF-Connecting-IP",
+        ):
+            refused = server.client.get("/v1/models", headers={proxy: "127.0.0.1"})
+            assert (refused.status_code, refused.json()["error"]["type"]) == (403, "NotOpen"), proxy
 
 
 def test_the_queue_is_bounded_in_length_and_time() -> None:
@@ -539,3 +554,32 @@ def test_a_login_is_no_place_to_send_much(keyed: tuple[Server, dict[str, str]]) 
     server, _ = keyed
     answer = server.client.post("/ui/login", json={"password": "x" * 20_000}, headers={"X-Twin-UI": "1"})
     assert answer.status_code == 413
+
+
+def test_the_ledger_says_who_was_authenticated(tmp_path: Path) -> None:
+    settings = install(tmp_path, "http://127.0.0.1:1/v1", ui_password="open sesame")
+    ledger, keys = Ledger(open_lake(settings), "runa"), Keys(open_lake(settings))
+
+    def decided(settings: Settings, **headers: str) -> Event:
+        """The event of a rejection by whoever sends these headers, and says that they are Ines."""
+        ledger.append("twin-runa-dpo:two", "proposed", "pipeline", "new")
+        waits = ledger.append("twin-runa-dpo:two", "evaluated", "pipeline", "passed", passed=True)
+        body = {
+            "decision": "reject",
+            "about": waits.number,
+            "model": waits.model,
+            "reviewer": "Ines",
+            "reason": "no",
+        }
+        with serving(settings) as server:
+            answer = server.client.post(
+                "/ui/api/runa/decisions", json=body, headers={"X-Twin-UI": "1"} | headers
+            )
+        assert answer.status_code == 200, answer.text
+        return ledger.events()[-1]
+
+    nobody = decided(settings.model_copy(update={"ui_password": None}))
+    assert (nobody.actor, nobody.claimed) == ("not authenticated", "Ines")
+    assert decided(settings, Authorization="Bearer open sesame").who == "Ines (page login)"
+    token, key = keys.create("Ines of the ferries", ["runa"], ["admin"])
+    assert decided(settings, Authorization=f"Bearer {token}").actor == f"key {key.id} (Ines of the ferries)"

@@ -77,6 +77,7 @@ def said(text: str | None, finish: str | None = None) -> dict[str, Any]:
     [
         (Answer.json({"error": {"message": "too long"}}, 400), TwinError),
         (Answer.json({"detail": "no such model"}, 404), TwinError),
+        (Answer.json({"error": {"message": "wrong key"}}, 401), EngineUnavailable),
         (Answer.json({"error": "overloaded"}, 503), EngineUnavailable),
         (Answer(502, {}, b"<html>bad gateway"), EngineUnavailable),
         (Answer(200, {}, b"<html>a portal"), EngineUnavailable),

@@ -43,14 +43,15 @@ class Expired(TwinError):
 
 
 def decide(
-    ledger: Ledger, registry: Registry, settings: Settings, given: Decision, now: datetime | None = None
-) -> Event:
-    """Write a person's decision into the ledger.
+    ledger: Ledger, registry: Registry, settings: Settings, given: Decision, caller: str, now: datetime | None = None
+) -> Event:  # fmt: skip
+    """Write a person's decision into the ledger: `caller`, what they were authenticated as, is the actor, and the name
+    they give a claim.
 
     Raises Overtaken when something has happened to the version since the event that the decision is about,
     Expired when its evaluation is too old, and TwinError for everything else that can't be.
     """
-    return _write(ledger, registry, settings, given, person(given.reviewer), now)
+    return _write(ledger, registry, settings, given, caller, now, person(given.reviewer))
 
 
 def person(reviewer: str) -> str:
@@ -94,7 +95,7 @@ def deploy(
         ledger.append(approval.model, "rejected", PIPELINE, problem.problem, follows=approval.number)
         raise problem
     registry.get(approval.model)  # never point production at a model that isn't there
-    why = f"approved by {approval.actor}: {approval.reason}"
+    why = f"approved by {approval.who}: {approval.reason}"
     share = settings.canary_share if history.production() else 0.0
     try:
         if share > 0:
@@ -113,7 +114,7 @@ def refused(
     age = (now or datetime.now(UTC)) - approval.at
     if age > timedelta(hours=settings.deploy_within_hours):
         return Expired(
-            f"The approval of {approval.model} by {approval.actor} is {_hours(age)} old, more than "
+            f"The approval of {approval.model} by {approval.who} is {_hours(age)} old, more than "
             f"{settings.deploy_within_hours:g} (TWIN_DEPLOY_WITHIN_HOURS).",
             "materialise evaluation_report again, and approve again.",
         )
@@ -161,8 +162,9 @@ def expires(evaluated: Event, settings: Settings) -> datetime:
 
 
 def _write(
-    ledger: Ledger, registry: Registry, settings: Settings, given: Decision, actor: str, now: datetime | None
-) -> Event:
+    ledger: Ledger, registry: Registry, settings: Settings, given: Decision, actor: str, now: datetime | None,
+    claimed: str | None = None,
+) -> Event:  # fmt: skip
     history = ledger.history()
     about = next((e for e in history.events if e.number == given.about and e.model == given.model), None)
     if about is None:
@@ -179,7 +181,7 @@ def _write(
     if given.decision == "roll_back" and history.last(given.model) is about:
         check_rollback(history, registry, given.model)
     return ledger.append(
-        given.model, _KINDS[given.decision], actor, given.reason.strip(), follows=given.about
+        given.model, _KINDS[given.decision], actor, given.reason.strip(), follows=given.about, claimed=claimed
     )
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from twin_assets.core.approval import person
+from twin_assets.core.callers import NOBODY
 from twin_assets.core.errors import TwinError
 from twin_assets.core.feedback import Feedback, read_feedback
 from twin_assets.core.hashing import fingerprint, text_hash
@@ -52,13 +53,15 @@ def pair_visibility(pair: FeedbackPair, requests: Mapping[str, Visibility]) -> V
 
 
 class PairReview(Record):
-    """A person's decision on a pair; the latest counts."""
+    """A person's decision on a pair; the latest counts. `reviewer` is the name that they gave, `caller` what they were
+    authenticated as; None in reviews written before there was this field."""
 
     pair_id: str
     decision: PairChoice
     reviewer: str
     reason: str
     at: datetime
+    caller: str | None = None
 
 
 class PairsFound(Record):
@@ -95,7 +98,7 @@ def stored_pairs(lake: Lake, persona: str) -> PairsFound:
 
 def decide_on_pairs(
     lake: Lake, persona: str, choices: Mapping[str, PairChoice], reviewer: str, reason: str,
-    seen: Mapping[str, datetime | None] | None = None,
+    seen: Mapping[str, datetime | None] | None = None, caller: str = NOBODY,
 ) -> list[PairReview]:  # fmt: skip
     """Write a person's decisions down, beside those before them; by pair id.
 
@@ -117,7 +120,12 @@ def decide_on_pairs(
     now = datetime.now(UTC)
     decided = [
         PairReview(
-            pair_id=pair_id, decision=choice, reviewer=who, reason=why, at=_after(reviews.get(pair_id), now)
+            pair_id=pair_id,
+            decision=choice,
+            reviewer=who,
+            reason=why,
+            at=_after(reviews.get(pair_id), now),
+            caller=caller,
         )
         for pair_id, choice in choices.items()
     ]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
+from twin_assets.core.callers import said_to_be
 from twin_assets.core.records import Record
 
 EventKind = Literal[
@@ -20,7 +21,9 @@ class Event(Record):
 
     `passed` is set on `evaluated` only, `share` (of requests, 0 to 1) on `canary_started` only. `follows` is
     the number of the version's event before this one, which this one answers; None for a version's first
-    event and in ledgers written before there was this field.
+    event and in ledgers written before there was this field. `actor` is the platform itself, or what the person who
+    decided was authenticated as; `claimed` is the name that they gave, which nothing proves. In ledgers written before
+    there was `claimed` that name is the actor.
     """
 
     number: int
@@ -33,6 +36,12 @@ class Event(Record):
     passed: bool | None = None
     follows: int | None = None
     share: float | None = None
+    claimed: str | None = None
+
+    @property
+    def who(self) -> str:
+        """The actor and the name given, for people to read."""
+        return said_to_be(self.claimed, self.actor)
 
 
 class History:

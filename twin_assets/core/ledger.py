@@ -87,12 +87,13 @@ class Ledger:
         passed: bool | None = None,
         follows: int | None = None,
         share: float | None = None,
+        claimed: str | None = None,
     ) -> Event:
         """Add an event, whoever else writes at the same time.
 
-        `follows` is the number of the version's event that this one answers, and defaults to the last.
-        Raises Overtaken when that is no longer the last, Damaged when the ledger is, and TwinError when the event
-        can't come after what the ledger holds.
+        `follows` is the number of the version's event that this one answers, and defaults to the last; `claimed` the
+        name that whoever acts gave. Raises Overtaken when `follows` is no longer the last, Damaged when the ledger is,
+        and TwinError when the event can't come after what the ledger holds.
         """
         if not actor.strip() or not reason.strip():
             raise TwinError(f"A {kind!r} event needs an actor and a reason.", "give both.")
@@ -106,7 +107,7 @@ class Ledger:
             _check(history, model, kind)
             event = Event(
                 number=number, persona=self.persona, model=model, kind=kind, actor=actor, reason=reason,
-                at=self._now(history), passed=passed, share=share, follows=last.number if last else None,
+                at=self._now(history), passed=passed, share=share, follows=last.number if last else None, claimed=claimed,
             )  # fmt: skip
             try:
                 self.lake.create(self._key(number), event.model_dump_json().encode())
@@ -184,6 +185,6 @@ def _overtaken(history: History, model: str, follows: int, kind: EventKind) -> O
         return Overtaken(f"Event {follows} of {model} is not in the ledger.", "look at what is there now.")
     return Overtaken(
         f"{model} can't become {kind} by event {follows}: event {last.number} came after it "
-        f"({last.kind} by {last.actor}).",
+        f"({last.kind} by {last.who}).",
         "look at what is there now, and decide again.",
     )

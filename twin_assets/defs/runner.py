@@ -16,6 +16,7 @@ from typing import Any
 
 import dagster as dg
 
+from twin_assets.core.callers import CALLER_TAG, system_user
 from twin_assets.core.command_line import tells_errors
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
@@ -113,6 +114,7 @@ class Runner:
         job = self.defs.resolve_job_def("approve_release")
         result = job.execute_in_process(
             run_config={"ops": {"decide_approval": {"config": config}}} | CONSOLE,
+            tags={CALLER_TAG: system_user()},
             instance=self.instance,
             raise_on_error=False,
         )

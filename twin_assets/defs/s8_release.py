@@ -13,6 +13,7 @@ from twin_assets.core.release_watch import judge, settle
 from twin_assets.defs.common import OWNERS, RELEASE, personas
 from twin_assets.defs.metadata import sample_table
 from twin_assets.defs.resources import Platform
+from twin_assets.defs.run_coordinator import caller_of
 
 LEDGER_ROWS = 12
 
@@ -53,7 +54,7 @@ def _metadata(platform: Platform, ledger: Ledger) -> dict[str, Any]:
         "waiting_for_approval": "none",
         "events": len(history.events),
         "latest_events": sample_table(
-            history.events[::-1], ["number", "kind", "model", "actor", "reason", "at"], LEDGER_ROWS
+            history.events[::-1], ["number", "kind", "model", "who", "reason", "at"], LEDGER_ROWS
         ),
     }
     if releases := history.releases():
@@ -83,7 +84,7 @@ def _release_metadata(deployed: Event, events: tuple[Event, ...]) -> dict[str, A
     if "approved" in by_kind and "evaluated" in by_kind:
         approval, evaluated = by_kind["approved"], by_kind["evaluated"]
         hours = (approval.at - evaluated.at).total_seconds() / 3600
-        found |= {"approved_by": approval.actor, "waited_for_approval_hours": round(hours, 2)}
+        found |= {"approved_by": approval.who, "waited_for_approval_hours": round(hours, 2)}
     return found
 
 
@@ -131,8 +132,8 @@ def _decide(
     given = Decision(
         decision=decision, about=about.number, model=about.model, reviewer=config.reviewer, reason=config.reason
     )  # fmt: skip
-    event = decide(ledger, platform.registry, platform.settings, given)
-    context.log.info(f"{event.actor}: {event.model} is {event.kind}: {event.reason}")
+    event = decide(ledger, platform.registry, platform.settings, given, caller_of(context))
+    context.log.info(f"{event.who}: {event.model} is {event.kind}: {event.reason}")
 
 
 @dg.op
@@ -145,10 +146,8 @@ def decide_rollback(context: dg.OpExecutionContext, config: Rollback, platform: 
         decision="roll_back", about=about.number, model=config.model or about.model, reviewer=config.reviewer,
         reason=config.reason,
     )  # fmt: skip
-    event = decide(ledger, platform.registry, platform.settings, given)
-    context.log.info(
-        f"{event.actor} rolled back {event.model}; production is {ledger.production() or 'none'}"
-    )
+    event = decide(ledger, platform.registry, platform.settings, given, caller_of(context))
+    context.log.info(f"{event.who} rolled back {event.model}; production is {ledger.production() or 'none'}")
 
 
 class Watched(dg.Config):

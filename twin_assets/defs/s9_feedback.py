@@ -18,6 +18,7 @@ from twin_assets.core.records import Message, Passage, Visibility, most_closed
 from twin_assets.defs.common import MONITORING, OWNERS, READS_OUTSIDE, personas
 from twin_assets.defs.metadata import bar_table, sample_table
 from twin_assets.defs.resources import Platform
+from twin_assets.defs.run_coordinator import caller_of
 from twin_assets.feature.feedback_rows import feedback_rows
 from twin_assets.inference.answer import answer_task
 from twin_assets.inference.answer import conversation as served_conversation
@@ -75,8 +76,9 @@ def decide_on_feedback(context: dg.OpExecutionContext, config: ReviewedPairs, pl
     choices: dict[str, PairChoice] = dict.fromkeys(config.accept, "accept")
     choices |= dict.fromkeys(config.reject, "reject")
     decide_on_pairs(
-        platform.lake, platform.persona(config.persona).name, choices, config.reviewer, config.reason
-    )
+        platform.lake, platform.persona(config.persona).name, choices, config.reviewer, config.reason,
+        caller=caller_of(context),
+    )  # fmt: skip
     context.log.info(f"{config.reviewer}: {len(config.accept)} accepted, {len(config.reject)} rejected")
 
 

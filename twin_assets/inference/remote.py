@@ -132,6 +132,11 @@ class RemoteGenerator:
             reason = _reason(_parsed(body))
         except ValueError:
             reason = body.decode(errors="replace")[:300]
+        if status in (401, 403):
+            return EngineUnavailable(
+                f"The LLM engine at {self.url} does not let us in: {status}, {reason}.",
+                "set TWIN_LLM_API_KEY to the key that it asks for.",
+            )
         if status in PASSING:
             return self._unavailable(f"{status}, {reason}")
         return TwinError(

@@ -2,6 +2,9 @@
 
 import {h, problem, toast} from "./dom.js";
 
+/** The name that somebody gave, and what they were authenticated as; the platform itself gives no name. */
+export const who = (claimed, caller) => claimed && caller ? `${claimed} (${caller})` : claimed ?? caller;
+
 /** `send` gets {decision, reviewer, reason}; `done` is called once it is recorded. Choices are [value, label, class]. */
 export function decisionForm(choices, send, done) {
   const who = h("input", {required: true, maxlength: 100, autocomplete: "name", value: localStorage.getItem("reviewer") ?? ""});

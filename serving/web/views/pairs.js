@@ -1,7 +1,7 @@
 // Feedback pairs: what people would rather have read, each waiting for a person to accept or reject it.
 
 import {get, post} from "../lib/api.js";
-import {decisionForm} from "../lib/decision.js";
+import {decisionForm, who} from "../lib/decision.js";
 import {folded, h, problem} from "../lib/dom.js";
 import {moment, name, number} from "../lib/format.js";
 
@@ -48,6 +48,6 @@ function card(persona, pair, draw, first = false) {
     h("div", {class: "side-by-side"},
       h("section", {}, h("p", {class: "meta"}, edited ? "What the twin wrote" : "Disliked"), h("div", {class: "text"}, pair.rejected)),
       h("section", {}, h("p", {class: "meta"}, edited ? "What they made of it" : "Liked"), h("div", {class: "text"}, pair.chosen))),
-    review ? h("p", {}, h("span", {class: `badge ${review.decision === "accept" ? "approved" : "rejected"}`}, `${review.decision}ed`), ` by ${review.reviewer}, ${moment(review.at)}: “${review.reason}”.`) : null,
+    review ? h("p", {}, h("span", {class: `badge ${review.decision === "accept" ? "approved" : "rejected"}`}, `${review.decision}ed`), ` by ${who(review.reviewer, review.caller)}, ${moment(review.at)}: “${review.reason}”.`) : null,
     review ? folded("Change the decision", form) : form());
 }

@@ -1,7 +1,7 @@
 // Review: the candidate that waits, its evaluation, and a person's decision.
 
 import {get, post, query} from "../lib/api.js";
-import {decisionForm} from "../lib/decision.js";
+import {decisionForm, who} from "../lib/decision.js";
 import {dialog, empty, facts, h, select, button} from "../lib/dom.js";
 import {intervals} from "../lib/charts.js";
 import {moment, number, share, signed, words} from "../lib/format.js";
@@ -27,7 +27,7 @@ function waiting(found, context) {
   const {approved, canary} = found;
   if (approved) return h("section", {class: found.approval_problem ? "card bad" : "card good"},
     h("h2", {}, found.approval_problem ? "Approved, but not to be deployed" : canary ? "Approved, waits for the canary's end" : "Approved, being deployed"),
-    h("p", {}, h("code", {}, approved.model), ` was approved by ${approved.actor}: “${approved.reason}”. `,
+    h("p", {}, h("code", {}, approved.model), ` was approved by ${who(approved.claimed, approved.actor)}: “${approved.reason}”. `,
       found.approval_problem ?? (canary ? "" : "Dagster deploys it, within a minute while it runs.")));
   if (!found.waiting) return h("section", {class: "card"}, h("h2", {}, "Nothing waits for you"), h("p", {class: "meta"}, "The next candidate that passes its evaluation will."));
   const {model, at, reason} = found.waiting;
@@ -100,5 +100,5 @@ function sideBySide(contestants, roles) {
 
 const history = events => table("Release ledger", [
   ["When", event => moment(event.at)], ["What", event => h("span", {class: `badge ${event.kind}`}, words(event.kind))],
-  ["Version", event => h("code", {}, event.model)], ["Who", event => event.actor], ["Why", event => event.reason],
+  ["Version", event => h("code", {}, event.model)], ["Who", event => who(event.claimed, event.actor)], ["Why", event => event.reason],
 ], events);
