@@ -10,10 +10,12 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
 from serving.kept_secret import kept_secret
+from serving.this_machine import names_this_machine
 from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
 from twin_assets.dagster_home import ensure_dagster_home
@@ -89,9 +91,11 @@ class Running:
             "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         }
         # Our LLM service and the twin share a key; another engine has its own, which is not for ours.
-        own = f"http://127.0.0.1:{settings.llm_port}/v1"
-        ours = "llm_url" not in settings.model_fields_set or settings.llm_url == own
+        own, asked = f"http://127.0.0.1:{settings.llm_port}/v1", urlsplit(settings.llm_url)
+        here = names_this_machine(asked.hostname or "") and asked.port == settings.llm_port
+        ours = here or "llm_url" not in settings.model_fields_set
         given = settings.llm_api_key.get_secret_value() if ours and settings.llm_api_key else None
+        self.key_in = "TWIN_LLM_API_KEY" if given else str(settings.home / LLM_KEY)
         key = {"TWIN_LLM_API_KEY": given or kept_secret(settings.home / LLM_KEY).decode()}
         self.of_part = {"llm": key, "twin": key | {"TWIN_LLM_URL": own} if ours else {}}
 
@@ -164,7 +168,7 @@ def main() -> int:
             if not part.port:
                 running.start(part)
             running.wait_ready(part)
-        print(_where(settings, running.logs), flush=True)
+        print(_where(settings, running.logs, running.key_in), flush=True)
         while not stopped.wait(1):
             running.check()
     finally:
@@ -173,11 +177,11 @@ def main() -> int:
     return 0
 
 
-def _where(settings: Settings, logs: Path) -> str:
+def _where(settings: Settings, logs: Path, key_in: str) -> str:
     twin = f"http://127.0.0.1:{settings.twin_port}"
     return f"""
   twin (web page and API)   {twin}
-  LLM service               http://127.0.0.1:{settings.llm_port}/v1   (its key: {settings.home / LLM_KEY})
+  LLM service               http://127.0.0.1:{settings.llm_port}/v1   (its key: {key_in})
   Dagster                   http://127.0.0.1:{settings.dagster_port}
   logs                      {logs}
 

@@ -26,7 +26,7 @@ def test_both_services_get_one_key_which_is_made_once(tmp_path: Path) -> None:
     assert Running(settings(tmp_path)).of_part == running.of_part
 
 
-@pytest.mark.parametrize("url", [None, "http://127.0.0.1:21001/v1"])
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1:21001/v1", "http://localhost:21001/v1"])
 def test_a_key_of_one_s_own_is_taken(tmp_path: Path, url: str | None) -> None:
     given = {"llm_url": url} if url else {}
     own = Running(settings(tmp_path, llm_api_key="mine", **given)).of_part
