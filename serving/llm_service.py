@@ -25,8 +25,6 @@ from twin_assets.inference.remote import MODEL_HEADER
 from twin_assets.settings import load_settings
 
 DEFAULT_TOKENS = 256
-# What probes and Prometheus ask, without a key: states and counts, no texts.
-OPEN = ("/livez", "/readyz", "/healthz", "/metrics")
 
 settings = load_settings()
 app = FastAPI(title="LLM service", version="1")
@@ -90,10 +88,8 @@ def admit(request: HTTPConnection) -> str | Response:
     )  # fmt: skip
 
 
-# Before BentoML's own paths too.
-LLMService.add_asgi_middleware(  # type: ignore[attr-defined]  # the decorators made it a bentoml.Service
-    Front, hosts=settings.allowed_hosts, admit=admit, open_paths=OPEN
-)
+# All but probes comes to `app`, BentoML's own paths too.
+app.add_middleware(Front, hosts=settings.allowed_hosts, admit=admit)
 
 
 def _begin(models: ReleasedModels, pick: Pick, given: ChatRequest) -> Ticket:

@@ -67,7 +67,7 @@ def test_with_a_key_only_who_sends_it_is_answered(tmp_path: Path) -> None:
         assert httpx.post(f"{url}/v1/chat/completions", json=ask, headers=key).status_code in (404, 503)
         assert refused(url, **key, Host="evil.example") == (403, "ForeignHost")
         assert refused(url, "/docs.json")[0] == 401, "BentoML's own paths too"
-        for probe in ("/readyz", "/livez", "/healthz", "/metrics"):
+        for probe in ("/readyz", "/livez", "/healthz"):
             assert httpx.get(url + probe).status_code == 200
         assert KEY not in (tmp_path / "llm.log").read_text()
 
@@ -76,10 +76,10 @@ def test_without_a_key_only_programs_on_this_machine_are_answered(tmp_path: Path
     with service(tmp_path) as url:
         assert refused(url) == (200, "")
         assert refused(url, Host="rebound.example") == (403, "ForeignHost")
-        assert refused(url, "/metrics", Host="rebound.example") == (403, "ForeignHost")
+        assert refused(url, "/docs.json", Host="rebound.example") == (403, "ForeignHost")
         assert refused(url, **{"Sec-Fetch-Site": "cross-site"}) == (403, "ForeignRequest")
         assert refused(url, Origin="http://127.0.0.1:1") == (403, "ForeignRequest")
-        assert refused(url, "/metrics", Origin="https://evil.example") == (403, "ForeignRequest")
+        assert refused(url, "/docs.json", Origin="https://evil.example") == (403, "ForeignRequest")
         assert refused(url, **{"X-Forwarded-For": "127.0.0.1"}) == (403, "NotOpen")
         form = httpx.post(f"{url}/v1/chat/completions", content=b"{}", headers={"Content-Type": "text/plain"})
         assert (form.status_code, form.json()["error"]["type"]) == (415, "NotJson")
