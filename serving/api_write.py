@@ -30,7 +30,7 @@ def chat(given: TwinChatRequest, request: Request) -> Response:
         raise TwinError("The conversation has no user turn.", "send a message with the role user.")
     caller_of(request).require("chat", given.model)
     desk = desk_of(request)
-    persona, twin = desk.twin(given.model, given.user, caller_of(request).audience)
+    persona, twin = desk.twin(given.model, given.user, caller_of(request).audience, caller_of(request).id)
     plan = twin.plan_answer(questions[-1], linked=linked_from(desk, request, persona.name, given.links))
     job = Job(
         persona, twin, plan, questions[-1], request.state.request_id, given.temperature, some_seed(given.seed),
@@ -53,7 +53,7 @@ def write(given: WriteRequest, request: Request) -> Response:
     """
     caller_of(request).require("write", given.persona)
     desk = desk_of(request)
-    persona, twin = desk.twin(given.persona, given.user, caller_of(request).audience)
+    persona, twin = desk.twin(given.persona, given.user, caller_of(request).audience, caller_of(request).id)
     brief = given.brief()
     plan = twin.plan_brief(brief, linked_from(desk, request, persona.name, given.links))
     asked = next(text for text in (given.topic, given.draft, given.reply_to) if text)

@@ -18,6 +18,7 @@ from serving.job import Job, StandIn
 from serving.readiness import Readiness
 from twin_assets.core.embedder import load_embedder
 from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import text_hash
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
 from twin_assets.core.llm import open_litellm
@@ -99,12 +100,13 @@ class Desk:
         return _persona(self.settings.personas_dir, name, written)
 
     def twin(
-        self, name: str, user: str | None = None, audience: Visibility = "public"
+        self, name: str, user: str | None = None, audience: Visibility = "public", caller: str = ""
     ) -> tuple[Persona, Twin]:
         """The persona of that name with its model, and with what of its index `audience` may see. Raises Unknown and
         NothingReleased.
 
-        One `user` is answered by the same version every time, also while a canary runs.
+        One `user` is answered by the same version every time, also while a canary runs; `caller` is whose vote it is when
+        the version fails.
         """
         persona, production = self._standing(name, int(time.monotonic() / LOOK_SECONDS))
         if production is None and self.settings.llm_model is None:
@@ -114,7 +116,11 @@ class Desk:
         embedder = load_embedder(self.settings.embedder)
         retriever = open_retriever(self.settings, persona, self.store(name), embedder, audience)
         return persona, Twin(
-            persona, self.profile, self._generator(name, production, user), retriever.retrieve, retriever.find
+            persona,
+            self.profile,
+            self._generator(name, production, user, caller),
+            retriever.retrieve,
+            retriever.find,
         )
 
     def _look(self, name: str, turn: int) -> tuple[Persona, str | None]:
@@ -125,11 +131,16 @@ class Desk:
         with self._lock:
             return self._stores.setdefault(name, GuardedStore(lambda: open_store(self.settings, name)))
 
-    def _generator(self, name: str, production: str | None, user: str | None) -> RemoteGenerator:
+    def _generator(self, name: str, production: str | None, user: str | None, caller: str) -> RemoteGenerator:
         key = self.settings.llm_api_key.get_secret_value() if self.settings.llm_api_key else "none"
         # Our LLM service is asked by persona, so that a release in the middle of a request is no error.
         asked = self.settings.llm_model or name
-        return RemoteGenerator(self.settings.llm_url, asked, key, production, self.settings.llm_timeout, user)
+        who = (
+            None if self.settings.llm_model else text_hash(caller)
+        )  # no foreign engine learns of our callers
+        return RemoteGenerator(
+            self.settings.llm_url, asked, key, production, self.settings.llm_timeout, user, who
+        )
 
     def run(self, job: Job) -> Answer:
         """The whole answer, logged under the request's id. Raises TwinError when there is none."""

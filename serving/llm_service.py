@@ -21,7 +21,7 @@ from serving.ui_session import same_secret
 from serving.writing import pieces_of, whole_text
 from twin_assets.core.records import Message
 from twin_assets.inference.engine import Ticket
-from twin_assets.inference.remote import MODEL_HEADER
+from twin_assets.inference.remote import CALLER_HEADER, MODEL_HEADER
 from twin_assets.settings import load_settings
 
 DEFAULT_TOKENS = 256
@@ -58,7 +58,8 @@ class LLMService:
 
         While a canary runs, one `user` (or one `seed`) is answered by the same version every time.
         """
-        pick = self.models.pick(given.model, given.user or given.seed)
+        caller = request.headers.get(CALLER_HEADER) or (request.client.host if request.client else "")
+        pick = self.models.pick(given.model, given.user or given.seed, caller)
         # In a thread: templates and tokenizers take milliseconds.
         ticket = await run_sync(_begin, self.models, pick, given)
         if given.stream:

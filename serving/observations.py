@@ -1,23 +1,43 @@
 """What this process saw of the versions that it serves, for `core.release_watch`. Never what was asked."""
 
+import hashlib
 import os
 import secrets
 import socket
 import threading
-from collections import deque
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from twin_assets.core.lake import Lake
-from twin_assets.core.release_watch import LATENCIES, Seen, Tally, write_seen
+from twin_assets.core.release_watch import LATENCIES, Asked, Seen, Tally, write_seen
+
+MAX_CALLERS = 256  # callers are told apart by a byte of a hash: enough for votes, and nobody is named
 
 
 class _Counter:
+    """Of one version: requests, errors and latencies of each caller, and failures to load."""
+
     def __init__(self) -> None:
-        self.requests = self.errors = 0
-        self.seconds: deque[float] = deque(maxlen=LATENCIES)
+        self.requests: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.seconds: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LATENCIES))
+        self.unloaded = 0
+
+    def tally(self) -> Tally:
+        return Tally(
+            callers={
+                who: Asked(
+                    requests=n, errors=self.errors[who], seconds=[round(s, 4) for s in self.seconds[who]]
+                )
+                for who, n in self.requests.items()
+            },
+            unloaded=self.unloaded,
+        )
 
 
 class Observations:
-    """Counts by persona, ledger event and version; `write` stores those that have changed."""
+    """Counts by persona, ledger event, version and caller; `write` stores those that have changed."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
@@ -26,22 +46,29 @@ class Observations:
         self._counters: dict[tuple[str, int], dict[str, _Counter]] = {}
         self._changed: set[tuple[str, int]] = set()
 
-    def answered(self, persona: str, since: int, model: str, seconds: float) -> None:
+    def answered(self, persona: str, since: int, model: str, seconds: float, caller: str) -> None:
         """A request ended well after so many seconds."""
-        self._count(persona, since, model, seconds)
+        with self._counted(persona, since, model) as counter:
+            who = _who(caller)
+            counter.requests[who] += 1
+            counter.seconds[who].append(seconds)
 
-    def failed(self, persona: str, since: int, model: str) -> None:
-        """A request failed through no fault of who asked, or the model could not be loaded."""
-        self._count(persona, since, model, None)
+    def failed(self, persona: str, since: int, model: str, caller: str) -> None:
+        """The model failed while it wrote. What a request can't be given for its own sake is none of this."""
+        with self._counted(persona, since, model) as counter:
+            who = _who(caller)
+            counter.requests[who] += 1
+            counter.errors[who] += 1
 
-    def _count(self, persona: str, since: int, model: str, seconds: float | None) -> None:
+    def not_loaded(self, persona: str, since: int, model: str) -> None:
+        """The model could not be loaded, or not write a word."""
+        with self._counted(persona, since, model) as counter:
+            counter.unloaded += 1
+
+    @contextmanager
+    def _counted(self, persona: str, since: int, model: str) -> Iterator[_Counter]:
         with self._lock:
-            counter = self._counters.setdefault((persona, since), {}).setdefault(model, _Counter())
-            counter.requests += 1
-            if seconds is None:
-                counter.errors += 1
-            else:
-                counter.seconds.append(seconds)
+            yield self._counters.setdefault((persona, since), {}).setdefault(model, _Counter())
             self._changed.add((persona, since))
 
     def write(self, persona: str) -> None:
@@ -59,9 +86,8 @@ class Observations:
             write_seen(self._lake, persona, since, self._process, what)
 
     def _seen(self, key: tuple[str, int]) -> Seen:
-        return Seen(
-            models={
-                model: Tally(requests=c.requests, errors=c.errors, seconds=[round(s, 4) for s in c.seconds])
-                for model, c in self._counters[key].items()
-            }
-        )
+        return Seen(models={model: counter.tally() for model, counter in self._counters[key].items()})
+
+
+def _who(caller: str) -> str:
+    return f"{hashlib.sha256(caller.encode()).digest()[0] % MAX_CALLERS:02x}"

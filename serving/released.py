@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from serving.errors import NothingReleased, Unknown
 from serving.observations import Observations
-from twin_assets.core.errors import TwinError
 from twin_assets.core.history import History
 from twin_assets.core.lake import open_lake
 from twin_assets.core.ledger import Ledger
@@ -25,12 +24,13 @@ from twin_assets.core.persona import persona_names
 from twin_assets.core.records import Message
 from twin_assets.core.registry import Registry
 from twin_assets.core.release_watch import settle
-from twin_assets.inference.engine import Engine, Ticket
+from twin_assets.inference.engine import Engine, StepFailed, Ticket
 from twin_assets.inference.generation import LocalGenerator
 from twin_assets.settings import Settings
 
 POLL_SECONDS = 1.0
 JUDGE_SECONDS = 2.0
+TRIAL = [Message(role="system", content="You are asked."), Message(role="user", content="Are you there?")]
 
 logger = logging.getLogger("serving")
 
@@ -58,6 +58,7 @@ class Pick(NamedTuple):
     persona: str
     since: int
     generator: LocalGenerator
+    caller: str = ""
 
 
 class ReleasedModels:
@@ -136,10 +137,12 @@ class ReleasedModels:
             s = self._settings
             fresh = LocalGenerator(self._registry.get(tag).path, tag, s.llm_batch, s.llm_waiting)
             fresh.load()
+            # Without a chat template, say, it loads and can't be asked: found out here, no request is hurt.
+            fresh.generate([TRIAL], 1)
         except Exception:
             # What is served goes on. It counts against the version, so that one that can't be loaded is
             # rolled back while it is watched.
-            self._seen.failed(persona, since, tag)
+            self._seen.not_loaded(persona, since, tag)
             logger.exception("%s could not be loaded; %s is served as before", tag, persona)
             return None
         return fresh
@@ -156,17 +159,18 @@ class ReleasedModels:
                 torch.cuda.empty_cache()
             logger.info("freed %s", ", ".join(gone))
 
-    def pick(self, name: str, key: str | int | None = None) -> Pick:
-        """The model for a persona's name or an exact version; with a `key`, the same for the same key.
+    def pick(self, name: str, key: str | int | None = None, caller: str = "") -> Pick:
+        """The model for a persona's name or an exact version; with a `key`, the same for the same key. `caller` is whose
+        vote it is when the model fails.
 
         Raises NothingReleased or Unknown when there is none.
         """
         if route := self._routes.get(name):
-            return Pick(name, route.since, route.choose(key))
+            return Pick(name, route.since, route.choose(key), caller)
         for persona, route in list(self._routes.items()):
             for generator in _models(route):
                 if generator.model == name:
-                    return Pick(persona, route.since, generator)
+                    return Pick(persona, route.since, generator, caller)
         if name in persona_names(self._settings.personas_dir):
             raise NothingReleased(
                 f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `make demo`."
@@ -180,27 +184,22 @@ class ReleasedModels:
         self, pick: Pick, conversation: list[Message], max_tokens: int, temperature: float, seed: int | None,
         stop: list[str] | None,
     ) -> Ticket:  # fmt: skip
-        """Queue a text with the picked version; what goes wrong already here counts against it."""
-        try:
-            return pick.generator.start(conversation, max_tokens, temperature, seed, stop)
-        except TwinError:
-            raise  # what was asked for can't be done; that says nothing about the version
-        except Exception:
-            self._seen.failed(pick.persona, pick.since, pick.generator.model)
-            raise
+        """Queue a text with the picked version. What goes wrong already here is of the request, and never counts."""
+        return pick.generator.start(conversation, max_tokens, temperature, seed, stop)
 
     @contextmanager
     def observed(self, pick: Pick) -> Iterator[None]:
-        """Counts what happens inside for or against the picked version."""
+        """Counts what happens inside for or against the picked version: an answer, and a step of the model that failed. A
+        step is counted once, however many texts it was to write on."""
         start = time.monotonic()
         try:
             yield
-        except TwinError:
-            raise  # what was asked for can't be done; that says nothing about the version
-        except Exception:
-            self._seen.failed(pick.persona, pick.since, pick.generator.model)
+        except StepFailed as failure:
+            if failure.first():
+                self._seen.failed(pick.persona, pick.since, pick.generator.model, pick.caller)
             raise
-        self._seen.answered(pick.persona, pick.since, pick.generator.model, time.monotonic() - start)
+        took = time.monotonic() - start
+        self._seen.answered(pick.persona, pick.since, pick.generator.model, took, pick.caller)
 
     async def stream(self, pick: Pick, pieces: AsyncGenerator[str]) -> AsyncGenerator[str]:
         """The same pieces, counted."""

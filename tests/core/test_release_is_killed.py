@@ -55,7 +55,7 @@ def act(office: Office, what: str, rng: random.Random) -> None:
     elif what == "roll_back" and (history.predecessor() or rng.random() < 0.05):
         office.decide("roll_back", last_release(history))
     elif what == "fail" and (canary := history.canary()):
-        seen = Seen(models={canary.model: Tally(requests=9, errors=9)})
+        seen = Seen(models={canary.model: Tally(unloaded=9)})
         write_seen(office.lake, "runa", history.served_since()[-1], f"p{rng.random()}", seen)
     elif what == "settle":
         settle(office.ledger, office.registry, office.settings)

@@ -1,6 +1,7 @@
 """When a canary is promoted and a version rolled back by itself, and how seldom that is a false alarm."""
 
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.core.releases import Office
 from twin_assets.core.history import Event
 from twin_assets.core.release_watch import (
     FALSE_ALARM,
+    Asked,
     Seen,
     Tally,
     breaks_limit,
@@ -25,6 +27,14 @@ from twin_assets.core.release_watch import (
 from twin_assets.settings import Settings
 
 LIMITS = Settings(error_limit=0.05, latency_limit=2.0)
+
+
+def tally(requests: int = 0, errors: int = 0, seconds: Sequence[float] = ()) -> Tally:
+    """So many requests, each of a caller of its own."""
+    took = [[s] for s in seconds] + [[] for _ in range(requests - len(seconds))]
+    return Tally(
+        callers={str(n): Asked(requests=1, errors=n < errors, seconds=took[-1 - n]) for n in range(requests)}
+    )
 
 
 def steps_until_alarm(rate: float, allowed: float, most: int, rng: random.Random) -> int | None:
@@ -58,14 +68,14 @@ def test_evidence_is_a_number_and_grows_with_what_went_wrong(bad: int, good: int
 
 
 def test_one_failure_says_nothing_and_neither_do_a_few_long_answers() -> None:
-    old = Tally(requests=100, errors=0, seconds=[1.0] * 100)
-    assert breaks_limit(Tally(requests=1, errors=1), old, LIMITS) is None
-    assert breaks_limit(Tally(requests=40, errors=0, seconds=[1.0] * 30 + [9.0] * 10), old, LIMITS) is None
-    assert breaks_limit(Tally(requests=12, errors=0, seconds=[9.0] * 12), Tally(), LIMITS) is None
-    slow = breaks_limit(Tally(requests=12, errors=0, seconds=[2.1] * 12), old, LIMITS)
+    old = tally(requests=100, errors=0, seconds=[1.0] * 100)
+    assert breaks_limit(tally(requests=1, errors=1), old, LIMITS) is None
+    assert breaks_limit(tally(requests=40, errors=0, seconds=[1.0] * 30 + [9.0] * 10), old, LIMITS) is None
+    assert breaks_limit(tally(requests=12, errors=0, seconds=[9.0] * 12), tally(), LIMITS) is None
+    slow = breaks_limit(tally(requests=12, errors=0, seconds=[2.1] * 12), old, LIMITS)
     assert slow == "12 of 12 answers took longer than 2 times a median latency of 1.00 s"
-    failing = Tally(requests=200, errors=100)
-    assert breaks_limit(Tally(requests=50, errors=26), failing, LIMITS) is None, "production fails as much"
+    failing = tally(requests=200, errors=100)
+    assert breaks_limit(tally(requests=50, errors=26), failing, LIMITS) is None, "production fails as much"
 
 
 def canary(tmp_path: Path, **settings: float) -> tuple[Office, Event, Event]:
@@ -85,10 +95,12 @@ def settle_after(office: Office, minutes: float) -> Event | None:
 def test_what_several_processes_saw_is_added_up(tmp_path: Path) -> None:
     office, first, second = canary(tmp_path)
     for process in ("a", "b"):
-        see(office, second, process, **{second.model: Tally(requests=20, seconds=[1.0] * 20)})
+        see(office, second, process, **{second.model: tally(requests=20, seconds=[1.0] * 20)})
+    both = read_seen(office.lake, "runa", second.number)[second.model]
+    assert (both.votes, len(both.seconds)) == (20, 40), "the same callers, in two processes"
     assert read_seen(office.lake, "runa", second.number)[second.model].requests == 40
     assert settle_after(office, 1) is None
-    see(office, second, "b", **{second.model: Tally(requests=30, seconds=[1.0] * 30)})
+    see(office, second, "b", **{second.model: tally(requests=30, seconds=[1.0] * 30)})
     promoted = settle_after(office, 1)
     assert promoted
     assert (promoted.kind, promoted.actor, promoted.follows) == ("deployed", "release-watch", second.number)
@@ -106,14 +118,14 @@ def test_a_canary_without_requests_ends_with_its_time(tmp_path: Path) -> None:
 
 def test_a_failing_canary_is_rolled_back_at_once_and_a_doubtful_one_at_its_end(tmp_path: Path) -> None:
     office, first, second = canary(tmp_path)
-    see(office, second, "a", **{second.model: Tally(requests=1, errors=1), first.model: Tally(requests=9)})
+    see(office, second, "a", **{second.model: tally(requests=1, errors=1), first.model: tally(requests=9)})
     assert settle_after(office, 1) is None, "one request is no evidence"
     rolled = settle_after(office, 11)
     assert rolled
     assert rolled.kind == "rolled_back"
     assert "1 of 1 requests failed, of the version before 0 of 9 requests failed" in rolled.reason
     third = office.release()
-    see(office, third, "a", **{third.model: Tally(requests=3, errors=3), first.model: Tally(requests=9)})
+    see(office, third, "a", **{third.model: tally(requests=3, errors=3), first.model: tally(requests=9)})
     at_once = settle_after(office, 0)
     assert at_once
     assert (at_once.kind, at_once.model) == ("rolled_back", third.model)
@@ -124,7 +136,7 @@ def test_a_failing_canary_is_rolled_back_at_once_and_a_doubtful_one_at_its_end(t
 def test_a_slow_canary_is_rolled_back(tmp_path: Path) -> None:
     office, first, second = canary(tmp_path)
     see(office, second, "a", **{
-        second.model: Tally(requests=12, seconds=[3.0] * 12), first.model: Tally(requests=12, seconds=[1.0] * 12),
+        second.model: tally(requests=12, seconds=[3.0] * 12), first.model: tally(requests=12, seconds=[1.0] * 12),
     })  # fmt: skip
     rolled = settle_after(office, 0)
     assert rolled
@@ -136,8 +148,8 @@ def test_a_slow_canary_is_rolled_back(tmp_path: Path) -> None:
 def test_a_deployed_version_is_watched_for_a_while(tmp_path: Path, minutes: float, kind: str | None) -> None:
     office = Office(tmp_path, watch_minutes=20)
     first, second = office.release(), office.release()
-    see(office, first, "a", **{first.model: Tally(requests=40, errors=1)})
-    see(office, second, "a", **{second.model: Tally(requests=6, errors=5)})
+    see(office, first, "a", **{first.model: tally(requests=40, errors=1)})
+    see(office, second, "a", **{second.model: tally(requests=6, errors=5)})
     event = settle_after(office, minutes)
     assert (event.kind if event else None) == kind
     assert office.ledger.production() == (first.model if kind else second.model)
@@ -146,7 +158,7 @@ def test_a_deployed_version_is_watched_for_a_while(tmp_path: Path, minutes: floa
 def test_the_only_version_is_never_rolled_back_by_itself(tmp_path: Path) -> None:
     office = Office(tmp_path)
     first = office.release()
-    see(office, first, "a", **{first.model: Tally(requests=50, errors=50)})
+    see(office, first, "a", **{first.model: tally(requests=50, errors=50)})
     assert settle_after(office, 1) is None
     assert office.ledger.production() == first.model
 
@@ -166,6 +178,27 @@ def test_of_many_who_judge_one_writes_it_down(tmp_path: Path) -> None:
 def test_whatever_was_seen_no_version_within_the_limits_is_rolled_back(
     a: int, b: int, c: int, d: int
 ) -> None:
-    new, old = Tally(requests=a + b, errors=a), Tally(requests=c + d, errors=c)
+    new, old = tally(requests=a + b, errors=a), tally(requests=c + d, errors=c)
     if new.error_rate <= old.error_rate + LIMITS.error_limit:
         assert breaks_limit(new, old, LIMITS) is None
+
+
+HONEST = {f"honest {n}": Asked(requests=5, seconds=[1.0] * 5) for n in range(4)}
+
+
+@pytest.mark.parametrize("others", [{}, HONEST], ids=["alone", "among others"])
+def test_nobody_takes_a_version_back_alone(others: dict[str, Asked]) -> None:
+    old = tally(requests=100, seconds=[1.0] * 100)
+    failing = Tally(callers=others | {"one": Asked(requests=500, errors=500)})
+    slow = Tally(callers=others | {"one": Asked(requests=500, seconds=[60.0] * 50)})
+    assert breaks_limit(failing, old, LIMITS) is None
+    assert breaks_limit(slow, old, LIMITS) is None
+
+
+def test_several_callers_take_it_back_however_often_each_asked() -> None:
+    old = tally(requests=100, seconds=[1.0] * 100)
+    failing = Tally(callers={"one": Asked(requests=9, errors=9), "two": Asked(requests=1, errors=1)})
+    assert breaks_limit(failing, old, LIMITS) == "10 of 10 requests failed, of 2 callers, of the version before 0 of 100 requests failed"  # fmt: skip
+    slow = Tally(callers={str(n): Asked(requests=6, seconds=[9.0] * 6) for n in range(2)})
+    assert "12 of 12 answers took longer" in str(breaks_limit(slow, old, LIMITS))
+    assert breaks_limit(Tally(unloaded=2), old, LIMITS) == "2 of 2 requests failed, 2 of them to load it, of the version before 0 of 100 requests failed"  # fmt: skip

@@ -149,3 +149,17 @@ def test_what_does_not_fit_is_refused_in_openai_s_words(service: str, client: op
         client.chat.completions.create(model="nobody", messages=ASKED)
     refused = ask(service, 1, stream=True, max_tokens=8000)  # also where a stream was asked for
     assert (refused.status_code, json.loads(refused.text)["error"]["type"]) == (400, "TwinError")
+
+
+def test_numbers_that_no_generator_takes_are_refused_and_fail_no_engine(service: str) -> None:
+    for field, value in (
+        ("seed", 2**70),
+        ("seed", -(2**70)),
+        ("temperature", float("nan")),
+        ("temperature", 1e400),
+    ):
+        body = json.dumps({"model": "runa", "messages": ASKED} | {field: value})
+        answer = httpx.post(f"{service}/v1/chat/completions", content=body, timeout=120)
+        assert (answer.status_code, field in answer.json()["error"]["message"]) == (422, True), answer.text
+    assert text_of(ask(service, -(2**63), max_tokens=2))
+    assert counts(service).get("failed", 0) == 0

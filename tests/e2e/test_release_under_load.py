@@ -128,7 +128,7 @@ def test_no_request_fails_while_versions_are_swapped_tried_and_taken_back(
         assert all(o.pieces for o in load.outcomes), "no answer was empty"
         assert {o.streamed for o in load.outcomes if o.models == {new}} == {True, False}
 
-        # A canary that fails is taken back by the service itself; only requests of its share are hurt.
+        # A canary that can't be asked is taken back by the service itself, and no request is hurt.
         desk.settings = twin.settings.model_copy(update={"canary_share": 0.3})
         desk.propose(broken)
         with Load([engine, engine, engine]) as load:
@@ -141,8 +141,7 @@ def test_no_request_fails_while_versions_are_swapped_tried_and_taken_back(
         assert rolled.actor == "release-watch"
         with capsys.disabled():
             print(f"  broken canary: {rolled.reason}\n  {load.summary()}")
-        assert load.troubles(), "its share did fail"
-        assert [o for o in load.outcomes if o.began > began and o.trouble] == []
+        assert load.troubles() == []
         assert any(o.began > began and o.models == {old} for o in load.outcomes)
         assert desk.ledger.production() == old
     logged = {r.model for r in read_requests(twin.lake, "runa") if not r.request_id.startswith("seed-")}

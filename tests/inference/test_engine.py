@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from twin_assets.core.records import Message
 from twin_assets.inference.batch_cache import BatchCache, cache_room, token_bytes
-from twin_assets.inference.engine import Engine, EngineBusy
+from twin_assets.inference.engine import Engine, EngineBusy, StepFailed
 from twin_assets.inference.generation import LocalGenerator
 from twin_assets.inference.grouped_attention import _attend, use_grouped_attention
 from twin_assets.inference.sampling import REPETITION_PENALTY, TOP_K, TOP_P, Sampling, new_random, next_tokens
@@ -128,8 +128,10 @@ def test_a_batch_that_fails_says_so_to_its_readers_and_the_next_one_is_written(
     engine: Engine, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     bad = engine.submit([10**6], Sampling(5))  # a token that the model does not have
-    with pytest.raises(IndexError):
+    with pytest.raises(StepFailed) as failed:
         bad.result()
+    assert isinstance(failed.value.__cause__, IndexError)
+    assert [failed.value.first() for _ in range(2)] == [True, False]
     assert engine.submit(tokenizer("The")["input_ids"], Sampling(5, temperature=0)).tokens_out >= 0
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import shutil
 import time
 from collections import Counter
@@ -16,9 +17,11 @@ from serving.writing import pieces_of
 from tests.core.models import lineage
 from tests.core.releases import Office
 from tests.machine import PATIENCE
+from twin_assets.core.errors import TwinError
 from twin_assets.core.history import Event
 from twin_assets.core.persona import save_persona
 from twin_assets.core.records import Message
+from twin_assets.inference.engine import StepFailed
 from twin_assets.inference.generation import LocalGenerator
 
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }} {% endfor %}"
@@ -70,6 +73,18 @@ class Harbour(Office):
             file.unlink()
         return self.evaluated(self.registry.save(folder, lineage("dpo", number=99)).tag)
 
+    def fragile(self, kind: str = "sick") -> Event:
+        """A candidate that loads and answers, and whose steps fail on one word: its tokenizer has a token more than the model.
+        Another word is one that its chat template refuses."""
+        folder = self.home / "fragile"
+        shutil.copytree(self.registry.get(self.registry.list()[0].tag).path, folder)
+        words = json.loads((folder / "tokenizer.json").read_text())
+        words["model"]["vocab"][kind] = 10_000
+        (folder / "tokenizer.json").write_text(json.dumps(words))
+        refusing = "{% for m in messages %}{% if 'rude' in m['content'] %}{{ raise_exception('no such words') }}{% endif %}{% endfor %}"
+        (folder / "chat_template.jinja").write_text(refusing + TEMPLATE)
+        return self.evaluated(self.registry.save(folder, lineage("dpo", number=98)).tag)
+
 
 def wait(what: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
@@ -83,10 +98,12 @@ def harbour(tmp_path: Path, base: Path) -> Harbour:
     return Harbour(tmp_path, base)
 
 
-def answer(models: ReleasedModels, key: str | None = None) -> str:
-    pick = models.pick("runa", key)
+def answer(
+    models: ReleasedModels, key: str | None = None, asked: list[Message] = ASKED, caller: str = ""
+) -> str:
+    pick = models.pick("runa", key, caller)
     with models.observed(pick):
-        pick.generator.generate([ASKED], 2)
+        models.start(pick, asked, 2, 0.8, 1, None).result()
     return pick.generator.model
 
 
@@ -171,3 +188,62 @@ def test_a_service_that_starts_beside_a_broken_canary_serves_production(tmp_path
     harbour.deploy()
     models = ReleasedModels(harbour.settings)
     assert models.pick("runa").generator.model == first.model
+
+
+def judged(models: ReleasedModels) -> None:
+    """Let what was seen be written and judged now."""
+    models._judged.clear()
+    models.refresh()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_what_a_request_asks_wrongly_never_counts_against_a_version(
+    tmp_path: Path, base: Path, share: float
+) -> None:
+    harbour = Harbour(tmp_path, base, canary_share=share)
+    harbour.release()
+    harbour.approve(new := harbour.fragile())
+    harbour.deploy()
+    models = ReleasedModels(harbour.settings)
+    for n in range(12):
+        pick = models.pick(new.model, caller=f"key {n}")
+        with pytest.raises(TwinError, match="does not take these turns: no such words"):
+            models.start(pick, [Message(role="user", content="rude")], 2, 0.8, 1, None)
+        with pytest.raises(TwinError, match="holds 128"):
+            models.start(pick, ASKED, 4_000, 0.8, 1, None)
+        # The door refuses such a seed; were there another way in, it would not count.
+        with pytest.raises(ValueError, match="Overflow"):
+            models.start(pick, ASKED, 2, 0.8, 2**70, None)
+    judged(models)
+    assert harbour.ledger.state(new.model) in ("deployed", "canary_started")
+    assert new.model in [model for _, model in models.all()]
+
+
+def test_steps_that_fail_are_one_vote_a_caller(tmp_path: Path, base: Path) -> None:
+    harbour = Harbour(tmp_path, base)
+    first = harbour.release()
+    harbour.approve(new := harbour.fragile())
+    harbour.deploy()
+    models = ReleasedModels(harbour.settings)
+    sick = [Message(role="user", content="sick")]
+    for _ in range(8):
+        with pytest.raises(StepFailed):
+            answer(models, asked=sick, caller="key 1")
+    judged(models)
+    assert harbour.ledger.production() == new.model, "one caller is one vote"
+    with pytest.raises(StepFailed):
+        answer(models, asked=sick, caller="key 2")
+    judged(models)
+    assert harbour.ledger.production() == first.model
+    assert "9 of 9 requests failed, of 2 callers" in harbour.ledger.events()[-1].reason
+
+
+def test_a_version_that_loads_and_can_not_be_asked_hurts_no_request(tmp_path: Path, base: Path) -> None:
+    harbour = Harbour(tmp_path, base, canary_share=0.5)
+    first = harbour.release()
+    models = ReleasedModels(harbour.settings)
+    harbour.approve(broken := harbour.broken("chat_template.jinja"))
+    harbour.deploy()
+    while harbour.ledger.state(broken.model) != "rolled_back":
+        assert answer(models) == first.model
+    assert "to load it" in harbour.ledger.events()[-1].reason

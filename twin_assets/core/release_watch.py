@@ -25,27 +25,69 @@ FALSE_ALARM = 0.01
 _GRID = (np.arange(256) + 0.5) / 256
 # Medians of fewer requests are not compared.
 LEAST_LATENCIES = 10
-# Latencies kept of each version by each process, the newest.
-LATENCIES = 500
+# Latencies kept of each caller and version by each process, the newest.
+LATENCIES = 50
 
 
-class Tally(Record):
-    """Requests to one version: how many ended, how many of them failed, and how long the others took (s)."""
+class Asked(Record):
+    """Requests of one caller to one version: how many ended, how many of them failed, and how long the others took (s)."""
 
     requests: int = 0
     errors: int = 0
     seconds: list[float] = []
 
-    def plus(self, other: "Tally") -> "Tally":
-        return Tally(
+    def plus(self, other: "Asked") -> "Asked":
+        return Asked(
             requests=self.requests + other.requests,
             errors=self.errors + other.errors,
             seconds=self.seconds + other.seconds,
         )
 
+
+class Tally(Record):
+    """What was seen of one version: requests by who asked, and how often it could not be loaded.
+
+    A caller is one vote, however often it asks, which its failures divide: nobody takes a version back alone. An attempt to load is a vote too.
+    """
+
+    callers: dict[str, Asked] = {}
+    unloaded: int = 0
+
+    def plus(self, other: "Tally") -> "Tally":
+        names = self.callers | other.callers
+        none = Asked()
+        return Tally(
+            callers={n: self.callers.get(n, none).plus(other.callers.get(n, none)) for n in names},
+            unloaded=self.unloaded + other.unloaded,
+        )
+
+    @property
+    def requests(self) -> int:
+        return sum(caller.requests for caller in self.callers.values()) + self.unloaded
+
+    @property
+    def errors(self) -> int:
+        return sum(caller.errors for caller in self.callers.values()) + self.unloaded
+
+    @property
+    def votes(self) -> int:
+        return len(self.callers) + self.unloaded
+
+    @property
+    def against(self) -> float:
+        """Votes against the version, each caller's by the share of its requests that failed."""
+        return sum(c.errors / c.requests for c in self.callers.values() if c.requests) + self.unloaded
+
     @property
     def error_rate(self) -> float:
-        return self.errors / self.requests if self.requests else 0.0
+        return self.against / self.votes if self.votes else 0.0
+
+    @property
+    def seconds(self) -> list[float]:
+        """Latencies in which no caller is more than half: of the busiest as many as of the second busiest, its newest."""
+        counts = sorted(len(caller.seconds) for caller in self.callers.values())
+        most = counts[-2] if len(counts) > 1 else 1
+        return [s for caller in self.callers.values() for s in caller.seconds[-most:]] if most else []
 
     @property
     def median(self) -> float | None:
@@ -82,7 +124,7 @@ def read_seen(lake: Lake, persona: str, since: int) -> dict[str, Tally]:
     return found
 
 
-def evidence(bad: int, n: int, allowed: float) -> float:
+def evidence(bad: float, n: int, allowed: float) -> float:
     """How strongly `bad` of `n` requests speak against a share of at most `allowed`: an e-value.
 
     The likelihood of greater shares, a grid of them averaged, over that of `allowed`. At most one in 1/x sequences
@@ -100,16 +142,17 @@ def evidence(bad: int, n: int, allowed: float) -> float:
 def breaks_limit(new: Tally, old: Tally, settings: Settings) -> str | None:
     """Which limit the new version breaks, when the evidence is beyond chance; None when it is not.
 
-    Errors: more than `error_limit` beyond the old version's share fail. Latency: more than half of the requests
+    Errors: more than `error_limit` beyond the old version's share fail, each caller one vote. Latency: more than half of the requests
     take longer than `latency_limit` times the old version's median (a sign test, so a few long answers
     say nothing).
     """
-    if evidence(new.errors, new.requests, old.error_rate + settings.error_limit) > 1 / FALSE_ALARM:
+    if evidence(new.against, new.votes, old.error_rate + settings.error_limit) > 1 / FALSE_ALARM:
         return f"{_errors(new)}, of the version before {_errors(old)}"
     if old.median is not None:
-        slow = sum(seconds > settings.latency_limit * old.median for seconds in new.seconds)
-        if evidence(slow, len(new.seconds), 0.5) > 1 / FALSE_ALARM:
-            return f"{slow} of {len(new.seconds)} answers took longer than {settings.latency_limit:g} times {_latency(old)}"
+        took = new.seconds
+        slow = sum(seconds > settings.latency_limit * old.median for seconds in took)
+        if evidence(slow, len(took), 0.5) > 1 / FALSE_ALARM:
+            return f"{slow} of {len(took)} answers took longer than {settings.latency_limit:g} times {_latency(old)}"
     return None
 
 
@@ -180,7 +223,10 @@ def _judge_canary(canary: Event, new: Tally, old: Tally, settings: Settings, now
 
 
 def _errors(tally: Tally) -> str:
-    return f"{tally.errors} of {tally.requests} requests failed"
+    told = f"{tally.errors} of {tally.requests} requests failed"
+    if tally.unloaded:
+        return f"{told}, {tally.unloaded} of them to load it"
+    return told if tally.votes == tally.requests else f"{told}, of {tally.votes} callers"
 
 
 def _latency(tally: Tally) -> str:

@@ -29,6 +29,21 @@ class EngineBusy(TwinError):
     """More requests wait than the engine keeps."""
 
 
+class StepFailed(Exception):
+    """A step of the model failed, which ended a batch; `__cause__` says how. All readers of the batch get the same one."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.__cause__ = error
+        self._told, self._telling = False, threading.Lock()
+
+    def first(self) -> bool:
+        """True for the first who asks."""
+        with self._telling:
+            told, self._told = self._told, True
+        return not told
+
+
 class Ticket:
     """One text in the making: iterate over its pieces, or let `result` wait for the whole."""
 
@@ -176,8 +191,9 @@ class Engine:
                 try:
                     active = self._advance(cache, active, fresh)
                 except Exception as error:  # out of memory, say: those requests end, later ones may fit
+                    failure = StepFailed(error)
                     for ticket in [*active, *fresh]:
-                        ticket.fail(error)
+                        ticket.fail(failure)
                     self.done["failed"] += len(active) + len(fresh)
                     active, cache = [], BatchCache(self._model)
                 self.writing = len(active)

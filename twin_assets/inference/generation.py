@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from jinja2 import TemplateError
+
 from twin_assets.core.cpu import cpu_has_bfloat16
 from twin_assets.core.errors import TwinError
 from twin_assets.core.prompts import served_prompt
@@ -117,9 +119,17 @@ class LocalGenerator:
         self, conversation: list[Message], max_tokens: int, temperature: float = 0.8, seed: int | None = None,
         stop: list[str] | None = None, bounded: bool = True,
     ) -> Ticket:  # fmt: skip
-        """Queue a text to be written. Raises EngineBusy when `bounded` and as many wait as may."""
+        """Queue a text to be written. Raises TwinError for what can't be asked, EngineBusy when `bounded` and as many wait as may."""
         tokenizer, model = self.loaded
-        prompt = tokenizer(self._prompt(conversation), add_special_tokens=False)["input_ids"]
+        try:
+            asked = self._prompt(conversation)
+        except (
+            TemplateError
+        ) as error:  # some take no system turn, or no two turns of one role after each other
+            raise TwinError(f"{self.model} does not take these turns: {error}.", "change their roles or their order.") from None  # fmt: skip
+        prompt = tokenizer(asked, add_special_tokens=False)["input_ids"]
+        if not prompt:
+            raise TwinError("The conversation says nothing.", "give a turn some text.")
         context = model.config.max_position_embeddings
         if len(prompt) + max_tokens > context:
             raise TwinError(

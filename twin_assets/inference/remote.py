@@ -23,6 +23,8 @@ from twin_assets.inference.generation import Generation
 MODEL_HEADER = "x-model-version"
 # Connections are made anew after so long, so that new replicas behind one address get their share.
 OLD_SECONDS = 60
+# To our LLM service only: a name for who asked, so that one caller's failures are one vote on a version.
+CALLER_HEADER = "x-twin-caller"
 PASSING = (408, 429, 500, 502, 503, 504)
 
 
@@ -35,11 +37,13 @@ class RemoteGenerator:
 
     def __init__(
         self, url: str, name: str, api_key: str = "none", model: str | None = None, timeout: float = 120.0,
-        user: str | None = None,
+        user: str | None = None, caller: str | None = None,
     ) -> None:  # fmt: skip
         """`name` is what the engine is asked for; `model` the exact version, corrected by its answers.
-        `timeout` is in seconds, of silence. `user` is whom the engine is told that it writes for."""
+        `timeout` is in seconds, of silence. `user` is whom the engine is told that it writes for, `caller` who
+        asked."""
         self.url, self.name, self._key, self._timeout, self._user = url, name, api_key, timeout, user
+        self._caller = {CALLER_HEADER: caller} if caller else {}
         self.model = model or name
         self.tokens = (0, 0)  # read and written, of the last text that ended
         self.finish_reason = "stop"
@@ -111,7 +115,7 @@ class RemoteGenerator:
     @contextmanager
     def _asked(self, body: dict[str, Any]) -> Iterator[BaseHTTPResponse]:
         """The answer, its status good. Raises TwinError for all that can go wrong until it is read."""
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"} | self._caller
         try:
             asked = json.dumps(body).encode()
             with _connections(self.url, self._timeout, int(time.monotonic() // OLD_SECONDS)).post(
