@@ -7,6 +7,7 @@ import importlib
 import random
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 from tests.chaos.report import Part, write_report
@@ -37,14 +38,16 @@ def main() -> int:
     given = parser.parse_args()
     home = given.home or Path(tempfile.mkdtemp(prefix="twin-chaos-"))
     seed = given.seed if given.seed is not None else random.randrange(1_000_000)
+    if taken := [name for name in given.parts or PARTS if (home / name).exists()]:
+        parser.error(f"{home} has the folder of a run of {taken[0]} already; name a new one")
     done = []
     for name in given.parts or PARTS:
         print(f"{name}: {PARTS[name]}", flush=True)
         part = Part(name, seed, not given.short, home / name)
         try:
             importlib.import_module(f"tests.chaos.{name}").run(part)
-        except Exception as error:  # the other parts are still worth their time
-            part.broken.append(f"the part ended early: {type(error).__name__}: {error}"[:2000])
+        except Exception:  # the other parts are still worth their time
+            part.broken.append(f"the part ended early: {traceback.format_exc()[-2000:]}")
         part.close()
         done.append(part)
         print(part.text().split("\n", 1 + len(part.notes))[-1], flush=True)

@@ -106,11 +106,6 @@ class FeatureStore:
         keys = self.lake.keys(f"{_folder(asset, persona)}/history")
         return [StoredVersion.model_validate_json(self.lake.read(key)) for key in keys]
 
-    def _newest(self, asset: str, persona: str) -> str | None:
-        """Name of the version that the history has last; None for an empty one."""
-        keys = list(self.lake.keys(f"{_folder(asset, persona)}/history"))
-        return StoredVersion.model_validate_json(self.lake.read(keys[-1])).name if keys else None
-
     def latest(self, asset: str, persona: str) -> str | None:
         """Name of the latest version; None before the first."""
         try:
@@ -118,6 +113,11 @@ class FeatureStore:
         except KeyError:
             return None
         return _Pointer.model_validate_json(pointer).version
+
+    def _newest(self, asset: str, persona: str) -> str | None:
+        """Name of the version that the history has last; None for an empty one."""
+        keys = list(self.lake.keys(f"{_folder(asset, persona)}/history"))
+        return StoredVersion.model_validate_json(self.lake.read(keys[-1])).name if keys else None
 
 
 class _Pointer(Record):
