@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     crawl_backoff: float = Field(
         2.0, description="Seconds before a failed request is tried again, at first; doubled each time."
     )
+    crawl_hours: float = Field(
+        6.0, gt=0, description="A crawl of one source that takes longer is ended; what came is kept."
+    )
     crawl_concurrency: int = Field(
         2,
         description="Requests that a host is asked to answer at a time, on average. More for your own sites.",
@@ -139,6 +142,9 @@ class Settings(BaseSettings):
 
     training_runner: Literal["local", "kubernetes", "ray"] = Field(
         "local", description="Where Axolotl runs: this machine, a pod, or the workers of RAY_ADDRESS."
+    )
+    training_hours: float = Field(
+        96.0, gt=0, description="A training that takes longer is ended; the next goes on from its checkpoint."
     )
     training_micro_batch: int | None = Field(
         None,

@@ -47,6 +47,7 @@ class BadLine:
 
     def __init__(self, url: str) -> None:
         self.lose, self.method, self.mute = 0, "PUT", False
+        self._one = threading.Lock()  # S3 writes an object at once; moto looks first and then writes
         self._over = threading.Event()
         line, host = self, url.removeprefix("http://")
 
@@ -56,9 +57,11 @@ class BadLine:
             def pass_on(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 server = http.client.HTTPConnection(host)
-                server.request(self.command, self.path, body, dict(self.headers))
-                answer = server.getresponse()
-                data = answer.read()
+                with line._one:
+                    server.request(self.command, self.path, body, dict(self.headers))
+                    answer = server.getresponse()
+                    data = answer.read()
+                server.close()
                 if line.mute:
                     line._over.wait()
                 if line.mute or (line.lose and self.command == line.method):

@@ -11,9 +11,10 @@ from moto.server import ThreadedMotoServer
 from tests.core.hub_double import HubDouble
 from tests.core.models import PUBLIC, family, lineage, save
 from tests.feature.test_dataset_versions import FACTS, row
-from twin_assets.core.datasets import write_dataset
+from twin_assets.core.datasets import PreferenceRow, write_dataset
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import open_lake
+from twin_assets.core.records import Message
 from twin_assets.core.registry import Registry, weights_hash
 from twin_assets.core.registry_remote import pull_version, push_version
 from twin_assets.settings import Settings
@@ -120,6 +121,42 @@ def test_a_model_that_learnt_from_more_closed_rows_is_not_published(tmp_path: Pa
         with pytest.raises(TwinError, match=r"of its 2 rows, 1 is for connections only.*Then train again"):
             push_version(here, version.tag, "hub", "public")
         assert hub.repos == {}
+
+
+def pair(number: int) -> PreferenceRow:
+    """As a dpo model learns from."""
+    return PreferenceRow(
+        row_id=f"r{number}", doc_id=f"d{number}", task="t", kind="voice", split="train",
+        messages=[Message(role="user", content="?")], chosen=Message(role="assistant", content=f"Mine, {number}."),
+        rejected=Message(role="assistant", content=f"Not mine, {number}."),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("closed_one", ["sft", "dpo", "neither"])
+@pytest.mark.parametrize("with_parents", [True, False])
+def test_a_release_is_published_only_when_every_document_it_learnt_from_is_public(
+    tmp_path: Path, closed_one: str, with_parents: bool
+) -> None:
+    """All that is recorded of the versions says public; one document, of one dataset of one of them, is not."""
+    with HubDouble() as hub:
+        here = on_hub(tmp_path, hub)
+        registry, parent = Registry(here), None
+        for number, (stage, kind) in enumerate((("sft", "instruct"), ("dpo", "preference"))):
+            closed = "private" if stage == closed_one else "public"
+            rows: list[Any] = [row(n, "answer") if kind == "instruct" else pair(n) for n in range(3)]
+            rows[1] = rows[1].model_copy(update={"visibility": closed})
+            data = write_dataset(open_lake(here), "runa", kind, rows, **FACTS)  # type: ignore[arg-type]
+            trained = lineage(stage, parent, number + 1, datasets={kind: data.version})
+            version = save(registry, tmp_path / stage, trained, number, about=PUBLIC)
+            parent = version.tag
+        if closed_one == "neither":
+            push_version(here, version.tag, "hub", "public", with_parents)
+            assert len(hub.repos) == (2 if with_parents else 1)
+            return
+        with pytest.raises(TwinError, match=r"of its 3 rows, 1 is private.*Then train again"):
+            push_version(here, version.tag, "hub", "public", with_parents)
+        assert hub.repos == {}
+        assert hub.objects == {}
 
 
 def test_the_hubs_refusal_shows_no_token(tmp_path: Path) -> None:

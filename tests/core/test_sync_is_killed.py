@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import lancedb
+import pyarrow.parquet as pq
 
 from tests.core.chunks import chunk
 from twin_assets.core.records import EmbeddedChunk, to_table
@@ -33,35 +34,53 @@ def corpus(numbers: range, edited: int = 0) -> list[EmbeddedChunk]:
     ]
 
 
-def test_a_sync_that_is_killed_is_finished_by_the_next(tmp_path: Path) -> None:
-    import pyarrow.parquet as pq
+def stored_in(index: str) -> dict[str, tuple[str, str]]:
+    """Title and text by chunk."""
+    names = lancedb.connect(index).list_tables().tables
+    rows = [row for name in names for row in lancedb.connect(index).open_table(name).to_arrow().to_pylist()]
+    assert len({row["chunk_id"] for row in rows}) == len(rows), "a chunk is there twice"
+    return {row["chunk_id"]: (row["title"], row["text"]) for row in rows}
 
-    rng, killed = random.Random(5), 0
+
+def files(index: str) -> int:
+    return sum(1 for path in Path(index).rglob("*") if path.is_file())
+
+
+def test_a_sync_that_is_killed_is_finished_by_the_next(tmp_path: Path) -> None:
+    rng, midway, steps = random.Random(5), 0, []
     index, file = str(tmp_path / "vectors"), str(tmp_path / "chunks.parquet")
-    store = LanceStore(index, "runa")
-    for round_ in range(6):
-        # Every round adds, edits and deletes.
+    for round_ in range(10):
+        # Every round adds, edits and deletes, and is killed after it has written so many files.
         wanted = corpus(range(200 * round_, 200 * round_ + 1_500), edited=200 * round_ + 700)
+        target = {c.chunk_id: (c.title, c.text) for c in wanted}
+        before = stored_in(index) if round_ else {}
+        assert before != target
         pq.write_table(to_table(wanted, EmbeddedChunk), file)
+        at_first, more = files(index), rng.randrange(1, 16)
         process = subprocess.Popen(
             [sys.executable, "-c", SYNC, index, file],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
-        time.sleep(rng.random() * 0.25)
+        while files(index) < at_first + more and process.poll() is None:
+            time.sleep(0.001)
         process.kill()
-        killed += process.wait() < 0
-    assert killed > 2
-    report = store.sync(wanted)
-    assert report.added + report.updated + report.unchanged == len(wanted)
+        said = process.communicate()[0]
+        after = stored_in(index) if files(index) else {}
+        steps.append((after != before, after == target, "done" in said))
+        midway += files(index) > at_first and "done" not in said
+        # Whatever it did, each chunk is as it was or as it shall be.
+        assert all(value in (before.get(key), target.get(key)) for key, value in after.items())
+        if round_ % 2:
+            continue  # the next round finds a corpus that changed since
+        report = LanceStore(index, "runa").sync(wanted)
+        assert report.added + report.updated + report.unchanged == len(wanted)
+        assert stored_in(index) == target
+    assert midway > 3, f"the kills came too early or too late: {steps}"
+    store = LanceStore(index, "runa")
+    store.sync(wanted)
     assert store.sync(wanted).unchanged == len(wanted) == store.count()
-    [name] = lancedb.connect(index).list_tables().tables
-    stored = lancedb.connect(index).open_table(name).to_arrow().to_pylist()
-    rows = {row["chunk_id"]: row["title"] for row in stored}
-    assert rows == {c.chunk_id: c.title for c in wanted}
-    [found] = {p.chunk_id for p in store.search("text 1600", wanted[0].vector, 1, embedder="e1", alpha=0.0)}  # type: ignore[arg-type]
-    assert found == "1600"
+    assert stored_in(index) == target
+    [found] = {p.chunk_id for p in store.search("text 2400", wanted[0].vector, 1, embedder="e1", alpha=0.0)}  # type: ignore[arg-type]
+    assert found == "2400"

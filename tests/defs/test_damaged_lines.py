@@ -3,13 +3,28 @@
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from tests.warehouse.test_warehouse import raw
+from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import LocalLake
+from twin_assets.defs import s2_warehouse
 from twin_assets.defs.common import personas
 from twin_assets.defs.resources import build_resources
 from twin_assets.defs.s1_collect import raw_assets
 from twin_assets.defs.s2_warehouse import warehouse
+
+
+def test_a_dbt_that_never_ends_is_ended_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s2_warehouse, "DBT_SECONDS", 1.0)
+    instance = dg.DagsterInstance.ephemeral()
+    instance.add_dynamic_partitions("personas", ["runa"])
+    outside = [dg.AssetSpec(one.key, partitions_def=personas) for one in raw_assets]
+    with pytest.raises(TwinError, match="dbt build took longer than 1 seconds and was ended"):
+        dg.materialize(
+            [warehouse, *outside], instance=instance, partition_key="runa",
+            resources=build_resources({"home": str(tmp_path)}),
+        )  # fmt: skip
 
 
 def test_damaged_lines_show_in_the_assets_metadata_and_warn(tmp_path: Path) -> None:

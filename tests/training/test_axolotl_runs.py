@@ -173,3 +173,13 @@ def test_ending_the_run_ends_every_process_of_it(tmp_path: Path) -> None:
     # W&B's system monitor has a session of its own, and looks every second whether its parent lives.
     until(lambda: not processes_of(job), "the end of every process")
     assert done(settings(tmp_path), job) is None
+
+
+def test_a_training_that_takes_too_long_is_ended_and_named(tmp_path: Path) -> None:
+    job = sft_job(tmp_path, overlay(tmp_path, num_epochs=100_000)).model_copy(update={"hours": 15 / 3600})
+    job.file.write_text(job.model_dump_json())
+    status, output = train(job)
+    assert status == 1, output
+    assert "The training took longer than 15 seconds and was ended" in str(read_error(job))
+    assert "TWIN_TRAINING_HOURS" in str(read_error(job))
+    until(lambda: not processes_of(job), "the end of every process")

@@ -28,10 +28,10 @@ def code_revision() -> str | None:
     try:
         head, changes = (
             subprocess.run(
-                ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
+                ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True, timeout=30
             ).stdout
             for arguments in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "-uno"])
         )
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return None
     return head.strip() + ("+changes" if changes.strip() else "")

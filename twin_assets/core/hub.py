@@ -15,6 +15,8 @@ from twin_assets.core.records import Visibility
 from twin_assets.core.registry import STORE_FILE
 from twin_assets.settings import Settings
 
+HUB_SECONDS = 60.0  # without a byte
+
 
 def publish_dataset(settings: Settings, lake: Lake, manifest: Manifest) -> str:
     """Upload a version as one commit and tag it with its name; returns the repository's address.
@@ -79,13 +81,35 @@ def _open(settings: Settings) -> tuple[Any, str]:
             "There is no place on the hub to publish to.",
             "set TWIN_HUB_NAMESPACE (user or organisation) and TWIN_HUB_TOKEN.",
         )
+    patient_hub()
     token = settings.hub_token.get_secret_value()
     return HfApi(endpoint=settings.hub_endpoint, token=token), settings.hub_namespace
 
 
+def patient_hub() -> None:
+    """Let every call of the hub's client wait for an answer for so long and no longer: by itself it waits for ever."""
+    import httpx
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def limited(request: httpx.Request) -> None:
+        given = request.extensions.get("timeout", {})
+        request.extensions["timeout"] = {
+            kind: given.get(kind) or HUB_SECONDS for kind in ("connect", "read", "write", "pool")
+        }
+
+    def client() -> httpx.Client:
+        made = default_client_factory()
+        made.event_hooks = {**made.event_hooks, "request": [*made.event_hooks["request"], limited]}
+        return made
+
+    set_client_factory(client)
+
+
 @contextmanager
 def _refusals(act: str, fix: str) -> Iterator[None]:
-    """Name what the hub refused, without anything that was sent."""
+    """Name what the hub refused or never answered, without anything that was sent."""
+    import httpx
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
@@ -93,6 +117,11 @@ def _refusals(act: str, fix: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "?"
         raise TwinError(f"The hub refused to {act} (HTTP {status}).", fix) from None
+    except httpx.TimeoutException:
+        raise TwinError(
+            f"The hub gave no answer in {HUB_SECONDS:g} seconds when asked to {act}.",
+            "check the network and TWIN_HUB_ENDPOINT, then try again.",
+        ) from None
 
 
 def _ensure_repo(api: Any, repo: str, repo_type: str, visibility: str) -> None:

@@ -33,16 +33,17 @@ def push_version(
 
     `visibility` is the persona's; a version that was trained when the persona was less open stays so. On
     the hub a base model is left out: it is not ours to publish, and TwinError is raised before anything is pushed
-    when a version learnt from rows that are more closed than the persona. `client` is a boto3 S3 client.
+    when a version, or one that it was trained from, learnt from rows that are more closed than the persona. `client` is a boto3 S3 client.
     """
     registry = Registry(settings)
-    chain = model_chain(registry, tag)[0] if with_parents else [registry.get(tag)]
+    family = model_chain(registry, tag)[0]
     if place == "hub":
-        chain = [version for version in chain if version.lineage.stage != "base"]
-        if not chain:
+        family = [version for version in family if version.lineage.stage != "base"]
+        if not family:
             raise TwinError(f"{tag} is a base model.", "push a version trained from it, or push it to s3.")
-        for version in chain:
+        for version in family:  # what a parent learnt is in the weights of its child
             _refuse_closed(settings, version)
+    chain = family if with_parents else family[:1]
     addresses = {}
     for version in chain:
         registry.describe(version)

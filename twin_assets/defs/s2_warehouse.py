@@ -12,6 +12,7 @@ from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_as
 from twin_assets.core.experiments import FOLDER as EXPERIMENTS_FOLDER
 from twin_assets.core.library import LIBRARY
 from twin_assets.core.persona import SOURCES
+from twin_assets.core.processes import time_limit, took_too_long
 from twin_assets.defs.common import OWNERS, WAREHOUSE, WAREHOUSE_POOL, personas, when_inputs_change
 from twin_assets.defs.resources import DBT_PROJECT, Platform, dbt_cli
 from twin_assets.feature.corpus.warehouse import count_damaged
@@ -25,6 +26,7 @@ project = DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT)
 EXPERIMENTS = "tag:experiments"
 PRODUCTION = "tag:monitoring"
 STAGED = "stg_documents"
+DBT_SECONDS = 3600.0
 
 
 def dbt_manifest() -> Path:
@@ -34,7 +36,9 @@ def dbt_manifest() -> Path:
         p for p in DBT_PROJECT.rglob("*") if p.suffix in {".sql", ".yml", ".csv"} and "target" not in p.parts
     ]
     if not manifest.exists() or manifest.stat().st_mtime < max(p.stat().st_mtime for p in sources):
-        dbt_cli().cli(["parse", "--quiet"], target_path=project.project_dir / project.target_path).wait()
+        parsing = dbt_cli().cli(["parse", "--quiet"], target_path=project.project_dir / project.target_path)
+        with time_limit(parsing.process, DBT_SECONDS):
+            parsing.wait()
     return manifest
 
 
@@ -107,7 +111,14 @@ def build_models(
     """`dbt build` of the context's models for its persona. `folders` are variables beside those that every run is told,
     each with the folder of the lake that it stands for."""
     variables = json.dumps(_variables(platform, context.partition_key, folders))
-    yield from dbt.cli(["build", "--vars", variables], context=context).stream()
+    building = dbt.cli(["build", "--vars", variables], context=context)
+    with time_limit(building.process, DBT_SECONDS) as late:
+        try:
+            yield from building.stream()
+        except Exception:
+            if late.is_set():
+                raise took_too_long("dbt build", DBT_SECONDS, "see what else holds the warehouse, then run it again.") from None  # fmt: skip
+            raise
 
 
 def _variables(platform: Platform, persona: str, folders: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from twin_assets.settings import Settings
 
+SECONDS, RETRIES = 60.0, 3  # of each call of W&B; its own are days
+
 
 def publish_report(settings: Settings, persona: str, model: str, html: bytes, data: bytes) -> str:
     """Log page and JSON as one artifact; says where, or why not: a tracker that is away fails no evaluation.
@@ -23,7 +25,9 @@ def publish_report(settings: Settings, persona: str, model: str, html: bytes, da
     folder.mkdir(parents=True, exist_ok=True)
     key = settings.wandb_api_key
     options = wandb.Settings(
-        silent=True, console="off", disable_git=True, x_disable_stats=True,
+        silent=True, console="off", disable_git=True, x_disable_stats=True, init_timeout=SECONDS,
+        x_graphql_timeout_seconds=SECONDS, x_graphql_retry_max=RETRIES, x_file_transfer_timeout_seconds=10 * SECONDS,
+        x_file_transfer_retry_max=RETRIES, x_file_stream_timeout_seconds=SECONDS, x_file_stream_retry_max=RETRIES,
         api_key=key.get_secret_value() if key else None,
     )  # fmt: skip
     try:

@@ -39,7 +39,7 @@ def _run_pod(context: dg.OpExecutionContext, settings: Settings, job: TrainingJo
         namespace=settings.kubernetes_namespace,
         base_pod_meta={"labels": {"twin/persona": job.lineage.persona, "twin/stage": job.stage}},
         base_pod_spec=pod.pod_spec(settings, job),
-        pod_wait_timeout=0,  # a training may well take longer than a day, the default
+        pod_wait_timeout=(job.hours + 1) * 3600,  # the training itself ends an hour before
     )
 
 

@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint, folder_hash
+from twin_assets.core.hub import patient_hub
 from twin_assets.core.profiles import Profile
 from twin_assets.core.registry import Lineage, ModelVersion, Registry
 from twin_assets.settings import Settings
@@ -104,6 +105,7 @@ def _fetch(settings: Settings, source: str, on_progress: Callable[[dict[str, Any
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    patient_hub()
     name, _, revision = source.partition("@")
     on_progress({"fetching": name, "revision": revision or "main"})
     try:

@@ -19,6 +19,7 @@ from twin_assets.core.environment import environment
 from twin_assets.core.errors import TwinError
 from twin_assets.core.families import Architecture
 from twin_assets.core.persona import load_persona, persona_names
+from twin_assets.core.processes import run_within
 from twin_assets.core.profiles import Profile
 from twin_assets.core.records import most_closed
 from twin_assets.core.registry import About, Lineage, ModelVersion, Registry
@@ -101,6 +102,7 @@ def prepare_job(
         config=compose(folder / "model"),
         wandb_mode=settings.wandb_mode,
         checkpoint_seconds=settings.training_checkpoint_seconds,
+        hours=settings.training_hours,
         micro_batch=settings.training_micro_batch,
         cpu_workers=settings.training_cpu_workers,
         ray=_ray_workers(settings) if settings.training_runner == "ray" else None,
@@ -225,10 +227,10 @@ def _copy_model(source: Path, target: Path) -> None:
 
 def _merge_adapter(job: TrainingJob, target: Path) -> None:
     command = [sys.executable, "-m", "twin_assets.training.merge"]
-    ended = subprocess.run(
+    ended = run_within(
+        job.hours * 3600, "Merging the adapter", "set TWIN_TRAINING_HOURS higher, or see what keeps the disk busy.",
         [*command, str(job.parent_path), str(job.model_dir), str(target)],
-        cwd=ROOT, capture_output=True, text=True, errors="replace", check=False,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
     if ended.returncode:
         raise name_failure(ended.returncode, (ended.stdout + ended.stderr).splitlines(), MERGING)

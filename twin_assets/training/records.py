@@ -20,7 +20,7 @@ class TrainingJob(Record):
     """One Axolotl run, known by its inputs. `folder` holds all it writes; `config` is Axolotl's own.
 
     `rows` counts the dataset's sides: {"train": n, "test": m}. `checkpoint_seconds` is the least time
-    between two checkpoints, `micro_batch` the most rows that a device takes at once, if someone says. Without `ray`
+    between two checkpoints, `hours` the longest that the run may take, `micro_batch` the most rows that a device takes at once, if someone says. Without `ray`
     the run uses the machine it is started on: its GPUs, or without one `cpu_workers` processes.
     """
 
@@ -33,6 +33,7 @@ class TrainingJob(Record):
     config: dict[str, Any]
     wandb_mode: str
     checkpoint_seconds: float
+    hours: float = 96.0
     micro_batch: int | None = None
     cpu_workers: int = 1
     ray: RayWorkers | None = None

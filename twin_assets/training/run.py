@@ -19,6 +19,7 @@ from types import FrameType
 from dagster_pipes import open_dagster_pipes
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.processes import time_limit, took_too_long
 from twin_assets.training.batches import launch_batch
 from twin_assets.training.checkpoints import kept_for_the_next_run, last_checkpoint, step_of
 from twin_assets.training.configs import write_config
@@ -121,7 +122,11 @@ def _train(job: TrainingJob, progress: Progress, tell: Callable[[str], None]) ->
     """Axolotl's exit status and last lines; every line goes to train.log, all but reports to stdout."""
     tail: deque[str] = deque(maxlen=_TAIL)
     told = time.monotonic()
-    with job.log_file.open("a") as log, axolotl(job) as process:
+    with (
+        job.log_file.open("a") as log,
+        axolotl(job) as process,
+        time_limit(process, job.hours * 3600) as late,
+    ):
         assert process.stdout is not None
         for line in process.stdout:
             log.write(line)
@@ -138,7 +143,13 @@ def _train(job: TrainingJob, progress: Progress, tell: Callable[[str], None]) ->
             elif time.monotonic() - told > _REPORT_EVERY or progress.finished:
                 told = time.monotonic()
                 tell(progress.line())
-        return process.wait(), list(tail)
+        status = process.wait()
+    if late.is_set():
+        raise took_too_long(
+            "The training", job.hours * 3600,
+            f"set TWIN_TRAINING_HOURS higher, or take a smaller profile; {kept_for_the_next_run(job.model_dir)}.",
+        )  # fmt: skip
+    return status, list(tail)
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

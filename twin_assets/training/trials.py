@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.processes import end_process, time_limit
 from twin_assets.settings import ROOT
 from twin_assets.training.failures import name_stop
 from twin_assets.training.jobs import read_history, read_result
@@ -66,9 +67,11 @@ def _process(job: TrainingJob) -> Iterator["subprocess.Popen[bytes]"]:
     """The training process, which ends its own process group when it is asked to end."""
     command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
     with (job.folder / "process.log").open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
-            yield process
+            with time_limit(process, (job.hours + 1) * 3600):
+                yield process
         finally:
-            process.terminate()
-            process.wait()
+            end_process(process)

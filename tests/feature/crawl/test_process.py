@@ -1,9 +1,17 @@
 """The whole way: `crawl_source` starts a process, streams its log, and never loses sight of a crash."""
 
+import threading
 from pathlib import Path
 
+import pytest
+
 from demo.sites import DemoSites
-from tests.feature.crawl.writing import persona, settings, stored, write_post
+from demo.sites.answers import Answer
+from demo.sites.loopback import Loopback
+from tests.feature.crawl.test_odd_answers import page
+from tests.feature.crawl.writing import persona, settings, stored, web_persona, write_post
+from twin_assets.core import processes
+from twin_assets.core.sources import Web
 from twin_assets.feature.crawl.crawl import crawl_source
 
 
@@ -28,3 +36,36 @@ def test_a_process_that_dies_is_an_error_with_its_last_words(tmp_path: Path) -> 
     with DemoSites(tmp_path / "w") as sites:
         report = crawl_source(here, persona(sites), "medium", lambda line: None)
     assert "TWIN_LAKE_URL" in (report.error or "")
+
+
+class Slow(Loopback):
+    """Answers the first page, and keeps whoever asks for the second waiting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.over = threading.Event(), threading.Event()
+
+    def respond(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        if target == "/slow":
+            self.asked.set()
+            self.over.wait()
+        return page("A page") if target in ("/first", "/slow") else Answer.html("", 404)
+
+
+def test_a_crawl_that_never_ends_is_ended_and_what_came_is_stored_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 1.0)
+    with Slow() as site:
+        who = web_persona(Web(pages=[f"{site.address}/first", f"{site.address}/slow"]))
+        lines: list[str] = []
+        for seconds in (15, 60, 240):  # until the machine was fast enough to ask for the second page
+            late = crawl_source(settings(tmp_path, crawl_hours=seconds / 3600), who, "web", lines.append)
+            if site.asked.is_set():
+                break
+        site.over.set()
+        after = crawl_source(settings(tmp_path), who, "web", lines.append)
+    assert f"The web crawl took longer than {seconds} seconds and was ended" in (late.error or "")
+    assert "TWIN_CRAWL_HOURS" in (late.error or "")
+    assert after.error is None
+    assert len({item.item_id for item in stored(settings(tmp_path), "web")}) == 2

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from twin_assets.core.persona import Persona
+from twin_assets.core.processes import time_limit, took_too_long
 from twin_assets.feature.crawl.items import CrawlReport
 from twin_assets.settings import ROOT, Settings
 
@@ -29,23 +30,25 @@ def crawl_source(
         path = Path(folder) / "report.json"
         command = [sys.executable, "-m", "twin_assets.feature.crawl.run", "--persona", "-"]
         command += ["--source", source, "--report", str(path)]
-        last = ""
+        last, seconds = "", settings.crawl_hours * 3600
         with subprocess.Popen(
-            command, env=_environment(settings), cwd=ROOT, text=True, errors="replace",
+            command, env=_environment(settings), cwd=ROOT, text=True, errors="replace", start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        ) as process:  # fmt: skip
+        ) as process, time_limit(process, seconds) as late:  # fmt: skip
+            # However it ends, what it fetched stays in its part file for the next run.
             assert process.stdin
             assert process.stdout
-            try:
-                with contextlib.suppress(BrokenPipeError):  # it died early; its last words say why
-                    process.stdin.write(persona.model_dump_json())
-                    process.stdin.close()
-                for line in process.stdout:
-                    last = line.rstrip() or last
-                    on_line(line.rstrip())
-            except BaseException:
-                process.terminate()  # what it fetched stays in its part file for the next run
-                raise
+            with contextlib.suppress(BrokenPipeError):  # it died early; its last words say why
+                process.stdin.write(persona.model_dump_json())
+                process.stdin.close()
+            for line in process.stdout:
+                last = line.rstrip() or last
+                on_line(line.rstrip())
+            process.wait()
+        if late.is_set():
+            fix = "crawl again, what was fetched will be recovered; a large source needs a higher TWIN_CRAWL_HOURS."
+            error = str(took_too_long(f"The {source} crawl", seconds, fix))
+            return CrawlReport(persona=persona.name, source=source, error=error)
         if path.exists():
             return CrawlReport.model_validate_json(path.read_text())
     return CrawlReport(
