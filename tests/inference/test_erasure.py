@@ -11,7 +11,8 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.feedback import Feedback, add_feedback, read_feedback
 from twin_assets.core.lake import LocalLake
 from twin_assets.core.persona import TextPolicy
-from twin_assets.inference.erasure import Erased, erase, main, remove_texts
+from twin_assets.inference.erasure import Erased, erase, remove_texts
+from twin_assets.inference.erasure.__main__ import main
 from twin_assets.inference.live_scores import score_new
 from twin_assets.inference.request_log import RequestLog, read_requests, user_hash
 from twin_assets.inference.scored import read_scored

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from difflib import SequenceMatcher
 from typing import Literal
 
+from twin_assets.core.erased import erased_list
 from twin_assets.core.lake import Lake
 from twin_assets.core.records import Record, Visibility
 from twin_assets.core.text.words import spaced
@@ -34,11 +35,18 @@ class Feedback(Record):
 
 
 def add_feedback(lake: Lake, feedback: Feedback) -> str:
-    """Store one reaction as an object of its own; its URI. A later one to the same answer stands beside it."""
+    """Store one reaction as an object of its own; its URI. A later one to the same answer stands beside it.
+
+    One to a request that is erased, also meanwhile, does not stay.
+    """
     at = feedback.time
     name = f"{at:%H%M%S%f}-{secrets.token_hex(3)}.json"
     data = feedback.model_dump_json().encode()
-    return lake.create(f"{FOLDER}/{feedback.persona}/{at:%Y-%m-%d}/{name}", data)
+    key = f"{FOLDER}/{feedback.persona}/{at:%Y-%m-%d}/{name}"
+    uri = lake.create(key, data)
+    if erased_list(lake, feedback.persona).has(feedback):
+        lake.delete(key)
+    return uri
 
 
 def edited_share(answer: str, edited: str) -> float:
@@ -50,4 +58,12 @@ def read_feedback(lake: Lake, persona: str, since: date | None = None) -> list[F
     """Reactions, oldest first: all, or those from the day `since` (UTC) on."""
     first = f"{FOLDER}/{persona}/{since or ''}"
     keys = (key for key in lake.keys(f"{FOLDER}/{persona}") if key >= first)
-    return [Feedback.model_validate_json(lake.read(key)) for key in keys]
+    return erased_list(lake, persona).without(one for key in keys if (one := read_reaction(lake, key)))
+
+
+def read_reaction(lake: Lake, key: str) -> Feedback | None:
+    """One stored reaction, erased or not; None when it is gone meanwhile."""
+    try:
+        return Feedback.model_validate_json(lake.read(key))
+    except KeyError:
+        return None

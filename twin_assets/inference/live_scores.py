@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from twin_assets.core.declining import declines
+from twin_assets.core.erased import erased_list
 from twin_assets.core.lake import Lake
 from twin_assets.core.persona import Persona
 from twin_assets.core.records import Record
@@ -122,9 +123,9 @@ def _score_day(
 ) -> ScoringRun:
     logs, known = scored_in(lake, scorer.persona.name, day)
     fresh = [key for key in keys if key.split("/")[-1] not in logs]
-    shares = _shares(_unknown(lake, fresh, known), scorer.sample_per_hour)
+    shares = _shares(_unknown(lake, scorer.persona.name, fresh, known), scorer.sample_per_hour)
     scored = sampled = 0
-    for rows in _batches(_unknown(lake, fresh, known), batch):
+    for rows in _batches(_unknown(lake, scorer.persona.name, fresh, known), batch):
         found = scorer.score([row for _, row in rows], shares)
         stored = [
             StoredScore(persona=scorer.persona.name, log=log, **dict(one))
@@ -140,13 +141,13 @@ def _score_day(
 
 
 def _unknown(
-    lake: Lake, keys: list[str], known: set[tuple[str, int]]
+    lake: Lake, persona: str, keys: list[str], known: set[tuple[str, int]]
 ) -> Iterator[list[tuple[str, RequestRecord]]]:
     """Object by object, the rows that aren't scored yet, with the object's name; one that is in two, once."""
-    seen = set(known)
+    seen, erased = set(known), erased_list(lake, persona)
     for key in keys:
         rows = []
-        for row in read_object(lake, key):
+        for row in erased.without(read_object(lake, key)):
             identity = (row.request_id, round(row.time.timestamp() * 1e6))
             if identity not in seen:
                 seen.add(identity)

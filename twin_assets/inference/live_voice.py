@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Literal
 
+from twin_assets.core.erased import erased_list, once
 from twin_assets.core.lake import Lake
 from twin_assets.core.records import Record
 from twin_assets.inference.monitor import ModelVoice
@@ -63,7 +64,10 @@ def day_voices(day: str, rows: Iterable[RequestRecord], meter: VoiceMeter) -> li
 
 def add_voices(lake: Lake, persona: str, day: str, keys: Sequence[str], meter: VoiceMeter) -> None:
     """Measure a day anew from all its log objects."""
-    found = day_voices(day, (row for key in keys for row in read_object(lake, key)), meter)
+    erased = erased_list(lake, persona)
+    found = day_voices(
+        day, once(row for key in keys for row in erased.without(read_object(lake, key))), meter
+    )
     lines = "".join(voice.model_dump_json() + "\n" for voice in found)
     lake.write(f"{FOLDER}/{persona}/{day}.jsonl", lines.encode())
 

@@ -5,11 +5,13 @@ import secrets
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
+from itertools import groupby
 from typing import Literal
 
-from twin_assets.core.hashing import text_hash
+from twin_assets.core.erased import ErasedList, erased_list, once, settle
+from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.lake import Lake
 from twin_assets.core.persona import TextPolicy
 from twin_assets.core.records import Record, Visibility
@@ -18,6 +20,7 @@ from twin_assets.core.text.privacy import mask, scan
 logger = logging.getLogger(__name__)
 
 FOLDER = "requests"
+BARE = "bare"  # in the name of an object that has no texts any more
 
 FLUSH_SECONDS = 1.0
 FLUSH_ROWS = 100
@@ -139,8 +142,19 @@ class RequestLog:
             except Exception:  # of a disk or of S3: the log must outlive both
                 failed += rows
                 logger.exception("%d request rows of %s could not be written; kept", len(rows), persona)
+            else:
+                self._settle(persona, f"{now:%Y-%m-%d}", rows)
         self._held = failed
         return not failed
+
+    def _settle(self, persona: str, day: str, rows: list[RequestRecord]) -> None:
+        """Take out of what was just stored what was erased while it waited here."""
+        lake, folder = self._lake, f"{FOLDER}/{persona}/{day}"
+        try:
+            if any(map(erased_list(lake, persona).has, rows)):
+                settle(lake, persona, lambda listed: take_out(lake, lake.keys(folder), listed))
+        except Exception:  # no reader shows them, and the hourly run takes them out
+            logger.exception("rows of %s that were erased meanwhile could not be taken out", persona)
 
 
 def _storable(row: RequestRecord, text: TextPolicy) -> RequestRecord:
@@ -169,10 +183,10 @@ def _kept(row: RequestRecord, text: TextPolicy) -> RequestRecord:
 def iter_requests(lake: Lake, persona: str, since: date | None = None) -> Iterator[RequestRecord]:
     """Logged requests of a persona, oldest first, one object at a time in memory: all, or those from the day
     `since` (UTC) on."""
-    first = f"{FOLDER}/{persona}/{since or ''}"
-    for key in lake.keys(f"{FOLDER}/{persona}"):
-        if key >= first:
-            yield from read_object(lake, key)
+    first, erased = f"{FOLDER}/{persona}/{since or ''}", erased_list(lake, persona)
+    keys = (key for key in lake.keys(f"{FOLDER}/{persona}") if key >= first)
+    for _, of_day in groupby(keys, lambda key: key.split("/")[-2]):
+        yield from once(row for key in of_day for row in erased.without(read_object(lake, key)))
 
 
 def read_requests(lake: Lake, persona: str, since: date | None = None) -> list[RequestRecord]:
@@ -181,11 +195,44 @@ def read_requests(lake: Lake, persona: str, since: date | None = None) -> list[R
 
 
 def read_object(lake: Lake, key: str) -> list[RequestRecord]:
-    """The rows of one object of the log."""
-    lines = lake.read(key).decode().split("\n")
+    """The rows of one object of the log, erased ones among them; none of one that was replaced meanwhile."""
+    try:
+        lines = lake.read(key).decode().split("\n")
+    except KeyError:
+        return []
     return [RequestRecord.model_validate_json(line) for line in lines if line]
 
 
 def write_object(lake: Lake, folder: str, name: str, rows: list[RequestRecord]) -> str:
     """Store rows as one object `folder/name.jsonl`."""
     return lake.write(f"{folder}/{name}.jsonl", "".join(r.model_dump_json() + "\n" for r in rows).encode())
+
+
+def replace_object(lake: Lake, key: str, rows: list[RequestRecord], bare: bool) -> None:
+    """Put an object with these rows in the place of another, named by its content: whoever makes the same of the same
+    object makes one object. Without rows there is none."""
+    folder, name = key.rsplit("/", 1)
+    digest = fingerprint([r.model_dump(mode="json") for r in rows], 12)
+    new = f"{name.split('.')[0].split('-')[0]}{f'-{BARE}' if bare else ''}-{digest}"
+    if rows and f"{folder}/{new}.jsonl" == key:
+        return
+    if rows:
+        write_object(lake, folder, new, rows)
+    lake.delete(key)
+
+
+def take_out(lake: Lake, keys: Iterable[str], listed: ErasedList) -> int:
+    """Take the rows that are on the list out of these objects of the log; how many."""
+    taken = 0
+    for key in list(keys):
+        rows = read_object(lake, key)
+        kept = listed.without(rows)
+        if len(kept) < len(rows):
+            replace_object(lake, key, kept, is_bare(key))
+            taken += len(rows) - len(kept)
+    return taken
+
+
+def is_bare(key: str) -> bool:
+    """Whether an object of the log has no texts any more."""
+    return f"-{BARE}-" in key.rsplit("/", 1)[-1]
