@@ -52,22 +52,21 @@ def erase_rows(lake: Lake, persona: str, kind: Kind) -> dict[str, int]:
 
 def _take_out(lake: Lake, persona: str, kind: Kind, listed: ErasedList, erased: dict[str, int]) -> int:
     for version, keys in _files(lake, persona, kind).items():
-        kept: dict[str, bytes] = {}
-        lost: set[str] = set()
-        for key in keys:
-            lines = _lines(lake, key)
-            out = {
-                i: row_id for i, line in enumerate(lines) if line and (row_id := _id_if_listed(line, listed))
-            }
-            if out:
-                kept[key] = b"\n".join(line for i, line in enumerate(lines) if i not in out)
-                lost |= set(out.values())
+        lost = {
+            row_id for key in keys for line in _lines(lake, key) if (row_id := _id_if_listed(line, listed))
+        }
         if lost:
             _say(lake, persona, kind, version, lost)
-            for key, data in kept.items():
-                lake.write(key, data)
+            for key in keys:
+                lake.update(key, lambda data: _without(data, listed))
             erased[version] = erased.get(version, 0) + len(lost)
     return 0
+
+
+def _without(data: bytes, listed: ErasedList) -> bytes | None:
+    lines = data.split(b"\n")
+    kept = [line for line in lines if not _id_if_listed(line, listed)]
+    return b"\n".join(kept) if len(kept) < len(lines) else None
 
 
 def _files(lake: Lake, persona: str, kind: Kind) -> dict[str, list[str]]:
@@ -92,18 +91,24 @@ def _row(kind: Kind, line: bytes) -> Row:
 
 
 def _id_if_listed(line: bytes, listed: ErasedList) -> str | None:
-    row = json.loads(line)
+    row = json.loads(line) if line else {"row_id": None, "doc_id": None}
     return row["row_id"] if row["row_id"] in listed.rows or row["doc_id"] in listed.documents else None
 
 
 def _say(lake: Lake, persona: str, kind: Kind, version: str, lost: set[str]) -> None:
-    folder, before = (
-        dataset_folder(persona, kind, version),
-        erased_rows(lake, persona, kind, version),
+    folder, told = dataset_folder(persona, kind, version), ErasedRows(rows=sorted(lost), at=datetime.now(UTC))
+
+    def more(note: bytes) -> bytes:
+        rows = lost.union(ErasedRows.model_validate_json(note).rows)
+        return told.model_copy(update={"rows": sorted(rows)}).model_dump_json().encode()
+
+    try:
+        lake.create(f"{folder}/{ERASED_NOTE}", told.model_dump_json().encode())
+    except FileExistsError:
+        lake.update(f"{folder}/{ERASED_NOTE}", more)
+    note = erased_rows(lake, persona, kind, version)
+    assert note is not None
+    says = f"{len(note.rows)} rows were taken out of this version by {note.at:%Y-%m-%d}; the counts above include them."
+    lake.update(
+        f"{folder}/README.md", lambda card: f"{card.decode().split(_MARK)[0]}{_MARK}{says}\n".encode()
     )
-    note = ErasedRows(rows=sorted(lost.union(before.rows if before else ())), at=datetime.now(UTC))
-    lake.write(f"{folder}/{ERASED_NOTE}", note.model_dump_json().encode())
-    if lake.exists(f"{folder}/README.md"):
-        card = lake.read(f"{folder}/README.md").decode().split(_MARK)[0]
-        told = f"{len(note.rows)} rows were taken out of this version by {note.at:%Y-%m-%d}; the counts above include them."
-        lake.write(f"{folder}/README.md", f"{card}{_MARK}{told}\n".encode())

@@ -11,7 +11,7 @@ lies `….done` once every place that may hold its rows was seen to.
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.lake import Lake
@@ -30,24 +30,26 @@ class Caller(Record):
 
 
 class Entry(Record):
-    """One erasure: hashes of request ids, callers, ids of dataset rows, ids of documents."""
+    """One erasure: hashes of request ids, callers, ids of dataset rows, ids of documents. `texts` are hashes of ids of
+    requests that stay, but for their texts."""
 
     at: datetime
+    texts: list[str] = []
     requests: list[str] = []
     callers: list[Caller] = []
     rows: list[str] = []
     documents: list[str] = []
 
 
-class Asked(Protocol):
-    """What the list needs to know of a logged request, its score, or a reaction to it."""
+class Asked(Record):
+    """A logged request, its score, or a reaction to it."""
 
-    @property
-    def request_id(self) -> str: ...
-    @property
-    def time(self) -> datetime: ...
+    request_id: str
+    time: datetime
 
 
+# Those fields of such a row that hold somebody's words.
+TEXTS = {"prompt", "answer", "edited", "comment"}
 Row = TypeVar("Row", bound=Asked)
 
 
@@ -57,6 +59,7 @@ class ErasedList:
     def __init__(self, persona: str, entries: dict[str, Entry]) -> None:
         self.persona, self.entries = persona, entries
         self.requests = frozenset(one for entry in entries.values() for one in entry.requests)
+        self.texts = frozenset(one for entry in entries.values() for one in entry.texts)
         self.callers = [one for entry in entries.values() for one in entry.callers]
         self.rows = frozenset(one for entry in entries.values() for one in entry.rows)
         self.documents = frozenset(one for entry in entries.values() for one in entry.documents)
@@ -73,8 +76,18 @@ class ErasedList:
         return any(self._is_of(row, one) for one in self.callers if row.time <= one.until)
 
     def without(self, rows: Iterable[Row]) -> list[Row]:
-        """The rows that are not erased, in their order."""
-        return [row for row in rows if not self.has(row)] if self.requests or self.callers else list(rows)
+        """The rows that are not erased, in their order, and without their texts where those are."""
+        if not (self.requests or self.callers or self.texts):
+            return list(rows)
+        return [self._bared(row) for row in rows if not self.has(row)]
+
+    def _bared(self, row: Row) -> Row:
+        fields = TEXTS & type(row).model_fields.keys()
+        if not fields or _hash(self.persona, row.request_id) not in self.texts:
+            return row
+        return row.model_copy(
+            update=dict.fromkeys(fields) | ({"consent": False} if "consent" in type(row).model_fields else {})
+        )
 
     def _is_of(self, row: Asked, caller: Caller) -> bool:
         for field in ("key", "user"):
@@ -91,12 +104,12 @@ def erased_list(lake: Lake, persona: str) -> ErasedList:
 
 
 def add_erased(
-    lake: Lake, persona: str, *, requests: Iterable[str] = (), rows: Iterable[str] = (), documents: Iterable[str] = (),
-    key: str | None = None, user: str | None = None,
+    lake: Lake, persona: str, *, requests: Iterable[str] = (), texts: Iterable[str] = (), rows: Iterable[str] = (),
+    documents: Iterable[str] = (), key: str | None = None, user: str | None = None,
 ) -> str | None:  # fmt: skip
     """Append an entry; its key in the lake, None when there is nothing to append.
 
-    `requests` are ids as the log has them; `key` and `user` stand for all requests of that caller until now.
+    `requests` and `texts` are ids as the log has them; `key` and `user` stand for all requests of that caller until now.
     """
     now = datetime.now(UTC)
     callers = []
@@ -106,10 +119,11 @@ def add_erased(
             until=now,
         )]  # fmt: skip
     entry = Entry(
-        at=now, requests=sorted(_hash(persona, one) for one in requests), callers=callers, rows=sorted(rows),
+        at=now, requests=sorted(_hash(persona, one) for one in requests), texts=sorted(_hash(persona, one) for one in texts),
+        callers=callers, rows=sorted(rows),
         documents=sorted(documents),
     )  # fmt: skip
-    if not (entry.requests or entry.callers or entry.rows or entry.documents):
+    if not (entry.requests or entry.texts or entry.callers or entry.rows or entry.documents):
         return None
     name = f"{FOLDER}/{persona}/{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.json"
     lake.create(name, entry.model_dump_json().encode())

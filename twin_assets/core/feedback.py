@@ -1,27 +1,25 @@
 """What people say of answers: thumbs, comments and corrected texts, append-only, for a later dataset."""
 
 import secrets
-from datetime import date, datetime
+from datetime import date
 from difflib import SequenceMatcher
 from typing import Literal
 
-from twin_assets.core.erased import erased_list
+from twin_assets.core.erased import Asked, ErasedList, erased_list
 from twin_assets.core.lake import Lake
-from twin_assets.core.records import Record, Visibility
+from twin_assets.core.records import Visibility
 from twin_assets.core.text.words import spaced
 
 FOLDER = "feedback"
 
 
-class Feedback(Record):
+class Feedback(Asked):
     """One reaction to one answer. Texts are None unless the person allowed them to be kept.
 
     `edited` is the answer as the person would have had it: a better target for the same `prompt`. `key` says who
     the person is, as the request log does, and `audience` what they were shown.
     """
 
-    request_id: str
-    time: datetime
     persona: str
     model: str
     thumb: Literal["up", "down"] | None = None
@@ -59,6 +57,17 @@ def read_feedback(lake: Lake, persona: str, since: date | None = None) -> list[F
     first = f"{FOLDER}/{persona}/{since or ''}"
     keys = (key for key in lake.keys(f"{FOLDER}/{persona}") if key >= first)
     return erased_list(lake, persona).without(one for key in keys if (one := read_reaction(lake, key)))
+
+
+def take_out_texts(lake: Lake, persona: str, listed: ErasedList) -> int:
+    """Take the texts of reactions out whose request is on the list for that; how many had some."""
+
+    def bare(data: bytes) -> bytes | None:
+        one = Feedback.model_validate_json(data)
+        kept = listed.without([one])
+        return kept[0].model_dump_json().encode() if kept and kept[0] != one else None
+
+    return sum(lake.update(key, bare) for key in list(lake.keys(f"{FOLDER}/{persona}")))
 
 
 def read_reaction(lake: Lake, key: str) -> Feedback | None:

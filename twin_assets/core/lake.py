@@ -6,9 +6,11 @@ append-only ledgers. Keys are POSIX paths relative to the lake.
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
+
+from filelock import FileLock
 
 from twin_assets.core.errors import TwinError
 from twin_assets.settings import Settings
@@ -34,6 +36,13 @@ class Lake(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys below a prefix (a folder), sorted."""
+        ...
+
+    def update(self, key: str, change: Callable[[bytes], bytes | None]) -> bool:
+        """Put what `change` makes of an object in its place, None leaving it as it is; whether it changed.
+
+        Whoever else updates it at the same time loses nothing: `change` may be asked again with what is there then.
+        """
         ...
 
     def delete(self, key: str) -> None: ...
@@ -96,6 +105,17 @@ class LocalLake:
         keys = (path[before:] for path in found if not path.rpartition("/")[2].startswith("."))
         yield from sorted(keys, key=lambda key: key.split("/"))
 
+    def update(self, key: str, change: Callable[[bytes], bytes | None]) -> bool:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.root / ".update.lock"):
+            try:
+                changed = change(self.read(key))
+            except KeyError:
+                return False
+            if changed is not None:
+                self.write(key, changed)
+            return changed is not None
+
     def delete(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
 
@@ -125,6 +145,7 @@ class S3Lake:
 
     def write(self, key: str, data: bytes) -> str:
         self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
+        LocalLake(self.mirror).delete(key)  # an older copy
         return self.uri(key)
 
     def create(self, key: str, data: bytes) -> str:
@@ -153,8 +174,30 @@ class S3Lake:
                 if prefix == "" or key == prefix or key.startswith(folder):
                     yield key
 
+    def update(self, key: str, change: Callable[[bytes], bytes | None]) -> bool:
+        from botocore.exceptions import ClientError
+
+        while True:
+            try:
+                found = self.client.get_object(Bucket=self.bucket, Key=self._key(key))
+                changed = change(found["Body"].read())
+                if changed is None:
+                    return False
+                self.client.put_object(
+                    Bucket=self.bucket, Key=self._key(key), Body=changed, IfMatch=found["ETag"]
+                )
+            except self.client.exceptions.NoSuchKey:
+                return False  # before it was read, or since
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
+                    continue  # somebody was faster: what is there now is changed
+                raise
+            LocalLake(self.mirror).delete(key)
+            return True
+
     def delete(self, key: str) -> None:
         self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
+        LocalLake(self.mirror).delete(key)
 
     def uri(self, key: str) -> str:
         return f"s3://{self.bucket}/{self._key(key)}"

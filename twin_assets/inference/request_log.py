@@ -5,16 +5,16 @@ import secrets
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import Literal
 
-from twin_assets.core.erased import ErasedList, erased_list, once, settle
+from twin_assets.core.erased import Asked, ErasedList, erased_list, once, settle
 from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.lake import Lake
 from twin_assets.core.persona import TextPolicy
-from twin_assets.core.records import Record, Visibility
+from twin_assets.core.records import Visibility
 from twin_assets.core.text.privacy import mask, scan
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ BREATH_SECONDS = 0.0002
 Outcome = Literal["answered", "refused", "failed"]
 
 
-class RequestRecord(Record):
+class RequestRecord(Asked):
     """One request. `prompt` and `answer` are None where the persona keeps no text, or no longer.
 
     `key` names who asked: the id of an API key (never the key), or `page`, `this machine`, `anyone`. `user` is
@@ -44,8 +44,6 @@ class RequestRecord(Record):
     passage it was written from: its texts are for nobody else.
     """
 
-    request_id: str
-    time: datetime
     persona: str
     model: str
     prompt_kind: str
@@ -149,10 +147,10 @@ class RequestLog:
 
     def _settle(self, persona: str, day: str, rows: list[RequestRecord]) -> None:
         """Take out of what was just stored what was erased while it waited here."""
-        lake, folder = self._lake, f"{FOLDER}/{persona}/{day}"
+        lake = self._lake
         try:
-            if any(map(erased_list(lake, persona).has, rows)):
-                settle(lake, persona, lambda listed: take_out(lake, lake.keys(folder), listed))
+            if erased_list(lake, persona).without(rows) != rows:
+                settle(lake, persona, lambda listed: take_out(lake, persona, listed, day))
         except Exception:  # no reader shows them, and the hourly run takes them out
             logger.exception("rows of %s that were erased meanwhile could not be taken out", persona)
 
@@ -183,10 +181,17 @@ def _kept(row: RequestRecord, text: TextPolicy) -> RequestRecord:
 def iter_requests(lake: Lake, persona: str, since: date | None = None) -> Iterator[RequestRecord]:
     """Logged requests of a persona, oldest first, one object at a time in memory: all, or those from the day
     `since` (UTC) on."""
-    first, erased = f"{FOLDER}/{persona}/{since or ''}", erased_list(lake, persona)
+    erased = erased_list(lake, persona)
+    for row in stored_rows(lake, persona, since):
+        yield from erased.without([row])
+
+
+def stored_rows(lake: Lake, persona: str, since: date | None = None) -> Iterator[RequestRecord]:
+    """Every row that lies in the log, also what is erased and not taken out yet; each once."""
+    first = f"{FOLDER}/{persona}/{since or ''}"
     keys = (key for key in lake.keys(f"{FOLDER}/{persona}") if key >= first)
     for _, of_day in groupby(keys, lambda key: key.split("/")[-2]):
-        yield from once(row for key in of_day for row in erased.without(read_object(lake, key)))
+        yield from once(row for key in of_day for row in read_object(lake, key))
 
 
 def read_requests(lake: Lake, persona: str, since: date | None = None) -> list[RequestRecord]:
@@ -221,13 +226,13 @@ def replace_object(lake: Lake, key: str, rows: list[RequestRecord], bare: bool) 
     lake.delete(key)
 
 
-def take_out(lake: Lake, keys: Iterable[str], listed: ErasedList) -> int:
-    """Take the rows that are on the list out of these objects of the log; how many."""
+def take_out(lake: Lake, persona: str, listed: ErasedList, day: str = "") -> int:
+    """Take the rows that are on the list out of the log, and texts that are; how many rows. Of one day, or of all."""
     taken = 0
-    for key in list(keys):
+    for key in list(lake.keys(f"{FOLDER}/{persona}/{day}".rstrip("/"))):
         rows = read_object(lake, key)
         kept = listed.without(rows)
-        if len(kept) < len(rows):
+        if kept != rows:
             replace_object(lake, key, kept, is_bare(key))
             taken += len(rows) - len(kept)
     return taken

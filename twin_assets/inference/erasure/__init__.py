@@ -6,6 +6,26 @@ python -m twin_assets.inference.erasure runa --texts-older-than 30
 python -m twin_assets.inference.erasure runa --document 3f2a9c0d1e4b5a69
 """
 
-from twin_assets.inference.erasure.requests import Erased, erase, remove_texts
+from twin_assets.inference.erasure.erasing import (
+    Erased,
+    ErasedDocument,
+    NoSuchDocument,
+    erase,
+    erase_document,
+    erase_found,
+    find_document,
+    finish_erasures,
+)
+from twin_assets.inference.erasure.requests import remove_texts
 
-__all__ = ["Erased", "erase", "remove_texts"]
+__all__ = [
+    "Erased",
+    "ErasedDocument",
+    "NoSuchDocument",
+    "erase",
+    "erase_document",
+    "erase_found",
+    "find_document",
+    "finish_erasures",
+    "remove_texts",
+]

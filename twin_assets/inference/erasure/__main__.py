@@ -18,6 +18,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("persona")
     parser.add_argument("--request", help="id of a request, as X-Request-ID had it")
+    parser.add_argument("--document", metavar="DOC_ID", help="one document, from raw to index, for good")
     parser.add_argument("--key", help="id of the API key that asked, or `page`, `this machine`, `anyone`")
     parser.add_argument("--user", help="the `user` that the key's requests named; needs --key")
     parser.add_argument("--texts-older-than", type=int, metavar="DAYS", help="remove only the texts")
@@ -32,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     if given.texts_older_than is not None:
         removed = erasure.remove_texts(lake, given.persona, given.texts_older_than)
         print(f"texts removed from {removed} rows")
+        return 0
+    if given.document:
+        print(erasure.erase_document(settings, lake, given.persona, given.document).model_dump_json())
         return 0
     if given.user and not given.key:
         raise TwinError("A user is known within a key.", "give --key too.")
