@@ -1,5 +1,7 @@
 """Erasing requests or one document from every place, and finishing what broke off."""
 
+import logging
+import sqlite3
 from collections.abc import Collection
 
 from twin_assets.core.dataset_erasure import erase_rows
@@ -15,6 +17,10 @@ from twin_assets.inference.erasure.requests import RequestErasure, from_log, fro
 from twin_assets.inference.monitor import ScoredRequest
 from twin_assets.inference.request_log import RequestRecord
 from twin_assets.settings import Settings
+
+logger = logging.getLogger(__name__)
+# By which the document's words are found again: they stay, unseen, until no other place has failed.
+HOLD_ITS_WORDS = ("features", "crawl_state", "raw")
 
 
 class NoSuchDocument(TwinError):
@@ -38,8 +44,8 @@ class Erased(Record):
 
 
 class ErasedDocument(Record):
-    """What of a document is gone: by place how many rows, files or versions lost something. None: the place was in use,
-    and the hourly run does it.
+    """What of a document is gone: by place how many rows, files or versions lost something. None: the place was in use
+    or did not answer, and the hourly run does it; nobody is shown the document meanwhile.
 
     `datasets` are versions with the rows that they lost, `models` what had learnt from those: weights forget nothing, so
     train anew, or take them back. `copies` are other documents with the same text, which stay until they are erased too.
@@ -102,7 +108,17 @@ def erase_found(erasure: DocumentErasure) -> ErasedDocument:
     entries = _waiting(lake, persona, erasure.doc_id) or [
         add_erased(lake, persona, documents=[erasure.doc_id])
     ]
-    taken = {place.name: place.document(erasure) for place in PLACES if place.document}
+    taken: dict[str, int | None] = {}
+    failed = False
+    for place in PLACES:
+        if place.document and not (failed and place.name in HOLD_ITS_WORDS):
+            try:
+                taken[place.name] = place.document(erasure)
+            except (TwinError, OSError, sqlite3.Error):
+                logger.exception("%s of %s: the hourly run erases it there", place.name, persona)
+                taken[place.name], failed = None, True
+        elif place.document:
+            taken[place.name] = None
     if None not in taken.values():
         for entry in entries:
             if entry:
