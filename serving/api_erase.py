@@ -1,4 +1,5 @@
-"""DELETE /v1/requests: take requests out of all that was kept of them. Needs the scope `admin`."""
+"""DELETE /v1/requests and /v1/documents: take requests, or a document, out of all that was kept of them. They need the
+scope `admin`."""
 
 from typing import Annotated
 
@@ -8,7 +9,14 @@ from serving.caller import caller_of
 from serving.desk import desk_of
 from serving.protocol import PersonaId
 from twin_assets.core.errors import TwinError
-from twin_assets.inference.erasure import Erased, erase
+from twin_assets.inference.erasure import (
+    Erased,
+    ErasedDocument,
+    NoSuchDocument,
+    erase,
+    erase_found,
+    find_document,
+)
 from twin_assets.inference.request_log import user_hash
 
 router = APIRouter(tags=["twin"])
@@ -25,7 +33,7 @@ def erase_requests(
     ] = None,
 ) -> Erased:
     """Rows of the log, their scores, reactions to them, and rows of the warehouse: those that fit all that is
-    given. Rows that are logged right now come within a second or two; ask again for those."""
+    given. Rows that are just on their way into the log are taken out once they arrive."""
     caller_of(request).require("admin", persona)
     desk = desk_of(request)
     name = desk.persona(persona).name
@@ -33,3 +41,28 @@ def erase_requests(
         raise TwinError("A user is known within a key.", "give `key` too.")
     user_id = user_hash(key, user) if key and user else None
     return erase(desk.settings, desk.lake, name, request_id, user_id, key)
+
+
+@router.delete("/v1/documents")
+def erase_a_document(
+    request: Request,
+    persona: str,
+    doc_id: Annotated[
+        str, Query(pattern=r"^[0-9a-f]{16}$", description="As citations and the page's Library have it.")
+    ],
+) -> ErasedDocument:
+    """One document, from raw to index, for good: no later crawl brings it back. Names the dataset versions that lost
+    rows, the models that had learnt from those, and other documents with the same text. A place that was in use is null:
+    the hourly run finishes it."""
+    caller = caller_of(request)
+    caller.require("admin", persona)
+    desk = desk_of(request)
+    name = desk.persona(persona).name
+    found = find_document(desk.settings, desk.lake, name, doc_id)
+    if not all(caller.may_see(visibility) for visibility in found.visibilities):
+        raise NoSuchDocument(
+            f"{name} has no document {doc_id!r}.", "take a doc_id that the page's Library names."
+        )
+    told = erase_found(found)
+    desk.store(name).forget()  # what it has open is of before
+    return told

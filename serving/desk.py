@@ -262,7 +262,9 @@ class Desk:
                 f"no answer ({type(error).__name__})", "start it, or set TWIN_LLM_URL."
             ) from None
         if answer.status_code in (401, 403):
-            raise EngineUnavailable(f"refuses our key ({answer.status_code})", "set TWIN_LLM_API_KEY as it has it.")
+            raise EngineUnavailable(
+                f"refuses our key ({answer.status_code})", "set TWIN_LLM_API_KEY as it has it."
+            )
         if answer.status_code >= 500:
             raise EngineUnavailable(f"answered {answer.status_code}", "see its log.")
 

@@ -13,6 +13,7 @@ from twin_assets.core.ledger import Overtaken
 from twin_assets.core.uploads import NoRoom
 from twin_assets.inference.answer import RetrievalUnavailable
 from twin_assets.inference.engine import EngineBusy
+from twin_assets.inference.erasure import NoSuchDocument
 from twin_assets.inference.links.fetch import LinkUnreachable
 from twin_assets.inference.remote import EngineUnavailable
 
@@ -32,7 +33,7 @@ class Forbidden(TwinError):
 
 
 STATUS: dict[type[TwinError], int] = {
-    Unknown: 404, Forbidden: 403, Overtaken: 409, Expired: 409, LinkUnreachable: 422, NothingReleased: 503,
+    Unknown: 404, NoSuchDocument: 404, Forbidden: 403, Overtaken: 409, Expired: 409, LinkUnreachable: 422, NothingReleased: 503,
     EngineBusy: 503, EngineUnavailable: 503, RetrievalUnavailable: 503, NoRoom: 507,
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ from serving.protocol import Name
 from serving.ui_context import Asker, Config, PersonaName
 from twin_assets.core.dataset_erasure import erased_rows
 from twin_assets.core.datasets import Kind, Manifest, dataset_folder, latest_version, read_rows
+from twin_assets.core.erased import erased_list
 from twin_assets.core.feature_store import ROWS, FeatureStore, open_feature_store
 from twin_assets.core.lake import open_lake
 from twin_assets.core.records import Chunk, SplitDocument, UniqueDocument, set_aside
@@ -146,11 +147,14 @@ def _latest(
     asset: Literal["unique_documents", "corpus_split", "library_documents", "chunks"], persona: str
 ) -> tuple[Any, ...]:
     """Rows of the latest version; none before the first."""
-    version = open_feature_store().latest(asset, persona)
-    return _rows(asset, persona, version) if version else ()
+    store = open_feature_store()
+    version, erased = store.latest(asset, persona), erased_list(store.lake, persona).documents
+    return _rows(asset, persona, version, erased) if version else ()
 
 
-@lru_cache(maxsize=8)  # versions never change, and a corpus is a few megabytes
-def _rows(asset: str, persona: str, version: str) -> tuple[UniqueDocument | Chunk, ...]:
+@lru_cache(maxsize=8)  # a version changes only by an erasure, and a corpus is a few megabytes
+def _rows(
+    asset: str, persona: str, version: str, erased: frozenset[str]
+) -> tuple[UniqueDocument | Chunk, ...]:
     store: FeatureStore = open_feature_store()
     return tuple(store.read(asset, persona, version))

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from twin_assets.defs import (
+    erasure_jobs,
     jobs,
     registry_jobs,
     s1_collect,
@@ -49,6 +50,7 @@ defs = dg.Definitions(
         *s8_release.jobs,
         *s9_feedback.jobs,
         *registry_jobs.jobs,
+        *erasure_jobs.jobs,
         *search_job.jobs,
     ],
     schedules=jobs.schedules,

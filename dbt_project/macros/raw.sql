@@ -74,3 +74,15 @@
   {% endif %}
   {{ return(files) }}
 {% endmacro %}
+
+{% macro forget_gone_raw() %}
+  {# This persona's rows of raw objects that are no more: an erasure put others in their place. #}
+  {% if is_incremental() %}
+  {% set files = raw_files(var('persona')) %}
+  delete from {{ this }}
+  where persona = {{ quoted(var('persona')) }}
+    and source || '/' || persona || '/' || raw_file not in (
+      {% for file in files %}{{ quoted(file.replace('\\', '/').split('/')[-3:] | join('/')) }}{{ ', ' if not loop.last }}{% endfor %}{{ "''" if not files }}
+    )
+  {% endif %}
+{% endmacro %}

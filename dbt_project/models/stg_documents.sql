@@ -1,5 +1,9 @@
 -- Every raw version of every item, typed. Only this persona's raw objects that weren't read before.
-{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ count_damaged() }}") }}
+-- An object that lost an erased document comes back under another name.
+{{ config(
+  materialized='incremental', incremental_strategy='append',
+  pre_hook=["{{ forget_gone_raw() }}", "{{ count_damaged() }}"]
+) }}
 
 -- depends_on: {{ source('raw', 'items') }}
 

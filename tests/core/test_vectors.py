@@ -169,6 +169,22 @@ def test_after_a_reset_another_embedder_with_other_dimensions_fits(store: Vector
     assert store.fingerprint() == "e2"
 
 
+def test_erased_documents_leave_the_index_for_good_and_the_others_are_found_as_before(
+    store: VectorStore,
+) -> None:
+    store.sync(CHUNKS)
+    assert store.erase([CHUNKS[0].doc_id, "never-there"]) == sum(c.doc_id == CHUNKS[0].doc_id for c in CHUNKS)
+    left = [c for c in CHUNKS if c.doc_id != CHUNKS[0].doc_id]
+    assert left
+    assert store.count() == len(left)
+    assert found(store, left[-1].text, 2)[0] == left[-1].chunk_id
+    assert store.sync(left).unchanged == len(left)
+    assert store.erase([CHUNKS[0].doc_id]) == 0
+    assert store.erase([c.doc_id for c in CHUNKS]) == len(left)
+    assert (store.count(), store.fingerprint()) == (0, None)
+    assert store.sync(CHUNKS).added == len(CHUNKS)
+
+
 def test_a_closed_store_opens_again(store: VectorStore) -> None:
     store.sync(CHUNKS)
     store.close()

@@ -7,15 +7,19 @@ import pytest
 from evaluation_factories import request
 from test_live_scores import log, scorer
 
+from tests.machine import free_port
+from twin_assets.core.erased import unfinished
 from twin_assets.core.errors import TwinError
 from twin_assets.core.feedback import Feedback, add_feedback, read_feedback
 from twin_assets.core.lake import LocalLake
-from twin_assets.core.persona import TextPolicy
-from twin_assets.inference.erasure import Erased, erase, main, remove_texts
+from twin_assets.core.library import add_to_library, library_of
+from twin_assets.core.persona import TextPolicy, load_persona
+from twin_assets.inference.erasure import Erased, erase, erase_document, finish_erasures, remove_texts
+from twin_assets.inference.erasure.__main__ import main
 from twin_assets.inference.live_scores import score_new
 from twin_assets.inference.request_log import RequestLog, read_requests, user_hash
 from twin_assets.inference.scored import read_scored
-from twin_assets.settings import Settings
+from twin_assets.settings import ROOT, Settings
 
 ANN = user_hash("key1", "ann@example.org")
 
@@ -119,3 +123,30 @@ def test_texts_are_kept_masked_or_left_out_and_leaks_are_counted_all_the_same(
     (row,) = read_requests(lake, "runa")
     assert (row.prompt, row.answer, row.personal_data) == (prompt, answer, 1)
     assert scorer().score([row], {})[0].personal_data == 1
+
+
+def test_a_document_whose_index_does_not_answer_is_seen_by_nobody_and_erased_by_the_hourly_run(
+    tmp_path: Path,
+) -> None:
+    lake, persona = LocalLake(tmp_path / "lake"), load_persona(ROOT / "personas", "runa")
+    text = "The quokka paper says that a pier moves by eleven centimetres between a neap and a spring tide."
+    gone = add_to_library(lake, persona, "https://x.example/paper", text)
+    kept = add_to_library(
+        lake, persona, "https://x.example/rope", "A page about rope, and about nothing else at all."
+    )
+    lake.write("reports/runa/m.json", f'["{text}", "stays"]'.encode())
+    down = Settings(
+        home=tmp_path, vector_store="weaviate", weaviate_url=f"http://127.0.0.1:{free_port()}", weaviate_grpc_port=free_port()
+    )  # fmt: skip
+    told = erase_document(down, lake, "runa", gone.doc_id)
+    assert (told.places["index"], told.places["raw"], told.places["reports"]) == (None, None, 1)
+    assert set(library_of(lake, "runa")) == {kept.doc_id}
+    assert len(unfinished(lake, "runa")) == 1
+    assert finish_erasures(down, lake, "runa") == 0
+    assert "quokka" in "".join(lake.read(key).decode() for key in lake.keys("raw"))
+
+    assert finish_erasures(Settings(home=tmp_path), lake, "runa") == 1
+    assert "quokka" not in "".join(lake.read(key).decode() for key in lake.keys(""))
+    assert unfinished(lake, "runa") == {}
+    assert set(library_of(lake, "runa")) == {kept.doc_id}
+    assert b"stays" in lake.read("reports/runa/m.json")

@@ -10,6 +10,7 @@ import json
 from collections import Counter, defaultdict
 from typing import Any, Literal
 
+from twin_assets.core.erased import erased_list
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.lake import Lake
@@ -99,6 +100,7 @@ def write_dataset(
 
     `visibility` is the persona's own. A version with more closed rows is as closed as those.
     """  # fmt: skip
+    rows = _not_erased(lake, persona, rows)
     sides = {
         "train": [r for r in rows if r.split == "train"],
         "test": [r for r in rows if r.split == "heldout"],
@@ -124,8 +126,17 @@ def write_dataset(
         lake.write(f"{folder}/{name}", data)
     # The manifest comes last: a version without one was never finished.
     lake.write(f"{folder}/manifest.json", manifest.model_dump_json(indent=2).encode())
+    if len(_not_erased(lake, persona, rows)) < len(rows):  # erased while this was written
+        from twin_assets.core.dataset_erasure import erase_rows
+
+        erase_rows(lake, persona, kind)
     lake.write(f"datasets/{persona}/{kind}/latest.json", json.dumps({"version": version}).encode())
     return manifest
+
+
+def _not_erased(lake: Lake, persona: str, rows: list[Any]) -> list[Any]:
+    erased = erased_list(lake, persona)
+    return [row for row in rows if row.row_id not in erased.rows and row.doc_id not in erased.documents]
 
 
 def stored_version(lake: Lake, manifest: Manifest) -> str:
@@ -176,7 +187,7 @@ def read_rows(
     the version's."""
     data = lake.read(f"{dataset_folder(persona, kind, version)}/{side}.jsonl").decode()
     row: type[Row] = InstructRow if kind == "instruct" else PreferenceRow
-    rows = [row.model_validate_json(line) for line in data.split("\n") if line]
+    rows = _not_erased(lake, persona, [row.model_validate_json(line) for line in data.split("\n") if line])
     if all("visibility" in r.model_fields_set for r in rows):
         return rows
     whole = {"visibility": read_manifest(lake, persona, kind, version).visibility}

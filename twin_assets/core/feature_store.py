@@ -8,17 +8,21 @@
         print(version.made_at, version.name, version.rows)
     store.table("corpus_split", "runa", version.name)  # the same as an Arrow table
 
-A version is named by its content, so that the same rows are stored once; nothing is ever overwritten.
+A version is named by its content, so that the same rows are stored once; nothing is ever overwritten, but where a
+document was erased for good: its rows leave every version.
 """
 
 import io
 import secrets
+from collections.abc import Collection, Container, Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeVar, get_args
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from twin_assets.core.erased import erased_list, settle
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import bytes_hash, text_hash
 from twin_assets.core.lake import Lake, open_lake
@@ -61,7 +65,12 @@ class FeatureStore:
         self.lake = lake
 
     def write(self, asset: str, persona: str, value: Any, kind: Any) -> str:
-        """Store a value of type `kind` (list[Record], a Record, or str) and make it the latest; its URI."""
+        """Store a value of type `kind` (list[Record], a Record, or str) and make it the latest; its URI.
+
+        Rows of documents that were erased, also meanwhile, do not stay.
+        """
+        erased = erased_list(self.lake, persona)
+        value = _without(value, erased.documents)
         data, name = _encode(value, kind)
         folder, key = _folder(asset, persona), f"{_folder(asset, persona)}/{name}"
         if not self.lake.exists(key):
@@ -75,6 +84,8 @@ class FeatureStore:
             if self._newest(asset, persona) != name:
                 self.lake.create(f"{folder}/history/{stamp}-{secrets.token_hex(2)}.json", record)
             self.lake.write(f"{folder}/latest.json", f'{{"version": "{name}"}}'.encode())
+        if erased_list(self.lake, persona) != erased:
+            settle(self.lake, persona, lambda listed: self.take_out(persona, listed.documents, (asset,)))
         return self.lake.uri(key)
 
     def load(self, asset: str, persona: str, kind: Any, version: str | None = None) -> Any:
@@ -83,7 +94,8 @@ class FeatureStore:
         if name is None:
             raise TwinError(f"{asset} of {persona!r} was never materialised.", "materialise it first.")
         try:
-            return _decode(self.lake.read(f"{_folder(asset, persona)}/{name}"), kind)
+            value = _decode(self.lake.read(f"{_folder(asset, persona)}/{name}"), kind)
+            return _without(value, erased_list(self.lake, persona).documents)
         except KeyError:
             known = ", ".join(sorted({v.name for v in self.versions(asset, persona)})) or "none"
             raise TwinError(
@@ -105,6 +117,36 @@ class FeatureStore:
         """Every version that was ever the latest, oldest first; one may come back."""
         keys = self.lake.keys(f"{_folder(asset, persona)}/history")
         return [StoredVersion.model_validate_json(self.lake.read(key)) for key in keys]
+
+    def take_out(self, persona: str, documents: Collection[str], assets: Iterable[str] = ROWS) -> int:
+        """Take the rows of these documents out of every version, which keeps its name; how many rows."""
+        taken, gone = 0, pa.array(documents, pa.string())
+        for asset in assets:
+            for key in list(self.lake.keys(_folder(asset, persona))):
+                if not key.endswith(".parquet"):
+                    continue
+                lost = 0
+
+                def left(data: bytes) -> bytes | None:
+                    nonlocal lost
+                    table = pq.read_table(io.BytesIO(data))
+                    kept = table.filter(pc.invert(pc.is_in(table["doc_id"], gone)))
+                    lost = len(table) - len(kept)
+                    return _parquet(kept) if lost else None
+
+                self.lake.update(key, left)
+                taken += lost
+        return taken
+
+    def rows_of(self, persona: str, document: str) -> list[dict[str, Any]]:
+        """What any version says of a document, erased or not."""
+        found: list[dict[str, Any]] = []
+        for asset in ROWS:
+            for key in self.lake.keys(_folder(asset, persona)):
+                if key.endswith(".parquet"):
+                    table = pq.read_table(io.BytesIO(self.lake.read(key)))
+                    found += table.filter(pc.equal(table["doc_id"], document)).to_pylist()
+        return found
 
     def latest(self, asset: str, persona: str) -> str | None:
         """Name of the latest version; None before the first."""
@@ -144,11 +186,22 @@ def _folder(asset: str, persona: str) -> str:
 def _encode(value: Any, kind: Any) -> tuple[bytes, str]:
     if isinstance(value, list):
         table = to_table(value, get_args(kind)[0])
-        sink = io.BytesIO()
-        pq.write_table(table, sink, compression="zstd")
-        return sink.getvalue(), f"{table_version(table)}.parquet"
+        return _parquet(table), f"{table_version(table)}.parquet"
     data = value.encode() if isinstance(value, str) else value.model_dump_json().encode()
     return data, f"{text_hash(data.decode())}.json"
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _without(value: Any, documents: Container[str]) -> Any:
+    """Rows but those of these documents; what is no list of rows as it is."""
+    if not documents or not isinstance(value, list):
+        return value
+    return [row for row in value if getattr(row, "doc_id", None) not in documents]
 
 
 def _decode(data: bytes, kind: Any) -> Any:

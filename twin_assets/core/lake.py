@@ -8,10 +8,12 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+
+from filelock import FileLock
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.private import private_file, private_folder, private_home
@@ -63,6 +65,13 @@ class Lake(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys below a prefix (a folder), sorted."""
+        ...
+
+    def update(self, key: str, change: Callable[[bytes], bytes | None]) -> bool:
+        """Put what `change` makes of an object in its place, None leaving it as it is; whether it changed.
+
+        Whoever else updates it at the same time loses nothing: `change` may be asked again with what is there then.
+        """
         ...
 
     def delete(self, key: str) -> None: ...
@@ -133,6 +142,17 @@ class LocalLake:
         keys = (path[before:] for path in found if not path.rpartition("/")[2].startswith("."))
         yield from sorted(keys, key=lambda key: key.split("/"))
 
+    def update(self, key: str, change: Callable[[bytes], bytes | None]) -> bool:
+        private_folder(self.root)
+        with FileLock(self.root / ".update.lock"):
+            try:
+                changed = change(self.read(key))
+            except KeyError:
+                return False
+            if changed is not None:
+                self.write(key, changed)
+            return changed is not None
+
     def delete(self, key: str) -> None:
         path = self._path(key)
         try:
@@ -179,6 +199,7 @@ class S3Lake:
     def write(self, key: str, data: bytes) -> str:
         with answered(self.client, f"write {key}"):
             self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
+        LocalLake(self.mirror).delete(key)  # an older copy
         return self.uri(key)
 
     def create(self, key: str, data: bytes) -> str:
@@ -230,9 +251,32 @@ class S3Lake:
                 if prefix == "" or key == prefix or key.startswith(folder):
                     yield key
 
+    def update(self, key: str, change: Callable[[bytes], bytes | None]) -> bool:
+        from botocore.exceptions import ClientError
+
+        while True:
+            with answered(self.client, f"change {key}"):
+                try:
+                    found = self.client.get_object(Bucket=self.bucket, Key=self._key(key))
+                    changed = change(found["Body"].read())
+                    if changed is None:
+                        return False
+                    self.client.put_object(
+                        Bucket=self.bucket, Key=self._key(key), Body=changed, IfMatch=found["ETag"]
+                    )
+                except self.client.exceptions.NoSuchKey:
+                    return False  # before it was read, or since
+                except ClientError as error:
+                    if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
+                        continue  # somebody was faster: what is there now is changed
+                    raise
+            LocalLake(self.mirror).delete(key)
+            return True
+
     def delete(self, key: str) -> None:
         with answered(self.client, f"delete {key}"):
             self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
+        LocalLake(self.mirror).delete(key)
 
     def uri(self, key: str) -> str:
         return f"s3://{self.bucket}/{self._key(key)}"

@@ -7,10 +7,11 @@ its voice from is never made of this source.
 import secrets
 from datetime import UTC, datetime
 
-from twin_assets.core.hashing import text_hash
+from twin_assets.core.erased import erased_list
+from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake
 from twin_assets.core.persona import Persona
-from twin_assets.core.raw import RawItem, body_hash
+from twin_assets.core.raw import RawItem, body_hash, read_items
 
 LIBRARY = "library"
 
@@ -24,23 +25,27 @@ def add_to_library(
     author: str | None = None,
     published_at: datetime | None = None,
 ) -> RawItem:
-    """Store a cleaned text for good; the same address again is a newer version. `text` is Markdown."""
+    """Store a cleaned text for good; the same address again is a newer version. `text` is Markdown.
+
+    Raises TwinError for one that was erased for good.
+    """
     now = datetime.now(UTC)
     item = RawItem(
         persona=persona.name, source=LIBRARY, item_id=url, category="article", url=url, title=title,
         author=author, published_at=published_at, fetched_at=now, mime="text/markdown", body=text,
         content_hash=body_hash(text), visibility=persona.visibility,
     )  # fmt: skip
+    if item.doc_id in erased_list(lake, persona.name).documents:
+        raise TwinError(f"{url} was erased from {persona.name}'s library for good.", "add another address.")
     return _stored(lake, item)
 
 
 def library_of(lake: Lake, persona: str) -> dict[str, RawItem]:
     """What the library holds now, newest version first, by the id that each has as a document."""
-    objects = (lake.read(key).splitlines() for key in lake.keys(f"raw/{LIBRARY}/{persona}"))
-    versions = sorted(
-        (RawItem.model_validate_json(line) for lines in objects for line in lines), key=lambda i: i.fetched_at
-    )
-    newest = {_document_id(item): item for item in versions}
+    erased = erased_list(lake, persona).documents
+    items = (item for key in lake.keys(f"raw/{LIBRARY}/{persona}") for item in read_items(lake, key))
+    versions = sorted((i for i in items if i.doc_id not in erased), key=lambda i: i.fetched_at)
+    newest = {item.doc_id: item for item in versions}
     held = [(doc_id, item) for doc_id, item in newest.items() if item.kind == "item"]
     return dict(sorted(held, key=lambda entry: entry[1].fetched_at, reverse=True))
 
@@ -55,7 +60,3 @@ def _stored(lake: Lake, item: RawItem) -> RawItem:
     name = f"{item.fetched_at:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.jsonl"
     lake.create(f"raw/{LIBRARY}/{item.persona}/{name}", f"{item.model_dump_json()}\n".encode())
     return item
-
-
-def _document_id(item: RawItem) -> str:
-    return text_hash(f"{item.persona}/{item.source}/{item.item_id}")  # as stg_documents.sql has it

@@ -7,7 +7,7 @@ between stages: add with a default, never rename in place.
 import types
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
@@ -168,6 +168,8 @@ _ARROW: dict[Any, pa.DataType] = {
 
 def _arrow_type(annotation: Any) -> pa.DataType:
     origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _arrow_type(args[0])
     if origin is Literal:
         return pa.string()
     if origin in (Union, types.UnionType):

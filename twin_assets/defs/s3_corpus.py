@@ -4,6 +4,7 @@ from collections import Counter
 
 import dagster as dg
 
+from twin_assets.core.erased import erased_list
 from twin_assets.core.feature_store import FeatureStore
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import CleanedDocument, Document, Record, SplitDocument, UniqueDocument
@@ -42,7 +43,10 @@ def cleaned_documents(
 ) -> dg.MaterializeResult[list[CleanedDocument]]:
     """Documents without boilerplate: `voice_text` to learn from, `search_text` to find by."""
     persona = platform.persona(context.partition_key)
-    documents = read_documents(platform.settings.warehouse_path, persona.name)
+    erased = erased_list(platform.lake, persona.name).documents
+    documents = [
+        d for d in read_documents(platform.settings.warehouse_path, persona.name) if d.doc_id not in erased
+    ]
     cleaned = clean_documents(documents, persona.languages, persona.mask_personal_data)
     return records_result(
         cleaned.documents,

@@ -4,6 +4,7 @@ from contextlib import closing
 
 import dagster as dg
 
+from twin_assets.core.erased import erased_list
 from twin_assets.core.records import Chunk, EmbeddedChunk, SplitDocument, UniqueDocument, set_aside, to_table
 from twin_assets.core.vectors import open_store
 from twin_assets.defs.common import INDEX, OWNERS, personas, when_changed, when_inputs_change
@@ -95,6 +96,10 @@ def vector_index(
     """The persona's vector store, holding exactly these chunks."""
     with closing(open_store(platform.settings, context.partition_key)) as store:
         report = store.sync(embeddings)
+        erased = erased_list(platform.lake, context.partition_key).documents
+        if any(chunk.doc_id in erased for chunk in embeddings):  # erased while this ran
+            store.erase(erased)
+            embeddings = [chunk for chunk in embeddings if chunk.doc_id not in erased]
         count, embedder = store.count(), str(store.fingerprint())
     return dg.MaterializeResult(
         value=report,

@@ -16,7 +16,7 @@ from twin_assets.defs.resources import Platform
 from twin_assets.defs.s2_warehouse import PRODUCTION, Translator, build_models, dbt_manifest, project
 from twin_assets.inference import request_log, scored
 from twin_assets.inference.cost_report import CostReport, read_costs
-from twin_assets.inference.erasure import remove_texts
+from twin_assets.inference.erasure import finish_erasures, remove_texts
 from twin_assets.inference.live_plots import cost_plot, quality_plot
 from twin_assets.inference.live_quality import Quality, quality_by
 from twin_assets.inference.live_scores import LiveScorer, score_new
@@ -44,10 +44,11 @@ def scored_requests(
     context: dg.AssetExecutionContext, platform: Platform, embeddings: list[EmbeddedChunk],
     corpus_split: list[SplitDocument],
 ) -> dg.MaterializeResult[None]:  # fmt: skip
-    """New requests of the log with their scores, in the lake; texts past their days taken out of the log, and days that are
-    over made one object each."""
+    """New requests of the log with their scores, in the lake; texts past their days taken out of the log, days that are
+    over made one object each, and erasures that broke off finished."""
     persona, lake, settings = platform.persona(context.partition_key), platform.lake, platform.settings
     lake.sweep()
+    finished = finish_erasures(settings, lake, persona.name)
     bare = remove_texts(lake, persona.name, persona.log_text_days, settings.now.date())
     rule, is_toxic = open_toxicity(settings.toxicity_model)
     scorer = LiveScorer(
@@ -67,6 +68,7 @@ def scored_requests(
             "texts_removed": bare,
             "days_compacted": compacted.days,
             "objects_compacted": compacted.objects,
+            "erasures_finished": finished,
             "toxicity_rule": rule,
             "requests": len(rows),
             "refused": sum(row.outcome == "refused" for row in rows),

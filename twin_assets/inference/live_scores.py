@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from twin_assets.core.declining import declines
+from twin_assets.core.erased import erased_list
 from twin_assets.core.lake import Lake
 from twin_assets.core.persona import Persona
 from twin_assets.core.records import Record
@@ -137,8 +138,9 @@ def _unknown(
     lake: Lake, persona: str, day: str, logs: set[str], known: set[tuple[str, int]]
 ) -> Iterator[list[tuple[str, RequestRecord]]]:
     """Object by object, the rows of a day that aren't scored yet, with the object's name; not of `logs`, which are."""
+    erased = erased_list(lake, persona)
     for name, rows in day_objects(lake, persona, day, without=logs):
-        yield [(name, row) for row in rows if identity(row) not in known]
+        yield [(name, row) for row in erased.without(rows) if identity(row) not in known]
 
 
 def _batches(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Literal
 
+from twin_assets.core.erased import erased_list
 from twin_assets.core.lake import Lake
 from twin_assets.core.records import Record
 from twin_assets.inference.monitor import ModelVoice
@@ -63,7 +64,9 @@ def day_voices(day: str, rows: Iterable[RequestRecord], meter: VoiceMeter) -> li
 
 def add_voices(lake: Lake, persona: str, day: str, meter: VoiceMeter) -> None:
     """Measure a day anew from all its log objects."""
-    found = day_voices(day, (row for _, rows in day_objects(lake, persona, day) for row in rows), meter)
+    erased = erased_list(lake, persona)
+    rows = (row for _, found in day_objects(lake, persona, day) for row in erased.without(found))
+    found = day_voices(day, rows, meter)
     lines = "".join(voice.model_dump_json() + "\n" for voice in found)
     lake.write(f"{FOLDER}/{persona}/{day}.jsonl", lines.encode())
 

@@ -12,6 +12,7 @@ from datetime import date
 
 import pyarrow.parquet as pq
 
+from twin_assets.core.erased import ErasedList
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake
 from twin_assets.core.records import Record
@@ -88,6 +89,15 @@ def rewrite_day(
             continue
         _tidy(lake, log_day(lake, persona, day))
         return changed
+
+
+def take_out(lake: Lake, persona: str, listed: ErasedList, day: str | None = None) -> int:
+    """Take the rows that are on the list out of the log, and texts that are; how many changed. Of one day, or of all."""
+
+    def left(row: RequestRecord) -> RequestRecord | None:
+        return next(iter(listed.without([row])), None)
+
+    return sum(rewrite_day(lake, persona, one, left) for one in ([day] if day else log_days(lake, persona)))
 
 
 def _rewritten(lake: Lake, found: LogDay, change: Change) -> tuple[bytes, int, int, bool]:

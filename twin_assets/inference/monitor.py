@@ -3,9 +3,9 @@
 `drift.py` compares what is measured here over time and with the release.
 """
 
-from datetime import datetime
 from typing import Literal
 
+from twin_assets.core.erased import Asked
 from twin_assets.core.records import Record
 from twin_assets.core.text.content_words import topic_words
 from twin_assets.inference.request_log import RequestRecord
@@ -16,7 +16,7 @@ __all__ = ["ModelVoice", "ScoredRequest", "score_requests"]
 MIN_CONTENT_WORDS = 5
 
 
-class ScoredRequest(Record):
+class ScoredRequest(Asked):
     """A request with what can be measured of it; holds no text.
 
     `top_score` is the best passage's, in [0, 1]; `support` the share of the answer's content words that
@@ -28,8 +28,6 @@ class ScoredRequest(Record):
     the share of the answer that a person changed.
     """
 
-    request_id: str
-    time: datetime
     model: str
     outcome: str
     top_score: float | None

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from twin_assets.core.erased import Asked, erased_list, settle
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.lake import Lake
@@ -32,6 +33,7 @@ from twin_assets.inference.writing import Brief
 logger = logging.getLogger(__name__)
 
 FOLDER = "requests"
+BARE = "bare"  # in the name of an object that has no texts any more
 
 FLUSH_SECONDS = 1.0
 FLUSH_ROWS = 100
@@ -46,7 +48,7 @@ BREATH_SECONDS = 0.0002
 Outcome = Literal["answered", "refused", "failed"]
 
 
-class RequestRecord(Record):
+class RequestRecord(Asked):
     """One request. `prompt` and `answer` are None where the persona keeps no text, or no longer.
 
     `key` names who asked: the id of an API key (never the key), or `page`, `this machine`, `anyone`. `user` is
@@ -57,8 +59,6 @@ class RequestRecord(Record):
     its texts kept as `prompt` is; None for a question.
     """
 
-    request_id: str
-    time: datetime
     persona: str
     model: str
     prompt_kind: str
@@ -175,8 +175,21 @@ class RequestLog:
             except Exception:  # of a disk or of S3: the log must outlive both
                 failed += rows
                 logger.exception("%d request rows of %s could not be written; kept", len(rows), persona)
+            else:
+                self._settle(persona, f"{now:%Y-%m-%d}", rows)
         self._held = failed
         return not failed
+
+    def _settle(self, persona: str, day: str, rows: list[RequestRecord]) -> None:
+        """Take out of what was just stored what was erased while it waited here."""
+        lake = self._lake
+        try:
+            if erased_list(lake, persona).without(rows) != rows:
+                from twin_assets.inference.log_days import take_out  # which reads the log by this module
+
+                settle(lake, persona, lambda listed: take_out(lake, persona, listed, day))
+        except Exception:  # no reader shows them, and the hourly run takes them out
+            logger.exception("rows of %s that were erased meanwhile could not be taken out", persona)
 
 
 def _storable(row: RequestRecord, text: TextPolicy) -> RequestRecord:
@@ -326,6 +339,13 @@ def identity(row: RequestRecord) -> Identity:
 def iter_requests(lake: Lake, persona: str, since: date | None = None) -> Iterator[RequestRecord]:
     """Logged requests of a persona, oldest first, one object at a time in memory: all, or those from the day
     `since` (UTC) on."""
+    erased = erased_list(lake, persona)
+    for row in stored_rows(lake, persona, since):
+        yield from erased.without([row])
+
+
+def stored_rows(lake: Lake, persona: str, since: date | None = None) -> Iterator[RequestRecord]:
+    """Every row that lies in the log, also what is erased and not taken out yet; each once."""
     for day, names in log_days(lake, persona, since).items():
         for _, rows in day_objects(lake, persona, day, names):
             yield from rows

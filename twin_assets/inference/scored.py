@@ -8,10 +8,12 @@ import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date
+from itertools import groupby
 from typing import Literal
 
 import pyarrow.parquet as pq
 
+from twin_assets.core.erased import ErasedList, erased_list, once, settle
 from twin_assets.core.feedback import Feedback, edited_share, read_feedback
 from twin_assets.core.hashing import bytes_hash
 from twin_assets.core.lake import Lake
@@ -28,26 +30,53 @@ class StoredScore(ScoredRequest):
     log: str
 
 
-def write_scores(lake: Lake, persona: str, day: str, rows: list[StoredScore]) -> str:
-    """Store a batch; its URI. The same rows are the same object."""
+def write_scores(lake: Lake, persona: str, day: str, rows: list[StoredScore]) -> None:
+    """Store a batch, but for what was erased, also meanwhile. The same rows are the same object."""
+    _write(lake, persona, day, rows)
+    if any(map(erased_list(lake, persona).has, rows)):
+        settle(
+            lake,
+            persona,
+            lambda listed: take_out(lake, persona, lake.keys(f"{FOLDER}/{persona}/{day}"), listed),
+        )
+
+
+def take_out(lake: Lake, persona: str, keys: Iterable[str], listed: ErasedList) -> int:
+    """Take the scores of requests that are on the list out of these objects; how many."""
+    taken = 0
+    for key in list(keys):
+        rows = read_part(lake, key)
+        kept = listed.without(rows)
+        if len(kept) < len(rows):
+            if kept:
+                _write(lake, persona, key.split("/")[-2], kept)
+            lake.delete(key)
+            taken += len(rows) - len(kept)
+    return taken
+
+
+def _write(lake: Lake, persona: str, day: str, rows: list[StoredScore]) -> None:
     buffer = io.BytesIO()
     pq.write_table(to_table(rows, StoredScore), buffer)
     data = buffer.getvalue()
     identity = "\n".join(f"{r.request_id} {r.time.isoformat()}" for r in rows).encode()
-    return lake.write(f"{FOLDER}/{persona}/{day}/{bytes_hash(identity)}.parquet", data)
+    lake.write(f"{FOLDER}/{persona}/{day}/{bytes_hash(identity)}.parquet", data)
 
 
 def read_part(lake: Lake, key: str) -> list[StoredScore]:
-    """The rows of one object."""
-    return from_table(pq.read_table(io.BytesIO(lake.read(key))), StoredScore)
+    """The rows of one object, erased ones among them; none of one that was replaced meanwhile."""
+    try:
+        return from_table(pq.read_table(io.BytesIO(lake.read(key))), StoredScore)
+    except KeyError:
+        return []
 
 
 def iter_scored(lake: Lake, persona: str, since: date | None = None) -> Iterator[StoredScore]:
     """Scored requests by the day of their log objects, without feedback; one object at a time in memory."""
-    first = f"{FOLDER}/{persona}/{since or ''}"
-    for key in lake.keys(f"{FOLDER}/{persona}"):
-        if key >= first:
-            yield from read_part(lake, key)
+    first, erased = f"{FOLDER}/{persona}/{since or ''}", erased_list(lake, persona)
+    keys = (key for key in lake.keys(f"{FOLDER}/{persona}") if key >= first)
+    for _, of_day in groupby(keys, lambda key: key.split("/")[-2]):
+        yield from once(row for key in of_day for row in erased.without(read_part(lake, key)))
 
 
 def read_scored(
@@ -55,14 +84,14 @@ def read_scored(
 ) -> list[ScoredRequest]:
     """Scored requests, oldest first, with the feedback there is by now: all of them, those from the day
     `since` (UTC) on, or the `newest` of those."""
-    keys: dict[str, list[str]] = defaultdict(list)
+    keys, erased = defaultdict[str, list[str]](list), erased_list(lake, persona)
     for key in lake.keys(f"{FOLDER}/{persona}"):
         keys[key.split("/")[-2]].append(key)
     found: list[ScoredRequest] = []
     for day in sorted(keys, reverse=True):  # a day's objects are in no order, so a day is read whole
         if day < str(since or "") or (newest is not None and len(found) >= newest):
             break
-        found += (row for key in keys[day] for row in read_part(lake, key))
+        found += once(row for key in keys[day] for row in erased.without(read_part(lake, key)))
     ordered = sorted(found, key=lambda r: r.time)
     return with_feedback(ordered[-newest:] if newest else ordered, read_feedback(lake, persona, since))
 
@@ -92,7 +121,10 @@ def scored_in(lake: Lake, persona: str, day: str) -> tuple[set[str], set[tuple[s
     logs: set[str] = set()
     rows: set[tuple[str, int]] = set()
     for key in lake.keys(f"{FOLDER}/{persona}/{day}"):
-        table = pq.read_table(io.BytesIO(lake.read(key)), columns=["request_id", "time", "log"])
+        try:
+            table = pq.read_table(io.BytesIO(lake.read(key)), columns=["request_id", "time", "log"])
+        except KeyError:  # an erasure replaced it meanwhile
+            continue
         logs.update(table["log"].unique().to_pylist())
         ids, times = table["request_id"].to_pylist(), table["time"].cast("int64").to_pylist()
         rows.update(zip(ids, times, strict=True))

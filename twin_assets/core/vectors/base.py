@@ -1,5 +1,6 @@
 """The contract of a vector store, and the one place that chooses an implementation."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 import numpy as np
@@ -47,6 +48,11 @@ class VectorStore(Protocol):
         nothing. TwinError for an index that doesn't say who may see its chunks.
         """
         ...  # fmt: skip
+
+    def erase(self, documents: Collection[str]) -> int:
+        """Take the chunks of these documents out for good, from everything the store keeps of older states too, as far
+        as it is ours; how many chunks."""
+        ...
 
     def count(self) -> int: ...
 

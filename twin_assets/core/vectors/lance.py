@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Coroutine
+import warnings
+from collections.abc import Collection, Coroutine
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from threading import Thread
@@ -128,6 +130,23 @@ class LanceStore:
         if not all(allowed.values()):
             return []
         return _run(_search(there.searched, text, vector, k, where, alpha))
+
+    def erase(self, documents: Collection[str]) -> int:
+        there = self._current()
+        if there is None:
+            return 0
+        wanted = _among("doc_id", sorted(documents))
+        taken = int(there.table.count_rows(wanted))
+        if taken:
+            # Written anew: what is deleted stays in the files until so much is that LanceDB tidies up.
+            left = there.table.search().where(f"not ({wanted})").to_arrow()
+            self._db.create_table(self._name, left, mode="overwrite")
+            self._reindex()
+        # Older versions have it too, also those of syncs before this. Whoever reads one just now opens the table anew.
+        with warnings.catch_warnings(action="ignore"):
+            self._db.open_table(self._name).optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+        self._opened = None
+        return taken
 
     def count(self) -> int:
         there = self._current()

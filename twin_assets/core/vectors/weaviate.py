@@ -1,6 +1,6 @@
 """The server vector store: Weaviate, one collection, a tenant for each persona."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from threading import Lock
 from typing import Any
@@ -88,6 +88,20 @@ class WeaviateStore:
             found = _query(there, text, vector, k, where, alpha)
         passages = [_passage(o, vector, hybrid) for o, hybrid in found]
         return sorted(passages, key=lambda p: (-p.score, p.chunk_id))
+
+    def erase(self, documents: Iterable[str]) -> int:
+        with self._server.explained("erase"):
+            there = self._open()
+            if there is None or not documents:
+                return 0
+            where = Filter.by_property("doc_id").contains_any(sorted(documents))
+            result = there.data.delete_many(where=where)
+            if result.failed:
+                raise TwinError(
+                    f"Weaviate at {self._server.url} did not erase {result.failed} chunks.",
+                    "see the server's log, and erase again.",
+                )
+            return int(result.successful)
 
     def count(self) -> int:
         with self._server.explained("count"):

@@ -26,6 +26,7 @@ from twin_assets.feature.crawl.store import CrawlStore
 from twin_assets.settings import Settings, load_settings
 
 BY_ANOTHER = "by another author"  # as spiders say it of what another name signs
+ERASED = "erased for good by the persona"
 USER_AGENT = "llm-twin-crawler/0.1 (collects its owner's own writing; obeys robots.txt)"
 log = logging.getLogger("crawl")
 
@@ -54,6 +55,9 @@ class StoreItems:
         if not self.spider.wanted(item.item_id, item.url):
             self.spider.listed.discard(item.item_id)
             self.spider.skip("left out by the persona's patterns")
+            return item
+        if self.store.is_erased(item.item_id):
+            self.spider.skip(ERASED)  # without saying which: that is erased too
             return item
         try:
             verdict = self.store.offer(item)

@@ -15,9 +15,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
+from twin_assets.core.erased import erased_list, settle
 from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import text_hash
 from twin_assets.core.lake import Lake
-from twin_assets.core.raw import RawItem
+from twin_assets.core.raw import RawItem, read_items, take_out
 
 # A part this large is stored and a new one begun, so that memory stays flat however long the crawl.
 PART_BYTES = 8_000_000
@@ -68,6 +70,8 @@ class CrawlStore:
                 f"Another crawl of {persona}'s {source} is running.", "wait for its end, or end it."
             ) from None
         self.state = self._read_state()
+        self.erased = erased_list(lake, persona).documents
+        self.state.known = {i: k for i, k in self.state.known.items() if not self.is_erased(i)}
         if self.state.declared != declared:
             self.state.declared, self.state.validators = declared, {}
             # A mark says that a text is the same, not that who may see it is.
@@ -130,6 +134,10 @@ class CrawlStore:
             count += len(items)
         return count
 
+    def is_erased(self, item_id: str) -> bool:
+        """Whether the persona erased this item for good."""
+        return bool(self.erased) and text_hash(f"{self.persona}/{self.source}/{item_id}") in self.erased
+
     def offer(self, item: RawItem) -> str:
         """Keep an item if it is news. Returns `new`, `changed` or `unchanged`."""
         known = self.state.known.get(item.item_id)
@@ -172,7 +180,7 @@ class CrawlStore:
             self.part, self._whole = self._new_part(), 0
 
     def _know(self, item: RawItem) -> None:
-        if item.kind == "deleted":
+        if item.kind == "deleted" or self.is_erased(item.item_id):
             self.state.known.pop(item.item_id, None)
             return
         self.state.known[item.item_id] = _known(item)
@@ -209,8 +217,16 @@ class CrawlStore:
             except FileExistsError:
                 uri = self.lake.uri(key)
             self.write_state()
+            self._take_out_erased(key)
         part.unlink(missing_ok=True)
         return uri
+
+    def _take_out_erased(self, key: str) -> None:
+        """Take out of what was just stored what the persona erased while it was fetched."""
+        lake, folder = self.lake, f"raw/{self.source}/{self.persona}"
+        erased = erased_list(lake, self.persona).documents
+        if erased and any(item.doc_id in erased for item in read_items(lake, key)):
+            settle(lake, self.persona, lambda now: take_out(lake, lake.keys(folder), now.documents))
 
 
 def _known(item: RawItem) -> Known:
