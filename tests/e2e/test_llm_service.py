@@ -159,7 +159,12 @@ def test_numbers_that_no_generator_takes_are_refused_and_fail_no_engine(service:
         ("temperature", 1e400),
     ):
         body = json.dumps({"model": "runa", "messages": ASKED} | {field: value})
-        answer = httpx.post(f"{service}/v1/chat/completions", content=body, timeout=120)
+        answer = httpx.post(
+            f"{service}/v1/chat/completions",
+            content=body,
+            headers={"Content-Type": "application/json"},
+            timeout=120,
+        )
         assert (answer.status_code, field in answer.json()["error"]["message"]) == (422, True), answer.text
     assert text_of(ask(service, -(2**63), max_tokens=2))
     assert counts(service).get("failed", 0) == 0

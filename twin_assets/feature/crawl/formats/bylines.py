@@ -9,7 +9,9 @@ _NOBODY = re.compile(
     r"(?:@\S*)?",
     re.IGNORECASE,
 )
-_MAIL_AND_NAME = re.compile(r"^(\S+@\S+)\s*\((.*)\)$")  # the form of RSS: a@b.example (Ada Example)
+_MAIL_AND_NAME = re.compile(
+    r"^([^\s@(]++@[^\s@(]++)\s*+\((.*)\)$"
+)  # the form of RSS: a@b.example (Ada Example)
 # Who has a part in a text without having written it: a list of names with such a word is one line, of nobody's alone.
 _OTHER_PART = re.compile(
     r"\b(?:translat(?:ed|ion|or)|übersetz\w*|traduit|traducid[oa]|traducción|traduzid[oa]|tradott[oa]|vertaald|översatt|oversatt|"

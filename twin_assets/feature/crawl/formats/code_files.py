@@ -44,7 +44,7 @@ _COMPILED = re.compile(r"^(?://|/\*)[#@] source(?:Mapping)?URL=", re.MULTILINE)
 # How libraries for browsers sign: with the mark of comments that packers keep, /*! Name v1.2.3 ... */, or with name
 # and version at the very beginning.
 _SIGNED_LIBRARY = re.compile(
-    r"\A\s*/\*(?:!.{0,200}?\bv?\d+\.\d+|\s*[\w.\- ]{2,40}?\s+v?\d+\.\d+\.\d+\b)", re.DOTALL
+    r"\A\s*/\*(?:!.{0,200}?\bv?\d+\.\d+|\s*+[\w.\-][\w.\- ]{1,39}?\s++v?\d+\.\d+\.\d+\b)", re.DOTALL
 )
 _LIBRARY_DOC = re.compile(r"\A\s*/\*\*.{0,400}?@(?:license|licence|preserve)\b", re.DOTALL)
 _WEB = {".js", ".mjs", ".jsx"}
@@ -53,15 +53,15 @@ MAX_MEAN_LINE, MAX_LINE = 110, 5_000
 _LICENCE = re.compile(
     r"\A[\W_]*(?:the )?(?:mit license|apache license|(?:bsd )?[23]-clause|isc license|mozilla public license"
     r"|gnu (?:lesser |affero )?general public license|creative commons (?:legal code|attribution)|the unlicense"
-    r"|copyright (?:\(c\)|©)?\s*[\d,\- ]+.{0,80}\n+permission is hereby granted)",
+    r"|copyright (?:\(c\)|©)?\s*+[\d,\- ]*+.{0,80}\n++permission is hereby granted)",
     re.IGNORECASE,
 )
 _CONDUCT = re.compile(r"contributor covenant", re.IGNORECASE)
 _PLEDGE = re.compile(r"\bour (?:pledge|standards)\b", re.IGNORECASE)
 _SIGNER = re.compile(
-    r"(?:copyright|©|\(c\))\s*(?:\(c\)|©)?[\s:]*(?:\d{4}[\d\s,\-–]*|\(\d{4}\)\s*)?(?:by\s+)?(?P<holder>[^\n<(,;|]{3,60})"
+    r"(?:copyright|©|\(c\))\s*+(?:\(c\)|©)?[\s:]*+(?:\d{4}[\d\s,\-–]*+|\(\d{4}\)\s*+)?(?:by\s++)?(?P<holder>[^\n<(,;|]{3,60})"
     r"|@author:?\s+(?P<author>[^\n<(,;|]{3,60})"
-    r"|^\W*(?:(?:originally |first )?written |created )?(?:by|authors?:)\s+(?P<writer>[^\n<(,;|]{3,60})",
+    r"|^[^\w\n]*+(?:(?:originally |first )?written |created )?(?:by|authors?:)\s+(?P<writer>[^\n<(,;|]{3,60})",
     re.IGNORECASE | re.MULTILINE,
 )
 # A holder that is no person says nothing about who wrote the file.

@@ -81,7 +81,7 @@ def not_own_reason(path: str) -> str | None:
         return "vendored"
     if _GENERATED_FILES.search(name):
         return "generated"
-    if _VENDOR_FILES.search(name):
+    if _VENDOR_FILES.search(name[-300:]):
         return "vendored"
     suffix = pure.suffix.lower()
     known = suffix in _PROSE_SUFFIXES

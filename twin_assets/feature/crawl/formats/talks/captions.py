@@ -19,10 +19,10 @@ _BLOCK = re.compile(r"^(?:NOTE|STYLE|REGION)(?:\s|$)")
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
 _TAG = re.compile(r"<[^<>\n]{1,200}>|\{\\[^{}\n]{1,60}\}")
 _LABEL = re.compile(
-    r"^\s*-?\s*(>>+)?\s*([\[(]?)([^\W\d_][^:\[\]()<>\n]{0,48}?)([\])]?)\s?(?:\([^()\n]{1,20}\))?\s?[:：]\s+(?=\S)"
+    r"^\s*+(?:-\s*+)?(>>++)?\s*+([\[(]?)([^\W\d_][^:\[\]()<>\n]{0,48}?)([\])]?)\s?(?:\([^()\n]{1,20}\))?\s?[:：]\s+(?=\S)"
 )
 _NAME = re.compile(r"(?:Dr|Mr|Mrs|Ms|Prof|St|Jr|Sr)\.|[^\W\d_][\w'’.-]*")
-_BRACKETED = re.compile(r"^\s*-?\s*[\[(]([^\W\d_][^\[\]()\n]{0,40})[\])](?:\s+(?=[^\s\[(♪])|\s*$)")
+_BRACKETED = re.compile(r"^\s*+(?:-\s*+)?[\[(]([^\W\d_][^\[\]()\n]{0,40})[\])](?:\s+(?=[^\s\[(♪])|\s*$)")
 _NO_NAME = re.compile(
     r"music|applause|laugh|cheer|inaudible|crosstalk|silence|sound|singing|noise|sigh|gasp|cough|sniff|scream|beep|chatter|whisper|"
     r"musik|gelächter|applaus|música|risas|aplausos|musique|rires|applaudissements|musica|risate|applausi|muziek|gelach|музыка|смех",

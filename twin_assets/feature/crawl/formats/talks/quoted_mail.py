@@ -53,7 +53,7 @@ _ENDING = re.compile(r"[:：][\s*_-]*$|(?<![-_])[-_]{2,}\s*$")
 _BRACKET_VERB = re.compile(
     rf"^>\s?(?:{_VERBS})\s?:$", re.IGNORECASE
 )  # "<", the address and ">" on lines of their own
-_RULED = re.compile(r"^[-_]{2,}.*[-_]{2,}$")
+_RULED = re.compile(r"^[-_]{2}.*[-_]{2}$")
 _VERB_LAST = re.compile(rf"\b(?:{_VERBS})$", re.IGNORECASE)
 
 _PASSED_ON = (

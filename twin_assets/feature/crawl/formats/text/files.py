@@ -39,7 +39,7 @@ _NO_WORDS = re.compile(r"[\W\d_]+|(?=.*\d)[0-9a-f]{8}[0-9a-f-]*", re.IGNORECASE)
 _DAY_IN_YEAR = re.compile(r"(?:^|/)((?:19|20)\d\d)/(\d\d)-(\d\d)(?!\d)")
 _DATE_IN_FOLDERS = re.compile(r"(?:^|/)((?:19|20)\d\d)/(\d{1,2})(?:/(\d{1,2}))?/")
 _HEADING = re.compile(
-    r"\A(?:\s*(?:<!--.*?-->|!\[[^\n]*|\[!\[[^\n]*))*\s*(?:#[ \t]+([^\n]+)|([^\n]+)\n=+[ \t]*(?:\n|\Z))",
+    r"\A(?:\s*+(?:<!--.*?-->|!\[[^\n]*+|\[!\[[^\n]*+))*+\s*+(?:#[ \t]++([^\n]+)|([^\n]+)\n=+[ \t]*(?:\n|\Z))",
     re.DOTALL,
 )
 _INDEX = {"index", "_index", "readme"}

@@ -29,7 +29,7 @@ _FENCED = re.compile(
 _HALF_FENCED = re.compile(
     r"\A\s*((?:(?:[A-Za-z][\w -]{0,40}:(?:[ \t][^\n]*)?|[ \t]*-[ \t][^\n]*|[ \t]+(?!-[ \t])\S[^\n]*|[ \t]*)\n)+)-{3,}[ \t]*(?:\n|\Z)"
 )
-_COMMENTED = re.compile(r"\A\s*<!--[ \t]*\n?(.*?)\s*-->[ \t]*(?:\n|\Z)", re.DOTALL)
+_COMMENTED = re.compile(r"\A\s*+<!--[ \t]*+\n?(.*?)-->[ \t]*(?:\n|\Z)", re.DOTALL)
 _PROPERTIES = re.compile(r"\A\s*((?:(?:-[ \t]+)?[A-Za-z][\w-]{0,40}::(?:[ \t][^\n]*)?(?:\n|\Z))+)")
 _PANDOC = re.compile(
     r"\A%[ \t]+(?P<title>[^\n]+(?:\n[ \t]+[^\n]+)*)\n(?:%[ \t]*(?P<author>[^\n]*(?:\n[ \t]+[^\n]+)*)\n(?:%[ \t]*(?P<date>[^\n]*)\n)?)?[ \t]*\n"
@@ -66,7 +66,7 @@ def split_front_matter(text: str) -> tuple[Fields, str]:
     if found := _NIKOLA.match(head):
         lines = [line[3:].partition(":") for line in found[1].splitlines()]
         return _nikola({key: value.strip() for key, _, value in lines}), text[found.end() :].lstrip("\n")
-    if (found := _COMMENTED.match(head)) and (fields := _commented(found[1])):
+    if (found := _COMMENTED.match(head)) and (fields := _commented(found[1].rstrip())):
         return fields, text[found.end() :].lstrip("\n")
     if found := _PANDOC.match(head):
         return {key: value for key, value in found.groupdict().items() if value}, text[found.end() :].lstrip(
