@@ -47,7 +47,7 @@ validate: install
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
 unit: install
-	$(BIN)/python -m pytest -m 'not e2e'
+	$(BIN)/python -m pytest -m 'not e2e' -n auto --maxprocesses 4 --dist loadfile
 
 e2e: install
 	$(BIN)/python -m pytest -m e2e
