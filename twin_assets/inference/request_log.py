@@ -141,16 +141,22 @@ class RequestLog:
                 failed += rows
                 logger.exception("%d request rows of %s could not be written; kept", len(rows), persona)
             else:
-                self._settle(persona, f"{now:%Y-%m-%d}", rows)
+                self._settle(persona, f"{FOLDER}/{persona}/{now:%Y-%m-%d}/{name}.jsonl", rows)
         self._held = failed
         return not failed
 
-    def _settle(self, persona: str, day: str, rows: list[RequestRecord]) -> None:
+    def _settle(self, persona: str, key: str, rows: list[RequestRecord]) -> None:
         """Take out of what was just stored what was erased while it waited here."""
         lake = self._lake
         try:
-            if erased_list(lake, persona).without(rows) != rows:
-                settle(lake, persona, lambda listed: take_out(lake, persona, listed, day))
+            listed = erased_list(lake, persona)
+            if (kept := listed.without(rows)) == rows:
+                return
+            replace_object(lake, key, kept, bare=False)
+            if (
+                erased_list(lake, persona) != listed
+            ):  # whoever erased more meanwhile may have missed the new object
+                settle(lake, persona, lambda now: take_out(lake, persona, now, key.split("/")[-2]))
         except Exception:  # no reader shows them, and the hourly run takes them out
             logger.exception("rows of %s that were erased meanwhile could not be taken out", persona)
 
