@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Collection
 
 from twin_assets.core.dataset_erasure import erase_rows
-from twin_assets.core.erased import add_erased, mark_done, unfinished
+from twin_assets.core.erased import add_erased, mark_done, settle, unfinished
 from twin_assets.core.errors import TwinError
 from twin_assets.core.lake import Lake
 from twin_assets.core.records import Record
@@ -14,12 +14,14 @@ from twin_assets.inference import request_log, scored
 from twin_assets.inference.erasure.documents import DocumentErasure
 from twin_assets.inference.erasure.places import PLACES
 from twin_assets.inference.erasure.requests import RequestErasure, from_log, from_scores
+from twin_assets.inference.log_days import take_out
 from twin_assets.inference.monitor import ScoredRequest
-from twin_assets.inference.request_log import RequestRecord
+from twin_assets.inference.request_log import RequestRecord, log_days
 from twin_assets.settings import Settings
 
 logger = logging.getLogger(__name__)
 # By which the document's words are found again: they stay, unseen, until no other place has failed.
+LAST_DAYS = 2
 HOLD_ITS_WORDS = ("features", "crawl_state", "raw")
 
 
@@ -130,7 +132,12 @@ def erase_found(erasure: DocumentErasure) -> ErasedDocument:
 
 
 def finish_erasures(settings: Settings, lake: Lake, persona: str) -> int:
-    """Finish erasures that broke off, or found a place in use; how many are finished now."""
+    """Finish erasures that broke off, or found a place in use; how many are finished now. Also of the log's last days, to
+    which a process that was killed may have brought rows without looking at the list."""
+    for day in list(log_days(lake, persona))[-LAST_DAYS:]:
+        settle(lake, persona, lambda listed, day=day: take_out(lake, persona, listed, day))  # type: ignore[misc]
+        scores = f"{scored.FOLDER}/{persona}/{day}"
+        settle(lake, persona, lambda listed, at=scores: scored.take_out(lake, persona, lake.keys(at), listed))  # type: ignore[misc]
     finished = 0
     for key, entry in unfinished(lake, persona).items():
         erasure = RequestErasure(settings, lake, persona, set(), None)
