@@ -46,10 +46,8 @@ def erase_requests(
 @router.delete("/v1/documents")
 def erase_a_document(
     request: Request,
-    persona: str,
-    doc_id: Annotated[
-        str, Query(pattern=r"^[0-9a-f]{16}$", description="As citations and the page's Library have it.")
-    ],
+    persona: PersonaId,
+    doc_id: Annotated[str, Query(max_length=80, description="As citations and the page's Library have it.")],
 ) -> ErasedDocument:
     """One document, from raw to index, for good: no later crawl brings it back. Names the dataset versions that lost
     rows, the models that had learnt from those, and other documents with the same text. A place that was in use is null:

@@ -123,8 +123,8 @@ class Everything:
         if "enum" in schema or "const" in schema:
             return schema.get("default", schema.get("const", schema.get("enum", [None])[0]))
         kinds = {
-            "integer": schema.get("minimum", 1),
-            "number": schema.get("minimum", 1),
+            "integer": max(schema.get("minimum", 1), 1),
+            "number": max(schema.get("minimum", 1), 1),
             "boolean": False,
             "array": [],
             "object": {},
@@ -159,8 +159,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 token, _ = Keys(lake).create(name, [name], list(ACTIONS), audience="private")
                 headers = {"Authorization": f"Bearer {token}", "X-Twin-UI": "1"}
                 clients.append(httpx.Client(base_url=server.url, headers=headers, timeout=60))
-            said = {"persona": "runa", "model": MODEL, "request_id": "r1", "thumb": "up", "comment": TEXT, "consent": True,
-                    "prompt": "Why?", "answer": TEXT, "edited": f"{TEXT} And I am sorry about it."}  # fmt: skip
+            asked = {
+                "model": "runa",
+                "messages": [{"role": "user", "content": "Why is the regatta cancelled?"}],
+            }
+            answer = clients[1].post("/v1/chat/completions", json=asked).json()
+            said = {"persona": "runa", "request_id": answer["request_id"], "thumb": "up", "comment": TEXT, "consent": True,
+                    "edited": f"{TEXT} And I am sorry about it."}  # fmt: skip
             assert clients[1].post("/v1/feedback", json=said).status_code == 200
             yield World(server, Everything(create_app(settings)), version, *clients)
             for client in clients:
