@@ -41,8 +41,8 @@ def test_a_document_is_erased_by_an_admin_who_may_see_it_and_stays_away(tmp_path
 
         assert erase("writer")[0] == 403
         assert erase("public")[0] == 404
-        assert erase("owner", doc_id="../../raw")[0] in (400, 422)
-        assert erase("owner", doc_id="0" * 16)[0] == 404
+        for nothing in ("../../raw", "0" * 16):
+            assert erase("owner", doc_id=nothing)[0] == 404
         assert erase("owner", persona="nobody")[0] == 404
         assert set(library_of(lake, "runa")) == {gone.doc_id, kept.doc_id}
 
