@@ -36,7 +36,7 @@ def run(part: Part) -> None:
         if part.full:
             fill_often(part, works.SYNC, disk, times)
             with DemoSites() as sites:
-                fill_often(part, works.crawl(sites, "substack", 2), disk, times // 2)
+                fill_often(part, works.crawl(sites, "substack", 1), disk, times // 2)
 
 
 class Disk:

@@ -12,7 +12,8 @@ from tests.chaos.report import Part
 from tests.chaos.works import Work
 
 FULL, SHORT = 20, 2
-CRAWLS = [("medium", 1), ("github", 2), ("substack", 2), ("linkedin", 2)]
+# Edition 2 edits an article on Medium and deletes a post on LinkedIn.
+CRAWLS = [("medium", 1), ("medium", 2), ("github", 1), ("substack", 1), ("linkedin", 2)]
 
 
 def run(part: Part) -> None:
@@ -21,7 +22,7 @@ def run(part: Part) -> None:
         kill_often(part, work, times if part.full or work is not works.SYNC else 1)
     with DemoSites() as sites:
         for source, edition in CRAWLS if part.full else CRAWLS[:1]:
-            kill_often(part, works.crawl(sites, source, edition), times // 4 if part.full else 1)
+            kill_often(part, works.crawl(sites, source, edition), times // len(CRAWLS) if part.full else 1)
 
 
 def kill_often(part: Part, work: Work, times: int) -> None:

@@ -45,7 +45,8 @@ NEVER = Kill("never")
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """How much there was to disturb: changes of files, seconds from the first one on, sizes of the files left (bytes)."""
+    """How much there was to disturb: changes of files, seconds from the first one on, sizes of the files that
+    are new or changed (bytes)."""
 
     calls: int
     seconds: float

@@ -4,7 +4,9 @@ its checkpoints, with one history and one model version."""
 import os
 import shutil
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -41,15 +43,16 @@ def run(part: Part) -> None:
     job = job_in(home)
     for number in range(KILLS):
         process = start(job)
-        # The first wherever chance will have it; the others once it trains again.
-        if number:
-            until(lambda: _steps(job) > 0 or process.poll() is not None, "a step of the training")  # noqa: B023
-        moment = part.rng.random() * (seconds if not number else seconds / 4)
+        saved = _count_checkpoints(process)
+        # The first wherever chance will have it; the others soon after one of the checkpoints.
+        wanted = part.rng.randint(1, 2) if number else 0
+        until(lambda: saved.total() >= wanted or process.poll() is not None, "a checkpoint")  # noqa: B023
+        moment = part.rng.random() * (1.5 if number else seconds)
         deadline = time.monotonic() + moment
         while time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.05)
         if process.poll() is not None:
-            part.note(f"the kill after {moment:.1f} s came after its end")
+            part.note(f"kill {number + 1} came after its end")
             break
         for pid in processes_of(job) | {process.pid: ""}:
             try:
@@ -58,7 +61,9 @@ def run(part: Part) -> None:
                 continue
         process.wait()
         part.tried["kills of a training"] += 1
-        part.note(f"killed after {moment:.1f} s, at step {_steps(job)}")
+        part.note(
+            f"killed {moment:.1f} s after {saved.total()} checkpoints of its own, at step {_steps(job)}"
+        )
     where = "training, killed"
     status, said = train(job)
     result = read_result(job)
@@ -82,6 +87,18 @@ def run(part: Part) -> None:
     part.compare(Counter({job.model_tag: 1}), stored, f"{where}: model versions")
     if len({v.tag for v in versions}) != 1:
         part.broken.append(f"{where}: it was registered as {versions}")
+
+
+def _count_checkpoints(process: "subprocess.Popen[str]") -> "Counter[str]":
+    """Counts what the run tells of, from a thread: a pipe that nobody reads would stop it."""
+    counted = Counter[str]()
+
+    def read() -> None:
+        assert process.stdout
+        counted.update("checkpoint" for line in process.stdout if "checkpoint saved" in line)
+
+    threading.Thread(target=read, daemon=True).start()
+    return counted
 
 
 def _settings(home: Path) -> object:

@@ -72,7 +72,8 @@ class Work:
         status, said = self.begin(home)
         assert status == 0, f"{self.name} fails undisturbed: {said}"
         calls, seconds = home.with_name(f"{home.name}.counts").read_text().split()
-        sizes = [p.stat().st_size for p in home.rglob("*") if p.is_file() and p not in before]
+        after = {p: p.stat().st_size for p in home.rglob("*") if p.is_file()}
+        sizes = [size for path, size in after.items() if before.get(path) != size]
         return Undisturbed(int(calls), float(seconds), sizes)
 
 
@@ -106,10 +107,10 @@ def crawl(sites: DemoSites, source: str, edition: int) -> Work:
 
     def prepare(home: Path) -> None:
         _persona(home, sites)
+        sites.edition = 1
         if edition == 2:
-            sites.edition = 1
             assert work.begin(home)[0] == 0
-            sites.edition = 2
+        sites.edition = edition
 
     work = Work(
         f"crawl of {source}, edition {edition}", lambda home: _collected(home, source), prepare,
