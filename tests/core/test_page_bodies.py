@@ -215,3 +215,17 @@ def test_comments_teasers_and_boxes_in_sections_of_an_article_are_none_of_it() -
         f"<section class='newsletter'><h2>Newsletter</h2><p>{COMMENTS[1]}</p><form><input></form></section></article>"
     )
     assert html_blocks(source) == [A, B]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["\x01", "\x0b", "\x0c", "\x1f", "\x7f", "\x85", "\ufffe", "\uffff", "&#11;", "&#x0C;", "&#0;", "&#127"],
+)
+def test_a_character_that_xml_has_no_place_for_costs_no_text(odd: str) -> None:
+    said = f"We kept the boats in the{odd} harbour all week, and <code>sail{odd}</code> said she, and she was right."
+    page = f"<html><head><title>T</title></head><body><article><h1>T</h1>{f'<p>{said}</p>' * 5}</article></body></html>"
+    for text in (page, f"<p>{said}</p>"):
+        [first, *_] = html_blocks(text)
+        assert " ".join(first.split()).startswith("We kept the boats in the harbour all week, and `sail")
+        assert first.endswith("she was right.")
+        assert "&#" not in first

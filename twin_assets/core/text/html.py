@@ -15,6 +15,14 @@ from twin_assets.core.text.html_render import PLAIN_BLOCKS, Block, Scope, read_b
 from twin_assets.core.text.html_tidy import AROUND, tidy
 from twin_assets.core.text.main_text import SIGN, chosen_texts, sign_texts
 
+# What XML has no place for: a parsed page holds it, and whoever writes to that page is refused the whole text.
+_NO_XML = dict.fromkeys([*range(9), *range(14, 28), 0x7F, 0xFFFE, 0xFFFF]) | dict.fromkeys(
+    [11, 12, *range(28, 32), 0x85], " "
+)
+_CONTROL_REFERENCE = re.compile(
+    r"&#(?:0{0,9}(?:[0-8]|1[124-9]|2\d|3[01]|127)(?!\d)|x0{0,9}(?:[0-8bcef]|1[\da-f]|7f)(?![\da-f]));?",
+    re.IGNORECASE,
+)
 _PARSER = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
 _PAGE = re.compile(r"<(?:html|body|head)[\s>]", re.IGNORECASE)
 
@@ -36,7 +44,7 @@ _ALL_LINK = 0.9
 
 def html_blocks(page: str) -> list[str]:
     """Blocks of a page's article, or of a fragment as a whole, in order; empty for a page without text."""
-    data = page.replace("\x00", "").encode("utf-8", "replace")
+    data = _CONTROL_REFERENCE.sub(" ", page).translate(_NO_XML).encode("utf-8", "replace")
     if not data.strip():
         return []
     try:
