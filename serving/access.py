@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving import ui_login, ui_session, ui_uploads
 from serving.caller import Caller
 from serving.errors import Forbidden, error_response
+from serving.front import is_of_another_site
 from serving.keys import Action, Keys
 from serving.limits import Admission, QueueFull, RateLimit, State, network_of
 from serving.telemetry import QUEUE, REFUSED, access, count_http
@@ -192,11 +193,9 @@ class Access:
                 "TWIN_ALLOW_ANONYMOUS=true opens it to whoever reaches it.",
             )  # fmt: skip
         # A site that has its own name lead to 127.0.0.1 (DNS rebinding) still sends that name.
-        origin = request.headers.get("origin")
-        foreign = (
-            request.headers.get("sec-fetch-site") == "cross-site" and origin not in self.settings.cors_origins
-        )
-        if foreign or not names_this_machine(request.headers.get("host", "")):
+        host, origin = request.headers.get("host", ""), request.headers.get("origin")
+        foreign = origin not in self.settings.cors_origins and is_of_another_site(request, host)
+        if foreign or not names_this_machine(host):
             return _refused(
                 403, "ForeignRequest", "Another site asked for this.",
                 "ask the service by localhost or 127.0.0.1; or make a key, and send it.",

@@ -63,7 +63,7 @@ class Front:
                 403, "ForeignHost", f"This service does not go by the name {name_of(host)[:100]!r}.",
                 "ask by localhost or an IP address, or list the name in TWIN_ALLOWED_HOSTS.",
             )  # fmt: skip
-        if _is_of_another_site(request, host):
+        if is_of_another_site(request, host):
             return refusal(
                 403, "ForeignRequest", "Another site asked for this.",
                 "use the page itself; a proxy in front must pass on the Host header that it got.",
@@ -83,7 +83,7 @@ def refusal(
     return JSONResponse({"error": error}, status_code=status, headers=headers)
 
 
-def _is_of_another_site(request: HTTPConnection, host: str) -> bool:
+def is_of_another_site(request: HTTPConnection, host: str) -> bool:
     """By what browsers say of where a request comes from; programs say nothing.
 
     Whoever follows a link opens a page of ours as a whole (`document`), which changes nothing and shows that site nothing.

@@ -384,6 +384,16 @@ def test_another_site_can_not_use_a_service_without_keys(tmp_path: Path) -> None
         assert get("/v1/models", headers={"Host": "rebound.example"}).status_code == 403
         cross = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
         assert get("/v1/models", headers=cross).status_code == 403
+        # A page on another port of this machine is another site, though browsers call it the same.
+        neighbour = {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:8888"}
+        assert get("/v1/models", headers=neighbour).status_code == 403
+        assert get("/v1/models", headers={"Sec-Fetch-Site": "same-site"}).status_code == 403
+        followed = {
+            "Sec-Fetch-Site": "cross-site",
+            "Sec-Fetch-Mode": "navigate",
+            "Sec-Fetch-Dest": "document",
+        }
+        assert get("/v1/models", headers=followed).status_code == 200
         friend = cross | {"Origin": "https://friend.example"}
         allowed = get("/v1/models", headers=friend)
         assert allowed.status_code == 200
