@@ -82,10 +82,7 @@ def left_behind(home: Path) -> tuple[int, list[str]]:
     lake, before = LocalLake(home / "lake"), set(_temporary(home))
     for path in before:
         os.utime(path, (0, 0))  # as if days had passed
-    if sweep := getattr(lake, "sweep", None):
-        sweep()
-    else:
-        before -= {path for path in before if path.is_relative_to(home / "lake")}
+    lake.sweep()
     registry = Registry(Settings(home=home))
     with registry._stage():
         pass

@@ -6,6 +6,7 @@ asked for in serving stands in `prompt_files/serving` and has no part in it: no 
 """
 
 import re
+import unicodedata
 from functools import lru_cache
 from pathlib import Path
 from string import Template
@@ -178,17 +179,16 @@ def shown_passages(passages: list[Passage], tokens: int) -> list[Passage]:
     ]
 
 
-# The marks of the chat templates and tool formats of the families that we serve, in any case, also in
-# full-width letters, which a tokenizer that normalises would fold into the real ones.
+# The marks of the chat templates and tool formats of the families that we serve, in any case.
 _MARKS = re.compile(
-    r"[<＜][|｜][^|｜<>]{0,80}[|｜][>＞]"
-    r"|[<＜]\s*+(?:/\s*+)?(?:s|think|pad|unk|bos|eos|tool_call|tool_response|tools|start_of_turn|end_of_turn)\s*+[>＞]"
+    r"<\|[^|<>]{0,80}\|>"
+    r"|<\s*+(?:/\s*+)?(?:s|think|pad|unk|bos|eos|tool_call|tool_response|tools|start_of_turn|end_of_turn)\s*+>"
     r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS|TOOL_CONTENT|THINK|ARGS|CALL_ID|PREFIX|SUFFIX|MIDDLE"
     r"|IMG|IMG_BREAK|IMG_END)\]"
     r"|<</?SYS>>",
     re.IGNORECASE,
 )
-_MADE_OF = str.maketrans(dict.fromkeys("<＜>＞[]", " "))  # what every mark begins and ends with
+_MADE_OF = "<>[]"  # what every mark begins and ends with
 MARKS_IN_MARKS = 4
 # Letters that nobody sees: they hide instructions, or divide a mark until something takes them out. The
 # joiners (U+200C, U+200D) stay, since Persian, Hindi and emoji need them.
@@ -201,10 +201,29 @@ def defuse(text: str) -> str:
     """Text without the marks that a chat template gives meaning to: passages and requests are data."""
     text = _UNSEEN.sub("", text)
     for _ in range(MARKS_IN_MARKS):  # taking one out may put another together
-        text, found = _MARKS.subn(" ", text)
+        found = list(_MARKS.finditer(_alike(text)))
         if not found:
             return text
-    return text.translate(_MADE_OF)  # nobody writes marks in marks in marks, but to have one left over
+        ends = [0, *(m.end() for m in found)]
+        text = " ".join(
+            text[a:b] for a, b in zip(ends, [*(m.start() for m in found), len(text)], strict=True)
+        )
+    # Nobody writes marks in marks in marks, but to have one left over.
+    return "".join(
+        " " if seen in _MADE_OF else letter for letter, seen in zip(text, _alike(text), strict=True)
+    )
+
+
+def _alike(text: str) -> str:
+    """The text, letter for letter, as a tokenizer that normalises sees it (NFKC): full-width, small and mathematical
+    letters are the plain ones."""
+    return text if text.isascii() else "".join(map(_plain_letter, text))
+
+
+@lru_cache(maxsize=4096)
+def _plain_letter(letter: str) -> str:
+    plain = unicodedata.normalize("NFKC", letter)
+    return plain if len(plain) == 1 else letter
 
 
 def format_passages(passages: list[Passage], first: int = 1) -> str:

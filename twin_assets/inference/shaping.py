@@ -15,17 +15,20 @@ ELLIPSIS = "…"
 # What weighs one; everything else, CJK and emoji among it, weighs two (twitter-text, configuration v3).
 _LIGHT = [(0, 4351), (8192, 8205), (8208, 8223), (8242, 8247)]
 _URL = re.compile(r"https?://[^\s<>\"'`)\]}]+")
+# Everything that a reader of Markdown fetches without a click; scripts and style sheets, which readers drop, are code to show.
+_TAG = r"<\s*+(?:img|image|svg|iframe|object|embed|picture|source|video|audio|input)\b"
 # An image with its address in round or in square brackets, and a tag. What is never closed is taken to its end, and stays:
 # no search begins in it again, and there can be none of that kind after it.
 _IMAGES = (
     re.compile(r"!\[([^\]]*+)(?:\](?:\s*+\([^)]*+(?:(\))|\Z))?+|\Z)"),
     re.compile(r"!\[([^\]]*+)(?:\](?:\s*+\[[^\]]*+(?:(\])|\Z))?+|\Z)"),
-    re.compile(r"<\s*+(?:img|image|svg|iframe|object|embed)\b[^>]*+()(>|\Z)", re.IGNORECASE),
+    re.compile(_TAG + r"[^>]*+()(>|\Z)", re.IGNORECASE),
 )
 # What may be the beginning of an image is held back until it is one, or has grown too long for one.
 _OPEN = re.compile(r"[!<](?=[^\s>]|\Z)")
 _HALF = re.compile(r"!\[[^\]]*+(?:\]\s*+([(\[])?+)?+")
 HELD_BACK = 4_000
+_OPENING = re.compile(rf"!(?=\[)|{_TAG}", re.IGNORECASE)
 
 Shape = Callable[[Iterable[str]], Iterator[str]]
 
@@ -41,13 +44,20 @@ def without_images(pieces: Iterable[str]) -> Iterator[str]:
         for image in _IMAGES:
             held = image.sub(lambda m: m[1] if m[2] else m[0], held)
         begun = _begun(held)
-        keep = begun if len(held) - begun <= HELD_BACK else len(held)
+        if len(held) - begun > HELD_BACK:
+            held = held[:begun] + _never_begun(held[begun:])
+            begun = len(held)
+        keep = begun
         if keep:
             yield held[:keep]
         held = held[keep:]
     if held:
-        # Cut off in the middle, it must not be completed by what comes after it.
-        yield held.replace("![", "[") if "![" in held else held
+        yield _never_begun(held)
+
+
+def _never_begun(text: str) -> str:
+    """The text without what begins an image: cut off in the middle, it must not be completed by what comes after it."""
+    return _OPENING.sub("", text)
 
 
 def _begun(text: str) -> int:
