@@ -15,11 +15,13 @@ INSTANCE = {
 
 
 def ensure_dagster_home(settings: Settings) -> None:
-    """Create DAGSTER_HOME with a `dagster.yaml`; a file that is there already is left alone. Other accounts may not look into home."""
+    """Create DAGSTER_HOME with a `dagster.yaml`. One that is there is left alone, unless it is ours of before decisions named
+    their caller, unchanged. Other accounts may not look into home."""
     private_home(settings.home)
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
     path = settings.dagster_home / "dagster.yaml"
-    if not path.exists():
+    before = {name: value for name, value in INSTANCE.items() if name != "run_coordinator"}
+    if not path.exists() or yaml.safe_load(path.read_text()) == before:
         path.write_text(yaml.safe_dump(INSTANCE, sort_keys=False))
 
 
