@@ -63,6 +63,13 @@ class Document(Record):
     partial: bool = False
 
 
+class Exchange(Record):
+    """What others asked the persona in a talk, and what the persona answered, to the letter a part of `voice_text`."""
+
+    asked: str
+    answered: str
+
+
 class CleanedDocument(Record):
     """A document with its two text views: `voice_text` to learn from, `search_text` to find by."""
 
@@ -80,6 +87,7 @@ class CleanedDocument(Record):
     search_text: str
     words: int
     removed: list[str] = []
+    exchanges: list[Exchange] = []
 
 
 class UniqueDocument(CleanedDocument):

@@ -15,7 +15,7 @@ from twin_assets.defs.resources import Platform, records_result
 from twin_assets.feature.corpus.clean import clean_documents, leaks
 from twin_assets.feature.corpus.dedup import find_duplicates
 from twin_assets.feature.corpus.split import shared_ngrams, sides_of, split_corpus
-from twin_assets.feature.corpus.warehouse import read_documents, read_library
+from twin_assets.feature.corpus.warehouse import read_documents, read_library, read_turns
 from twin_assets.feature.embed import CachedEmbedder
 from twin_assets.feature.plots import clusters_plot, corpus_plot
 
@@ -35,7 +35,7 @@ class DroppedDocument(Record):
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"unstructured", "parquet"},
-    code_version="5",
+    code_version="6",
     automation_condition=when_inputs_change,
 )
 def cleaned_documents(
@@ -44,16 +44,18 @@ def cleaned_documents(
     """Documents without boilerplate: `voice_text` to learn from, `search_text` to find by."""
     persona = platform.persona(context.partition_key)
     erased = erased_list(platform.lake, persona.name).documents
-    documents = [
-        d for d in read_documents(platform.settings.warehouse_path, persona.name) if d.doc_id not in erased
-    ]
-    cleaned = clean_documents(documents, persona.languages, persona.mask_personal_data)
+    warehouse = platform.settings.warehouse_path
+    documents = [d for d in read_documents(warehouse, persona.name) if d.doc_id not in erased]
+    cleaned = clean_documents(
+        documents, persona.languages, persona.mask_personal_data, read_turns(warehouse, persona.name)
+    )
     return records_result(
         cleaned.documents,
         CleanedDocument,
         {
             "documents": len(cleaned.documents),
             "words": sum(d.words for d in cleaned.documents),
+            "questions_answered_in_talks": sum(len(d.exchanges) for d in cleaned.documents),
             "dropped": bar_table({reason: len(ids) for reason, ids in cleaned.dropped.items()}, "reason"),
             "dropped_samples": _dropped_samples(documents, cleaned.dropped),
             "boilerplate_removed": bar_table(cleaned.removed, "kind"),

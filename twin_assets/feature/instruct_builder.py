@@ -87,6 +87,7 @@ class RowBuilder:
                 yield from self._post(document)
             else:
                 yield from self._article(document)
+            yield from self._exchanges(document)
         yield from self._summaries(embed)
 
     def _summaries(self, embed: Embed) -> Iterator[InstructRow]:
@@ -155,6 +156,14 @@ class RowBuilder:
             name = document.title or document.url.rsplit("/", 1)[-1]
             about = ", ".join(self.phrases.top(block, 2))
             yield self._emit(document, "explain_code", block, topic=f"{name}: {about}" if about else name)
+
+    def _exchanges(self, document: SplitDocument) -> Iterator[InstructRow]:
+        """Questions of others in a talk, with the persona's own answer: what the length that profiles ask for lets stay."""
+        for one in document.exchanges:
+            for block in self._passages(one.answered)[:1]:
+                yield self._emit(
+                    document, "answer", block, self._evidence(document, block), question=one.asked
+                )
 
     def _passages(self, text: str) -> list[str]:
         return passages_of(text, self.profile.answer_tokens)

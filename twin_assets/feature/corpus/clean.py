@@ -8,10 +8,10 @@ import logging
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from twin_assets.core.records import CleanedDocument, Document, Record
+from twin_assets.core.records import CleanedDocument, Document, Exchange, Record
 from twin_assets.core.text.block_pages import is_block_page
 from twin_assets.core.text.boilerplate import boilerplate_kind
 from twin_assets.core.text.privacy import ALL_KINDS, SECRET_KINDS, kinds_to_mask, mask, scan
@@ -20,6 +20,7 @@ from twin_assets.feature.corpus.language import detect_language
 from twin_assets.feature.corpus.markdown import element_kinds, html_blocks, join_blocks, markdown_blocks
 from twin_assets.feature.corpus.quality import assess_quality
 from twin_assets.feature.corpus.repeated_ends import repeated_ends
+from twin_assets.feature.corpus.talks import exchanges_of
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +44,11 @@ class CleaningResult(Record):
 
 
 def clean_documents(
-    documents: Iterable[Document], languages: list[str], mask_personal_data: bool = True
-) -> CleaningResult:
-    """Clean every document; drop, with a reason, what nothing should be learnt from."""
+    documents: Iterable[Document], languages: list[str], mask_personal_data: bool = True,
+    turns: Mapping[str, str] | None = None,
+) -> CleaningResult:  # fmt: skip
+    """Clean every document; drop, with a reason, what nothing should be learnt from. `turns` are the messages of
+    conversations by document id (`talks`)."""
     kept: list[CleanedDocument] = []
     dropped: dict[str, list[str]] = {}
     removed: Counter[str] = Counter()
@@ -65,6 +68,8 @@ def clean_documents(
     ends = repeated_ends([writing.blocks for _, writing in read])
     for (document, writing), (first, last) in zip(read, ends, strict=True):
         cleaned = _cleaned(document, writing.without(first, last), mask_personal_data)
+        if turns and document.doc_id in turns:
+            cleaned = _with_exchanges(cleaned, turns[document.doc_id], mask_personal_data)
         removed.update(cleaned.removed)
         reasons = assess_quality(cleaned, languages)
         if reasons:
@@ -105,13 +110,29 @@ def _cleaned(document: Document, writing: "_Writing", mask_personal_data: bool) 
     )  # fmt: skip
 
 
+def _with_exchanges(document: CleanedDocument, turns: str, mask_personal_data: bool) -> CleanedDocument:
+    """The document with what was asked and answered in it; without answers that cleaning took apart."""
+    kinds = kinds_to_mask(mask_personal_data)
+    found = [
+        Exchange(asked=mask(one.asked, kinds)[0], answered=mask(one.answered, kinds)[0])
+        for one in exchanges_of(turns)
+    ]
+    kept = [one for one in found if one.answered in document.voice_text]
+    return document.model_copy(update={"exchanges": kept})
+
+
 def leaks(documents: list[CleanedDocument], mask_personal_data: bool = True) -> Counter[str]:
     """Secrets, and personal data where it is to be masked, still in any text of the documents, by kind."""
     kinds = kinds_to_mask(mask_personal_data)
     return Counter(
         finding.kind
         for document in documents
-        for text in (document.voice_text, document.search_text, document.title or "")
+        for text in (
+            document.voice_text,
+            document.search_text,
+            document.title or "",
+            *(one.asked for one in document.exchanges),
+        )
         for finding in scan(text, kinds)
     )
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.library import LIBRARY
@@ -22,6 +23,18 @@ def read_documents(warehouse: Path, persona: str) -> list[Document]:
     return found
 
 
+def read_turns(warehouse: Path, persona: str) -> dict[str, str]:
+    """The messages of each conversation as it stands now, JSON by document id, for `exchanges_of`."""
+    told = _select(
+        warehouse,
+        "select doc_id, arg_max(s.payload->>'turns', s.fetched_at) as turns from documents d "
+        "join stg_documents s using (persona, doc_id, content_hash) where persona = ? and s.payload->>'turns' is not null "
+        "group by doc_id",
+        persona,
+    )
+    return dict(zip(told["doc_id"].to_pylist(), told["turns"].to_pylist(), strict=True))
+
+
 def read_library(warehouse: Path, persona: str) -> list[Document]:
     """Documents of others that the persona's library holds, in the order of their ids; may be none."""
     return [d for d in _read(warehouse, persona) if d.source == LIBRARY]
@@ -37,13 +50,17 @@ def count_damaged(warehouse: Path, persona: str) -> int:
 
 
 def _read(warehouse: Path, persona: str) -> list[Document]:
+    schema = arrow_schema(Document)
+    query = f"select {', '.join(schema.names)} from documents where persona = ? order by doc_id"  # noqa: S608
+    return from_table(_select(warehouse, query, persona).cast(schema), Document)
+
+
+def _select(warehouse: Path, query: str, persona: str) -> pa.Table:
     if not warehouse.is_file():
         raise TwinError(f"There is no warehouse at {warehouse}.", COLLECT)
-    schema = arrow_schema(Document)
     try:
         with duckdb.connect(str(warehouse), read_only=True) as connection:
-            query = f"select {', '.join(schema.names)} from documents where persona = ? order by doc_id"  # noqa: S608
-            table = connection.sql(query, params=[persona]).to_arrow_table()
+            return connection.sql(query, params=[persona]).to_arrow_table()
     except duckdb.CatalogException:
         raise TwinError(f"{warehouse.name} has no table `documents`.", COLLECT) from None
     except duckdb.IOException as error:
@@ -51,4 +68,3 @@ def _read(warehouse: Path, persona: str) -> list[Document]:
             f"{warehouse.name} can't be opened: {str(error).splitlines()[0]}.",
             "wait for the dbt build that has it open, or remove the file if it is damaged and build again.",
         ) from None
-    return from_table(table.cast(schema), Document)
