@@ -26,6 +26,7 @@ from serving.errors import Forbidden, error_response
 from serving.front import is_of_another_site
 from serving.keys import Action, Keys
 from serving.limits import Admission, QueueFull, RateLimit, State, network_of
+from serving.refusal import refusal
 from serving.telemetry import QUEUE, REFUSED, access, count_http
 from serving.this_machine import is_loopback, names_this_machine, was_forwarded
 from twin_assets.core.lake import open_lake
@@ -90,7 +91,7 @@ class Access:
             logger.exception("request %s failed", exchange.id)
             if exchange.status:
                 raise  # what was sent can't be taken back: the server cuts the connection
-            failed = ui_login.error(
+            failed = refusal(
                 500, "InternalError", "Something went wrong here.", f"report request {exchange.id}."
             )
             await failed(scope, receive, exchange.send)
@@ -291,7 +292,7 @@ def _refused(status: int, kind: str, problem: str, fix: str, wait: float | None 
         headers["WWW-Authenticate"] = "Bearer"
     if status in (408, 413):
         headers["Connection"] = "close"  # what is still to come of the body is not wanted
-    return ui_login.error(status, kind, problem, fix, headers)
+    return refusal(status, kind, problem, fix, headers)
 
 
 def _too_often(who: str, wait: float) -> Response:

@@ -17,8 +17,9 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from serving.front import Front, refusal
+from serving.front import Front
 from serving.limits import RateLimit
+from serving.refusal import refusal
 from serving.this_machine import from_this_machine
 from serving.ui_session import TRIES, password_of, same_secret, set_session, signed_in, who_tries
 from twin_assets.core.callers import NOBODY, PAGE_LOGIN

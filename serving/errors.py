@@ -1,12 +1,11 @@
 """Errors as JSON in the shape of OpenAI's, with the fix beside it and the right status."""
 
-from typing import Any
-
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from serving.refusal import error_body
 from twin_assets.core.approval import Expired
 from twin_assets.core.errors import TwinError
 from twin_assets.core.ledger import Overtaken
@@ -36,11 +35,6 @@ STATUS: dict[type[TwinError], int] = {
     Unknown: 404, NoSuchDocument: 404, Forbidden: 403, Overtaken: 409, Expired: 409, LinkUnreachable: 422, NothingReleased: 503,
     EngineBusy: 503, EngineUnavailable: 503, RetrievalUnavailable: 503, NoRoom: 507,
 }  # fmt: skip
-
-
-def error_body(kind: str, problem: str, fix: str, param: str | None = None) -> dict[str, Any]:
-    """OpenAI's error object (`message`, `type`, `param`, `code`), and `fix`: what to do about it."""
-    return {"error": {"message": problem, "type": kind, "param": param, "code": None, "fix": fix}}
 
 
 def error_response(error: TwinError) -> JSONResponse:

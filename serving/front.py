@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.refusal import refusal
 from serving.this_machine import is_address, name_of, names_this_machine
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -73,14 +74,6 @@ class Front:
         if changes and kind != "application/json" and scope["path"] not in self.form_paths:
             return refusal(415, "NotJson", "A change must be sent as JSON.", "send Content-Type: application/json.")  # fmt: skip
         return None
-
-
-def refusal(
-    status: int, kind: str, problem: str, fix: str, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    """An error in the shape of OpenAI's, as all that we serve has."""
-    error = {"message": problem, "type": kind, "param": None, "code": None, "fix": fix}
-    return JSONResponse({"error": error}, status_code=status, headers=headers)
 
 
 def is_of_another_site(request: HTTPConnection, host: str) -> bool:

@@ -10,10 +10,11 @@ from starlette.requests import HTTPConnection
 
 from serving.engine_metrics import EngineMetrics
 from serving.errors import install_error_handlers
-from serving.front import Front, refusal
+from serving.front import Front
 from serving.metrics import NOT_BENTOMLS, serve_metrics
 from serving.probes import only_probes
 from serving.protocol import ChatRequest, Events, async_event_stream, completion, usage
+from serving.refusal import refusal
 from serving.released import Pick, ReleasedModels
 from serving.steady import UNTRACED, keep_steady
 from serving.this_machine import from_this_machine

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from serving.errors import error_body
+from serving.refusal import error_body
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.writing import FORM_OF, Brief, Language, WriteKind
 

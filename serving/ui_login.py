@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
-from serving.errors import error_body
 from serving.keys import KEY_SHAPE
 from serving.limits import RateLimit, network_of
+from serving.refusal import refusal
 from serving.ui_context import Config
 from serving.ui_session import COOKIE, password_of, same_secret, set_session, signed_in, who_tries
 from twin_assets.settings import Settings
@@ -46,7 +46,7 @@ def login(given: Login, request: Request, settings: Config) -> Response:
     if wait := tries.wait(who):
         return too_many_tries(wait)
     if password is None or not same_secret(given.password, password):
-        return error(
+        return refusal(
             401, "WrongPassword", "That is not the password.", "it is the value of TWIN_UI_PASSWORD."
         )
     tries.give_back(who)
@@ -67,7 +67,7 @@ def foreign_change(request: Request) -> Response | None:
     if request.scope["path"].startswith("/ui/") and request.method not in SAFE_METHODS:
         site = request.headers.get("sec-fetch-site", "same-origin")
         if UI_HEADER not in request.headers or site != "same-origin":
-            return error(
+            return refusal(
                 403,
                 "ForeignRequest",
                 "Another site asked for this.",
@@ -102,7 +102,7 @@ def bears_password(request: Request, settings: Settings) -> bool | Response:
 
 def too_many_tries(wait: float) -> Response:
     headers = {"Retry-After": str(math.ceil(wait))}
-    return error(429, "TooManyTries", "Too many wrong passwords.", "wait, then try again.", headers)
+    return refusal(429, "TooManyTries", "Too many wrong passwords.", "wait, then try again.", headers)
 
 
 def _tries(request: Request) -> RateLimit:
@@ -112,9 +112,3 @@ def _tries(request: Request) -> RateLimit:
 
 def _network(request: Request) -> str:
     return network_of(request.client.host if request.client else "")
-
-
-def error(
-    status: int, kind: str, problem: str, fix: str, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    return JSONResponse(error_body(kind, problem, fix), status_code=status, headers=headers)

@@ -18,12 +18,12 @@ from typing import Annotated, Any, Literal
 
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
 from serving.caller import Caller
-from serving.errors import Unknown, error_body
+from serving.errors import Unknown
+from serving.refusal import refusal
 from serving.ui_context import Asker, Config, PersonaName
 from serving.ui_dagster import DagsterDown, collect, dagster_url
 from serving.ui_sources import read_declaration
@@ -112,9 +112,7 @@ async def upload(
             raise TwinError("The file is empty.", "choose another one.")
         staged = await anyio.to_thread.run_sync(incoming.keep)
     except ClientDisconnect:
-        return JSONResponse(
-            error_body("BrokenOff", "The upload broke off.", "upload it again."), status_code=400
-        )
+        return refusal(400, "BrokenOff", "The upload broke off.", "upload it again.")
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(incoming.close)

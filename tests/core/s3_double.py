@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from moto.server import ThreadedMotoServer
 
-from twin_assets.core.lake import S3Lake
+from twin_assets.core.lake import Lake, LocalLake, S3Lake
 
 KEYS_OF_A_STRANGER = {
     "aws_access_key_id": "test",
@@ -32,6 +32,16 @@ def s3_server() -> Iterator[str]:
 
 def s3_client(url: str) -> Any:
     return boto3.client("s3", endpoint_url=url, **KEYS_OF_A_STRANGER)  # type: ignore[call-overload]
+
+
+@contextmanager
+def lake_in(kind: str, folder: Path) -> Iterator[Lake]:
+    """A lake that is a `folder`, or on `s3`."""
+    if kind == "folder":
+        yield LocalLake(folder / "lake")
+        return
+    with s3_server() as url:
+        yield s3_lake(url, folder)
 
 
 def s3_lake(url: str, folder: Path) -> S3Lake:

@@ -7,19 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.s3_double import s3_lake, s3_server
-from twin_assets.core.lake import Lake, LocalLake, S3Lake
+from tests.core.s3_double import lake_in, s3_lake, s3_server
+from twin_assets.core.lake import Lake, S3Lake
 
 WRITERS, EACH = 4, 8
 
 
 @pytest.fixture(params=["folder", "s3"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lake]:
-    if request.param == "folder":
-        yield LocalLake(tmp_path / "lake")
-        return
-    with s3_server() as url:
-        yield s3_lake(url, tmp_path)
+    with lake_in(request.param, tmp_path) as made:
+        yield made
 
 
 def test_every_change_counts_and_a_mirrored_copy_follows(lake: Lake) -> None:

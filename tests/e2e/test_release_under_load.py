@@ -44,7 +44,9 @@ class Desk:
         return self._decide("roll_back", last_release(self.ledger.history()))
 
     def _decide(self, decision: str, about: Event) -> Event:
-        return decide(self.ledger, self.registry, self.settings, decision_of_ines(decision, about), "page login")
+        return decide(
+            self.ledger, self.registry, self.settings, decision_of_ines(decision, about), "page login"
+        )
 
     def propose(self, model: str) -> None:
         self.ledger.append(model, "proposed", "pipeline", "new candidate")

@@ -88,7 +88,7 @@ def test_what_is_erased_at_the_same_time_stays_erased_and_the_rest_stays(tmp_pat
     run(tmp_path, url, erasers, [["retain"], ["score"], ["log", GONE[0], KEPT[0]]])
 
     assert {row.key for row in read_requests(lake, PERSONA)} <= set(KEPT)
-    assert {row.key for row in scored.iter_scored(lake, PERSONA)} <= set(KEPT)
+    assert {row.key for row in scored.read_scored(lake, PERSONA)} <= set(KEPT)
     # The next hour's: a process that ended while it looked at the list has left rows that nobody is shown.
     finish_erasures(Settings(home=tmp_path), lake, PERSONA)
     left = stored(lake)
@@ -111,7 +111,7 @@ def test_what_is_erased_at_the_same_time_stays_erased_and_the_rest_stays(tmp_pat
     old = [rows for _, rows in request_log.day_objects(lake, PERSONA, "2026-01-01")]
     assert any(old)
     assert all(row.answer is None for rows in old for row in rows)
-    assert Counter(row.request_id for row in scored.iter_scored(lake, PERSONA)) == seen
+    assert Counter(row.request_id for row in scored.read_scored(lake, PERSONA)) == seen
 
 
 def test_documents_that_are_erased_at_the_same_time_leave_every_object_and_every_mirror(

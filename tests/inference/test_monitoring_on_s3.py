@@ -9,11 +9,11 @@ from evaluation_factories import request
 from test_erasure_feedback import PLAIN, dataset, said
 from test_live_scores import log, scorer
 
-from tests.core.s3_double import s3_lake, s3_server
+from tests.core.s3_double import lake_in
 from twin_assets.core.dataset_erasure import erased_rows
 from twin_assets.core.feedback import read_feedback
 from twin_assets.core.feedback_pairs import decide_on_pairs, pair_reviews, stored_pairs
-from twin_assets.core.lake import Lake, LocalLake
+from twin_assets.core.lake import Lake
 from twin_assets.inference.alert_channels import deliver
 from twin_assets.inference.alerts import Alert, batches, open_alerts, settle_alerts
 from twin_assets.inference.erasure import erase, remove_texts
@@ -30,11 +30,8 @@ DAY = date(2026, 1, 1)
 
 @pytest.fixture(params=["folder", "s3"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lake]:
-    if request.param == "folder":
-        yield LocalLake(tmp_path / "lake")
-        return
-    with s3_server() as url:
-        yield s3_lake(url, tmp_path)
+    with lake_in(request.param, tmp_path) as made:
+        yield made
 
 
 def test_what_monitoring_keeps_is_read_back_and_erased(lake: Lake, tmp_path: Path) -> None:

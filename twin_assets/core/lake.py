@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from filelock import FileLock
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.private import private_file, private_folder, private_home
+from twin_assets.core.private import private_file, private_folder, private_home, sync_folder
 from twin_assets.core.s3 import answered, s3_client
 from twin_assets.settings import Settings
 
@@ -120,7 +120,7 @@ class LocalLake:
     @contextmanager
     def _staged(self, path: Path, data: bytes) -> Iterator[Path]:
         """The data in a file beside `path`, for the block to bring there; the name holds when the block is left."""
-        _make_folder(path.parent)
+        private_folder(path.parent)
         staged = path.parent / f".{path.name}.{secrets.token_hex(4)}{_STAGED}"
         try:
             with private_file(staged) as file:
@@ -130,7 +130,7 @@ class LocalLake:
             yield staged
         finally:
             staged.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
@@ -159,7 +159,7 @@ class LocalLake:
             path.unlink()
         except FileNotFoundError:
             return
-        _sync_folder(path.parent)  # what was erased may not come back with the power
+        sync_folder(path.parent)  # what was erased may not come back with the power
 
     def uri(self, key: str) -> str:
         return self._path(key).as_uri()
@@ -301,24 +301,6 @@ class S3Lake:
 
 
 _STAGED, _MARK = ".tmp", "created-by"
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder, for its owner alone, whose name outlives a power cut."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Names in a folder are data of the folder: without this a power cut may take a file that was stored."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _may_change(key: str) -> bool:

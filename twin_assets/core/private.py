@@ -27,7 +27,7 @@ def private_home(home: Path) -> Path:
 
 
 def private_folder(folder: Path) -> Path:
-    """The folder, with those above it; what is made here is for its owner alone (mode 0700)."""
+    """The folder, with those above it; what is made here is for its owner alone (mode 0700), and outlives a power cut."""
     missing = []
     above = folder
     while not above.is_dir():
@@ -35,7 +35,17 @@ def private_folder(folder: Path) -> Path:
         above = above.parent
     for one in reversed(missing):
         one.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(one.parent)
     return folder
+
+
+def sync_folder(folder: Path) -> None:
+    """Names in a folder are data of the folder: without this a power cut may take a file that was stored."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def private_file(path: Path) -> BinaryIO:

@@ -33,7 +33,6 @@ from twin_assets.inference.writing import Brief
 logger = logging.getLogger(__name__)
 
 FOLDER = "requests"
-BARE = "bare"  # in the name of an object that has no texts any more
 
 FLUSH_SECONDS = 1.0
 FLUSH_ROWS = 100

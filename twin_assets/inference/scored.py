@@ -6,9 +6,8 @@ loses nothing but its last batch, and nothing is scored twice.
 
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date
-from itertools import groupby
 from typing import Literal
 
 import pyarrow.parquet as pq
@@ -69,14 +68,6 @@ def read_part(lake: Lake, key: str) -> list[StoredScore]:
         return from_table(pq.read_table(io.BytesIO(lake.read(key))), StoredScore)
     except KeyError:
         return []
-
-
-def iter_scored(lake: Lake, persona: str, since: date | None = None) -> Iterator[StoredScore]:
-    """Scored requests by the day of their log objects, without feedback; one object at a time in memory."""
-    first, erased = f"{FOLDER}/{persona}/{since or ''}", erased_list(lake, persona)
-    keys = (key for key in lake.keys(f"{FOLDER}/{persona}") if key >= first)
-    for _, of_day in groupby(keys, lambda key: key.split("/")[-2]):
-        yield from once(row for key in of_day for row in erased.without(read_part(lake, key)))
 
 
 def read_scored(
