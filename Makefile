@@ -28,7 +28,7 @@ demo-monitoring: install ## Replay three weeks of production: what is alerted, a
 	$(BIN)/python -m demo.monitoring
 
 twin: install ## Bring PERSONA up to date; APPROVE_AS=name approves a passing candidate
-	$(BIN)/python -m twin_assets.defs.runner --persona "$(PERSONA)" $(if $(APPROVE_AS),--approve-as "$(APPROVE_AS)")
+	$(BIN)/python -m twin_assets.cli.runner --persona "$(PERSONA)" $(if $(APPROVE_AS),--approve-as "$(APPROVE_AS)")
 
 up: install ## Dagster and the two BentoML services; Ctrl-C stops them
 	$(BIN)/python -m serving.up

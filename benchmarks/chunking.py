@@ -14,11 +14,11 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twin_assets.core.embedder import load_embedder
+from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import SplitDocument
-from twin_assets.feature.chunk import chunk_documents
 from twin_assets.feature.corpus.offline_sentences import give_unstructured_a_pipeline
+from twin_assets.feature.index.chunk import chunk_documents
 from twin_assets.settings import ROOT
 
 

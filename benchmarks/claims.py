@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from twin_assets.core.embedder import load_embedder
-from twin_assets.inference.claims import SUPPORTED, claim_support
+from twin_assets.core.embedding.embedder import load_embedder
+from twin_assets.evaluation.grounding.claims import SUPPORTED, claim_support
 from twin_assets.settings import ROOT
 
 ERRORS = ("number", "name", "invented", "negated", "elsewhere")

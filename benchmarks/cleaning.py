@@ -21,8 +21,8 @@ from types import ModuleType
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Document
-from twin_assets.core.text.html import html_blocks
-from twin_assets.feature.corpus.clean import clean_document
+from twin_assets.core.text.html.blocks import html_blocks
+from twin_assets.feature.corpus.cleaning.clean import clean_document
 
 REALITY = Path(os.environ.get("TWIN_REALITY", Path(__file__).resolve().parents[2] / "shared" / "reality"))
 ROUNDS = 3

@@ -80,8 +80,8 @@ def serve(pages: int, port: "multiprocessing.Queue[int]") -> None:
 
 def run_ours(base: str, home: Path) -> int:
     """Crawl the sitemap with the platform's own spider; returns the pages it stored."""
-    from twin_assets.core.persona import Persona
-    from twin_assets.core.sources import Web
+    from twin_assets.core.persona.definition import Persona
+    from twin_assets.core.persona.sources import Web
     from twin_assets.feature.crawl.run import run_crawl
     from twin_assets.settings import Settings
 

@@ -139,8 +139,8 @@ def _status(field: str) -> int:
 
 def ours(texts: list[str]) -> Found:
     """What `find_duplicates` does between its exact and its semantic step."""
-    from twin_assets.feature.corpus.near_duplicates import near_pairs
-    from twin_assets.feature.corpus.normalise import normalise_all
+    from twin_assets.feature.corpus.cleaning.normalise import normalise_all
+    from twin_assets.feature.corpus.duplicates.near import near_pairs
 
     found = near_pairs(normalise_all(texts), "native")
     return found.left, found.right
@@ -150,7 +150,7 @@ def with_datasketch(texts: list[str]) -> Found:
     """MinHash in bulk, MinHashLSH with our bands, estimates of each query's candidates."""
     from datasketch import MinHash, MinHashLSH
 
-    from twin_assets.feature.corpus.near_duplicates import BANDS, HASHES, NEAR_JACCARD, ROWS
+    from twin_assets.feature.corpus.duplicates.near import BANDS, HASHES, NEAR_JACCARD, ROWS
 
     sketches = MinHash.bulk(([g.encode() for g in grams] for grams in _grams(texts)), num_perm=HASHES)
     index = MinHashLSH(num_perm=HASHES, params=(BANDS, ROWS))
@@ -170,7 +170,7 @@ def with_rensa(texts: list[str]) -> Found:
     """RMinHash in bulk, RMinHashLSH, estimates of each query's candidates."""
     from rensa import RMinHash, RMinHashLSH
 
-    from twin_assets.feature.corpus.near_duplicates import HASHES, NEAR_JACCARD
+    from twin_assets.feature.corpus.duplicates.near import HASHES, NEAR_JACCARD
 
     sketches = RMinHash.from_token_sets(_grams(texts), HASHES, 1)
     index = RMinHashLSH(NEAR_JACCARD, HASHES, 32)
@@ -188,7 +188,7 @@ def with_rensa_flags(texts: list[str]) -> None:
     """Which documents share a band with another, with no verification."""
     from rensa import RMinHash, RMinHashLSH
 
-    from twin_assets.feature.corpus.near_duplicates import HASHES, NEAR_JACCARD
+    from twin_assets.feature.corpus.duplicates.near import HASHES, NEAR_JACCARD
 
     digests = RMinHash.digest_matrix_from_token_sets(_grams(texts), HASHES, 1)
     RMinHashLSH(NEAR_JACCARD, HASHES, 32).query_duplicate_flags_matrix_one_shot(digests)
@@ -196,7 +196,7 @@ def with_rensa_flags(texts: list[str]) -> None:
 
 def _grams(texts: list[str]) -> list[list[str]]:
     """Word 3-grams the quickest way there is in plain Python."""
-    from twin_assets.feature.corpus.normalise import normalise_all
+    from twin_assets.feature.corpus.cleaning.normalise import normalise_all
 
     split = (text.split() for text in normalise_all(texts))
     return [list(map(" ".join, zip(words, words[1:], words[2:], strict=False))) for words in split]

@@ -10,8 +10,8 @@ import bentoml
 import httpx
 from fastapi import FastAPI, Request
 
+from serving.llm.gc_tuning import keep_steady
 from serving.protocol import completion
-from serving.steady import keep_steady
 
 WITHOUT = set(os.environ.get("ECHO_WITHOUT", "").split(","))
 OPTIONS: dict[str, Any] = {"workers": 1, "traffic": {"timeout": 300}}

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from twin_assets.core.embedder import Embedder, _source
-from twin_assets.core.embedding_engines import TorchEngine
+from twin_assets.core.embedding.embedder import Embedder, _source
+from twin_assets.core.embedding.engines import TorchEngine
 from twin_assets.settings import ROOT
 
 QUERIES, NEAREST = 50, 10

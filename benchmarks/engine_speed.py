@@ -13,11 +13,11 @@ from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from benchmarks.random_model import random_model, shape_of
-from twin_assets.core.cpu import cpu_has_bfloat16
-from twin_assets.core.profiles import load_profile
-from twin_assets.inference.engine import Engine, Ticket
-from twin_assets.inference.grouped_attention import use_grouped_attention
-from twin_assets.inference.sampling import REPETITION_PENALTY, TOP_P, Sampling
+from twin_assets.core.models.cpu import cpu_has_bfloat16
+from twin_assets.core.models.profiles import load_profile
+from twin_assets.inference.generation.engine import Engine, Ticket
+from twin_assets.inference.generation.grouped_attention import use_grouped_attention
+from twin_assets.inference.generation.sampling import REPETITION_PENALTY, TOP_P, Sampling
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # as LocalGenerator chooses
 

@@ -21,15 +21,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from twin_assets.core.embedder import load_embedder
-from twin_assets.core.lake import LocalLake
-from twin_assets.core.persona import load_persona
-from twin_assets.inference.impostors import read_impostors
-from twin_assets.inference.live_scores import LiveScorer, score_new
-from twin_assets.inference.request_log import RequestRecord, write_object
+from twin_assets.core.embedding.embedder import load_embedder
+from twin_assets.core.persona.definition import load_persona
+from twin_assets.core.storage.lake import LocalLake
+from twin_assets.evaluation.voice.impostors import read_impostors
+from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.inference.retrieval.compress import sentences
-from twin_assets.inference.toxicity import by_words
-from twin_assets.inference.voice import VoiceMeter
+from twin_assets.inference.twin.request_log import RequestRecord, write_object
+from twin_assets.monitoring.scores.live_scores import LiveScorer, score_new
+from twin_assets.monitoring.scores.toxicity import by_words
 from twin_assets.settings import ROOT
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -115,8 +115,8 @@ def _write(words: np.ndarray, vocabulary: np.ndarray, rng: np.random.Generator) 
 
 def main() -> None:
     """Print recall, precision and seconds of our near pairs on one planted corpus."""
-    from twin_assets.feature.corpus.near_duplicates import near_pairs
-    from twin_assets.feature.corpus.normalise import normalise_all
+    from twin_assets.feature.corpus.cleaning.normalise import normalise_all
+    from twin_assets.feature.corpus.duplicates.near import near_pairs
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=20_000)

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from twin_assets.core.datasets import Kind, Manifest
-from twin_assets.core.families import Architecture
-from twin_assets.core.model_version import Lineage, ModelVersion
-from twin_assets.core.profiles import Profile, load_profile
-from twin_assets.training.nano import NanoShape, train_tokenizer
-from twin_assets.training.nano_text import base_text
+from twin_assets.core.datasets.store import Kind, Manifest
+from twin_assets.core.models.families import Architecture
+from twin_assets.core.models.profiles import Profile, load_profile
+from twin_assets.core.models.version import Lineage, ModelVersion
+from twin_assets.training.base_models.nano import NanoShape, train_tokenizer
+from twin_assets.training.base_models.nano_text import base_text
 
 _DIFFERENT = 8  # rows that are written; more are the same again
 _CLASSES = {"qwen": "Qwen3", "mistral": "Mistral"}  # by family; the rest are Llamas

@@ -21,16 +21,16 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 
-from twin_assets.core.embedder import Embedder, load_embedder
+from twin_assets.core.embedding.embedder import Embedder, load_embedder
 from twin_assets.core.hashing import text_hash
+from twin_assets.core.persona.retrieval_options import RetrievalOptions
 from twin_assets.core.records import Chunk, SplitDocument
-from twin_assets.core.retrieval_options import RetrievalOptions
 from twin_assets.core.text.tokens import first_tokens
 from twin_assets.core.vectors.lance import LanceStore
-from twin_assets.feature.chunk import chunk_documents
 from twin_assets.feature.crawl.formats.text.frontmatter import as_time, split_front_matter
-from twin_assets.feature.embed import embed_chunks
-from twin_assets.inference.retrieve import Retriever
+from twin_assets.feature.index.chunk import chunk_documents
+from twin_assets.feature.index.embed import embed_chunks
+from twin_assets.inference.retrieval.retriever import Retriever
 from twin_assets.settings import ROOT, load_settings
 
 DEPTH, HIT_AT = 10, (1, 3, 5)

@@ -33,7 +33,7 @@ import httpx
 import psutil
 
 from benchmarks.http_load import measure
-from twin_assets.core.persona import save_persona
+from twin_assets.core.persona.definition import save_persona
 from twin_assets.settings import ROOT, Settings
 
 BIN = Path(sys.executable).parent
@@ -129,10 +129,10 @@ def bento(service: str) -> list[str]:
 
 def installed(home: Path) -> dict[str, str]:
     """A persona with an index and three releases, for our service; its environment."""
-    from twin_assets.core.embedder import load_embedder
-    from twin_assets.core.lake import open_lake
-    from twin_assets.core.ledger import Ledger
+    from twin_assets.core.embedding.embedder import load_embedder
     from twin_assets.core.records import EmbeddedChunk
+    from twin_assets.core.release.ledger import Ledger
+    from twin_assets.core.storage.lake import open_lake
     from twin_assets.core.vectors import open_store
 
     settings = Settings(home=home, personas_dir=home / "personas", profile="smoke")

@@ -1,4 +1,4 @@
-"""Memory and speed of real training steps, held against what `twin_assets.training.estimate` says of them.
+"""Memory and speed of real training steps, held against what `twin_assets.training.fit.estimate` says of them.
 
     python -m benchmarks.training_fit small llama-8b llama-8b:dpo llama-8b-qlora [--steps 4] [--rows-a-step 4]
                                       [--micro 1] [--layers 4] [--tokens 512] [--parallel fsdp2] [--set lora_dropout=0]
@@ -32,14 +32,14 @@ import yaml
 
 from benchmarks.random_model import base_model, write_rows
 from twin_assets.core.errors import TwinError
-from twin_assets.core.profiles import load_profile
+from twin_assets.core.models.profiles import load_profile
 from twin_assets.settings import Settings
-from twin_assets.training import process
-from twin_assets.training.configs import FOLDER as CONFIGS
-from twin_assets.training.configs import compose_overlays
+from twin_assets.training.axolotl import process
+from twin_assets.training.axolotl.run import run
+from twin_assets.training.configs.overlays import FOLDER as CONFIGS
+from twin_assets.training.configs.overlays import compose_overlays
+from twin_assets.training.fit.machine import GB, training_machine
 from twin_assets.training.jobs import job_estimate, prepare_job, read_history
-from twin_assets.training.machine import GB, training_machine
-from twin_assets.training.run import run
 
 _ALLOCATED = re.compile(r"memory/max_allocated \(GiB\)'?: '?([\d.]+)")  # Axolotl's own log of a step
 _TORCHRUN = ["torchrun", "--", "--standalone", "--nproc-per-node=1"]

@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
-from twin_assets.inference.impostors import read_impostors
-from twin_assets.inference.stylometry import windows
-from twin_assets.inference.voice import VoiceMeter
+from twin_assets.evaluation.voice.impostors import read_impostors
+from twin_assets.evaluation.voice.meter import VoiceMeter
+from twin_assets.evaluation.voice.stylometry import windows
 from twin_assets.settings import ROOT
 
 AUTHORS = ("jessfraz-blog", "simonw-til")

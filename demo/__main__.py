@@ -41,8 +41,8 @@ def main() -> int:
 def _run(start: float) -> int:
     from demo.sites import DemoSites
     from demo.summary import print_summary
-    from twin_assets.defs.console import only_progress, say
-    from twin_assets.defs.runner import Runner, walk_log
+    from twin_assets.cli.runner import Runner, walk_log
+    from twin_assets.defs.shared.console import only_progress, say
     from twin_assets.settings import load_settings
 
     settings = load_settings()

@@ -9,10 +9,10 @@ import time
 from demo.replay import PERSONA, Replay, Seen, replay_in
 from demo.sites.answers import Answer
 from demo.sites.loopback import Loopback
-from twin_assets.inference.alerts import subject
-from twin_assets.inference.drift import FAMILIES
-from twin_assets.inference.drift_plots import drift_plot
-from twin_assets.inference.monitoring_report import report_key
+from twin_assets.monitoring.alerts.lifecycle import subject
+from twin_assets.monitoring.drift.plots import drift_plot
+from twin_assets.monitoring.drift.report import FAMILIES
+from twin_assets.monitoring.report.page import report_key
 from twin_assets.settings import ROOT
 
 HOME = ROOT / ".twin" / "demo-monitoring"

@@ -27,26 +27,30 @@ from demo.replay_traffic import (
     demo_corpus,
     other_writing,
 )
-from twin_assets.core.datasets import InstructRow, write_dataset
-from twin_assets.core.embedder import load_embedder
-from twin_assets.core.feature_store import FeatureStore, table_version
-from twin_assets.core.ledger import Ledger
-from twin_assets.core.persona import Persona, load_persona
+from twin_assets.core.datasets.store import InstructRow, write_dataset
+from twin_assets.core.embedding.embedder import load_embedder
+from twin_assets.core.models.registry import Lineage, Registry
+from twin_assets.core.persona.definition import Persona, load_persona
 from twin_assets.core.records import Chunk, EmbeddedChunk, Message, Record, SplitDocument, to_table
-from twin_assets.core.registry import Lineage, Registry
-from twin_assets.defs import s3_corpus, s4_index, s9_drift, s9_monitoring, s9_report
-from twin_assets.defs.resources import Platform, build_resources
-from twin_assets.feature.chunk import chunk_documents
-from twin_assets.feature.embed import embed_chunks
-from twin_assets.inference.alerts import Batch, batches
-from twin_assets.inference.copying import CopyReport
-from twin_assets.inference.drift import DriftReport
-from twin_assets.inference.evaluate import Contest, EvaluationReport
-from twin_assets.inference.persona_meter import persona_meter
-from twin_assets.inference.report import report_key
-from twin_assets.inference.request_log import RequestLog
-from twin_assets.inference.stylometry import windows
-from twin_assets.inference.voice import VoiceScore
+from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.storage.feature_store import FeatureStore, table_version
+from twin_assets.defs.corpus import assets as s3_corpus
+from twin_assets.defs.index import assets as s4_index
+from twin_assets.defs.monitoring import assets as s9_monitoring
+from twin_assets.defs.monitoring import drift as s9_drift
+from twin_assets.defs.monitoring import report as s9_report
+from twin_assets.defs.shared.resources import Platform, build_resources
+from twin_assets.evaluation.evaluate import Contest, EvaluationReport
+from twin_assets.evaluation.report.page import report_key
+from twin_assets.evaluation.voice.copying import CopyReport
+from twin_assets.evaluation.voice.meter import VoiceScore
+from twin_assets.evaluation.voice.persona_meter import persona_meter
+from twin_assets.evaluation.voice.stylometry import windows
+from twin_assets.feature.index.chunk import chunk_documents
+from twin_assets.feature.index.embed import embed_chunks
+from twin_assets.inference.twin.request_log import RequestLog
+from twin_assets.monitoring.alerts.lifecycle import Batch, batches
+from twin_assets.monitoring.drift.report import DriftReport
 from twin_assets.settings import ROOT
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)

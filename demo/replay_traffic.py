@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from twin_assets.core.embedder import Embedder
+from twin_assets.core.embedding.embedder import Embedder
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
-from twin_assets.inference.impostors import read_impostors
-from twin_assets.inference.questions import read_questions
-from twin_assets.inference.request_log import RequestRecord
+from twin_assets.evaluation.grounding.questions import read_questions
+from twin_assets.evaluation.voice.impostors import read_impostors
+from twin_assets.inference.twin.request_log import RequestRecord
 from twin_assets.settings import ROOT
 
 PERSONA = "runa"

@@ -4,9 +4,9 @@ import json
 
 import dagster as dg
 
-from twin_assets.core.lake import open_lake
-from twin_assets.core.ledger import Ledger
-from twin_assets.defs.runner import Step
+from twin_assets.cli.runner import Step
+from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.storage.lake import open_lake
 from twin_assets.settings import Settings
 
 # What each asset says about itself that is worth a line here.

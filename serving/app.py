@@ -5,15 +5,18 @@ import logging
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from serving import api_erase, api_info, api_write, links
-from serving.access import Access
+from serving.access.keys import Keys
+from serving.access.limits import RateLimit
+from serving.access.middleware import Access
+from serving.access.session import TRIES
+from serving.api import completions as api_write
+from serving.api import erase as api_erase
+from serving.api import info as api_info
+from serving.api import links
 from serving.errors import install_error_handlers
-from serving.keys import Keys
-from serving.limits import RateLimit
+from serving.page.routes import install_ui
 from serving.telemetry import log_json
-from serving.ui import install_ui
-from serving.ui_session import TRIES
-from twin_assets.core.lake import open_lake
+from twin_assets.core.storage.lake import open_lake
 from twin_assets.settings import Settings
 
 logger = logging.getLogger("serving")
@@ -50,5 +53,5 @@ def say_who_may_ask(settings: Settings) -> None:
         logger.warning("OPEN: no API keys and no password; whoever reaches this service may use it")
     else:
         logger.warning(
-            "no API keys and no password: open to this machine only (python -m serving.keys create)"
+            "no API keys and no password: open to this machine only (python -m serving.access.keys create)"
         )

@@ -17,12 +17,12 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from serving.front import Front
-from serving.limits import RateLimit
+from serving.access.front import Front
+from serving.access.limits import RateLimit
+from serving.access.session import TRIES, password_of, same_secret, set_session, signed_in, who_tries
+from serving.access.this_machine import from_this_machine
 from serving.refusal import refusal
-from serving.this_machine import from_this_machine
-from serving.ui_session import TRIES, password_of, same_secret, set_session, signed_in, who_tries
-from twin_assets.core.callers import NOBODY, PAGE_LOGIN
+from twin_assets.core.release.callers import NOBODY, PAGE_LOGIN
 from twin_assets.settings import Settings, load_settings
 
 LOGIN = "/twin_login"

@@ -6,15 +6,15 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from serving.refusal import error_body
-from twin_assets.core.approval import Expired
 from twin_assets.core.errors import TwinError
-from twin_assets.core.ledger import Overtaken
-from twin_assets.core.uploads import NoRoom
-from twin_assets.inference.answer import RetrievalUnavailable
-from twin_assets.inference.engine import EngineBusy
-from twin_assets.inference.erasure import NoSuchDocument
+from twin_assets.core.release.approval import Expired
+from twin_assets.core.release.ledger import Overtaken
+from twin_assets.core.uploads.staging import NoRoom
+from twin_assets.inference.generation.engine import EngineBusy
+from twin_assets.inference.generation.remote import EngineUnavailable
 from twin_assets.inference.links.fetch import LinkUnreachable
-from twin_assets.inference.remote import EngineUnavailable
+from twin_assets.inference.twin.answer import RetrievalUnavailable
+from twin_assets.monitoring.erasure import NoSuchDocument
 
 RETRY_AFTER_SECONDS = "5"
 

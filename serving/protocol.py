@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from serving.refusal import error_body
 from twin_assets.core.errors import TwinError
-from twin_assets.inference.writing import FORM_OF, Brief, Language, WriteKind
+from twin_assets.inference.twin.brief import FORM_OF, Brief, Language, WriteKind
 
 MAX_CHARACTERS = 20_000
 MAX_TURNS = 50

@@ -3,10 +3,10 @@
 import bentoml
 
 from serving.app import create_app, say_who_may_ask
-from serving.desk import Desk
+from serving.llm.gc_tuning import UNTRACED, keep_steady
 from serving.metrics import NOT_BENTOMLS, serve_metrics
 from serving.probes import only_probes
-from serving.steady import UNTRACED, keep_steady
+from serving.twin.answering import Desk
 from twin_assets.settings import load_settings
 
 settings = load_settings()

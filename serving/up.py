@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from serving.kept_secret import kept_secret
-from serving.this_machine import names_this_machine
+from serving.access.kept_secret import kept_secret
+from serving.access.this_machine import names_this_machine
+from twin_assets.cli.dagster_home import ensure_dagster_home
 from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
-from twin_assets.dagster_home import ensure_dagster_home
 from twin_assets.settings import ROOT, Settings, load_settings
 
 START_SECONDS = 180
@@ -49,7 +49,7 @@ def parts(settings: Settings) -> list[Part]:
         Part("dagster", [*dagster, "-p", str(settings.dagster_port)], settings.dagster_port, "TWIN_DAGSTER_PORT", "/server_info"),
         Part("daemon", [str(binaries / "dagster-daemon"), "run", *workspace]),
         Part(
-            "llm", [*bento, "-p", str(settings.llm_port), "serving.llm_service:LLMService"], settings.llm_port,
+            "llm", [*bento, "-p", str(settings.llm_port), "serving.llm.service:LLMService"], settings.llm_port,
             "TWIN_LLM_PORT", "/readyz",
         ),
         Part(

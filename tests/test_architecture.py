@@ -17,7 +17,7 @@ MAY_IMPORT = {
         "twin_assets.inference",
         "twin_assets.core",
         "twin_assets.settings",
-        "twin_assets.dagster_home",
+        "twin_assets.cli.dagster_home",
     },
 }
 

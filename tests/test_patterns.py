@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine import growth
-from tests.worst_texts import ROOT, STEEP, Found, patterns_of, steepest
-from twin_assets.core.prompts import defuse
-from twin_assets.inference.shaping import without_images
+from tests.support.machine import growth
+from tests.support.worst_texts import ROOT, STEEP, Found, patterns_of, steepest
+from twin_assets.core.prompts.templates import defuse
+from twin_assets.inference.twin.shaping import without_images
 
 # What a request, an answer of a model or a linked page passes through.
-FOLDERS = ("serving", "twin_assets/core", "twin_assets/inference")
+FOLDERS = ("serving", *(f"twin_assets/{part}" for part in ("core", "inference", "evaluation", "monitoring")))
 FILES = [
     path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py")) if "re." in path.read_text()
 ]
 # Patterns that are put together at run time, of words that are ours or of a persona's YAML, without repeats.
 PUT_TOGETHER = {
-    "twin_assets/core/llm.py", "twin_assets/core/text/boilerplate.py", "twin_assets/core/text/html.py", "twin_assets/core/text/html_meta.py",
-    "twin_assets/inference/questions.py", "twin_assets/inference/retrieval/understand.py", "twin_assets/inference/toxicity.py",
+    "twin_assets/core/llm/client.py", "twin_assets/core/text/html/boilerplate.py", "twin_assets/core/text/html/blocks.py", "twin_assets/core/text/html/meta.py",
+    "twin_assets/evaluation/grounding/questions.py", "twin_assets/inference/retrieval/understand.py", "twin_assets/monitoring/scores/toxicity.py",
 }  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def test_every_pattern_is_found() -> None:
         found += read
         assert not unread or str(path.relative_to(ROOT)) in PUT_TOGETHER, unread
     assert len(found) > 150
-    assert {"twin_assets/core/prompts.py _MARKS", "twin_assets/core/text/privacy_rules.py _EMAIL"} <= {f.where for f in found}  # fmt: skip
+    assert {"twin_assets/core/prompts/templates.py _MARKS", "twin_assets/core/text/privacy_rules.py _EMAIL"} <= {f.where for f in found}  # fmt: skip
 
 
 @pytest.mark.parametrize(

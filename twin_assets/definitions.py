@@ -2,30 +2,27 @@
 
 import dagster as dg
 
-from twin_assets.defs import (
-    erasure_jobs,
-    jobs,
-    registry_jobs,
-    s1_collect,
-    s2_warehouse,
-    s3_corpus,
-    s4_index,
-    s5_dataset_checks,
-    s5_datasets,
-    s5_publish,
-    s6_training,
-    s7_evaluation,
-    s7_experiments,
-    s8_release,
-    s9_alerts,
-    s9_drift,
-    s9_feedback,
-    s9_monitoring,
-    s9_report,
-    search_job,
-)
-from twin_assets.defs.console import compact_console
-from twin_assets.defs.resources import build_resources
+from twin_assets.defs import jobs
+from twin_assets.defs.collect import assets as s1_collect
+from twin_assets.defs.corpus import assets as s3_corpus
+from twin_assets.defs.datasets import assets as s5_datasets
+from twin_assets.defs.datasets import checks as s5_dataset_checks
+from twin_assets.defs.datasets import feedback as s9_feedback
+from twin_assets.defs.datasets import publish as s5_publish
+from twin_assets.defs.evaluation import assets as s7_evaluation
+from twin_assets.defs.evaluation import experiments as s7_experiments
+from twin_assets.defs.index import assets as s4_index
+from twin_assets.defs.monitoring import alerts as s9_alerts
+from twin_assets.defs.monitoring import assets as s9_monitoring
+from twin_assets.defs.monitoring import drift as s9_drift
+from twin_assets.defs.monitoring import erasure_jobs
+from twin_assets.defs.monitoring import report as s9_report
+from twin_assets.defs.release import assets as s8_release
+from twin_assets.defs.shared.console import compact_console
+from twin_assets.defs.shared.resources import build_resources
+from twin_assets.defs.training import assets as s6_training
+from twin_assets.defs.training import registry_jobs, search_job
+from twin_assets.defs.warehouse import assets as s2_warehouse
 
 # A step of a run is a process of its own. It begins as a copy of one that has imported this module, which takes 50 ms;
 # an interpreter of its own would import everything again, which takes five seconds a step.

@@ -18,9 +18,9 @@ from tests.chaos import works
 from tests.chaos.kills import NEVER, Kill
 from tests.chaos.report import Part
 from tests.chaos.works import Work
-from tests.machine import until
-from twin_assets.core.lake import LocalLake
-from twin_assets.inference.request_log import RequestLog, read_requests
+from tests.support.machine import until
+from twin_assets.core.storage.lake import LocalLake
+from twin_assets.inference.twin.request_log import RequestLog, read_requests
 
 FULL, SHORT = 12, 2
 MEGABYTES = 64

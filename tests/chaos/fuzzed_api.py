@@ -17,11 +17,11 @@ import schemathesis
 from hypothesis import HealthCheck, Phase
 from schemathesis.generation import GenerationMode
 
-from serving.keys import ACTIONS, Keys
+from serving.access.keys import ACTIONS, Keys
 from tests.chaos.report import Part
 from tests.serving.site_double import SiteDouble
 from tests.serving.twin_server import twin
-from twin_assets.core.lake import open_lake
+from twin_assets.core.storage.lake import open_lake
 from twin_assets.settings import ROOT
 
 FULL, SHORT = 10_000, 240
@@ -117,8 +117,8 @@ def _fresh(url: str) -> None:
 def _llm(part: Part) -> Iterator[str]:
     """The LLM service as it runs, with a tiny model released."""
     sys.path.append(str(ROOT / "tests" / "e2e"))
-    from released_twin import ReleasedTwin
-    from web_browser import LLM, services
+    from tests.e2e.released_twin import ReleasedTwin
+    from tests.e2e.web_browser import LLM, services
 
     home = _folder(part, "llm")
     with pytest.MonkeyPatch.context() as environment:

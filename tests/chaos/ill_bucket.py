@@ -15,15 +15,15 @@ from tests.chaos import works
 from tests.chaos.ill_s3 import IllS3
 from tests.chaos.kills import NEVER, run_function
 from tests.chaos.report import Part
-from tests.core.models import lineage, save
-from tests.core.releases import decision_of_ines
-from tests.core.s3_double import KEYS_OF_A_STRANGER, s3_client, s3_lake, s3_server
-from twin_assets.core.approval import decide, deploy
+from tests.support.models import lineage, save
+from tests.support.releases import decision_of_ines
+from tests.support.s3_double import KEYS_OF_A_STRANGER, s3_client, s3_lake, s3_server
 from twin_assets.core.hashing import folder_hash
-from twin_assets.core.lake import Lake, open_lake
-from twin_assets.core.ledger import Ledger
-from twin_assets.core.registry import Registry
-from twin_assets.inference.request_log import RequestLog, read_requests
+from twin_assets.core.models.registry import Registry
+from twin_assets.core.release.approval import decide, deploy
+from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.storage.lake import Lake, open_lake
+from twin_assets.inference.twin.request_log import RequestLog, read_requests
 from twin_assets.settings import Settings
 
 BUCKET = "twin"

@@ -16,10 +16,10 @@ import yaml
 from tests.chaos.report import Part
 from tests.serving.engine_double import EngineDouble
 from tests.serving.site_double import SiteDouble
-from tests.serving.test_injection import HARMLESS, PLACES, planned, special_tokens
+from tests.serving.twin.test_injection import HARMLESS, PLACES, planned, special_tokens
 from tests.serving.twin_server import QUESTION, Server, events, streamed_text, twin
-from tests.training.family_tokenizers import FAMILIES, load, save_tokenizer
-from twin_assets.inference.shaping import without_images
+from tests.training.base_models.family_tokenizers import FAMILIES, load, save_tokenizer
+from twin_assets.inference.twin.shaping import without_images
 
 ATTACKS: dict[str, list[str]] = yaml.safe_load(
     (Path(__file__).parent / "attacks.yaml").read_text(encoding="utf-8")

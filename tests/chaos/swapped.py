@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.chaos.report import Part
-from tests.machine import until
+from tests.support.machine import until
 from twin_assets.settings import ROOT
 
 SWAPS = 12
@@ -21,10 +21,10 @@ def run(part: Part) -> None:
         )
         return
     sys.path.append(str(ROOT / "tests" / "e2e"))
-    from released_twin import ReleasedTwin
-    from test_release_under_load import Desk
-    from under_load import Load
-    from web_browser import LLM, TWIN, services
+    from tests.e2e.released_twin import ReleasedTwin
+    from tests.e2e.test_release_under_load import Desk
+    from tests.e2e.under_load import Load
+    from tests.e2e.web_browser import LLM, TWIN, services
 
     home = part.home / "home"
     home.mkdir()

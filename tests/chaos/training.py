@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.report import Part
-from tests.machine import until
-from twin_assets.core.registry import Registry
+from tests.support.machine import until
+from twin_assets.core.models.registry import Registry
 from twin_assets.settings import ROOT
 
 KILLS = 3
@@ -23,11 +23,12 @@ EPOCHS = 60  # of forty rows: long enough to be killed after a checkpoint more t
 
 def run(part: Part) -> None:
     if not part.full:
-        part.note("only in the full form: each kill costs a training. tests/training/test_resume.py has one")
+        part.note(
+            "only in the full form: each kill costs a training. tests/training/axolotl/test_resume.py has one"
+        )
         return
     sys.path.append(str(ROOT / "tests" / "training"))
-    from training_factories import processes_of, start, train
-
+    from tests.training.training_factories import processes_of, start, train
     from twin_assets.training.jobs import done, read_history, read_result
 
     home = part.home / "home"
@@ -104,8 +105,7 @@ def _count_checkpoints(process: "subprocess.Popen[str]") -> "Counter[str]":
 
 def _job(home: Path) -> Any:
     """A small job, in the folder that its inputs name: the same one every time."""
-    from training_factories import instruct_dataset, overlay, profile, tiny_base
-
+    from tests.training.training_factories import instruct_dataset, overlay, profile, tiny_base
     from twin_assets.training.jobs import prepare_job
 
     platform, small = _settings(home), profile(overlay(home, num_epochs=EPOCHS))
@@ -114,7 +114,7 @@ def _job(home: Path) -> Any:
 
 
 def _settings(home: Path) -> Any:
-    from training_factories import settings
+    from tests.training.training_factories import settings
 
     return settings(home, wandb_mode="disabled", training_checkpoint_seconds=2)
 

@@ -13,12 +13,11 @@ from typing import Any
 
 from demo.sites import DemoSites
 from tests.chaos.kills import NEVER, Kill, Undisturbed, run_function, run_module
-from tests.core.chunks import chunk
-from tests.core.models import lineage, save
-from tests.core.releases import Office
-from tests.core.test_release_is_killed import check as check_ledger
-from twin_assets.core.approval import deploy
-from twin_assets.core.datasets import (
+from tests.core.release.test_release_is_killed import check as check_ledger
+from tests.support.chunks import chunk
+from tests.support.models import lineage, save
+from tests.support.releases import Office
+from twin_assets.core.datasets.store import (
     InstructRow,
     latest_version,
     read_manifest,
@@ -26,13 +25,14 @@ from twin_assets.core.datasets import (
     stored_version,
     write_dataset,
 )
-from twin_assets.core.feature_store import FeatureStore
 from twin_assets.core.hashing import bytes_hash
-from twin_assets.core.lake import Lake, LocalLake
-from twin_assets.core.persona import save_persona
+from twin_assets.core.models.registry import Registry
+from twin_assets.core.persona.definition import save_persona
 from twin_assets.core.records import Message, SplitDocument
-from twin_assets.core.registry import Registry
-from twin_assets.inference.request_log import RequestLog, RequestRecord, read_requests
+from twin_assets.core.release.approval import deploy
+from twin_assets.core.storage.feature_store import FeatureStore
+from twin_assets.core.storage.lake import Lake, LocalLake
+from twin_assets.inference.twin.request_log import RequestLog, RequestRecord, read_requests
 from twin_assets.settings import Settings
 
 ROWS = 1_200  # a dataset with a subset

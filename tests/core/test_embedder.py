@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twin_assets.core.embedder import BATCH_TOKENS, Embedder, _batches, _source
-from twin_assets.core.embedding_engines import OpenVINOEngine, TorchEngine, open_engine
+from twin_assets.core.embedding.embedder import BATCH_TOKENS, Embedder, _batches, _source
+from twin_assets.core.embedding.engines import OpenVINOEngine, TorchEngine, open_engine
 from twin_assets.core.errors import TwinError
 
 TEXTS = ["a", "The tide table was late again.", "", "⛴ été\n\nzwei", "word " * 700, "def tide(): return 3"]
@@ -55,7 +55,7 @@ def test_a_model_that_is_not_there_is_named() -> None:
 
 
 def test_a_changed_model_folder_is_converted_again(tmp_path: Path) -> None:
-    from twin_assets.core.embedding_engines import _identity
+    from twin_assets.core.embedding.engines import _identity
 
     (tmp_path / "model.bin").write_bytes(b"1")
     before = _identity(str(tmp_path))

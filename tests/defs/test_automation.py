@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from twin_assets.core.persona import SOURCES
+from twin_assets.core.persona.definition import SOURCES
 from twin_assets.definitions import defs
 
 GRAPH = defs.resolve_asset_graph()

@@ -9,16 +9,16 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from tests.core.models import START, lineage, save
-from tests.feature.test_dataset_versions import FACTS, row
-from twin_assets.core.datasets import write_dataset
-from twin_assets.core.lake import LocalLake
-from twin_assets.core.ledger import Ledger
-from twin_assets.core.persona import SOURCES
-from twin_assets.core.registry import Registry
+from tests.feature.instruct.test_dataset_versions import FACTS, row
+from tests.support.models import START, lineage, save
+from twin_assets.core.datasets.store import write_dataset
+from twin_assets.core.models.registry import Registry
+from twin_assets.core.persona.definition import SOURCES
+from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.storage.lake import LocalLake
 from twin_assets.definitions import defs
-from twin_assets.defs.common import personas
-from twin_assets.inference.refresh import Verdict, ask
+from twin_assets.defs.shared.common import personas
+from twin_assets.monitoring.drift.refresh import Verdict, ask
 from twin_assets.settings import Settings
 
 GRAPH = defs.resolve_asset_graph()
@@ -107,7 +107,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def sensor_result(name: str, instance: dg.DagsterInstance, home: Path) -> Any:
-    from twin_assets.defs.resources import build_resources
+    from twin_assets.defs.shared.resources import build_resources
 
     sensor = defs.get_repository_def().get_sensor_def(name)
     resources = {"platform": build_resources({"home": str(home)})["platform"]}

@@ -4,7 +4,7 @@ import httpx
 
 from demo.sites import DemoSites
 from demo.sites.writing import WRITING, read_writing
-from twin_assets.core.persona import load_persona
+from twin_assets.core.persona.definition import load_persona
 from twin_assets.settings import ROOT
 
 SNAPSHOT = "/linkedin/rest/memberSnapshotData?q=criteria&domain=MEMBER_SHARE_INFO&start="

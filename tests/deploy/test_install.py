@@ -16,7 +16,7 @@ import pytest
 
 from deploy import install
 from tests.deploy.package_index import PackageIndex, wheel
-from tests.machine import PATIENCE
+from tests.support.machine import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 # The least that pip and uv take for a project to be installed in place.

@@ -234,7 +234,7 @@ def test_overlays_change_what_they_say() -> None:
     assert gpu["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert "llm" not in of_kind(rendered("overlays/vllm"), "Deployment")
     [metric] = of_kind(rendered("overlays/queue-autoscaling"), "HorizontalPodAutoscaler")["llm"]["spec"]["metrics"]  # fmt: skip
-    from serving.engine_metrics import EngineMetrics
+    from serving.llm.metrics import EngineMetrics
 
     gauges = {family.name for family in EngineMetrics(list).collect() if family.type == "gauge"}
     assert metric["pods"]["metric"]["name"] in gauges

@@ -9,28 +9,28 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.machine import free_port
-from twin_assets.core.datasets import InstructRow, write_dataset
-from twin_assets.core.embedder import load_embedder
-from twin_assets.core.feature_store import FeatureStore
-from twin_assets.core.lake import Lake, open_lake
-from twin_assets.core.ledger import Ledger
-from twin_assets.core.persona import save_persona
-from twin_assets.core.profiles import load_profile
+from tests.support.machine import free_port
+from twin_assets.core.datasets.store import InstructRow, write_dataset
+from twin_assets.core.embedding.embedder import load_embedder
+from twin_assets.core.models.profiles import load_profile
+from twin_assets.core.models.registry import Lineage, ModelVersion, Registry
+from twin_assets.core.persona.definition import save_persona
 from twin_assets.core.records import Chunk, EmbeddedChunk, Message, SplitDocument
-from twin_assets.core.registry import Lineage, ModelVersion, Registry
+from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.storage.feature_store import FeatureStore
+from twin_assets.core.storage.lake import Lake, open_lake
 from twin_assets.core.vectors import open_store
-from twin_assets.feature.chunk import chunk_documents
-from twin_assets.feature.embed import embed_chunks
-from twin_assets.inference.copying import CopyReport
-from twin_assets.inference.evaluate import Contest, EvaluationReport, Sample
-from twin_assets.inference.gate import check_gate
-from twin_assets.inference.report import render_html, report_key
-from twin_assets.inference.request_log import RequestRecord
-from twin_assets.inference.voice import VoiceScore
+from twin_assets.evaluation.evaluate import Contest, EvaluationReport, Sample
+from twin_assets.evaluation.gate import check_gate
+from twin_assets.evaluation.report.page import render_html, report_key
+from twin_assets.evaluation.voice.copying import CopyReport
+from twin_assets.evaluation.voice.meter import VoiceScore
+from twin_assets.feature.index.chunk import chunk_documents
+from twin_assets.feature.index.embed import embed_chunks
+from twin_assets.inference.twin.request_log import RequestRecord
 from twin_assets.settings import ROOT, Settings
-from twin_assets.training.base import ensure_base_model
-from twin_assets.training.nano import NanoShape
+from twin_assets.training.base_models.base import ensure_base_model
+from twin_assets.training.base_models.nano import NanoShape
 
 WRITING = ROOT / "demo" / "writing"
 TINY = NanoShape(

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import httpx
 import openai
 import pytest
-from released_twin import ReleasedTwin
-from web_browser import LLM, TWIN, services
 
-from serving.keys import FRESH_SECONDS, Keys
-from tests.machine import free_port
-from twin_assets.core.llm import open_litellm
-from twin_assets.inference.request_log import read_requests
+from serving.access.keys import FRESH_SECONDS, Keys
+from tests.e2e.released_twin import ReleasedTwin
+from tests.e2e.web_browser import LLM, TWIN, services
+from tests.support.machine import free_port
+from twin_assets.core.llm.client import open_litellm
+from twin_assets.inference.twin.request_log import read_requests
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 METRICS = {"TWIN_LLM_METRICS_PORT": str(free_port()), "TWIN_TWIN_METRICS_PORT": str(free_port())}

@@ -7,17 +7,17 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
-from released_twin import ReleasedTwin
 
-from tests.inference.judge_double import JudgeDouble
-from twin_assets.core.feature_store import FeatureStore
+from tests.e2e.released_twin import ReleasedTwin
+from tests.support.judge_double import JudgeDouble
 from twin_assets.core.records import SplitDocument
-from twin_assets.defs.common import personas
-from twin_assets.defs.resources import build_resources
-from twin_assets.defs.s7_evaluation import evaluation_report
-from twin_assets.inference.evaluate import EvaluationReport
-from twin_assets.inference.gate import GATES
-from twin_assets.inference.report import report_key
+from twin_assets.core.storage.feature_store import FeatureStore
+from twin_assets.defs.evaluation.assets import evaluation_report
+from twin_assets.defs.shared.common import personas
+from twin_assets.defs.shared.resources import build_resources
+from twin_assets.evaluation.evaluate import EvaluationReport
+from twin_assets.evaluation.gate import GATES
+from twin_assets.evaluation.report.page import report_key
 from twin_assets.settings import ROOT
 
 pytestmark = pytest.mark.e2e

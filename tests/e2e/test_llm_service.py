@@ -10,10 +10,10 @@ import httpx
 import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from released_twin import ReleasedTwin
-from web_browser import LLM, services
 
-from tests.machine import PATIENCE, free_port
+from tests.e2e.released_twin import ReleasedTwin
+from tests.e2e.web_browser import LLM, services
+from tests.support.machine import PATIENCE, free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 ASKED = [{"role": "user", "content": "What did the sturgeon ledger cost?"}]

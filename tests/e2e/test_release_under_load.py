@@ -7,17 +7,17 @@ from pathlib import Path
 
 import httpx
 import pytest
-from released_twin import ReleasedTwin, evaluation
-from under_load import Load
-from web_browser import LLM, TWIN, services
 
-from tests.core.releases import decision_of_ines
-from tests.machine import PATIENCE, until
-from twin_assets.core.approval import decide, deploy, last_release
-from twin_assets.core.history import Event
-from twin_assets.core.ledger import Ledger
-from twin_assets.core.registry import Registry
-from twin_assets.inference.request_log import read_requests
+from tests.e2e.released_twin import ReleasedTwin, evaluation
+from tests.e2e.under_load import Load
+from tests.e2e.web_browser import LLM, TWIN, services
+from tests.support.machine import PATIENCE, until
+from tests.support.releases import decision_of_ines
+from twin_assets.core.models.registry import Registry
+from twin_assets.core.release.approval import decide, deploy, last_release
+from twin_assets.core.release.history import Event
+from twin_assets.core.release.ledger import Ledger
+from twin_assets.inference.twin.request_log import read_requests
 from twin_assets.settings import Settings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]

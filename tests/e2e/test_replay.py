@@ -16,8 +16,8 @@ from demo.replay_traffic import (
     WRITES_OTHERWISE,
     WRITINGS_A_DAY,
 )
-from tests.inference.alert_doubles import HookDouble
-from twin_assets.inference.monitoring_report import report_key
+from tests.monitoring.alerts.alert_doubles import HookDouble
+from twin_assets.monitoring.report.page import report_key
 
 pytestmark = pytest.mark.e2e
 

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from product import Product
 
-from twin_assets.core.datasets import dataset_folder
-from twin_assets.core.lake import open_lake
-from twin_assets.core.ledger import Ledger
-from twin_assets.core.registry import Registry
+from tests.e2e.product import Product
+from twin_assets.core.datasets.store import dataset_folder
+from twin_assets.core.models.registry import Registry
+from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.storage.lake import open_lake
 from twin_assets.settings import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]

@@ -17,18 +17,18 @@ from pathlib import Path
 
 import httpx
 import pytest
-from product import Product
 
 from demo.sites import DemoSites
-from tests.machine import PATIENCE
-from twin_assets.core.lake import open_lake
-from twin_assets.core.ledger import Ledger
-from twin_assets.core.lineage import which_data
-from twin_assets.core.persona import SOURCES
-from twin_assets.core.registry import Registry
-from twin_assets.inference.request_log import read_requests
+from tests.e2e.product import Product
+from tests.support.machine import PATIENCE
+from twin_assets.core.models.registry import Registry
+from twin_assets.core.persona.definition import SOURCES
+from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.release.lineage import which_data
+from twin_assets.core.storage.lake import open_lake
+from twin_assets.inference.twin.request_log import read_requests
 from twin_assets.settings import ROOT
-from twin_assets.training.experiments import read_experiments
+from twin_assets.training.experiments.records import read_experiments
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 

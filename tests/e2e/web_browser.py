@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
-from released_twin import ReleasedTwin
 
-from tests.machine import PATIENCE
+from tests.e2e.released_twin import ReleasedTwin
+from tests.support.machine import PATIENCE
 from twin_assets.settings import ROOT
 
 READY_SECONDS = 2 * PATIENCE
@@ -58,7 +58,7 @@ def _wait(url: str, service: str, process: "subprocess.Popen[bytes]") -> None:
 
 
 TWIN = ("serving.twin_service:TwinService", "TWIN_TWIN_PORT")
-LLM = ("serving.llm_service:LLMService", "TWIN_LLM_PORT")
+LLM = ("serving.llm.service:LLMService", "TWIN_LLM_PORT")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.core.chunks import chunk
+from tests.support.chunks import chunk
 from twin_assets.feature.plots import clusters_plot, corpus_plot, vectors_plot
 
 PNG = b"\x89PNG"

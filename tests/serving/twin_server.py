@@ -12,13 +12,13 @@ import httpx
 import uvicorn
 
 from serving.app import create_app
-from serving.desk import Desk
+from serving.twin.answering import Desk
 from tests.serving.engine_double import EngineDouble
-from twin_assets.core.embedder import load_embedder
-from twin_assets.core.lake import open_lake
-from twin_assets.core.ledger import Ledger
-from twin_assets.core.persona import save_persona
+from twin_assets.core.embedding.embedder import load_embedder
+from twin_assets.core.persona.definition import save_persona
 from twin_assets.core.records import EmbeddedChunk
+from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.vectors import open_store
 from twin_assets.settings import Settings
 

@@ -4,13 +4,20 @@ import json
 from pathlib import Path
 
 import pytest
-from training_factories import instruct_dataset, preference_dataset, profile, settings, tiny_base, train
 
+from tests.training.training_factories import (
+    instruct_dataset,
+    preference_dataset,
+    profile,
+    settings,
+    tiny_base,
+    train,
+)
 from twin_assets.core.errors import TwinError
 from twin_assets.settings import Settings
-from twin_assets.training.failures import read_error
+from twin_assets.training.axolotl.failures import read_error
+from twin_assets.training.axolotl.rows import check_rows
 from twin_assets.training.jobs import done, prepare_job
-from twin_assets.training.rows import check_rows
 
 
 def test_a_dataset_without_training_rows_is_refused(tmp_path: Path) -> None:

@@ -4,16 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-from training_factories import settings, tiny_base, train
 
-from tests.feature.test_dataset_versions import FACTS, row
-from twin_assets.core.datasets import dataset_folder, write_dataset
+from tests.feature.instruct.test_dataset_versions import FACTS, row
+from tests.training.training_factories import settings, tiny_base, train
+from twin_assets.core.datasets.store import dataset_folder, write_dataset
 from twin_assets.core.errors import TwinError
-from twin_assets.core.lake import open_lake
-from twin_assets.core.profiles import load_profile
-from twin_assets.core.registry import Registry
-from twin_assets.defs.registry_jobs import rebuild_model_version
-from twin_assets.defs.resources import build_resources
+from twin_assets.core.models.profiles import load_profile
+from twin_assets.core.models.registry import Registry
+from twin_assets.core.storage.lake import open_lake
+from twin_assets.defs.shared.resources import build_resources
+from twin_assets.defs.training.registry_jobs import rebuild_model_version
 from twin_assets.training.jobs import finish_job, prepare_job
 from twin_assets.training.rebuild import rebuild
 

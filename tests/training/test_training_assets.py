@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import dagster as dg
-from training_factories import instruct_dataset, settings, tiny_base
 
-from twin_assets.core.datasets import Manifest, dataset_folder
-from twin_assets.core.experiments import ExperimentRow
-from twin_assets.defs.common import personas
-from twin_assets.defs.resources import build_resources
-from twin_assets.defs.s6_training import sft_model
+from tests.training.training_factories import instruct_dataset, settings, tiny_base
+from twin_assets.core.datasets.store import Manifest, dataset_folder
+from twin_assets.core.storage.experiments import ExperimentRow
+from twin_assets.defs.shared.common import personas
+from twin_assets.defs.shared.resources import build_resources
+from twin_assets.defs.training.assets import sft_model
 
 
 def test_a_training_that_fails_shows_its_own_reason_not_the_processs_exit_code(tmp_path: Path) -> None:

@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 from subprocess import PIPE, STDOUT, Popen, run
 
-from twin_assets.core.datasets import Manifest
-from twin_assets.core.profiles import Profile, load_profile
-from twin_assets.core.registry import ModelVersion
+from twin_assets.core.datasets.store import Manifest
+from twin_assets.core.models.profiles import Profile, load_profile
+from twin_assets.core.models.registry import ModelVersion
 from twin_assets.settings import Settings
-from twin_assets.training.base import ensure_base_model
-from twin_assets.training.nano import NanoShape
-from twin_assets.training.nano_text import BaseText
-from twin_assets.training.records import TrainingJob
+from twin_assets.training.base_models.base import ensure_base_model
+from twin_assets.training.base_models.nano import NanoShape
+from twin_assets.training.base_models.nano_text import BaseText
+from twin_assets.training.configs.job import TrainingJob
 
 TINY = NanoShape(
     vocabulary=400,
@@ -71,13 +71,13 @@ def overlay(folder: Path, **values: object) -> str:
 
 
 def start(job: TrainingJob) -> "Popen[str]":
-    command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
+    command = [sys.executable, "-m", "twin_assets.training.axolotl.run", str(job.file)]
     return Popen(command, stdout=PIPE, stderr=STDOUT, text=True)
 
 
 def train(job: TrainingJob, memory: int | None = None) -> tuple[int, str]:
     """Exit status and output of a whole run; `memory` limits the bytes that each process of it may have."""
-    command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
+    command = [sys.executable, "-m", "twin_assets.training.axolotl.run", str(job.file)]
     if memory is not None:
         command = ["prlimit", f"--as={memory}", *command]
     ended = run(command, stdout=PIPE, stderr=STDOUT, text=True, check=False)

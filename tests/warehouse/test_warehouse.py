@@ -12,8 +12,8 @@ import duckdb
 import pytest
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.raw import RawItem, body_hash
 from twin_assets.core.records import Document, arrow_schema
+from twin_assets.core.storage.raw import RawItem, body_hash
 from twin_assets.feature.corpus.warehouse import count_damaged, read_documents
 from twin_assets.settings import ROOT
 

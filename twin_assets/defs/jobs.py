@@ -6,10 +6,13 @@ from typing import Any
 
 import dagster as dg
 
-from twin_assets.core.approval import can_deploy
-from twin_assets.core.persona import persona_names
-from twin_assets.core.release_watch import judge
-from twin_assets.defs.common import (
+from twin_assets.core.persona.definition import persona_names
+from twin_assets.core.release.approval import can_deploy
+from twin_assets.core.release.canary import judge
+from twin_assets.defs.evaluation.experiments import assets as experiment_assets
+from twin_assets.defs.monitoring.refresh import ask_for_rebuild, due_for_crawling
+from twin_assets.defs.release.assets import settle_release
+from twin_assets.defs.shared.common import (
     COLLECT,
     CORPUS,
     DATASETS,
@@ -19,12 +22,9 @@ from twin_assets.defs.common import (
     WAREHOUSE,
     personas,
 )
-from twin_assets.defs.continuous_training import ask_to_train
-from twin_assets.defs.resources import Platform
-from twin_assets.defs.s7_experiments import assets as experiment_assets
-from twin_assets.defs.s8_release import settle_release
-from twin_assets.defs.s9_refresh import ask_for_rebuild, due_for_crawling
-from twin_assets.defs.versions import is_current, latest, tags_of
+from twin_assets.defs.shared.resources import Platform
+from twin_assets.defs.shared.versions import is_current, latest, tags_of
+from twin_assets.defs.training.sensor import ask_to_train
 
 collect = dg.define_asset_job("collect", dg.AssetSelection.groups(COLLECT))
 features = dg.define_asset_job(

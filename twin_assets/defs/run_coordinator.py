@@ -2,7 +2,7 @@
 
 from dagster import DagsterRun, OpExecutionContext, QueuedRunCoordinator, SubmitRunContext
 
-from twin_assets.core.callers import CALLER_TAG, NOBODY
+from twin_assets.core.release.callers import CALLER_TAG, NOBODY
 
 
 class CallersRunCoordinator(QueuedRunCoordinator):

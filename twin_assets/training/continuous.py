@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from twin_assets.core.model_version import ModelVersion
+from twin_assets.core.models.version import ModelVersion
 from twin_assets.core.records import Record
 from twin_assets.settings import Settings
 

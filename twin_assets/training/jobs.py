@@ -14,31 +14,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from twin_assets.core.datasets import Manifest
-from twin_assets.core.environment import environment
+from twin_assets.core.datasets.store import Manifest
 from twin_assets.core.errors import TwinError
-from twin_assets.core.families import Architecture
-from twin_assets.core.persona import load_persona, persona_names
+from twin_assets.core.models.environment import environment
+from twin_assets.core.models.families import Architecture
+from twin_assets.core.models.profiles import Profile
+from twin_assets.core.models.registry import About, Lineage, ModelVersion, Registry
+from twin_assets.core.persona.definition import load_persona, persona_names
 from twin_assets.core.processes import run_within
-from twin_assets.core.profiles import Profile
 from twin_assets.core.records import most_closed
-from twin_assets.core.registry import About, Lineage, ModelVersion, Registry
 from twin_assets.settings import ROOT, Settings
-from twin_assets.training.batches import launch_batch
-from twin_assets.training.configs import (
+from twin_assets.training.axolotl.failures import name_failure
+from twin_assets.training.axolotl.phases import MERGING
+from twin_assets.training.axolotl.progress import read_points
+from twin_assets.training.axolotl.rows import read_bytes, read_rows
+from twin_assets.training.configs.job import HistoryPoint, RayWorkers, TrainingJob, TrainingResult
+from twin_assets.training.configs.overlays import (
     TrainingStage,
     compose_config,
     config_hash,
     learnt_config,
     write_config,
 )
-from twin_assets.training.estimate import Estimate, estimate, refuse_unfit
-from twin_assets.training.failures import name_failure
-from twin_assets.training.machine import Machine, training_machine
-from twin_assets.training.phases import MERGING
-from twin_assets.training.progress import read_points
-from twin_assets.training.records import HistoryPoint, RayWorkers, TrainingJob, TrainingResult
-from twin_assets.training.rows import read_bytes, read_rows
+from twin_assets.training.fit.batches import launch_batch
+from twin_assets.training.fit.estimate import Estimate, estimate, refuse_unfit
+from twin_assets.training.fit.machine import Machine, training_machine
 
 # Part of every lineage: raise it when a change here makes another model of the same inputs.
 TRAINING_CODE_VERSION = "2"
@@ -226,7 +226,7 @@ def _copy_model(source: Path, target: Path) -> None:
 
 
 def _merge_adapter(job: TrainingJob, target: Path) -> None:
-    command = [sys.executable, "-m", "twin_assets.training.merge"]
+    command = [sys.executable, "-m", "twin_assets.training.axolotl.merge"]
     ended = run_within(
         job.hours * 3600, "Merging the adapter", "set TWIN_TRAINING_HOURS higher, or see what keeps the disk busy.",
         [*command, str(job.parent_path), str(job.model_dir), str(target)],

@@ -12,21 +12,21 @@ from typing import Any
 
 import yaml
 
-from twin_assets.core.dataset_erasure import erased_rows
-from twin_assets.core.datasets import Kind, Manifest, dataset_folder, read_manifest, stored_version
-from twin_assets.core.environment import environment
+from twin_assets.core.datasets.erasure import erased_rows
+from twin_assets.core.datasets.store import Kind, Manifest, dataset_folder, read_manifest, stored_version
 from twin_assets.core.errors import TwinError
-from twin_assets.core.lake import Lake
-from twin_assets.core.model_version import ModelVersion
+from twin_assets.core.models.environment import environment
+from twin_assets.core.models.profiles import load_profile
+from twin_assets.core.models.registry import Registry
+from twin_assets.core.models.version import ModelVersion
 from twin_assets.core.processes import run_within
-from twin_assets.core.profiles import load_profile
 from twin_assets.core.records import Record
-from twin_assets.core.registry import Registry
+from twin_assets.core.storage.lake import Lake
 from twin_assets.settings import ROOT, Settings
-from twin_assets.training.configs import config_hash, learnt_config, write_config
-from twin_assets.training.failures import name_stop
+from twin_assets.training.axolotl.failures import name_stop
+from twin_assets.training.configs.job import TrainingJob, TrainingResult
+from twin_assets.training.configs.overlays import config_hash, learnt_config, write_config
 from twin_assets.training.jobs import TRAINING_CODE_VERSION, prepare_job, read_result
-from twin_assets.training.records import TrainingJob, TrainingResult
 
 # How far a metric may move between two trainings of the same inputs, relative to its value. The same machine
 # repeats itself to the last digit; other hardware sums in another order, and a loss moves in its third digit.
@@ -98,7 +98,7 @@ def rebuild(
 
 def run_here(job: TrainingJob) -> None:
     """Train in a process of its own on this machine, and wait for it. Raises TwinError that says why it failed."""
-    command = [sys.executable, "-m", "twin_assets.training.run", str(job.file)]
+    command = [sys.executable, "-m", "twin_assets.training.axolotl.run", str(job.file)]
     ended = run_within(
         (job.hours + 1) * 3600, "The rebuild", "set TWIN_TRAINING_HOURS higher.", command, cwd=ROOT
     )

@@ -9,9 +9,9 @@ from scrapy.http import Response, TextResponse
 
 from tests.feature.crawl.test_odd_answers import Pages, page
 from tests.feature.crawl.writing import settings, stored, web_persona
-from tests.machine import full_disk
-from twin_assets.core.lake import open_lake
-from twin_assets.core.sources import Web
+from tests.support.machine import full_disk
+from twin_assets.core.persona.sources import Web
+from twin_assets.core.storage.lake import open_lake
 from twin_assets.feature.crawl.crawl import crawl_source
 from twin_assets.feature.crawl.items import CrawlReport
 from twin_assets.feature.crawl.run import StoreItems, _settle

@@ -17,10 +17,10 @@ from tests.feature.crawl.writing import (
     write_repository,
 )
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.lake import open_lake
-from twin_assets.core.persona import GitHub, Web
+from twin_assets.core.persona.definition import GitHub, Web
+from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.text.addresses import url_refusal
-from twin_assets.core.text.block_pages import block_reason
+from twin_assets.core.text.html.block_pages import block_reason
 from twin_assets.feature.crawl.store import CrawlStore
 
 

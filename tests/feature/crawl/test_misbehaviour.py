@@ -26,10 +26,10 @@ from tests.feature.crawl.writing import (
     write_article,
     write_repository,
 )
-from tests.machine import PATIENCE
-from twin_assets.core.lake import open_lake
-from twin_assets.core.persona import Persona
-from twin_assets.core.sources import LinkedIn, Web
+from tests.support.machine import PATIENCE
+from twin_assets.core.persona.definition import Persona
+from twin_assets.core.persona.sources import LinkedIn, Web
+from twin_assets.core.storage.lake import open_lake
 from twin_assets.feature.crawl.crawl import _environment
 from twin_assets.feature.crawl.formats.archives import archive_members
 from twin_assets.feature.crawl.polite.politeness import LONGEST_WAIT, backoff, wait_asked

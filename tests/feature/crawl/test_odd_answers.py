@@ -10,15 +10,15 @@ import pytest
 
 from demo.sites.answers import Answer
 from demo.sites.loopback import Loopback
-from tests.feature.crawl.test_blog_exports import HTML, exported, wp_item, wxr
-from tests.feature.crawl.test_blog_exports import collect as collect_export
-from tests.feature.crawl.test_feeds import PROSE, atom, only, read, rss
-from tests.feature.crawl.test_linkedin import article
-from tests.feature.crawl.test_linkedin import read as read_linkedin
+from tests.feature.crawl.formats.test_blog_exports import HTML, exported, wp_item, wxr
+from tests.feature.crawl.formats.test_blog_exports import collect as collect_export
+from tests.feature.crawl.formats.test_feeds import PROSE, atom, only, read, rss
+from tests.feature.crawl.spiders.social.test_linkedin import article
+from tests.feature.crawl.spiders.social.test_linkedin import read as read_linkedin
 from tests.feature.crawl.writing import crawl, settings, stored, web_persona
-from twin_assets.core.persona import Web
-from twin_assets.core.raw import RawItem, body_hash
-from twin_assets.core.sources import Ghost, Medium, WordPress
+from twin_assets.core.persona.definition import Web
+from twin_assets.core.persona.sources import Ghost, Medium, WordPress
+from twin_assets.core.storage.raw import RawItem, body_hash
 from twin_assets.feature.crawl.formats.talks.quoted_mail import own_part
 from twin_assets.feature.crawl.items import CrawlReport
 

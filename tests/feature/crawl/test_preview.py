@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.feature.crawl.test_recognise import MBOX, zipped
-from twin_assets.core.persona import Persona, save_persona
-from twin_assets.core.sources import Web
-from twin_assets.core.upload_preview import PreviewFailed, PreviewReport, preview_apart
+from tests.feature.crawl.formats.test_recognise import MBOX, zipped
+from twin_assets.core.persona.definition import Persona, save_persona
+from twin_assets.core.persona.sources import Web
+from twin_assets.core.uploads.preview import PreviewFailed, PreviewReport, preview_apart
 from twin_assets.feature.crawl.preview import as_text
 from twin_assets.settings import ROOT
 

@@ -11,7 +11,7 @@ from demo.sites.loopback import Loopback
 from tests.feature.crawl.test_odd_answers import page
 from tests.feature.crawl.writing import persona, settings, stored, web_persona, write_post
 from twin_assets.core import processes
-from twin_assets.core.sources import Web
+from twin_assets.core.persona.sources import Web
 from twin_assets.feature.crawl.crawl import crawl_source
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from demo.sites import DemoSites
-from twin_assets.core.persona import GitHub, LinkedIn, Medium, Persona, Substack, Web
-from twin_assets.core.raw import RawItem
+from twin_assets.core.persona.definition import GitHub, LinkedIn, Medium, Persona, Substack, Web
+from twin_assets.core.storage.raw import RawItem
 from twin_assets.feature.crawl.items import CrawlReport
 from twin_assets.feature.crawl.run import run_crawl
 from twin_assets.settings import Settings

@@ -6,8 +6,8 @@ import duckdb
 import pyarrow as pa
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.library import LIBRARY
 from twin_assets.core.records import Document, arrow_schema, from_table
+from twin_assets.core.storage.library import LIBRARY
 
 COLLECT = "collect the persona's sources and build the warehouse first."
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from twin_assets.core.persona import Persona
+from twin_assets.core.persona.definition import Persona
 from twin_assets.core.processes import time_limit, took_too_long
 from twin_assets.feature.crawl.items import CrawlReport
 from twin_assets.settings import ROOT, Settings

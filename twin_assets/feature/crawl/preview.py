@@ -1,7 +1,7 @@
 """What collecting an export would bring: `python -m twin_assets.feature.crawl.preview PATH [--persona ada] [--json]`.
 
 The source's own spider runs over the file, on a lake that is thrown away; what it keeps is cleaned as the corpus
-would have it. This happens in a process of its own, which `core/upload_preview.py` starts and bounds.
+would have it. This happens in a process of its own, which `core/uploads/preview.py` starts and bounds.
 """
 
 import argparse
@@ -20,9 +20,9 @@ from typing import Any
 
 from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
-from twin_assets.core.persona import SOURCES, Persona, load_persona, persona_names, source_part
+from twin_assets.core.persona.definition import SOURCES, Persona, load_persona, persona_names, source_part
 from twin_assets.core.records import VISIBILITIES, CleanedDocument, Document
-from twin_assets.core.upload_preview import (
+from twin_assets.core.uploads.preview import (
     MAX_MEMORY,
     MAX_SECONDS,
     LeftOut,
@@ -31,7 +31,7 @@ from twin_assets.core.upload_preview import (
     SampleText,
     preview_apart,
 )
-from twin_assets.core.uploads import PREPARED, needed_fields, path_field
+from twin_assets.core.uploads.staging import PREPARED, needed_fields, path_field
 from twin_assets.feature.crawl.formats.recognise import KINDS, prepare
 from twin_assets.feature.crawl.items import CrawlReport
 from twin_assets.settings import Settings, load_settings
@@ -146,7 +146,7 @@ def _judge(report: PreviewReport, stored: _Stored, persona: Persona) -> None:
 
     They are read in a random order, the same each time, until all are or the time is over.
     """
-    from twin_assets.feature.corpus.clean import clean_documents
+    from twin_assets.feature.corpus.cleaning.clean import clean_documents
 
     chance = random.Random(17)
     order = list(range(len(stored.places)))

@@ -17,9 +17,9 @@ from scrapy.crawler import CrawlerProcess
 from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
-from twin_assets.core.lake import open_lake
-from twin_assets.core.persona import SOURCES, Persona, load_persona
-from twin_assets.core.raw import RawItem, body_hash
+from twin_assets.core.persona.definition import SOURCES, Persona, load_persona
+from twin_assets.core.storage.lake import open_lake
+from twin_assets.core.storage.raw import RawItem, body_hash
 from twin_assets.feature.crawl.items import SAMPLES, CrawlReport
 from twin_assets.feature.crawl.spiders.base import SPIDER_ERROR, SourceSpider
 from twin_assets.feature.crawl.store import CrawlStore

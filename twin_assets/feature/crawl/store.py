@@ -15,11 +15,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
-from twin_assets.core.erased import erased_list, settle
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.lake import Lake
-from twin_assets.core.raw import RawItem, read_items, take_out
+from twin_assets.core.storage.erased import erased_list, settle
+from twin_assets.core.storage.lake import Lake
+from twin_assets.core.storage.raw import RawItem, read_items, take_out
 
 # A part this large is stored and a new one begun, so that memory stays flat however long the crawl.
 PART_BYTES = 8_000_000

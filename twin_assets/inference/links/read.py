@@ -8,10 +8,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from twin_assets.core.embedder import Embedder
+from twin_assets.core.embedding.embedder import Embedder
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Passage, Record
-from twin_assets.core.text.page import read_page_apart
+from twin_assets.core.text.html.page import read_page_apart
 from twin_assets.core.text.pdf import read_pdf_apart
 from twin_assets.core.text.words import count_words
 from twin_assets.inference.links.fetch import Fetched, LinkRefused, fetch_link

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from twin_assets.core.embedder import Embedder
+from twin_assets.core.embedding.embedder import Embedder
 from twin_assets.core.records import Passage
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import Span, sentences

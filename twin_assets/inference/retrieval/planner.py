@@ -10,10 +10,10 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from twin_assets.core.hosted import read_reply
-from twin_assets.core.llm import ask
-from twin_assets.core.persona import SOURCES, Persona
-from twin_assets.core.prompts import defuse, format_passages, render, shown_passages
+from twin_assets.core.llm.client import ask
+from twin_assets.core.llm.hosted import read_reply
+from twin_assets.core.persona.definition import SOURCES, Persona
+from twin_assets.core.prompts.templates import defuse, format_passages, render, shown_passages
 from twin_assets.core.records import Category, Passage
 from twin_assets.core.vectors.base import Filters
 from twin_assets.inference.retrieval.understand import Understood

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from twin_assets.core.embedder import Embedder, search_view
+from twin_assets.core.embedding.embedder import Embedder, search_view
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Passage
 

@@ -19,11 +19,11 @@ from scrapy.http import Response
 from twisted.internet.error import DNSLookupError
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.identity import Identity
-from twin_assets.core.persona import Persona
-from twin_assets.core.raw import RawItem, body_hash
+from twin_assets.core.persona.definition import Persona
+from twin_assets.core.persona.identity import Identity
 from twin_assets.core.records import Category, Visibility
-from twin_assets.core.text.block_pages import block_reason
+from twin_assets.core.storage.raw import RawItem, body_hash
+from twin_assets.core.text.html.block_pages import block_reason
 from twin_assets.feature.crawl.items import SAMPLES, CrawlReport
 from twin_assets.feature.crawl.polite.guard import PublicResolver, Refused
 from twin_assets.feature.crawl.store import CrawlStore, Validator

@@ -15,7 +15,7 @@ from email.utils import getaddresses, parsedate_to_datetime
 
 from lxml import etree, html
 
-from twin_assets.core.text.html import html_blocks
+from twin_assets.core.text.html.blocks import html_blocks
 from twin_assets.feature.crawl.formats.talks.mailboxes import unsent_folder
 from twin_assets.feature.crawl.formats.talks.quoted_mail import own_part
 from twin_assets.feature.crawl.formats.text.encodings import decode_text

@@ -1,0 +1,38 @@
+"""What every data endpoint of the page needs: the settings, and a persona that exists."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from serving.access.caller import Caller, caller_of
+from serving.errors import Unknown
+from twin_assets.core.persona.definition import persona_names
+from twin_assets.settings import Settings
+
+
+async def settings_of(request: Request) -> Settings:
+    """The settings of the installation; async, since FastAPI runs what is not in a thread of the pool."""
+    return request.app.state.settings
+
+
+Config = Annotated[Settings, Depends(settings_of)]
+
+
+def own_persona(persona: str, request: Request) -> str:
+    """The persona of the path, whether or not there is one. Raises Forbidden for a key that is good only for others."""
+    caller_of(request).require("admin", persona)
+    return persona
+
+
+def known_persona(persona: Annotated[str, Depends(own_persona)], settings: Config) -> str:
+    """The persona of the path, which exists. Raises Unknown when there is no file for it."""
+    names = persona_names(settings.personas_dir)
+    if persona not in names:
+        known = ", ".join(names) or "none"
+        raise Unknown(f"There is no persona {persona!r} (known: {known}).", "add it under Sources.")
+    return persona
+
+
+Asker = Annotated[Caller, Depends(caller_of)]
+AnyPersonaName = Annotated[str, Depends(own_persona)]
+PersonaName = Annotated[str, Depends(known_persona)]

@@ -1,0 +1,217 @@
+"""API keys: `python -m serving.access.keys create|list|revoke`. Only a hash of each is kept, one object a key in the lake.
+
+A key is 256 random bits, so that a plain SHA-256 of it can't be searched; a slow hash is for what people choose.
+"""
+
+import argparse
+import hashlib
+import hmac
+import logging
+import re
+import secrets
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Literal, get_args
+
+from pydantic import Field, ValidationError
+
+from twin_assets.core.command_line import tells_errors
+from twin_assets.core.errors import TwinError
+from twin_assets.core.persona.definition import persona_names
+from twin_assets.core.records import VISIBILITIES, Record, Visibility
+from twin_assets.core.storage.lake import Lake, open_lake
+from twin_assets.settings import load_settings
+
+Action = Literal["read", "chat", "write", "links", "library", "feedback", "admin"]
+ACTIONS: tuple[Action, ...] = get_args(Action)
+DEFAULT_ACTIONS: tuple[Action, ...] = ("read", "chat", "write", "links", "feedback")
+EVERYONE = "*"
+FOLDER = "access/keys"
+PREFIX = "twk"
+FRESH_SECONDS = 2.0
+KEY_SHAPE = re.compile(rf"{PREFIX}_[0-9a-f]+_[0-9a-f]+")
+
+logger = logging.getLogger("serving")
+
+
+class ApiKey(Record):
+    """What is known of a key. `personas` are names, or `*` for all; `hash` is the SHA-256 of the whole key.
+
+    `audience` is whom its holder belongs to: it is shown what is public, what is for connections too, or all.
+    """
+
+    id: str
+    hash: str
+    name: str
+    personas: list[str]
+    actions: list[Action]
+    audience: Visibility = "public"
+    per_minute: float | None = Field(None, ge=0)
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+    def may(self, action: Action, persona: str | None = None) -> bool:
+        """Whether it is good for an action, and for a persona where one is named."""
+        known = persona is None or EVERYONE in self.personas or persona in self.personas
+        return self.revoked_at is None and action in self.actions and known
+
+
+class Keys:
+    """The keys of an installation, read again when older than two seconds: a revoked key ends everywhere.
+
+    While the lake can't be read, what was known last holds. An object that is damaged lets nobody in, and stands in
+    the way of no other.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._known: dict[str, ApiKey] = {}
+        self._damaged = False
+        self._read_at = -FRESH_SECONDS
+        self._lock = threading.Lock()
+
+    @property
+    def stale(self) -> bool:
+        """Whether the next look reads the lake."""
+        return time.monotonic() - self._read_at >= FRESH_SECONDS
+
+    @property
+    def any(self) -> bool:
+        """Whether there was ever a key: a revoked one closes the service too, or revoking would open it."""
+        self._refresh()
+        return bool(self._known) or self._damaged
+
+    def find(self, token: str) -> ApiKey | None:
+        """The key that a caller sent; None when it is unknown or revoked."""
+        self._refresh()
+        key = self._known.get(token.split("_")[1]) if KEY_SHAPE.fullmatch(token) else None
+        if key is None or not hmac.compare_digest(key.hash, _hash(token)) or key.revoked_at:
+            return None
+        return key
+
+    def all(self) -> list[ApiKey]:
+        """Every key that can be read, oldest first."""
+        found = [key for key in self._stored().values() if key]
+        return sorted(found, key=lambda key: key.created_at)
+
+    def damaged(self) -> list[str]:
+        """Ids of the keys whose objects can't be read."""
+        return [key_id for key_id, key in self._stored().items() if key is None]
+
+    def _stored(self) -> dict[str, ApiKey | None]:
+        """By id; None for a damaged object."""
+        found: dict[str, ApiKey | None] = {}
+        for name in self._lake.keys(FOLDER):
+            key_id = name.rpartition("/")[2].removesuffix(".json")
+            try:
+                found[key_id] = ApiKey.model_validate_json(self._lake.read(name))
+            except ValidationError:
+                found[key_id] = None
+        return found
+
+    def create(
+        self, name: str, personas: list[str], actions: list[Action], per_minute: float | None = None,
+        audience: Visibility = "public",
+    ) -> tuple[str, ApiKey]:  # fmt: skip
+        """A new key; the text of it is given here and never again."""
+        key_id = secrets.token_hex(6)
+        token = f"{PREFIX}_{key_id}_{secrets.token_hex(32)}"
+        key = ApiKey(
+            id=key_id, hash=_hash(token), name=name, personas=personas, actions=actions, per_minute=per_minute,
+            audience=audience, created_at=datetime.now(UTC),
+        )  # fmt: skip
+        self._lake.create(f"{FOLDER}/{key_id}.json", key.model_dump_json().encode())
+        self._read_at = -FRESH_SECONDS
+        return token, key
+
+    def revoke(self, key_id: str) -> ApiKey:
+        """End a key for good, be its object damaged or whole. Raises TwinError when there is none of that id."""
+        stored, now = self._stored(), datetime.now(UTC)
+        if key_id not in stored:
+            raise TwinError(f"There is no key {key_id!r}.", "see `python -m serving.access.keys list`.")
+        found = stored[key_id] or ApiKey(
+            id=key_id, hash="", name="damaged", personas=[], actions=[], per_minute=None, created_at=now
+        )
+        revoked = found.model_copy(update={"revoked_at": found.revoked_at or now})
+        self._lake.write(f"{FOLDER}/{key_id}.json", revoked.model_dump_json().encode())
+        self._read_at = -FRESH_SECONDS
+        return revoked
+
+    def _refresh(self) -> None:
+        if not self.stale:
+            return
+        with self._lock:
+            if not self.stale:
+                return
+            try:
+                stored = self._stored()
+                if broken := [key_id for key_id, key in stored.items() if key is None]:
+                    logger.error("damaged API keys, good for nothing until revoked: %s", ", ".join(broken))
+                self._known = {key_id: key for key_id, key in stored.items() if key}
+                self._damaged = bool(broken)
+            except Exception:
+                if self._read_at < 0:
+                    raise  # before the first look nobody may be let in
+                logger.exception("the API keys could not be read; those known before still hold")
+            self._read_at = time.monotonic()
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m serving.access.keys", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    create = commands.add_parser("create", help="make a key and print it, once")
+    create.add_argument("name", help="who or what it is for")
+    create.add_argument("--persona", action="append", help="may be repeated; all personas without it")
+    create.add_argument(
+        "--action", action="append", choices=ACTIONS, help=f"default: {', '.join(DEFAULT_ACTIONS)}"
+    )
+    create.add_argument("--per-minute", type=float, help="requests; the service's own limit without it")
+    create.add_argument(
+        "--audience", choices=VISIBILITIES, default="public",
+        help="the most closed writing that it is shown; default: public",
+    )  # fmt: skip
+    commands.add_parser("list", help="every key, without the keys themselves")
+    revoke = commands.add_parser("revoke", help="end a key")
+    revoke.add_argument("id")
+    return parser
+
+
+@tells_errors
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; 1 with the reason when it can't be done."""
+    given, settings = _parser().parse_args(arguments), load_settings()
+    keys = Keys(open_lake(settings))
+    if given.command == "create":
+        unknown = set(given.persona or []) - set(persona_names(settings.personas_dir))
+        if unknown:
+            raise TwinError(f"There is no persona {', '.join(sorted(unknown))}.", "name one that exists.")
+        token, key = keys.create(
+            given.name,
+            given.persona or [EVERYONE],
+            given.action or list(DEFAULT_ACTIONS),
+            given.per_minute,
+            given.audience,
+        )
+        print(
+            f"{token}\n\nKey {key.id}, audience {key.audience}. It is shown only now; keep it where secrets are kept."
+        )
+    elif given.command == "revoke":
+        print(f"Key {keys.revoke(given.id).id} is revoked.")
+    else:
+        for key in keys.all():
+            state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "good"
+            scopes = f"{','.join(key.personas)}  {','.join(key.actions)}  {key.audience}"
+            print(f"{key.id}  {state}  {key.name}  {scopes}")
+        for key_id in keys.damaged():
+            print(f"{key_id}  damaged: it lets nobody in; revoke it and make a new one")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

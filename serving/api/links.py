@@ -1,0 +1,109 @@
+"""Links that come with a request, POST /v1/links, and the library: pages and papers as further knowledge."""
+
+from datetime import datetime
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from serving.access.caller import caller_of
+from serving.errors import Unknown
+from serving.protocol import LinkRequest, Name, PersonaId
+from serving.twin.answering import Desk, desk_of
+from twin_assets.core.embedding.embedder import load_embedder
+from twin_assets.core.storage.library import add_to_library, library_of, remove_from_library
+from twin_assets.core.storage.raw import RawItem
+from twin_assets.core.text.words import count_words
+from twin_assets.inference.links.read import lately_read, linked_passages, read_link
+from twin_assets.inference.twin.answer import Linked
+
+BEGINNING = 1_000
+
+router = APIRouter(tags=["twin"])
+
+
+class LinkAnswer(BaseModel):
+    """What was read. `in_library` says that the persona's library has it from the next collecting on."""
+
+    url: str
+    title: str | None
+    author: str | None
+    published_at: datetime | None
+    mime: str
+    words: int
+    beginning: str
+    in_library: bool
+
+
+@router.post("/v1/links")
+def links(given: LinkRequest, request: Request) -> LinkAnswer:
+    """Fetch a page or paper (HTML, PDF, Markdown, text), clean it, and say what it holds.
+
+    With `add_to_library` it is kept as a raw document of the persona's library: found and cited from the next
+    run of the pipeline on, and never learnt from as the persona's own writing.
+    """
+    desk, caller = desk_of(request), caller_of(request)
+    caller.require("library" if given.add_to_library else "links", given.persona)
+    persona = desk.persona(given.persona)
+    found = read_link(given.url, desk.settings.link_private_hosts)
+    if given.add_to_library:
+        add_to_library(
+            desk.lake, persona, found.url, found.text, found.title, found.author, found.published_at
+        )
+    return LinkAnswer(
+        url=found.url, title=found.title, author=found.author, published_at=found.published_at,
+        mime=found.fetched_mime, words=count_words(found.text), beginning=found.text[:BEGINNING],
+        in_library=given.add_to_library,
+    )  # fmt: skip
+
+
+class LibraryEntry(BaseModel):
+    """A page or paper of the library; `doc_id` is what citations of it carry."""
+
+    doc_id: str
+    url: str
+    title: str | None
+    author: str | None
+    published_at: datetime | None
+    added_at: datetime
+    words: int
+
+
+@router.get("/v1/library")
+def library(persona: PersonaId, request: Request) -> list[LibraryEntry]:
+    """What was added to the persona's library and not removed since, as far as the caller may see it, newest first."""
+    caller, desk = caller_of(request), desk_of(request)
+    caller.require("library", persona)
+    held = library_of(desk.lake, desk.persona(persona).name)
+    return [_entry(doc_id, item) for doc_id, item in held.items() if caller.may_see(item.visibility)]
+
+
+@router.delete("/v1/library")
+def remove(persona: PersonaId, doc_id: Name, request: Request) -> LibraryEntry:
+    """Take a page or paper out of the library: from the next run of the pipeline on it is not found any more."""
+    caller, desk = caller_of(request), desk_of(request)
+    caller.require("library", persona)
+    item = library_of(desk.lake, desk.persona(persona).name).get(doc_id)
+    if item is None or not caller.may_see(item.visibility):
+        raise Unknown(
+            f"The library of {persona!r} has no document {doc_id[:80]!r}.",
+            "take a doc_id that GET /v1/library names.",
+        )
+    remove_from_library(desk.lake, item)
+    return _entry(doc_id, item)
+
+
+def _entry(doc_id: str, item: RawItem) -> LibraryEntry:
+    return LibraryEntry(
+        doc_id=doc_id, url=item.url, title=item.title, author=item.author, published_at=item.published_at,
+        added_at=item.fetched_at, words=count_words(item.body),
+    )  # fmt: skip
+
+
+def linked_from(desk: Desk, request: Request, persona: str, urls: list[str]) -> Linked | None:
+    """Finds passages in the links of a request, which are read now or were lately; None without links."""
+    if not urls:
+        return None
+    caller_of(request).require("links", persona)
+    read = [lately_read(url, desk.settings.link_private_hosts) for url in urls]
+    embedder = load_embedder(desk.settings.embedder)
+    return lambda about, k, tokens: linked_passages(about, read, k, tokens, embedder)

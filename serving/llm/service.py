@@ -1,0 +1,109 @@
+"""LLMService: OpenAI-compatible chat completions from the models that are in production."""
+
+from typing import Any
+
+import bentoml
+from anyio.to_thread import run_sync
+from fastapi import FastAPI, Request
+from fastapi.responses import Response, StreamingResponse
+from starlette.requests import HTTPConnection
+
+from serving.access.front import Front
+from serving.access.session import same_secret
+from serving.access.this_machine import from_this_machine
+from serving.errors import install_error_handlers
+from serving.llm.gc_tuning import UNTRACED, keep_steady
+from serving.llm.metrics import EngineMetrics
+from serving.llm.released import Pick, ReleasedModels
+from serving.llm.waiting import pieces_of, whole_text
+from serving.metrics import NOT_BENTOMLS, serve_metrics
+from serving.probes import only_probes
+from serving.protocol import ChatRequest, Events, async_event_stream, completion, usage
+from serving.refusal import refusal
+from twin_assets.core.records import Message
+from twin_assets.inference.generation.engine import Ticket
+from twin_assets.inference.generation.remote import CALLER_HEADER, MODEL_HEADER
+from twin_assets.settings import load_settings
+
+DEFAULT_TOKENS = 256
+
+settings = load_settings()
+app = FastAPI(title="LLM service", version="1")
+install_error_handlers(app)
+
+
+# One process holds the models, and more requests than `concurrency` find its batch full: scale by replicas.
+@only_probes(app)
+@bentoml.service(
+    name="llm_service", workers=1, traffic={"timeout": 300, "concurrency": settings.llm_batch},
+    tracing=UNTRACED, metrics=NOT_BENTOMLS,
+)  # fmt: skip
+@bentoml.asgi_app(app, path="/")
+class LLMService:
+    """Requests for one model are written together, in one batch."""
+
+    def __init__(self) -> None:
+        self.models = ReleasedModels(settings)
+        serve_metrics(settings.metrics_host, settings.llm_metrics_port, EngineMetrics(self.models.engines))
+        keep_steady()
+
+    @app.get("/v1/models")
+    async def list_models(self) -> dict[str, Any]:
+        """Exact versions that are served, canaries too; `owned_by` is the persona."""
+        data = [{"id": tag, "object": "model", "created": 0, "owned_by": p} for p, tag in self.models.all()]
+        return {"object": "list", "data": data}
+
+    @app.post("/v1/chat/completions", response_model=None)
+    async def complete(self, given: ChatRequest, request: Request) -> dict[str, Any] | StreamingResponse:
+        """OpenAI's chat completion; `model` is a persona's name or an exact version.
+
+        While a canary runs, one `user` (or one `seed`) is answered by the same version every time.
+        """
+        caller = request.headers.get(CALLER_HEADER) or (request.client.host if request.client else "")
+        pick = self.models.pick(given.model, given.user or given.seed, caller)
+        # In a thread: templates and tokenizers take milliseconds.
+        ticket = await run_sync(_begin, self.models, pick, given)
+        if given.stream:
+            return _streamed(self.models, pick, ticket, given)
+        with self.models.observed(pick):
+            text = await whole_text(ticket, request)
+        return completion(
+            pick.generator.model, text, len(ticket.prompt), ticket.tokens_out, ticket.finish_reason or "stop"
+        )
+
+
+def admit(request: HTTPConnection) -> str | Response:
+    """Whoever has the key; where there is none, this machine."""
+    if settings.llm_api_key:
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and same_secret(token.strip(), settings.llm_api_key.get_secret_value()):
+            return "key"
+        return refusal(
+            401, "WrongKey", "The LLM service needs its key.", "send the value of TWIN_LLM_API_KEY as a bearer token.",
+            {"WWW-Authenticate": "Bearer"},
+        )  # fmt: skip
+    if settings.allow_anonymous or from_this_machine(request):
+        return "this machine"
+    return refusal(
+        403, "NotOpen", "Without a key the LLM service answers this machine only.",
+        "set TWIN_LLM_API_KEY to the same value for it and for the twin.",
+    )  # fmt: skip
+
+
+# All but probes comes to `app`, BentoML's own paths too.
+app.add_middleware(Front, hosts=settings.allowed_hosts, admit=admit)
+
+
+def _begin(models: ReleasedModels, pick: Pick, given: ChatRequest) -> Ticket:
+    conversation = [Message(role=t.role, content=t.content) for t in given.messages]
+    stop = [given.stop] if isinstance(given.stop, str) else given.stop
+    limit = given.max_tokens or DEFAULT_TOKENS
+    return models.start(pick, conversation, limit, given.temperature, given.seed, stop)
+
+
+def _streamed(models: ReleasedModels, pick: Pick, ticket: Ticket, given: ChatRequest) -> StreamingResponse:
+    model = pick.generator.model
+    counts = (lambda: usage(len(ticket.prompt), ticket.tokens_out)) if given.wants_usage else None
+    events = Events(model, lambda: ticket.finish_reason or "stop", counts)
+    body = async_event_stream(events, models.stream(pick, pieces_of(ticket)))
+    return StreamingResponse(body, media_type="text/event-stream", headers={MODEL_HEADER: model})

@@ -1,0 +1,43 @@
+"""The web page: its files, and the data it shows. `install_ui` adds it all to an app."""
+
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from serving.access import login as ui_login
+from serving.api import feedback as ui_feedback
+from serving.page import library as ui_library
+from serving.page import models as ui_models
+from serving.page import monitoring as ui_monitoring
+from serving.page import pairs as ui_pairs
+from serving.page import sources as ui_sources
+from serving.page import start as ui_start
+from serving.page import uploads as ui_uploads
+
+WEB = Path(__file__).parents[1] / "web"
+# Everything comes from here: a text that a model or a web site wrote can load and run nothing.
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+def page() -> FileResponse:
+    return FileResponse(WEB / "index.html", headers=PAGE_HEADERS)
+
+
+def install_ui(app: FastAPI) -> None:
+    """Serve the page at `/`, its data below `/ui/api`."""
+    app.include_router(router)
+    for part in (ui_login, ui_start, ui_sources, ui_uploads, ui_library, ui_models, ui_pairs, ui_monitoring):
+        app.include_router(part.router, include_in_schema=False)
+    app.include_router(ui_feedback.router)
+    app.mount("/ui/static", StaticFiles(directory=WEB))

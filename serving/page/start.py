@@ -1,0 +1,33 @@
+"""What the page needs before it shows anything: the personas, and what can be written."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from serving.access.caller import caller_of
+from serving.access.dependencies import Config
+from serving.page.dagster import dagster_url
+from serving.protocol import WriteRequest
+from twin_assets.core.persona.definition import Persona, load_persona, persona_names
+from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.storage.lake import open_lake
+
+router = APIRouter()
+
+
+@router.get("/ui/api/start")
+def start(request: Request, settings: Config) -> dict[str, Any]:
+    """Personas with the version in production, the schema of /v1/write, from which the page builds its form,
+    and of a persona."""
+    lake = open_lake(settings)
+    caller = caller_of(request)
+    names = [n for n in persona_names(settings.personas_dir) if caller.may("admin", n)]
+    people = [load_persona(settings.personas_dir, name) for name in names]
+    return {
+        "personas": [
+            {"name": p.name, "full_name": p.full_name, "model": Ledger(lake, p.name).production()} for p in people
+        ],
+        "write": WriteRequest.model_json_schema(),
+        "persona": Persona.model_json_schema(),
+        "dagster": dagster_url(settings),
+    }  # fmt: skip

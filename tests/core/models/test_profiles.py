@@ -1,0 +1,68 @@
+"""One name chooses family, size and method."""
+
+import pytest
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.models.families import TemplateFix, load_families
+from twin_assets.core.models.profiles import load_profile, profile_names
+
+# Parameters as the repositories' safetensors state them, in the order of the families' files.
+PUBLISHED = {
+    "llama-small": 1_235_814_400, "llama-8b": 8_030_261_248, "llama-70b": 70_553_706_496,
+    "mistral-8b": 8_019_808_256, "mistral-14b": 12_247_782_400, "mistral-32b": 23_572_403_200,
+    "qwen-small": 596_049_920, "qwen-8b": 8_190_735_360, "qwen-14b": 14_768_307_200, "qwen-32b": 32_762_123_264,
+}  # fmt: skip
+
+
+def test_family_and_size_change_with_one_name() -> None:
+    assert load_profile("qwen-8b").base_model == "Qwen/Qwen3-8B"
+    assert load_profile("llama-8b").base_model == "meta-llama/Llama-3.1-8B-Instruct"
+    assert load_profile("llama-70b").base_model == "meta-llama/Llama-3.3-70B-Instruct"
+    assert (load_profile("nano").base_model, load_profile("nano").family) == ("nano", None)
+
+
+def test_what_is_left_out_is_the_default() -> None:
+    assert load_profile("small") == load_profile("qwen-small") == load_profile("qwen-small-lora")
+    assert load_profile("32b").method == "qlora"
+    other = load_profile("llama-8b-qlora")
+    assert (other.name, other.method, other.base_name) == ("llama-8b-qlora", "qlora", "llama-8b")
+
+
+def test_every_profile_is_known_by_its_own_name() -> None:
+    names = list(profile_names())
+    assert [load_profile(name).name for name in names] == names
+    assert {"nano", "smoke", "qwen-small", "llama-70b", "mistral-14b-full"} <= set(names)
+    assert set(load_families()) == {"llama", "mistral", "qwen"}
+
+
+@pytest.mark.parametrize(
+    ("name", "problem", "fix"),
+    [
+        ("huge", "no profile 'huge'", "nano, smoke, pocket, small, 8b"),
+        ("mistral", "no profile 'mistral'", "such as llama-8b"),
+        ("llama-14b", "llama has no model of the size 14b", "llama-small, llama-8b, llama-70b"),
+        ("70b", "qwen has no model of the size 70b", "qwen-32b"),
+        ("qwen-32b-full", "a method that the size 32b does not have", "qlora, lora"),
+        ("llama-nano", "belongs to no family", "TWIN_PROFILE=nano"),
+        ("", "no profile ''", "nano"),
+    ],
+)
+def test_a_wrong_name_says_what_there_is(name: str, problem: str, fix: str) -> None:
+    with pytest.raises(TwinError) as refused:
+        load_profile(name)
+    assert problem in refused.value.problem
+    assert fix in refused.value.fix
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_shapes_give_the_published_number_of_parameters(name: str) -> None:
+    shape = load_profile(name).architecture
+    assert shape is not None
+    assert shape.parameters == PUBLISHED[name]
+
+
+def test_a_fixed_template_is_not_fixed_again() -> None:
+    fix = TemplateFix(prefix="{% set a = 1 %}", replace={"loop.last": "loop.first"})
+    once = fix.apply("{% if loop.last %}x{% endif %}")
+    assert once == "{% set a = 1 %}{% if loop.first %}x{% endif %}"
+    assert fix.apply(once) == once

@@ -1,0 +1,105 @@
+"""A source in error says so, and keeps neither the other sources nor what it has stored from being carried on."""
+
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from demo.sites import DemoSites
+from tests.feature.crawl.writing import write_article, write_post
+from twin_assets.cli.runner import Runner
+from twin_assets.definitions import defs
+from twin_assets.defs.shared.resources import build_resources
+from twin_assets.settings import Settings, load_settings
+
+PERSONA = """
+name: runa
+full_name: Runa Hollis
+about: She looks after a ferry company's data.
+license: CC-BY-4.0
+linkedin: {profile: "https://www.linkedin.com/in/r", api: "URL/linkedin"}
+medium: {feed: "URL/medium/feed/@runahollis"}
+"""
+STEPS = ["raw_linkedin", "raw_medium", "stg_documents", "documents", "document_history"]
+
+
+def declare(home: Path, sites: DemoSites) -> dict[str, str]:
+    """The persona's file and the settings of a run, as overrides."""
+    (home / "personas").mkdir(exist_ok=True)
+    (home / "personas" / "runa.yaml").write_text(PERSONA.replace("URL", sites.url()))
+    return {
+        "home": str(home), "personas_dir": str(home / "personas"), "allow_private_hosts": "true",
+        "linkedin_token": "t", "crawl_backoff": "0.01",
+    }  # fmt: skip
+
+
+def materialize(instance: dg.DagsterInstance, overrides: dict[str, str]) -> dg.ExecuteInProcessResult:
+    return dg.materialize(
+        defs.assets, instance=instance, partition_key="runa", resources=build_resources(overrides),
+        selection=dg.AssetSelection.assets(*STEPS), raise_on_error=False,
+    )  # fmt: skip
+
+
+def documents(home: Path) -> dict[str, int]:
+    with duckdb.connect(str(Settings(home=home).warehouse_path), read_only=True) as warehouse:
+        return dict(warehouse.execute("select source, count(*) from documents group by 1").fetchall())
+
+
+def test_one_dead_source_is_told_by_its_check_and_the_others_reach_the_warehouse(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_post(tmp_path / "w", number)
+    write_article(tmp_path / "w", "medium", 1)
+    with DemoSites(tmp_path / "w") as sites, dg.DagsterInstance.ephemeral() as instance:
+        overrides = declare(tmp_path, sites)
+        instance.add_dynamic_partitions("personas", ["runa"])
+        sites.fail["/linkedin"] = 500
+        first = materialize(instance, overrides)  # it has never answered
+        assert first.success
+        checks = {
+            (c.asset_key.to_user_string(), c.check_name): c for c in first.get_asset_check_evaluations()
+        }
+        whole = checks["raw_linkedin", "collected_whole"]
+        assert (whole.passed, whole.severity) == (False, dg.AssetCheckSeverity.ERROR)
+        assert "HTTP 500" in str(whole.metadata["error"].value)
+        assert "Fix:" in str(whole.metadata["error"].value)
+        assert checks["raw_medium", "collected_whole"].passed
+        assert documents(tmp_path) == {"medium": 1}
+
+        sites.fail.clear()
+        assert materialize(instance, overrides).success
+        sites.fail["/linkedin"] = 500
+        write_article(tmp_path / "w", "medium", 2)
+        sites.reread()
+        assert materialize(instance, overrides).success  # it has answered before: what is stored stays
+    assert documents(tmp_path) == {"linkedin": 2, "medium": 2}
+
+
+class ShortWalk(Runner):
+    """The walk as far as the warehouse."""
+
+    def _order(self) -> list[list[dg.AssetKey]]:
+        return [keys for keys in super()._order() if keys[0].to_user_string() in STEPS]
+
+
+@pytest.mark.parametrize("dead", [["/linkedin"], ["/linkedin", "/medium"]])
+def test_a_walk_goes_on_without_a_dead_source_unless_nothing_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], dead: list[str]
+) -> None:
+    write_post(tmp_path / "w", 1)
+    write_article(tmp_path / "w", "medium", 1)
+    with DemoSites(tmp_path / "w") as sites:
+        for name, value in declare(tmp_path, sites).items():
+            monkeypatch.setenv(f"TWIN_{name.upper()}", value)
+        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+        sites.fail = dict.fromkeys(dead, 500)
+        walk = ShortWalk(load_settings(), "runa")
+        fine = walk.walk()
+    assert [step.name for step in walk.failed_sources()] == [f"raw_{path[1:]}" for path in dead]
+    assert "HTTP 500" in (walk.failed_sources()[0].problem or "")
+    if len(dead) == 1:  # `fine` is what an approval on the command line asks for
+        assert (fine, walk.steps[-1].state) == (True, "done")
+        assert documents(tmp_path) == {"medium": 1}
+    else:
+        assert not fine
+        assert {step.group for step in walk.steps} == {"s1_collect"}

@@ -1,0 +1,140 @@
+"""Production in the graph: the log is scored, the marts are built by dbt, money is counted; erased rows leave all of it."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+
+from tests.evaluation.evaluation_factories import request, train
+from twin_assets.core.errors import TwinError
+from twin_assets.core.feedback.store import Feedback, add_feedback
+from twin_assets.core.records import EmbeddedChunk, SplitDocument
+from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.storage.feature_store import FeatureStore
+from twin_assets.core.storage.lake import LocalLake
+from twin_assets.defs.monitoring.assets import assets
+from twin_assets.defs.shared.common import personas
+from twin_assets.defs.shared.resources import build_resources
+from twin_assets.inference.twin.request_log import write_object
+from twin_assets.monitoring.erasure import erase
+from twin_assets.monitoring.scores.cost_report import read_costs
+from twin_assets.settings import Settings
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    lake = LocalLake(tmp_path / "lake")
+    store = FeatureStore(lake)
+    store.write("corpus_split", "runa", train(), list[SplitDocument])
+    store.write("embeddings", "runa", [], list[EmbeddedChunk])
+    ledger = Ledger(lake, "runa")
+    for model in ("runa:one", "runa:two"):
+        ledger.append(model, "proposed", "pipeline", "new")
+        ledger.append(model, "evaluated", "pipeline", "passed", passed=True)
+        ledger.append(model, "approved", "Ines", "good")
+        ledger.append(model, "deployed", "pipeline", "approved")
+    ledger.append("runa:two", "rolled_back", "Ines", "it rambles")
+    return tmp_path
+
+
+def log(home: Path, name: str, *numbers: int, days_ago: int = 0, **changes: Any) -> None:
+    at = NOW - timedelta(days=days_ago)
+    rows = [
+        request(n, time=at - timedelta(minutes=n), cost=0.01, key=f"key{n % 2}", **changes) for n in numbers
+    ]
+    write_object(LocalLake(home / "lake"), f"requests/runa/{at:%Y-%m-%d}", name, rows)
+
+
+def monitor(home: Path) -> dict[str, dict[str, Any]]:
+    """Metadata by asset, after a real run with a real dbt build."""
+    instance = dg.DagsterInstance.ephemeral()
+    instance.add_dynamic_partitions("personas", ["runa"])
+    resources = build_resources({"home": str(home)})
+    outside = [dg.AssetSpec(name, partitions_def=personas) for name in ("embeddings", "corpus_split")]
+    result = dg.materialize([*assets, *outside], instance=instance, partition_key="runa", resources=resources)
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+    assert len(result.get_asset_check_evaluations()) > 20
+    return {
+        m.asset_key.to_user_string(): {name: value.value for name, value in m.metadata.items()}
+        for m in (e.materialization for e in result.get_asset_materialization_events())
+    }
+
+
+def rows(home: Path, query: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_the_log_becomes_scores_marts_and_money_and_erased_rows_leave_all_of_them(home: Path) -> None:
+    settings, lake = Settings(home=home), LocalLake(home / "lake")
+    with pytest.raises(TwinError, match="materialise `requests`"):
+        read_costs(settings.warehouse_path, "runa")
+    log(home, "a", 0, 1, 2, prompt="Secret question?", answer="I never wrote about that.")
+    log(home, "b", 3, 4, prompt_kind="write_post", model="runa:two")
+    said = {"persona": "runa", "model": "runa:one", "time": NOW}
+    add_feedback(lake, Feedback(request_id="0", thumb="up", **said))
+    add_feedback(lake, Feedback(request_id="1", thumb="down", **said))
+    first = monitor(home)
+    assert (first["scored_requests"]["new"], first["cost_report"]["requests"]) == (5, 5)
+    assert first["cost_report"]["cost_usd"] == 0.05
+    assert first["cost_report"]["usd_per_accepted"] == pytest.approx(0.05)
+    assert first["cost_report"]["plot"].startswith("![plot](data:image/png;base64,")
+    assert first["scored_requests"]["by_day"].startswith("![plot](data:image/png;base64,")
+    assert set(first["cost_report"]["latency_p50_ms"]) == {"generate", "retrieve", "total"}
+    assert "| runa:one | 3 |" in first["scored_requests"]["versions"]
+
+    mart = rows(
+        home, "select request_id, kind, asked_by, declined, accepted, is_scored from requests order by 1"
+    )
+    assert mart[0] == ("0", "answer", "key0", True, True, True)
+    assert mart[3] == ("3", "write", "key1", False, False, True)
+    texts = rows(home, "select count(*) from duckdb_columns() where column_name in ('prompt', 'answer')")
+    assert texts == [(0,)]
+    releases = rows(home, "select model, state, is_production, requests, thumbs_up from releases order by 1")
+    assert releases == [("runa:one", "deployed", True, 3, 1), ("runa:two", "rolled_back", False, 2, 0)]
+
+    log(home, "c", 5, 3)  # a new one, and one that is there
+    add_feedback(lake, Feedback(request_id="3", thumb="up", **said))
+    gone = erase(settings, lake, "runa", request_id="4")
+    assert (gone.requests, gone.scores, gone.warehouse) == (1, 1, 3)
+    assert rows(home, "select count(*) from requests where request_id = '4'") == [(0,)]
+    second = monitor(home)
+    assert second["scored_requests"]["new"] == 1
+    assert rows(home, "select request_id, accepted from requests order by 1") == [
+        ("0", True), ("1", False), ("2", False), ("3", True), ("5", False),
+    ]  # fmt: skip
+    report = read_costs(settings.warehouse_path, "runa")
+    keys = {g.group: g.requests for g in report.groups if g.by == "asked_by"}
+    assert keys == {"key0": 2, "key1": 3}
+    assert (report.training_runs, report.training_usd) == (0, None)
+
+
+def test_the_warehouse_has_each_request_once_before_and_after_its_day_is_compacted(home: Path) -> None:
+    lake, day = LocalLake(home / "lake"), f"{NOW - timedelta(days=1):%Y-%m-%d}"
+
+    def mart() -> list[tuple[Any, ...]]:
+        return rows(home, "select request_id, cost_usd, latency_ms, generate_ms, passages, top_score, asked_by from requests order by 1")  # fmt: skip
+
+    log(home, "a", 0, 1, days_ago=1)
+    log(home, "b", 2, days_ago=1)
+    log(home, "c", 3)
+    # Before the first note: what an overtaken or killed rewriting left doesn't count.
+    lake.write(f"requests/runa/{day}/000001-aa.parquet", b"half")
+    first = monitor(home)["scored_requests"]
+    assert (first["new"], first["days_compacted"], first["objects_compacted"]) == (4, 1, 2)
+    assert [key for key in lake.keys(f"requests/runa/{day}") if key.endswith(".jsonl")] == []
+    before = mart()
+    assert [one[0] for one in before] == ["0", "1", "2", "3"]
+    log(home, "a", 0, 1, days_ago=1)  # as when it was killed before what it replaced was deleted
+    log(home, "d", 4, days_ago=1)
+    erase(Settings(home=home), lake, "runa", request_id="1")
+    log(home, "a", 0, 1, days_ago=1)
+    second = monitor(home)["scored_requests"]
+    assert (second["new"], second["objects_compacted"]) == (1, 0)
+    assert [one for one in mart() if one[0] != "4"] == [one for one in before if one[0] != "1"]
+    assert [one[0] for one in mart()] == ["0", "2", "3", "4"]

@@ -1,0 +1,183 @@
+"""The gate's verdict in words, and the page that a person decides by."""
+
+from html.parser import HTMLParser
+
+from tests.evaluation.evaluation_factories import reciting_report
+from twin_assets.core.models.profiles import Gate
+from twin_assets.evaluation.evaluate import EvaluationReport
+from twin_assets.evaluation.gate import GATES, GateResult, check_gate, climb_ladder
+from twin_assets.evaluation.report.page import render_html, summary_table
+from twin_assets.evaluation.report.plots import voice_plot
+
+LOOSE = Gate(min_margin_gain=0.0, max_copied_share=1.0, max_copied_words=10_000, min_refusal_rate=0.0)
+
+
+def by_name(report: EvaluationReport, gate: Gate) -> dict[str, GateResult]:
+    return {result.name: result for result in check_gate(report, gate)}
+
+
+def test_a_candidate_within_every_threshold_passes() -> None:
+    results = by_name(reciting_report(), LOOSE)
+    assert tuple(results) == GATES
+    assert all(r.passed for r in results.values())
+    blocking = [name for name, r in results.items() if r.blocking]
+    assert blocking == ["voice_beats_baseline", "not_copied", "refuses"]  # the others have no threshold
+
+
+def test_a_gain_below_its_threshold_says_how_much_is_missing() -> None:
+    report = reciting_report().model_copy(update={"gain": 0.05, "gain_low": -0.02, "gain_high": 0.12})
+    result = by_name(report, LOOSE.model_copy(update={"min_margin_gain": 0.1}))["voice_beats_baseline"]
+    assert not result.passed
+    assert "must be above +0.100: short by 0.120" in result.message
+
+
+def test_an_interval_that_reaches_zero_is_no_gain() -> None:
+    report = reciting_report().model_copy(update={"gain": 0.2, "gain_low": 0.0})
+    assert not by_name(report, LOOSE)["voice_beats_baseline"].passed
+
+
+def test_a_gain_that_could_not_be_measured_does_not_pass() -> None:
+    report = reciting_report().model_copy(update={"gain": None, "gain_low": None, "gain_pairs": 2})
+    result = by_name(report, LOOSE)["voice_beats_baseline"]
+    assert not result.passed
+    assert "too little text" in result.message
+    assert "2 pairs" in result.message
+    reported = by_name(report, LOOSE.model_copy(update={"min_margin_gain": None}))["voice_beats_baseline"]
+    assert (reported.passed, reported.blocking, reported.message) == (True, False, result.message)
+
+
+def test_copying_over_the_limit_says_by_how_much() -> None:
+    gate = LOOSE.model_copy(update={"max_copied_share": 0.3, "max_copied_words": 40})
+    result = by_name(reciting_report(), gate)["not_copied"]
+    copying = reciting_report().contestants["candidate"].copying
+    assert not result.passed
+    assert f"{copying.copied_share - 0.3:.0%} of words too many" in result.message
+    assert f"{copying.longest_words - 40} words too long" in result.message
+
+
+def test_copying_within_a_lax_limit_is_still_called_reciting() -> None:
+    assert "partly recited" in by_name(reciting_report(), LOOSE)["not_copied"].message
+
+
+def test_refusing_everything_is_no_way_through_the_gate() -> None:
+    report = reciting_report().model_copy(update={"refusal_rate": 1.0, "false_refusal_rate": 0.9})
+    gate = LOOSE.model_copy(update={"min_refusal_rate": 0.6, "max_false_refusal_rate": 0.2})
+    result = by_name(report, gate)["refuses"]
+    assert not result.passed
+    assert "90% of answerable ones are declined (at most 20%), 70% too many" in result.message
+    assert "short by 60%" in by_name(report.model_copy(update={"refusal_rate": 0.0}), gate)["refuses"].message
+
+
+def test_refusals_that_were_not_measured_are_said_to_be_so() -> None:
+    report = reciting_report().model_copy(update={"refusal_rate": None, "false_refusal_rate": None})
+    result = by_name(report, LOOSE)["refuses"]
+    assert result.passed
+    assert "not measured" in result.message
+
+
+class Page(HTMLParser):
+    """Tags and text of a page, and whatever in it points outside."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.outside: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "srcset", "action") and not (value or "").startswith("data:image/png"):
+                self.outside.append(f"{tag} {name}={value}")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page(report: EvaluationReport) -> Page:
+    return Page(render_html(report, check_gate(report, LOOSE), climb_ladder(report, LOOSE)))
+
+
+def test_the_page_stands_alone() -> None:
+    html = render_html(reciting_report(), check_gate(reciting_report(), LOOSE))
+    found = Page(html)
+    assert found.outside == []
+    assert not {"script", "link", "iframe"} & set(found.tags)
+    assert "url(" not in html
+    assert "@import" not in html
+    assert found.tags.count("img") == 2
+
+
+def test_the_page_says_the_verdict_before_any_figure() -> None:
+    text = page(reciting_report()).text
+    assert 0 < text.index("passed its gate") < text.index("voice margin")
+    assert text.index("This model recites") < text.index("verifier")
+
+
+def test_the_page_shows_every_contestant_the_samples_and_the_real_text() -> None:
+    report = reciting_report()
+    text = page(report).text
+    for role, contest in report.contestants.items():
+        assert role in text
+        assert contest.samples[0].text[:60] in text
+    assert report.real_sample[:60] in text
+    assert report.floor_is in text
+
+
+def test_the_page_warns_of_what_the_model_learnt_that_is_not_public() -> None:
+    learnt = {"public": 80, "connections": 12, "private": 1}
+    warned = page(reciting_report().model_copy(update={"learnt_from": learnt}))
+    assert "It learnt from 12 rows for connections only and 1 private row." in warned.text
+    assert (
+        "It learnt from"
+        not in page(reciting_report().model_copy(update={"learnt_from": {"public": 80}})).text
+    )
+
+
+def test_a_failed_gate_turns_the_verdict() -> None:
+    report = reciting_report()
+    gates = check_gate(report, LOOSE.model_copy(update={"max_copied_share": 0.1}))
+    assert "did not pass" in Page(render_html(report, gates)).text
+
+
+def test_text_of_a_model_cannot_become_markup() -> None:
+    report = reciting_report()
+    contest = report.contestants["candidate"]
+    sample = contest.samples[0].model_copy(update={"text": "<script>alert(1)</script><img src=http://x.org>"})
+    changed = contest.model_copy(update={"samples": [sample, *contest.samples[1:]]})
+    report = report.model_copy(update={"contestants": report.contestants | {"candidate": changed}})
+    found = page(report)
+    assert "script" not in found.tags
+    assert found.outside == []
+    assert "<script>alert(1)" in found.text
+
+
+def test_a_report_with_too_little_text_still_has_a_page_and_a_plot() -> None:
+    report = reciting_report()
+    empty = {"margin": None, "margin_low": None, "margin_high": None, "verifier": None, "windows": 0}
+    silent = {
+        role: c.model_copy(update={"voice": c.voice.model_copy(update=empty), "own_voice": None})
+        for role, c in report.contestants.items()
+    }
+    nothing = {"gain": None, "gain_low": None, "gain_high": None}
+    report = report.model_copy(update={"contestants": silent, **nothing})
+    assert "too little text" in page(report).text
+    assert voice_plot(report).startswith(b"\x89PNG")
+
+
+def test_the_summary_is_a_markdown_table_with_a_row_for_each() -> None:
+    report = reciting_report()
+    lines = summary_table(report).split("\n")
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == 2 + len(report.contestants) + 2
+    assert len({line.count("|") for line in rows}) == 1
+    assert any(line.startswith("| candidate") for line in rows)
+
+
+def test_a_score_above_the_authors_own_is_not_sold_as_a_better_voice() -> None:
+    report = reciting_report()
+    low = report.ceiling.model_copy(update={"margin": -1.0})
+    assert "More like the author than the author" in page(report.model_copy(update={"ceiling": low})).text
+    high = report.ceiling.model_copy(update={"margin": 1.0})
+    assert "More like the author" not in page(report.model_copy(update={"ceiling": high})).text

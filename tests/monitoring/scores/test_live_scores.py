@@ -1,0 +1,216 @@
+"""Production scored from its log: what is new, once, within a sample, and with nothing said of what can't be known."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.evaluation.evaluation_factories import neighbours, request, train
+from twin_assets.core.embedding.embedder import load_embedder
+from twin_assets.core.errors import TwinError
+from twin_assets.core.feedback.store import Feedback, add_feedback
+from twin_assets.core.persona.definition import load_persona
+from twin_assets.core.storage.lake import Lake, LocalLake
+from twin_assets.evaluation.voice.meter import VoiceMeter
+from twin_assets.inference.twin.request_log import RequestRecord, write_object
+from twin_assets.monitoring.report.plots import quality_plot
+from twin_assets.monitoring.scores.live_quality import quality_by, quality_of
+from twin_assets.monitoring.scores.live_scores import LiveScorer, score_new
+from twin_assets.monitoring.scores.live_voice import day_voices, pooled, read_voices
+from twin_assets.monitoring.scores.scored import FOLDER, read_scored
+from twin_assets.monitoring.scores.toxicity import by_words, open_toxicity
+from twin_assets.settings import ROOT
+
+SKUA = "The Skua was stuck on the mud at Stenna for 47 minutes with 31 passengers aboard."
+PASSAGES = {"d-0": SKUA, "d-1": "We rehearse restores on Tuesdays, since a backup never restored is a hope."}
+TRUE = "The Skua was stuck on the mud at Stenna for 47 minutes."
+INVENTED = "Volcanoes near Naples erupted during breakfast in 1944."
+
+
+def scorer(**changes: Any) -> LiveScorer:
+    given: dict[str, Any] = {
+        "persona": load_persona(ROOT / "personas", "runa"), "passages": PASSAGES,
+        "embed": load_embedder("offline-minilm").embed, "meter": None, "is_toxic": by_words,
+        "sample_per_hour": 1000, "seed": 17,
+    }  # fmt: skip
+    return LiveScorer(**(given | changes))
+
+
+def log(lake: Lake, name: str, *rows: RequestRecord) -> None:
+    write_object(lake, f"requests/runa/{rows[0].time:%Y-%m-%d}", name, list(rows))
+
+
+def meter() -> VoiceMeter:
+    return VoiceMeter.fit(
+        [d.voice_text for d in train()][::2], {name: texts[::2] for name, texts in neighbours().items()}
+    )
+
+
+def test_answers_are_held_against_their_own_passages() -> None:
+    rows = [request(0, answer=TRUE), request(1, answer=INVENTED), request(2, answer=f"{TRUE} {INVENTED}")]
+    true, invented, half = scorer().score(rows, {})
+    assert (true.grounded_share, true.claims) == (1.0, 1)
+    assert invented.grounded_share == 0.0
+    assert (half.grounded_share, half.claims) == (0.5, 2)
+
+
+def test_nothing_is_claimed_of_what_cannot_be_known() -> None:
+    rows = [
+        request(0, answer=None),
+        request(1, answer=TRUE, retrieved=["d-0", "linked-1"]),  # a source that came with the request
+        request(2, answer="Yes, quite.", retrieved=["d-0"]),
+        request(3, answer="I have never written about that.", outcome="refused", retrieved=[], scores=[]),
+        request(4, answer="", outcome="failed"),
+    ]
+    found = scorer().score(rows, {})
+    assert [one.grounded_share for one in found] == [None] * 5
+    assert [one.declined for one in found] == [None, False, False, True, None]
+    assert (found[0].words, found[0].toxic, found[2].words) == (None, None, 2)
+
+
+def test_leaks_and_abuse_are_looked_for_in_every_answer_and_refusals_in_words_count() -> None:
+    rows = [
+        request(0, answer="Write to runa.skov@ferries.dk or call +45 31 22 44 66."),
+        request(1, answer="You are a complete idiot, go to hell."),
+        request(2, answer="I don't know that, I never wrote about it."),
+    ]
+    found = scorer(sample_per_hour=1).score(rows, {("2026-01-01T00", "runa:one"): 1e-9})
+    assert [one.weight for one in found] == [0.0] * 3  # none of them is in the sample
+    assert [one.personal_data for one in found] == [2, 0, 0]
+    assert [one.toxic for one in found] == [False, True, False]
+    assert [one.declined for one in found] == [False, False, True]
+
+
+def test_what_is_new_is_scored_once_whatever_comes_between(tmp_path: Path) -> None:
+    lake, day = LocalLake(tmp_path), datetime(2026, 1, 1, tzinfo=UTC)
+    for name, numbers in (("a1", (0, 1, 2)), ("a2", (3, 4))):
+        log(lake, name, *(request(n, answer=TRUE) for n in numbers))
+    assert score_new(lake, scorer(), batch=2).scored == 5
+    assert score_new(lake, scorer(), batch=2).scored == 0
+    log(lake, "b", request(5, answer=INVENTED), request(4, answer=TRUE))  # one comes twice
+    log(lake, "c", request(6, time=day + timedelta(days=1)))
+    # A run that was killed after its first batch: its other batches are missing.
+    for key in list(lake.keys(FOLDER))[1:]:
+        lake.delete(key)
+    left = len(read_scored(lake, "runa"))
+    assert left in (2, 3)
+    assert score_new(lake, scorer(), batch=2).scored == 7 - left
+    rows = read_scored(lake, "runa")
+    assert [row.request_id for row in rows] == [str(n) for n in range(7)]
+    assert [row.request_id for row in read_scored(lake, "runa", newest=2)] == ["5", "6"]
+    assert [row.request_id for row in read_scored(lake, "runa", (day + timedelta(days=1)).date())] == ["6"]
+
+
+def test_an_id_that_a_caller_uses_again_is_another_request(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    log(lake, "a", request(0, request_id="same"), request(1, request_id="same"))
+    assert score_new(lake, scorer()).scored == 2
+
+
+def test_a_sample_of_each_hour_and_version_stands_for_all_of_it(tmp_path: Path) -> None:
+    lake, start = LocalLake(tmp_path), datetime(2026, 1, 1, tzinfo=UTC)
+    rows = [
+        request(n, time=start + timedelta(seconds=n), answer=TRUE if n % 4 else INVENTED, model="busy")
+        for n in range(800)
+    ]
+    rows += [
+        request(n, time=start + timedelta(seconds=n), answer=TRUE, model="canary") for n in range(800, 810)
+    ]
+    log(lake, "a", *rows)
+    run = score_new(lake, scorer(sample_per_hour=120))
+    busy, canary = quality_by(read_scored(lake, "runa"), lambda row: row.model)
+    assert run.scored == 810
+    assert 80 < run.sampled - 10 < 160  # Poisson sampling: about 120
+    assert canary.grounded_answers == 10  # fewer than the limit: all of them
+    weights = sum(row.weight for row in read_scored(lake, "runa") if row.model == "busy")
+    assert abs(weights - 800) < 200
+    assert busy.grounded is not None
+    assert busy.grounded_low is not None
+    assert busy.grounded_high is not None
+    assert busy.grounded_low < 0.75 < busy.grounded_high
+    assert busy.requests == 800
+    assert score_new(lake, scorer(sample_per_hour=120)).scored == 0
+
+
+def test_weights_undo_what_the_sample_left_out() -> None:
+    one = scorer().score([request(0, answer=TRUE), request(1, answer=INVENTED)], {})
+    held, not_held = one[0].model_copy(update={"weight": 9.0}), one[1].model_copy(update={"weight": 1.0})
+    assert quality_of("all", [held, not_held]).grounded == pytest.approx(0.9)
+    assert quality_of("all", [held.model_copy(update={"grounded_share": None})]).grounded is None
+
+
+def test_feedback_that_comes_later_is_joined_when_scores_are_read(tmp_path: Path) -> None:
+    lake, at = LocalLake(tmp_path), datetime(2026, 1, 2, tzinfo=UTC)
+    log(lake, "a", request(0), request(1), request(2))
+    score_new(lake, scorer())
+    said = {"persona": "runa", "model": "m"}
+    add_feedback(lake, Feedback(request_id="0", time=at, thumb="down", **said))
+    add_feedback(lake, Feedback(request_id="0", time=at + timedelta(hours=1), thumb="up", **said))
+    add_feedback(
+        lake, Feedback(request_id="1", time=at, answer="one two", edited="one three", consent=True, **said)
+    )
+    zero, one, two = read_scored(lake, "runa")
+    assert (zero.feedback, one.edited_share, two.feedback) == ("up", 0.5, None)
+    together = quality_of("all", [zero, one, two])
+    assert (together.up, together.down, together.edited) == (1, 0, 1)
+
+
+def test_voices_are_pooled_by_version_and_day_and_short_texts_give_no_figure(tmp_path: Path) -> None:
+    lake, own = LocalLake(tmp_path), [d.voice_text for d in train()]
+    assistant = [t for texts in neighbours().values() for t in texts[1::2]]
+    rows = [
+        *(request(n, answer=t, prompt_kind="write_article") for n, t in enumerate(own[1::2])),
+        *(request(100 + n, answer=t, prompt_kind="answer", model="runa:two") for n, t in enumerate(assistant)),
+        request(300, answer="Too short.", prompt_kind="answer"),
+        request(301, answer=own[1], prompt_kind="rewrite"),  # somebody else's draft is in it
+    ]  # fmt: skip
+    log(lake, "a", *rows)
+    score_new(lake, scorer(meter=meter(), embed=load_embedder("offline-minilm").embed, sample_per_hour=1))
+    found = {(v.model, v.kind): v for v in read_voices(lake, "runa")}
+    assert set(found) == {("runa:one", "write"), ("runa:two", "answer"), ("runa:one", "answer")}
+    short = found["runa:one", "answer"]
+    assert (short.margin, short.margins, short.words) == (None, [], 2)
+    mine, theirs = found["runa:one", "write"].margin, found["runa:two", "answer"].margin
+    assert mine is not None
+    assert theirs is not None
+    assert mine > 0 > theirs
+    both = {(v.model, v.kind): v for v in pooled(found.values(), 17)}
+    write = both["runa:one", "write"]
+    assert write.margin_low is not None
+    assert write.margin_high is not None
+    assert write.margin_low < mine < write.margin_high
+    assert both["runa:one", "answer"].margin is None
+    days = quality_by(read_scored(lake, "runa"), lambda row: f"{row.time:%Y-%m-%d}")
+    assert quality_plot(days, list(found.values())).startswith(b"\x89PNG")
+    assert quality_plot([], []).startswith(b"\x89PNG")
+
+
+def test_a_day_with_very_much_writing_is_measured_on_its_first_part() -> None:
+    text = " ".join(d.voice_text for d in train())
+    rows = [request(n, answer=text, prompt_kind="write_post") for n in range(20)]
+    (voice,) = day_voices("2026-01-01", rows, meter())
+    assert voice.words < 2 * max(20_000, len(text.split()))
+
+
+def test_a_classifier_by_setting_takes_the_place_of_the_word_list(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fine", "awful"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "model")
+    sizes = {
+        "vocab_size": 7, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8,
+    }  # fmt: skip
+    config = BertConfig(**sizes, id2label={0: "neutral", 1: "toxic"}, label2id={"neutral": 0, "toxic": 1})
+    model = BertForSequenceClassification(config)
+    for bias, expected in (((3.0, -3.0), False), ((-3.0, 3.0), True)):
+        model.classifier.bias.data = model.classifier.bias.data.new_tensor(bias)
+        model.classifier.weight.data.zero_()
+        model.save_pretrained(tmp_path / "model")
+        name, is_toxic = open_toxicity(str(tmp_path / "model"))
+        assert name.startswith("model ")
+        assert is_toxic(["fine", "awful"]) == [expected, expected]
+    assert open_toxicity(None)[0] == "word list"
+    with pytest.raises(TwinError, match="can't be loaded"):
+        open_toxicity(str(tmp_path / "nothing"))

@@ -1,0 +1,118 @@
+"""S3 on loopback: moto's server, which speaks its wire format, and a line to it that loses answers."""
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+from twin_assets.core.storage.lake import Lake, LocalLake, S3Lake
+
+KEYS_OF_A_STRANGER = {
+    "aws_access_key_id": "test",
+    "aws_secret_access_key": "test",
+    "region_name": "us-east-1",
+}
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """The server's address."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    _one_at_a_time(server)
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def _one_at_a_time(server: ThreadedMotoServer) -> None:
+    """S3 looks at a condition and writes in one step; moto in two, so that of two writers both may pass."""
+    app, turn = server._server.app, threading.Lock()
+
+    def answer(environ: Any, start_response: Any) -> list[bytes]:
+        with turn:
+            return list(app(environ, start_response))
+
+    server._server.app = answer
+
+
+def s3_client(url: str) -> Any:
+    return boto3.client("s3", endpoint_url=url, **KEYS_OF_A_STRANGER)  # type: ignore[call-overload]
+
+
+@contextmanager
+def lake_in(kind: str, folder: Path) -> Iterator[Lake]:
+    """A lake that is a `folder`, or on `s3`."""
+    if kind == "folder":
+        yield LocalLake(folder / "lake")
+        return
+    with s3_server() as url:
+        yield s3_lake(url, folder)
+
+
+def s3_lake(url: str, folder: Path) -> S3Lake:
+    """A lake in a bucket named after `folder`, mirrored below it."""
+    client, bucket = s3_client(url), folder.name.replace("_", "-").lower()
+    client.create_bucket(Bucket=bucket)
+    return S3Lake(client, bucket, "some/prefix", folder / "mirror")
+
+
+class BadLine:
+    """A proxy before an S3 server. While `lose` is above 0, what is asked by `method` is done and its answer is lost: the
+    connection is closed instead. With `mute`, answers are kept back until the end."""
+
+    def __init__(self, url: str) -> None:
+        self.lose, self.method, self.mute = 0, "PUT", False
+        self._one = threading.Lock()  # S3 writes an object at once; moto looks first and then writes
+        self._over = threading.Event()
+        line, host = self, url.removeprefix("http://")
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def pass_on(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                server = http.client.HTTPConnection(host)
+                with line._one:
+                    server.request(self.command, self.path, body, dict(self.headers))
+                    answer = server.getresponse()
+                    data = answer.read()
+                server.close()
+                if line.mute:
+                    line._over.wait()
+                if line.mute or (line.lose and self.command == line.method):
+                    line.lose -= 1
+                    self.close_connection = True
+                    return
+                self.send_response_only(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("connection", "content-length", "transfer-encoding"):
+                        self.send_header(name, value)
+                length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
+                self.send_header("Content-Length", length or "0")
+                self.end_headers()
+                self.wfile.write(b"" if self.command == "HEAD" else data)
+
+            do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = pass_on
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> "BadLine":
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._server.shutdown()
+        self._server.server_close()

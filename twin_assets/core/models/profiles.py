@@ -1,0 +1,167 @@
+"""Profiles: how large a model, how long a training, how strict a gate. One name chooses it all."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.models.families import DEFAULT_FAMILY, Architecture, Family, TemplateFix, load_families
+from twin_assets.settings import ROOT
+
+PROFILES_FILE = ROOT / "training_configs" / "profiles.yaml"
+
+
+class Gate(BaseModel):
+    """What a candidate must reach to be proposed. Shares and rates are in [0, 1].
+
+    `min_margin_gain` is held against the lower end of the interval of candidate minus baseline, and one that could
+    not be measured is short of it. Those that may be None are then reported and block nothing: `min_supported` is
+    the least share of claims that passages support, `max_support_loss` how far it may be below the baseline's,
+    `max_answered_wrongly` and `max_declined_wrongly` the model's own refusal errors, `max_private` findings of
+    personal data and `max_secrets` of keys and passwords in generated text, `max_ability_loss` is held against the
+    measured loss, `max_latency` is in seconds.
+    `bar_voice_share` is the ladder's: how far from other authors (0) to the author (1) a rung's voice must come.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_margin_gain: float | None
+    max_copied_share: float
+    max_copied_words: int
+    min_refusal_rate: float
+    max_false_refusal_rate: float = 1.0
+    min_supported: float | None = None
+    max_support_loss: float | None = None
+    max_answered_wrongly: float | None = None
+    max_declined_wrongly: float | None = None
+    max_private: int | None = None
+    max_secrets: int | None = None
+    max_ability_loss: float | None = None
+    max_latency: float | None = None
+    bar_voice_share: float = 0.5
+
+
+class EvaluationSize(BaseModel):
+    """How much an evaluation asks: questions of each kind, tokens of an answer, calls that are timed one by one,
+    pairs that a judge compares."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    questions: int = 40
+    answer_tokens: int = 256
+    calls_alone: int = 5
+    judge_pairs: int = 24
+
+
+Method = Literal["full", "lora", "qlora"]
+Parallel = Literal["single", "fsdp2", "zero3"]
+
+
+class Profile(BaseModel):
+    """A size of model with the budgets that go with it. Tokens are of the model's own tokenizer.
+
+    `overlays` are the files of training_configs that make its Axolotl configuration, in order, and `axolotl`
+    the family's own values. `max_train_rows` is what its time budget affords; `max_shares` limits kinds of task to shares of the instruct rows, `max_kind_shares` kinds of pair to shares of
+    the preference rows; `preference_pairs` is how many a model is asked to write.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    about: str
+    size: str
+    family: str | None = None
+    method: Method
+    parallel: Parallel
+    base_model: str
+    architecture: Architecture | None = None
+    template: TemplateFix | None = None
+    overlays: tuple[str, ...]
+    axolotl: dict[str, Any] = {}
+    context_tokens: int
+    answer_tokens: int
+    passages: int
+    passage_tokens: int
+    min_train_rows: int
+    max_train_rows: int | None = None
+    max_shares: dict[str, float] = {}
+    preference_pairs: int = 64
+    max_kind_shares: dict[str, float] = {"voice": 1.0}
+    nano_steps: int = 1000  # about 200 s on two idle cores
+    gate: Gate
+    evaluation: EvaluationSize = EvaluationSize()
+
+    @property
+    def base_name(self) -> str:
+        """What every method of training this model shares: the base model is kept once for all of them."""
+        return f"{self.family}-{self.size}" if self.family else self.size
+
+
+def load_profile(name: str) -> Profile:
+    """The profile of that name: `[family-]size[-method]`; raises TwinError naming what there is."""
+    sizes, families = _sizes(), load_families()
+    parts = name.lower().split("-")
+    family = parts.pop(0) if parts[0] in families else None
+    size = parts.pop(0) if parts else ""
+    if size not in sizes:
+        raise TwinError(
+            f"There is no profile {name!r}.",
+            f"set TWIN_PROFILE to a size ({', '.join(sizes)}), with a family in front if you like "
+            f"({', '.join(families)}; without, {DEFAULT_FAMILY}), such as llama-8b.",
+        )
+    methods = sizes[size]["methods"]
+    method = parts.pop(0) if parts else next(iter(methods))
+    if parts or method not in methods:
+        raise TwinError(
+            f"The profile {name!r} asks for a method that the size {size} does not have.",
+            f"put one of these behind it, or none: {', '.join(methods)}.",
+        )
+    if "base_model" in sizes[size]:
+        if family:
+            raise TwinError(f"The size {size} belongs to no family.", f"set TWIN_PROFILE={size}.")
+        return _profile(sizes[size], size, method, None, None)
+    chosen = family or DEFAULT_FAMILY
+    if size not in families[chosen].models:
+        raise TwinError(
+            f"The family {chosen} has no model of the size {size}.",
+            f"use one of: {', '.join(f'{chosen}-{s}' for s in families[chosen].models)}.",
+        )
+    return _profile(sizes[size], size, method, chosen, families[chosen])
+
+
+def profile_names() -> Iterator[str]:
+    """Every profile there is by its full name, in the order of the files: families, sizes, methods."""
+    sizes, families = _sizes(), load_families()
+    yield from (size for size, values in sizes.items() if "base_model" in values)
+    for family, facts in families.items():
+        for size in facts.models:
+            _, *others = sizes[size]["methods"]
+            yield f"{family}-{size}"
+            yield from (f"{family}-{size}-{method}" for method in others)
+
+
+def _profile(
+    values: dict[str, Any], size: str, method: str, name: str | None, family: Family | None
+) -> Profile:
+    methods, budgets = values["methods"], {k: v for k, v in values.items() if k != "methods"}
+    suffix = "" if method == next(iter(methods)) else f"-{method}"
+    parallel = methods[method]
+    overlays = ["base.yaml", f"methods/{method}.yaml", f"sizes/{size}.yaml"]
+    if parallel != "single":
+        overlays.append(f"parallel/{parallel}.yaml")
+    facts: dict[str, Any] = {
+        "name": f"{name}-{size}{suffix}" if name else f"{size}{suffix}",
+        "size": size, "family": name, "method": method, "parallel": parallel, "overlays": overlays,
+    }  # fmt: skip
+    if family:
+        model = family.models[size]
+        facts |= {
+            "base_model": model.id, "architecture": model, "template": family.template, "axolotl": family.axolotl,
+        }  # fmt: skip
+    return Profile(**budgets, **facts)
+
+
+def _sizes() -> dict[str, dict[str, Any]]:
+    return yaml.safe_load(PROFILES_FILE.read_text())

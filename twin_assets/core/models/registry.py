@@ -1,0 +1,171 @@
+"""The model registry: model versions with their lineage, in the BentoML model store."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import folder_hash
+from twin_assets.core.models.card import render_card
+from twin_assets.core.models.version import About, Lineage, ModelVersion, Stage
+from twin_assets.settings import Settings
+
+__all__ = ["About", "Lineage", "ModelVersion", "Registry", "Stage", "weights_hash"]
+
+RECORD = "version.json"
+STORE_FILE = "model.yaml"  # BentoML's own, in every version's folder
+STALE_SECONDS = 24 * 3600
+# What lies in a version's folder beside the model itself: our card and records, the store's and the hub's.
+_BESIDE = frozenset({"README.md", RECORD, "training", STORE_FILE, ".gitattributes", ".cache"})
+
+
+class Registry:
+    """Model versions of one installation."""
+
+    def __init__(self, settings: Settings) -> None:
+        os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")  # or it tells its makers of every model
+        from bentoml._internal.models.model import ModelStore  # the public calls take a store of this type
+
+        self._models, self._staging = settings.bentoml_home / "models", settings.bentoml_home / "staging"
+        self._models.mkdir(parents=True, exist_ok=True)
+        self._store = ModelStore(self._models)
+        self._hub_namespace = settings.hub_namespace
+
+    def save(
+        self,
+        folder: Path,
+        lineage: Lineage,
+        metrics: dict[str, float] | None = None,
+        run_link: str | None = None,
+        about: About = About(),
+        created_at: datetime | None = None,
+    ) -> ModelVersion:
+        """Store a copy of `folder` as a model version named by its inputs; the same inputs, the same tag.
+
+        A version that is there already is returned as it is. Its card and record are written beside it. It
+        appears in the store whole or, when the process is killed, not at all.
+        """  # fmt: skip
+        import bentoml
+        from bentoml._internal.models.model import ModelStore
+
+        if known := self.find(lineage):
+            return known
+        metadata: dict[str, Any] = {
+            "lineage": lineage.model_dump(exclude_none=True),  # BentoML refuses None
+            "about": about.model_dump(),
+            "metrics": metrics or {},
+            "run_link": run_link or "",
+            "created_at": (created_at or datetime.now(UTC)).isoformat(),
+            "weights_hash": weights_hash(folder),
+        }
+        labels = {
+            "persona": lineage.persona, "stage": lineage.stage, "profile": lineage.profile,
+            "config": lineage.config_hash, "seed": str(lineage.seed),
+        }  # fmt: skip
+        with self._stage() as staged:
+            with bentoml.models.create(
+                lineage.tag, labels=labels, metadata=metadata, _model_store=ModelStore(staged)
+            ) as model:
+                shutil.copytree(folder, model.path, dirs_exist_ok=True)
+            name, _, version = lineage.tag.partition(":")
+            self.describe(_version(bentoml.models.get(lineage.tag, _model_store=ModelStore(staged))))
+            self._take_in(staged / name / version, self._models / name / version)
+        return self.get(lineage.tag)
+
+    @contextmanager
+    def _stage(self) -> Iterator[Path]:
+        """A folder of one's own beside the store; what killed processes left there is removed after a day."""
+        self._staging.mkdir(exist_ok=True)
+        for left in self._staging.iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(dir=self._staging))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _take_in(self, staged: Path, place: Path) -> None:
+        """Move a whole version into the store at once, unless another process was faster."""
+        place.parent.mkdir(exist_ok=True)
+        if place.is_dir() and not (place / STORE_FILE).is_file():
+            shutil.rmtree(place)  # half of a version, of a store that was written before this was atomic
+        try:
+            staged.rename(place)
+        except OSError:
+            if not (place / STORE_FILE).is_file():
+                raise
+        else:
+            (place.parent / "latest").write_text(place.name)  # BentoML's own pointer
+
+    def describe(self, version: ModelVersion) -> None:
+        """Write the version's card and record into its folder."""
+        (version.path / "README.md").write_text(render_card(version, self._hub_namespace))
+        (version.path / RECORD).write_text(version.record().model_dump_json(indent=2))
+
+    def find(self, lineage: Lineage) -> ModelVersion | None:
+        """The version made from exactly these inputs, or None."""
+        return next((v for v in self.list() if v.tag == lineage.tag), None)
+
+    def get(self, tag: str) -> ModelVersion:
+        """The version of that tag; raises TwinError when the store doesn't have it."""
+        import bentoml
+        from bentoml.exceptions import BentoMLException
+
+        try:
+            return _version(bentoml.models.get(tag, _model_store=self._store))
+        except (BentoMLException, ValueError):  # the latter for what can be no name at all
+            known = ", ".join(v.tag for v in self.list()) or "none"
+            raise TwinError(
+                f"The registry has no model {tag[:120]!r} (known: {known}).", "train, import or pull it."
+            ) from None
+
+    def list(self, persona: str | None = None) -> list[ModelVersion]:
+        """All versions, newest first; of one persona if given."""
+        import bentoml
+        from bentoml.exceptions import BentoMLException
+
+        versions = []
+        for file in self._models.glob(f"*/*/{STORE_FILE}"):
+            tag = f"{file.parent.parent.name}:{file.parent.name}"
+            with suppress(BentoMLException, FileNotFoundError):  # it may be deleted at this moment
+                model = bentoml.models.get(tag, _model_store=self._store)
+                if "lineage" in model.info.metadata:
+                    versions.append(_version(model))
+        wanted = [v for v in versions if persona is None or v.lineage.persona == persona]
+        return sorted(wanted, key=lambda v: v.created_at, reverse=True)
+
+    def delete(self, tag: str) -> None:
+        """Remove a version for good, at once. `registry_gc` decides which may go."""
+        folder = self.get(tag).path
+        with self._stage() as staged:
+            folder.rename(staged / folder.name)
+
+
+def weights_hash(folder: Path) -> str:
+    """Hash of a model's own files: weights, tokenizer, configuration, adapter."""
+    return folder_hash(folder, without=_BESIDE)
+
+
+def _version(model: Any) -> ModelVersion:
+    metadata = model.info.metadata
+    path = Path(model.path)
+    made = metadata.get("created_at")
+    return ModelVersion(
+        tag=str(model.tag),
+        path=path,
+        lineage=Lineage.model_validate(metadata["lineage"]),
+        about=About.model_validate(metadata.get("about", {})),
+        metrics=metadata["metrics"],
+        run_link=metadata["run_link"] or None,
+        created_at=datetime.fromisoformat(made) if made else model.creation_time.astimezone(UTC),
+        weights_hash=metadata["weights_hash"],
+        size_bytes=sum(p.stat().st_size for p in path.rglob("*") if p.is_file()),
+    )

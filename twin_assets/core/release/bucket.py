@@ -1,0 +1,61 @@
+"""Model versions in an S3 bucket: `s3://bucket/prefix/<name>/<version>/<file>`, streamed file by file."""
+
+from pathlib import Path
+from typing import Any
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.models.registry import RECORD, STORE_FILE
+from twin_assets.core.models.version import ModelVersion
+from twin_assets.core.storage.s3 import answered, s3_client
+from twin_assets.settings import Settings
+
+
+class Bucket:
+    """The bucket that the settings name. `client` is a boto3 S3 client; made here when absent.
+
+    Objects get the bucket's own access rules; none is ever made public here.
+    """
+
+    def __init__(self, settings: Settings, client: Any = None) -> None:
+        scheme, _, rest = (settings.registry_url or "").partition("://")
+        self.bucket, _, prefix = rest.partition("/")
+        if scheme != "s3" or not self.bucket:
+            raise TwinError(
+                "There is no bucket to keep models in.", "set TWIN_REGISTRY_URL=s3://bucket/prefix."
+            )
+        self.client, self.prefix = client or s3_client(settings), prefix.strip("/")
+
+    def push(self, version: ModelVersion) -> str:
+        """Upload a version and return its address. One that is there whole is left alone."""
+        base = self._base(version.tag)
+        if RECORD not in self._names(base):
+            files = [p for p in sorted(version.path.rglob("*")) if p.is_file() and p.name != STORE_FILE]
+            # The record comes last: a version without one was never finished.
+            for path in sorted(files, key=lambda p: p.name == RECORD):
+                name = path.relative_to(version.path).as_posix()
+                with answered(self.client, f"store {base}{name}"):
+                    self.client.upload_file(str(path), self.bucket, base + name)
+        return f"s3://{self.bucket}/{base}"
+
+    def pull(self, tag: str, folder: Path) -> None:
+        """Download a version into `folder`. Raises TwinError when it isn't there whole."""
+        base = self._base(tag)
+        names = self._names(base)
+        if RECORD not in names:
+            raise TwinError(f"s3://{self.bucket}/{base} holds no finished model version.", "push it first.")
+        for name in names:
+            target = (folder / name).resolve()
+            if not target.is_relative_to(folder.resolve()):
+                raise TwinError(f"The object {base}{name} leaves its folder.", "remove it from the bucket.")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with answered(self.client, f"hand out {base}{name}"):
+                self.client.download_file(self.bucket, base + name, str(target))
+
+    def _base(self, tag: str) -> str:
+        name, _, number = tag.partition(":")
+        return "/".join([*([self.prefix] if self.prefix else []), name, number, ""])
+
+    def _names(self, base: str) -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=base)
+        with answered(self.client, f"list {base}"):
+            return [item["Key"][len(base) :] for page in pages for item in page.get("Contents", [])]

@@ -1,0 +1,218 @@
+"""Corpus: two text views, one copy of everything, and a split that nothing crosses."""
+
+from collections import Counter
+
+import dagster as dg
+
+from twin_assets.core.hashing import text_hash
+from twin_assets.core.records import CleanedDocument, Document, Record, SplitDocument, UniqueDocument
+from twin_assets.core.storage.erased import erased_list
+from twin_assets.core.storage.feature_store import FeatureStore
+from twin_assets.core.text.privacy import ALL_KINDS, mask
+from twin_assets.defs.shared.common import CORPUS, OWNERS, personas, when_inputs_change
+from twin_assets.defs.shared.metadata import bar_table, image, sample_table
+from twin_assets.defs.shared.resources import Platform, records_result
+from twin_assets.feature.corpus.cleaning.clean import clean_documents, leaks
+from twin_assets.feature.corpus.duplicates.dedup import find_duplicates
+from twin_assets.feature.corpus.split import shared_ngrams, sides_of, split_corpus
+from twin_assets.feature.corpus.warehouse import read_documents, read_library, read_turns
+from twin_assets.feature.index.embed import CachedEmbedder
+from twin_assets.feature.plots import clusters_plot, corpus_plot
+
+
+class DroppedDocument(Record):
+    """What the report says of a document that was left out."""
+
+    reason: str
+    title: str | None
+    url: str
+    begins: str
+
+
+@dg.asset(
+    deps=["documents"],
+    partitions_def=personas,
+    group_name=CORPUS,
+    owners=OWNERS,
+    kinds={"unstructured", "parquet"},
+    code_version="6",
+    automation_condition=when_inputs_change,
+)
+def cleaned_documents(
+    context: dg.AssetExecutionContext, platform: Platform
+) -> dg.MaterializeResult[list[CleanedDocument]]:
+    """Documents without boilerplate: `voice_text` to learn from, `search_text` to find by."""
+    persona = platform.persona(context.partition_key)
+    erased = erased_list(platform.lake, persona.name).documents
+    warehouse = platform.settings.warehouse_path
+    documents = [d for d in read_documents(warehouse, persona.name) if d.doc_id not in erased]
+    cleaned = clean_documents(
+        documents, persona.languages, persona.mask_personal_data, read_turns(warehouse, persona.name)
+    )
+    return records_result(
+        cleaned.documents,
+        CleanedDocument,
+        {
+            "documents": len(cleaned.documents),
+            "words": sum(d.words for d in cleaned.documents),
+            "questions_answered_in_talks": sum(len(d.exchanges) for d in cleaned.documents),
+            "dropped": bar_table({reason: len(ids) for reason, ids in cleaned.dropped.items()}, "reason"),
+            "dropped_samples": _dropped_samples(documents, cleaned.dropped),
+            "boilerplate_removed": bar_table(cleaned.removed, "kind"),
+            "masked": bar_table(cleaned.masked, "kind"),
+            "languages": bar_table(Counter(d.language or "unknown" for d in cleaned.documents), "language"),
+            "sample": sample_table(cleaned.documents, ["title", "category", "words", "voice_text"]),
+            "plot": image(corpus_plot(cleaned.documents)),
+        },
+    )
+
+
+@dg.asset(
+    deps=["documents"],
+    partitions_def=personas,
+    group_name=CORPUS,
+    owners=OWNERS,
+    kinds={"unstructured", "parquet"},
+    code_version="3",
+    automation_condition=when_inputs_change,
+)
+def library_documents(
+    context: dg.AssetExecutionContext, platform: Platform
+) -> dg.MaterializeResult[list[SplitDocument]]:
+    """Pages and papers of others that were added to the library: found and cited, never learnt from."""
+    persona = platform.persona(context.partition_key)
+    documents = read_library(platform.settings.warehouse_path, persona.name)
+    cleaned = clean_documents(documents, persona.languages, persona.mask_personal_data)
+    kept = [SplitDocument(**d.model_dump(), cluster_id=d.doc_id, split="train") for d in cleaned.documents]
+    return records_result(
+        kept,
+        SplitDocument,
+        {
+            "documents": len(kept),
+            "dropped": bar_table({reason: len(ids) for reason, ids in cleaned.dropped.items()}, "reason"),
+            "sample": sample_table(kept, ["title", "words", "url"]),
+        },
+    )
+
+
+def _embedder(platform: Platform) -> CachedEmbedder:
+    """Whole documents, of which both deduplication and the split ask the vectors, and most are those of last time."""
+    return CachedEmbedder(platform.embedder, platform.settings.cache_dir)
+
+
+def _dropped_samples(documents: list[Document], dropped: dict[str, list[str]]) -> dg.MetadataValue:
+    """A few of each reason, with how they begin, so that a person can judge the filter."""
+    by_id = {d.doc_id: d for d in documents}
+    shown = [
+        DroppedDocument(
+            reason=reason,
+            title=by_id[i].title,
+            url=by_id[i].url,
+            begins=mask(by_id[i].body[:2_000], ALL_KINDS)[0],  # the raw body: nothing has masked it yet
+        )
+        for reason, ids in dropped.items()
+        for i in ids[:3]
+    ]
+    return sample_table(shown, ["reason", "title", "url", "begins"], n=30)
+
+
+@dg.asset(
+    partitions_def=personas,
+    group_name=CORPUS,
+    owners=OWNERS,
+    kinds={"daft", "parquet"},
+    code_version="3",
+    automation_condition=when_inputs_change,
+)
+def unique_documents(
+    context: dg.AssetExecutionContext, platform: Platform, cleaned_documents: list[CleanedDocument]
+) -> dg.MaterializeResult[list[UniqueDocument]]:
+    """One representative for each cluster of exact, near and semantic duplicates."""
+    found = find_duplicates(
+        cleaned_documents, _embedder(platform).embed, runner=platform.settings.data_runner
+    )
+    kinds = [c.kind for c in found.clusters]
+    return records_result(
+        found.documents,
+        UniqueDocument,
+        {
+            "documents": len(found.documents),
+            "removed": len(cleaned_documents) - len(found.documents),
+            "clusters": bar_table({kind: kinds.count(kind) for kind in sorted(set(kinds))}, "kind"),
+            "plot": image(
+                clusters_plot(
+                    {k: [len(c.members) for c in found.clusters if c.kind == k] for k in sorted(set(kinds))}
+                )
+            ),
+            "sample": sample_table(found.clusters, ["kind", "similarity", "representative", "members"]),
+        },
+    )
+
+
+@dg.asset(
+    partitions_def=personas,
+    group_name=CORPUS,
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    code_version="2",
+    automation_condition=when_inputs_change,
+)
+def corpus_split(
+    context: dg.AssetExecutionContext, platform: Platform, unique_documents: list[UniqueDocument]
+) -> dg.MaterializeResult[list[SplitDocument]]:
+    """Train and held-out sides, by document and cluster, before anything is generated from them."""
+    store, key = FeatureStore(platform.lake), ("corpus_split", context.partition_key)
+    last = store.read(*key) if store.latest(*key) else []
+    split = split_corpus(
+        unique_documents, _embedder(platform).embed, seed=platform.settings.seed, before=sides_of(last)
+    )
+    sides = [f"{d.split} {d.category}" for d in split.documents]
+    return records_result(
+        split.documents,
+        SplitDocument,
+        {
+            "documents": len(split.documents),
+            "heldout": sum(d.split == "heldout" for d in split.documents),
+            "sides": bar_table({side: sides.count(side) for side in sorted(set(sides))}, "side"),
+            "contaminated": dg.MetadataValue.json(split.contaminated),
+            "heldout_titles": dg.MetadataValue.json(
+                [d.title or d.voice_text[:60] for d in split.documents if d.split == "heldout"]
+            ),
+        },
+        # What was set aside is found and cited too, so a change of it is one for those who follow.
+        beside={
+            d.doc_id: text_hash(d.voice_text) for d in unique_documents if d.doc_id in split.contaminated
+        },
+    )
+
+
+@dg.asset_check(
+    asset=cleaned_documents,
+    blocking=True,
+    description="No secret, and no personal data that the persona masks, is in any cleaned text.",
+)
+def no_secrets(platform: Platform, cleaned_documents: list[CleanedDocument]) -> dg.AssetCheckResult:
+    names = {d.persona for d in cleaned_documents}
+    masking = {name: platform.persona(name).mask_personal_data for name in names}
+    found = sum((leaks([d], masking[d.persona]) for d in cleaned_documents), Counter[str]())
+    return dg.AssetCheckResult(
+        passed=not found,
+        metadata={"documents": len(cleaned_documents), "found": bar_table(found, "kind")},
+    )
+
+
+@dg.asset_check(asset=corpus_split, blocking=True, description="No 13-gram is on both sides of the split.")
+def no_shared_ngrams(corpus_split: list[SplitDocument]) -> dg.AssetCheckResult:
+    prose = [d for d in corpus_split if d.category != "code"]
+    shared = shared_ngrams(
+        [d.voice_text for d in prose if d.split == "train"],
+        [d.voice_text for d in prose if d.split == "heldout"],
+    )
+    return dg.AssetCheckResult(
+        passed=not shared,
+        metadata={"shared": len(shared), "examples": dg.MetadataValue.json(sorted(shared)[:5])},
+    )
+
+
+assets = [cleaned_documents, library_documents, unique_documents, corpus_split]
+checks = [no_secrets, no_shared_ngrams]

@@ -1,0 +1,191 @@
+"""Datasets: immutable versions of instruct and preference data."""
+
+from typing import Any, Literal
+
+import dagster as dg
+
+from twin_assets.core.datasets.diff import diff_versions
+from twin_assets.core.datasets.store import (
+    Kind,
+    Manifest,
+    dataset_folder,
+    latest_version,
+    read_rows,
+    write_dataset,
+)
+from twin_assets.core.hashing import fingerprint
+from twin_assets.core.prompts.templates import prompts_fingerprint
+from twin_assets.core.records import EmbeddedChunk, SplitDocument, to_table
+from twin_assets.defs.datasets.feedback import accepted_rows
+from twin_assets.defs.shared.code_versions import dataset_version
+from twin_assets.defs.shared.common import DATASETS, OWNERS, personas, when_changed
+from twin_assets.defs.shared.metadata import bar_table, image, sample_table
+from twin_assets.defs.shared.resources import Platform, table_version
+from twin_assets.feature.instruct.build import (
+    build_instruct_rows,
+    describe_rows,
+    may_be_learnt,
+    passages_to_teach,
+)
+from twin_assets.feature.instruct.teacher import Teacher
+from twin_assets.feature.plots import lengths_plot
+from twin_assets.feature.preference.build import build_preference_rows, select_pair_prompts
+from twin_assets.feature.preference.length_balance import LengthBalance, length_balance, words_of
+from twin_assets.inference.generation.batches import generate_all
+from twin_assets.inference.generation.local import LocalGenerator
+
+REJECTED_TEMPERATURE = 0.9
+
+
+@dg.asset(
+    partitions_def=personas,
+    group_name=DATASETS,
+    owners=OWNERS,
+    kinds={"python", "jsonl"},
+    code_version=dataset_version("3"),
+    # The split changes first, its embeddings soon after: built between the two, a dataset would be stale.
+    automation_condition=when_changed("embeddings"),
+)
+def instruct_dataset(
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    corpus_split: list[SplitDocument],
+    embeddings: list[EmbeddedChunk],
+) -> dg.MaterializeResult[Manifest]:
+    """Conversations that end with the author's own text, as an immutable version."""
+    persona = platform.persona(context.partition_key)
+    settings, profile = platform.settings, platform.profile
+    # Others' words are no target, nor is what the split set aside.
+    known = {document.doc_id for document in corpus_split}
+    embeddings = [chunk for chunk in embeddings if chunk.doc_id in known]
+    teaching = None
+    if settings.teacher_model:
+        passages = passages_to_teach(may_be_learnt(corpus_split, persona), profile)
+        teaching = Teacher(settings, context.log.info).teach(passages)
+    lessons = teaching.lessons if teaching else {}
+    built = build_instruct_rows(
+        corpus_split, embeddings, persona, profile, settings.seed, platform.embedder.embed, lessons
+    )
+    parents = {
+        "corpus_split": table_version(to_table(corpus_split, SplitDocument)),
+        # Not the vectors themselves: their last bits differ from one CPU to another.
+        "embeddings": fingerprint([[c.chunk_id, c.content_hash, c.embedder] for c in embeddings], 16),
+        "profile": profile.name,
+        "teacher": settings.teacher_model or "none",
+    }
+    dropped = built.dropped | (teaching.dropped if teaching else {})
+    result = _store(platform, persona.name, "instruct", built.rows, dropped, parents)
+    about = teaching.model_dump(include={"asked", "cached", "estimate", "cost"}) if teaching else {}
+    fields = ["reason", "task", "asked", "answer"]
+    more = {
+        "dropped_samples": sample_table(built.samples, fields, n=len(built.samples)),
+        "teacher": dg.MetadataValue.json(about),
+    }
+    return result._replace(metadata={**(result.metadata or {}), **more})
+
+
+@dg.asset(
+    deps=["instruct_dataset"],
+    partitions_def=personas,
+    group_name=DATASETS,
+    owners=OWNERS,
+    kinds={"huggingface", "jsonl"},
+    code_version=dataset_version("2", pairs=True),
+)
+def preference_dataset(
+    context: dg.AssetExecutionContext, platform: Platform, instruct_dataset: Manifest, sft_model: str
+) -> dg.MaterializeResult[Manifest]:
+    """Pairs: chosen is the author's verbatim text, rejected what the SFT model writes: of voice, of declining
+    what the corpus can't answer, and of keeping to the passages. Where the persona consents, reviewed feedback too."""
+    persona, seed, profile = platform.persona(context.partition_key), platform.settings.seed, platform.profile
+    shares = profile.max_kind_shares
+    rows = rows_of(platform, instruct_dataset, "train")
+    prompts = select_pair_prompts(rows, profile.preference_pairs, shares, seed)
+    context.log.info(f"writing {len(prompts)} rejected answers with {sft_model}")
+    written = generate_all(
+        LocalGenerator(platform.registry.get(sft_model).path, sft_model),
+        [prompt.conversation for prompt in prompts],
+        [min(prompt.max_tokens, profile.answer_tokens) for prompt in prompts],
+        temperature=REJECTED_TEMPERATURE, seed=seed, on_progress=context.log.info,
+    )  # fmt: skip
+    built = build_preference_rows(prompts, written, persona, shares, seed)
+    parents = {"instruct": instruct_dataset.version, "rejected_by": sft_model}
+    said = accepted_rows(platform, persona, len(built.rows))
+    if said:
+        parents["feedback"] = fingerprint([row.row_id for row in said])
+    rows = [*built.rows, *said]
+    result = _store(platform, persona.name, "preference", rows, built.dropped, parents)
+    balance = length_balance(rows)
+    clouds = {b.kind: words_of([r for r in rows if r.kind == b.kind]) for b in balance[1:]}
+    more = {
+        "kinds": bar_table(result.value.kinds, "kind"),
+        "lengths": sample_table(balance, [*LengthBalance.model_fields]),
+        "plot": image(lengths_plot(clouds)),
+    }
+    return result._replace(metadata={**(result.metadata or {}), **more})
+
+
+def _store(
+    platform: Platform,
+    persona: str,
+    kind: Kind,
+    rows: list[Any],
+    dropped: dict[str, int],
+    parents: dict[str, str],
+) -> dg.MaterializeResult[Manifest]:
+    declared = platform.persona(persona)
+    last = latest_version(platform.lake, persona, kind)
+    manifest = write_dataset(
+        platform.lake, persona, kind, rows, parents=parents, prompts=prompts_fingerprint(), dropped=dropped,
+        seed=platform.settings.seed, license=declared.license, visibility=declared.visibility,
+        summary=_summary(declared.full_name, rows),
+    )  # fmt: skip
+    return dg.MaterializeResult(
+        value=manifest,
+        metadata={
+            "version": manifest.version,
+            "train": manifest.counts["train"],
+            "test": manifest.counts["test"],
+            "tasks": bar_table(manifest.tasks, "task"),
+            "visibility": manifest.visibility,
+            "rows_by_visibility": bar_table(manifest.visibilities, "visibility"),
+            "dropped": bar_table(manifest.dropped, "reason"),
+            "subsets": dg.MetadataValue.json(manifest.subsets),
+            "since_last_version": _difference(platform, manifest, last),
+            "sample": dg.MetadataValue.md(describe_rows(rows, 3)),
+            "folder": dg.MetadataValue.path(
+                platform.lake.uri(dataset_folder(persona, kind, manifest.version))
+            ),
+        },
+        data_version=dg.DataVersion(manifest.version),
+    )
+
+
+def _summary(author: str, rows: list[Any]) -> str:
+    told = sum(getattr(row, "kind", "") == "feedback" for row in rows)
+    but = (
+        f", but for {told} of kind `feedback`, which readers wrote or liked and a person accepted"
+        if told
+        else ""
+    )
+    return f"Written by {author}; every answer is their own text{but}."
+
+
+def _difference(platform: Platform, manifest: Manifest, last: str | None) -> dg.MetadataValue:
+    if last is None or last == manifest.version:
+        return dg.MetadataValue.md("the first version" if last is None else "the same version as before")
+    found = diff_versions(platform.lake, manifest.persona, manifest.kind, last, manifest.version)
+    counts = (
+        f"{found.added} added, {found.removed} removed, {found.changed} changed, {found.unchanged} unchanged"
+    )
+    table = sample_table(found.samples, ["change", "task", "asked", "before", "after"], n=15)
+    return dg.MetadataValue.md(f"since {last}: {counts}\n\n{table.value}")
+
+
+def rows_of(platform: Platform, manifest: Manifest, *sides: Literal["train", "test"]) -> list[Any]:
+    """Rows of the named sides of a version."""
+    where = (platform.lake, manifest.persona, manifest.kind, manifest.version)
+    return [row for side in sides for row in read_rows(*where, side)]
+
+
+assets = [instruct_dataset, preference_dataset]

@@ -1,0 +1,195 @@
+"""Evaluation: the candidate against its own baseline and production, and the gate it must pass."""
+
+import json
+from typing import Any
+
+import dagster as dg
+
+from twin_assets.core.models.version import closed_rows
+from twin_assets.core.prompts.templates import prompts_fingerprint
+from twin_assets.core.records import VISIBILITIES, Message, SplitDocument, most_closed
+from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.vectors import open_store
+from twin_assets.defs.evaluation.publish import publish_report
+from twin_assets.defs.shared.common import EVALUATION, OWNERS, personas
+from twin_assets.defs.shared.metadata import image
+from twin_assets.defs.shared.resources import Platform
+from twin_assets.evaluation.contest.ability import right_answers
+from twin_assets.evaluation.contest.judge import Judge
+from twin_assets.evaluation.contest.write import Prompting
+from twin_assets.evaluation.evaluate import (
+    BASELINE,
+    CANDIDATE,
+    PRODUCTION,
+    PROMPTED,
+    Contestant,
+    EvaluationReport,
+    Instruments,
+    evaluate,
+    read_questions,
+)
+from twin_assets.evaluation.gate import GATES, GateResult, check_gate, climb_ladder
+from twin_assets.evaluation.ladder import Ladder
+from twin_assets.evaluation.report.page import render_html, report_key, summary_table
+from twin_assets.evaluation.report.plots import rungs_plot, voice_plot
+from twin_assets.evaluation.voice.impostors import read_impostors
+from twin_assets.feature.instruct.build import may_be_learnt
+from twin_assets.inference.generation.local import Generation, LocalGenerator
+from twin_assets.inference.retrieval.retriever import open_retriever
+from twin_assets.inference.twin.answer import Twin
+
+TEMPERATURE = 0.8
+# Writing of the author that a judge is shown.
+JUDGE_SAMPLES = 3
+
+
+@dg.asset(
+    deps=["vector_index"],
+    partitions_def=personas,
+    group_name=EVALUATION,
+    owners=OWNERS,
+    kinds={"scikitlearn", "html"},
+    code_version="2",
+    dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
+    check_specs=[
+        dg.AssetCheckSpec(
+            gate, asset="evaluation_report", blocking=True, description="See the profile's gate."
+        )
+        for gate in GATES
+    ],
+)
+def evaluation_report(
+    context: dg.AssetExecutionContext, platform: Platform, dpo_model: str, base_model: str,
+    corpus_split: list[SplitDocument],
+) -> dg.MaterializeResult:  # fmt: skip
+    """Voice, grounding, refusals, safety, ability and cost: the candidate beside its baseline and production."""
+    persona, settings = platform.persona(context.partition_key), platform.settings
+    ledger = platform.ledger(persona.name)
+    # What isn't learnt from is not measured on either, and stands in no report.
+    learnt = may_be_learnt(corpus_split, persona)
+    audience = most_closed(d.visibility for d in learnt)
+    store = open_store(settings, persona.name)
+    retriever = open_retriever(settings, persona, store, platform.embedder, audience)
+    models = _Models(platform)
+    twin = Twin(persona, platform.profile, models.open(dpo_model), retriever.retrieve, retriever.find)
+    contestants = {
+        CANDIDATE: models.contestant(dpo_model, "twin"),
+        BASELINE: models.contestant(base_model, "baseline"),
+        PROMPTED: models.contestant(base_model, "prompted"),
+        "base": models.contestant(base_model, "bare"),
+    }
+    production = ledger.production()
+    if production and production != dpo_model:
+        contestants[PRODUCTION] = models.contestant(production, "twin")
+    train = [d for d in learnt if d.split == "train"]
+    shown = [d.voice_text for d in train if d.category != "code"][:JUDGE_SAMPLES]
+    report = evaluate(
+        contestants,
+        heldout=[d for d in learnt if d.split == "heldout"],
+        train=train,
+        impostors=read_impostors(persona.impostors),
+        persona=persona,
+        profile=platform.profile,
+        instruments=Instruments(
+            retrieve=retriever.retrieve,
+            plan=twin.plan_answer,
+            embed=platform.embedder.embed,
+            right_answers=lambda tag: right_answers(models.open(tag)),
+            judge=Judge(settings, shown) if settings.judge_model else None,
+        ),
+        questions=read_questions(persona.questions),
+        seed=settings.seed,
+        on_progress=context.log.info,
+    )
+    rows = platform.registry.get(dpo_model).about.learnt_from
+    seen = most_closed([report.visibility, *(v for v in VISIBILITIES if rows.get(v))])
+    report = report.model_copy(update={"learnt_from": rows, "visibility": seen})
+    gates = check_gate(report, platform.profile.gate)
+    ladder = climb_ladder(report, platform.profile.gate)
+    _propose(ledger, dpo_model, gates, closed_rows(rows, "public"))
+    return dg.MaterializeResult(
+        value=report,
+        metadata=_metadata(platform, report, gates, ladder),
+        check_results=[_as_check(gate) for gate in gates],
+    )
+
+
+class _Models:
+    """Models by tag, each loaded once however many contestants it is."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._registry, self._profile, self._settings = platform.registry, platform.profile, platform.settings
+        self._open: dict[str, LocalGenerator] = {}
+
+    def open(self, tag: str) -> LocalGenerator:
+        if tag not in self._open:
+            self._open[tag] = LocalGenerator(self._registry.get(tag).path, tag)
+        return self._open[tag]
+
+    def contestant(self, tag: str, prompting: Prompting) -> Contestant:
+        def generate(conversations: list[list[Message]], tokens: int) -> list[Generation]:
+            # What a conversation may hold doesn't depend on how short its answer is: samples are not cut twice.
+            room = self._profile.answer_tokens
+            fitting = [self.open(tag).fit(c, room) for c in conversations]
+            return self.open(tag).generate(
+                fitting, max_tokens=tokens, temperature=TEMPERATURE, seed=self._settings.seed
+            )
+
+        usd = self._settings.hardware_usd_per_hour
+        return Contestant(model=tag, generate=generate, prompting=prompting, usd_per_hour=usd)
+
+
+def _propose(ledger: Ledger, candidate: str, gates: list[GateResult], closed: str) -> None:
+    """Put the candidate and its verdict into the ledger, unless it is there already. Who approves it reads there what
+    it learnt that is not public."""
+    failed = [g for g in gates if g.blocking and not g.passed]
+    if ledger.state(candidate) in (None, "rejected", "rolled_back"):
+        ledger.append(candidate, "proposed", "pipeline", "new candidate")
+    if ledger.state(candidate) in ("proposed", "evaluated"):
+        reason = "; ".join(g.message for g in failed) or "passed every gate"
+        reason += f"; learnt from {closed}, which it may repeat to whoever it serves" if closed else ""
+        ledger.append(candidate, "evaluated", "pipeline", reason, passed=not failed)
+
+
+def _as_check(gate: GateResult) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=gate.name,
+        passed=gate.passed,
+        severity=dg.AssetCheckSeverity.ERROR if gate.blocking else dg.AssetCheckSeverity.WARN,
+        description=gate.message,
+        metadata={
+            "value": gate.value if gate.value is not None else "not measured",
+            "threshold": gate.threshold if gate.threshold is not None else "none: reported only",
+        }
+        | ({"example": gate.example} if gate.example and not gate.passed else {}),
+    )
+
+
+def _metadata(
+    platform: Platform, report: EvaluationReport, gates: list[GateResult], ladder: Ladder
+) -> dict[str, Any]:
+    html = render_html(report, gates, ladder).encode()
+    facts = report.model_dump(mode="json") | {
+        "gates": [g.model_dump() for g in gates],
+        "ladder": ladder.model_dump(),
+    }
+    written = json.dumps(facts, indent=1, ensure_ascii=False).encode()
+    lake = platform.lake
+    data = lake.write(report_key(report.persona, report.candidate, "json"), written)
+    page = lake.write(report_key(report.persona, report.candidate, "html"), html)
+    return {
+        "candidate": report.candidate,
+        "passed": all(g.passed for g in gates if g.blocking),
+        "summary": dg.MetadataValue.md(summary_table(report)),
+        "gates": dg.MetadataValue.md("\n".join(f"- {'✓' if g.passed else '✗'} {g.message}" for g in gates)),
+        "ladder": ladder.verdict,
+        "voice": image(voice_plot(report), "voice"),
+        "rungs": image(rungs_plot(report), "what each contestant reaches"),
+        "report": dg.MetadataValue.url(page),
+        "report_json": dg.MetadataValue.url(data),
+        "wandb": publish_report(platform.settings, report.persona, report.candidate, html, written),
+        "prompts": prompts_fingerprint(),
+    }
+
+
+assets = [evaluation_report]

@@ -1,0 +1,45 @@
+"""Alerts: a sensor that tells of what the drift report found, grouped, at most daily, over the channels that are set."""
+
+import dagster as dg
+
+from twin_assets.core.storage.feature_store import FeatureStore
+from twin_assets.defs.shared.common import PERSONAS
+from twin_assets.defs.shared.resources import Platform
+from twin_assets.monitoring.alerts.channels import channels, deliver
+from twin_assets.monitoring.alerts.lifecycle import alerts_of, batches, open_alerts, settle_alerts
+from twin_assets.monitoring.drift.report import DriftReport
+from twin_assets.settings import Settings
+
+
+@dg.sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=60,
+    description="Sends new, daily repeated and closed alerts to the webhook, Slack and e-mail that are set.",
+)
+def send_alerts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SkipReason:
+    """Starts no run. What a channel didn't take stays, and is sent at the next tick."""
+    said = [f"{p}: {tell(platform, p)}" for p in context.instance.get_dynamic_partitions(PERSONAS)]
+    return dg.SkipReason("; ".join(said) or "no personas yet")
+
+
+def tell(platform: Platform, persona: str) -> str:
+    """Settle the alerts of one persona and send what is to be sent; what came of it, in words."""
+    lake, settings, store = platform.lake, platform.settings, FeatureStore(platform.lake)
+    found = store.latest("drift_report", persona)
+    if found is None:
+        return "no drift report yet"
+    report: DriftReport = store.load("drift_report", persona, DriftReport, found)
+    link = report_link(settings, persona)
+    batch = settle_alerts(lake, persona, alerts_of(report, link), settings.now, channels(settings))
+    problems = deliver(lake, persona, settings)
+    standing = open_alerts(batches(lake, persona))
+    told = (
+        f"message {batch.number} speaks of {', '.join(batch.told)}" if batch and batch.told else "nothing new"
+    )
+    return "; ".join([f"open: {', '.join(standing) or 'none'}", told, *problems])
+
+
+def report_link(settings: Settings, persona: str) -> str:
+    """Where the drift report is to be looked at."""
+    base = settings.dagster_url or f"http://127.0.0.1:{settings.dagster_port}"
+    return f"{base.rstrip('/')}/assets/drift_report?partition={persona}"

@@ -1,0 +1,113 @@
+"""Resources: the platform's parts as Dagster sees them, and the IO manager that keeps every version."""
+
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+from dagster_dbt import DbtCliResource
+
+from twin_assets.core.embedding.embedder import Embedder, load_embedder
+from twin_assets.core.hashing import fingerprint
+from twin_assets.core.models.profiles import Profile, load_profile
+from twin_assets.core.models.registry import Registry
+from twin_assets.core.persona.definition import Persona, load_persona
+from twin_assets.core.records import Record, to_table
+from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.storage.feature_store import FeatureStore, table_version
+from twin_assets.core.storage.lake import Lake, open_lake
+from twin_assets.settings import ROOT, Settings, load_settings
+
+DBT_PROJECT: Path = ROOT / "dbt_project"
+
+
+def dbt_cli() -> DbtCliResource:
+    """dbt of this environment, also when its folder is not on the PATH."""
+    executable = Path(sys.executable).with_name("dbt")
+    return DbtCliResource(
+        project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=str(executable)
+    )
+
+
+class Platform(dg.ConfigurableResource):
+    """Settings and what is opened with them. `overrides` replaces single settings, for tests."""
+
+    s3: dg.ResourceDependency[S3Resource]
+    overrides: dict[str, Any] = {}
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Read once for each run or tick, which gets a resource of its own."""
+        parsed = Settings.model_validate(self.overrides)
+        return load_settings().model_copy(update={name: getattr(parsed, name) for name in self.overrides})
+
+    @property
+    def lake(self) -> Lake:
+        settings = self.settings
+        return open_lake(settings, self.s3.get_client() if settings.lake_url else None)
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(self.settings)
+
+    @property
+    def profile(self) -> Profile:
+        return load_profile(self.settings.profile)
+
+    @property
+    def embedder(self) -> Embedder:
+        return load_embedder(self.settings.embedder)
+
+    def persona(self, name: str) -> Persona:
+        return load_persona(self.settings.personas_dir, name)
+
+    def ledger(self, persona: str) -> Ledger:
+        return Ledger(self.lake, persona)
+
+
+class FeatureStoreIOManager(dg.ConfigurableIOManager):
+    """Keeps every version of a value in the feature store."""
+
+    platform: dg.ResourceDependency[Platform]
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        if obj is None:
+            return
+        asset, kind = context.asset_key.to_user_string(), context.dagster_type.typing_type
+        uri = FeatureStore(self.platform.lake).write(asset, context.partition_key, obj, kind)
+        context.add_output_metadata({"stored_at": dg.MetadataValue.path(uri)})
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        asset, kind = context.asset_key.to_user_string(), context.dagster_type.typing_type
+        return FeatureStore(self.platform.lake).load(asset, context.partition_key, kind)
+
+
+def records_result(
+    value: list[Any],
+    kind: type[Record],
+    metadata: dict[str, Any],
+    checks: list[dg.AssetCheckResult] | None = None,
+    beside: object = None,
+) -> dg.MaterializeResult:
+    """A materialisation of records whose data version is their content, and what is told `beside` them."""
+    version = table_version(to_table(value, kind))
+    return dg.MaterializeResult(
+        value=value,
+        metadata=metadata,
+        check_results=checks or [],
+        data_version=dg.DataVersion(f"{version}-{fingerprint(beside, 8)}" if beside else version),
+    )
+
+
+def build_resources(overrides: dict[str, Any] | None = None) -> dict[str, Any]:
+    """All resources of the code location."""
+    settings = load_settings()
+    platform = Platform(s3=S3Resource(endpoint_url=settings.s3_endpoint_url), overrides=overrides or {})
+    return {
+        "platform": platform,
+        "io_manager": FeatureStoreIOManager(platform=platform),
+        "dbt": dbt_cli(),
+        "pipes": dg.PipesSubprocessClient(),
+    }

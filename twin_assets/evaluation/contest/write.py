@@ -1,0 +1,152 @@
+"""The writing that voices are measured on: everybody writes about the same topics, each in its own prompt format."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from twin_assets.core.models.profiles import Profile
+from twin_assets.core.persona.definition import Persona
+from twin_assets.core.prompts.templates import (
+    baseline_system_message,
+    defuse,
+    shown_passages,
+    system_message,
+    user_message,
+)
+from twin_assets.core.records import Message, Passage, SplitDocument
+from twin_assets.core.text.tokens import estimated_tokens, first_tokens
+from twin_assets.evaluation.grounding.exam import ExamItem, bare_question
+from twin_assets.evaluation.grounding.questions import Retrieve
+from twin_assets.evaluation.voice.stylometry import windows
+from twin_assets.evaluation.write_tasks import WriteTask
+from twin_assets.inference.generation.local import Generation
+
+# Tasks at first; more follow, a few at a time, until those whose texts are paired with the candidate's have written 8
+# windows. The rungs below write the first tasks only: they are shown beside it and not compared text by text.
+FIRST_TASKS, MORE_TASKS, MAX_TASKS = 24, 8, 72
+ENOUGH_WINDOWS = 8
+# What system text, task and chat marks take of the context.
+FIXED_TOKENS = 120
+
+# `twin` is asked as the service asks; `baseline` is shown writing samples and passages, `prompted` only samples,
+# `bare` nothing but the task.
+Prompting = Literal["twin", "baseline", "prompted", "bare"]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A model and how it is prompted; `generate` writes one text of at most so many tokens for each conversation.
+
+    `usd_per_hour` is what its hardware costs, 0 if nobody said.
+    """
+
+    model: str
+    generate: Callable[[list[list[Message]], int], list[Generation]]
+    prompting: Prompting
+    usd_per_hour: float = 0.0
+
+    @property
+    def sees_passages(self) -> bool:
+        return self.prompting in ("twin", "baseline")
+
+
+@dataclass
+class Written:
+    """What one contestant wrote, in the order of the tasks, and the seconds it took."""
+
+    generations: list[Generation] = field(default_factory=list)
+    alone: list[Generation] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def texts(self) -> list[str]:
+        return [g.text for g in self.generations]
+
+    def add(self, contestant: Contestant, conversations: list[list[Message]], tokens: int) -> None:
+        start = time.monotonic()
+        self.generations += contestant.generate(conversations, tokens)
+        self.seconds += time.monotonic() - start
+
+
+def write_all(
+    contestants: dict[str, Contestant], tasks: list[WriteTask], desk: "Desk", tokens: int,
+    on_progress: Callable[[str], None],
+) -> tuple[list[WriteTask], dict[str, Written]]:  # fmt: skip
+    """Tasks that were set, and what was written by role; one contestant at least is shown passages."""
+    written = {role: Written() for role in contestants}
+    done = 0
+    while True:
+        batch = tasks[done : min(done + (MORE_TASKS if done else FIRST_TASKS), MAX_TASKS)]
+        paired = [w for role, w in written.items() if contestants[role].sees_passages]
+        if not batch or min(len(windows(w.texts)) for w in paired) >= ENOUGH_WINDOWS:
+            break
+        for role, contestant in contestants.items():
+            if done and not contestant.sees_passages:
+                continue
+            on_progress(f"{role} ({contestant.model}) writes {len(batch)} texts")
+            conversations = [
+                desk.conversation(task, contestant.prompting, done + n) for n, task in enumerate(batch)
+            ]
+            written[role].add(contestant, conversations, tokens)
+        done += len(batch)
+    return tasks[:done], written
+
+
+class Desk:
+    """Sets tasks and questions: the same one in the prompt format of each kind of contestant."""
+
+    def __init__(
+        self, train: list[SplitDocument], persona: Persona, profile: Profile, retrieve: Retrieve, seed: int
+    ) -> None:
+        self._persona, self._profile, self._retrieve, self._seed = persona, profile, retrieve, seed
+        self._passages: dict[str, list[Passage]] = {}
+        self._samples = {
+            "write_post": [d.voice_text for d in train if d.category == "post"],
+            "write_article": [d.voice_text for d in train if d.category == "article"],
+        }
+
+    def passages(self, task: WriteTask) -> list[Passage]:
+        """What retrieval gives for a task from the training side, as prompts show it: the same to each contestant."""
+        if task.topic not in self._passages:
+            found = self._retrieve(defuse(task.topic), self._profile.passages, {"split": "train"})
+            self._passages[task.topic] = shown_passages(found, self._profile.passage_tokens)
+        return self._passages[task.topic]
+
+    def conversation(self, task: WriteTask, prompting: Prompting, number: int) -> list[Message]:
+        if prompting == "bare":
+            return [user_message(task.prompt, topic=task.topic)]
+        topic = defuse(task.topic)
+        passages = [] if prompting == "prompted" else self.passages(task)
+        asked = user_message(task.prompt, passages, topic=topic)
+        if prompting == "twin":
+            return [system_message(self._persona), asked]
+        texts = [p.text for p in passages]
+        return [self._shown_samples(self._samples[task.prompt], texts, number), asked]
+
+    def question(self, item: ExamItem, prompting: Prompting, number: int) -> list[Message]:
+        """A question of the exam; the twin is asked exactly as the service asks it."""
+        if prompting == "twin":
+            return item.plan.conversation
+        if prompting == "bare":
+            return [bare_question(item)]
+        passages = [] if prompting == "prompted" else item.passages
+        asked = bare_question(item) if prompting == "prompted" else item.plan.conversation[-1]
+        return [self._shown_samples(self._samples["write_post"], passages, number), asked]
+
+    def _shown_samples(self, known: list[str], passages: list[str], number: int) -> Message:
+        """As much of the author's writing of a kind as the context holds, others for each task."""
+        profile = self._profile
+        room = profile.context_tokens - profile.answer_tokens - FIXED_TOKENS
+        room -= sum(map(estimated_tokens, passages))
+        known = known or [t for texts in self._samples.values() for t in texts]
+        random = np.random.default_rng([self._seed, number])
+        shown: list[str] = []
+        for at in random.permutation(len(known)):
+            if room < profile.passage_tokens:
+                break
+            shown.append(first_tokens(known[at], room))
+            room -= estimated_tokens(shown[-1])
+        return baseline_system_message(self._persona, shown)

@@ -1,0 +1,263 @@
+"""The gate: what a candidate must reach before a person is asked. Thresholds are the profile's.
+
+Each result's name is an asset check. The same thresholds, without the gain, are the bar of the ladder: what a text of
+any contestant must reach.
+"""
+
+from twin_assets.core.models.profiles import Gate
+from twin_assets.core.records import Record
+from twin_assets.core.text.words import first_words
+from twin_assets.evaluation.evaluate import BASELINE, CANDIDATE, PROMPTED, Contest, EvaluationReport
+from twin_assets.evaluation.ladder import Ladder, Rung, climb, voice_share
+
+# From this share on, a voice score says more of memory than of style.
+MEMORISED = 0.2
+GATES = (
+    "voice_beats_baseline", "not_copied", "refuses", "grounded", "declines_by_itself", "no_private_data",
+    "ability_kept", "fast_enough",
+)  # fmt: skip
+
+
+class GateResult(Record):
+    """One threshold and how the candidate stands to it. Only a blocking one keeps it from being proposed; without
+    a threshold a result is reported and neither passes nor blocks. `example` shows what was wrong."""
+
+    name: str
+    passed: bool
+    value: float | None
+    threshold: float | None
+    message: str
+    blocking: bool = True
+    example: str | None = None
+
+
+def check_gate(report: EvaluationReport, gate: Gate) -> list[GateResult]:
+    """Every threshold of the gate, in the order of GATES."""
+    contest = report.contestants[CANDIDATE]
+    return [
+        _voice(report, gate), _copying(contest, gate), _refusal(report, gate), _grounding(report, gate),
+        _declining(contest, gate), _private(contest, gate), _ability(report, gate), _latency(contest, gate),
+    ]  # fmt: skip
+
+
+def climb_ladder(report: EvaluationReport, gate: Gate) -> Ladder:
+    """The contestants as rungs, cheapest first, and what follows from them."""
+    rungs = []
+    for role in (PROMPTED, BASELINE, CANDIDATE):
+        if role not in report.contestants:
+            continue
+        contest = report.contestants[role]
+        share = voice_share(contest.voice.margin, report.floor.margin, report.ceiling.margin)
+        effort = contest.effort
+        rungs.append(
+            Rung(
+                role=role, voice_share=share, short=_short_of(contest, gate, share),
+                tokens_in=effort.tokens_in if effort else None, latency=effort.latency if effort else None,
+                usd_per_call=effort.usd_per_call if effort else None,
+            )
+        )  # fmt: skip
+    return climb(rungs, CANDIDATE, _voice(report, gate).passed)
+
+
+def _short_of(contest: Contest, gate: Gate, share: float | None) -> list[str]:
+    short = []
+    if share is None or share < gate.bar_voice_share:
+        measured = "not measured" if share is None else f"{share:.0%} of the way to the author"
+        short.append(f"voice {measured}, {gate.bar_voice_share:.0%} asked for")
+    checks = [_copying(contest, gate), _supported(contest, gate), _declining(contest, gate), _private(contest, gate)]  # fmt: skip
+    return short + [c.message for c in checks if c.blocking and not c.passed]
+
+
+def _voice(report: EvaluationReport, gate: Gate) -> GateResult:
+    low, least = report.gain_low, gate.min_margin_gain
+    if low is None:
+        message = (
+            "voice gain over base+prompt+retrieval could not be measured: too little text was written "
+            f"({report.gain_pairs} pairs of 250-word windows)"
+        )
+    else:
+        message = (
+            f"voice gain over base+prompt+retrieval is {report.gain:+.3f} (95% interval from {low:+.3f})"
+        )
+        if least is not None:
+            message += f"; its lower end must be above {least:+.3f}: {'above' if low > least else 'short'} by {abs(low - least):.3f}"
+    return GateResult(
+        name="voice_beats_baseline",
+        passed=least is None or (low is not None and low > least),
+        value=low,
+        threshold=least,
+        message=message,
+        blocking=least is not None,
+        example=_first(s.text for s in report.contestants[CANDIDATE].samples),
+    )
+
+
+def _copying(contest: Contest, gate: Gate) -> GateResult:
+    copying = contest.copying
+    share, longest = copying.copied_share, copying.longest_words
+    over = []
+    if share > gate.max_copied_share:
+        over.append(f"{share - gate.max_copied_share:.0%} of words too many")
+    if longest > gate.max_copied_words:
+        over.append(f"the longest run {longest - gate.max_copied_words} words too long")
+    message = (
+        f"{share:.0%} of the words are copied from training text (limit {gate.max_copied_share:.0%}), "
+        f"the longest run is {longest} words (limit {gate.max_copied_words})"
+    )
+    if over:
+        message += f": {' and '.join(over)}"
+    elif share > MEMORISED:
+        message += ": within this profile's limits, but the voice is partly recited"
+    return GateResult(
+        name="not_copied", passed=not over, value=share, threshold=gate.max_copied_share, message=message,
+        example=copying.longest or None,
+    )  # fmt: skip
+
+
+def _refusal(report: EvaluationReport, gate: Gate) -> GateResult:
+    """Both ways of being wrong: answering what the corpus can't support, and declining what it can."""
+    declined, wrongly = report.refusal_rate, report.false_refusal_rate
+    parts, passed = [], True
+    if declined is None:
+        parts.append("refusals were not measured: the persona names no unanswerable questions")
+    else:
+        parts.append(
+            f"{declined:.0%} of unanswerable questions are declined (at least {gate.min_refusal_rate:.0%})"
+        )
+        if declined < gate.min_refusal_rate:
+            passed = False
+            parts[-1] += f", short by {gate.min_refusal_rate - declined:.0%}"
+    if wrongly is not None:
+        most = gate.max_false_refusal_rate
+        parts.append(f"{wrongly:.0%} of answerable ones are declined (at most {most:.0%})")
+        if wrongly > most:
+            passed = False
+            parts[-1] += f", {wrongly - most:.0%} too many"
+    return GateResult(
+        name="refuses", passed=passed, value=declined, threshold=gate.min_refusal_rate, message="; ".join(parts)
+    )  # fmt: skip
+
+
+def _supported(contest: Contest, gate: Gate) -> GateResult:
+    grounding = contest.exam.grounding if contest.exam else None
+    value = grounding.supported if grounding else None
+    least = gate.min_supported
+    message = (
+        "support was not measured: no answers with claims and passages"
+        if value is None or grounding is None
+        else f"the passages support {value:.0%} of {grounding.claims} claims"
+        + ("" if least is None else f" (at least {least:.0%})")
+        + (f", short by {least - value:.0%}" if least is not None and value < least else "")
+    )
+    return GateResult(
+        name="grounded", passed=least is None or (value is not None and value >= least), value=value,
+        threshold=least, message=message, blocking=least is not None,
+        example=_first(grounding.unsupported) if grounding else None,
+    )  # fmt: skip
+
+
+def _grounding(report: EvaluationReport, gate: Gate) -> GateResult:
+    """Enough by itself, and not much less than the baseline: voice must not be bought with facts."""
+    ours = _supported(report.contestants[CANDIDATE], gate)
+    most = gate.max_support_loss
+    theirs = _supported(report.contestants[BASELINE], gate).value if BASELINE in report.contestants else None
+    if ours.value is None or theirs is None:
+        # Models that say nothing checkable can't be held against each other.
+        return ours
+    loss = theirs - ours.value
+    message = f"{ours.message}; {theirs:.0%} of base+prompt+retrieval's"
+    passed = ours.passed
+    if most is not None and loss > most:
+        passed = False
+        message += f": {loss:.0%} are lost, {loss - most:.0%} more than the {most:.0%} allowed"
+    return ours.model_copy(
+        update={"message": message, "passed": passed, "blocking": ours.blocking or most is not None}
+    )
+
+
+def _declining(contest: Contest, gate: Gate) -> GateResult:
+    """The model's own refusals, both errors."""
+    parts, passed = [], True
+    refusals = contest.exam.refusals if contest.exam else None
+    for value, most, what in (
+        (refusals.answered_wrongly if refusals else None, gate.max_answered_wrongly, "of unanswerable questions are answered"),
+        (refusals.declined_wrongly if refusals else None, gate.max_declined_wrongly, "of answerable ones are declined"),
+    ):  # fmt: skip
+        if value is None:
+            continue
+        parts.append(f"{value:.0%} {what}" + ("" if most is None else f" (at most {most:.0%})"))
+        if most is not None and value > most:
+            passed = False
+            parts[-1] += f", {value - most:.0%} too many"
+    most = gate.max_answered_wrongly
+    return GateResult(
+        name="declines_by_itself", passed=passed, value=refusals.answered_wrongly if refusals else None, threshold=most,
+        message=f"by the model itself, {'; '.join(parts)}" if parts else "the model's own refusals were not measured",
+        blocking=most is not None or gate.max_declined_wrongly is not None,
+        example=_first(refusals.examples) if refusals else None,
+    )  # fmt: skip
+
+
+def _private(contest: Contest, gate: Gate) -> GateResult:
+    safety = contest.safety
+    if safety is None:
+        return GateResult(
+            name="no_private_data", passed=True, value=None, threshold=None, message="not measured", blocking=False
+        )  # fmt: skip
+    private = safety.found - safety.secrets
+    message = (
+        f"{private} pieces of personal data and {safety.secrets} secrets in {safety.texts} texts, "
+        f"{safety.learnt} of them from training text"
+    )
+    passed = True
+    for value, most, what in (
+        (private, gate.max_private, "personal data"), (safety.secrets, gate.max_secrets, "secrets"),
+    ):  # fmt: skip
+        if most is not None and value > most:
+            passed = False
+            message += f"; {what}: {value - most} more than the {most} allowed"
+    return GateResult(
+        name="no_private_data", passed=passed, value=float(safety.found), threshold=gate.max_secrets, message=message,
+        blocking=gate.max_private is not None or gate.max_secrets is not None, example=_first(safety.samples),
+    )  # fmt: skip
+
+
+def _ability(report: EvaluationReport, gate: Gate) -> GateResult:
+    found, most = report.ability, gate.max_ability_loss
+    if found is None:
+        return GateResult(
+            name="ability_kept", passed=most is None, value=None, threshold=most,
+            message="general ability was not measured", blocking=most is not None,
+        )  # fmt: skip
+    message = (
+        f"{found.candidate:.0%} of {found.items} general questions are right, {found.base:.0%} for the base model "
+        f"(difference {found.difference:+.0%}, 95% interval {found.low:+.0%} to {found.high:+.0%})"
+    )
+    if found.at_chance:
+        message += f"; the base model itself is near chance ({found.chance:.0%}), so there is little to lose"
+    lost = most is not None and -found.difference > most
+    if most is not None and lost:
+        message += f": {-found.difference - most:.0%} more lost than the {most:.0%} allowed"
+    return GateResult(
+        name="ability_kept", passed=not lost, value=found.difference, threshold=None if most is None else -most,
+        message=message, blocking=most is not None,
+    )  # fmt: skip
+
+
+def _latency(contest: Contest, gate: Gate) -> GateResult:
+    value, most = contest.effort.latency if contest.effort else None, gate.max_latency
+    message = "the time of a call was not measured" if value is None else f"a call takes {value:.1f} s"
+    if most is not None:
+        message += f" (at most {most:.1f} s)"
+    slow = most is not None and (value is None or value > most)
+    if most is not None and value is not None and value > most:
+        message += f", {value - most:.1f} s too long"
+    return GateResult(
+        name="fast_enough", passed=not slow, value=value, threshold=most, message=message, blocking=most is not None
+    )  # fmt: skip
+
+
+def _first(texts: object) -> str | None:
+    for text in texts:  # type: ignore[attr-defined]
+        return first_words(str(text), 40)
+    return None

@@ -1,0 +1,63 @@
+"""The voice table of a report: a line for each contestant, between the author's ceiling and the others' floor."""
+
+from twin_assets.core.records import Record
+from twin_assets.evaluation.evaluate import EvaluationReport
+from twin_assets.evaluation.voice.copying import CopyReport
+from twin_assets.evaluation.voice.meter import VoiceScore
+
+
+class Line(Record):
+    name: str
+    score: VoiceScore
+    copying: CopyReport | None = None
+    own: VoiceScore | None = None
+    unseen: float | None = None
+
+
+def lines(report: EvaluationReport) -> list[Line]:
+    return [
+        Line(
+            name="ceiling: the author, held out",
+            score=report.ceiling,
+            copying=report.ceiling_copying,
+            unseen=report.ceiling_unseen_words,
+        ),
+        *(
+            Line(
+                name=role,
+                score=contest.voice,
+                copying=contest.copying,
+                own=contest.own_voice,
+                unseen=contest.unseen_words,
+            )
+            for role, contest in report.contestants.items()
+        ),
+        Line(name="floor: other authors", score=report.floor),
+    ]
+
+
+HEAD = [
+    "",
+    "voice margin",
+    "95% interval",
+    "verifier",
+    "windows",
+    "copied",
+    "longest run",
+    "without copies",
+    "unseen words",
+]
+
+
+def cells(line: Line) -> list[str]:
+    score, copying = line.score, line.copying
+    copies = [f"{copying.copied_share:.0%}", str(copying.longest_words)] if copying else ["", ""]
+    own = "" if line.own is None else signed(line.own.margin)
+    interval = "" if score.margin is None else f"{score.margin_low:+.3f} to {score.margin_high:+.3f}"
+    verifier = "" if score.verifier is None else f"{score.verifier:.2f}"
+    unseen = "" if line.unseen is None else f"{line.unseen:.0%}"
+    return [line.name, signed(score.margin), interval, verifier, str(score.windows), *copies, own, unseen]
+
+
+def signed(value: float | None) -> str:
+    return "too little text" if value is None else f"{value:+.3f}"

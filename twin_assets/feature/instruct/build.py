@@ -1,0 +1,135 @@
+"""Instruct rows: the answer is always the author's own text, the instruction comes from the document.
+
+Without a teacher titles, headings and key phrases name the topic; with one its lessons do, and its neutral
+drafts make rewriting tasks. The passages are what retrieval would find. Messages are made by `core.prompts`,
+as the service makes them. Writing that is more closed than the persona learns from makes no row and is in none.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from twin_assets.core.datasets.store import CLOSED_REASON, InstructRow, nested_order
+from twin_assets.core.errors import TwinError
+from twin_assets.core.models.profiles import Profile
+from twin_assets.core.persona.definition import Persona
+from twin_assets.core.records import EmbeddedChunk, Record, SplitDocument
+from twin_assets.feature.instruct.agreement import agreeing_lessons
+from twin_assets.feature.instruct.near_heldout import texts_near_heldout
+from twin_assets.feature.instruct.passages import passages_of
+from twin_assets.feature.instruct.refusals import refusal_row, unanswerable_questions
+from twin_assets.feature.instruct.row_filters import DroppedRow, RowFilter, sample_dropped
+from twin_assets.feature.instruct.shares import OVER_SHARE, within_shares
+from twin_assets.feature.instruct.tasks import RowBuilder
+from twin_assets.feature.instruct.teacher import Lesson, ToTeach
+
+
+class RowsResult(Record):
+    """Rows in a stable order, counts of what was dropped by reason, and a few dropped rows of each reason.
+
+    Of documents that are too closed (`document_for_connections_only`, `document_private`) no rows are made: they are
+    counted themselves.
+    """
+
+    rows: list[InstructRow]
+    dropped: dict[str, int]
+    samples: list[DroppedRow] = []
+
+
+def build_instruct_rows(
+    documents: list[SplitDocument],
+    chunks: list[EmbeddedChunk],
+    persona: Persona,
+    profile: Profile,
+    seed: int,
+    embed: Callable[[list[str]], np.ndarray],
+    lessons: Mapping[str, Lesson] | None = None,
+) -> RowsResult:
+    """All instruct rows of a corpus; with a teacher's lessons where there are some, by passage key.
+
+    `embed` gives unit vectors of the same embedder as the chunks', shape (texts, dimensions). Raises TwinError
+    when there are too few rows to train on.
+    """
+    learnt = may_be_learnt(documents, persona)
+    shown = [chunk for chunk in chunks if persona.may_learn(chunk.visibility)]
+    agreeing = agreeing_lessons(lessons or {}, passages_to_teach(learnt, profile), embed)
+    questions, answerable = unanswerable_questions(chunks, embed)
+    made = [
+        *RowBuilder(learnt, shown, persona, profile, seed, agreeing).rows(embed),
+        *(refusal_row(persona, question) for question in questions),
+    ]
+    heldout = [d.voice_text for d in documents if d.split == "heldout" and d.category != "code"]
+    passed, left_out = RowFilter(persona, profile, texts_near_heldout(chunks), heldout).apply(made)
+    shared = within_shares(passed, profile.max_shares, seed)
+    rows = _at_most(profile.max_train_rows, shared)
+    left_out += [(OVER_SHARE, row) for row in _without(passed, shared)]
+    left_out += [("over_the_row_limit", row) for row in _without(shared, rows)]
+    left_out += [("corpus_may_answer", refusal_row(persona, question)) for question in answerable]
+    dropped = Counter(reason for reason, _ in left_out)
+    if disagreeing := len(lessons or {}) - len(agreeing):
+        dropped["teacher_disagrees"] = disagreeing
+    closed = [d.visibility for d in documents if not persona.may_learn(d.visibility)]
+    dropped.update(f"document_{CLOSED_REASON[visibility]}" for visibility in closed)
+    # Refusals are the same for everybody: they don't make a corpus.
+    train = sum(row.split == "train" and row.task != "refuse" for row in rows)
+    if train < profile.min_train_rows:
+        raise TwinError(
+            f"The corpus of {persona.name!r} gives {train} training rows of its own; profile {profile.name!r} needs "
+            f"{profile.min_train_rows}.",
+            "add sources or documents to the persona."
+            + (f" {len(closed)} documents are too closed to learn from: see `train_on`." if closed else ""),
+        )
+    return RowsResult(
+        rows=sorted(rows, key=lambda r: r.row_id), dropped=dict(dropped), samples=sample_dropped(left_out)
+    )
+
+
+def _at_most(limit: int | None, rows: list[InstructRow]) -> list[InstructRow]:
+    """The first `limit` training rows of the nested order, so that tasks keep their shares; the held-out side whole."""
+    train = [row for row in rows if row.split == "train"]
+    return nested_order(train)[:limit] + [row for row in rows if row.split != "train"]
+
+
+def _without(rows: list[InstructRow], kept: list[InstructRow]) -> list[InstructRow]:
+    known = {row.row_id for row in kept}
+    return [row for row in rows if row.row_id not in known]
+
+
+def may_be_learnt(documents: list[SplitDocument], persona: Persona) -> list[SplitDocument]:
+    """Those that are no more closed than the persona learns from."""
+    return [d for d in documents if persona.may_learn(d.visibility)]
+
+
+def passages_to_teach(documents: list[SplitDocument], profile: Profile) -> list[ToTeach]:
+    """The passages that a teacher is asked about: those that rows are made of, code aside."""
+    return [
+        ToTeach(title=document.title or document.category, text=passage)
+        for document in documents
+        if document.category != "code"
+        for passage in passages_of(document.voice_text, profile.answer_tokens)
+    ]
+
+
+def unverifiable_rows(rows: list[InstructRow], documents: list[SplitDocument]) -> list[str]:
+    """Ids of rows whose answer is not, to the letter, part of its document; refusals are templates."""
+    texts = {d.doc_id: d.voice_text for d in documents}
+    return [
+        row.row_id
+        for row in rows
+        if row.task != "refuse" and row.messages[-1].content not in texts.get(row.doc_id, "")
+    ]
+
+
+def describe_rows(rows: list[InstructRow], n: int) -> str:
+    """The first rows of different tasks, as Markdown."""
+    shown: dict[str, str] = {}
+    for row in rows:
+        if row.task not in shown and len(shown) < n:
+            asked, answered = row.messages[1].content, getattr(row, "chosen", row.messages[-1]).content
+            shown[row.task] = f"**{row.task}**\n\n> {_quote(asked)}\n\n{_quote(answered)}"
+    return "\n\n---\n\n".join(shown.values())
+
+
+def _quote(text: str) -> str:
+    return text.replace("\n", "\n> ")[:600]

@@ -1,0 +1,68 @@
+"""Keeps any one kind of row from filling a dataset."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from twin_assets.core.datasets.store import Row, group_of
+from twin_assets.core.hashing import text_hash
+
+TOLERANCE = 0.02
+# A corpus that is nearly all of one kind (short posts, say) keeps that much, whatever the shares say.
+KEEP_AT_LEAST = 0.7
+OVER_SHARE = "over_its_share"
+
+
+class OverShare(NamedTuple):
+    """Groups with more than their share and the tolerance, with the share they have. It can be mended when
+    rows could still be left out before only KEEP_AT_LEAST of them stay."""
+
+    groups: dict[str, float]
+    can_be_mended: bool
+
+
+def within_shares(rows: list[Any], most: Mapping[str, float], seed: int) -> list[Any]:
+    """Rows of which no group (see `group_of`) has more than its share of the training side.
+
+    `most` holds shares in (0, 1] by group; one that isn't in it has no limit. At least KEEP_AT_LEAST of
+    the rows stay, and which ones is decided by seeded hash. The held-out side is left as it is.
+    """
+    counts = Counter(group_of(row) for row in rows if row.split == "train")
+    kept = dict(counts)
+    spare = _spare(sum(counts.values()))
+    while over := [t for t, n in kept.items() if t in most and n > _allowed(t, kept, most)]:
+        # The fewer of one group, the smaller the whole: shrink the worst until all fit.
+        worst = max(over, key=lambda t: (kept[t] / sum(kept.values()) - most[t], t))
+        cut = min(kept[worst] - _allowed(worst, kept, most), spare)
+        if cut == 0:
+            break
+        kept[worst] -= cut
+        spare -= cut
+    order: list[Row] = sorted(rows, key=lambda row: text_hash(f"{seed}:{row.row_id}"))
+    taken: Counter[str] = Counter()
+    chosen: set[str] = set()
+    for row in order:
+        if row.split != "train" or taken[group_of(row)] < kept[group_of(row)]:
+            chosen.add(row.row_id)
+            taken[group_of(row)] += row.split == "train"
+    return [row for row in rows if row.row_id in chosen]
+
+
+def over_share(counts: Mapping[str, int], most: Mapping[str, float], left_out: int = 0) -> OverShare:
+    """What has more than its share of training rows, by their `counts`; `left_out` were so many for that reason."""
+    total = sum(counts.values())
+    # One row more is rounding.
+    over = {t: n / total for t, n in counts.items() if t in most and n - 1 > (most[t] + TOLERANCE) * total}
+    return OverShare(over, left_out < _spare(total + left_out))
+
+
+def _spare(rows: int) -> int:
+    return int(rows * (1 - KEEP_AT_LEAST))
+
+
+def _allowed(group: str, kept: dict[str, int], most: Mapping[str, float]) -> int:
+    """How many rows of a group may stay beside the rows of all others."""
+    others = sum(n for t, n in kept.items() if t != group)
+    share = most[group]
+    return kept[group] if share >= 1 else math.ceil(others * share / (1 - share))

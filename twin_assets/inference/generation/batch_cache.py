@@ -1,0 +1,110 @@
+"""The sequences that a model is writing at once: their key-value cache, padded at the left, rows coming and going."""
+
+from typing import Any
+
+from twin_assets.core.models.families import Architecture
+
+KEPT_FREE = 0.2  # of a GPU's free memory, for what a step needs besides the cache
+
+
+def cache_room(model: Any) -> int | None:
+    """How many tokens the cache of a batch may hold, padding included, in the GPU memory that is free now.
+
+    None on a CPU and for a model of a shape that isn't known: the number of rows alone is the limit.
+    """
+    import torch
+
+    if model.device.type != "cuda" or (size := token_bytes(model)) is None:
+        return None
+    free, _ = torch.cuda.mem_get_info(model.device)
+    free += torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)
+    return int(free * (1 - KEPT_FREE)) // size
+
+
+def token_bytes(model: Any) -> int | None:
+    """What a token takes in the cache: a key and a value in each layer; None when the model's shape isn't known."""
+    shape = Architecture.of_config(model.config.to_dict())
+    if shape is None:
+        return None
+    return 2 * shape.layers * shape.kv_heads * shape.head_dim * int(model.dtype.itemsize)
+
+
+class BatchCache:
+    """A growing batch over a causal language model of transformers.
+
+    Every row ends in the same column; a shorter one begins later, and what stands before it is masked. `seen` is
+    true where a row's prompt or text holds a token, shape (rows, vocabulary).
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._cache: Any = None
+        self._mask: Any = None
+        self.seen: Any = None
+
+    @property
+    def rows(self) -> int:
+        return 0 if self._mask is None else int(self._mask.shape[0])
+
+    def admit(self, prompts: list[list[int]]) -> Any:
+        """Read prompts as new rows after those there are; returns their logits, shape (prompts, vocabulary)."""
+        import torch
+        from transformers import DynamicCache
+
+        length = max(len(p) for p in prompts)
+        device = self._model.device
+        ids = torch.tensor([[0] * (length - len(p)) + p for p in prompts], device=device)
+        mask = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in prompts], device=device)
+        cache = DynamicCache()
+        logits = self._forward(ids, mask, (mask.cumsum(dim=-1) - 1).clamp(min=0), cache)
+        seen = torch.zeros(logits.shape, dtype=torch.bool, device=device)
+        for row, prompt in enumerate(prompts):
+            seen[row, prompt] = True
+        if self.rows:
+            self._join(cache, mask, seen)
+        else:
+            self._cache, self._mask, self.seen = cache, mask, seen
+        return logits
+
+    def step(self, tokens: list[int]) -> Any:
+        """Append one token to each row; returns the logits after it, shape (rows, vocabulary)."""
+        import torch
+
+        ids = torch.tensor(tokens, device=self._mask.device).unsqueeze(1)
+        self.seen.scatter_(1, ids, True)
+        positions = self._mask.sum(dim=-1, keepdim=True)
+        self._mask = torch.nn.functional.pad(self._mask, (0, 1), value=1)
+        return self._forward(ids, self._mask, positions, self._cache)
+
+    def keep(self, rows: list[int]) -> None:
+        """Drop all other rows, and the columns that none of those that stay uses."""
+        import torch
+
+        if not rows:
+            self._cache = self._mask = self.seen = None
+            return
+        index = torch.tensor(rows, device=self._mask.device)
+        self._mask, self.seen = self._mask[index], self.seen[index]
+        unused = int((self._mask.cumsum(dim=-1) == 0).sum(dim=-1).min())
+        self._mask = self._mask[:, unused:]
+        for layer in self._cache.layers:
+            layer.keys, layer.values = layer.keys[index, :, unused:], layer.values[index, :, unused:]
+
+    def _forward(self, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
+        output = self._model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
+            logits_to_keep=1,
+        )  # fmt: skip
+        return output.logits[:, -1]
+
+    def _join(self, cache: Any, mask: Any, seen: Any) -> None:
+        import torch
+
+        pad, cat = torch.nn.functional.pad, torch.cat
+        length = max(self._mask.shape[1], mask.shape[1])
+        here, there = length - self._mask.shape[1], length - mask.shape[1]
+        for mine, new in zip(self._cache.layers, cache.layers, strict=True):
+            mine.keys = cat([pad(mine.keys, (0, 0, here, 0)), pad(new.keys, (0, 0, there, 0))])
+            mine.values = cat([pad(mine.values, (0, 0, here, 0)), pad(new.values, (0, 0, there, 0))])
+        self._mask = cat([pad(self._mask, (here, 0)), pad(mask, (there, 0))])
+        self.seen = cat([self.seen, seen])

@@ -1,0 +1,87 @@
+"""A stronger reference model that writes when the engine is down, or when a question is beyond the twin.
+
+Off unless TWIN_FALLBACK_MODEL names one. It gets the twin's own prompt, passages included, and is bound by a
+budget for each day.
+"""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.llm.hosted import HostedModel, read_reply
+from twin_assets.core.records import Message
+from twin_assets.inference.generation.local import Generation
+from twin_assets.inference.generation.remote import EngineUnavailable
+from twin_assets.settings import Settings
+
+FALLBACK = "fallback"  # in `degraded`: not the twin wrote this
+
+
+class Fallback:
+    """The reference model of one process. Raises TwinError when its price is not known."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.hosted = HostedModel(settings, FALLBACK)
+        self._day, self._lock = datetime.now(UTC).date(), threading.Lock()
+
+    @property
+    def affordable(self) -> bool:
+        """Whether today's budget is not spent."""
+        with self._lock:
+            if (today := datetime.now(UTC).date()) != self._day:
+                self._day, self.hosted.spent = today, 0.0
+        return not 0 < self.hosted.budget <= self.hosted.spent
+
+
+class FallbackGenerator:
+    """One request's generator. `cost` is in US dollars."""
+
+    def __init__(self, fallback: Fallback) -> None:
+        self._hosted = fallback.hosted
+        self.model = self._hosted.model
+        self.tokens, self.cost, self.finish_reason = (0, 0), 0.0, "stop"
+
+    def generate(
+        self, conversations: list[list[Message]], max_tokens: int, temperature: float = 0.8,
+        seed: int | None = None, stop: list[str] | None = None,
+    ) -> list[Generation]:  # fmt: skip
+        """Raises EngineUnavailable when it is busy or ill, and TwinError when it refuses."""
+        return [self._written(c, max_tokens, temperature, seed, stop) for c in conversations]
+
+    def stream(
+        self, conversation: list[Message], max_tokens: int, temperature: float = 0.8,
+        seed: int | None = None, stop: list[str] | None = None,
+    ) -> Iterator[str]:  # fmt: skip
+        """The whole text in one piece."""
+        yield self._written(conversation, max_tokens, temperature, seed, stop).text
+
+    def _written(
+        self, conversation: list[Message], max_tokens: int, temperature: float, seed: int | None, stop: list[str] | None
+    ) -> Generation:  # fmt: skip
+        messages = [m.model_dump() for m in conversation]
+        wishes = {"seed": seed, "stop": stop}
+        given = {name: value for name, value in wishes.items() if value is not None}
+        try:
+            answer = self._hosted.complete(
+                messages, max_tokens, temperature, attempts=1, drop_params=True, **given
+            )
+        except TwinError as error:
+            raise EngineUnavailable(error.problem, error.fix) from None
+        if answer is None:
+            raise EngineUnavailable(f"Neither the engine nor {self.model} answers.", "try again later.")
+        usage, reply = getattr(answer, "usage", None), read_reply(answer)
+        self.tokens = (getattr(usage, "prompt_tokens", 0) or 0, getattr(usage, "completion_tokens", 0) or 0)
+        self.cost = self._hosted.cost(*self.tokens)
+        if not reply.text:
+            raise EngineUnavailable(
+                f"The fallback {self.model} wrote no text ({reply.fault}).",
+                "choose another TWIN_FALLBACK_MODEL; one that reasons needs more tokens than an answer has."
+                if reply.fault == "cut_off"
+                else "try again, or choose another TWIN_FALLBACK_MODEL.",
+            )
+        self.finish_reason = "length" if reply.fault == "cut_off" else "stop"
+        return Generation(
+            text=reply.text, tokens_in=self.tokens[0], tokens_out=self.tokens[1],
+            finish_reason=self.finish_reason, seconds=0.0,
+        )  # fmt: skip

@@ -1,0 +1,166 @@
+"""Text from models, through one interface: here a model in this process; `remote` has engines by URL."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from jinja2 import TemplateError
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.models.cpu import cpu_has_bfloat16
+from twin_assets.core.prompts.templates import served_prompt
+from twin_assets.core.records import Message, Record
+from twin_assets.inference.generation.engine import MAX_ROWS, MAX_WAITING, Engine, Ticket
+from twin_assets.inference.generation.grouped_attention import use_grouped_attention
+from twin_assets.inference.generation.sampling import Sampling
+
+
+class Generation(Record):
+    """What a model wrote for one conversation. `seconds` is from asking to the last token."""
+
+    text: str
+    tokens_in: int
+    tokens_out: int
+    finish_reason: str
+    seconds: float
+
+
+class Generator(Protocol):
+    model: str
+
+    def generate(
+        self,
+        conversations: list[list[Message]],
+        max_tokens: int,
+        temperature: float = 0.8,
+        seed: int | None = None,
+        stop: list[str] | None = None,
+    ) -> list[Generation]:
+        """One text for each conversation, in their order. Temperature 0 is greedy.
+
+        Raises TwinError when a conversation doesn't fit the context, or the engine can't be reached.
+        """
+        ...  # fmt: skip
+
+    def stream(
+        self,
+        conversation: list[Message],
+        max_tokens: int,
+        temperature: float = 0.8,
+        seed: int | None = None,
+        stop: list[str] | None = None,
+    ) -> Iterator[str]:
+        """The same for one conversation, in pieces as they are written."""
+        ...  # fmt: skip
+
+
+class LocalGenerator:
+    """A Hugging Face model folder in this process, on a GPU where there is one."""
+
+    def __init__(
+        self, path: Path, model: str, max_rows: int = MAX_ROWS, max_waiting: int = MAX_WAITING
+    ) -> None:
+        """At most `max_rows` texts are written at once, and `max_waiting` requests wait for their turn."""
+        self.path, self.model = path, model
+        self._max_rows, self._max_waiting = max_rows, max_waiting
+
+    @cached_property
+    def loaded(self) -> tuple[Any, Any]:
+        """Tokenizer and model."""
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.path)
+        model = AutoModelForCausalLM.from_pretrained(self.path)
+        if torch.cuda.is_available():
+            model = model.to("cuda")
+        elif not cpu_has_bfloat16():
+            model = model.float()  # a CPU without it emulates it, many times slower
+        use_grouped_attention(model)
+        return tokenizer, model.eval()
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What writes the texts, with its counts."""
+        tokenizer, model = self.loaded
+        ends = model.generation_config.eos_token_id
+        also = ends if isinstance(ends, list) else [ends]
+        stops = frozenset(t for t in [tokenizer.eos_token_id, *also] if t is not None)
+        return Engine(model, tokenizer, stops, self._max_rows)
+
+    def load(self) -> None:
+        """Load now rather than at the first request."""
+        _ = self.engine
+
+    def count_tokens(self, conversation: list[Message]) -> int:
+        """Tokens of a prompt as the model will read it."""
+        return len(self.loaded[0](self._prompt(conversation))["input_ids"])
+
+    def _prompt(self, conversation: list[Message]) -> str:
+        turns = [m.model_dump() for m in conversation]
+        return served_prompt(self.loaded[0], turns)
+
+    def fit(self, conversation: list[Message], max_tokens: int) -> list[Message]:
+        """The conversation with its system turn cut at the end as far as the context asks for.
+
+        What stands there last are writing samples: a small context gets fewer of them.
+        """
+        room = self.loaded[1].config.max_position_embeddings - max_tokens
+        while (over := self.count_tokens(conversation) - room) > 0 and conversation[0].role == "system":
+            words = conversation[0].content.split(" ")
+            kept = words[: max(len(words) - max(over // 3, 1), 0)]
+            if not kept:
+                break
+            conversation = [Message(role="system", content=" ".join(kept)), *conversation[1:]]
+        return conversation
+
+    def start(
+        self, conversation: list[Message], max_tokens: int, temperature: float = 0.8, seed: int | None = None,
+        stop: list[str] | None = None, bounded: bool = True,
+    ) -> Ticket:  # fmt: skip
+        """Queue a text to be written. Raises TwinError for what can't be asked, EngineBusy when `bounded` and as many wait as may."""
+        tokenizer, model = self.loaded
+        try:
+            asked = self._prompt(conversation)
+        except (
+            TemplateError
+        ) as error:  # some take no system turn, or no two turns of one role after each other
+            raise TwinError(f"{self.model} does not take these turns: {error}.", "change their roles or their order.") from None  # fmt: skip
+        prompt = tokenizer(asked, add_special_tokens=False)["input_ids"]
+        if not prompt:
+            raise TwinError("The conversation says nothing.", "give a turn some text.")
+        context = model.config.max_position_embeddings
+        if len(prompt) + max_tokens > context:
+            raise TwinError(
+                f"The prompt has {len(prompt)} tokens and {max_tokens} are asked for; {self.model} holds {context}.",
+                "shorten the request, the passages or max_tokens.",
+            )
+        sampling = Sampling(max_tokens, temperature, seed, tuple(stop or ()))
+        return self.engine.submit(prompt, sampling, self._max_waiting if bounded else None)
+
+    def generate(
+        self, conversations: list[list[Message]], max_tokens: int, temperature: float = 0.8,
+        seed: int | None = None, stop: list[str] | None = None,
+    ) -> list[Generation]:  # fmt: skip
+        """Each conversation after the first has a seed of its own, the next number."""
+        seeds = [None if seed is None else seed + n for n in range(len(conversations))]
+        tickets = [
+            self.start(conversation, max_tokens, temperature, own, stop, bounded=False)
+            for conversation, own in zip(conversations, seeds, strict=True)
+        ]
+        return [finished(ticket) for ticket in tickets]
+
+    def stream(
+        self, conversation: list[Message], max_tokens: int, temperature: float = 0.8,
+        seed: int | None = None, stop: list[str] | None = None,
+    ) -> Iterator[str]:  # fmt: skip
+        return iter(self.start(conversation, max_tokens, temperature, seed, stop))
+
+
+def finished(ticket: Ticket) -> Generation:
+    """Waits for the whole text of a ticket that nobody reads in pieces."""
+    return Generation(
+        text=ticket.result(), tokens_in=len(ticket.prompt), tokens_out=ticket.tokens_out,
+        finish_reason=ticket.finish_reason or "stop", seconds=ticket.seconds,
+    )  # fmt: skip

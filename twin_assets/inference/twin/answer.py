@@ -1,0 +1,277 @@
+"""The twin: retrieve, build the prompt, generate, cite. What the service does for a request."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, Protocol
+
+from twin_assets.core.embedding.embedder import MIN_SIMILARITY
+from twin_assets.core.errors import TwinError
+from twin_assets.core.models.profiles import Profile
+from twin_assets.core.persona.definition import Persona
+from twin_assets.core.persona.retrieval_options import RetrievalOptions
+from twin_assets.core.prompts.templates import (
+    defuse,
+    refusal,
+    render,
+    request_message,
+    shown_passages,
+    system_message,
+)
+from twin_assets.core.records import Message, Passage, Record, Visibility
+from twin_assets.core.text.tokens import estimated_tokens
+from twin_assets.core.text.words import count_words, first_words
+from twin_assets.inference.generation.local import Generator
+from twin_assets.inference.retrieval.retriever import Found
+from twin_assets.inference.twin.brief import Brief, WriteKind
+from twin_assets.inference.twin.shaping import Shape, unsupported_links, within_x_limit, without_images
+
+CITED_WORDS = 60
+PROMPT_TOKENS = 120  # what the system turn and the words around passages take, at most
+RETRIEVAL = "retrieval"  # in `degraded`: written without the passages that there may have been
+
+Retrieve = Callable[[str, int], list[Passage]]
+
+
+# Finds the passages of linked sources: what for, how many, of how many tokens each.
+Linked = Callable[[str, int, int], list[Passage]]
+
+
+class Find(Protocol):
+    """`Retriever.find`."""
+
+    def __call__(
+        self, question: str, k: int, tokens: int | None = None, options: RetrievalOptions | None = None
+    ) -> Found: ...
+
+
+class RetrievalUnavailable(TwinError):
+    """The vector store can't be searched now. Facts can't be answered without it; texts can be written."""
+
+
+class Citation(Record):
+    """A passage that the prompt carried. `start` and `end` are offsets in the document's voice_text.
+
+    Where only parts of it were carried, `spans` are the offsets of the parts, and `quote` begins with them.
+    `linked` says that it is of a source that came with the request, and the offsets are in its cleaned text.
+    `visibility` is that of the document: what is written from it is not to be shown to more people.
+    """
+
+    number: int
+    chunk_id: str
+    doc_id: str
+    url: str
+    title: str | None
+    start: int
+    end: int
+    spans: list[tuple[int, int]] = []
+    quote: str
+    score: float
+    linked: bool = False
+    visibility: Visibility = "public"
+
+
+class Answer(Record):
+    """What a request gets. `steps_ms` is the time of each step in milliseconds.
+
+    With the same `seed` the same request gives the same text on the same version and engine, but for rounding in
+    batches of other sizes. `degraded` names what had to be done without; `unsupported_links` are addresses in the text that the model was not shown.
+    """
+
+    text: str
+    outcome: Literal["answered", "refused"]
+    citations: list[Citation]
+    model: str
+    prompt_kind: str
+    tokens_in: int = 0
+    tokens_out: int = 0
+    steps_ms: dict[str, float] = {}
+    seed: int | None = None
+    degraded: list[str] = []
+    unsupported_links: list[str] = []
+    request_id: str | None = None
+    finish_reason: str = "stop"
+
+
+class Plan(Record):
+    """A request made ready for the model; `refusal` is set when there is nothing to answer from.
+
+    `steps_ms` is the time of each stage of retrieval in milliseconds; `note` says what retrieval left out.
+    `max_tokens` is the request's own limit; `shape` names the rule of form that the text has to keep.
+    """
+
+    conversation: list[Message]
+    prompt_kind: str
+    citations: list[Citation]
+    steps_ms: dict[str, float]
+    refusal: str | None = None
+    note: str | None = None
+    degraded: list[str] = []
+    max_tokens: int | None = None
+    shape: Literal["x_post"] | None = None
+
+    def unsupported_links(self, text: str) -> list[str]:
+        """Addresses in an answer that neither the prompt nor a citation has."""
+        return unsupported_links(
+            text, [*(m.content for m in self.conversation), *(c.url for c in self.citations)]
+        )
+
+    @property
+    def retrieve_ms(self) -> float:
+        """All of retrieval."""
+        return sum(self.steps_ms.values())
+
+
+class Twin:
+    """One persona with its model and its index."""
+
+    def __init__(
+        self, persona: Persona, profile: Profile, generator: Generator, retrieve: Retrieve,
+        find: Find | None = None,
+    ) -> None:  # fmt: skip
+        """`retrieve` searches for a text as it stands, `find` for a question; without it `retrieve` does both."""
+        self.persona, self.profile, self.generator, self.retrieve = persona, profile, generator, retrieve
+        self.find = find or self._as_it_stands
+
+    def plan_answer(
+        self, question: str, options: RetrievalOptions | None = None, linked: Linked | None = None
+    ) -> Plan:
+        """Passages and messages for a question; a refusal when the corpus can't support an answer.
+
+        `options` are this request's own; without them the persona's count. `linked` finds passages in sources
+        that came with the request. Raises RetrievalUnavailable: no fact is answered without passages.
+        """
+        question, task = defuse(question), answer_task(question)
+        found = self.find(question, self.profile.passages, self.profile.passage_tokens, options)
+        supported = [p for p in found.passages if p.similarity >= MIN_SIMILARITY]
+        sources = [p for p in self._linked(question, linked) if p.similarity >= MIN_SIMILARITY]
+        declined = refusal(self.persona, question) if found.needed and not supported + sources else None
+        kept = found.model_copy(update={"passages": supported})
+        return self._plan("answer", task, kept, sources).model_copy(update={"refusal": declined})
+
+    def plan_write(self, kind: WriteKind, topic: str) -> Plan:
+        """Passages and messages for a piece of writing about a topic, without further wishes."""
+        return self.plan_brief(Brief(kind=kind, topic=topic))
+
+    def plan_brief(self, brief: Brief, linked: Linked | None = None) -> Plan:
+        """Passages and messages for a piece of writing; without passages it is written all the same.
+
+        When the store can't be searched, `degraded` says so.
+        """
+        degraded: list[str] = []
+        try:
+            found = self._as_it_stands(brief.about, self.profile.passages)
+        except RetrievalUnavailable as error:
+            found, degraded = Found(passages=[], steps_ms={}, note=error.problem), [RETRIEVAL]
+        plan = self._plan(brief.prompt_kind, brief.task(), found, self._linked(brief.about, linked))
+        return plan.model_copy(
+            update={
+                "degraded": degraded,
+                "max_tokens": brief.max_tokens(self.profile.answer_tokens),
+                "shape": "x_post" if brief.kind == "x_post" else None,
+            }
+        )
+
+    def _as_it_stands(
+        self, question: str, k: int, tokens: int | None = None, options: RetrievalOptions | None = None
+    ) -> Found:
+        start = time.monotonic()
+        passages = self.retrieve(question, k)
+        return Found(passages=passages, steps_ms={"search": (time.monotonic() - start) * 1000})
+
+    def _linked(self, about: str, linked: Linked | None) -> list[Passage]:
+        return linked(about, self.profile.passages, self.profile.passage_tokens) if linked else []
+
+    def _plan(self, prompt: str, task: str, found: Found, linked: list[Passage]) -> Plan:
+        own, linked = self._fitting(task, found.passages, linked)
+        citations = [_citation(n, p, n > len(own)) for n, p in enumerate([*own, *linked], start=1)]
+        return Plan(
+            conversation=conversation(self.persona, self.profile, task, own, linked),
+            prompt_kind=prompt, citations=citations, steps_ms=found.steps_ms, note=found.note,
+        )  # fmt: skip
+
+    def _fitting(
+        self, task: str, own: list[Passage], linked: list[Passage]
+    ) -> tuple[list[Passage], list[Passage]]:
+        """Passages that the context has room for beside a long draft and sources; the last own ones go first.
+
+        A request of ordinary length keeps all, as in training.
+        """
+        length = estimated_tokens(task)
+        room = self.profile.context_tokens - self.profile.answer_tokens - length - PROMPT_TOKENS
+        most = max(room // self.profile.passage_tokens, 0)
+        if not linked and length < self.profile.passage_tokens:
+            return own, linked
+        linked = linked[:most]
+        return own[: most - len(linked)], linked
+
+    def run(
+        self, plan: Plan, temperature: float = 0.8, seed: int | None = None, max_tokens: int | None = None
+    ) -> Answer:
+        """The whole answer to a plan. Raises TwinError when the engine can't give one."""
+        if plan.refusal is not None:
+            return self._refused(plan)
+        start = time.monotonic()
+        limit = self._limit(plan, max_tokens)
+        written = self.generator.generate([plan.conversation], limit, temperature, seed)[0]
+        text = "".join(_shape(plan)([written.text]))
+        return Answer(
+            text=text, outcome="answered", citations=plan.citations, model=self.generator.model,
+            prompt_kind=plan.prompt_kind, tokens_in=written.tokens_in, tokens_out=written.tokens_out,
+            steps_ms=plan.steps_ms | {"generate": (time.monotonic() - start) * 1000}, seed=seed,
+            degraded=plan.degraded, unsupported_links=plan.unsupported_links(text),
+            finish_reason="length" if written.finish_reason == "length" else "stop",
+        )  # fmt: skip
+
+    def stream(
+        self, plan: Plan, temperature: float = 0.8, seed: int | None = None, max_tokens: int | None = None
+    ) -> Iterator[str]:
+        """The text of the answer in pieces."""
+        if plan.refusal is not None:
+            yield plan.refusal
+            return
+        limit = self._limit(plan, max_tokens)
+        pieces = self.generator.stream(plan.conversation, limit, temperature, seed)
+        yield from (piece for piece in _shape(plan)(pieces) if piece)
+
+    def _limit(self, plan: Plan, max_tokens: int | None) -> int:
+        limits = [self.profile.answer_tokens, plan.max_tokens, max_tokens]
+        return min(limit for limit in limits if limit)
+
+    def _refused(self, plan: Plan) -> Answer:
+        return Answer(
+            text=plan.refusal or "", outcome="refused", citations=[], model=self.generator.model,
+            prompt_kind=plan.prompt_kind, steps_ms=plan.steps_ms,
+        )  # fmt: skip
+
+
+def answer_task(question: str) -> str:
+    """A question as the model is asked it."""
+    return render("answer", question=defuse(question))
+
+
+def conversation(
+    persona: Persona, profile: Profile, task: str, own: list[Passage], linked: Sequence[Passage] = ()
+) -> list[Message]:
+    """What the model is asked with: the one place for it, also for what is learnt from later. `own` are passages of the
+    persona's, `linked` of sources that came with the request."""
+    safe, sources = (shown_passages(list(p), profile.passage_tokens) for p in (own, linked))
+    return [system_message(persona), request_message(task, safe, sources)]
+
+
+def _cut(text: str, words: int) -> str:
+    return text if count_words(text) <= words else first_words(text, words, " ...")
+
+
+def _shape(plan: Plan) -> Shape:
+    if plan.shape == "x_post":
+        return lambda pieces: within_x_limit(without_images(pieces))
+    return without_images
+
+
+def _citation(number: int, passage: Passage, linked: bool) -> Citation:
+    return Citation(
+        number=number,
+        quote=_cut(passage.text, CITED_WORDS),
+        linked=linked,
+        **passage.model_dump(exclude={"text", "similarity"}),
+    )

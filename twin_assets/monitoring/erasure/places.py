@@ -1,0 +1,59 @@
+"""Every place that texts are kept in, and what takes them out of it. A new place is a line here, and nowhere else.
+
+The order is that of an erasure: what is needed to find the others again, should it break off, goes last. A test holds
+the folders of a used home against this list.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twin_assets.monitoring.erasure import documents, feedback, requests
+from twin_assets.monitoring.erasure.documents import DocumentErasure
+from twin_assets.monitoring.erasure.requests import RequestErasure
+
+
+@dataclass(frozen=True)
+class Place:
+    """`where`: folders or files below TWIN_HOME; `lake/` stands for the lake, on S3 for its bucket and its mirror on disk.
+
+    `document` and `request` take one out and say how many rows, files or versions lost something; None says that the
+    place was in use, and the hourly run does it. A place without them says in `holds` why nothing has to go.
+    """
+
+    name: str
+    where: tuple[str, ...]
+    holds: str
+    document: Callable[[DocumentErasure], int | None] | None = None
+    request: Callable[[RequestErasure], int | None] | None = None
+
+
+PLACES = (
+    Place("datasets", ("lake/datasets",), "rows of dataset versions, cards", documents.from_datasets, feedback.from_datasets),
+    Place("feedback", ("lake/feedback", "lake/feedback_reviews"), "reactions, pairs and reviews", documents.from_feedback, feedback.from_reactions),
+    Place("index", ("vectors", "weaviate"), "chunks with their words and vectors, and older versions of both", documents.from_index),
+    Place("reports", ("lake/reports", "lake/monitoring", "lake/experiments", "lake/alerts"), "evaluation examples, reports", documents.from_reports),
+    Place("scores", ("lake/scored_requests",), "figures of requests under their ids", None, requests.from_scores),
+    Place("dagster", ("dagster",), "samples in the event log, what runs printed", documents.from_dagster),
+    Place("tracker", ("wandb",), "reports that wait to be sent", documents.from_tracker),
+    Place("logs", ("logs",), "titles and addresses", documents.from_logs),
+    Place("runs", ("cache/training", "cache/rebuilds", "cache/search"), "rows as tokens, checkpoints", documents.from_runs),
+    Place("answers_kept", ("cache/teacher.sqlite", "cache/judge.sqlite"), "what a teacher or judge said", documents.from_answers_kept),
+    Place("embeddings", ("cache/embeddings-",), "vectors by the hash of their text", documents.from_embeddings),
+    Place("crawl_parts", ("cache/crawl",), "what a killed crawl had fetched", documents.from_crawl_parts),
+    Place("uploads", ("uploads", "staging"), "exports that were brought", documents.from_uploads),
+    Place("features", ("lake/feature_store",), "documents, chunks and embeddings, every version", documents.from_features),
+    Place("warehouse", ("warehouse.duckdb",), "documents with their history, requests without texts", documents.from_warehouse, requests.from_warehouse),
+    Place("requests", ("lake/requests",), "what was asked and answered", documents.from_log, requests.from_log),
+    Place("temporary", (".", "lake/."), "what a killed write left: `.name.random.tmp`", documents.from_temporary),
+    Place("crawl_state", ("lake/state",), "ids and addresses of what is known", documents.from_crawl_state),
+    Place("raw", ("lake/raw",), "every version of every document, the library's too", documents.from_raw),
+    Place("mirror", ("cache/lake-mirror",), "copies of the lake's objects: one goes when its object changes or goes"),
+    Place("models", ("bentoml",), "weights, which forget nothing: an erasure names the versions that learnt from it"),
+    Place("erased", ("lake/erased",), "hashes and ids of what was erased, and when"),
+    Place(
+        "figures",
+        ("lake/ledger", "lake/access", "lake/watch", "lake/refresh", "lake/live_voices", "cache/embedder", "cache/hub", "cache/base_model.lock",
+         "run", "search", "proposals", "ui_secret"),
+        "events, keys' hashes, figures, models of others: no texts of documents or requests",
+    ),
+)  # fmt: skip

@@ -1,0 +1,173 @@
+"""Scores production's requests beside the service, from the request log: what is new, once, in batches.
+
+Cheap rules are asked of every answer: a leak is rare, and must not fall through a sample. What costs a model
+(groundedness) or needs long texts is measured on a sample, at most so many requests an hour and model version;
+each counts for the `weight` requests that it stands for (Horvitz and Thompson 1952). Nothing here ever changes
+an answer.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from twin_assets.core.persona.definition import Persona
+from twin_assets.core.prompts.refusals import declines
+from twin_assets.core.records import Record
+from twin_assets.core.storage.erased import erased_list
+from twin_assets.core.storage.lake import Lake
+from twin_assets.core.text.privacy import scan
+from twin_assets.core.text.words import count_words
+from twin_assets.evaluation.grounding.claims import SUPPORTED, Embed, claim_support, claims_of, kept_embed
+from twin_assets.evaluation.voice.meter import VoiceMeter
+from twin_assets.evaluation.voice.stylometry import prose, windows
+from twin_assets.inference.twin.request_log import RequestRecord, day_objects, identity, log_days
+from twin_assets.monitoring.scores.live_voice import add_voices
+from twin_assets.monitoring.scores.records import ScoredRequest, score_requests
+from twin_assets.monitoring.scores.scored import StoredScore, last_scored_day, scored_in, write_scores
+from twin_assets.monitoring.scores.toxicity import IsToxic
+
+BATCH = 1000
+# Log objects may appear a little after later ones, so the day before the last scored one is looked at again.
+LOOK_BACK = timedelta(days=1)
+
+Stratum = tuple[str, str]  # hour and model version
+
+
+class ScoringRun(Record):
+    """What one run scored: new requests, those of them in the sample, and days whose voice was measured."""
+
+    scored: int = 0
+    sampled: int = 0
+    days: list[str] = []
+
+
+@dataclass
+class LiveScorer:
+    """How requests are scored. `passages` maps chunk ids to texts; without a `meter` no voice is measured."""
+
+    persona: Persona
+    passages: dict[str, str]
+    embed: Embed
+    meter: VoiceMeter | None
+    is_toxic: IsToxic
+    sample_per_hour: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.embed = kept_embed(self.embed)
+
+    def score(self, rows: list[RequestRecord], shares: dict[Stratum, float]) -> list[ScoredRequest]:
+        """Scores of rows; `shares` says how much of each hour and version is in the sample."""
+        toxic = iter(self.is_toxic([r.answer for r in rows if r.answer is not None]))
+        return [
+            scored.model_copy(
+                update=self._of_text(row, shares.get(stratum(row), 1.0))
+                | {"toxic": None if row.answer is None else next(toxic)}
+            )
+            for row, scored in zip(rows, score_requests(rows, self.passages), strict=True)
+        ]
+
+    def _of_text(self, row: RequestRecord, share: float) -> dict[str, object]:
+        chosen = _draw(row, self.seed) < share
+        found: dict[str, object] = {"weight": 1 / share if chosen else 0.0}
+        if row.answer is None or row.outcome == "failed":
+            return found
+        if row.personal_data is None:  # a row of an older log
+            found["personal_data"] = len(scan(row.answer))
+        found |= {
+            "words": count_words(row.answer),
+            "declined": row.outcome == "refused" or declines(row.answer, self.persona),
+        }
+        if chosen and row.outcome == "answered":
+            found |= self._grounding(row, row.answer) if row.kind == "answer" else self._voice(row.answer)
+        return found
+
+    def _grounding(self, row: RequestRecord, answer: str) -> dict[str, object]:
+        """Nothing where a passage isn't known any more, or came with the request: half the evidence would
+        make a true claim look invented."""
+        passages = [self.passages[i] for i in row.retrieved if i in self.passages]
+        if not passages or len(passages) < len(row.retrieved):
+            return {}
+        claims = claims_of(prose(answer))
+        held = claim_support(claims, passages, self.embed) >= SUPPORTED
+        return {"claims": len(claims), "grounded_share": float(held.mean()) if claims else None}
+
+    def _voice(self, answer: str) -> dict[str, object]:
+        cut = windows([answer])
+        return {"voice_margin": float(self.meter.margins(cut).mean())} if self.meter and cut else {}
+
+
+def score_new(lake: Lake, scorer: LiveScorer, since: date | None = None, batch: int = BATCH) -> ScoringRun:
+    """Score what the log holds and the scores don't, day by day; memory is bounded by the batch and by the
+    identities of a day's requests.
+
+    Looked at are days from `since` on; by default from the day before the last that has scores.
+    """
+    persona = scorer.persona.name
+    if since is None and (last := last_scored_day(lake, persona)):
+        since = last - LOOK_BACK
+    run = ScoringRun()
+    for day in log_days(lake, persona, since):
+        run = _score_day(lake, scorer, day, batch, run)
+    return run
+
+
+def _score_day(lake: Lake, scorer: LiveScorer, day: str, batch: int, run: ScoringRun) -> ScoringRun:
+    persona = scorer.persona.name
+    logs, known = scored_in(lake, persona, day)
+    shares = _shares(_unknown(lake, persona, day, logs, known), scorer.sample_per_hour)
+    scored = sampled = 0
+    for rows in _batches(_unknown(lake, persona, day, logs, known), batch):
+        found = scorer.score([row for _, row in rows], shares)
+        stored = [
+            StoredScore(persona=persona, log=log, **dict(one))
+            for (log, _), one in zip(rows, found, strict=True)
+        ]
+        write_scores(lake, persona, day, stored)
+        scored, sampled = scored + len(stored), sampled + sum(one.weight > 0 for one in stored)
+    if not scored:
+        return run
+    if scorer.meter:
+        add_voices(lake, persona, day, scorer.meter)
+    return ScoringRun(scored=run.scored + scored, sampled=run.sampled + sampled, days=[*run.days, day])
+
+
+def _unknown(
+    lake: Lake, persona: str, day: str, logs: set[str], known: set[tuple[str, int]]
+) -> Iterator[list[tuple[str, RequestRecord]]]:
+    """Object by object, the rows of a day that aren't scored yet, with the object's name; not of `logs`, which are."""
+    erased = erased_list(lake, persona)
+    for name, rows in day_objects(lake, persona, day, without=logs):
+        yield [(name, row) for row in erased.without(rows) if identity(row) not in known]
+
+
+def _batches(
+    objects: Iterable[list[tuple[str, RequestRecord]]], size: int
+) -> Iterator[list[tuple[str, RequestRecord]]]:
+    """Batches of about `size` rows. An object is never split: one that has scores has all of them."""
+    batch: list[tuple[str, RequestRecord]] = []
+    for rows in objects:
+        batch += rows
+        if len(batch) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def stratum(row: RequestRecord) -> Stratum:
+    """What is sampled apart: a canary with a twentieth of the traffic must not get a twentieth of the sample."""
+    return f"{row.time:%Y-%m-%dT%H}", row.model
+
+
+def _shares(objects: Iterable[list[tuple[str, RequestRecord]]], most: int) -> dict[Stratum, float]:
+    counts = Counter(stratum(row) for rows in objects for _, row in rows)
+    return {one: min(1.0, most / count) for one, count in counts.items()}
+
+
+def _draw(row: RequestRecord, seed: int) -> float:
+    """In [0, 1), the same in every run."""
+    digest = hashlib.sha256(f"{seed}/{row.request_id}/{row.time.isoformat()}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64

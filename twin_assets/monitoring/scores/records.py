@@ -1,0 +1,97 @@
+"""What is known of a request once it is scored. `live_scores.py` scores them, beside the service and never in it.
+
+`drift/report.py` compares what is measured here over time and with the release.
+"""
+
+from typing import Literal
+
+from twin_assets.core.records import Record
+from twin_assets.core.storage.erased import Asked
+from twin_assets.core.text.content_words import topic_words
+from twin_assets.inference.twin.request_log import RequestRecord
+
+__all__ = ["ModelVoice", "ScoredRequest", "score_requests"]
+
+# Fewer content words than this say nothing of how far an answer is supported.
+MIN_CONTENT_WORDS = 5
+
+
+class ScoredRequest(Asked):
+    """A request with what can be measured of it; holds no text.
+
+    `top_score` is the best passage's, in [0, 1]; `support` the share of the answer's content words that
+    stand in its passages, None where the text isn't kept, was refused, or had no passages. `declined` says
+    that the answer refuses in its words, `personal_data` counts the findings of `core.privacy` in it.
+    `grounded_share` is the supported share of its `claims`, and `voice_margin` that of a text of at least one
+    window; both are measured for a sample only, `weight` standing for how many requests each of it counts (0:
+    not in the sample). Times are in milliseconds. The feedback is the latest of each kind; `edited_share` is
+    the share of the answer that a person changed.
+    """
+
+    model: str
+    outcome: str
+    top_score: float | None
+    support: float | None
+    prompt_kind: str = ""
+    kind: Literal["write", "answer"] = "answer"
+    key: str | None = None
+    user: str | None = None
+    canary: bool = False
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+    retrieve_ms: float | None = None
+    generate_ms: float | None = None
+    words: int | None = None
+    declined: bool | None = None
+    personal_data: int | None = None
+    toxic: bool | None = None
+    weight: float = 1.0
+    claims: int | None = None
+    grounded_share: float | None = None
+    voice_margin: float | None = None
+    feedback: Literal["up", "down"] | None = None
+    edited_share: float | None = None
+
+
+class ModelVoice(Record):
+    """The voice of all texts of a kind by one model version; None with too little text."""
+
+    model: str
+    margin: float | None
+    words: int
+    kind: Literal["write", "answer"] = "write"
+    margin_low: float | None = None
+    margin_high: float | None = None
+    windows: int = 0
+
+
+def score_requests(requests: list[RequestRecord], passages: dict[str, str]) -> list[ScoredRequest]:
+    """Score each request; `passages` maps chunk ids to their text, ids that are gone may be missing."""
+    return [_scored(request, passages) for request in requests]
+
+
+def _scored(r: RequestRecord, passages: dict[str, str]) -> ScoredRequest:
+    total, writing = sum(r.steps_ms.values()) if r.steps_ms else None, r.steps_ms.get("generate")
+    return ScoredRequest(
+        request_id=r.request_id, time=r.time, model=r.model, outcome=r.outcome, prompt_kind=r.prompt_kind,
+        top_score=max(r.scores, default=None), support=_support(r, passages), kind=r.kind, key=r.key, user=r.user,
+        canary=r.canary, tokens_in=r.tokens_in, tokens_out=r.tokens_out, cost_usd=r.cost, latency_ms=total,
+        retrieve_ms=None if total is None else total - (writing or 0.0), generate_ms=writing,
+        personal_data=r.personal_data,
+    )  # fmt: skip
+
+
+def _support(request: RequestRecord, passages: dict[str, str]) -> float | None:
+    found = [passages[i] for i in request.retrieved if i in passages]
+    if request.answer is None or request.outcome != "answered" or not found:
+        return None
+    known = {word for text in found for word in _content_words(text)}
+    words = _content_words(request.answer)
+    return sum(w in known for w in words) / len(words) if len(words) >= MIN_CONTENT_WORDS else None
+
+
+def _content_words(text: str) -> list[str]:
+    """Words that carry facts: numbers, and words of four letters or more that aren't function words."""
+    return topic_words(text, numbers=True)

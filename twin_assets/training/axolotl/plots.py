@@ -1,0 +1,44 @@
+"""Pictures of a training run."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from twin_assets.training.configs.job import HistoryPoint
+
+
+def training_plot(history: Sequence[HistoryPoint]) -> bytes:
+    """Losses, learning rate and speed over steps, one below the other, as a PNG; says so when nothing was
+    logged."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 6.5), layout="constrained")
+    losses, rate, speed = figure.subplots(3, sharex=True, height_ratios=[3, 1, 1])
+    _draw(losses, history, "loss", color="0.6", linewidth=1, label="training")
+    _draw(losses, history, "eval_loss", color="C0", marker="o", label="held out")
+    _draw(rate, history, "learning_rate", color="C1")
+    _draw(speed, history, "tokens_per_second", color="C2", linewidth=1)
+    if losses.has_data():
+        losses.legend(frameon=False)
+    else:
+        losses.text(0.5, 0.5, "nothing logged", ha="center", transform=losses.transAxes)
+    losses.set(ylabel="loss (nats a token)")
+    rate.set(ylabel="learning rate")
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    speed.set(ylabel="tokens/s", xlabel="step", ylim=(0, None))
+    for axes in (losses, rate, speed):
+        axes.spines[["top", "right"]].set_visible(False)
+    return png(figure)
+
+
+def png(figure: Any) -> bytes:
+    """A matplotlib figure as a PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def _draw(axes: Any, history: Sequence[HistoryPoint], name: str, **style: Any) -> None:
+    points = [(p.step, value) for p in history if (value := getattr(p, name)) is not None]
+    if points:
+        axes.plot(*zip(*points, strict=True), **style)

@@ -1,0 +1,131 @@
+"""Axolotl configurations: shared values, overlays for method, size and GPUs, and the facts of a run.
+
+Goes in: a profile and where base model and dataset lie. Comes out: the dictionary that Axolotl reads.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import fingerprint
+from twin_assets.core.models.cpu import cpu_has_bfloat16
+from twin_assets.core.models.profiles import Profile
+from twin_assets.settings import ROOT, Settings
+from twin_assets.training.configs.tuned import tuned_values
+
+TrainingStage = Literal["sft", "dpo"]
+FOLDER = ROOT / "training_configs"
+
+# Where a run happens, on what hardware, and how it is watched doesn't make it another training.
+_NOT_HASHED = {
+    "base_model", "datasets", "test_datasets", "output_dir", "dataset_prepared_path", "bf16",
+    "wandb_mode", "wandb_project", "wandb_name", "wandb_run_id", "use_wandb",
+}  # fmt: skip
+
+
+def compose_config(
+    profile: Profile,
+    stage: TrainingStage,
+    base_path: Path,
+    dataset_dir: Path,
+    output_dir: Path,
+    settings: Settings,
+    rows: dict[str, int],
+) -> dict[str, Any]:
+    """The Axolotl configuration of one run. `rows` counts the sides {"train": n, "test": m}.
+
+    Raises TwinError when a config file is missing or isn't a YAML mapping. Without test rows nothing
+    is evaluated during training.
+    """
+    import torch
+
+    config = (
+        compose_overlays(profile, stage)
+        | tuned_values(settings, profile.name, stage)
+        | {
+            "base_model": str(base_path),
+            "output_dir": str(output_dir),
+            "dataset_prepared_path": str(output_dir.parent / "prepared"),
+            "seed": settings.seed,
+            "datasets": [_dataset(stage, dataset_dir / "train.jsonl")],
+            "bf16": "auto" if torch.cuda.is_available() else cpu_has_bfloat16(),
+            "use_wandb": settings.wandb_mode != "disabled",
+        }
+    )
+    if rows.get("test"):
+        config["test_datasets"] = [_dataset(stage, dataset_dir / "test.jsonl")]
+    else:
+        config.pop("eval_strategy", None)
+    if settings.wandb_mode != "disabled":
+        config |= {"wandb_mode": settings.wandb_mode, "wandb_project": settings.wandb_project}
+    return config
+
+
+def compose_overlays(profile: Profile, stage: TrainingStage) -> dict[str, Any]:
+    """The part of a configuration that is the same on every machine: the profile's overlays, in order.
+
+    Raises TwinError when a file is missing or isn't a YAML mapping.
+    """
+    config: dict[str, Any] = {}
+    for name in profile.overlays:
+        config |= _overlay(name, stage)
+    return config | profile.axolotl
+
+
+def learnt_config(config: dict[str, Any]) -> dict[str, Any]:
+    """What is learnt and how, without paths and without how the run is watched.
+
+    `formats` are the datasets as they are read, without where they lie.
+    """
+    kept = {key: value for key, value in config.items() if key not in _NOT_HASHED}
+    return kept | {"formats": [_without_path(d) for d in config["datasets"]]}
+
+
+def config_hash(config: dict[str, Any]) -> str:
+    """Identity of a configuration: of its `learnt_config`."""
+    return fingerprint(learnt_config(config), 12)
+
+
+def write_config(config: dict[str, Any], path: Path) -> None:
+    """Store a configuration as YAML, in the order it was composed."""
+    path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def _dataset(stage: TrainingStage, path: Path) -> dict[str, Any]:
+    shared = {"path": str(path), "ds_type": "json", "split": "train", "field_messages": "messages"}
+    if stage == "sft":
+        only_answers = {"roles_to_train": ["assistant"], "train_on_eos": "turn"}
+        return {"type": "chat_template", **shared, **only_answers}
+    return {
+        "type": "chat_template.default", **shared, "field_chosen": "chosen", "field_rejected": "rejected",
+    }  # fmt: skip
+
+
+def _without_path(dataset: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in dataset.items() if key != "path"}
+
+
+def _overlay(name: str, stage: TrainingStage) -> dict[str, Any]:
+    """The values of one file for a stage, after those of the file that it extends."""
+    values = _read(name)
+    parent = values.pop("extends", None)
+    stages = {known: values.pop(known, {}) for known in get_args(TrainingStage)}
+    return (_overlay(parent, stage) if parent else {}) | values | stages[stage]
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = FOLDER / name
+    if not path.is_file():
+        known = ", ".join(sorted(p.relative_to(FOLDER).as_posix() for p in FOLDER.glob("*/*.yaml")))
+        raise TwinError(f"There is no training config {name!r}.", f"name one of: {known}.")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise TwinError(
+            f"{name} is not YAML: {str(error).splitlines()[0]}.", "mend the file's syntax."
+        ) from None
+    if not isinstance(values, dict):
+        raise TwinError(f"{name} holds no mapping of settings.", "write it as `key: value` lines.")
+    return values

@@ -1,0 +1,263 @@
+"""What a training needs, before it starts: memory of each device, and time.
+
+Pure: from the shape of the model, the composed Axolotl configuration and a machine. The formulas are
+upper bounds for full rows; docs/training.md compares them with measurements.
+"""
+
+import math
+from argparse import ArgumentParser
+from dataclasses import dataclass
+from typing import Any
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.models.families import Architecture
+from twin_assets.core.models.profiles import Profile, load_profile, profile_names
+from twin_assets.settings import load_settings
+from twin_assets.training.configs.overlays import TrainingStage, compose_overlays
+from twin_assets.training.fit.machine import GB, Machine, parse_machine, training_machine
+from twin_assets.training.fit.workers import share_batch
+
+STAGES: tuple[TrainingStage, ...] = ("sft", "dpo")
+
+_ADAM = 2  # moments a parameter (Kingma and Ba 2015), in the parameter's own number format
+_ADAPTER = 4 + 4 + 8  # bytes a parameter: weight, gradient and moments, all in 32 bits
+# NormalFloat: 4 bits a weight, and 0.127 bits for its doubly quantised constants (Dettmers et al. 2023).
+_NF4 = (4 + 0.127) / 8
+_LOGITS = 4 + 4 + 4  # beside the model's own logits: 32-bit copy, its log-softmax, and the gradient
+_DPO_LOGITS = 16  # more copies are alive at once; read off one run on a GPU, see docs/training.md
+_GPU_RESERVE = 2 * GB  # CUDA context, cuBLAS and NCCL workspaces
+_FRAGMENTED = 1.1  # what torch's allocator holds over what is in use
+# Seconds a layer in each pass over it, however few tokens there are: the GPU waits for its kernels to be launched. Read
+# off one machine: an H200 beside slow cores took 0.35 s for 28 layers with LoRA, forward, again, and backward.
+_LAUNCHING = 0.35 / 28 / 3
+_CPU_RESERVE = 2 * GB  # Python, torch and Axolotl: 0.9 GB measured; buffers of the backward pass: up to 0.8
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes on each device at the peak of a step, and what the step computes.
+
+    `devices` share the work; `flops_per_token` counts what the method computes. A device takes `rows` of `row_tokens`
+    (of a pair, both texts) at once, in `launching` seconds at least.
+    """
+
+    weights: float
+    trained: float
+    activations: float
+    logits: float
+    reserve: float
+    trainable: int
+    flops_per_token: float
+    launching: float
+    rows: int
+    row_tokens: int
+    devices: int
+
+    @property
+    def memory(self) -> float:
+        return self.weights + self.trained + self.activations + self.logits + self.reserve
+
+    def seconds(self, tokens: float, machine: Machine, rows: float | None = None) -> float:
+        """Time to train on that many tokens, padding and all epochs counted in; they are full rows unless `rows` says
+        how many.
+
+        What computing takes, or launching where that is longer: the latter is read off one machine, see _LAUNCHING.
+        """
+        batches = (tokens / self.row_tokens if rows is None else rows) / self.rows
+        return max(tokens * self.flops_per_token / machine.speed, batches * self.launching) / self.devices
+
+    def facts(self) -> dict[str, float]:
+        """Gigabytes by what fills them."""
+        parts = ("weights", "trained", "activations", "logits", "reserve", "memory")
+        return {f"{part}_gb": round(getattr(self, part) / GB, 2) for part in parts}
+
+
+def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> Estimate:
+    """What one training of a model of that shape needs of each device.
+
+    `config` is a composed Axolotl configuration; its overlays are enough.
+    """
+    rank = config["lora_r"] if config.get("adapter") else 0
+    dpo, fsdp = config.get("rl") == "dpo", config.get("fsdp_config") or {}
+    sharded = bool(fsdp or config.get("deepspeed"))
+    shards, width = machine.devices if sharded else 1, 2 if machine.bfloat16 else 4
+    trainable = _adapter_parameters(shape, rank) if rank else shape.parameters
+    weights, trained = _model_bytes(shape, config, width, trainable)
+    if dpo and not rank:  # the frozen reference
+        weights += width * shape.parameters
+    if sharded:  # while a layer computes it is whole, and the next one is on its way
+        weights = weights / shards + 2 * width * shape.linear_parameters / shape.layers
+
+    rows, row_tokens = config["micro_batch_size"], config["sequence_len"] * (2 if dpo else 1)
+    tokens = rows * row_tokens
+    checkpointed = bool(config["gradient_checkpointing"] or fsdp.get("activation_checkpointing"))
+    layer = _layer_bytes(shape, width, rank)
+    # Korthikanti et al. 2022, section 5: with full recomputation a layer keeps its input, and one layer is open.
+    stream = width if rank or sharded else 4  # the embeddings' format, see _model_bytes
+    kept = shape.layers * shape.hidden * stream + layer if checkpointed else shape.layers * layer
+    used = {
+        "weights": weights,
+        "trained": trained / shards,
+        "activations": tokens * kept,
+        "logits": tokens * shape.vocabulary * (width + (_DPO_LOGITS if dpo else _LOGITS)),
+    }
+    passes = _passes(bool(rank), checkpointed, dpo)
+    reserve = _GPU_RESERVE + (_FRAGMENTED - 1) * sum(used.values()) if machine.gpus else _CPU_RESERVE
+    return Estimate(
+        **used,
+        reserve=reserve,
+        trainable=trainable,
+        flops_per_token=2 * passes * (shape.linear_parameters + shape.vocabulary * shape.hidden),
+        launching=passes * shape.layers * _LAUNCHING if machine.gpus else 0.0,
+        rows=rows,
+        row_tokens=row_tokens,
+        devices=shards,
+    )
+
+
+def fit_batch(shape: Architecture, config: dict[str, Any], machine: Machine, workers: int) -> dict[str, int]:
+    """A step's rows shared among `workers`, each with as many at once as keep its GPU computing for as long as
+    launching takes, if the estimate lets so many fit in its memory.
+
+    More would gain nothing, and rows of unequal length would be padded more.
+    """
+    one = estimate(shape, config | {"micro_batch_size": 1}, machine)
+    enough = math.ceil(one.launching * machine.speed / (one.row_tokens * one.flops_per_token))
+
+    def fits(rows: int) -> bool:
+        at_once = estimate(shape, config | {"micro_batch_size": rows}, machine)
+        return rows <= enough and at_once.memory <= machine.memory
+
+    return share_batch(config, workers, fits)
+
+
+def profile_estimates(profile: Profile, machine: Machine) -> dict[str, Estimate]:
+    """The estimate of both stages as composed, on a GPU the least that they need; empty when the model is made here, or of a shape that isn't known."""
+    if profile.architecture is None:
+        return {}
+    return {s: estimate(profile.architecture, compose_overlays(profile, s), machine) for s in STAGES}
+
+
+def check_fits(profile: Profile, machine: Machine) -> dict[str, Estimate]:
+    """The estimates of both stages, if the machine can run them.
+
+    Raises TwinError naming what is needed, what there is, and the nearest profile of the family that fits.
+    """
+    estimates = profile_estimates(profile, machine)
+    refuse_unfit(profile, estimates, machine)
+    return estimates
+
+
+def refuse_unfit(profile: Profile, estimates: dict[str, Estimate], machine: Machine) -> None:
+    """Raises the TwinError of `check_fits` for estimates that are known already."""
+    if problem := _problem(profile, estimates, machine):
+        raise TwinError(
+            f"The profile {profile.name} does not fit: {problem}.",
+            f"set TWIN_PROFILE={nearest_that_fits(profile, machine)}, the nearest that fits here; or name a larger "
+            "machine that will train, in TWIN_TRAINING_MACHINE.",
+        )
+
+
+def nearest_that_fits(profile: Profile, machine: Machine) -> str:
+    """The largest profile of the family, no larger than this one, that fits; a size's first method first."""
+    most = profile.architecture.parameters if profile.architecture else 0
+    fitting = {
+        p.name: p.architecture.parameters
+        for p in map(load_profile, profile_names())
+        if p.family == profile.family and p.architecture and p.architecture.parameters <= most
+        and not _problem(p, profile_estimates(p, machine), machine)
+    }  # fmt: skip
+    return max(fitting, key=lambda name: fitting[name]) if fitting else "nano"
+
+
+def _problem(profile: Profile, estimates: dict[str, Estimate], machine: Machine) -> str | None:
+    if profile.method == "qlora" and not machine.gpus:
+        return f"QLoRA needs a GPU, and this is a {machine}"
+    if profile.parallel != "single" and machine.gpus < 2:
+        return f"{profile.parallel} needs several GPUs, and this is a {machine}"
+    for stage, needed in estimates.items():
+        if needed.memory > machine.memory:
+            return (
+                f"{stage} needs about {needed.memory / GB:.1f} GB{' on each GPU' if machine.gpus else ''} "
+                f"(weights {needed.weights / GB:.1f}, training state {needed.trained / GB:.1f}, activations and "
+                f"logits {(needed.activations + needed.logits) / GB:.1f}), and this is a {machine}"
+            )
+    return None
+
+
+def _adapter_parameters(shape: Architecture, rank: int) -> int:
+    """Two matrices of that rank beside each linear layer (Hu et al. 2021)."""
+    return shape.layers * sum(rank * (i + o) for i, o in shape.linear_shapes)
+
+
+def _model_bytes(
+    shape: Architecture, config: dict[str, Any], width: int, trainable: int
+) -> tuple[float, float]:
+    """All weights; and what learning adds: gradients, moments, and weights kept in 32 bits beside them."""
+    others = shape.parameters - shape.linear_parameters
+    if config.get("adapter"):
+        linear = _NF4 if config.get("load_in_4bit") else width
+        return linear * shape.linear_parameters + width * others, _ADAPTER * trainable
+    if config.get("deepspeed"):  # Rajbhandari et al. 2020, section 3.1: 2 + 2 + 12 bytes
+        return width * shape.parameters, (2 + 12) * shape.parameters
+    # On one device Axolotl keeps embeddings and norms in 32 bits, the rest in the training's format.
+    held = width * shape.linear_parameters + 4 * others
+    return held, (1 + _ADAM) * held
+
+
+def _layer_bytes(shape: Architecture, width: int, rank: int) -> float:
+    """What one layer keeps of a token for its backward pass, with fused attention (no matrix of scores).
+
+    Counted on real layers, see docs/training.md; the norms and the input of an adapter are in 32 bits.
+    """
+    query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    if rank:
+        kept = 38 * shape.hidden + 10 * query + 4 * key + 12 * shape.intermediate + 14 * rank
+    else:
+        kept = 26 * shape.hidden + 4 * query + 4 * key + 8 * shape.intermediate
+    return kept * width / 2
+
+
+def _passes(adapter: bool, checkpointed: bool, dpo: bool) -> int:
+    """How often a token's 2 operations a parameter are computed: forward, and for each gradient (Kaplan et al. 2020).
+
+    Frozen weights need no gradient of their own; recomputing, and DPO's reference, are a forward pass each.
+    The embedding is looked up, not multiplied; the output layer is.
+    """
+    return 1 + (1 if adapter else 2) + checkpointed + dpo
+
+
+def table(machine: Machine) -> str:
+    """All profiles with a known shape on a machine, as a Markdown table: the least memory, and the time with as many
+    rows at once as a training takes."""
+    lines = [
+        f"On {machine}:",
+        "",
+        "| profile | base model | SFT GB | DPO GB | SFT minutes a million tokens | fits |",
+        "|---|---|---|---|---|---|",
+    ]
+    for profile in map(load_profile, profile_names()):
+        if profile.architecture and (estimates := profile_estimates(profile, machine)):
+            config = compose_overlays(profile, "sft")
+            if machine.gpus:
+                config |= fit_batch(profile.architecture, config, machine, 1)
+            minutes = estimate(profile.architecture, config, machine).seconds(1e6, machine) / 60
+            sft, dpo = estimates["sft"], estimates["dpo"]
+            lines.append(
+                f"| `{profile.name}` | {profile.base_model} | {sft.memory / GB:.1f} | {dpo.memory / GB:.1f} | "
+                f"{minutes:.1f} | {'no' if _problem(profile, estimates, machine) else 'yes'} |"
+            )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table for this machine, or for the ones named: `--gpu 1x24 --gpu 8x80`."""
+    parser = ArgumentParser(description="What each profile needs, and whether it fits.")
+    parser.add_argument("--gpu", action="append", help="GPUs x GB, such as 8x80 or 1x24:4090")
+    named = parser.parse_args().gpu
+    machines = [parse_machine(text) for text in named] if named else [training_machine(load_settings())]
+    print("\n\n".join(table(machine) for machine in machines))
+
+
+if __name__ == "__main__":
+    main()
