@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from twin_assets.core.datasets.store import Kind, Manifest
+from twin_assets.core.datasets.rows import Kind, Manifest
 from twin_assets.core.models.families import Architecture
 from twin_assets.core.models.profiles import Profile, load_profile
 from twin_assets.core.models.version import Lineage, ModelVersion

@@ -27,7 +27,8 @@ from demo.replay_traffic import (
     demo_corpus,
     other_writing,
 )
-from twin_assets.core.datasets.store import InstructRow, write_dataset
+from twin_assets.core.datasets.rows import InstructRow
+from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.models.registry import Lineage, Registry
 from twin_assets.core.persona.definition import Persona, load_persona
@@ -48,7 +49,7 @@ from twin_assets.evaluation.voice.persona_meter import persona_meter
 from twin_assets.evaluation.voice.stylometry import windows
 from twin_assets.feature.index.chunk import chunk_documents
 from twin_assets.feature.index.embed import embed_chunks
-from twin_assets.inference.twin.request_log import RequestLog
+from twin_assets.inference.twin.log_writer import RequestLog
 from twin_assets.monitoring.alerts.lifecycle import Batch, batches
 from twin_assets.monitoring.drift.report import DriftReport
 from twin_assets.settings import ROOT

@@ -22,13 +22,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.access import login as ui_login
 from serving.access import session as ui_session
+from serving.access.bodies import is_upload, most_bytes
 from serving.access.caller import Caller
 from serving.access.front import is_of_another_site
 from serving.access.keys import Action, Keys
 from serving.access.limits import Admission, QueueFull, RateLimit, State, network_of
 from serving.access.this_machine import is_loopback, names_this_machine, was_forwarded
 from serving.errors import Forbidden, error_response
-from serving.page import uploads as ui_uploads
 from serving.refusal import refusal
 from serving.telemetry import QUEUE, REFUSED, access, count_http
 from twin_assets.core.storage.lake import open_lake
@@ -44,8 +44,6 @@ ACTION_OF: dict[str, Action] = {
 # What keeps a thread and an engine busy. The rest is quick and never waits for it.
 QUEUED = ("/v1/chat/completions", "/v1/write", "/v1/links")
 QUEUE_RETRY_SECONDS = 5
-# Anybody may send a login, so it may hold a password and little else.
-LOGIN_BYTES = 10_000
 # An upload, which is read as it comes, is broken off after so long without a byte.
 IDLE_SECONDS = 60.0
 
@@ -78,7 +76,7 @@ class Access:
             await self.app(scope, receive, send)
             return
         request = Request(scope)
-        exchange = _Exchange(request, receive, send, self._most_bytes(request))
+        exchange = _Exchange(request, receive, send, most_bytes(request, self.settings))
         try:
             refused = await self._refusal(request) or await self._unread(request, exchange)
             if refused is not None:
@@ -100,14 +98,9 @@ class Access:
         finally:
             exchange.log()
 
-    def _most_bytes(self, request: Request) -> int:
-        if request.scope["path"] == "/ui/login":
-            return LOGIN_BYTES
-        return ui_uploads.upload_limit(request, self.settings)
-
     async def _unread(self, request: Request, exchange: "_Exchange") -> Response | None:
         """Read the body, so that nothing is held up by one that comes slowly; the refusal of one that takes too long."""
-        if request.method in ui_login.SAFE_METHODS or ui_uploads.is_upload(request):
+        if request.method in ui_login.SAFE_METHODS or is_upload(request):
             return None
         seconds = self.settings.max_body_seconds
         try:
@@ -118,7 +111,7 @@ class Access:
                 408, "TooSlow", f"The body did not come within {seconds:g} seconds.", "send it again."
             )
         except TooLarge:
-            return _too_large(self._most_bytes(request))
+            return _too_large(most_bytes(request, self.settings))
         return None
 
     async def _queued(self, scope: Scope, exchange: "_Exchange") -> None:
@@ -140,7 +133,7 @@ class Access:
     async def _refusal(self, request: Request) -> Response | None:
         """The answer to a request that is turned away; else None, and its caller is known."""
         path, address = request.scope["path"], _address(request)
-        most = self._most_bytes(request)
+        most = most_bytes(request, self.settings)
         if int(request.headers.get("content-length") or 0) > most:
             return _too_large(most)
         if foreign := ui_login.foreign_change(request):

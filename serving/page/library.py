@@ -11,7 +11,8 @@ from serving.access.dependencies import Asker, Config, PersonaName
 from serving.errors import Unknown
 from serving.protocol import Name
 from twin_assets.core.datasets.erasure import erased_rows
-from twin_assets.core.datasets.store import Kind, Manifest, dataset_folder, latest_version, read_rows
+from twin_assets.core.datasets.rows import Kind, Manifest, dataset_folder
+from twin_assets.core.datasets.store import latest_version, read_rows
 from twin_assets.core.records import Chunk, SplitDocument, UniqueDocument, set_aside
 from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.feature_store import ROWS, FeatureStore, open_feature_store

@@ -8,7 +8,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import signal
 import subprocess
 import threading
@@ -46,7 +45,6 @@ from twin_assets.core.uploads.staging import (
 )
 from twin_assets.settings import Settings
 
-PATH = re.compile(r"/ui/api/[^/]+/uploads")
 BLOCK_BYTES = 1_000_000
 _READING, _READY, _FAILED = "reading", "report.json", "error.json"
 # A sign of life of the thread that waits for a preview is never older.
@@ -77,16 +75,6 @@ class Wish(BaseModel):
 
     fields: dict[str, Annotated[str, Field(max_length=500)]] = Field({}, max_length=5)
     replaces: str | None = Field(None, pattern="^[0-9a-f]{32}$", max_length=32)
-
-
-def upload_limit(request: Request, settings: Settings) -> int:
-    """Bytes that the body of a request may have."""
-    return settings.upload_max_mb * 1_000_000 if is_upload(request) else settings.max_request_bytes
-
-
-def is_upload(request: Request) -> bool:
-    """Whether the body is a file, which is not read at once."""
-    return request.method == "POST" and PATH.fullmatch(request.scope["path"]) is not None
 
 
 @router.post("/ui/api/{persona}/uploads", response_model=None)

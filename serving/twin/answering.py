@@ -32,7 +32,8 @@ from twin_assets.inference.retrieval.guarded_store import GuardedStore
 from twin_assets.inference.retrieval.retriever import open_retriever
 from twin_assets.inference.twin.answer import Answer, Twin
 from twin_assets.inference.twin.cost import price_of
-from twin_assets.inference.twin.request_log import FLUSH_SECONDS, Outcome, RequestLog, RequestRecord
+from twin_assets.inference.twin.log_writer import FLUSH_SECONDS, RequestLog
+from twin_assets.inference.twin.request_log import Outcome, RequestRecord
 from twin_assets.inference.twin.request_lookup import DAYS, RequestLookup
 from twin_assets.settings import Settings
 

@@ -20,7 +20,8 @@ from tests.chaos.report import Part
 from tests.chaos.works import Work
 from tests.support.machine import until
 from twin_assets.core.storage.lake import LocalLake
-from twin_assets.inference.twin.request_log import RequestLog, read_requests
+from twin_assets.inference.twin.log_writer import RequestLog
+from twin_assets.inference.twin.request_log import read_requests
 
 FULL, SHORT = 12, 2
 MEGABYTES = 64

@@ -23,7 +23,8 @@ from twin_assets.core.models.registry import Registry
 from twin_assets.core.release.approval import decide, deploy
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import Lake, open_lake
-from twin_assets.inference.twin.request_log import RequestLog, read_requests
+from twin_assets.inference.twin.log_writer import RequestLog
+from twin_assets.inference.twin.request_log import read_requests
 from twin_assets.settings import Settings
 
 BUCKET = "twin"

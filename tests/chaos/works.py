@@ -17,8 +17,8 @@ from tests.core.release.test_release_is_killed import check as check_ledger
 from tests.support.chunks import chunk
 from tests.support.models import lineage, save
 from tests.support.releases import Office
+from twin_assets.core.datasets.rows import InstructRow
 from twin_assets.core.datasets.store import (
-    InstructRow,
     latest_version,
     read_manifest,
     read_rows,
@@ -32,7 +32,8 @@ from twin_assets.core.records import Message, SplitDocument
 from twin_assets.core.release.approval import deploy
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import Lake, LocalLake
-from twin_assets.inference.twin.request_log import RequestLog, RequestRecord, read_requests
+from twin_assets.inference.twin.log_writer import RequestLog
+from twin_assets.inference.twin.request_log import RequestRecord, read_requests
 from twin_assets.settings import Settings
 
 ROWS = 1_200  # a dataset with a subset

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.support.machine import free_port
-from twin_assets.core.datasets.store import InstructRow, write_dataset
+from twin_assets.core.datasets.rows import InstructRow
+from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.models.registry import Lineage, ModelVersion, Registry

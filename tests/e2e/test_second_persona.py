@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.product import Product
-from twin_assets.core.datasets.store import dataset_folder
+from twin_assets.core.datasets.rows import dataset_folder
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import open_lake

@@ -14,7 +14,8 @@ from twin_assets.core.datasets.erasure import erased_rows
 from twin_assets.core.feedback.pairs import decide_on_pairs, pair_reviews, stored_pairs
 from twin_assets.core.feedback.store import read_feedback
 from twin_assets.core.storage.lake import Lake
-from twin_assets.inference.twin.request_log import RequestLog, read_requests
+from twin_assets.inference.twin.log_writer import RequestLog
+from twin_assets.inference.twin.request_log import read_requests
 from twin_assets.monitoring.alerts.channels import deliver
 from twin_assets.monitoring.alerts.lifecycle import Alert, batches, open_alerts, settle_alerts
 from twin_assets.monitoring.drift.refresh import Verdict, ask, asks

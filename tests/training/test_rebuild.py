@@ -7,7 +7,8 @@ import pytest
 
 from tests.feature.instruct.test_dataset_versions import FACTS, row
 from tests.training.training_factories import settings, tiny_base, train
-from twin_assets.core.datasets.store import dataset_folder, write_dataset
+from twin_assets.core.datasets.rows import dataset_folder
+from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.models.registry import Registry

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from tests.training.training_factories import instruct_dataset, settings, tiny_base
-from twin_assets.core.datasets.store import Manifest, dataset_folder
+from twin_assets.core.datasets.rows import Manifest, dataset_folder
 from twin_assets.core.storage.experiments import ExperimentRow
 from twin_assets.defs.shared.common import personas
 from twin_assets.defs.shared.resources import build_resources

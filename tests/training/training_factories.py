@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from subprocess import PIPE, STDOUT, Popen, run
 
-from twin_assets.core.datasets.store import Manifest
+from twin_assets.core.datasets.rows import Manifest
 from twin_assets.core.models.profiles import Profile, load_profile
 from twin_assets.core.models.registry import ModelVersion
 from twin_assets.settings import Settings

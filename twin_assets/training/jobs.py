@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from twin_assets.core.datasets.store import Manifest
+from twin_assets.core.datasets.rows import Manifest
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.environment import environment
 from twin_assets.core.models.families import Architecture

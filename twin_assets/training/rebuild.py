@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from twin_assets.core.datasets.erasure import erased_rows
-from twin_assets.core.datasets.store import Kind, Manifest, dataset_folder, read_manifest, stored_version
+from twin_assets.core.datasets.rows import Kind, Manifest, dataset_folder
+from twin_assets.core.datasets.store import read_manifest, stored_version
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.environment import environment
 from twin_assets.core.models.profiles import load_profile

@@ -11,7 +11,8 @@ from moto.server import ThreadedMotoServer
 from tests.feature.instruct.test_dataset_versions import FACTS, row
 from tests.support.hub_double import HubDouble
 from tests.support.models import PUBLIC, family, lineage, save
-from twin_assets.core.datasets.store import PreferenceRow, write_dataset
+from twin_assets.core.datasets.rows import PreferenceRow
+from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import Registry, weights_hash
 from twin_assets.core.records import Message

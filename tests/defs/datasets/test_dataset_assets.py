@@ -10,7 +10,8 @@ from tests.feature.instruct.test_datasets import demo_documents, embed, embedded
 from tests.support.hub_double import HubDouble
 from tests.support.teacher_double import TeacherDouble
 from tests.training.training_factories import TINY
-from twin_assets.core.datasets.store import Manifest, write_dataset
+from twin_assets.core.datasets.rows import Manifest
+from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.persona.definition import load_persona
 from twin_assets.core.records import EmbeddedChunk, SplitDocument

@@ -6,7 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from twin_assets.core.datasets.store import PreferenceRow, write_dataset
+from twin_assets.core.datasets.rows import PreferenceRow
+from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.feedback.store import Feedback, add_feedback
 from twin_assets.core.persona.definition import load_persona
 from twin_assets.core.records import Chunk, Message
@@ -15,7 +16,8 @@ from twin_assets.core.storage.lake import LocalLake
 from twin_assets.defs.datasets.checks import chosen_is_verbatim
 from twin_assets.defs.datasets.feedback import accepted_rows, feedback_pairs, review_feedback
 from twin_assets.defs.shared.resources import build_resources
-from twin_assets.inference.twin.request_log import RequestLog, RequestRecord
+from twin_assets.inference.twin.log_writer import RequestLog
+from twin_assets.inference.twin.request_log import RequestRecord
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 DULL = "In conclusion, robust tide tables are a key enabler of operational excellence for all stakeholders."

@@ -4,7 +4,8 @@ import dagster as dg
 import pytest
 
 import twin_assets.defs as stages
-from twin_assets.core.datasets.store import InstructRow, latest_version, read_rows
+from twin_assets.core.datasets.rows import InstructRow
+from twin_assets.core.datasets.store import latest_version, read_rows
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.defs.shared.resources import build_resources

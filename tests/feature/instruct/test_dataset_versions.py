@@ -8,10 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twin_assets.core.datasets.diff import diff_versions
+from twin_assets.core.datasets.rows import InstructRow, Manifest, dataset_folder
 from twin_assets.core.datasets.store import (
-    InstructRow,
-    Manifest,
-    dataset_folder,
     latest_version,
     nested_order,
     read_rows,

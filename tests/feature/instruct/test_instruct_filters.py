@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.feature.instruct.test_datasets import RUNA
-from twin_assets.core.datasets.store import InstructRow
+from twin_assets.core.datasets.rows import InstructRow
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.prompts.templates import user_message
 from twin_assets.core.records import Message, Passage

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.feature.instruct.test_datasets import RUNA
-from twin_assets.core.datasets.store import InstructRow, PairKind, PreferenceRow
+from twin_assets.core.datasets.rows import InstructRow, PairKind, PreferenceRow
 from twin_assets.core.prompts.templates import user_message
 from twin_assets.core.records import Message, Passage
 from twin_assets.feature.instruct.refusals import refusal_row

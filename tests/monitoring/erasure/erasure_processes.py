@@ -14,13 +14,14 @@ import numpy as np
 from tests.evaluation.evaluation_factories import request
 from tests.monitoring.scores.test_live_scores import scorer
 from tests.support.s3_double import s3_client
-from twin_assets.core.datasets.store import InstructRow, write_dataset
+from twin_assets.core.datasets.rows import InstructRow
+from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Chunk, Message
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import Lake, LocalLake, S3Lake
 from twin_assets.core.storage.raw import RawItem
-from twin_assets.inference.twin.request_log import RequestLog
+from twin_assets.inference.twin.log_writer import RequestLog
 from twin_assets.monitoring.erasure import erase, erase_document, remove_texts
 from twin_assets.monitoring.scores.live_scores import score_new
 from twin_assets.settings import Settings

@@ -14,7 +14,8 @@ from twin_assets.core.persona.definition import TextPolicy, load_persona
 from twin_assets.core.storage.erased import unfinished
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.core.storage.library import add_to_library, library_of
-from twin_assets.inference.twin.request_log import RequestLog, read_requests, user_hash
+from twin_assets.inference.twin.log_writer import RequestLog
+from twin_assets.inference.twin.request_log import read_requests, user_hash
 from twin_assets.monitoring.erasure import Erased, erase, erase_document, finish_erasures, remove_texts
 from twin_assets.monitoring.erasure.__main__ import main
 from twin_assets.monitoring.scores.live_scores import score_new

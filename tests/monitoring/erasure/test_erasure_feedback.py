@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from twin_assets.core.datasets.erasure import erased_rows
-from twin_assets.core.datasets.store import PreferenceRow, read_rows, write_dataset
+from twin_assets.core.datasets.rows import PreferenceRow
+from twin_assets.core.datasets.store import read_rows, write_dataset
 from twin_assets.core.errors import TwinError
 from twin_assets.core.feedback.pairs import (
     FeedbackPair,

@@ -16,7 +16,8 @@ from serving.page import routes as ui
 from tests.serving.engine_double import EngineDouble
 from tests.serving.twin_server import MODEL, Server, install, serving, streamed_text
 from tests.support.machine import PATIENCE
-from twin_assets.core.datasets.store import InstructRow, write_dataset
+from twin_assets.core.datasets.rows import InstructRow
+from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.persona.definition import load_persona
 from twin_assets.core.records import Chunk, EmbeddedChunk, Message, SplitDocument, Visibility

@@ -13,7 +13,8 @@ from tests.serving.engine_double import SAYS
 from tests.serving.twin_server import events, install, serving, streamed_text, twin
 from tests.support.machine import PATIENCE, until
 from twin_assets.core.storage.lake import LocalLake
-from twin_assets.inference.twin.request_log import FLUSH_ROWS, RequestLog, RequestRecord, read_requests
+from twin_assets.inference.twin.log_writer import FLUSH_ROWS, RequestLog
+from twin_assets.inference.twin.request_log import RequestRecord, read_requests
 
 
 def test_without_its_store_it_writes_and_says_so_but_answers_no_question(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_a_slow_disk_blocks_nobody_and_loses_nothing_within_the_window(tmp_path:
 
 
 def test_rows_survive_a_full_disk_and_past_the_window_are_counted(tmp_path: Path) -> None:
-    from twin_assets.inference.twin.request_log import MAX_WAITING
+    from twin_assets.inference.twin.log_writer import MAX_WAITING
 
     lake = IllLake(tmp_path)
     lake.wait = threading.Event()

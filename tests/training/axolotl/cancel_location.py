@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from twin_assets.core.datasets.store import Manifest
+from twin_assets.core.datasets.rows import Manifest
 from twin_assets.defs.shared.common import personas
 from twin_assets.defs.shared.resources import build_resources
 from twin_assets.defs.training.assets import sft_model

@@ -15,7 +15,7 @@ import yaml
 
 from tests.support.machine import free_port, until
 from tests.training.training_factories import instruct_dataset, processes_of, settings, tiny_base
-from twin_assets.core.datasets.store import dataset_folder
+from twin_assets.core.datasets.rows import dataset_folder
 from twin_assets.settings import ROOT
 from twin_assets.training.configs.job import TrainingJob
 

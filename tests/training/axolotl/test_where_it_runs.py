@@ -19,7 +19,7 @@ from tests.training.training_factories import (
     tiny_base,
     train,
 )
-from twin_assets.core.datasets.store import Manifest, dataset_folder
+from twin_assets.core.datasets.rows import Manifest, dataset_folder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import load_profile, profile_names
 from twin_assets.core.models.version import closed_rows

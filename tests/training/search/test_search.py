@@ -9,7 +9,8 @@ import pytest
 
 from tests.feature.instruct.test_dataset_versions import FACTS, row
 from tests.training.training_factories import settings, tiny_base
-from twin_assets.core.datasets.store import Manifest, write_dataset
+from twin_assets.core.datasets.rows import Manifest
+from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.storage.experiments import ExperimentRow

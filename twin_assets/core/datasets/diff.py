@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from twin_assets.core.datasets.store import Kind, PreferenceRow, Row, read_rows
+from twin_assets.core.datasets.rows import Kind, PreferenceRow, Row
+from twin_assets.core.datasets.store import read_rows
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.records import Record
 from twin_assets.core.storage.lake import Lake

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from twin_assets.core.datasets.store import InstructRow, Kind, PreferenceRow, Row, dataset_folder
+from twin_assets.core.datasets.rows import InstructRow, Kind, PreferenceRow, Row, dataset_folder
 from twin_assets.core.records import Record
 from twin_assets.core.storage.erased import ErasedList, settle
 from twin_assets.core.storage.lake import ERASED_NOTE, Lake

@@ -10,73 +10,22 @@ import json
 from collections import Counter, defaultdict
 from typing import Any, Literal
 
+from twin_assets.core.datasets.erasure import erase_rows
+from twin_assets.core.datasets.rows import (
+    InstructRow,
+    Kind,
+    Manifest,
+    PreferenceRow,
+    Row,
+    dataset_folder,
+    group_of,
+)
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint, text_hash
-from twin_assets.core.records import Message, Record, Split, Visibility, may_see, most_closed
+from twin_assets.core.records import Visibility, may_see, most_closed
 from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.lake import Lake
 
-Kind = Literal["instruct", "preference"]
-# What a preference pair teaches: to sound like the author, to decline, to keep to the passages; or what people who
-# used the twin would rather have read, which alone is not the author's own text.
-PairKind = Literal["voice", "refusal", "grounding", "feedback"]
-
-
-# Why a document or a pair is left out of a dataset that may not hold what is that closed.
-CLOSED_REASON: dict[Visibility, str] = {"connections": "for_connections_only", "private": "private"}
-
-
-class InstructRow(Record):
-    """A conversation that ends with the author's own text. `visibility` is that of the most closed text in it."""
-
-    row_id: str
-    doc_id: str
-    task: str
-    split: Split
-    messages: list[Message]
-    visibility: Visibility = "public"
-
-
-class PreferenceRow(Record):
-    """A prompt with the author's own text (chosen; of kind `feedback` a reviewed one) and a model's (rejected). `kind` is
-    what the pair teaches."""
-
-    row_id: str
-    doc_id: str | None
-    task: str
-    kind: PairKind = "voice"
-    split: Split
-    messages: list[Message]
-    chosen: Message
-    rejected: Message
-    visibility: Visibility = "public"
-
-
-class Manifest(Record):
-    """What a dataset version is made of. `dropped` counts rows by reason, `kinds` preference rows by kind.
-
-    `visibility` is that of its most closed row, and no more open than `declared`, the persona's own when it was made;
-    `visibilities` counts rows by theirs. Versions from before rows had one have neither, and `visibility` is every row's.
-    """
-
-    persona: str
-    kind: Kind
-    version: str
-    parents: dict[str, str]
-    prompts: str
-    counts: dict[str, int]
-    tasks: dict[str, int]
-    dropped: dict[str, int]
-    seed: int
-    license: str
-    visibility: Visibility
-    subsets: dict[str, int] = {}
-    kinds: dict[str, int] = {}
-    visibilities: dict[str, int] = {}
-    declared: Visibility | None = None
-
-
-Row = InstructRow | PreferenceRow
 _PUBLIC = ',"visibility":"public"}'  # how a public row's line ends: the field is the last one
 # Sizes of the training side beside all of it, to see what more data is worth.
 SUBSETS = {"1k": 1_000, "5k": 5_000}
@@ -127,8 +76,6 @@ def write_dataset(
     # The manifest comes last: a version without one was never finished.
     lake.write(f"{folder}/manifest.json", manifest.model_dump_json(indent=2).encode())
     if len(_not_erased(lake, persona, rows)) < len(rows):  # erased while this was written
-        from twin_assets.core.datasets.erasure import erase_rows
-
         erase_rows(lake, persona, kind)
     lake.write(f"datasets/{persona}/{kind}/latest.json", json.dumps({"version": version}).encode())
     return manifest
@@ -144,11 +91,6 @@ def stored_version(lake: Lake, manifest: Manifest) -> str:
     folder = dataset_folder(manifest.persona, manifest.kind, manifest.version)
     files = {name: lake.read(f"{folder}/{name}").decode() for name in ("train.jsonl", "test.jsonl")}
     return _version(files, manifest.parents, manifest.prompts, manifest.seed)
-
-
-def group_of(row: Row) -> str:
-    """What a row counts as where shares are set: its kind for a preference row, its task for an instruct row."""
-    return row.kind if isinstance(row, PreferenceRow) else row.task
 
 
 def latest_version(lake: Lake, persona: str, kind: Kind) -> str | None:
@@ -213,11 +155,6 @@ def refuse_closed_rows(lake: Lake, manifest: Manifest) -> None:
         f"set `train_on: {declared}` in the persona's file (or leave it out) and materialise {manifest.kind}_dataset "
         f"again; or declare `visibility: {most_closed(closed)}`, which publishes in private repositories.",
     )
-
-
-def dataset_folder(persona: str, kind: Kind, version: str) -> str:
-    """Lake prefix of a version."""
-    return f"datasets/{persona}/{kind}/{version}"
 
 
 def _version(files: dict[str, str], parents: dict[str, str], prompts: str, seed: int) -> str:

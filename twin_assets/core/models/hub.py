@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from twin_assets.core.datasets.store import Manifest, dataset_folder, refuse_closed_rows
+from twin_assets.core.datasets.rows import Manifest, dataset_folder
+from twin_assets.core.datasets.store import refuse_closed_rows
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import STORE_FILE
 from twin_assets.core.models.version import ModelVersion

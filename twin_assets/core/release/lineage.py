@@ -4,7 +4,8 @@ from typing import Any
 
 import yaml
 
-from twin_assets.core.datasets.store import Kind, dataset_folder, read_manifest, read_rows
+from twin_assets.core.datasets.rows import Kind, dataset_folder
+from twin_assets.core.datasets.store import read_manifest, read_rows
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.models.version import ModelVersion, VersionRecord

@@ -1,4 +1,4 @@
-"""The contract of a vector store, and the one place that chooses an implementation."""
+"""The contract of a vector store."""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -6,7 +6,6 @@ from typing import Protocol
 import numpy as np
 
 from twin_assets.core.records import EmbeddedChunk, Passage, Record, Visibility
-from twin_assets.settings import Settings
 
 Filters = dict[str, str | list[str]]
 """Equality filters on chunk fields: a value, or a list of allowed values; and the ISO times `published_from`
@@ -67,18 +66,3 @@ class VectorStore(Protocol):
     def close(self) -> None:
         """Give back connections; the next call opens them again. For `contextlib.closing`."""
         ...
-
-
-def open_store(settings: Settings, persona: str) -> VectorStore:
-    """The persona's store in the implementation that the settings name; connects on first use.
-
-    TwinError when the settings of that implementation are incomplete.
-    """
-    if settings.vector_store == "weaviate":
-        from twin_assets.core.vectors.weaviate import WeaviateStore
-        from twin_assets.core.vectors.weaviate_connection import server_of
-
-        return WeaviateStore(server_of(settings), persona)
-    from twin_assets.core.vectors.lance import LanceStore
-
-    return LanceStore(settings.vectors_uri, persona)

@@ -5,14 +5,8 @@ from typing import Any, Literal
 import dagster as dg
 
 from twin_assets.core.datasets.diff import diff_versions
-from twin_assets.core.datasets.store import (
-    Kind,
-    Manifest,
-    dataset_folder,
-    latest_version,
-    read_rows,
-    write_dataset,
-)
+from twin_assets.core.datasets.rows import Kind, Manifest, dataset_folder
+from twin_assets.core.datasets.store import latest_version, read_rows, write_dataset
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.prompts.templates import prompts_fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument, to_table

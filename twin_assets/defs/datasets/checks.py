@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from twin_assets.core.datasets.store import Manifest
+from twin_assets.core.datasets.rows import Manifest
 from twin_assets.core.feedback.pairs import feedback_row_id
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from twin_assets.core.datasets.store import PreferenceRow
+from twin_assets.core.datasets.rows import PreferenceRow
 from twin_assets.core.feedback.pairs import (
     FeedbackPair,
     PairChoice,

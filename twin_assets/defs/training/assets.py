@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from twin_assets.core.datasets.store import Manifest, dataset_folder
+from twin_assets.core.datasets.rows import Manifest, dataset_folder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import ModelVersion, Stage
 from twin_assets.defs.shared.code_versions import base_version, training_version

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from twin_assets.core.datasets.store import CLOSED_REASON, InstructRow, nested_order
+from twin_assets.core.datasets.rows import CLOSED_REASON, InstructRow
+from twin_assets.core.datasets.store import nested_order
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona

@@ -5,7 +5,7 @@ Documents are decontaminated as wholes by `split.py`; this looks at passages, by
 
 import numpy as np
 
-from twin_assets.core.datasets.store import InstructRow
+from twin_assets.core.datasets.rows import InstructRow
 from twin_assets.core.records import EmbeddedChunk
 
 MAX_COSINE = 0.97

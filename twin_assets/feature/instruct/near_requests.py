@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.sparse import csr_array
 
-from twin_assets.core.datasets.store import InstructRow
+from twin_assets.core.datasets.rows import InstructRow
 from twin_assets.core.prompts.templates import without_passages
 from twin_assets.feature.corpus.cleaning.normalise import normalise
 

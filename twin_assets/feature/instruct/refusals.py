@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import yaml
 
-from twin_assets.core.datasets.store import InstructRow
+from twin_assets.core.datasets.rows import InstructRow
 from twin_assets.core.embedding.embedder import MIN_SIMILARITY
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.persona.definition import Persona

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from twin_assets.core.datasets.store import InstructRow
+from twin_assets.core.datasets.rows import InstructRow
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona

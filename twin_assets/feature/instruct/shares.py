@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from twin_assets.core.datasets.store import Row, group_of
+from twin_assets.core.datasets.rows import Row, group_of
 from twin_assets.core.hashing import text_hash
 
 TOLERANCE = 0.02

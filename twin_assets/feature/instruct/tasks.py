@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from twin_assets.core.datasets.store import InstructRow
+from twin_assets.core.datasets.rows import InstructRow
 from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona

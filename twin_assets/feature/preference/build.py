@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from twin_assets.core.datasets.store import CLOSED_REASON, InstructRow, PairKind, PreferenceRow
+from twin_assets.core.datasets.rows import CLOSED_REASON, InstructRow, PairKind, PreferenceRow
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.refusals import declines

@@ -6,7 +6,7 @@ what a person has accepted, and up to a share.
 
 from collections.abc import Callable, Sequence
 
-from twin_assets.core.datasets.store import PreferenceRow
+from twin_assets.core.datasets.rows import PreferenceRow
 from twin_assets.core.feedback.pairs import FeedbackPair, feedback_row_id
 from twin_assets.core.records import Message, Visibility
 

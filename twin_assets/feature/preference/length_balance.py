@@ -5,7 +5,7 @@ from statistics import fmean, median
 
 from scipy.stats import mannwhitneyu
 
-from twin_assets.core.datasets.store import PreferenceRow
+from twin_assets.core.datasets.rows import PreferenceRow
 from twin_assets.core.records import Record
 from twin_assets.core.text.words import count_words
 

@@ -5,12 +5,16 @@ from collections.abc import Callable
 
 import numpy as np
 
+from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Passage, Visibility
 from twin_assets.core.vectors.base import Filters, VectorStore
 from twin_assets.core.vectors.common import BuiltBefore, OtherEmbedder
-from twin_assets.inference.twin.answer import RetrievalUnavailable
 
 FIX = "see whether the vector store runs and holds the persona's index; it is tried anew with each request."
+
+
+class RetrievalUnavailable(TwinError):
+    """The vector store can't be searched now. Facts can't be answered without it; texts can be written."""
 
 
 class GuardedStore:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol
 
 from twin_assets.core.embedding.embedder import MIN_SIMILARITY
-from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.persona.retrieval_options import RetrievalOptions
@@ -21,6 +20,7 @@ from twin_assets.core.records import Message, Passage, Record, Visibility
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words, first_words
 from twin_assets.inference.generation.local import Generator
+from twin_assets.inference.retrieval.guarded_store import RetrievalUnavailable
 from twin_assets.inference.retrieval.retriever import Found
 from twin_assets.inference.twin.brief import Brief, WriteKind
 from twin_assets.inference.twin.shaping import Shape, unsupported_links, within_x_limit, without_images
@@ -42,10 +42,6 @@ class Find(Protocol):
     def __call__(
         self, question: str, k: int, tokens: int | None = None, options: RetrievalOptions | None = None
     ) -> Found: ...
-
-
-class RetrievalUnavailable(TwinError):
-    """The vector store can't be searched now. Facts can't be answered without it; texts can be written."""
 
 
 class Citation(Record):

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from twin_assets.core.datasets.erasure import erase_rows, rows_that
-from twin_assets.core.datasets.store import Kind, Row
+from twin_assets.core.datasets.rows import Kind, Row
 from twin_assets.core.embedding.embedder import search_view
 from twin_assets.core.feedback import store as feedback
 from twin_assets.core.hashing import text_hash

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from twin_assets.core.datasets.erasure import erase_rows, rows_that
-from twin_assets.core.datasets.store import PreferenceRow, Row
+from twin_assets.core.datasets.rows import PreferenceRow, Row
 from twin_assets.core.feedback.pairs import FOLDER as REVIEWS
 from twin_assets.core.feedback.pairs import FeedbackPair, feedback_row_id, find_pairs
 from twin_assets.core.feedback.store import FOLDER as FEEDBACK

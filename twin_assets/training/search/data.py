@@ -5,7 +5,8 @@ The held-out side is for the evaluation alone: values chosen by it would make it
 
 from pathlib import Path
 
-from twin_assets.core.datasets.store import Manifest, read_rows
+from twin_assets.core.datasets.rows import Manifest
+from twin_assets.core.datasets.store import read_rows
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.storage.lake import Lake

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from twin_assets.core.datasets.store import Manifest
+from twin_assets.core.datasets.rows import Manifest
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.models.registry import ModelVersion

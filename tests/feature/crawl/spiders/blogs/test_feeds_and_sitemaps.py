@@ -12,9 +12,9 @@ from tests.feature.crawl.formats.test_feeds import PROSE, atom, json_feed, rss
 from tests.feature.crawl.writing import crawl, persona, settings, stored, web_persona
 from twin_assets.core.persona.definition import Web
 from twin_assets.core.persona.sources import Medium
-from twin_assets.feature.crawl.formats.json_answers import next_page
 from twin_assets.feature.crawl.items import CrawlReport
 from twin_assets.feature.crawl.spiders.blogs.sitemap import is_same_site
+from twin_assets.feature.crawl.spiders.json_answers import next_page
 
 LONG = f"<p>{PROSE}</p>" * 8
 

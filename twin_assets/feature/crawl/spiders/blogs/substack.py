@@ -19,9 +19,9 @@ from twin_assets.feature.crawl.formats.bylines import signed_by
 from twin_assets.feature.crawl.formats.exports.substack_export import ExportedPost, read_substack_export
 from twin_assets.feature.crawl.formats.feed_entries import SHORT, Entry
 from twin_assets.feature.crawl.formats.feeds import read_feed
-from twin_assets.feature.crawl.formats.json_answers import read_json
 from twin_assets.feature.crawl.formats.values import parse_time, plain_title
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider, Unreadable
+from twin_assets.feature.crawl.spiders.json_answers import read_json
 from twin_assets.settings import Settings
 
 WINDOW = 12

@@ -12,11 +12,11 @@ from scrapy.http import Response
 from twin_assets.core.records import Visibility
 from twin_assets.feature.crawl.formats.code_files import kind_of, signers, text_refusal
 from twin_assets.feature.crawl.formats.forge_words import own_words
-from twin_assets.feature.crawl.formats.json_answers import blob_text, next_page, read_rows
 from twin_assets.feature.crawl.formats.text.frontmatter import as_time, split_front_matter
 from twin_assets.feature.crawl.formats.values import parse_time
 from twin_assets.feature.crawl.items import SAMPLES
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
+from twin_assets.feature.crawl.spiders.json_answers import blob_text, next_page, read_rows
 
 # Addresses that forges sign with in place of a person's own: 123+name@users.noreply.github.com.
 _NO_REPLY = re.compile(r"^(?:\d+[+-])?([^@]+)@users\.noreply\.")

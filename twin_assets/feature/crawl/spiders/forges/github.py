@@ -10,10 +10,10 @@ from scrapy.http import Response
 
 from twin_assets.core.records import Visibility
 from twin_assets.feature.crawl.formats.code_files import file_refusal
-from twin_assets.feature.crawl.formats.json_answers import next_page, read_json, read_rows
 from twin_assets.feature.crawl.formats.values import parse_time
 from twin_assets.feature.crawl.spiders.base import Answers, Unreadable
 from twin_assets.feature.crawl.spiders.forges.forge import COMMITS, ForgeFile, ForgeSpider
+from twin_assets.feature.crawl.spiders.json_answers import next_page, read_json, read_rows
 
 # GitHub cuts a recursive tree at 100,000 entries; its folders are then asked for one by one, so many at most.
 MAX_TREES = 500

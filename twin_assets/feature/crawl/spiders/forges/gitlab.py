@@ -12,10 +12,10 @@ from scrapy.http import Response
 
 from twin_assets.core.records import Visibility
 from twin_assets.feature.crawl.formats.code_files import file_refusal
-from twin_assets.feature.crawl.formats.json_answers import next_page, read_json, read_rows
 from twin_assets.feature.crawl.formats.values import parse_time
 from twin_assets.feature.crawl.spiders.base import Answers
 from twin_assets.feature.crawl.spiders.forges.forge import COMMITS, ForgeFile, ForgeSpider
+from twin_assets.feature.crawl.spiders.json_answers import next_page, read_json, read_rows
 
 
 def _no_tree(response: Response) -> str | None:

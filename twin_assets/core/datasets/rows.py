@@ -1,0 +1,77 @@
+"""Rows of the datasets, and what a version says of itself."""
+
+from typing import Literal
+
+from twin_assets.core.records import Message, Record, Split, Visibility
+
+Kind = Literal["instruct", "preference"]
+# What a preference pair teaches: to sound like the author, to decline, to keep to the passages; or what people who
+# used the twin would rather have read, which alone is not the author's own text.
+PairKind = Literal["voice", "refusal", "grounding", "feedback"]
+
+
+# Why a document or a pair is left out of a dataset that may not hold what is that closed.
+CLOSED_REASON: dict[Visibility, str] = {"connections": "for_connections_only", "private": "private"}
+
+
+class InstructRow(Record):
+    """A conversation that ends with the author's own text. `visibility` is that of the most closed text in it."""
+
+    row_id: str
+    doc_id: str
+    task: str
+    split: Split
+    messages: list[Message]
+    visibility: Visibility = "public"
+
+
+class PreferenceRow(Record):
+    """A prompt with the author's own text (chosen; of kind `feedback` a reviewed one) and a model's (rejected). `kind` is
+    what the pair teaches."""
+
+    row_id: str
+    doc_id: str | None
+    task: str
+    kind: PairKind = "voice"
+    split: Split
+    messages: list[Message]
+    chosen: Message
+    rejected: Message
+    visibility: Visibility = "public"
+
+
+class Manifest(Record):
+    """What a dataset version is made of. `dropped` counts rows by reason, `kinds` preference rows by kind.
+
+    `visibility` is that of its most closed row, and no more open than `declared`, the persona's own when it was made;
+    `visibilities` counts rows by theirs. Versions from before rows had one have neither, and `visibility` is every row's.
+    """
+
+    persona: str
+    kind: Kind
+    version: str
+    parents: dict[str, str]
+    prompts: str
+    counts: dict[str, int]
+    tasks: dict[str, int]
+    dropped: dict[str, int]
+    seed: int
+    license: str
+    visibility: Visibility
+    subsets: dict[str, int] = {}
+    kinds: dict[str, int] = {}
+    visibilities: dict[str, int] = {}
+    declared: Visibility | None = None
+
+
+Row = InstructRow | PreferenceRow
+
+
+def group_of(row: Row) -> str:
+    """What a row counts as where shares are set: its kind for a preference row, its task for an instruct row."""
+    return row.kind if isinstance(row, PreferenceRow) else row.task
+
+
+def dataset_folder(persona: str, kind: Kind, version: str) -> str:
+    """Lake prefix of a version."""
+    return f"datasets/{persona}/{kind}/{version}"

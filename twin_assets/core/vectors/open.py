@@ -1,0 +1,19 @@
+"""The one place that chooses the implementation of the vector store."""
+
+from twin_assets.core.vectors.base import VectorStore
+from twin_assets.settings import Settings
+
+
+def open_store(settings: Settings, persona: str) -> VectorStore:
+    """The persona's store in the implementation that the settings name; connects on first use.
+
+    TwinError when the settings of that implementation are incomplete.
+    """
+    if settings.vector_store == "weaviate":
+        from twin_assets.core.vectors.weaviate import WeaviateStore
+        from twin_assets.core.vectors.weaviate_connection import server_of
+
+        return WeaviateStore(server_of(settings), persona)
+    from twin_assets.core.vectors.lance import LanceStore
+
+    return LanceStore(settings.vectors_uri, persona)
