@@ -16,9 +16,9 @@ import httpx
 
 from serving.access.kept_secret import kept_secret
 from serving.access.this_machine import names_this_machine
-from twin_assets.cli.dagster_home import ensure_dagster_home
 from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
+from twin_assets.core.storage.dagster_home import ensure_dagster_home
 from twin_assets.settings import ROOT, Settings, load_settings
 
 START_SECONDS = 180

@@ -16,12 +16,12 @@ from typing import Any
 
 import dagster as dg
 
-from twin_assets.cli.dagster_home import ensure_dagster_home
 from twin_assets.core.command_line import tells_errors
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.persona.definition import SOURCES, load_persona
 from twin_assets.core.release.callers import CALLER_TAG, system_user
 from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.storage.dagster_home import ensure_dagster_home
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.defs.collect.assets import ERROR, WHOLE
 from twin_assets.defs.shared.common import COLLECT, PERSONAS, READS_OUTSIDE, TRAINING

@@ -27,9 +27,9 @@ from serving.access.session import COOKIE, sign_session
 from serving.page import dagster as ui_dagster
 from tests.support.machine import PATIENCE, free_port, until
 from tests.support.releases import Office
-from twin_assets.cli.dagster_home import ensure_dagster_home
 from twin_assets.core.persona.definition import save_persona
 from twin_assets.core.release.history import Event
+from twin_assets.core.storage.dagster_home import ensure_dagster_home
 from twin_assets.settings import ROOT, Settings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

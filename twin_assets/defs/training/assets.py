@@ -14,7 +14,7 @@ from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.training.runner import run_training
 from twin_assets.training.axolotl.checkpoints import kept_for_the_next_run
 from twin_assets.training.axolotl.failures import name_stop
-from twin_assets.training.axolotl.plots import training_plot
+from twin_assets.training.axolotl.reporting.plots import training_plot
 from twin_assets.training.axolotl.rows import MOST_LEFT_OUT
 from twin_assets.training.base_models.base import ensure_base_model
 from twin_assets.training.configs.job import TrainingJob

@@ -25,7 +25,7 @@ from twin_assets.training.axolotl.failures import broken_loss, name_exception, n
 from twin_assets.training.axolotl.loss_mask import check_prompt_format
 from twin_assets.training.axolotl.phases import READING, STARTING, enter_phase, read_phase
 from twin_assets.training.axolotl.process import axolotl
-from twin_assets.training.axolotl.progress import Progress, read_points
+from twin_assets.training.axolotl.reporting.progress import Progress, read_points
 from twin_assets.training.axolotl.rows import check_rows
 from twin_assets.training.configs.job import TrainingJob, TrainingResult
 from twin_assets.training.configs.overlays import write_config

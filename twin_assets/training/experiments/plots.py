@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from twin_assets.training.axolotl.plots import png
+from twin_assets.training.axolotl.reporting.plots import png
 from twin_assets.training.experiments.records import Experiment
 
 MOST_PANELS = 6  # hyperparameters that are shown; those with the most different values come first

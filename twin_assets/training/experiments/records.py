@@ -11,7 +11,7 @@ from twin_assets.core.records import Record
 from twin_assets.core.storage.experiments import ExperimentRow, Status, write_experiment
 from twin_assets.core.storage.lake import Lake
 from twin_assets.settings import Settings
-from twin_assets.training.axolotl.progress import point_metrics
+from twin_assets.training.axolotl.reporting.progress import point_metrics
 from twin_assets.training.axolotl.rows import read_tokens
 from twin_assets.training.configs.job import TrainingJob
 from twin_assets.training.configs.overlays import learnt_config

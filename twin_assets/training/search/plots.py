@@ -2,7 +2,7 @@
 
 from itertools import accumulate
 
-from twin_assets.training.axolotl.plots import png
+from twin_assets.training.axolotl.reporting.plots import png
 from twin_assets.training.search.study import SearchResult
 
 

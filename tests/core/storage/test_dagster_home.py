@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from twin_assets.cli.dagster_home import INSTANCE, ensure_dagster_home
+from twin_assets.core.storage.dagster_home import INSTANCE, ensure_dagster_home
 from twin_assets.settings import Settings
 
 OURS_OF_BEFORE = {name: value for name, value in INSTANCE.items() if name != "run_coordinator"}

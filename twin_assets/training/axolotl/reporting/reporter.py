@@ -18,7 +18,7 @@ from accelerate.utils import broadcast_object_list
 from axolotl.integrations.base import BasePlugin
 from transformers import TrainerCallback
 
-from twin_assets.training.axolotl.tracking import ArtifactLogger
+from twin_assets.training.axolotl.reporting.tracking import ArtifactLogger
 from twin_assets.training.configs.job import TrainingJob
 
 PREFIX = "TWIN-REPORT "
