@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from benchmarks.random_model import random_model, shape_of
 from twin_assets.core.models.cpu import cpu_has_bfloat16
 from twin_assets.core.models.profiles import load_profile
-from twin_assets.inference.generation.engine import Engine, Ticket
+from twin_assets.inference.generation.engine import Engine, GenerationHandle
 from twin_assets.inference.generation.grouped_attention import use_grouped_attention
 from twin_assets.inference.generation.sampling import REPETITION_PENALTY, TOP_P, Sampling
 
@@ -48,7 +48,7 @@ def engine_speed(
             ).tolist()  # fmt: skip  # which waits for the device
         return time.perf_counter() - start
 
-    def ours(some: list[list[int]], most: int = tokens) -> tuple[float, list[Ticket]]:
+    def ours(some: list[list[int]], most: int = tokens) -> tuple[float, list[GenerationHandle]]:
         use_grouped_attention(model)
         start = time.perf_counter()
         tickets = [engine.submit(p, Sampling(most, seed=n)) for n, p in enumerate(some)]

@@ -24,7 +24,7 @@ EXPOSED = ["X-Request-ID", "X-Twin-Degraded", "Retry-After"]
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application; whoever serves it sets `app.state.desk` to a Desk before the first request."""
+    """The application; whoever serves it sets `app.state.answers` to an AnswerService before the first request."""
     app = FastAPI(title="LLM Twin", version="1", openapi_url="/docs.json", docs_url=None, redoc_url=None)
     app.state.settings = settings  # one installation, also for the page
     app.state.tries = RateLimit(TRIES)

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from serving.refusal import error_body
 from twin_assets.core.errors import TwinError
 from twin_assets.core.release.approval import Expired
-from twin_assets.core.release.ledger import Overtaken
+from twin_assets.core.release.ledger import ConflictError
 from twin_assets.core.uploads.staging import NoRoom
 from twin_assets.inference.generation.engine import EngineBusy
 from twin_assets.inference.generation.remote import EngineUnavailable
@@ -23,7 +23,7 @@ class NothingReleased(TwinError):
     """The ledger has nothing in production for the persona."""
 
 
-class Unknown(TwinError):
+class NotFoundError(TwinError):
     """A persona or model of that name does not exist."""
 
 
@@ -32,16 +32,20 @@ class Forbidden(TwinError):
 
 
 STATUS: dict[type[TwinError], int] = {
-    Unknown: 404, NoSuchDocument: 404, Forbidden: 403, Overtaken: 409, Expired: 409, LinkUnreachable: 422, NothingReleased: 503,
+    NotFoundError: 404, NoSuchDocument: 404, Forbidden: 403, ConflictError: 409, Expired: 409, LinkUnreachable: 422, NothingReleased: 503,
     EngineBusy: 503, EngineUnavailable: 503, RetrievalUnavailable: 503, NoRoom: 507,
 }  # fmt: skip
+
+
+# The names of errors in the API, where the code has the field's own word for them by now: callers match on these.
+TYPES: dict[type[TwinError], str] = {NotFoundError: "Unknown", ConflictError: "Overtaken"}
 
 
 def error_response(error: TwinError) -> JSONResponse:
     """400 unless the error is one of STATUS; a 503 says when to come back."""
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 400)
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else {}
-    body = error_body(type(error).__name__, error.problem, error.fix)
+    body = error_body(TYPES.get(type(error), type(error).__name__), error.problem, error.fix)
     return JSONResponse(body, status_code=status, headers=headers)
 
 

@@ -6,7 +6,7 @@ from serving.app import create_app, say_who_may_ask
 from serving.llm.gc_tuning import UNTRACED, keep_steady
 from serving.metrics import NOT_BENTOMLS, serve_metrics
 from serving.probes import only_probes
-from serving.twin.answering import Desk
+from serving.twin.answering import AnswerService
 from twin_assets.settings import load_settings
 
 settings = load_settings()
@@ -24,8 +24,8 @@ class TwinService:
     """The business service: which persona, which passages, which prompt."""
 
     def __init__(self) -> None:
-        app.state.desk = self.desk = Desk(settings)
-        self.desk.lake.sweep()
+        app.state.answers = self.answers = AnswerService(settings)
+        self.answers.lake.sweep()
         say_who_may_ask(settings)
         serve_metrics(settings.metrics_host, settings.twin_metrics_port)
         keep_steady()
@@ -33,4 +33,4 @@ class TwinService:
     @bentoml.on_shutdown
     def close(self) -> None:
         """Write the log rows that still wait."""
-        self.desk.close()
+        self.answers.close()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.machine import growth
 from tests.support.worst_texts import ROOT, STEEP, Found, patterns_of, steepest
-from twin_assets.core.prompts.templates import defuse
+from twin_assets.core.prompts.templates import strip_special_tokens
 from twin_assets.inference.twin.shaping import without_images
 
 # What a request, an answer of a model or a linked page passes through.
@@ -66,9 +66,9 @@ def test_the_attacks_find_what_they_are_for(pattern: str, method: str) -> None:
 )  # fmt: skip
 def test_marks_of_chat_templates_are_taken_out_in_time_with_the_length(attack: object) -> None:
     assert callable(attack)
-    assert growth(lambda size: defuse(attack(size)), 20_000, 4) < STEEP
-    left = defuse(attack(200))
-    assert defuse(left) == left, "none is left over"
+    assert growth(lambda size: strip_special_tokens(attack(size)), 20_000, 4) < STEEP
+    left = strip_special_tokens(attack(200))
+    assert strip_special_tokens(left) == left, "none is left over"
 
 
 @pytest.mark.parametrize("piece", ["![", "![](", "![][", "<img ", "<", "!", "![a] ", "](", ">"])

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from serving.access.caller import Caller, caller_of
-from serving.errors import Unknown
+from serving.errors import NotFoundError
 from twin_assets.core.persona.definition import persona_names
 from twin_assets.settings import Settings
 
@@ -25,11 +25,11 @@ def own_persona(persona: str, request: Request) -> str:
 
 
 def known_persona(persona: Annotated[str, Depends(own_persona)], settings: Config) -> str:
-    """The persona of the path, which exists. Raises Unknown when there is no file for it."""
+    """The persona of the path, which exists. Raises NotFoundError when there is no file for it."""
     names = persona_names(settings.personas_dir)
     if persona not in names:
         known = ", ".join(names) or "none"
-        raise Unknown(f"There is no persona {persona!r} (known: {known}).", "add it under Sources.")
+        raise NotFoundError(f"There is no persona {persona!r} (known: {known}).", "add it under Sources.")
     return persona
 
 

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from serving.access.caller import caller_of
 from serving.api.links import linked_from
 from serving.protocol import Events, TwinChatRequest, WriteRequest, completion, event_stream, usage
-from serving.twin.answering import Desk, desk_of, some_seed
+from serving.twin.answering import AnswerService, answer_service, some_seed
 from serving.twin.job import Job
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.twin.answer import Answer
@@ -29,16 +29,16 @@ def chat(given: TwinChatRequest, request: Request) -> Response:
     if not questions:
         raise TwinError("The conversation has no user turn.", "send a message with the role user.")
     caller_of(request).require("chat", given.model)
-    desk = desk_of(request)
-    persona, twin = desk.twin(given.model, given.user, caller_of(request).audience, caller_of(request).id)
-    plan = twin.plan_answer(questions[-1], linked=linked_from(desk, request, persona.name, given.links))
+    answers = answer_service(request)
+    persona, twin = answers.twin(given.model, given.user, caller_of(request).audience, caller_of(request).id)
+    plan = twin.plan_answer(questions[-1], linked=linked_from(answers, request, persona.name, given.links))
     job = Job(
         persona, twin, plan, questions[-1], request.state.request_id, given.temperature, some_seed(given.seed),
         given.max_tokens, **asked_by(request, given.user),
     )  # fmt: skip
     if given.stream:
-        return _streamed(desk, job, request, given.wants_usage)
-    answer = _whole(desk, job, request)
+        return _streamed(answers, job, request, given.wants_usage)
+    answer = _whole(answers, job, request)
     return _json(answer, completion(
         answer.model, answer.text, answer.tokens_in, answer.tokens_out, answer.finish_reason,
         **answer.model_dump(include={"citations", "outcome", "seed", "degraded", "unsupported_links", "request_id"}),
@@ -52,18 +52,20 @@ def write(given: WriteRequest, request: Request) -> Response:
     With `stream` the events of a chat completion, whose last one has what is not text.
     """
     caller_of(request).require("write", given.persona)
-    desk = desk_of(request)
-    persona, twin = desk.twin(given.persona, given.user, caller_of(request).audience, caller_of(request).id)
+    answers = answer_service(request)
+    persona, twin = answers.twin(
+        given.persona, given.user, caller_of(request).audience, caller_of(request).id
+    )
     brief = given.brief()
-    plan = twin.plan_brief(brief, linked_from(desk, request, persona.name, given.links))
+    plan = twin.plan_brief(brief, linked_from(answers, request, persona.name, given.links))
     asked = next(text for text in (given.topic, given.draft, given.reply_to) if text)
     job = Job(
         persona, twin, plan, asked, request.state.request_id, given.temperature, some_seed(given.seed),
         brief=brief, **asked_by(request, given.user),
     )  # fmt: skip
     if given.stream:
-        return _streamed(desk, job, request)
-    answer = _whole(desk, job, request)
+        return _streamed(answers, job, request)
+    answer = _whole(answers, job, request)
     return _json(answer, answer.model_dump())
 
 
@@ -73,8 +75,8 @@ def asked_by(request: Request, user: str | None = None) -> dict[str, Any]:
     return {"key": caller.id, "user": user_hash(caller.id, user) if user else None}
 
 
-def _whole(desk: Desk, job: Job, request: Request) -> Answer:
-    answer = desk.run(job)
+def _whole(answers: AnswerService, job: Job, request: Request) -> Answer:
+    answer = answers.run(job)
     request.state.facts |= _facts(job) | {
         "outcome": answer.outcome, "tokens_in": answer.tokens_in, "tokens_out": answer.tokens_out,
     }  # fmt: skip
@@ -87,8 +89,10 @@ def _json(answer: Answer, body: dict[str, Any]) -> JSONResponse:
     return JSONResponse(body, headers=headers)
 
 
-def _streamed(desk: Desk, job: Job, request: Request, with_usage: bool = False) -> StreamingResponse:
-    pieces, plan = desk.stream(job), job.plan
+def _streamed(
+    answers: AnswerService, job: Job, request: Request, with_usage: bool = False
+) -> StreamingResponse:
+    pieces, plan = answers.stream(job), job.plan
     outcome = "answered" if plan.refusal is None else "refused"
     request.state.facts |= _facts(job) | {"outcome": outcome, "stream": True}
     citations = [] if plan.refusal else [c.model_dump() for c in plan.citations]

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 
 from serving.access.caller import caller_of
 from serving.protocol import PersonaId
-from serving.twin.answering import desk_of
+from serving.twin.answering import answer_service
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.twin.request_log import user_hash
 from twin_assets.monitoring.erasure import (
@@ -35,12 +35,12 @@ def erase_requests(
     """Rows of the log, their scores, reactions to them, and rows of the warehouse: those that fit all that is
     given. Rows that are just on their way into the log are taken out once they arrive."""
     caller_of(request).require("admin", persona)
-    desk = desk_of(request)
-    name = desk.persona(persona).name
+    answers = answer_service(request)
+    name = answers.persona(persona).name
     if user and not key:
         raise TwinError("A user is known within a key.", "give `key` too.")
     user_id = user_hash(key, user) if key and user else None
-    return erase(desk.settings, desk.lake, name, request_id, user_id, key)
+    return erase(answers.settings, answers.lake, name, request_id, user_id, key)
 
 
 @router.delete("/v1/documents")
@@ -54,13 +54,13 @@ def erase_a_document(
     the hourly run finishes it."""
     caller = caller_of(request)
     caller.require("admin", persona)
-    desk = desk_of(request)
-    name = desk.persona(persona).name
-    found = find_document(desk.settings, desk.lake, name, doc_id)
+    answers = answer_service(request)
+    name = answers.persona(persona).name
+    found = find_document(answers.settings, answers.lake, name, doc_id)
     if not all(caller.may_see(visibility) for visibility in found.visibilities):
         raise NoSuchDocument(
             f"{name} has no document {doc_id!r}.", "take a doc_id that the page's Library names."
         )
     told = erase_found(found)
-    desk.store(name).forget()  # what it has open is of before
+    answers.store(name).forget()  # what it has open is of before
     return told

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from serving.access.caller import caller_of
 from serving.access.dependencies import Config, known_persona
 from serving.protocol import MAX_CHARACTERS, Name, PersonaId
-from serving.twin.answering import desk_of
+from serving.twin.answering import answer_service
 from twin_assets.core.feedback.store import Feedback, add_feedback, edited_share
 from twin_assets.core.persona.definition import load_persona
 from twin_assets.core.storage.lake import open_lake
@@ -46,7 +46,7 @@ def feedback(given: FeedbackRequest, request: Request, settings: Config) -> dict
     caller = caller_of(request)
     caller.require("feedback", given.persona)
     name = known_persona(given.persona, settings)
-    asked = desk_of(request).request_of(name, given.request_id, caller.id)
+    asked = answer_service(request).request_of(name, given.request_id, caller.id)
     policy = load_persona(settings.personas_dir, name).log_text
     keep = given.consent and policy != "off"
     said = given.model_dump(exclude={"model"} if keep else {"model", *TEXTS})

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from serving.access.caller import caller_of
 from serving.errors import RETRY_AFTER_SECONDS
-from serving.twin.answering import desk_of
+from serving.twin.answering import answer_service
 from twin_assets.core.persona.definition import load_persona
 
 router = APIRouter()
@@ -23,7 +23,7 @@ async def health() -> dict[str, str]:
 async def ready(request: Request) -> JSONResponse:
     """Whether everything that an answer needs works, as seen in the background a few seconds ago: 200, or 503 with
     what doesn't."""
-    state = desk_of(request).readiness.state()
+    state = answer_service(request).readiness.state()
     if state.status == "ok":
         return JSONResponse(state.model_dump())
     return JSONResponse(state.model_dump(), 503, {"Retry-After": RETRY_AFTER_SECONDS})
@@ -32,10 +32,10 @@ async def ready(request: Request) -> JSONResponse:
 @router.get("/v1/personas", tags=["twin"])
 def personas(request: Request) -> dict[str, Any]:
     """Every persona that the caller may see, with the version in production, None where there is none."""
-    desk, caller = desk_of(request), caller_of(request)
-    production = desk.production()
+    answers, caller = answer_service(request), caller_of(request)
+    production = answers.production()
     people = [
-        load_persona(desk.settings.personas_dir, name) for name in production if caller.may("read", name)
+        load_persona(answers.settings.personas_dir, name) for name in production if caller.may("read", name)
     ]
     return {
         "personas": [{"name": p.name, "full_name": p.full_name, "model": production[p.name]} for p in people]
@@ -45,11 +45,11 @@ def personas(request: Request) -> dict[str, Any]:
 @router.get("/v1/models", tags=["twin"])
 def models(request: Request) -> dict[str, Any]:
     """Personas that can be asked, as OpenAI models; `owned_by` is the version that answers."""
-    desk, caller = desk_of(request), caller_of(request)
-    engine = desk.settings.llm_model
+    answers, caller = answer_service(request), caller_of(request)
+    engine = answers.settings.llm_model
     data = [
         {"id": name, "object": "model", "created": 0, "owned_by": tag or engine}
-        for name, tag in desk.production().items()
+        for name, tag in answers.production().items()
         if (tag or engine) and caller.may("read", name)
     ]
     return {"object": "list", "data": data}

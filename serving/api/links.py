@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from serving.access.caller import caller_of
-from serving.errors import Unknown
+from serving.errors import NotFoundError
 from serving.protocol import LinkRequest, Name, PersonaId
-from serving.twin.answering import Desk, desk_of
+from serving.twin.answering import AnswerService, answer_service
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.storage.library import add_to_library, library_of, remove_from_library
 from twin_assets.core.storage.raw import RawItem
@@ -41,13 +41,13 @@ def links(given: LinkRequest, request: Request) -> LinkAnswer:
     With `add_to_library` it is kept as a raw document of the persona's library: found and cited from the next
     run of the pipeline on, and never learnt from as the persona's own writing.
     """
-    desk, caller = desk_of(request), caller_of(request)
+    answers, caller = answer_service(request), caller_of(request)
     caller.require("library" if given.add_to_library else "links", given.persona)
-    persona = desk.persona(given.persona)
-    found = read_link(given.url, desk.settings.link_private_hosts)
+    persona = answers.persona(given.persona)
+    found = read_link(given.url, answers.settings.link_private_hosts)
     if given.add_to_library:
         add_to_library(
-            desk.lake, persona, found.url, found.text, found.title, found.author, found.published_at
+            answers.lake, persona, found.url, found.text, found.title, found.author, found.published_at
         )
     return LinkAnswer(
         url=found.url, title=found.title, author=found.author, published_at=found.published_at,
@@ -71,24 +71,24 @@ class LibraryEntry(BaseModel):
 @router.get("/v1/library")
 def library(persona: PersonaId, request: Request) -> list[LibraryEntry]:
     """What was added to the persona's library and not removed since, as far as the caller may see it, newest first."""
-    caller, desk = caller_of(request), desk_of(request)
+    caller, answers = caller_of(request), answer_service(request)
     caller.require("library", persona)
-    held = library_of(desk.lake, desk.persona(persona).name)
+    held = library_of(answers.lake, answers.persona(persona).name)
     return [_entry(doc_id, item) for doc_id, item in held.items() if caller.may_see(item.visibility)]
 
 
 @router.delete("/v1/library")
 def remove(persona: PersonaId, doc_id: Name, request: Request) -> LibraryEntry:
     """Take a page or paper out of the library: from the next run of the pipeline on it is not found any more."""
-    caller, desk = caller_of(request), desk_of(request)
+    caller, answers = caller_of(request), answer_service(request)
     caller.require("library", persona)
-    item = library_of(desk.lake, desk.persona(persona).name).get(doc_id)
+    item = library_of(answers.lake, answers.persona(persona).name).get(doc_id)
     if item is None or not caller.may_see(item.visibility):
-        raise Unknown(
+        raise NotFoundError(
             f"The library of {persona!r} has no document {doc_id[:80]!r}.",
             "take a doc_id that GET /v1/library names.",
         )
-    remove_from_library(desk.lake, item)
+    remove_from_library(answers.lake, item)
     return _entry(doc_id, item)
 
 
@@ -99,11 +99,11 @@ def _entry(doc_id: str, item: RawItem) -> LibraryEntry:
     )  # fmt: skip
 
 
-def linked_from(desk: Desk, request: Request, persona: str, urls: list[str]) -> Linked | None:
+def linked_from(answers: AnswerService, request: Request, persona: str, urls: list[str]) -> Linked | None:
     """Finds passages in the links of a request, which are read now or were lately; None without links."""
     if not urls:
         return None
     caller_of(request).require("links", persona)
-    read = [lately_read(url, desk.settings.link_private_hosts) for url in urls]
-    embedder = load_embedder(desk.settings.embedder)
+    read = [lately_read(url, answers.settings.link_private_hosts) for url in urls]
+    embedder = load_embedder(answers.settings.embedder)
     return lambda about, k, tokens: linked_passages(about, read, k, tokens, embedder)

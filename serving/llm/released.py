@@ -15,16 +15,16 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import NamedTuple
 
-from serving.errors import NothingReleased, Unknown
+from serving.errors import NotFoundError, NothingReleased
 from serving.llm.observations import Observations
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.persona.definition import persona_names
 from twin_assets.core.records import Message
-from twin_assets.core.release.canary import settle
+from twin_assets.core.release.canary import apply_verdict
 from twin_assets.core.release.history import History
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import open_lake
-from twin_assets.inference.generation.engine import Engine, StepFailed, Ticket
+from twin_assets.inference.generation.engine import Engine, GenerationHandle, StepFailed
 from twin_assets.inference.generation.local import LocalGenerator
 from twin_assets.settings import Settings
 
@@ -100,7 +100,7 @@ class ReleasedModels:
             return
         self._judged[persona] = time.monotonic()
         self._seen.write(persona)
-        if event := settle(ledger, self._registry, self._settings):
+        if event := apply_verdict(ledger, self._registry, self._settings):
             logger.warning("%s is %s: %s", event.model, event.kind.replace("_", " "), event.reason)
             self._route(persona, ledger.history())
 
@@ -176,14 +176,14 @@ class ReleasedModels:
                 f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `make demo`."
             )
         known = ", ".join(persona_names(self._settings.personas_dir))
-        raise Unknown(
+        raise NotFoundError(
             f"No model or persona {name!r} is in production (personas: {known}).", "use one of those names."
         )
 
     def start(
         self, pick: Pick, conversation: list[Message], max_tokens: int, temperature: float, seed: int | None,
         stop: list[str] | None,
-    ) -> Ticket:  # fmt: skip
+    ) -> GenerationHandle:  # fmt: skip
         """Queue a text with the picked version. What goes wrong already here is of the request, and never counts."""
         return pick.generator.start(conversation, max_tokens, temperature, seed, stop)
 

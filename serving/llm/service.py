@@ -21,7 +21,7 @@ from serving.probes import only_probes
 from serving.protocol import ChatRequest, Events, async_event_stream, completion, usage
 from serving.refusal import refusal
 from twin_assets.core.records import Message
-from twin_assets.inference.generation.engine import Ticket
+from twin_assets.inference.generation.engine import GenerationHandle
 from twin_assets.inference.generation.remote import CALLER_HEADER, MODEL_HEADER
 from twin_assets.settings import load_settings
 
@@ -94,14 +94,16 @@ def admit(request: HTTPConnection) -> str | Response:
 app.add_middleware(Front, hosts=settings.allowed_hosts, admit=admit)
 
 
-def _begin(models: ReleasedModels, pick: Pick, given: ChatRequest) -> Ticket:
+def _begin(models: ReleasedModels, pick: Pick, given: ChatRequest) -> GenerationHandle:
     conversation = [Message(role=t.role, content=t.content) for t in given.messages]
     stop = [given.stop] if isinstance(given.stop, str) else given.stop
     limit = given.max_tokens or DEFAULT_TOKENS
     return models.start(pick, conversation, limit, given.temperature, given.seed, stop)
 
 
-def _streamed(models: ReleasedModels, pick: Pick, ticket: Ticket, given: ChatRequest) -> StreamingResponse:
+def _streamed(
+    models: ReleasedModels, pick: Pick, ticket: GenerationHandle, given: ChatRequest
+) -> StreamingResponse:
     model = pick.generator.model
     counts = (lambda: usage(len(ticket.prompt), ticket.tokens_out)) if given.wants_usage else None
     events = Events(model, lambda: ticket.finish_reason or "stop", counts)

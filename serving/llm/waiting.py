@@ -6,16 +6,16 @@ from collections.abc import AsyncGenerator
 
 from fastapi import Request
 
-from twin_assets.inference.generation.engine import Piece, Ticket
+from twin_assets.inference.generation.engine import GenerationHandle, TextDelta
 
 GONE_SECONDS = 0.5  # how often a silent connection is looked at
 
 
-async def pieces_of(ticket: Ticket) -> AsyncGenerator[str]:
+async def pieces_of(ticket: GenerationHandle) -> AsyncGenerator[str]:
     """Pieces as they are written. Leaving early, for any reason, cancels the rest; raises what ended the batch."""
-    loop, pieces = asyncio.get_running_loop(), asyncio.Queue[Piece]()
+    loop, pieces = asyncio.get_running_loop(), asyncio.Queue[TextDelta]()
 
-    def pass_on(piece: Piece) -> None:
+    def pass_on(piece: TextDelta) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the service stops
             loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
@@ -29,7 +29,7 @@ async def pieces_of(ticket: Ticket) -> AsyncGenerator[str]:
         ticket.cancel()
 
 
-async def whole_text(ticket: Ticket, request: Request) -> str:
+async def whole_text(ticket: GenerationHandle, request: Request) -> str:
     """All of it; the writing ends early when the client goes away."""
     watch = asyncio.create_task(_cancel_when_gone(ticket, request))
     try:
@@ -38,7 +38,7 @@ async def whole_text(ticket: Ticket, request: Request) -> str:
         watch.cancel()
 
 
-async def _cancel_when_gone(ticket: Ticket, request: Request) -> None:
+async def _cancel_when_gone(ticket: GenerationHandle, request: Request) -> None:
     while not await request.is_disconnected():
         await asyncio.sleep(GONE_SECONDS)
     ticket.cancel()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from fastapi import APIRouter, Query
 
 from serving.access.dependencies import Asker, Config, PersonaName
-from serving.errors import Unknown
+from serving.errors import NotFoundError
 from serving.protocol import Name
 from twin_assets.core.datasets.erasure import erased_rows
 from twin_assets.core.datasets.rows import Kind, Manifest, dataset_folder
@@ -82,7 +82,7 @@ def document(persona: PersonaName, doc_id: str, asker: Asker) -> dict[str, Any]:
     everything = (*split, *aside, *_latest("library_documents", persona))
     found = next((d for d in everything if d.doc_id == doc_id and asker.may_see(d.visibility)), None)
     if found is None:
-        raise Unknown(
+        raise NotFoundError(
             f"There is no document {doc_id!r} in the corpus.", "it may have been deleted; ask again."
         )
     chunks = sorted((c for c in _latest("chunks", persona) if c.doc_id == doc_id), key=lambda c: c.start)
@@ -139,7 +139,7 @@ def rows(
     """Five of the rows of one side that the caller may see, from `offset` on."""
     lake = open_lake(settings)
     if not lake.exists(f"{dataset_folder(persona, kind, version)}/manifest.json"):
-        raise Unknown(f"There is no {kind} dataset {version!r}.", "take a version that the list names.")
+        raise NotFoundError(f"There is no {kind} dataset {version!r}.", "take a version that the list names.")
     found = [r for r in read_rows(lake, persona, kind, version, side) if asker.may_see(r.visibility)]
     return {"all": len(found), "rows": found[offset : offset + SAMPLE_ROWS]}
 

@@ -7,12 +7,12 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from serving.access.dependencies import Asker, Config, PersonaName
-from serving.errors import Forbidden, Unknown
+from serving.errors import Forbidden, NotFoundError
 from serving.protocol import Name
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.records import Visibility, may_see
 from twin_assets.core.release.approval import Decision, decide, expires, refused
-from twin_assets.core.release.canary import judge
+from twin_assets.core.release.canary import evaluate_canary
 from twin_assets.core.release.ledger import Event, EventKind, Ledger
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.evaluation.evaluate import EvaluationReport
@@ -55,7 +55,7 @@ def review(persona: PersonaName, settings: Config, asker: Asker, model: Name | N
     ledger = Ledger(lake, persona)
     history, now = ledger.history(), datetime.now(UTC)
     waiting, approved, production = history.waiting(), history.approved(), history.production()
-    verdict = judge(lake, persona, history, settings, now)
+    verdict = evaluate_canary(lake, persona, history, settings, now)
     problem = refused(history, approved, settings, now) if approved else None
     states = _states(list(history.events))
     shown = (
@@ -92,7 +92,7 @@ def report(persona: PersonaName, model: Name, settings: Config, asker: Asker) ->
     lake = open_lake(settings)
     key = report_key(persona, _known(model, _states(Ledger(lake, persona).events())), "html")
     if not lake.exists(key):
-        raise Unknown(
+        raise NotFoundError(
             f"There is no evaluation report of {model!r}.", "materialise evaluation_report in Dagster."
         )
     found = _stored_report(settings, persona, model)
@@ -116,9 +116,11 @@ def _states(events: list[Event]) -> dict[str, EventKind]:
 
 
 def _known(model: str, states: dict[str, EventKind]) -> str:
-    """The version, which is one of the persona's ledger. Raises Unknown: any other may be somebody else's."""
+    """The version, which is one of the persona's ledger. Raises NotFoundError: any other may be somebody else's."""
     if model not in states:
-        raise Unknown(f"The ledger has no model {model[:120]!r}.", "take a version that the view names.")
+        raise NotFoundError(
+            f"The ledger has no model {model[:120]!r}.", "take a version that the view names."
+        )
     return model
 
 

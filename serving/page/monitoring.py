@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from serving.access.dependencies import Asker, Config, PersonaName
-from serving.errors import Unknown
+from serving.errors import NotFoundError
 from serving.page.models import REPORT_HEADERS
 from twin_assets.core.feedback.store import read_feedback
 from twin_assets.core.storage.lake import open_lake
@@ -57,5 +57,7 @@ def report(persona: PersonaName, settings: Config) -> HTMLResponse:
     """The report as the hourly run wrote it last."""
     lake, key = open_lake(settings), report_key(persona)
     if not lake.exists(key):
-        raise Unknown(f"There is no monitoring report of {persona}.", "run the job `monitor` in Dagster.")
+        raise NotFoundError(
+            f"There is no monitoring report of {persona}.", "run the job `monitor` in Dagster."
+        )
     return HTMLResponse(lake.read(key), headers=REPORT_HEADERS)

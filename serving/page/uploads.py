@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 
 from serving.access.caller import Caller
 from serving.access.dependencies import Asker, Config, PersonaName
-from serving.errors import Unknown
+from serving.errors import NotFoundError
 from serving.page.dagster import DagsterDown, collect, dagster_url
 from serving.page.sources import read_declaration
 from serving.refusal import refusal
@@ -202,7 +202,7 @@ def _shown(report: PreviewReport, asker: Caller) -> tuple[PreviewReport, int]:
 def _staged(settings: Settings, persona: str, upload: str) -> Path:
     folder = staged_folder(settings.home, persona, upload)
     if folder is None:
-        raise Unknown("There is no such upload, or it is a day old.", "upload the file again.")
+        raise NotFoundError("There is no such upload, or it is a day old.", "upload the file again.")
     return folder
 
 

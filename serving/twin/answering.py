@@ -13,9 +13,9 @@ import httpx
 from fastapi import Request
 
 from serving import telemetry
-from serving.errors import NothingReleased, Unknown
+from serving.errors import NotFoundError, NothingReleased
 from serving.readiness import Readiness
-from serving.twin.job import Job, StandIn
+from serving.twin.job import FallbackPolicy, Job
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
@@ -28,7 +28,7 @@ from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.vectors import open_store
 from twin_assets.inference.generation.fallback import FALLBACK
 from twin_assets.inference.generation.remote import EngineUnavailable, RemoteGenerator
-from twin_assets.inference.retrieval.guarded_store import GuardedStore
+from twin_assets.inference.retrieval.guarded_store import ResilientVectorStore
 from twin_assets.inference.retrieval.retriever import open_retriever
 from twin_assets.inference.twin.answer import Answer, Twin
 from twin_assets.inference.twin.cost import price_of
@@ -45,7 +45,7 @@ LOOK_SECONDS = 1.0
 logger = logging.getLogger("serving")
 
 
-class Desk:
+class AnswerService:
     """Of one process. Everything that it needs is opened when first asked for, and anew after it failed."""
 
     def __init__(self, settings: Settings) -> None:
@@ -53,12 +53,12 @@ class Desk:
         self.log, self._lookup = RequestLog(self.lake), RequestLookup(self.lake)
         self.price = price_of(settings)
         self.profile = load_profile(settings.profile)  # parsing it takes longer than routing an answer
-        self._stores: dict[str, GuardedStore] = {}
+        self._stores: dict[str, ResilientVectorStore] = {}
         self._ledgers: dict[str, Ledger] = {}
         self._lock = threading.Lock()
         self._standing = lru_cache(maxsize=64)(self._look)
         self._warm()
-        self.stand_in = StandIn(settings)
+        self.stand_in = FallbackPolicy(settings)
         self.readiness = Readiness(
             {"lake": self.production, "llm": self._ask_engine, "retrieval": self._check_stores}
         )
@@ -91,10 +91,10 @@ class Desk:
         return self._ledgers.setdefault(name, Ledger(self.lake, name)).production()
 
     def persona(self, name: str) -> Persona:
-        """The persona of that name, as its file has it now. Raises Unknown."""
+        """The persona of that name, as its file has it now. Raises NotFoundError."""
         names = persona_names(self.settings.personas_dir)
         if name not in names:
-            raise Unknown(
+            raise NotFoundError(
                 f"There is no persona {name[:80]!r} (known: {', '.join(names)}).", "use one of those names."
             )
         written = (self.settings.personas_dir / f"{name}.yaml").stat().st_mtime_ns
@@ -103,7 +103,7 @@ class Desk:
     def twin(
         self, name: str, user: str | None = None, audience: Visibility = "public", caller: str = ""
     ) -> tuple[Persona, Twin]:
-        """The persona of that name with its model, and with what of its index `audience` may see. Raises Unknown and
+        """The persona of that name with its model, and with what of its index `audience` may see. Raises NotFoundError and
         NothingReleased.
 
         One `user` is answered by the same version every time, also while a canary runs; `caller` is whose vote it is when
@@ -127,10 +127,12 @@ class Desk:
     def _look(self, name: str, turn: int) -> tuple[Persona, str | None]:
         return self.persona(name), self._production(name)
 
-    def store(self, name: str) -> GuardedStore:
+    def store(self, name: str) -> ResilientVectorStore:
         """The persona's store; kept, since one on a server has a connection."""
         with self._lock:
-            return self._stores.setdefault(name, GuardedStore(lambda: open_store(self.settings, name)))
+            return self._stores.setdefault(
+                name, ResilientVectorStore(lambda: open_store(self.settings, name))
+            )
 
     def _generator(self, name: str, production: str | None, user: str | None, caller: str) -> RemoteGenerator:
         key = self.settings.llm_api_key.get_secret_value() if self.settings.llm_api_key else "none"
@@ -232,7 +234,7 @@ class Desk:
         return ours and job.twin.generator.model != job.expected
 
     def request_of(self, persona: str, request_id: str, caller: str) -> RequestRecord:
-        """The logged request of that id that the caller asked. Raises Unknown."""
+        """The logged request of that id that the caller asked. Raises NotFoundError."""
         if found := self.log.recent(persona, request_id, caller):
             return found
         for wait in (
@@ -242,7 +244,7 @@ class Desk:
             time.sleep(wait)
             if found := self._lookup.find(persona, request_id, caller):
                 return found
-        raise Unknown(
+        raise NotFoundError(
             f"You have asked {persona!r} no request {request_id[:80]!r}.",
             f"give the request_id of an answer that you got, with the same key, within {DAYS} days.",
         )
@@ -270,10 +272,10 @@ class Desk:
             raise EngineUnavailable(f"answered {answer.status_code}", "see its log.")
 
 
-def desk_of(request: Request) -> Desk:
-    """The desk of the process. Endpoints call it: as a dependency FastAPI would look it up and await it each time."""
-    desk: Desk = request.app.state.desk
-    return desk
+def answer_service(request: Request) -> AnswerService:
+    """The answers of the process. Endpoints call it: as a dependency FastAPI would look it up and await it each time."""
+    answers: AnswerService = request.app.state.answers
+    return answers
 
 
 def some_seed(given: int | None) -> int:

@@ -37,7 +37,7 @@ class Job:
         return otherwise if self.plan.refusal is not None else getattr(self.twin.generator, name, otherwise)
 
 
-class StandIn:
+class FallbackPolicy:
     """Gives jobs to the reference model, where there is one (TWIN_FALLBACK_MODEL) and its budget is not spent."""
 
     def __init__(self, settings: Settings) -> None:

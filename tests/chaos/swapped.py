@@ -22,7 +22,7 @@ def run(part: Part) -> None:
         return
     sys.path.append(str(ROOT / "tests" / "e2e"))
     from tests.e2e.released_twin import ReleasedTwin
-    from tests.e2e.test_release_under_load import Desk
+    from tests.e2e.test_release_under_load import Person
     from tests.e2e.under_load import Load
     from tests.e2e.web_browser import LLM, TWIN, services
 
@@ -35,7 +35,7 @@ def run(part: Part) -> None:
     # One machine is slow for many reasons: no version may be taken back for its latency.
     with services(twin, LLM, TWIN, TWIN_LATENCY_LIMIT="1000", TWIN_ERROR_LIMIT="0.9") as business:
         engine = twin.environment["TWIN_LLM_URL"].removesuffix("/v1")
-        desk = Desk(twin, twin.settings)
+        person = Person(twin, twin.settings)
         serving, pauses = old, []
         with Load([engine, engine, engine, business, business]) as load:
             for address in (engine, business):
@@ -45,19 +45,19 @@ def run(part: Part) -> None:
                 pressed = time.monotonic()
                 if serving == old:
                     if number:
-                        desk.propose(new)
-                    desk.press()
+                        person.propose(new)
+                    person.press()
                     serving = new
                     part.tried["releases under load"] += 1
                 else:
-                    desk.roll_back()
+                    person.roll_back()
                     serving = old
                     part.tried["rollbacks under load"] += 1
                 until(lambda: _served(load.outcomes, serving, pressed), f"swap {number}")  # noqa: B023
                 pauses.append(time.monotonic() - pressed)
-                if desk.ledger.production() != serving:
+                if person.ledger.production() != serving:
                     part.broken.append(
-                        f"swap {number}: the ledger has {desk.ledger.production()}, not {serving}"
+                        f"swap {number}: the ledger has {person.ledger.production()}, not {serving}"
                     )
         part.tried["requests under load"] += len(load.outcomes)
         part.note(load.summary())

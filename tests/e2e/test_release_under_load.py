@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 SWAP_SECONDS = PATIENCE  # nothing here is timed
 
 
-class Desk:
+class Person:
     """A person at the red button of a released twin."""
 
     def __init__(self, twin: ReleasedTwin, settings: Settings) -> None:
@@ -97,13 +97,13 @@ def test_no_request_fails_while_versions_are_swapped_tried_and_taken_back(
     }  # one machine is slow for many reasons
     with services(twin, LLM, TWIN, **limits) as business:
         engine = twin.environment["TWIN_LLM_URL"].removesuffix("/v1")
-        desk = Desk(twin, twin.settings)
+        person = Person(twin, twin.settings)
         said = []
         with Load([engine, engine, engine, business, business]) as load:
             for address in (engine, business):  # the first request of a service may take long
                 load.wait_for(old, address, SWAP_SECONDS)
             pressed = time.monotonic()
-            assert desk.press().kind == "deployed"
+            assert person.press().kind == "deployed"
             first = load.wait_for(new, engine, SWAP_SECONDS)
             said.append(
                 f"first answer from the new version {first.ended - pressed:.2f} s after the deployment"
@@ -116,7 +116,7 @@ def test_no_request_fails_while_versions_are_swapped_tried_and_taken_back(
             last_old = max(o.ended for o in load.outcomes if o.models == {old}) - pressed
             said.append(f"last answer from the old version {last_old:.2f} s after the deployment")
             pressed = time.monotonic()
-            assert desk.roll_back().model == new
+            assert person.roll_back().model == new
             seen = len(load.outcomes)
             while not any(o.models == {old} and o.began > pressed for o in load.outcomes[seen:]):
                 assert time.monotonic() - pressed < SWAP_SECONDS, load.summary()
@@ -131,12 +131,12 @@ def test_no_request_fails_while_versions_are_swapped_tried_and_taken_back(
         assert {o.streamed for o in load.outcomes if o.models == {new}} == {True, False}
 
         # A canary that can't be asked is taken back by the service itself, and no request is hurt.
-        desk.settings = twin.settings.model_copy(update={"canary_share": 0.3})
-        desk.propose(broken)
+        person.settings = twin.settings.model_copy(update={"canary_share": 0.3})
+        person.propose(broken)
         with Load([engine, engine, engine]) as load:
-            canary = desk.press()
+            canary = person.press()
             assert (canary.kind, canary.share) == ("canary_started", 0.3)
-            rolled = desk.wait_for("rolled_back", broken, SWAP_SECONDS)
+            rolled = person.wait_for("rolled_back", broken, SWAP_SECONDS)
             _wait_until_served(engine, [old])
             began = time.monotonic()
             until(lambda: sum(o.began > began for o in load.outcomes) >= 6, "requests after the rollback")
@@ -145,6 +145,6 @@ def test_no_request_fails_while_versions_are_swapped_tried_and_taken_back(
             print(f"  broken canary: {rolled.reason}\n  {load.summary()}")
         assert load.troubles() == []
         assert any(o.began > began and o.models == {old} for o in load.outcomes)
-        assert desk.ledger.production() == old
+        assert person.ledger.production() == old
     logged = {r.model for r in read_requests(twin.lake, "runa") if not r.request_id.startswith("seed-")}
     assert logged == {old, new}

@@ -22,7 +22,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.records import Message, Passage
 from twin_assets.core.vectors.base import Filters
-from twin_assets.evaluation.contest.write import Desk, Prompting
+from twin_assets.evaluation.contest.write import ContestWriter, Prompting
 from twin_assets.evaluation.evaluate import Contestant, EvaluationReport, Question, read_questions
 from twin_assets.evaluation.grounding.questions import score_retrieval
 from twin_assets.evaluation.write_tasks import write_tasks
@@ -50,7 +50,7 @@ def test_each_topic_is_searched_once_for_all_contestants() -> None:
         return by_shared_words(query, k, filters)
 
     desk, tasks = (
-        Desk(train(), runa(), load_profile("nano"), retrieve, seed=1),
+        ContestWriter(train(), runa(), load_profile("nano"), retrieve, seed=1),
         write_tasks(heldout(), train())[:3],
     )
     prompts = {mode: [desk.conversation(t, mode, 0)[-1] for t in tasks] for mode in get_args(Prompting)}

@@ -12,7 +12,7 @@ import httpx
 import uvicorn
 
 from serving.app import create_app
-from serving.twin.answering import Desk
+from serving.twin.answering import AnswerService
 from tests.serving.engine_double import EngineDouble
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.persona.definition import save_persona
@@ -66,7 +66,7 @@ class Server:
     """A running application and a client of it."""
 
     settings: Settings
-    desk: Desk
+    answers: AnswerService
     client: httpx.Client
     url: str
 
@@ -82,7 +82,7 @@ class Server:
 def serving(settings: Settings) -> Iterator[Server]:
     """The application on a free port, until the end of the block."""
     app = create_app(settings)
-    desk = app.state.desk = Desk(settings)
+    answers = app.state.answers = AnswerService(settings)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -91,10 +91,10 @@ def serving(settings: Settings) -> Iterator[Server]:
         time.sleep(0.01)
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     with httpx.Client(base_url=url, timeout=60) as client:
-        yield Server(settings, desk, client, url)
+        yield Server(settings, answers, client, url)
     server.should_exit = True
     thread.join(10)
-    desk.close()
+    answers.close()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from twin_assets.core.models.registry import Registry
 from twin_assets.core.persona.definition import load_persona
 from twin_assets.core.release.approval import Decision, decide, deploy, last_release
 from twin_assets.core.release.callers import system_user
-from twin_assets.core.release.canary import judge
+from twin_assets.core.release.canary import evaluate_canary
 from twin_assets.core.release.history import Event
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import open_lake
@@ -24,7 +24,7 @@ def _show(settings: Settings, ledger: Ledger, wanted: argparse.Namespace) -> Non
         print(f"before it   {before}")
     if canary := history.canary():
         print(f"canary      {canary.model}, {canary.share:.0%} of the requests")
-    if verdict := judge(ledger.lake, ledger.persona, history, settings, datetime.now(UTC)):
+    if verdict := evaluate_canary(ledger.lake, ledger.persona, history, settings, datetime.now(UTC)):
         print(f"watch       {verdict.reason}")
     if waiting := history.waiting():
         print(f"waiting     {waiting.model}, evaluation {waiting.number}")

@@ -8,7 +8,7 @@ import dagster as dg
 
 from twin_assets.core.persona.definition import persona_names
 from twin_assets.core.release.approval import can_deploy
-from twin_assets.core.release.canary import judge
+from twin_assets.core.release.canary import evaluate_canary
 from twin_assets.defs.evaluation.experiments import assets as experiment_assets
 from twin_assets.defs.monitoring.refresh import ask_for_rebuild, due_for_crawling
 from twin_assets.defs.release.assets import settle_release
@@ -155,7 +155,7 @@ def watch_releases(
     reasons = []
     for persona in context.instance.get_dynamic_partitions(PERSONAS):
         history, now = platform.ledger(persona).history(), datetime.now(UTC)
-        verdict = judge(platform.lake, persona, history, platform.settings, now)
+        verdict = evaluate_canary(platform.lake, persona, history, platform.settings, now)
         if verdict is None or verdict.act == "wait":
             reasons.append(f"{persona}: {verdict.reason if verdict else 'nothing is watched'}")
         else:

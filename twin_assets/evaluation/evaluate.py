@@ -19,7 +19,7 @@ from twin_assets.core.text.words import first_words
 from twin_assets.evaluation.contest.ability import Ability, compare_ability
 from twin_assets.evaluation.contest.effort import Effort, effort
 from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts
-from twin_assets.evaluation.contest.write import Contestant, Desk, Written, write_all
+from twin_assets.evaluation.contest.write import Contestant, ContestWriter, Written, write_all
 from twin_assets.evaluation.grounding.claims import Embed, remembering
 from twin_assets.evaluation.grounding.exam import Exam, ExamItem, exam_items, heldout_questions, mark_exam
 from twin_assets.evaluation.grounding.questions import (
@@ -154,7 +154,7 @@ def evaluate(
     real = [d.voice_text for d in heldout if d.category != "code"]
     meter, check = VoiceMeter.fit(prose, impostors), CopyCheck(prose)
     vocabulary = Vocabulary([d.voice_text for d in train] + [t for ts in impostors.values() for t in ts])
-    desk = Desk(train, persona, profile, instruments.retrieve, seed)
+    desk = ContestWriter(train, persona, profile, instruments.retrieve, seed)
     tasks, written = write_all(
         contestants, write_tasks(heldout, train), desk, profile.answer_tokens, on_progress
     )
@@ -223,7 +223,7 @@ def _items(
 
 
 def _answer_all(
-    contestants: dict[str, Contestant], items: list[ExamItem], desk: Desk, profile: Profile,
+    contestants: dict[str, Contestant], items: list[ExamItem], desk: ContestWriter, profile: Profile,
     on_progress: Callable[[str], None],
 ) -> dict[str, Written]:  # fmt: skip
     """Everybody answers every question; the first few again one by one, for the time of a single call."""
@@ -240,7 +240,7 @@ def _answer_all(
     return written
 
 
-def _samples(tasks: list[WriteTask], desk: Desk, heldout: list[SplitDocument]) -> list[Sample]:
+def _samples(tasks: list[WriteTask], desk: ContestWriter, heldout: list[SplitDocument]) -> list[Sample]:
     """What the page shows side by side, still without the contestants' texts."""
     real = {d.doc_id: first_words(d.voice_text, REAL_WORDS) for d in heldout}
     return [

@@ -20,7 +20,7 @@ from twin_assets.core.release.approval import (
     last_release,
 )
 from twin_assets.core.release.history import Event
-from twin_assets.core.release.ledger import Ledger, Overtaken
+from twin_assets.core.release.ledger import ConflictError, Ledger
 
 
 def test_an_approval_names_its_evaluation_and_is_deployed_once(tmp_path: Path) -> None:
@@ -73,19 +73,19 @@ def test_a_decision_made_twice_or_on_an_old_page_is_refused(tmp_path: Path) -> N
     office = Office(tmp_path)
     evaluated = office.candidate()
     newer = office.ledger.append(evaluated.model, "evaluated", "pipeline", "evaluated again", passed=True)
-    with pytest.raises(Overtaken, match="event 3 came after it"):
+    with pytest.raises(ConflictError, match="event 3 came after it"):
         office.approve(evaluated)
     office.approve(newer)
-    with pytest.raises(Overtaken, match="approved by Ines"):
+    with pytest.raises(ConflictError, match="approved by Ines"):
         office.approve(newer)
-    with pytest.raises(Overtaken, match="is not about"):
+    with pytest.raises(ConflictError, match="is not about"):
         office.approve(newer, model="twin-runa-dpo:other")
     deployed = office.deploy()
     assert deployed
     office.decide("roll_back", deployed)
-    with pytest.raises(Overtaken):
+    with pytest.raises(ConflictError):
         office.decide("roll_back", deployed)
-    with pytest.raises(Overtaken):
+    with pytest.raises(ConflictError):
         office.approve(newer)
     with pytest.raises(TwinError, match="rolled_back, so it can't become deployed"):
         office.ledger.append(evaluated.model, "deployed", "pipeline", "the approval of before")

@@ -16,11 +16,11 @@ from twin_assets.core.release.canary import (
     Asked,
     Seen,
     Tally,
+    apply_verdict,
     breaks_limit,
-    evidence,
-    judge,
+    e_value,
+    evaluate_canary,
     read_seen,
-    settle,
     write_seen,
 )
 from twin_assets.core.release.history import Event
@@ -42,7 +42,7 @@ def steps_until_alarm(rate: float, allowed: float, most: int, rng: random.Random
     bad = 0
     for n in range(1, most + 1):
         bad += rng.random() < rate
-        if evidence(bad, n, allowed) > 1 / FALSE_ALARM:
+        if e_value(bad, n, allowed) > 1 / FALSE_ALARM:
             return n
     return None
 
@@ -61,10 +61,10 @@ def test_looking_after_every_request_raises_few_false_alarms_and_finds_real_ones
 @example(0, 199, 0.96875)
 @example(0, 10_000, 0.9)
 def test_evidence_is_a_number_and_grows_with_what_went_wrong(bad: int, good: int, allowed: float) -> None:
-    value = evidence(bad, bad + good, allowed)
+    value = e_value(bad, bad + good, allowed)
     assert 0 <= value < float("inf")
-    assert evidence(bad + 1, bad + good + 1, allowed) >= value * (1 - 1e-6)
-    assert evidence(bad, bad + good + 1, allowed) <= value * (1 + 1e-6)
+    assert e_value(bad + 1, bad + good + 1, allowed) >= value * (1 - 1e-6)
+    assert e_value(bad, bad + good + 1, allowed) <= value * (1 + 1e-6)
 
 
 def test_one_failure_says_nothing_and_neither_do_a_few_long_answers() -> None:
@@ -89,7 +89,7 @@ def see(office: Office, since: Event, process: str, **models: Tally) -> None:
 
 def settle_after(office: Office, minutes: float) -> Event | None:
     now = datetime.now(UTC) + timedelta(minutes=minutes)
-    return settle(office.ledger, office.registry, office.settings, now)
+    return apply_verdict(office.ledger, office.registry, office.settings, now)
 
 
 def test_what_several_processes_saw_is_added_up(tmp_path: Path) -> None:
@@ -166,9 +166,11 @@ def test_the_only_version_is_never_rolled_back_by_itself(tmp_path: Path) -> None
 def test_of_many_who_judge_one_writes_it_down(tmp_path: Path) -> None:
     office, _, second = canary(tmp_path)
     late = datetime.now(UTC) + timedelta(minutes=30)
-    verdicts = [judge(office.lake, "runa", office.ledger.history(), office.settings, late) for _ in range(3)]
+    verdicts = [
+        evaluate_canary(office.lake, "runa", office.ledger.history(), office.settings, late) for _ in range(3)
+    ]
     assert {v.act for v in verdicts if v} == {"promote"}
-    events = [settle(office.ledger, office.registry, office.settings, late) for _ in range(3)]
+    events = [apply_verdict(office.ledger, office.registry, office.settings, late) for _ in range(3)]
     assert [e.kind for e in events if e] == ["deployed"]
     assert sum(e.kind == "deployed" and e.model == second.model for e in office.ledger.events()) == 1
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.support.releases import Office
 from twin_assets.core.errors import TwinError
 from twin_assets.core.release.approval import approve_automatically, deploy, last_release
-from twin_assets.core.release.canary import Seen, Tally, settle, write_seen
+from twin_assets.core.release.canary import Seen, Tally, apply_verdict, write_seen
 from twin_assets.core.release.history import Event, History
 
 ACTS = [
@@ -58,7 +58,7 @@ def act(office: Office, what: str, rng: random.Random) -> None:
         seen = Seen(models={canary.model: Tally(unloaded=9)})
         write_seen(office.lake, "runa", history.served_since()[-1], f"p{rng.random()}", seen)
     elif what == "settle":
-        settle(office.ledger, office.registry, office.settings)
+        apply_verdict(office.ledger, office.registry, office.settings)
     elif what == "automatic":
         approve_automatically(office.ledger, office.registry, office.settings)
 

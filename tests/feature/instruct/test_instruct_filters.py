@@ -19,7 +19,7 @@ from twin_assets.feature.instruct.keyphrases import KeyPhrases
 from twin_assets.feature.instruct.near_requests import near_requests
 from twin_assets.feature.instruct.row_filters import RowFilter, sample_dropped
 from twin_assets.feature.instruct.tasks import make_row
-from twin_assets.feature.instruct.teacher import Lesson, ToTeach
+from twin_assets.feature.instruct.teacher import SyntheticExample, TeacherRequest
 
 ANSWER = (
     "We moved the warehouse into the cupboard under the stairs last week, and nobody on the pier has noticed, "
@@ -133,7 +133,7 @@ def test_which_rows_stay_does_not_depend_on_their_order(topics: list[str], rando
 
 
 def test_lessons_that_stray_are_not_used() -> None:
-    passages = [ToTeach(title="Mud", text=f"passage {n}") for n in range(3)]
+    passages = [TeacherRequest(title="Mud", text=f"passage {n}") for n in range(3)]
     vectors = {
         "passage": [1.0, 0.0], "near": [0.9, np.sqrt(1 - 0.81)], "far": [0.1, np.sqrt(0.99)]
     }  # fmt: skip
@@ -141,8 +141,8 @@ def test_lessons_that_stray_are_not_used() -> None:
     def embed(texts: list[str]) -> np.ndarray:
         return np.array([vectors[text.split()[0]] for text in texts], dtype=np.float32)
 
-    def lesson(topic: str, draft: str) -> Lesson:
-        return Lesson(topic=topic, question="a question", outline=["one", "two"], draft=draft)
+    def lesson(topic: str, draft: str) -> SyntheticExample:
+        return SyntheticExample(topic=topic, question="a question", outline=["one", "two"], draft=draft)
 
     near, strayed, half = (
         lesson("near it", "near it"),

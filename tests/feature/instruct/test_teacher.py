@@ -14,7 +14,7 @@ from twin_assets.core.hashing import text_hash
 from twin_assets.core.llm.hosted import HostedModel
 from twin_assets.feature.instruct.build import build_instruct_rows, passages_to_teach, unverifiable_rows
 from twin_assets.feature.instruct.row_filters import copied_share
-from twin_assets.feature.instruct.teacher import Lesson, Teacher, Teaching, ToTeach
+from twin_assets.feature.instruct.teacher import SyntheticExample, Teacher, TeacherRequest, Teaching
 from twin_assets.settings import Settings
 
 
@@ -32,8 +32,8 @@ def teacher(double: TeacherDouble, home: Path, **changes: Any) -> Teacher:
     return Teacher(Settings(**values), lambda line: None)
 
 
-def passages(count: int) -> list[ToTeach]:
-    return [ToTeach(title="Mud", text=f"Passage number {n}, of some words.") for n in range(count)]
+def passages(count: int) -> list[TeacherRequest]:
+    return [TeacherRequest(title="Mud", text=f"Passage number {n}, of some words.") for n in range(count)]
 
 
 def teach(double: TeacherDouble, home: Path, count: int, **changes: Any) -> Teaching:
@@ -45,7 +45,7 @@ def test_every_answer_is_asked_for_once(double: TeacherDouble, tmp_path: Path) -
     again = teach(double, tmp_path, 6)
     assert (first.asked, first.cached, len(first.lessons)) == (5, 0, 5)
     assert (again.asked, again.cached, len(double.asked)) == (1, 5, 6)
-    assert first.lessons[passages(1)[0].key] == Lesson.model_validate(LESSON)
+    assert first.lessons[passages(1)[0].key] == SyntheticExample.model_validate(LESSON)
     assert "Passage number" in double.asked[0]["messages"][0]["content"]
     assert double.asked[0]["response_format"] == {"type": "json_object"}
 
@@ -261,13 +261,13 @@ def test_lessons_make_instructions_and_the_answers_stay_the_authors(tmp_path: Pa
 
     documents, profile = demo_documents(), load_profile("nano")
     wanted = passages_to_teach(documents, profile)
-    lessons = {p.key: Lesson.model_validate(fitting_lesson(p.text)) for p in wanted}
+    lessons = {p.key: SyntheticExample.model_validate(fitting_lesson(p.text)) for p in wanted}
     # One draft that only repeats the author, and one lesson about something else.
     copied, strayed = [p for p in wanted if len(p.text.split()) > 60][:2]
     lessons[copied.key] = lessons[copied.key].model_copy(
         update={"draft": " ".join(copied.text.split()[2:])[:3_500]}
     )
-    lessons[strayed.key] = Lesson.model_validate(
+    lessons[strayed.key] = SyntheticExample.model_validate(
         LESSON
         | {"topic": "growing orchids", "question": "How do I grow orchids?", "draft": "Keep them warm."}
     )

@@ -22,7 +22,7 @@ from twin_assets.core.feedback.pairs import (
 from twin_assets.core.feedback.store import Feedback, add_feedback, read_feedback
 from twin_assets.core.models.registry import Lineage, Registry
 from twin_assets.core.records import Message
-from twin_assets.core.release.ledger import Overtaken
+from twin_assets.core.release.ledger import ConflictError
 from twin_assets.core.storage.lake import Lake, LocalLake
 from twin_assets.monitoring.erasure import Erased, erase
 from twin_assets.settings import Settings
@@ -135,7 +135,7 @@ def test_a_decision_on_what_was_decided_meanwhile_or_erased_is_refused(settings:
     [pair] = stored_pairs(lake, "runa").pairs
     [first] = decide_on_pairs(lake, "runa", {pair.pair_id: "accept"}, " Ines ", "hers", {pair.pair_id: None})
     assert first.reviewer == "Ines"
-    with pytest.raises(Overtaken, match="Ines has said accept"):
+    with pytest.raises(ConflictError, match="Ines has said accept"):
         decide_on_pairs(lake, "runa", {pair.pair_id: "reject"}, "Ola", "no", {pair.pair_id: None})
     decide_on_pairs(lake, "runa", {pair.pair_id: "reject"}, "Ola", "no", {pair.pair_id: first.at})
     assert pair_reviews(lake, "runa")[pair.pair_id].decision == "reject"

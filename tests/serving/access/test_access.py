@@ -36,7 +36,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, di
         server,
         _,
     ):
-        keys = Keys(server.desk.lake)
+        keys = Keys(server.answers.lake)
         made = {
             "writer": keys.create("writer", ["runa"], ["write"])[0],
             "other": keys.create("other", ["ola"], ["read", "chat", "write", "links", "feedback"])[0],
@@ -50,7 +50,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, di
 
 def test_only_a_hash_of_a_key_is_kept(keyed: tuple[Server, dict[str, str]]) -> None:
     server, bearer = keyed
-    stored = "".join(server.desk.lake.read(key).decode() for key in server.desk.lake.keys("access"))
+    stored = "".join(server.answers.lake.read(key).decode() for key in server.answers.lake.keys("access"))
     for token in bearer.values():
         assert token.rsplit("_", 1)[1] not in stored
 
@@ -116,7 +116,7 @@ def test_without_a_good_key_nothing_answers_but_what_probes_ask(
 def test_a_revoked_key_ends_and_the_service_stays_closed(tmp_path: Path) -> None:
     with twin(tmp_path) as (server, _):
         assert server.write().status_code == 200  # open on this machine
-        keys = Keys(server.desk.lake)
+        keys = Keys(server.answers.lake)
         token, key = keys.create("one", ["*"], ["write"])
         sent = {"Authorization": f"Bearer {token}"}
         fresh = {"topic": "tides", "persona": "runa"}
@@ -172,7 +172,7 @@ def test_the_pages_session_and_password_work_beside_keys(keyed: tuple[Server, di
 def test_keys_that_end_and_strangers_keep_nobody_out_who_knows_the_password(tmp_path: Path) -> None:
     page, right, wrong = {"X-Twin-UI": "1"}, {"password": "open sesame"}, {"password": "guess"}
     with twin(tmp_path, ui_password="open sesame", allow_anonymous=True) as (server, _):
-        keys, get, post = Keys(server.desk.lake), server.client.get, server.client.post
+        keys, get, post = Keys(server.answers.lake), server.client.get, server.client.post
         token, key = keys.create("one", ["*"], ["read"])
         keys.revoke(key.id)
         until(lambda: get("/v1/models", headers={"Authorization": f"Bearer {token}"}).status_code == 401)
@@ -366,7 +366,7 @@ def test_what_requests_leave_behind_is_for_the_owner_of_the_service(tmp_path: Pa
             assert httpx.post(
                 f"{server.url}/ui/login", json={"password": "open sesame"}, headers={"X-Twin-UI": "1"}
             ).is_success
-            Keys(server.desk.lake).create("one", ["*"], ["read"])
+            Keys(server.answers.lake).create("one", ["*"], ["read"])
     finally:
         os.umask(before)
     assert home.stat().st_mode & 0o077 == 0
@@ -538,7 +538,7 @@ def test_bodies_that_do_not_come_take_no_place_and_are_given_up(tmp_path: Path) 
 
 def test_one_caller_leaves_a_place_for_others(tmp_path: Path) -> None:
     with twin(tmp_path, max_running=2, max_waiting=4, max_wait_seconds=PATIENCE) as (server, engine):
-        keys = Keys(server.desk.lake)
+        keys = Keys(server.answers.lake)
         one, other = (
             {"Authorization": f"Bearer {keys.create(n, ['*'], ['write'])[0]}"} for n in ("one", "other")
         )

@@ -115,8 +115,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         patch.setenv("TWIN_HOME", str(home))
         settings = install(home, engine.url, ui_password=PASSWORD, rate_per_minute=10_000, rate_per_minute_address=10_000)  # fmt: skip
         with serving(settings) as server:
-            version = fill(settings, server.desk.lake)
-            keys = Keys(server.desk.lake)
+            version = fill(settings, server.answers.lake)
+            keys = Keys(server.answers.lake)
             bearer = {
                 audience: {"Authorization": f"Bearer {keys.create(audience, ['*'], list(ACTIONS), audience=audience)[0]}", "X-Twin-UI": "1"}
                 for audience in ("public", "connections", "private")
@@ -147,7 +147,7 @@ def react_as_the_owner(world: World) -> None:
     """A question about the closed post, and what its audience says of the answer."""
     answer = world.ask("page", f"Has {CANARY} cancelled the regatta?").json()
     until = time.monotonic() + 10
-    while not read_requests(world.server.desk.lake, "runa") and time.monotonic() < until:
+    while not read_requests(world.server.answers.lake, "runa") and time.monotonic() < until:
         time.sleep(0.05)
     said = {"persona": "runa", "model": MODEL, "request_id": answer["request_id"], "thumb": "up", "comment": TEXT, "consent": True,
             "prompt": QUESTION, "answer": TEXT, "edited": f"{TEXT} And I am sorry about it."}  # fmt: skip
@@ -255,7 +255,7 @@ def test_a_closed_page_of_the_library_can_not_be_taken_out_by_who_may_not_see_it
 
 
 def test_the_log_says_how_closed_an_answer_is(world: World) -> None:
-    rows = {r.request_id: r for r in read_requests(world.server.desk.lake, "runa")}
+    rows = {r.request_id: r for r in read_requests(world.server.answers.lake, "runa")}
     assert {r.visibility for r in rows.values() if "doc-closed" in r.retrieved} == {"connections"}
 
 
@@ -265,7 +265,7 @@ def test_without_keys_this_machine_is_the_public_unless_a_setting_says_otherwise
         with EngineDouble() as engine:
             settings = install(tmp_path / audience, engine.url, local_audience=audience)
             with serving(settings) as server:
-                fill(settings, server.desk.lake)
+                fill(settings, server.answers.lake)
                 answers[audience] = server.ask(QUESTION).json()["citations"]
     assert CANARY not in str(answers["public"])
     assert CANARY in str(answers["private"])
@@ -275,15 +275,15 @@ def test_whoever_reaches_an_open_service_is_the_public(tmp_path: Path) -> None:
     with EngineDouble() as engine:
         settings = install(tmp_path, engine.url, allow_anonymous=True, local_audience="private")
         with serving(settings) as server:
-            fill(settings, server.desk.lake)
+            fill(settings, server.answers.lake)
             assert CANARY not in str(server.ask(QUESTION).json()["citations"])
 
 
 def test_a_key_from_before_audiences_is_good_for_the_public_only(world: World) -> None:
-    keys = Keys(world.server.desk.lake)
+    keys = Keys(world.server.answers.lake)
     token, key = keys.create("old", ["runa"], ["chat"], audience="private")
     stored = key.model_dump_json(exclude={"audience"}).encode()
-    world.server.desk.lake.write(f"access/keys/{key.id}.json", stored)
+    world.server.answers.lake.write(f"access/keys/{key.id}.json", stored)
     time.sleep(2.1)  # the server looks again after two seconds
     old = {"Authorization": f"Bearer {token}"}
     body = {"model": "runa", "messages": [{"role": "user", "content": QUESTION}]}

@@ -151,7 +151,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             dagster_url="http://127.0.0.1:1",
         )  # fmt: skip
         with serving(settings) as server:
-            lake = server.desk.lake
+            lake = server.answers.lake
             version = fill(settings, lake)
             lake.write(report_key("runa"), f"<p>{TEXT}</p>".encode())
             clients = []
@@ -180,7 +180,7 @@ def kept_of(name: str, server: Server) -> dict[str, bytes]:
 
 def test_its_own_admin_sees_what_the_attacks_are_after(world: World) -> None:
     """Otherwise the attack below could not fail."""
-    lake = world.server.desk.lake
+    lake = world.server.answers.lake
     meant = {
         "persona": "runa", "model": MODEL, "version": world.dataset, "q": "regatta",
         "doc_id": next(iter(library_of(lake, "runa"))), "pair_id": stored_pairs(lake, "runa").pairs[0].pair_id,
@@ -222,5 +222,5 @@ def test_no_parameter_of_any_route_leads_to_another_persona(world: World) -> Non
                     faults.append((call.method, call.path, place, value, answer.status_code))
     assert not faults
     assert tried > 1000
-    world.server.desk.log.close()
+    world.server.answers.log.close()
     assert kept_of("runa", world.server) == before

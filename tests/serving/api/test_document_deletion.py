@@ -16,7 +16,7 @@ TEXT = f"The {WORD} paper says that a pier moves by eleven centimetres between a
 
 def test_a_document_is_erased_by_an_admin_who_may_see_it_and_stays_away(tmp_path: Path) -> None:
     with twin(tmp_path, ui_password="open sesame") as (server, _):
-        lake = server.desk.lake
+        lake = server.answers.lake
         persona = load_persona(server.settings.personas_dir, "runa")
         closed = persona.model_copy(update={"visibility": "connections"})
         gone = add_to_library(lake, closed, "https://x.example/paper", TEXT, title=f"On {WORD} and tides")

@@ -96,7 +96,7 @@ def test_a_question_only_the_link_answers_is_answered_from_it(
 def test_a_kept_link_lies_raw_in_the_lake_as_a_source_of_its_own(
     running: tuple[Server, EngineDouble], site: SiteDouble
 ) -> None:
-    lake = running[0].desk.lake
+    lake = running[0].answers.lake
     assert read(running, f"{site.address}/article", add_to_library=True)["in_library"]
     (key,) = lake.keys("raw/library/runa")
     item = json.loads(lake.read(key))
@@ -153,7 +153,7 @@ def test_what_is_in_the_library_is_listed_until_it_is_removed(site: SiteDouble, 
         assert client.get("/v1/library", params=at).json() == [paper]
         again = client.delete("/v1/library", params=at | {"doc_id": article["doc_id"]})
         assert (again.status_code, again.json()["error"]["type"]) == (404, "Unknown")
-        assert len(list(both[0].desk.lake.keys("raw/library/runa"))) == 4  # nothing raw is ever changed
+        assert len(list(both[0].answers.lake.keys("raw/library/runa"))) == 4  # nothing raw is ever changed
         read(both, f"{site.address}/article", add_to_library=True)
         assert [e["doc_id"] for e in client.get("/v1/library", params=at).json()] == [
             article["doc_id"],

@@ -48,7 +48,7 @@ def running(
 ) -> Iterator[tuple[Server, EngineDouble, dict[str, dict[str, str]]]]:
     """A server with two callers' headers, whose persona learns from feedback; its chunks as the index has them."""
     with twin(tmp_path_factory.mktemp("home"), link_private_hosts=True) as (server, engine):
-        keys = Keys(server.desk.lake)
+        keys = Keys(server.answers.lake)
         scopes = ["chat", "write", "feedback", "links"]
         bearer = {
             n: {"Authorization": f"Bearer {keys.create(n, ['runa'], scopes)[0]}"} for n in ("ann", "bob")
@@ -65,7 +65,7 @@ def running(
             )
             for name, text in TEXTS.items()
         ]  # fmt: skip
-        FeatureStore(server.desk.lake).write("chunks", "runa", chunks, list[Chunk])
+        FeatureStore(server.answers.lake).write("chunks", "runa", chunks, list[Chunk])
         yield server, engine, bearer
 
 
@@ -76,7 +76,7 @@ def say(server: Server, headers: dict[str, str], about: dict[str, Any], **said: 
 
 def logged(server: Server, request_id: str) -> None:
     """Wait until the row of a request is in the lake."""
-    while not any(r.request_id == request_id for r in read_requests(server.desk.lake, "runa")):
+    while not any(r.request_id == request_id for r in read_requests(server.answers.lake, "runa")):
         pass
 
 
@@ -97,7 +97,7 @@ def test_what_is_learnt_from_is_what_was_served(
         server, bearer["ann"], answer.json(), edited=EDITED, prompt="something else", answer="a forgery " * 9
     )
     assert told.json() == {"status": "stored", "texts_kept": True}
-    lake = server.desk.lake
+    lake = server.answers.lake
     [pair] = [p for p in stored_pairs(lake, "runa").pairs if p.request_id == answer.json()["request_id"]]
     decide_on_pairs(lake, "runa", {pair.pair_id: "accept"}, "Ines", "she would say so")
     platform = build_resources(
@@ -127,7 +127,7 @@ def test_a_pair_whose_request_leant_on_a_linked_page_is_left_out(
     assert any(c["linked"] for c in answer["citations"])
     logged(server, answer["request_id"])
     assert say(server, bearer["ann"], answer, edited=EDITED).status_code == 200
-    lake = server.desk.lake
+    lake = server.answers.lake
     [pair] = [p for p in stored_pairs(lake, "runa").pairs if p.request_id == answer["request_id"]]
     decide_on_pairs(lake, "runa", {pair.pair_id: "accept"}, "Ines", "she would say so")
     platform = build_resources({"home": str(server.settings.home), "personas_dir": str(server.settings.personas_dir)})["platform"]  # fmt: skip
@@ -143,14 +143,14 @@ def test_feedback_is_only_taken_on_a_request_of_one_s_own(
         answer = server.write().json()
         if wait:
             logged(server, answer["request_id"])
-            server.desk.log._recent.clear()  # as another process of the service, or this one after a restart
-        before = len(read_feedback(server.desk.lake, "runa"))
+            server.answers.log._recent.clear()  # as another process of the service, or this one after a restart
+        before = len(read_feedback(server.answers.lake, "runa"))
         for headers, told in ((bearer["bob"], answer), (bearer["ann"], {"request_id": "invented"})):
             refused = say(server, headers, told, thumb="up")
             assert (refused.status_code, refused.json()["error"]["type"]) == (404, "Unknown")
-        assert len(read_feedback(server.desk.lake, "runa")) == before
+        assert len(read_feedback(server.answers.lake, "runa")) == before
         assert say(server, bearer["ann"], answer, thumb="up", model="another").status_code == 200
-        last = read_feedback(server.desk.lake, "runa")[-1]
+        last = read_feedback(server.answers.lake, "runa")[-1]
         assert (last.request_id, last.model, last.thumb) == (answer["request_id"], answer["model"], "up")
 
 
@@ -162,7 +162,7 @@ def test_the_share_that_was_changed_is_measured_once_and_stored(
         "/v1/write", json={"persona": "runa", "topic": "tides"}, headers=bearer["ann"]
     ).json()
     assert say(server, bearer["ann"], answer, edited=engine.says.replace("robust ", "")).status_code == 200
-    last = read_feedback(server.desk.lake, "runa")[-1]
+    last = read_feedback(server.answers.lake, "runa")[-1]
     words = len(engine.says.split())
     assert last.edited_share == pytest.approx(1 / (2 * words - 1))
 

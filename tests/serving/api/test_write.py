@@ -168,8 +168,8 @@ def test_the_log_has_the_request_by_its_id(server: Server, engine: EngineDouble)
         "/v1/write", json={"persona": "runa", "topic": "tides"}, headers={"X-Request-ID": "mine-1"}
     )
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == "mine-1"
-    server.desk.log.close()
-    row = next(r for r in read_requests(server.desk.lake, "runa") if r.request_id == "mine-1")
+    server.answers.log.close()
+    row = next(r for r in read_requests(server.answers.lake, "runa") if r.request_id == "mine-1")
     assert (row.outcome, row.prompt, row.answer, row.tokens_out) == ("answered", "tides", SAYS, 17)
 
 
@@ -177,9 +177,9 @@ def test_a_user_is_known_to_the_log_by_a_hash_and_to_the_engine_by_name(tmp_path
     with twin(tmp_path) as (server, engine):
         assert server.write(user="ann@example.org").status_code == server.write().status_code == 200
         assert [asked.get("user") for asked in engine.asked] == ["ann@example.org", None]
-        server.desk.log.close()
+        server.answers.log.close()
         ann = user_hash("this machine", "ann@example.org")
-        assert [row.user for row in read_requests(server.desk.lake, "runa")] == [ann, None]
+        assert [row.user for row in read_requests(server.answers.lake, "runa")] == [ann, None]
         whose = {"persona": "runa", "key": "this machine", "user": "ann@example.org"}
         assert server.client.delete("/v1/requests", params=whose).json()["requests"] == 1
 

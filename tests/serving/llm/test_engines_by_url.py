@@ -48,8 +48,8 @@ def test_a_stream_ends_with_its_tokens_when_that_is_asked_for(tmp_path: Path) ->
         assert told[-1]["choices"] == []
         assert told[-2]["choices"][0]["finish_reason"] == "stop"
         assert not any("usage" in event for event in events(server.ask(stream=True)))
-        server.desk.log.close()
-        assert {(r.tokens_in, r.tokens_out) for r in read_requests(server.desk.lake, "runa")} == {(90, 17)}
+        server.answers.log.close()
+        assert {(r.tokens_in, r.tokens_out) for r in read_requests(server.answers.lake, "runa")} == {(90, 17)}
 
 
 class Odd(Loopback):

@@ -50,9 +50,10 @@ def test_it_writes_only_when_the_engine_is_down_and_says_so(tmp_path: Path) -> N
         assert events(streamed)[-1]["usage"]["total_tokens"] == 107
         engine.start_again()
         assert server.ask().json()["model"] == "twin-runa-dpo:one"
-        server.desk.log.close()
+        server.answers.log.close()
         rows = [
-            (r.model, r.outcome, r.cost and round(r.cost, 6)) for r in read_requests(server.desk.lake, "runa")
+            (r.model, r.outcome, r.cost and round(r.cost, 6))
+            for r in read_requests(server.answers.lake, "runa")
         ]
         assert rows.count((NAME, "answered", 260e-6)) == 3
         assert rows.count(("twin-runa-dpo:one", "answered", None)) == 2  # our own engine has no price set
@@ -105,7 +106,7 @@ def test_without_a_model_there_is_none_and_an_unknown_price_is_said_at_the_start
     with twin(tmp_path) as (server, engine):
         engine.stop()
         assert server.ask().status_code == 503
-    from serving.twin.job import StandIn
+    from serving.twin.job import FallbackPolicy
 
     with pytest.raises(TwinError, match="TWIN_FALLBACK_PRICE_IN"):
-        StandIn(Settings(fallback_model="acme/unheard-of"))
+        FallbackPolicy(Settings(fallback_model="acme/unheard-of"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.errors import Unknown
+from serving.errors import NotFoundError
 from serving.llm.released import ReleasedModels
 from serving.llm.waiting import pieces_of
 from tests.support.machine import PATIENCE
@@ -132,7 +132,7 @@ def test_an_answer_is_finished_by_the_version_that_began_it_which_is_then_freed(
     gc.collect()
     wait(lambda: models.held() == [second.model])
     assert not [g for g in gc.get_objects() if isinstance(g, LocalGenerator) and g.model == first.model]
-    with pytest.raises(Unknown, match="in production"):
+    with pytest.raises(NotFoundError, match="in production"):
         models.pick(first.model)
     harbour.decide("roll_back", second)
     wait(lambda: answer(models) == first.model)

@@ -23,7 +23,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, di
         server,
         _,
     ):
-        keys = Keys(server.desk.lake)
+        keys = Keys(server.answers.lake)
         made = {name: keys.create(name, ["*"], actions) for name, actions in (
             ("app", ["chat", "write", "feedback"]), ("admin", ["admin"]), ("elsewhere", ["admin"]),
         )}  # fmt: skip
@@ -44,7 +44,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, di
 def _rows(server: Server, wanted: int) -> list[RequestRecord]:
     """The rows of the log, once there are so many."""
     deadline = time.monotonic() + PATIENCE
-    while len(rows := read_requests(server.desk.lake, "runa")) < wanted and time.monotonic() < deadline:
+    while len(rows := read_requests(server.answers.lake, "runa")) < wanted and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(rows) == wanted
     return rows
@@ -52,21 +52,21 @@ def _rows(server: Server, wanted: int) -> list[RequestRecord]:
 
 def test_rows_name_who_asked_without_their_key_or_name(asked: tuple[Server, dict[str, str]]) -> None:
     server, given = asked
-    rows = read_requests(server.desk.lake, "runa")
+    rows = read_requests(server.answers.lake, "runa")
     assert {row.key for row in rows} == {given["id"]}
     assert {row.user for row in rows} == {user_hash(given["id"], "ann"), user_hash(given["id"], "bob"), None}
-    stored = b"".join(server.desk.lake.read(key) for key in server.desk.lake.keys("requests"))
+    stored = b"".join(server.answers.lake.read(key) for key in server.answers.lake.keys("requests"))
     assert given["app"].rsplit("_", 1)[1].encode() not in stored
     assert not any(row.canary for row in rows)
 
 
 def test_money_is_counted_in_rows_metrics_and_on_the_page(asked: tuple[Server, dict[str, str]]) -> None:
     server, given = asked
-    rows = read_requests(server.desk.lake, "runa")
+    rows = read_requests(server.answers.lake, "runa")
     for row in rows:
         assert row.cost == pytest.approx(row.steps_ms["generate"] / 1000)  # a dollar a second
     headers = {"Authorization": "Bearer open sesame"}
-    score_new(server.desk.lake, LiveScorer(
+    score_new(server.answers.lake, LiveScorer(
         load_persona(server.settings.personas_dir, "runa"), {}, lambda texts: (_ for _ in ()).throw(AssertionError(texts)),
         None, by_words, 10, 17,
     ))  # fmt: skip
@@ -101,7 +101,7 @@ def test_requests_are_erased_by_their_user_with_an_admin_key_only(
     assert erase("admin").status_code == 400
     assert erase("admin", user="ann").status_code == 400
     assert erase("admin", persona="nobody", request_id="x").status_code == 404
-    assert len(read_requests(server.desk.lake, "runa")) == 4
+    assert len(read_requests(server.answers.lake, "runa")) == 4
     gone = erase("admin", key=given["id"], user="ann")
     assert (gone.status_code, gone.json()["requests"]) == (200, 1)
     left = read_requests(LocalLake(server.settings.lake_dir), "runa")

@@ -21,7 +21,7 @@ WHO = {"reviewer": "Ines", "reason": "she would say so"}
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, dict[str, dict[str, str]], str]]:
     """A server to which a key has given two edits, one of them without consent; headers by name, and the key's id."""
     with twin(tmp_path_factory.mktemp("home"), ui_password="open sesame") as (server, engine):
-        keys = Keys(server.desk.lake)
+        keys = Keys(server.answers.lake)
         made = {
             "reader": keys.create("reader", ["runa"], ["feedback", "write"]), "admin": keys.create("admin", ["runa"], ["admin"]),
             "elsewhere": keys.create("elsewhere", ["ola"], ["admin"]),
@@ -63,7 +63,7 @@ def test_a_pair_shows_what_was_said_by_whom_and_a_decision_says_who_and_why(
     assert decide(reason=" ").status_code == 400
     assert decide(reviewer="pipeline").status_code == 400
     assert decide(pair_id="unknown").status_code == 400
-    assert pair_reviews(server.desk.lake, "runa") == {}
+    assert pair_reviews(server.answers.lake, "runa") == {}
     accepted = decide()
     assert accepted.status_code == 200, accepted.text
     again = decide(decision="reject", reviewer="Ola")
@@ -71,7 +71,7 @@ def test_a_pair_shows_what_was_said_by_whom_and_a_decision_says_who_and_why(
     [pair] = shown(server).json()["pairs"]
     assert (pair["review"]["reviewer"], pair["review"]["reason"]) == ("Ines", "she would say so")
     assert decide(decision="reject", reviewer="Ola", seen=pair["review"]["at"]).status_code == 200
-    [review] = pair_reviews(server.desk.lake, "runa").values()
+    [review] = pair_reviews(server.answers.lake, "runa").values()
     assert (review.decision, review.reviewer) == ("reject", "Ola")
     assert not load_persona(server.settings.personas_dir, "runa").learn_from_feedback
 
@@ -88,4 +88,4 @@ def test_only_the_page_and_an_admins_key_of_the_persona_see_and_decide(
     assert shown(server, {}).status_code == 401
     foreign = {"Authorization": PAGE["Authorization"]}
     assert server.client.post(PATH, json=body, headers=foreign).status_code == 403
-    assert len(pair_reviews(server.desk.lake, "runa")) <= 1
+    assert len(pair_reviews(server.answers.lake, "runa")) <= 1

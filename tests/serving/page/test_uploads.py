@@ -331,7 +331,7 @@ def test_what_nobody_collected_is_gone_after_a_day(server: Server, tmp_path: Pat
 
 
 def bearer(server: Server, name: str, **more: Any) -> dict[str, str]:
-    token, _ = Keys(server.desk.lake).create(name, **more)
+    token, _ = Keys(server.answers.lake).create(name, **more)
     return {"Authorization": f"Bearer {token}", "X-Twin-UI": "1"}
 
 

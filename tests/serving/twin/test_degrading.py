@@ -71,8 +71,8 @@ def test_without_its_engine_it_says_when_to_come_back_and_recovers(tmp_path: Pat
         for fault in ("busy", "rate limit"):
             engine.fault = fault
             assert server.write().status_code == 503
-        server.desk.log.close()
-        outcomes = [row.outcome for row in read_requests(server.desk.lake, "runa")]
+        server.answers.log.close()
+        outcomes = [row.outcome for row in read_requests(server.answers.lake, "runa")]
         assert outcomes.count("failed") == 6
         assert outcomes.count("answered") == 1
 
@@ -118,8 +118,8 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_counts_as_failed(tmp_pa
         assert answer.status_code == 200
         assert 0 < len(streamed_text(answer)) < len(SAYS)
         assert "error" in events(answer)[-1]
-        server.desk.log.close()
-        (row,) = read_requests(server.desk.lake, "runa")
+        server.answers.log.close()
+        (row,) = read_requests(server.answers.lake, "runa")
         assert row.outcome == "failed"
         assert SAYS.startswith((row.answer or "?").strip())
 

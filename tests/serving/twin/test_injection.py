@@ -19,9 +19,9 @@ from tests.training.base_models.family_tokenizers import FAMILIES, load, save_to
 from twin_assets.core.models.families import load_families
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.persona.definition import Persona
-from twin_assets.core.prompts.templates import defuse, served_prompt
+from twin_assets.core.prompts.templates import served_prompt, strip_special_tokens
 from twin_assets.core.records import Passage
-from twin_assets.inference.retrieval.retriever import Found
+from twin_assets.inference.retrieval.retriever import RetrievalResult
 from twin_assets.inference.twin.answer import Plan, Twin
 from twin_assets.inference.twin.brief import Brief
 
@@ -52,7 +52,7 @@ def planned(place: str, text: str) -> Plan:
         wide,
         EngineUnused(),
         lambda q, k: own,
-        lambda q, k, t=None, o=None: Found(passages=own, steps_ms={}),
+        lambda q, k, t=None, o=None: RetrievalResult(passages=own, steps_ms={}),
     )
     sources = (lambda about, k, tokens: linked) if linked else None
     if place in ("question", "passage", "source"):
@@ -124,7 +124,7 @@ def test_a_passage_stays_on_its_line_and_numbers_none_but_itself(place: str, nam
 
 def test_emoji_joiners_and_other_scripts_are_left_alone() -> None:
     text = "👩‍💻 میخواهم <3 a|b [sic] <strong> i < j x > y"
-    assert defuse(text) == text
+    assert strip_special_tokens(text) == text
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from tests.training.base_models.family_tokenizers import FAMILIES, load, save_tokenizer
 from tests.training.training_factories import TINY, instruct_dataset, profile, settings, tiny_base, tiny_text
 from twin_assets.core.errors import TwinError
-from twin_assets.core.prompts.templates import defuse
+from twin_assets.core.prompts.templates import strip_special_tokens
 from twin_assets.training.axolotl.loss_mask import check_prompt_format, loss_mask_faults
 from twin_assets.training.base_models.base import ensure_base_model
 from twin_assets.training.base_models.chat_template import FILE, read_template, with_fixed_template
@@ -159,4 +159,4 @@ def test_no_passage_can_write_a_familys_marks(family: str) -> None:
         *(FAMILIES[family][t] for t in ("bos", "eos") if FAMILIES[family][t]),
     ]
     for mark in marks:
-        assert mark not in defuse(f"a{mark}b")
+        assert mark not in strip_special_tokens(f"a{mark}b")

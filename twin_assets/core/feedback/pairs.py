@@ -16,7 +16,7 @@ from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.records import Record, Visibility, most_closed
 from twin_assets.core.release.approval import person
 from twin_assets.core.release.callers import NOBODY
-from twin_assets.core.release.ledger import Overtaken
+from twin_assets.core.release.ledger import ConflictError
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.text.privacy import scan
 from twin_assets.core.text.words import count_words
@@ -103,7 +103,7 @@ def decide_on_pairs(
     """Write a person's decisions down, beside those before them; by pair id.
 
     `seen` says of when the last decision was that the person saw of a pair, None for none. Writes nothing, and raises
-    Overtaken when there is another by now, TwinError on an id without a pair or a review without name or reason.
+    ConflictError when there is another by now, TwinError on an id without a pair or a review without name or reason.
     """
     who, why = person(reviewer), reason.strip()
     if not who or not why:
@@ -116,7 +116,7 @@ def decide_on_pairs(
         last = reviews.get(pair_id)
         if (last.at if last else None) != at:
             told = f"{last.reviewer} has said {last.decision}" if last else "its decision is gone"
-            raise Overtaken(f"Pair {pair_id} was decided on meanwhile: {told}.", "look at it again.")
+            raise ConflictError(f"Pair {pair_id} was decided on meanwhile: {told}.", "look at it again.")
     now = datetime.now(UTC)
     decided = [
         PairReview(

@@ -175,7 +175,8 @@ def shown_passages(passages: list[Passage], tokens: int) -> list[Passage]:
     """Passages as a prompt carries them: each at most that many tokens long, without chat marks, and with no
     bracketed number that could pass for another passage's."""
     return [
-        p.model_copy(update={"text": first_tokens(_unnumbered(defuse(p.text)), tokens)}) for p in passages
+        p.model_copy(update={"text": first_tokens(_unnumbered(strip_special_tokens(p.text)), tokens)})
+        for p in passages
     ]
 
 
@@ -197,7 +198,7 @@ _UNSEEN = re.compile(
 )
 
 
-def defuse(text: str) -> str:
+def strip_special_tokens(text: str) -> str:
     """Text without the marks that a chat template gives meaning to: passages and requests are data."""
     text = _UNSEEN.sub("", text)
     for _ in range(MARKS_IN_MARKS):  # taking one out may put another together

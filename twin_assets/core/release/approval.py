@@ -14,7 +14,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.records import Record
 from twin_assets.core.release.history import Event, EventKind, History
-from twin_assets.core.release.ledger import Ledger, Overtaken
+from twin_assets.core.release.ledger import ConflictError, Ledger
 from twin_assets.settings import Settings
 
 # Names the platform itself writes under; no person may take them.
@@ -48,7 +48,7 @@ def decide(
     """Write a person's decision into the ledger: `caller`, what they were authenticated as, is the actor, and the name
     they give a claim.
 
-    Raises Overtaken when something has happened to the version since the event that the decision is about,
+    Raises ConflictError when something has happened to the version since the event that the decision is about,
     Expired when its evaluation is too old, and TwinError for everything else that can't be.
     """
     return _write(ledger, registry, settings, given, caller, now, person(given.reviewer))
@@ -75,7 +75,7 @@ def approve_automatically(
     )  # fmt: skip
     try:
         return _write(ledger, registry, settings, given, AUTOMATIC, now)
-    except (Overtaken, Expired):
+    except (ConflictError, Expired):
         return None  # a person was faster, or it must be evaluated again
 
 
@@ -103,7 +103,7 @@ def deploy(
                 approval.model, "canary_started", PIPELINE, why, follows=approval.number, share=share
             )
         return ledger.append(approval.model, "deployed", PIPELINE, why, follows=approval.number)
-    except Overtaken:
+    except ConflictError:
         return None  # another process deployed it, or a person rejected it, at this moment
 
 
@@ -168,7 +168,7 @@ def _write(
     history = ledger.history()
     about = next((e for e in history.events if e.number == given.about and e.model == given.model), None)
     if about is None:
-        raise Overtaken(
+        raise ConflictError(
             f"Event {given.about} of the ledger is not about {given.model}.", "look at what is there now."
         )
     too_old = about.kind == "evaluated" and expires(about, settings) < (now or datetime.now(UTC))

@@ -15,7 +15,7 @@ from twin_assets.core.models.registry import Registry
 from twin_assets.core.records import Record
 from twin_assets.core.release.approval import WATCH, check_rollback
 from twin_assets.core.release.history import Event, EventKind, History
-from twin_assets.core.release.ledger import Ledger, Overtaken
+from twin_assets.core.release.ledger import ConflictError, Ledger
 from twin_assets.core.storage.lake import Lake
 from twin_assets.settings import Settings
 
@@ -124,7 +124,7 @@ def read_seen(lake: Lake, persona: str, since: int) -> dict[str, Tally]:
     return found
 
 
-def evidence(bad: float, n: int, allowed: float) -> float:
+def e_value(bad: float, n: int, allowed: float) -> float:
     """How strongly `bad` of `n` requests speak against a share of at most `allowed`: an e-value.
 
     The likelihood of greater shares, a grid of them averaged, over that of `allowed`. At most one in 1/x sequences
@@ -146,12 +146,12 @@ def breaks_limit(new: Tally, old: Tally, settings: Settings) -> str | None:
     take longer than `latency_limit` times the old version's median (a sign test, so a few long answers
     say nothing).
     """
-    if evidence(new.against, new.votes, old.error_rate + settings.error_limit) > 1 / FALSE_ALARM:
+    if e_value(new.against, new.votes, old.error_rate + settings.error_limit) > 1 / FALSE_ALARM:
         return f"{_errors(new)}, of the version before {_errors(old)}"
     if old.median is not None:
         took = new.seconds
         slow = sum(seconds > settings.latency_limit * old.median for seconds in took)
-        if evidence(slow, len(took), 0.5) > 1 / FALSE_ALARM:
+        if e_value(slow, len(took), 0.5) > 1 / FALSE_ALARM:
             return f"{slow} of {len(took)} answers took longer than {settings.latency_limit:g} times {_latency(old)}"
     return None
 
@@ -165,7 +165,9 @@ def ends_beyond_limit(new: Tally, old: Tally, settings: Settings) -> str | None:
     return f"{_latency(new)}, {settings.latency_limit:g} times {_latency(old)} at most"
 
 
-def judge(lake: Lake, persona: str, history: History, settings: Settings, now: datetime) -> Verdict | None:
+def evaluate_canary(
+    lake: Lake, persona: str, history: History, settings: Settings, now: datetime
+) -> Verdict | None:
     """What is to be done about the canary, or about the version deployed last; None when none is watched."""
     served = history.served_since()
     if canary := history.canary():
@@ -187,7 +189,7 @@ def judge(lake: Lake, persona: str, history: History, settings: Settings, now: d
     )  # fmt: skip
 
 
-def settle(
+def apply_verdict(
     ledger: Ledger, registry: Registry, settings: Settings, now: datetime | None = None
 ) -> Event | None:
     """Append the verdict on the version that is watched, if it is one to act on; the event, or None.
@@ -195,7 +197,7 @@ def settle(
     Raises TwinError when a rollback would bring back a version that the registry doesn't have.
     """
     history = ledger.history()
-    verdict = judge(ledger.lake, ledger.persona, history, settings, now or datetime.now(UTC))
+    verdict = evaluate_canary(ledger.lake, ledger.persona, history, settings, now or datetime.now(UTC))
     if verdict is None or verdict.act == "wait":
         return None
     kind: EventKind = "deployed" if verdict.act == "promote" else "rolled_back"
@@ -203,7 +205,7 @@ def settle(
         check_rollback(history, registry, verdict.model)
     try:
         return ledger.append(verdict.model, kind, WATCH, verdict.reason, follows=verdict.follows)
-    except Overtaken:
+    except ConflictError:
         return None  # another process, or a person, was first
 
 

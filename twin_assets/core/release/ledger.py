@@ -13,7 +13,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.release.history import Event, EventKind, History
 from twin_assets.core.storage.lake import Lake
 
-__all__ = ["Event", "EventKind", "History", "Ledger", "Overtaken"]
+__all__ = ["ConflictError", "Event", "EventKind", "History", "Ledger"]
 
 # What may follow what, for one model version; None is a version the ledger has not seen.
 _ALLOWED: dict[EventKind, set[EventKind | None]] = {
@@ -27,7 +27,7 @@ _ALLOWED: dict[EventKind, set[EventKind | None]] = {
 }
 
 
-class Overtaken(TwinError):
+class ConflictError(TwinError):
     """The event that another one was to follow is no longer the last of its version."""
 
 
@@ -92,7 +92,7 @@ class Ledger:
         """Add an event, whoever else writes at the same time.
 
         `follows` is the number of the version's event that this one answers, and defaults to the last; `claimed` the
-        name that whoever acts gave. Raises Overtaken when `follows` is no longer the last, Damaged when the ledger is,
+        name that whoever acts gave. Raises ConflictError when `follows` is no longer the last, Damaged when the ledger is,
         and TwinError when the event can't come after what the ledger holds.
         """
         if not actor.strip() or not reason.strip():
@@ -179,11 +179,13 @@ def _check(history: History, model: str, kind: EventKind) -> None:
         )
 
 
-def _overtaken(history: History, model: str, follows: int, kind: EventKind) -> Overtaken:
+def _overtaken(history: History, model: str, follows: int, kind: EventKind) -> ConflictError:
     last = history.last(model)
     if last is None or not any(e.number == follows and e.model == model for e in history.events):
-        return Overtaken(f"Event {follows} of {model} is not in the ledger.", "look at what is there now.")
-    return Overtaken(
+        return ConflictError(
+            f"Event {follows} of {model} is not in the ledger.", "look at what is there now."
+        )
+    return ConflictError(
         f"{model} can't become {kind} by event {follows}: event {last.number} came after it "
         f"({last.kind} by {last.who}).",
         "look at what is there now, and decide again.",

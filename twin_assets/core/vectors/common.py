@@ -20,7 +20,7 @@ PUBLISHED_FROM, PUBLISHED_UNTIL = "published_from", "published_until"
 """Filters with bounds of `published_at`; chunks without a date are outside every period."""
 
 
-class OtherEmbedder(TwinError):
+class EmbedderMismatch(TwinError):
     """The index was built with another embedder than the one that asks."""
 
 
@@ -75,7 +75,7 @@ def only_embedder(chunks: list[EmbeddedChunk]) -> str | None:
 def refuse_other_embedder(index: str, built_with: str | None, embedder: str | None) -> None:
     """TwinError, both fingerprints named, when an index that holds something was built with another one."""
     if built_with is not None and embedder is not None and embedder != built_with:
-        raise OtherEmbedder(
+        raise EmbedderMismatch(
             f"The index {index} was built with embedder {built_with}, this is {embedder}.",
             "use the same embedder, or reset the index and materialise vector_index again.",
         )

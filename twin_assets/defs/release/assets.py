@@ -14,7 +14,7 @@ from twin_assets.core.release.approval import (
     expires,
     last_release,
 )
-from twin_assets.core.release.canary import judge, settle
+from twin_assets.core.release.canary import apply_verdict, evaluate_canary
 from twin_assets.core.release.history import Event
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.defs.run_coordinator import caller_of
@@ -75,7 +75,7 @@ def _metadata(platform: Platform, ledger: Ledger) -> dict[str, Any]:
         }
     if canary := history.canary():
         found |= {"canary": canary.model, "canary_share": canary.share, "canary_since": dg.MetadataValue.timestamp(canary.at)}  # fmt: skip
-    if verdict := judge(platform.lake, ledger.persona, history, platform.settings, now):
+    if verdict := evaluate_canary(platform.lake, ledger.persona, history, platform.settings, now):
         found["watch"] = verdict.reason
     return found
 
@@ -166,7 +166,7 @@ class Watched(dg.Config):
 @dg.op
 def settle_watched(context: dg.OpExecutionContext, config: Watched, platform: Platform) -> None:
     """Promote the canary, or roll back what breaks a limit, unless a serving process has done so already."""
-    event = settle(_ledger(platform, config.persona), platform.registry, platform.settings)
+    event = apply_verdict(_ledger(platform, config.persona), platform.registry, platform.settings)
     context.log.info(f"{event.model} is {event.kind}: {event.reason}" if event else "nothing to do")
 
 

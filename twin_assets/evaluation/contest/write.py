@@ -11,8 +11,8 @@ from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.templates import (
     baseline_system_message,
-    defuse,
     shown_passages,
+    strip_special_tokens,
     system_message,
     user_message,
 )
@@ -72,7 +72,7 @@ class Written:
 
 
 def write_all(
-    contestants: dict[str, Contestant], tasks: list[WriteTask], desk: "Desk", tokens: int,
+    contestants: dict[str, Contestant], tasks: list[WriteTask], desk: "ContestWriter", tokens: int,
     on_progress: Callable[[str], None],
 ) -> tuple[list[WriteTask], dict[str, Written]]:  # fmt: skip
     """Tasks that were set, and what was written by role; one contestant at least is shown passages."""
@@ -95,7 +95,7 @@ def write_all(
     return tasks[:done], written
 
 
-class Desk:
+class ContestWriter:
     """Sets tasks and questions: the same one in the prompt format of each kind of contestant."""
 
     def __init__(
@@ -111,14 +111,16 @@ class Desk:
     def passages(self, task: WriteTask) -> list[Passage]:
         """What retrieval gives for a task from the training side, as prompts show it: the same to each contestant."""
         if task.topic not in self._passages:
-            found = self._retrieve(defuse(task.topic), self._profile.passages, {"split": "train"})
+            found = self._retrieve(
+                strip_special_tokens(task.topic), self._profile.passages, {"split": "train"}
+            )
             self._passages[task.topic] = shown_passages(found, self._profile.passage_tokens)
         return self._passages[task.topic]
 
     def conversation(self, task: WriteTask, prompting: Prompting, number: int) -> list[Message]:
         if prompting == "bare":
             return [user_message(task.prompt, topic=task.topic)]
-        topic = defuse(task.topic)
+        topic = strip_special_tokens(task.topic)
         passages = [] if prompting == "prompted" else self.passages(task)
         asked = user_message(task.prompt, passages, topic=topic)
         if prompting == "twin":

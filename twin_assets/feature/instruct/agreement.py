@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from twin_assets.feature.instruct.teacher import Lesson, ToTeach
+from twin_assets.feature.instruct.teacher import SyntheticExample, TeacherRequest
 
 # Cosines with the passage, measured with offline-minilm on two authors. Half of a passage says what a draft might:
 # 99% are nearer to the whole than MIN_DRAFT, and 92 to 98% of the author's other passages are not. A title of key
@@ -13,8 +13,10 @@ MIN_DRAFT, MIN_REQUEST = 0.4, 0.2
 
 
 def agreeing_lessons(
-    lessons: Mapping[str, Lesson], passages: list[ToTeach], embed: Callable[[list[str]], np.ndarray]
-) -> dict[str, Lesson]:
+    lessons: Mapping[str, SyntheticExample],
+    passages: list[TeacherRequest],
+    embed: Callable[[list[str]], np.ndarray],
+) -> dict[str, SyntheticExample]:
     """The lessons whose draft, and topic with question, are near to their passage; by passage key."""
     taught = {p.key: p.text for p in passages if p.key in lessons}
     if not taught:

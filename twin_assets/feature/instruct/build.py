@@ -23,7 +23,7 @@ from twin_assets.feature.instruct.refusals import refusal_row, unanswerable_ques
 from twin_assets.feature.instruct.row_filters import DroppedRow, RowFilter, sample_dropped
 from twin_assets.feature.instruct.shares import OVER_SHARE, within_shares
 from twin_assets.feature.instruct.tasks import RowBuilder
-from twin_assets.feature.instruct.teacher import Lesson, ToTeach
+from twin_assets.feature.instruct.teacher import SyntheticExample, TeacherRequest
 
 
 class RowsResult(Record):
@@ -45,7 +45,7 @@ def build_instruct_rows(
     profile: Profile,
     seed: int,
     embed: Callable[[list[str]], np.ndarray],
-    lessons: Mapping[str, Lesson] | None = None,
+    lessons: Mapping[str, SyntheticExample] | None = None,
 ) -> RowsResult:
     """All instruct rows of a corpus; with a teacher's lessons where there are some, by passage key.
 
@@ -102,10 +102,10 @@ def may_be_learnt(documents: list[SplitDocument], persona: Persona) -> list[Spli
     return [d for d in documents if persona.may_learn(d.visibility)]
 
 
-def passages_to_teach(documents: list[SplitDocument], profile: Profile) -> list[ToTeach]:
+def passages_to_teach(documents: list[SplitDocument], profile: Profile) -> list[TeacherRequest]:
     """The passages that a teacher is asked about: those that rows are made of, code aside."""
     return [
-        ToTeach(title=document.title or document.category, text=passage)
+        TeacherRequest(title=document.title or document.category, text=passage)
         for document in documents
         if document.category != "code"
         for passage in passages_of(document.voice_text, profile.answer_tokens)

@@ -8,7 +8,7 @@ from twin_assets.core.datasets.rows import InstructRow
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
-from twin_assets.core.prompts.templates import defuse, passages_in, without_passages
+from twin_assets.core.prompts.templates import passages_in, strip_special_tokens, without_passages
 from twin_assets.core.records import Record
 from twin_assets.core.text.content_words import k_precision
 from twin_assets.core.text.privacy import ALL_KINDS, kinds_to_mask, mask, scan
@@ -86,7 +86,7 @@ class RowFilter:
         texts = [asked, answer]
         if sum(estimated_tokens(m.content) for m in row.messages) > self._profile.context_tokens:
             return "too_long"
-        if any(defuse(text) != text for text in texts):
+        if any(strip_special_tokens(text) != text for text in texts):
             return "holds_chat_marks"
         if any(scan(text, self._private) for text in texts):
             return "personal_content"

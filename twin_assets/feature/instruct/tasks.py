@@ -18,7 +18,7 @@ from twin_assets.core.text.words import count_words, listed
 from twin_assets.feature.instruct.keyphrases import KeyPhrases
 from twin_assets.feature.instruct.passages import passages_of
 from twin_assets.feature.instruct.summaries import Embed, find_summaries
-from twin_assets.feature.instruct.teacher import Lesson
+from twin_assets.feature.instruct.teacher import SyntheticExample
 
 # Of the writing tasks, how many carry passages, as every served request does.
 SHARE_WITH_PASSAGES = 0.4
@@ -57,7 +57,7 @@ class RowBuilder:
         persona: Persona,
         profile: Profile,
         seed: int,
-        lessons: Mapping[str, Lesson],
+        lessons: Mapping[str, SyntheticExample],
     ) -> None:
         self.documents, self.persona, self.seed, self.profile = documents, persona, seed, profile
         self.lessons = lessons

@@ -39,7 +39,7 @@ _ASK_AGAIN = "refused"
 Text = Annotated[str, Field(min_length=3, max_length=4_000)]
 
 
-class Lesson(BaseModel):
+class SyntheticExample(BaseModel):
     """What the teacher says of one passage."""
 
     topic: Annotated[str, Field(min_length=3, max_length=160)]
@@ -50,7 +50,7 @@ class Lesson(BaseModel):
     draft: Text
 
 
-class ToTeach(Record):
+class TeacherRequest(Record):
     """A passage and the title of what it is from. Its key is the hash of its text."""
 
     title: str
@@ -64,7 +64,7 @@ class ToTeach(Record):
 class Teaching(Record):
     """Lessons by passage key. `dropped` counts passages without one by reason; cost is in US dollars."""
 
-    lessons: dict[str, Lesson]
+    lessons: dict[str, SyntheticExample]
     dropped: dict[str, int]
     asked: int
     cached: int
@@ -81,7 +81,7 @@ class Teacher:
         settings.cache_dir.mkdir(parents=True, exist_ok=True)
         self._cache_file: Path = settings.cache_dir / "teacher.sqlite"
 
-    def teach(self, passages: list[ToTeach]) -> Teaching:
+    def teach(self, passages: list[TeacherRequest]) -> Teaching:
         """A lesson for each passage, from the cache where it is there.
 
         Raises TwinError when the estimate is over the budget, when the budget is spent, and when the model
@@ -89,11 +89,11 @@ class Teacher:
         kept; what was cut off, filtered or empty is counted and asked for again by the next run.
         """
         wanted = {p.key: p for p in passages}
-        lessons: dict[str, Lesson] = {}
+        lessons: dict[str, SyntheticExample] = {}
         dropped: Counter[str] = Counter()
         with sqlite3.connect(self._cache_file) as cache:
             cache.execute("create table if not exists lessons (key text primary key, answer text)")
-            missing: list[tuple[ToTeach, str, str]] = []
+            missing: list[tuple[TeacherRequest, str, str]] = []
             for passage in wanted.values():
                 prompt = render("teacher", title=passage.title, passage=passage.text)
                 name = text_hash(f"{self.model}\n{prompt}", 32)
@@ -103,7 +103,7 @@ class Teacher:
                 elif row[0] == _KEEP_REFUSED:
                     dropped["teacher_refused"] += 1
                 else:
-                    lessons[passage.key] = Lesson.model_validate_json(row[0])
+                    lessons[passage.key] = SyntheticExample.model_validate_json(row[0])
             cached = len(wanted) - len(missing)
             estimate = sum(
                 self._hosted.cost(estimated_tokens(prompt), TYPICAL_TOKENS) for _, prompt, _ in missing
@@ -117,8 +117,8 @@ class Teacher:
         )  # fmt: skip
 
     def _ask_all(
-        self, missing: list[tuple[ToTeach, str, str]], cache: sqlite3.Connection,
-        lessons: dict[str, Lesson], dropped: Counter[str],
+        self, missing: list[tuple[TeacherRequest, str, str]], cache: sqlite3.Connection,
+        lessons: dict[str, SyntheticExample], dropped: Counter[str],
     ) -> None:  # fmt: skip
         """Ask several at a time; keep each answer as soon as it is there."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -127,7 +127,7 @@ class Teacher:
                 for done, future in enumerate(as_completed(waiting), 1):
                     passage, name = waiting[future]
                     answer = future.result()
-                    if isinstance(answer, Lesson):
+                    if isinstance(answer, SyntheticExample):
                         lessons[passage.key] = answer
                     else:
                         dropped[answer] += 1
@@ -137,8 +137,12 @@ class Teacher:
                             "tokens; none was kept.",
                             f"{self._hosted.max_tokens_fix()}.",
                         )
-                    if isinstance(answer, Lesson) or answer == "teacher_refused":
-                        kept = answer.model_dump_json() if isinstance(answer, Lesson) else _KEEP_REFUSED
+                    if isinstance(answer, SyntheticExample) or answer == "teacher_refused":
+                        kept = (
+                            answer.model_dump_json()
+                            if isinstance(answer, SyntheticExample)
+                            else _KEEP_REFUSED
+                        )
                         cache.execute("insert or replace into lessons values (?, ?)", (name, kept))
                         cache.commit()
                     if done % 20 == 0 or done == len(missing):
@@ -153,7 +157,7 @@ class Teacher:
                     future.cancel()
                 raise
 
-    def _ask(self, prompt: str) -> Lesson | str:
+    def _ask(self, prompt: str) -> SyntheticExample | str:
         """A lesson, or the reason why there is none."""
         for _ in range(MALFORMED_ATTEMPTS):
             try:
@@ -172,7 +176,7 @@ class Teacher:
             if _REFUSAL.match(reply.text):
                 return "teacher_refused"
             try:
-                return Lesson.model_validate_json(_json_of(reply.text))
+                return SyntheticExample.model_validate_json(_json_of(reply.text))
             except ValidationError:
                 continue
         return "teacher_malformed"

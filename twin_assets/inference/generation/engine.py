@@ -22,7 +22,7 @@ MAX_WAITING = 64
 READ_TOKENS = 2048
 
 FinishReason = Literal["stop", "length", "cancelled", "failed"]
-Piece = str | Exception | None  # text; what ended the batch; the end
+TextDelta = str | Exception | None  # text; what ended the batch; the end
 
 
 class EngineBusy(TwinError):
@@ -44,7 +44,7 @@ class StepFailed(Exception):
         return not told
 
 
-class Ticket:
+class GenerationHandle:
     """One text in the making: iterate over its pieces, or let `result` wait for the whole."""
 
     def __init__(self, prompt: list[int], sampling: Sampling, tokenizer: Any) -> None:
@@ -54,8 +54,8 @@ class Ticket:
         self.finish_reason: FinishReason | None = None
         self.started, self.seconds, self.first_token_seconds = time.monotonic(), 0.0, 0.0
         self._text = TextStream(tokenizer, sampling.stop)
-        self._pieces: queue.SimpleQueue[Piece] = queue.SimpleQueue()
-        self._reader: Callable[[Piece], None] = self._pieces.put
+        self._pieces: queue.SimpleQueue[TextDelta] = queue.SimpleQueue()
+        self._reader: Callable[[TextDelta], None] = self._pieces.put
         self._handing_over = threading.Lock()
         self._cancelled = threading.Event()
 
@@ -72,7 +72,7 @@ class Ticket:
     def cancelled(self) -> bool:
         return self._cancelled.is_set()
 
-    def hand_to(self, reader: Callable[[Piece], None]) -> None:
+    def hand_to(self, reader: Callable[[TextDelta], None]) -> None:
         """Give every piece to `reader`, in the engine's thread, instead of keeping it for an iterator.
 
         The last is None, or the exception that ended the batch.
@@ -82,7 +82,7 @@ class Ticket:
                 reader(self._pieces.get())
             self._reader = reader
 
-    def _give(self, piece: Piece) -> None:
+    def _give(self, piece: TextDelta) -> None:
         with self._handing_over:
             self._reader(piece)
 
@@ -153,12 +153,14 @@ class Engine:
         # Reads and steps of the model, tokens, and texts by how they ended.
         self.done: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._waiting: list[Ticket] = []
+        self._waiting: list[GenerationHandle] = []
         self._running = False  # whether there is a thread
 
-    def submit(self, prompt: list[int], sampling: Sampling, max_waiting: int | None = MAX_WAITING) -> Ticket:
+    def submit(
+        self, prompt: list[int], sampling: Sampling, max_waiting: int | None = MAX_WAITING
+    ) -> GenerationHandle:
         """Queue a prompt. Raises EngineBusy when the batch is full and `max_waiting` wait; None is no limit."""
-        ticket = Ticket(prompt, sampling, self._tokenizer)
+        ticket = GenerationHandle(prompt, sampling, self._tokenizer)
         with self._lock:
             # Free rows count too: a burst that the next step takes up is no queue.
             in_hand = len(self._waiting) + self.writing
@@ -180,7 +182,7 @@ class Engine:
     def _write(self) -> None:
         import torch
 
-        active: list[Ticket] = []
+        active: list[GenerationHandle] = []
         cache = BatchCache(self._model)
         room = self._room or cache_room(self._model)
         with torch.inference_mode():
@@ -198,9 +200,9 @@ class Engine:
                     active, cache = [], BatchCache(self._model)
                 self.writing = len(active)
 
-    def _admitted(self, active: list[Ticket], room: int | None) -> list[Ticket]:
+    def _admitted(self, active: list[GenerationHandle], room: int | None) -> list[GenerationHandle]:
         """Those whose turn it is. With nothing left to do, the thread's end is settled under the lock."""
-        fresh: list[Ticket] = []
+        fresh: list[GenerationHandle] = []
         with self._lock:
             gone = [t for t in self._waiting if t.cancelled]
             self._waiting = [t for t in self._waiting if t not in gone]
@@ -219,7 +221,9 @@ class Engine:
         self.done["cancelled"] += len(gone)
         return fresh
 
-    def _advance(self, cache: BatchCache, active: list[Ticket], fresh: list[Ticket]) -> list[Ticket]:
+    def _advance(
+        self, cache: BatchCache, active: list[GenerationHandle], fresh: list[GenerationHandle]
+    ) -> list[GenerationHandle]:
         """One token more for each of `active` and `fresh`; returns those that go on."""
         import torch
 

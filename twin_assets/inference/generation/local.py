@@ -11,7 +11,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.models.cpu import cpu_has_bfloat16
 from twin_assets.core.prompts.templates import served_prompt
 from twin_assets.core.records import Message, Record
-from twin_assets.inference.generation.engine import MAX_ROWS, MAX_WAITING, Engine, Ticket
+from twin_assets.inference.generation.engine import MAX_ROWS, MAX_WAITING, Engine, GenerationHandle
 from twin_assets.inference.generation.grouped_attention import use_grouped_attention
 from twin_assets.inference.generation.sampling import Sampling
 
@@ -118,7 +118,7 @@ class LocalGenerator:
     def start(
         self, conversation: list[Message], max_tokens: int, temperature: float = 0.8, seed: int | None = None,
         stop: list[str] | None = None, bounded: bool = True,
-    ) -> Ticket:  # fmt: skip
+    ) -> GenerationHandle:  # fmt: skip
         """Queue a text to be written. Raises TwinError for what can't be asked, EngineBusy when `bounded` and as many wait as may."""
         tokenizer, model = self.loaded
         try:
@@ -158,7 +158,7 @@ class LocalGenerator:
         return iter(self.start(conversation, max_tokens, temperature, seed, stop))
 
 
-def finished(ticket: Ticket) -> Generation:
+def finished(ticket: GenerationHandle) -> Generation:
     """Waits for the whole text of a ticket that nobody reads in pieces."""
     return Generation(
         text=ticket.result(), tokens_in=len(ticket.prompt), tokens_out=ticket.tokens_out,

@@ -8,7 +8,7 @@ import numpy as np
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Passage, Visibility
 from twin_assets.core.vectors.base import Filters, VectorStore
-from twin_assets.core.vectors.common import BuiltBefore, OtherEmbedder
+from twin_assets.core.vectors.common import BuiltBefore, EmbedderMismatch
 
 FIX = "see whether the vector store runs and holds the persona's index; it is tried anew with each request."
 
@@ -17,7 +17,7 @@ class RetrievalUnavailable(TwinError):
     """The vector store can't be searched now. Facts can't be answered without it; texts can be written."""
 
 
-class GuardedStore:
+class ResilientVectorStore:
     """`search` of a persona's store. Any failure but a foreign embedder is RetrievalUnavailable.
 
     An index that is gone finds nothing, like one that holds nothing fitting: that must not pass for a corpus
@@ -33,14 +33,14 @@ class GuardedStore:
         self, text: str, vector: np.ndarray, k: int, *, embedder: str, filters: Filters | None = None,
         alpha: float = 0.7, audience: Visibility = "public",
     ) -> list[Passage]:  # fmt: skip
-        """As VectorStore has it. Raises RetrievalUnavailable, and OtherEmbedder."""
+        """As VectorStore has it. Raises RetrievalUnavailable, and EmbedderMismatch."""
         try:
             store = self._opened()
             found = store.search(
                 text, vector, k, embedder=embedder, filters=filters, alpha=alpha, audience=audience
             )
             empty = not found and store.count() == 0
-        except OtherEmbedder:
+        except EmbedderMismatch:
             raise
         except BuiltBefore as error:
             raise RetrievalUnavailable(error.problem, error.fix) from error

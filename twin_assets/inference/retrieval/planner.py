@@ -13,10 +13,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from twin_assets.core.llm.client import ask
 from twin_assets.core.llm.hosted import read_reply
 from twin_assets.core.persona.definition import SOURCES, Persona
-from twin_assets.core.prompts.templates import defuse, format_passages, render, shown_passages
+from twin_assets.core.prompts.templates import format_passages, render, shown_passages, strip_special_tokens
 from twin_assets.core.records import Category, Passage
 from twin_assets.core.vectors.base import Filters
-from twin_assets.inference.retrieval.understand import Understood
+from twin_assets.inference.retrieval.understand import ParsedQuery
 from twin_assets.settings import Settings
 
 # What of a passage the planner sees: enough to judge it, little enough to be quick.
@@ -71,15 +71,15 @@ class Planner:
             raise ValueError("no planner model is set")
         self._settings, self._persona, self.model = settings, persona, settings.planner_model
 
-    def plan(self, question: str) -> Understood:
+    def plan(self, question: str) -> ParsedQuery:
         """What to search for a question. Raises PlannerFailed."""
         persona = self._persona
         prompt = render(
-            "plan_search", full_name=persona.full_name, about=persona.about, question=defuse(question),
+            "plan_search", full_name=persona.full_name, about=persona.about, question=strip_special_tokens(question),
             today=f"{datetime.now(UTC):%Y-%m-%d}",
         )  # fmt: skip
         plan = self._ask(prompt, SearchPlan)
-        return Understood(
+        return ParsedQuery(
             needed=plan.needed,
             queries=list(dict.fromkeys([question, *plan.queries])) if plan.needed else [],
             filters=_filters(plan),
@@ -88,7 +88,9 @@ class Planner:
     def reflect(self, question: str, passages: list[Passage]) -> Reflection:
         """Whether the passages answer the question, and what else to search. Raises PlannerFailed."""
         shown = format_passages(shown_passages(passages, SEEN_TOKENS)) or "none were found"
-        return self._ask(render("reflect_search", question=defuse(question), passages=shown), Reflection)
+        return self._ask(
+            render("reflect_search", question=strip_special_tokens(question), passages=shown), Reflection
+        )
 
     def _ask(self, prompt: str, shape: type[A]) -> A:
         settings, key = self._settings, self._settings.planner_api_key

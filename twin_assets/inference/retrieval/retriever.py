@@ -20,13 +20,13 @@ from twin_assets.inference.retrieval.compress import compress
 from twin_assets.inference.retrieval.fuse import fuse, one_per_document
 from twin_assets.inference.retrieval.planner import Planner, PlannerFailed
 from twin_assets.inference.retrieval.rerank import by_cross_encoder, by_late_interaction
-from twin_assets.inference.retrieval.understand import Understood, by_rules
+from twin_assets.inference.retrieval.understand import ParsedQuery, by_rules
 from twin_assets.settings import Settings
 
 OVERFETCH = 3
 
 
-class Found(Record):
+class RetrievalResult(Record):
     """Passages for a question, best first. `needed` is False when the question needs none.
 
     `steps_ms` is the time of each stage in milliseconds; `queries` and `filters` are what was searched;
@@ -75,13 +75,13 @@ class Retriever:
 
     def find(
         self, question: str, k: int, tokens: int | None = None, options: RetrievalOptions | None = None
-    ) -> Found:
+    ) -> RetrievalResult:
         """Passages for a person's question, each at most `tokens` estimated tokens where that is given."""
         options, clock = options or self.options, _Clock()
         with clock.step("understand"):
             asked, note = self._understood(question, options)
         if not asked.needed:
-            return Found(passages=[], steps_ms=clock.steps, needed=False)
+            return RetrievalResult(passages=[], steps_ms=clock.steps, needed=False)
         passages = self._search(asked.queries, question, k, asked.filters, options, clock)
         if asked.filters and not passages:  # what a question seems to say may be wrong
             passages = self._search(asked.queries, question, k, {}, options, clock)
@@ -92,11 +92,11 @@ class Retriever:
         if tokens and options.compress:
             with clock.step("compress"):
                 passages = compress(question, passages, tokens, self.embedder)
-        return Found(
+        return RetrievalResult(
             passages=passages, steps_ms=clock.steps, queries=queries, filters=asked.filters, note=note
         )
 
-    def _understood(self, question: str, options: RetrievalOptions) -> tuple[Understood, str | None]:
+    def _understood(self, question: str, options: RetrievalOptions) -> tuple[ParsedQuery, str | None]:
         note = None
         if self.planner and options.agent_steps:
             try:
@@ -109,7 +109,7 @@ class Retriever:
         return understood, note
 
     def _reflected(
-        self, question: str, k: int, asked: Understood, passages: list[Passage], options: RetrievalOptions,
+        self, question: str, k: int, asked: ParsedQuery, passages: list[Passage], options: RetrievalOptions,
         clock: "_Clock",
     ) -> tuple[list[Passage], list[str], str | None]:  # fmt: skip
         """Look at what was found and search again, until it is enough, nothing is new, or the steps are used."""
@@ -170,10 +170,10 @@ def open_retriever(
     )
 
 
-def _allowed(plan: Understood, question: str, options: RetrievalOptions) -> Understood:
+def _allowed(plan: ParsedQuery, question: str, options: RetrievalOptions) -> ParsedQuery:
     """A planner's plan without what is switched off."""
     needed = plan.needed or not options.route
-    return Understood(
+    return ParsedQuery(
         needed=needed,
         queries=plan.queries or ([question] if needed else []),
         filters=plan.filters if options.self_query else {},

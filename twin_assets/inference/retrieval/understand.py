@@ -44,7 +44,7 @@ FEWEST_WORDS = 3
 _WORD = re.compile(rf"[{UNSPACED}]+|[\w'-]+")
 
 
-class Understood(Record):
+class ParsedQuery(Record):
     """What to search. `needed` is False when no passage is; `queries` are wordings, the best first."""
 
     needed: bool = True
@@ -52,12 +52,12 @@ class Understood(Record):
     filters: Filters = {}
 
 
-def by_rules(question: str, *, route: bool, self_query: bool, expand: bool) -> Understood:
+def by_rules(question: str, *, route: bool, self_query: bool, expand: bool) -> ParsedQuery:
     """Read a question without a model, with the parts that are on."""
     if route and (SMALL_TALK.fullmatch(question) or OWN_TEXT.match(question)):
-        return Understood(needed=False, queries=[])
+        return ParsedQuery(needed=False, queries=[])
     filters = wanted(question) if self_query else {}
-    return Understood(queries=wordings(question) if expand else [question], filters=filters)
+    return ParsedQuery(queries=wordings(question) if expand else [question], filters=filters)
 
 
 def wanted(question: str) -> Filters:

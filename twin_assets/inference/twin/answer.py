@@ -9,11 +9,11 @@ from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.persona.retrieval_options import RetrievalOptions
 from twin_assets.core.prompts.templates import (
-    defuse,
     refusal,
     render,
     request_message,
     shown_passages,
+    strip_special_tokens,
     system_message,
 )
 from twin_assets.core.records import Message, Passage, Record, Visibility
@@ -21,7 +21,7 @@ from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words, first_words
 from twin_assets.inference.generation.local import Generator
 from twin_assets.inference.retrieval.guarded_store import RetrievalUnavailable
-from twin_assets.inference.retrieval.retriever import Found
+from twin_assets.inference.retrieval.retriever import RetrievalResult
 from twin_assets.inference.twin.brief import Brief, WriteKind
 from twin_assets.inference.twin.shaping import Shape, unsupported_links, within_x_limit, without_images
 
@@ -41,7 +41,7 @@ class Find(Protocol):
 
     def __call__(
         self, question: str, k: int, tokens: int | None = None, options: RetrievalOptions | None = None
-    ) -> Found: ...
+    ) -> RetrievalResult: ...
 
 
 class Citation(Record):
@@ -136,7 +136,7 @@ class Twin:
         `options` are this request's own; without them the persona's count. `linked` finds passages in sources
         that came with the request. Raises RetrievalUnavailable: no fact is answered without passages.
         """
-        question, task = defuse(question), answer_task(question)
+        question, task = strip_special_tokens(question), answer_task(question)
         found = self.find(question, self.profile.passages, self.profile.passage_tokens, options)
         supported = [p for p in found.passages if p.similarity >= MIN_SIMILARITY]
         sources = [p for p in self._linked(question, linked) if p.similarity >= MIN_SIMILARITY]
@@ -157,7 +157,7 @@ class Twin:
         try:
             found = self._as_it_stands(brief.about, self.profile.passages)
         except RetrievalUnavailable as error:
-            found, degraded = Found(passages=[], steps_ms={}, note=error.problem), [RETRIEVAL]
+            found, degraded = RetrievalResult(passages=[], steps_ms={}, note=error.problem), [RETRIEVAL]
         plan = self._plan(brief.prompt_kind, brief.task(), found, self._linked(brief.about, linked))
         return plan.model_copy(
             update={
@@ -169,15 +169,15 @@ class Twin:
 
     def _as_it_stands(
         self, question: str, k: int, tokens: int | None = None, options: RetrievalOptions | None = None
-    ) -> Found:
+    ) -> RetrievalResult:
         start = time.monotonic()
         passages = self.retrieve(question, k)
-        return Found(passages=passages, steps_ms={"search": (time.monotonic() - start) * 1000})
+        return RetrievalResult(passages=passages, steps_ms={"search": (time.monotonic() - start) * 1000})
 
     def _linked(self, about: str, linked: Linked | None) -> list[Passage]:
         return linked(about, self.profile.passages, self.profile.passage_tokens) if linked else []
 
-    def _plan(self, prompt: str, task: str, found: Found, linked: list[Passage]) -> Plan:
+    def _plan(self, prompt: str, task: str, found: RetrievalResult, linked: list[Passage]) -> Plan:
         own, linked = self._fitting(task, found.passages, linked)
         citations = [_citation(n, p, n > len(own)) for n, p in enumerate([*own, *linked], start=1)]
         return Plan(
@@ -242,7 +242,7 @@ class Twin:
 
 def answer_task(question: str) -> str:
     """A question as the model is asked it."""
-    return render("answer", question=defuse(question))
+    return render("answer", question=strip_special_tokens(question))
 
 
 def conversation(

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from twin_assets.core.prompts.templates import defuse, render
+from twin_assets.core.prompts.templates import render, strip_special_tokens
 from twin_assets.core.records import Record
 from twin_assets.core.text.privacy import mask
 from twin_assets.core.text.tokens import first_tokens
@@ -58,7 +58,9 @@ class Brief(Record):
     @property
     def about(self) -> str:
         """What passages are searched for."""
-        return first_tokens(defuse(self.topic or self.draft or self.reply_to or ""), SEARCHED_TOKENS)
+        return first_tokens(
+            strip_special_tokens(self.topic or self.draft or self.reply_to or ""), SEARCHED_TOKENS
+        )
 
     @property
     def prompt_kind(self) -> str:
@@ -83,8 +85,8 @@ class Brief(Record):
             FORMALITY.get(self.formality or ""), ENERGY.get(self.energy or ""), HUMOUR.get(self.humour or ""),
             f"About {self.words} words." if self.words else None,
             f"In {LANGUAGES[self.language]}." if self.language else None,
-            f"What to say: {defuse(self.topic)}" if self.topic and self.kind in ("reply", "rewrite") else None,
-            f"Topic: {defuse(self.topic)}" if self.topic and self.draft and self.kind in FORM_OF else None,
+            f"What to say: {strip_special_tokens(self.topic)}" if self.topic and self.kind in ("reply", "rewrite") else None,
+            f"Topic: {strip_special_tokens(self.topic)}" if self.topic and self.draft and self.kind in FORM_OF else None,
         ]  # fmt: skip
         told = " ".join(wish for wish in wishes if wish)
         task = self._bare_task()
@@ -92,9 +94,11 @@ class Brief(Record):
 
     def _bare_task(self) -> str:
         if self.kind == "reply":
-            return render("serving/reply", text=defuse(self.reply_to or ""))
+            return render("serving/reply", text=strip_special_tokens(self.reply_to or ""))
         if self.kind == "rewrite":
-            return render("rewrite", draft=defuse(self.draft or ""))
+            return render("rewrite", draft=strip_special_tokens(self.draft or ""))
         if self.draft:
-            return render("serving/from_draft", form=FORM_OF[self.kind], draft=defuse(self.draft))
-        return render(PROMPT_OF[self.kind], topic=defuse(self.topic or ""))
+            return render(
+                "serving/from_draft", form=FORM_OF[self.kind], draft=strip_special_tokens(self.draft)
+            )
+        return render(PROMPT_OF[self.kind], topic=strip_special_tokens(self.topic or ""))
