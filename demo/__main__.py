@@ -51,7 +51,7 @@ def _run(start: float) -> int:
     print(f"What the tools print goes to {log_file}", flush=True)
     with DemoSites(port=SITES_PORT), only_progress(log_file):
         runner = Runner(settings, PERSONA)
-        fine = runner.walk()
+        fine = runner.materialize_stale()
         if fine and runner.waits_for_approval():
             say(f"\n  The candidate passed its gate and waits. Approving as {REVIEWER!r}:")
             fine = runner.approve(REVIEWER, "make demo approves what passes the gate")

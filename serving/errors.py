@@ -13,7 +13,7 @@ from twin_assets.core.uploads.staging import NoRoom
 from twin_assets.inference.generation.engine import EngineBusy
 from twin_assets.inference.generation.remote import EngineUnavailable
 from twin_assets.inference.links.fetch import LinkUnreachable
-from twin_assets.inference.retrieval.guarded_store import RetrievalUnavailable
+from twin_assets.inference.retrieval.resilient_store import RetrievalUnavailable
 from twin_assets.monitoring.erasure import NoSuchDocument
 
 RETRY_AFTER_SECONDS = "5"

@@ -28,7 +28,7 @@ from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.vectors import open_store
 from twin_assets.inference.generation.fallback import FALLBACK
 from twin_assets.inference.generation.remote import EngineUnavailable, RemoteGenerator
-from twin_assets.inference.retrieval.guarded_store import ResilientVectorStore
+from twin_assets.inference.retrieval.resilient_store import ResilientVectorStore
 from twin_assets.inference.retrieval.retriever import open_retriever
 from twin_assets.inference.twin.answer import Answer, Twin
 from twin_assets.inference.twin.cost import price_of

@@ -8,7 +8,7 @@ from twin_assets.core.models.profiles import load_profile, profile_names
 from twin_assets.evaluation.contest.ability import Ability
 from twin_assets.evaluation.evaluate import EvaluationReport
 from twin_assets.evaluation.gate import climb_ladder
-from twin_assets.evaluation.grounding.exam import Grounding, Refusals
+from twin_assets.evaluation.grounding.qa_eval import Grounding, Refusals
 from twin_assets.evaluation.grounding.safety import check_safety
 from twin_assets.evaluation.ladder import Rung, climb, voice_share
 

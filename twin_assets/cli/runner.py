@@ -70,7 +70,7 @@ class Runner:
         self.defs = defs
         self.steps: list[Step] = []
 
-    def walk(self) -> bool:
+    def materialize_stale(self) -> bool:
         """Materialise what is not current, up to the first asset that fails; True when none did.
 
         A source in error is none of these: the rest goes on with what is stored, unless nothing is. See
@@ -251,7 +251,7 @@ def main() -> int:
     try:
         with only_progress(log_file):
             runner = Runner(settings, arguments.persona)
-            fine = runner.walk()
+            fine = runner.materialize_stale()
             if fine and arguments.approve_as and runner.waits_for_approval():
                 fine = runner.approve(arguments.approve_as, arguments.reason)
             for step in runner.failed_sources():

@@ -21,7 +21,7 @@ from twin_assets.evaluation.contest.effort import Effort, effort
 from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts
 from twin_assets.evaluation.contest.write import Contestant, ContestWriter, Written, write_all
 from twin_assets.evaluation.grounding.claims import Embed, remembering
-from twin_assets.evaluation.grounding.exam import Exam, ExamItem, exam_items, heldout_questions, mark_exam
+from twin_assets.evaluation.grounding.qa_eval import Exam, ExamItem, exam_items, heldout_questions, mark_exam
 from twin_assets.evaluation.grounding.questions import (
     Question,
     Retrieve,

@@ -14,7 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from twin_assets.core.records import Message
-from twin_assets.inference.generation.batch_cache import BatchCache, cache_room, token_bytes
+from twin_assets.inference.generation.batch_cache import BatchCache, cache_token_budget, token_bytes
 from twin_assets.inference.generation.engine import Engine, EngineBusy, StepFailed
 from twin_assets.inference.generation.grouped_attention import _attend, use_grouped_attention
 from twin_assets.inference.generation.local import LocalGenerator
@@ -146,7 +146,7 @@ def test_a_batch_that_fails_says_so_to_its_readers_and_the_next_one_is_written(
 def test_a_batch_takes_no_more_texts_than_its_cache_has_room_for(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, room: int | None, at_once: int
 ) -> None:
-    engine = Engine(model, tokenizer, frozenset(), max_rows=3, room=room)
+    engine = Engine(model, tokenizer, frozenset(), max_rows=3, token_budget=room)
     prompt = tokenizer("The ferry leaves")["input_ids"]
     most = 30 - len(prompt)  # so that two fit into 60, and one alone is begun also where it does not fit
     tickets = [engine.submit(prompt, Sampling(most, temperature=0)) for _ in range(5)]
@@ -164,7 +164,7 @@ def test_a_token_takes_what_the_cache_really_grows_by(model: LlamaForCausalLM) -
         cache.step([6, 7])
     held = sum(t.nbytes for layer in cache._cache.layers for t in (layer.keys, layer.values))
     assert token_bytes(model) == held / (2 * 4)  # two rows of four columns
-    assert cache_room(model) is None  # a CPU
+    assert cache_token_budget(model) is None  # a CPU
 
 
 def test_each_row_of_a_step_looks_where_pytorch_lets_it_look() -> None:

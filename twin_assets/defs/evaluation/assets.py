@@ -129,8 +129,8 @@ class _Models:
     def contestant(self, tag: str, prompting: Prompting) -> Contestant:
         def generate(conversations: list[list[Message]], tokens: int) -> list[Generation]:
             # What a conversation may hold doesn't depend on how short its answer is: samples are not cut twice.
-            room = self._profile.answer_tokens
-            fitting = [self.open(tag).fit(c, room) for c in conversations]
+            token_budget = self._profile.answer_tokens
+            fitting = [self.open(tag).fit(c, token_budget) for c in conversations]
             return self.open(tag).generate(
                 fitting, max_tokens=tokens, temperature=TEMPERATURE, seed=self._settings.seed
             )

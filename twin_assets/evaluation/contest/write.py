@@ -18,7 +18,7 @@ from twin_assets.core.prompts.templates import (
 )
 from twin_assets.core.records import Message, Passage, SplitDocument
 from twin_assets.core.text.tokens import estimated_tokens, first_tokens
-from twin_assets.evaluation.grounding.exam import ExamItem, bare_question
+from twin_assets.evaluation.grounding.qa_eval import ExamItem, bare_question
 from twin_assets.evaluation.grounding.questions import Retrieve
 from twin_assets.evaluation.voice.stylometry import windows
 from twin_assets.evaluation.write_tasks import WriteTask
@@ -141,14 +141,14 @@ class ContestWriter:
     def _shown_samples(self, known: list[str], passages: list[str], number: int) -> Message:
         """As much of the author's writing of a kind as the context holds, others for each task."""
         profile = self._profile
-        room = profile.context_tokens - profile.answer_tokens - FIXED_TOKENS
-        room -= sum(map(estimated_tokens, passages))
+        token_budget = profile.context_tokens - profile.answer_tokens - FIXED_TOKENS
+        token_budget -= sum(map(estimated_tokens, passages))
         known = known or [t for texts in self._samples.values() for t in texts]
         random = np.random.default_rng([self._seed, number])
         shown: list[str] = []
         for at in random.permutation(len(known)):
-            if room < profile.passage_tokens:
+            if token_budget < profile.passage_tokens:
                 break
-            shown.append(first_tokens(known[at], room))
-            room -= estimated_tokens(shown[-1])
+            shown.append(first_tokens(known[at], token_budget))
+            token_budget -= estimated_tokens(shown[-1])
         return baseline_system_message(self._persona, shown)

@@ -4,7 +4,7 @@ import html
 
 from twin_assets.core.text.words import word_spans
 from twin_assets.evaluation.evaluate import CANDIDATE, EvaluationReport
-from twin_assets.evaluation.grounding.exam import Answered, Exam
+from twin_assets.evaluation.grounding.qa_eval import Answered, Exam
 from twin_assets.evaluation.ladder import Ladder
 
 SAMPLE_WORDS = 150

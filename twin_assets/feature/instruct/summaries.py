@@ -37,11 +37,15 @@ class Summary(NamedTuple):
 
 
 def find_summaries(
-    documents: list[SplitDocument], chunks: list[EmbeddedChunk], embed: Embed, room: int, answered: int
+    documents: list[SplitDocument],
+    chunks: list[EmbeddedChunk],
+    embed: Embed,
+    token_budget: int,
+    answered: int,
 ) -> Iterator[Summary]:
     """One summary or more for each article that has one, both of the same side of the split.
 
-    `room` is what article and answer may have together, `answered` what an answer may, in estimated tokens.
+    `token_budget` is what article and answer may have together, `answered` what an answer may, in estimated tokens.
     """
     vectors = _document_vectors(chunks)
     posts = [d for d in documents if d.category == "post"]
@@ -52,19 +56,19 @@ def find_summaries(
         for post in of_it:
             # A small answer budget holds the beginning of a post, as in other tasks.
             yield from _shortened(
-                post, article, article.voice_text, passages_of(post.voice_text, answered)[0], room
+                post, article, article.voice_text, passages_of(post.voice_text, answered)[0], token_budget
             )
         if not of_it and (own := _own_summary(article, chunks, embed)):
             start, end = own
             rest = f"{article.voice_text[:start].rstrip()}\n\n{article.voice_text[end:].lstrip()}".strip()
-            yield from _shortened(article, article, rest, article.voice_text[start:end], room)
+            yield from _shortened(article, article, rest, article.voice_text[start:end], token_budget)
 
 
 def _shortened(
-    document: SplitDocument, article: SplitDocument, text: str, answer: str, room: int
+    document: SplitDocument, article: SplitDocument, text: str, answer: str, token_budget: int
 ) -> Iterator[Summary]:
     head = f"{article.title}\n\n" if article.title else ""
-    most = room - estimated_tokens(head) - estimated_tokens(answer)
+    most = token_budget - estimated_tokens(head) - estimated_tokens(answer)
     ends = [end for _, end in paragraphs(text, max(most, 1)) if estimated_tokens(text[:end]) <= most]
     article_shown = text[: ends[-1]] if ends else ""
     if count_words(article_shown) >= TIMES_SHORTER * count_words(answer):

@@ -85,8 +85,10 @@ class RowBuilder:
 
     def _summaries(self, embed: Embed) -> Iterator[InstructRow]:
         fixed = [system_message(self.persona), user_message("summarise_article", article="")]
-        room = self.profile.context_tokens - sum(estimated_tokens(m.content) for m in fixed)
-        for found in find_summaries(self.documents, self.chunks, embed, room, self.profile.answer_tokens):
+        token_budget = self.profile.context_tokens - sum(estimated_tokens(m.content) for m in fixed)
+        for found in find_summaries(
+            self.documents, self.chunks, embed, token_budget, self.profile.answer_tokens
+        ):
             yield self._emit(found.document, "summarise_article", found.answer, article=found.article)
 
     def _rewrites(self, document: SplitDocument, block: str) -> Iterator[InstructRow]:

@@ -7,7 +7,7 @@ from twin_assets.core.models.families import Architecture
 KEPT_FREE = 0.2  # of a GPU's free memory, for what a step needs besides the cache
 
 
-def cache_room(model: Any) -> int | None:
+def cache_token_budget(model: Any) -> int | None:
     """How many tokens the cache of a batch may hold, padding included, in the GPU memory that is free now.
 
     None on a CPU and for a model of a shape that isn't known: the number of rows alone is the limit.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from twin_assets.core.errors import TwinError
-from twin_assets.inference.generation.batch_cache import BatchCache, cache_room
+from twin_assets.inference.generation.batch_cache import BatchCache, cache_token_budget
 from twin_assets.inference.generation.sampling import Sampling, new_random, next_tokens
 from twin_assets.inference.generation.text_stream import TextStream
 
@@ -140,15 +140,15 @@ class Engine:
         tokenizer: Any,
         ends: frozenset[int],
         max_rows: int = MAX_ROWS,
-        room: int | None = None,
+        token_budget: int | None = None,
     ) -> None:
         """`ends` are the tokens that end a text; at most `max_rows` are written at once, others wait.
 
-        They wait too while the batch could outgrow `room`, the tokens that its cache may hold, padding included;
+        They wait too while the batch could outgrow `token_budget`, the tokens that its cache may hold, padding included;
         without it what a GPU has free when a batch begins. A text alone is always begun.
         """
         self._model, self._tokenizer, self._ends, self._max_rows = model, tokenizer, ends, max_rows
-        self._room = room
+        self._token_budget = token_budget
         self.writing = 0  # rows of the batch, with those whose prompts are being read
         # Reads and steps of the model, tokens, and texts by how they ended.
         self.done: Counter[str] = Counter()
@@ -184,10 +184,10 @@ class Engine:
 
         active: list[GenerationHandle] = []
         cache = BatchCache(self._model)
-        room = self._room or cache_room(self._model)
+        token_budget = self._token_budget or cache_token_budget(self._model)
         with torch.inference_mode():
             while True:
-                fresh = self._admitted(active, room)
+                fresh = self._admitted(active, token_budget)
                 if not active and not fresh:
                     return
                 try:
@@ -200,7 +200,7 @@ class Engine:
                     active, cache = [], BatchCache(self._model)
                 self.writing = len(active)
 
-    def _admitted(self, active: list[GenerationHandle], room: int | None) -> list[GenerationHandle]:
+    def _admitted(self, active: list[GenerationHandle], token_budget: int | None) -> list[GenerationHandle]:
         """Those whose turn it is. With nothing left to do, the thread's end is settled under the lock."""
         fresh: list[GenerationHandle] = []
         with self._lock:
@@ -211,7 +211,11 @@ class Engine:
                 if fresh and max(len(t.prompt) for t in read) * len(read) > READ_TOKENS:
                     break
                 batch = [*active, *read]
-                if room and len(batch) > 1 and max(t.longest for t in batch) * len(batch) > room:
+                if (
+                    token_budget
+                    and len(batch) > 1
+                    and max(t.longest for t in batch) * len(batch) > token_budget
+                ):
                     break
                 fresh.append(self._waiting.pop(0))
             self.writing = len(active) + len(fresh)
@@ -231,8 +235,8 @@ class Engine:
         if fresh:
             logits.append(cache.admit([t.prompt for t in fresh]))
         tickets = [*active, *fresh]
-        heat, randoms = [t.sampling.temperature for t in tickets], [t.random for t in tickets]
-        tokens = next_tokens(torch.cat(logits), cache.seen, heat, randoms)
+        temperatures, randoms = [t.sampling.temperature for t in tickets], [t.random for t in tickets]
+        tokens = next_tokens(torch.cat(logits), cache.seen, temperatures, randoms)
         on = [row for row, token in enumerate(tokens) if not tickets[row].take(token, self._ends)]
         self.done.update({"steps": bool(active), "reads": bool(fresh), "tokens": len(tickets)})
         if len(on) < len(tickets):

@@ -106,8 +106,10 @@ class LocalGenerator:
 
         What stands there last are writing samples: a small context gets fewer of them.
         """
-        room = self.loaded[1].config.max_position_embeddings - max_tokens
-        while (over := self.count_tokens(conversation) - room) > 0 and conversation[0].role == "system":
+        token_budget = self.loaded[1].config.max_position_embeddings - max_tokens
+        while (over := self.count_tokens(conversation) - token_budget) > 0 and conversation[
+            0
+        ].role == "system":
             words = conversation[0].content.split(" ")
             kept = words[: max(len(words) - max(over // 3, 1), 0)]
             if not kept:

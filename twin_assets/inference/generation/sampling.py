@@ -43,8 +43,8 @@ def next_tokens(logits: Any, seen: Any, temperatures: list[float], randoms: list
     )
     if not any(temperatures):
         return scores.argmax(dim=-1).tolist()
-    heat = torch.tensor([t or 1.0 for t in temperatures], device=scores.device).unsqueeze(1)
-    best, tokens = (scores / heat).topk(min(TOP_K, scores.shape[-1]), dim=-1)
+    divisors = torch.tensor([t or 1.0 for t in temperatures], device=scores.device).unsqueeze(1)
+    best, tokens = (scores / divisors).topk(min(TOP_K, scores.shape[-1]), dim=-1)
     mass = best.softmax(dim=-1)
     before = mass.cumsum(dim=-1) - mass
     mass = torch.where(before < TOP_P, mass, 0.0)  # the first token always stays: nothing stands before it

@@ -20,7 +20,7 @@ from twin_assets.core.records import Message, Passage, Record, Visibility
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words, first_words
 from twin_assets.inference.generation.local import Generator
-from twin_assets.inference.retrieval.guarded_store import RetrievalUnavailable
+from twin_assets.inference.retrieval.resilient_store import RetrievalUnavailable
 from twin_assets.inference.retrieval.retriever import RetrievalResult
 from twin_assets.inference.twin.brief import Brief, WriteKind
 from twin_assets.inference.twin.shaping import Shape, unsupported_links, within_x_limit, without_images
@@ -193,8 +193,8 @@ class Twin:
         A request of ordinary length keeps all, as in training.
         """
         length = estimated_tokens(task)
-        room = self.profile.context_tokens - self.profile.answer_tokens - length - PROMPT_TOKENS
-        most = max(room // self.profile.passage_tokens, 0)
+        token_budget = self.profile.context_tokens - self.profile.answer_tokens - length - PROMPT_TOKENS
+        most = max(token_budget // self.profile.passage_tokens, 0)
         if not linked and length < self.profile.passage_tokens:
             return own, linked
         linked = linked[:most]

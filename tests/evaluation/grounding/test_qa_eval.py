@@ -11,7 +11,7 @@ from tests.evaluation.evaluation_factories import (
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.prompts.templates import refusal
 from twin_assets.core.records import Passage
-from twin_assets.evaluation.grounding.exam import (
+from twin_assets.evaluation.grounding.qa_eval import (
     Exam,
     bare_question,
     exam_items,
