@@ -3,7 +3,6 @@ answer may be a 5xx, none may fail to come, with and without a key. 503 with Ret
 """
 
 import logging
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,6 @@ from tests.chaos.report import Part
 from tests.serving.site_double import SiteDouble
 from tests.serving.twin_server import twin
 from twin_assets.core.storage.lake import open_lake
-from twin_assets.settings import ROOT
 
 FULL, SHORT = 10_000, 240
 SECONDS = 60.0  # an answer that takes longer does not come
@@ -116,7 +114,6 @@ def _fresh(url: str) -> None:
 @contextmanager
 def _llm(part: Part) -> Iterator[str]:
     """The LLM service as it runs, with a tiny model released."""
-    sys.path.append(str(ROOT / "tests" / "e2e"))
     from tests.e2e.released_twin import ReleasedTwin
     from tests.e2e.web_browser import LLM, services
 

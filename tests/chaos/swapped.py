@@ -1,7 +1,6 @@
 """Versions that are released, taken back and released again under constant requests to the real services: no request may
 fail, none may be answered by two versions, and the last release must be what serves."""
 
-import sys
 import time
 from collections import Counter
 
@@ -9,7 +8,6 @@ import pytest
 
 from tests.chaos.report import Part
 from tests.support.machine import until
-from twin_assets.settings import ROOT
 
 SWAPS = 12
 
@@ -20,7 +18,6 @@ def run(part: Part) -> None:
             "only in the full form: it starts both services. tests/e2e/test_release_under_load.py has two swaps"
         )
         return
-    sys.path.append(str(ROOT / "tests" / "e2e"))
     from tests.e2e.released_twin import ReleasedTwin
     from tests.e2e.test_release_under_load import Person
     from tests.e2e.under_load import Load

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -15,7 +14,6 @@ from typing import Any
 from tests.chaos.report import Part
 from tests.support.machine import until
 from twin_assets.core.models.registry import Registry
-from twin_assets.settings import ROOT
 
 KILLS = 3
 EPOCHS = 60  # of forty rows: long enough to be killed after a checkpoint more than once
@@ -27,7 +25,6 @@ def run(part: Part) -> None:
             "only in the full form: each kill costs a training. tests/training/axolotl/test_resume.py has one"
         )
         return
-    sys.path.append(str(ROOT / "tests" / "training"))
     from tests.training.training_factories import processes_of, start, train
     from twin_assets.training.jobs import done, read_history, read_result
 
