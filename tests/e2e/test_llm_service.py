@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.released_twin import ReleasedTwin
 from tests.e2e.web_browser import LLM, services
-from tests.support.machine import PATIENCE, free_port
+from tests.support.machine import PATIENCE, free_port, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 ASKED = [{"role": "user", "content": "What did the sturgeon ledger cost?"}]
@@ -95,21 +96,24 @@ def test_a_full_queue_tells_when_to_come_back_and_the_service_still_answers(serv
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_goes_away_frees_its_row(service: str, stream: bool) -> None:
     wait_until_idle()
-    before = counts()
     body = {"model": "runa", "messages": ASKED, "max_tokens": 900, "temperature": 2, "stream": stream}
-    with httpx.Client(timeout=60 if stream else 0.5) as leaver:
-        # Whether the text would end by itself first is chance, so several are begun.
-        for seed in range(ROWS):
-            try:
-                with leaver.stream(
-                    "POST", f"{service}/v1/chat/completions", json=body | {"seed": seed}
-                ) as answer:
+    patience = 60 if stream else 0.25
+
+    def leave() -> tuple[dict[str, float], dict[str, float]] | None:
+        """The counts before and after some went away, when one of them did while its text was written: one that is not
+        patient may go before that, and one that is may have its text before it goes."""
+        nonlocal patience
+        before, patience = counts(), patience if stream else patience * 2
+        with httpx.Client(timeout=patience) as leaver:
+            for seed in range(ROWS):
+                asked = leaver.stream("POST", f"{service}/v1/chat/completions", json=body | {"seed": seed})
+                with suppress(httpx.TimeoutException), asked as answer:
                     next(answer.iter_lines())
-            except httpx.TimeoutException:
-                pass
-    wait_until_idle()
-    after = counts()
-    assert after["cancelled"] > before["cancelled"]
+        wait_until_idle()
+        after = counts()
+        return (before, after) if after["cancelled"] > before["cancelled"] else None
+
+    before, after = until(leave, "a client that goes away while its text is written")
     assert after["tokens"] - before["tokens"] < 900 * ROWS
 
 
