@@ -68,7 +68,7 @@ def test_the_history_is_on_disk_as_it_comes_and_a_cut_line_is_left_out(tmp_path:
 def test_memory_is_the_most_so_far_though_axolotl_sets_the_peak_back(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from twin_assets.training.axolotl.reporting.reporter import Peak, Reporter
+    from twin_assets.training.reporter import Peak, Reporter
 
     reporter = Reporter(SimpleNamespace(train_dataset=[0] * 4, is_world_process_zero=lambda: True))
     held = iter([9.0, 3.0, 11.0, 4.0, 5.0])  # a step, its log, an evaluation, a step, its log
@@ -87,7 +87,7 @@ def test_memory_is_the_most_so_far_though_axolotl_sets_the_peak_back(
 
 
 def test_without_a_gpu_memory_is_that_of_the_process() -> None:
-    from twin_assets.training.axolotl.reporting.reporter import _memory_gb
+    from twin_assets.training.reporter import _memory_gb
 
     assert 0.05 < _memory_gb() < 100
 
