@@ -5,7 +5,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from serving.refusal import error_body
+from serving.refusal import error_body, error_type
 from twin_assets.core.errors import TwinError
 from twin_assets.core.release.approval import Expired
 from twin_assets.core.release.ledger import ConflictError
@@ -37,15 +37,11 @@ STATUS: dict[type[TwinError], int] = {
 }  # fmt: skip
 
 
-# The names of errors in the API, where the code has the field's own word for them by now: callers match on these.
-TYPES: dict[type[TwinError], str] = {NotFoundError: "Unknown", ConflictError: "Overtaken"}
-
-
 def error_response(error: TwinError) -> JSONResponse:
     """400 unless the error is one of STATUS; a 503 says when to come back."""
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 400)
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else {}
-    body = error_body(TYPES.get(type(error), type(error).__name__), error.problem, error.fix)
+    body = error_body(error_type(error), error.problem, error.fix)
     return JSONResponse(body, status_code=status, headers=headers)
 
 

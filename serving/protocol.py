@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from serving.refusal import error_body
+from serving.refusal import error_body, error_type
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.twin.brief import FORM_OF, Brief, Language, WriteKind
 
@@ -181,7 +181,7 @@ class Events:
         return done + (self._event([], usage=self._counts()) if self._counts else "") + DONE
 
     def error(self, error: TwinError) -> str:
-        return _data(error_body(type(error).__name__, error.problem, error.fix)) + DONE
+        return _data(error_body(error_type(error), error.problem, error.fix)) + DONE
 
     def _beginning(self) -> str:
         if self._begun:

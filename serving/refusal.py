@@ -16,3 +16,13 @@ def refusal(
 ) -> JSONResponse:
     """An answer that says no, why, and what to do about it."""
     return JSONResponse(error_body(kind, problem, fix), status_code=status, headers=headers)
+
+
+# What the API calls errors for which the code has the field's own word: callers match on these.
+_TYPES = {"NotFoundError": "Unknown", "ConflictError": "Overtaken"}
+
+
+def error_type(error: Exception) -> str:
+    """The `type` of an error as the API has it."""
+    name = type(error).__name__
+    return _TYPES.get(name, name)
