@@ -9,6 +9,7 @@ import secrets
 import time
 from pathlib import Path
 
+from itsdangerous import BadSignature, Signer
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
@@ -57,30 +58,23 @@ def who_tries(request: HTTPConnection, settings: Settings) -> str:
 
 def sign_session(home: Path, password: str) -> str:
     """A cookie value that is good for 12 hours."""
-    expires = str(int(time.time()) + SESSION_SECONDS)
-    return f"{expires}.{_signature(home, password, expires)}"
+    return _signer(home, password, "session").sign(str(int(time.time()) + SESSION_SECONDS)).decode()
 
 
 def session_is_good(home: Path, password: str, cookie: str) -> bool:
     """Whether we signed this cookie, for this password, and its time is not over."""
-    expires, _, signature = cookie.partition(".")
-    if not expires.isascii() or not expires.isdigit():
-        return False
-    good = hmac.compare_digest(signature.encode(), _signature(home, password, expires).encode())
-    return good and int(expires) > time.time()
+    expires = _signed_by_us(_signer(home, password, "session"), cookie)
+    return expires is not None and int(expires) > time.time()
 
 
 def sign_device(home: Path, password: str) -> str:
     """A cookie value for a browser that gave the password."""
-    device = secrets.token_hex(16)
-    return f"{device}.{_signature(home, password, f'device {device}')}"
+    return _signer(home, password, "device").sign(secrets.token_hex(16)).decode()
 
 
 def known_device(home: Path, password: str, cookie: str) -> str | None:
     """The id of the device that we signed this cookie for, with this password; None for any other."""
-    device, _, signature = cookie.partition(".")
-    good = hmac.compare_digest(signature.encode(), _signature(home, password, f"device {device}").encode())
-    return device if good else None
+    return _signed_by_us(_signer(home, password, "device"), cookie)
 
 
 def same_secret(given: str, known: str) -> bool:
@@ -89,6 +83,13 @@ def same_secret(given: str, known: str) -> bool:
     return hmac.compare_digest(*digests)
 
 
-def _signature(home: Path, password: str, signed: str) -> str:
+def _signer(home: Path, password: str, what: str) -> Signer:
     key = kept_secret(home / "ui_secret") + hashlib.sha256(password.encode()).digest()
-    return hmac.new(key, signed.encode(), hashlib.sha256).hexdigest()
+    return Signer(key, salt=what, key_derivation="hmac", digest_method=hashlib.sha256)
+
+
+def _signed_by_us(signer: Signer, cookie: str) -> str | None:
+    try:
+        return signer.unsign(cookie).decode()
+    except BadSignature:
+        return None

@@ -54,7 +54,7 @@ TRUE_POSITIVES = {
         "06 12 34 56 78",
         "+14155552671",
     ],
-    "iban": ["DE89 3704 0044 0532 0130 00", "GB29NWBK60161331926819"],
+    "iban": ["DE89 3704 0044 0532 0130 00", "GB29NWBK60161331926819", "OM810180000001299123456"],
     "card": ["4111 1111 1111 1111", "5500005555555559", "3782 822463 10005"],
     "ip": ["163.172.161.7", "2a09:8280:1::1:2741"],
 }
@@ -104,6 +104,12 @@ def test_what_is_private_is_found_and_masked(kind: str, text: str) -> None:
     assert masked.endswith("\nAfter it, one more.")
 
 
+@pytest.mark.parametrize("after", [" SEE YOU THERE", " EUR 40", " 2024", ""])
+def test_an_account_number_ends_where_its_country_says(after: str) -> None:
+    text = f"Pay to DE89 3704 0044 0532 0130 00{after}"
+    assert mask(text) == (f"Pay to [IBAN]{after}", Counter({"iban": 1}))
+
+
 @pytest.mark.parametrize("text", TRAPS)
 def test_what_only_looks_private_is_left_to_the_letter(text: str) -> None:
     assert scan(text) == []
@@ -131,7 +137,23 @@ def test_masking_is_idempotent_and_complete_and_offsets_point_at_findings(text: 
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "1 ", "a@", "1.", "eyJ", "=", "token=", "+1 ", "::", "1-", "a.b", "A1 ", "://a:"]
+    "piece",
+    [
+        "a",
+        "1 ",
+        "a@",
+        "1.",
+        "eyJ",
+        "=",
+        "token=",
+        "+1 ",
+        "::",
+        "1-",
+        "a.b",
+        "A1 ",
+        "://a:",
+        "DE89 3704 0044 ",
+    ],
 )
 def test_time_grows_no_faster_than_the_text(piece: str) -> None:
     assert growth(lambda size: scan(piece * (size // len(piece))), 15_000, 4) < 10

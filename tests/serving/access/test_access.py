@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,14 @@ from prometheus_client import REGISTRY
 
 from serving.access.keys import Keys, main
 from serving.access.limits import Admission, QueueFull, RateLimit, network_of
-from serving.access.session import TRIES
+from serving.access.session import (
+    SESSION_SECONDS,
+    TRIES,
+    known_device,
+    session_is_good,
+    sign_device,
+    sign_session,
+)
 from serving.access.this_machine import is_loopback, names_this_machine
 from serving.telemetry import JsonLines
 from serving.telemetry import access as access_log
@@ -593,3 +601,30 @@ def test_the_ledger_says_who_was_authenticated(tmp_path: Path) -> None:
     assert decided(settings, Authorization="Bearer open sesame").who == "Ines (page login)"
     token, key = keys.create("Ines of the ferries", ["runa"], ["admin"])
     assert decided(settings, Authorization=f"Bearer {token}").actor == f"key {key.id} (Ines of the ferries)"
+
+
+def test_a_session_ends_with_its_time_and_its_password_and_is_no_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cookie, device = sign_session(tmp_path, "one"), sign_device(tmp_path, "one")
+    assert session_is_good(tmp_path, "one", cookie)
+    assert known_device(tmp_path, "one", device) == device.partition(".")[0]
+    assert not session_is_good(tmp_path, "two", cookie)
+    assert known_device(tmp_path, "two", device) is None
+    assert not session_is_good(tmp_path / "other", "one", cookie)
+    changed = str(int(cookie.partition(".")[0]) + 1)
+    for forged in (
+        device,
+        cookie[:-1],
+        cookie.replace(cookie.partition(".")[0], changed),
+        "",
+        ".",
+        "²",
+        "9" * 5000,
+    ):
+        assert not session_is_good(tmp_path, "one", forged)
+    for forged in (cookie, device[:-1], f"0{device}", "", "é."):
+        assert known_device(tmp_path, "one", forged) is None
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + SESSION_SECONDS + 1)
+    assert not session_is_good(tmp_path, "one", cookie)

@@ -25,6 +25,7 @@ from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.records import Visibility, may_see, most_closed
 from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.lake import Lake
+from twin_assets.core.templates import render
 
 _PUBLIC = ',"visibility":"public"}'  # how a public row's line ends: the field is the last one
 # Sizes of the training side beside all of it, to see what more data is worth.
@@ -70,7 +71,7 @@ def write_dataset(
     ordered = nested_order(sides["train"]) if subsets else []
     files |= {f"subsets/{name}.jsonl": _jsonl(ordered[:n]) for name, n in subsets.items()}
     folder = dataset_folder(persona, kind, version)
-    files["README.md"] = _card(manifest, summary).encode()
+    files["README.md"] = render("core/datasets/card.md", manifest=manifest, summary=summary).encode()
     for name, data in files.items():
         lake.write(f"{folder}/{name}", data)
     # The manifest comes last: a version without one was never finished.
@@ -171,55 +172,3 @@ def _unmarked(rows: str) -> str:
 
 def _jsonl(rows: list[Any]) -> bytes:
     return "".join(row.model_dump_json() + "\n" for row in rows).encode()
-
-
-def _configs(manifest: Manifest) -> list[str]:
-    """What `datasets.load_dataset` reads: https://huggingface.co/docs/hub/datasets-manual-configuration"""
-    names = {"default": "train.jsonl"} | {name: f"subsets/{name}.jsonl" for name in manifest.subsets}
-    sides = {"test": "test.jsonl"} if manifest.counts.get("test") else {}
-    lines = []
-    for name, train in names.items():
-        lines += [f"- config_name: '{name}'", "  data_files:"]
-        for side, path in ({"train": train} | sides).items():
-            lines += [f"  - split: {side}", f"    path: {path}"]
-    return lines
-
-
-def _kinds_table(manifest: Manifest) -> list[str]:
-    return ["| kind | rows |", "|---|---|", *(f"| {kind} | {n} |" for kind, n in manifest.kinds.items()), ""]
-
-
-def _card(manifest: Manifest, summary: str) -> str:
-    lines = [
-        "---",
-        f"license: {manifest.license}",
-        f"tags: [llm-twin, {manifest.kind}]",
-        "configs:",
-        *_configs(manifest),
-        "---",
-        f"# {manifest.kind.title()} dataset of {manifest.persona}, version {manifest.version}",
-        "",
-        summary,
-        "",
-        "| side | rows |",
-        "|---|---|",
-        *(f"| {side} | {n} |" for side, n in manifest.counts.items()),
-        "",
-        "| task | rows |",
-        "|---|---|",
-        *(f"| {task} | {n} |" for task, n in manifest.tasks.items()),
-        "",
-        *(_kinds_table(manifest) if manifest.kinds else []),
-        "| may be seen by | rows |",
-        "|---|---|",
-        *(f"| {visibility} | {n} |" for visibility, n in manifest.visibilities.items()),
-        "",
-        "| dropped because | rows |",
-        "|---|---|",
-        *(f"| {reason} | {n} |" for reason, n in manifest.dropped.items()),
-        "",
-        f"Parents: {manifest.parents}. Prompts: {manifest.prompts}. Seed: {manifest.seed}. "
-        f"Visibility: {manifest.visibility}.",
-        "",
-    ]
-    return "\n".join(lines)

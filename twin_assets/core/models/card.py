@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from twin_assets.core.models.version import ModelVersion, closed_rows
+from twin_assets.core.templates import render
 
 # Licence ids the hub accepts: https://huggingface.co/docs/hub/repositories-licenses. Any other is `other`.
 HUB_LICENSES = {
@@ -11,49 +12,19 @@ HUB_LICENSES = {
     "mpl-2.0", "bsd-3-clause", "bsd-2-clause", "unlicense", "wtfpl", "odc-by", "odbl",
 }  # fmt: skip
 
-_STAGES = {
-    "base": "An untuned base model.",
-    "sft": "Supervised fine-tuning of the base model on requests answered with the author's own text.",
-    "dpo": "Direct preference optimisation (Rafailov et al. 2023) of the fine-tuned model: the author's text "
-    "is preferred to the model's.",
-}
+_OPEN_TO = {"public": "anyone", "connections": "the author's connections", "private": "the author"}
 
 
 def render_card(version: ModelVersion, hub_namespace: str | None = None) -> str:
     """The card of a version. Only a public version names dataset repositories of `hub_namespace`."""
-    lineage, about = version.lineage, version.about
-    title = (
-        f"Base model {version.tag}"
-        if lineage.stage == "base"
-        else f"LLM Twin of {lineage.persona}: {version.tag}"
-    )
-    sections = [
-        f"---\n{_front_matter(version, hub_namespace)}\n---",
-        f"# {title}",
-        _STAGES[lineage.stage],
-        "## Lineage",
-        _table(
-            {
-                "parent": lineage.parent or "none",
-                **{f"{kind} dataset": name for kind, name in lineage.datasets.items()},
-                "base model": about.base_model or "unknown",
-                "profile": lineage.profile,
-                "configuration": lineage.config_hash,
-                "prompts": lineage.prompts,
-                "training code": lineage.code_version,
-                "seed": str(lineage.seed),
-                "weights": version.weights_hash,
-                "made": f"{version.created_at:%Y-%m-%d %H:%M} UTC",
-            }
-        ),
-        "## Metrics",
-        _table({name: f"{value:.4g}" for name, value in version.metrics.items()}),
-        "## How it was trained",
-        _trained(version),
-    ]
-    if lineage.stage != "base":
-        sections += ["## Intended use and limits", _limits(version)]
-    return "\n\n".join(sections) + "\n"
+    about = version.about
+    return render(
+        "core/models/card.md",
+        version=version, lineage=version.lineage, about=about,
+        front_matter=_front_matter(version, hub_namespace),
+        has_config=version.config_file.is_file(), has_adapter=(version.path / "adapter").is_dir(),
+        closed=closed_rows(about.learnt_from, "public"), open_to=_OPEN_TO[about.visibility],
+    )  # fmt: skip
 
 
 def _front_matter(version: ModelVersion, hub_namespace: str | None) -> str:
@@ -76,37 +47,3 @@ def _front_matter(version: ModelVersion, hub_namespace: str | None) -> str:
         tags=["llm-twin", lineage.stage, lineage.profile],
     )
     return str(data.to_yaml())
-
-
-def _trained(version: ModelVersion) -> str:
-    parts = []
-    if version.config_file.is_file():
-        parts.append(
-            "With Axolotl; `training/config.yaml` has every value. The same datasets, configuration and seed "
-            "make it again: `python -m twin_assets.cli.registry rebuild " + version.tag + "`."
-        )
-    if (version.path / "adapter").is_dir():
-        parts.append("The weights are merged; `adapter/` holds the LoRA adapter by itself.")
-    if version.about.environment:
-        parts.append(_table(version.about.environment))
-    return "\n\n".join(parts) or "Taken as it is."
-
-
-def _limits(version: ModelVersion) -> str:
-    about = version.about
-    open_to = {"public": "anyone", "connections": "the author's connections", "private": "the author"}
-    closed = closed_rows(about.learnt_from, "public")
-    learnt = f"It learnt from {closed}, and may repeat them to whoever it serves. " if closed else ""
-    return learnt + (
-        f"It writes in the voice of {version.lineage.persona}, for {open_to[about.visibility]}, under the licence "
-        f"{about.license}, with passages of the author's own writing brought by retrieval. It is not the author: "
-        "what it writes is a draft to be read before it is published, and must not be passed off as a statement "
-        "of theirs. Facts come from the passages; without them it makes things up. It may repeat its training "
-        "text to the letter. It was not tested for anything but voice, copying, citations and refusals."
-    )
-
-
-def _table(rows: dict[str, str]) -> str:
-    if not rows:
-        return "None."
-    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])

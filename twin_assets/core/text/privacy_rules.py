@@ -8,6 +8,8 @@ import math
 import re
 from collections.abc import Iterator
 
+from stdnum import iban, luhn
+
 Spans = Iterator[tuple[int, int]]
 
 # Addresses that say nothing about a person. `.example` is not here: the demo's people have such addresses.
@@ -48,16 +50,7 @@ _ISSUER = re.compile(
     r"6(?:011|5\d\d|4[4-9]\d)\d{12}|35\d{14}|3(?:0[0-5]|[68]\d)\d{11}"
 )
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
-_IBAN_LENGTHS = {
-    country: length
-    for length, countries in {
-        15: "NO", 16: "BE", 18: "DK FI FO GL NL", 19: "MK SI", 20: "AT BA EE KZ LT LU XK", 21: "CH HR LI LV",
-        22: "BG BH CR DE GB GE IE ME RS VA", 23: "AE GI IL IQ TL", 24: "AD CZ ES MD PK RO SA SE SK TN VG",
-        25: "LY PT ST", 26: "IS TR", 27: "BI DJ FR GR IT MC MR SM", 28: "AL AZ BY CY DO GT HU LB NI PL SV",
-        29: "BR EG PS QA UA", 30: "JO KW MU", 31: "MT SC",
-    }.items()
-    for country in countries.split()
-}  # fmt: skip
+_SHORTEST_IBAN = 15
 
 _IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\w)")
 _FOUR_PARTS = re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d")
@@ -157,25 +150,20 @@ def cards(text: str) -> Spans:
         return
     for match in _CARD.finditer(text):
         digits = re.sub(r"\D", "", match[0])
-        if _ISSUER.fullmatch(digits) and len(set(digits)) > 1 and _luhn(digits):
+        if _ISSUER.fullmatch(digits) and len(set(digits)) > 1 and luhn.is_valid(digits):
             yield match.span()
 
 
 def ibans(text: str) -> Spans:
     for match in _IBAN.finditer(text):
-        found = match[0]
-        length = _IBAN_LENGTHS.get(found[:2])
-        if length is None:
-            continue
-        # A word in capitals may follow a number written in groups: cut at the country's length.
-        places = [n for n, sign in enumerate(found, start=1) if sign != " "]
-        if len(places) < length:
-            continue
-        end = places[length - 1]
-        code = found[:end].replace(" ", "")
-        whole = end == len(found) or found[end] == " "
-        if whole and int("".join(str(int(c, 36)) for c in code[4:] + code[:4])) % 97 == 1:
-            yield match.start(), match.start() + end
+        # A word in capitals may follow a number written in groups: the longest beginning that is a number.
+        gaps = (
+            at for at in range(match.end() - 1, match.start() + _SHORTEST_IBAN - 1, -1) if text[at] == " "
+        )
+        for end in (match.end(), *gaps):
+            if iban.is_valid(text[match.start() : end], check_country=False):
+                yield match.start(), end
+                break
 
 
 def addresses(text: str) -> Spans:
@@ -247,11 +235,6 @@ def _entropy(value: str) -> float:
     """Shannon entropy in bits a character."""
     counts = [value.count(c) / len(value) for c in set(value)]
     return -sum(p * math.log2(p) for p in counts)
-
-
-def _luhn(digits: str) -> bool:
-    doubled = [int(d) * (1 + n % 2) for n, d in enumerate(reversed(digits))]
-    return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
 
 
 def _is_public(found: str) -> bool:

@@ -1,13 +1,12 @@
 """The monitoring report of a persona: one HTML page of what the Monitoring tab shows, with its plots, to keep or to send.
 
-What stands comes first, then figures, then plots and tables. Holds no texts of requests.
+Holds no texts of requests.
 """
 
-import html
 from collections.abc import Sequence
 from datetime import datetime
 
-from twin_assets.evaluation.report.html_page import bullets, image, page, table
+from twin_assets.core.templates import render
 from twin_assets.monitoring.alerts.lifecycle import Batch
 from twin_assets.monitoring.drift.plots import drift_plot, has_plot
 from twin_assets.monitoring.drift.report import FAMILIES, Signal
@@ -31,70 +30,29 @@ def report_key(persona: str) -> str:
 
 
 def render_monitoring(
-    persona: str, found: Overview, costs: CostReport | None, told: Sequence[Batch], production: str | None, now: datetime
-) -> str:  # fmt: skip
+    persona: str,
+    found: Overview,
+    costs: CostReport | None,
+    told: Sequence[Batch],
+    production: str | None,
+    now: datetime,
+) -> str:
     """The page. `costs` are those of the mart, `told` all looks that changed an alert, oldest first."""
-    about = f"{found.since:%d %b} to {now:%d %b %Y, %H:%M} UTC. In production: {production or 'nothing'}."
-    if found.total is None:
-        return page(f"Production of {persona}", about, ["<p>Nobody has asked anything in these days.</p>"])
-    return page(f"Production of {persona}", about, [
-        _standing(found),
-        _tiles(found),
-        "<h2>By version</h2>", _versions(found, production),
-        "<h2>Use and time</h2>", image(traffic_plot(found.days), "requests and latency by day", "narrow"),
-        table(["step", "median", "95%"], [[step, _ms(ms), _ms(found.total.steps_p95[step])] for step, ms in found.total.steps_p50.items()]),
-        "<h2>Quality</h2>",
-        image(quality_plot(found.quality.days, found.quality.day_voices), "quality by day", "narrow") if found.quality.days else "<p>Nothing is scored yet.</p>",
-        "<h2>Money</h2>", image(cost_plot(costs), "cost by day, version, kind and key", "narrow") if costs and costs.requests else "",
-        _money(found),
-        *_drift(found),
-        "<h2>What was alerted</h2>", _alerted(told),
-    ])  # fmt: skip
+    quality = found.quality
+    heads, rows = _versions(found, production)
+    return render(
+        "monitoring/report/monitoring.html",
+        persona=persona, found=found, total=found.total, production=production, now=now,
+        version_head=heads, version_rows=rows, drift=_drift(found), alerted=_alerted(told),
+        traffic_plot=traffic_plot(found.days) if found.total else None,
+        quality_plot=quality_plot(quality.days, quality.day_voices) if quality.days else None,
+        cost_plot=cost_plot(costs) if costs and costs.requests else None,
+        share=_share, ms=_ms, dollars=_dollars,
+    )  # fmt: skip
 
 
-def _standing(found: Overview) -> str:
-    if not found.alerts:
-        return "<div class='verdict yes'><strong>No alert stands.</strong></div>"
-    items = "".join(
-        f"<li>!&nbsp; {html.escape(one.alert.what)}<br><span class=muted>Since {one.alert.since:%d %b %H:%M}. "
-        f"{html.escape(one.alert.how_bad)}. {html.escape(one.alert.advice)}</span></li>"
-        for one in found.alerts
-    )
-    stand = "1 alert stands" if len(found.alerts) == 1 else f"{len(found.alerts)} alerts stand"
-    return f"<div class='verdict no'><strong>{stand}</strong><ul>{items}</ul></div>"
-
-
-def _tiles(found: Overview) -> str:
-    total = found.total
-    assert total is not None
-    tiles = {
-        "requests": (f"{total.requests:,}", f"{total.failed:,} failed"),
-        "declined": (_share(total.refused / total.requests), ""),
-        "median time": (_ms(total.latency_p50), f"95% within {_ms(total.latency_p95)}"),
-        "cost": (
-            _dollars(total.cost),
-            f"{_dollars(found.accepted.cost)} for each of {found.accepted.count} accepted"
-            if found.accepted.count
-            else "none accepted yet",
-        ),
-        "good / bad": (f"{found.feedback.up} / {found.feedback.down}", f"{found.feedback.edited} corrected"),
-        "training": (
-            _dollars(found.training.cost),
-            f"{found.training.runs} runs, {found.training.hours:.1f} hours",
-        ),
-    }
-    return (
-        "<div class=tiles>"
-        + "".join(
-            f"<div><span class=muted>{label}</span><strong>{value}</strong><span class=muted>{note}</span></div>"
-            for label, (value, note) in tiles.items()
-        )
-        + "</div>"
-    )
-
-
-def _versions(found: Overview, production: str | None) -> str:
-    """A column for each version, so that two or three of them fit a phone."""
+def _versions(found: Overview, production: str | None) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of a table with a column for each version, so that two or three of them fit a phone."""
     quality = {one.group: one for one in found.quality.versions}
     voices = {one.model: one for one in found.quality.voices}
     columns = [
@@ -104,7 +62,8 @@ def _versions(found: Overview, production: str | None) -> str:
         for one in found.versions
     ]
     heads = [one.group.split(":", 1)[-1][:SHORT_TAG] for one in found.versions]
-    return table(["", *heads], [[name, *(column[name] for column in columns)] for name in columns[0]])
+    names = list(columns[0]) if columns else []
+    return ["", *heads], [[name, *(column[name] for column in columns)] for name in names]
 
 
 def _use(one: VersionUsage) -> dict[str, str]:
@@ -131,44 +90,22 @@ def _scores(scored: Quality | None, voice: ModelVoice | None) -> dict[str, str]:
     return found
 
 
-def _money(found: Overview) -> str:
-    rows = [
-        [by, one.group.replace("_", " "), f"{one.requests:,}", f"{one.tokens_in + one.tokens_out:,}", _dollars(one.cost)]
-        for by, groups in (("kind", found.kinds), ("who", found.keys)) for one in groups
+def _drift(found: Overview) -> list[tuple[str, str, list[Signal], bytes | None]]:
+    """Families that have signals: name, title, signals and, where there is one, the plot."""
+    families = ((family, [s for s in found.signals if s.family == family]) for family in FAMILIES)
+    return [
+        (family, TITLES[family], signals, drift_plot(signals, family) if has_plot(signals, family) else None)
+        for family, signals in families if signals
     ]  # fmt: skip
-    return table(["by", "", "requests", "tokens", "cost"], rows)
 
 
-def _drift(found: Overview) -> list[str]:
-    parts = [
-        f"<h2>What has changed since the release</h2><p class=muted>Compared {found.drift_at:%d %b %H:%M} UTC.</p>"
-        if found.drift_at
-        else "<h2>What has changed since the release</h2><p>Nothing is compared yet.</p>"
-    ]
-    for family in FAMILIES:
-        signals = [s for s in found.signals if s.family == family]
-        if not signals:
-            continue
-        parts += [f"<h3>{TITLES[family]}</h3>", bullets([_told(s) for s in signals])]
-        if has_plot(signals, family):
-            parts.append(image(drift_plot(signals, family), f"signals: {family}", "narrow"))
-    return parts
-
-
-def _told(signal: Signal) -> str:
-    mark = "Drifted: " if signal.drifted else ""
-    return f"{mark}{signal.sentence}{f'; {signal.evidence}' if signal.evidence else ''}."
-
-
-def _alerted(told: Sequence[Batch]) -> str:
-    looks = list(told)[::-1][:SHOWN_BATCHES]
-    lines = [
+def _alerted(told: Sequence[Batch]) -> list[str]:
+    return [
         f"{look.at:%d %b %H:%M}, {how}: {alert.what}"
-        for look in looks
+        for look in list(told)[::-1][:SHOWN_BATCHES]
         for how, alerts in (("began", look.opened), ("ended", look.closed))
         for alert in alerts
     ]
-    return bullets(lines) if lines else "<p>Nothing yet.</p>"
 
 
 def _share(value: float | None) -> str:
