@@ -4,10 +4,12 @@ import logging
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 
 from serving.access.keys import Keys
 from serving.access.limits import RateLimit
 from serving.access.middleware import Access
+from serving.access.needs import needs
 from serving.access.session import TRIES
 from serving.api import completions as api_write
 from serving.api import erase as api_erase
@@ -28,6 +30,9 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="LLM Twin", version="1", openapi_url="/docs.json", docs_url=None, redoc_url=None)
     app.state.settings = settings  # one installation, also for the page
     app.state.tries = RateLimit(TRIES)
+    for route in app.routes:  # FastAPI's own: /docs.json
+        if isinstance(route, Route):
+            needs("read")(route.endpoint)
     install_error_handlers(app)
     for part in (api_write, links, api_info, api_erase):
         app.include_router(part.router)

@@ -52,8 +52,8 @@ class ApiKey(Record):
     created_at: datetime
     revoked_at: datetime | None = None
 
-    def may(self, action: Action, persona: str | None = None) -> bool:
-        """Whether it is good for an action, and for a persona where one is named."""
+    def may(self, action: str, persona: str | None = None) -> bool:
+        """Whether it is good for an action, and for a persona where one is named; for nothing that is no Action."""
         known = persona is None or EVERYONE in self.personas or persona in self.personas
         return self.revoked_at is None and action in self.actions and known
 

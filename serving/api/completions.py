@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from serving.access.caller import caller_of
+from serving.access.needs import needs
 from serving.api.links import linked_from
 from serving.protocol import Events, TwinChatRequest, WriteRequest, completion, event_stream, usage
 from serving.twin.answering import AnswerService, answer_service, some_seed
@@ -23,6 +24,7 @@ router = APIRouter(tags=["twin"])
 
 
 @router.post("/v1/chat/completions", response_model=None, responses=STREAMS)
+@needs("chat", queued=True)
 def chat(given: TwinChatRequest, request: Request) -> Response:
     """OpenAI's chat completion; `model` is the persona. The last user turn is answered from the corpus."""
     questions = [t.content for t in given.messages if t.role == "user"]
@@ -46,6 +48,7 @@ def chat(given: TwinChatRequest, request: Request) -> Response:
 
 
 @router.post("/v1/write", response_model=Answer, responses=STREAMS)
+@needs("write", queued=True)
 def write(given: WriteRequest, request: Request) -> Response:
     """A post, an article, a reply or a rewritten draft in the persona's voice, with the passages it leans on.
 

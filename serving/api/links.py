@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from serving.access.caller import caller_of
+from serving.access.needs import needs
 from serving.errors import NotFoundError
 from serving.protocol import LinkRequest, Name, PersonaId
 from serving.twin.answering import AnswerService, answer_service
@@ -35,6 +36,7 @@ class LinkAnswer(BaseModel):
 
 
 @router.post("/v1/links")
+@needs("links", queued=True)
 def links(given: LinkRequest, request: Request) -> LinkAnswer:
     """Fetch a page or paper (HTML, PDF, Markdown, text), clean it, and say what it holds.
 
@@ -69,6 +71,7 @@ class LibraryEntry(BaseModel):
 
 
 @router.get("/v1/library")
+@needs("library")
 def library(persona: PersonaId, request: Request) -> list[LibraryEntry]:
     """What was added to the persona's library and not removed since, as far as the caller may see it, newest first."""
     caller, answers = caller_of(request), answer_service(request)
@@ -78,6 +81,7 @@ def library(persona: PersonaId, request: Request) -> list[LibraryEntry]:
 
 
 @router.delete("/v1/library")
+@needs("library")
 def remove(persona: PersonaId, doc_id: Name, request: Request) -> LibraryEntry:
     """Take a page or paper out of the library: from the next run of the pipeline on it is not found any more."""
     caller, answers = caller_of(request), answer_service(request)

@@ -7,8 +7,10 @@ from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.requests import HTTPConnection
+from starlette.routing import Route
 
 from serving.access.front import Front
+from serving.access.needs import ENGINE_KEY, needs
 from serving.access.session import same_secret
 from serving.access.this_machine import from_this_machine
 from serving.errors import install_error_handlers
@@ -29,6 +31,9 @@ DEFAULT_TOKENS = 256
 
 settings = load_settings()
 app = FastAPI(title="LLM service", version="1")
+for route in app.routes:  # FastAPI's own: its pages of the API
+    if isinstance(route, Route):
+        needs(ENGINE_KEY)(route.endpoint)
 install_error_handlers(app)
 
 
@@ -48,12 +53,14 @@ class LLMService:
         keep_steady()
 
     @app.get("/v1/models")
+    @needs(ENGINE_KEY)
     async def list_models(self) -> dict[str, Any]:
         """Exact versions that are served, canaries too; `owned_by` is the persona."""
         data = [{"id": tag, "object": "model", "created": 0, "owned_by": p} for p, tag in self.models.all()]
         return {"object": "list", "data": data}
 
     @app.post("/v1/chat/completions", response_model=None)
+    @needs(ENGINE_KEY)
     async def complete(self, given: ChatRequest, request: Request) -> dict[str, Any] | StreamingResponse:
         """OpenAI's chat completion; `model` is a persona's name or an exact version.
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from fastapi import APIRouter, Query
 
 from serving.access.dependencies import Asker, Config, PersonaName
+from serving.access.needs import needs
 from serving.errors import NotFoundError
 from serving.protocol import Name
 from twin_assets.core.datasets.erasure import erased_rows
@@ -40,6 +41,7 @@ Offset = Annotated[int, Query(ge=0, le=10**9)]
 
 
 @router.get("/ui/api/{persona}/documents")
+@needs("admin")
 def documents(
     persona: PersonaName, asker: Asker, q: Annotated[str, Query(max_length=500)] = "", source: Name = "", category: Name = "", since: date | None = None,
     until: date | None = None, offset: Offset = 0,
@@ -75,6 +77,7 @@ def documents(
 
 
 @router.get("/ui/api/{persona}/documents/{doc_id}")
+@needs("admin")
 def document(persona: PersonaName, doc_id: str, asker: Asker) -> dict[str, Any]:
     """One document with its text and the places of its chunks, which are offsets in code points."""
     split = _latest("corpus_split", persona)
@@ -94,6 +97,7 @@ def document(persona: PersonaName, doc_id: str, asker: Asker) -> dict[str, Any]:
 
 
 @router.get("/ui/api/{persona}/index")
+@needs("admin")
 def index(persona: PersonaName, settings: Config) -> dict[str, Any]:
     """The vector index, and the latest version of each table of the feature store."""
     store = open_feature_store()
@@ -115,6 +119,7 @@ def index(persona: PersonaName, settings: Config) -> dict[str, Any]:
 
 
 @router.get("/ui/api/{persona}/datasets")
+@needs("admin")
 def datasets(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
     """Every finished dataset version with its manifest; `latest` marks the one that training takes."""
     lake, found = open_lake(settings), []
@@ -132,6 +137,7 @@ def datasets(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
 
 
 @router.get("/ui/api/{persona}/datasets/{kind}/{version}/rows")
+@needs("admin")
 def rows(
     persona: PersonaName, kind: Kind, version: str, settings: Config, asker: Asker, side: Literal["train", "test"] = "train",
     offset: Offset = 0,

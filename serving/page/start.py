@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from serving.access.caller import caller_of
 from serving.access.dependencies import Config
+from serving.access.needs import needs
 from serving.page.dagster import dagster_url
 from serving.protocol import WriteRequest
 from twin_assets.core.persona.definition import Persona, load_persona, persona_names
@@ -16,6 +17,7 @@ router = APIRouter()
 
 
 @router.get("/ui/api/start")
+@needs("admin")
 def start(request: Request, settings: Config) -> dict[str, Any]:
     """Personas with the version in production, the schema of /v1/write, from which the page builds its form,
     and of a persona."""

@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 
 from serving.access.caller import Caller
 from serving.access.dependencies import Asker, Config, PersonaName
+from serving.access.needs import needs
 from serving.errors import NotFoundError
 from serving.page.dagster import DagsterDown, collect, dagster_url
 from serving.page.sources import read_declaration
@@ -78,6 +79,7 @@ class Wish(BaseModel):
 
 
 @router.post("/ui/api/{persona}/uploads", response_model=None)
+@needs("admin", upload=True)
 async def upload(
     persona: PersonaName,
     request: Request,
@@ -109,6 +111,7 @@ async def upload(
 
 
 @router.get("/ui/api/{persona}/uploads")
+@needs("admin")
 def uploads(persona: PersonaName, settings: Config) -> dict[str, Any]:
     """What is staged for the persona, and how large an upload may be."""
     sweep_staged(settings.home)
@@ -116,6 +119,7 @@ def uploads(persona: PersonaName, settings: Config) -> dict[str, Any]:
 
 
 @router.get("/ui/api/{persona}/uploads/{upload}")
+@needs("admin")
 def state(persona: PersonaName, upload: str, asker: Asker, settings: Config) -> State:
     """How its preview stands: texts, and what is left out, only as far as the caller may see them."""
     folder = _staged(settings, persona, upload)
@@ -136,6 +140,7 @@ def state(persona: PersonaName, upload: str, asker: Asker, settings: Config) -> 
 
 
 @router.post("/ui/api/{persona}/uploads/{upload}/preview")
+@needs("admin")
 def preview_again(persona: PersonaName, upload: str, settings: Config) -> dict[str, str]:
     """Preview it anew, such as when the persona's names have changed."""
     _staged(settings, persona, upload)
@@ -144,6 +149,7 @@ def preview_again(persona: PersonaName, upload: str, settings: Config) -> dict[s
 
 
 @router.delete("/ui/api/{persona}/uploads/{upload}")
+@needs("admin")
 def cancel(persona: PersonaName, upload: str, settings: Config) -> dict[str, str]:
     """Remove the staged file and end its preview. Nothing of it is left."""
     _staged(settings, persona, upload)
@@ -155,6 +161,7 @@ def cancel(persona: PersonaName, upload: str, settings: Config) -> dict[str, str
 
 
 @router.post("/ui/api/{persona}/uploads/{upload}/collect")
+@needs("admin")
 def collect_upload(persona: PersonaName, upload: str, given: Wish, settings: Config) -> dict[str, Any]:
     """Declare it in the persona's YAML and start collecting; `down` says that Dagster is, and collects later."""
     folder = _staged(settings, persona, upload)

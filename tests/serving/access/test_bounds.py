@@ -50,8 +50,8 @@ def unbounded(schema: dict[str, Any], named: dict[str, Any], where: str) -> Iter
 
 def test_nothing_that_is_sent_is_without_a_bound() -> None:
     modules = [
-        import_module(f"serving.{file.stem}")
-        for file in sorted(SERVING.glob("*.py"))
+        import_module(".".join(file.relative_to(SERVING.parent).with_suffix("").parts))
+        for file in sorted(SERVING.rglob("*.py"))
         if "router = APIRouter(" in file.read_text()
     ]
     routes = [route for module in modules for route in module.router.routes if isinstance(route, APIRoute)]
