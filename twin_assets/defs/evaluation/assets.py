@@ -71,7 +71,7 @@ def evaluation_report(
     store = open_store(settings, persona.name)
     retriever = open_retriever(settings, persona, store, platform.embedder, audience)
     models = _Models(platform)
-    twin = Twin(persona, platform.profile, models.open(dpo_model), retriever.retrieve, retriever.find)
+    twin = Twin(persona, platform.profile, retriever.retrieve, retriever.find)
     contestants = {
         CANDIDATE: models.contestant(dpo_model, "twin"),
         BASELINE: models.contestant(base_model, "baseline"),
