@@ -41,9 +41,12 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.cors_origins:
         # Outermost, so that refusals too can be read. No cookies: other sites ask with a key.
         app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-Request-ID"], expose_headers=EXPOSED,
-        )  # fmt: skip
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+            expose_headers=EXPOSED,
+        )
     log_json()
     return app
 

@@ -1,4 +1,4 @@
-"""Login of the web page, and what tells its requests from others. `access` decides who may what."""
+"""Login of the web page, and the marks that tell its requests from others. `middleware` decides who may do what."""
 
 import math
 

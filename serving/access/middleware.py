@@ -1,4 +1,4 @@
-"""In front of everything: request ids, sizes, who asks, how often, the queue, and the log of it.
+"""The guard in front of everything: request ids, sizes, who asks, how often, the queue, and the log of it.
 
 A plain ASGI middleware, so that streams pass untouched. Who may see which persona is asked by the endpoints,
 since the persona stands in the body.
@@ -168,9 +168,11 @@ class Access:
         if ui_session.password_of(self.settings) is None and not self.keys.any:
             return self._anonymous(request)
         return _refused(
-            401, "LoginNeeded", "This needs a key or a login.",
+            401,
+            "LoginNeeded",
+            "This needs a key or a login.",
             "send an API key, or the page's password, as a bearer token; or log in on the page.",
-        )  # fmt: skip
+        )
 
     def _anonymous(self, request: Request) -> Caller | Response:
         """Without keys and password the service is for this machine, and for no web site that is open on it."""
@@ -178,18 +180,22 @@ class Access:
             return Caller("anyone")
         if not is_loopback(_address(request)) or was_forwarded(request):
             return _refused(
-                403, "NotOpen", "Without keys the service answers this machine only.",
+                403,
+                "NotOpen",
+                "Without keys the service answers this machine only.",
                 "make a key with `python -m serving.access.keys create`, or set TWIN_UI_PASSWORD; "
                 "TWIN_ALLOW_ANONYMOUS=true opens it to whoever reaches it.",
-            )  # fmt: skip
+            )
         # A site that has its own name lead to 127.0.0.1 (DNS rebinding) still sends that name.
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         foreign = origin not in self.settings.cors_origins and is_of_another_site(request, host)
         if foreign or not names_this_machine(host):
             return _refused(
-                403, "ForeignRequest", "Another site asked for this.",
+                403,
+                "ForeignRequest",
+                "Another site asked for this.",
                 "ask the service by localhost or 127.0.0.1; or make a key, and send it.",
-            )  # fmt: skip
+            )
         return Caller("this machine", audience=self.settings.local_audience)
 
 
@@ -256,10 +262,14 @@ class _Exchange:
         route = template or (scope["path"] if self.status != 404 else "unknown")
         facts: dict[str, Any] = self.request.state.facts
         fields = {
-            "request_id": self.id, "method": self.request.method, "route": route, "status": self.status,
-            "ms": round(seconds * 1000, 1), "caller": caller.name if caller else "refused",
+            "request_id": self.id,
+            "method": self.request.method,
+            "route": route,
+            "status": self.status,
+            "ms": round(seconds * 1000, 1),
+            "caller": caller.name if caller else "refused",
             **facts,
-        }  # fmt: skip
+        }
         access.info("request", extra={"fields": fields})
 
 

@@ -1,4 +1,4 @@
-"""What a route asks of its requests, declared on the route itself: `@needs("chat", queued=True)` below `@router.post`.
+"""A route declares on itself what it asks of its requests: `@needs("chat", queued=True)` below `@router.post`.
 
 The guard (`middleware.Access`) reads it before it reads the body. A route that declares nothing is for admins only, as
 is a path that no route has.
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Needs:
-    """What the guard does with requests to a route.
+    """The guard does this with requests to a route.
 
     `action` is what a key must be good for; ANYONE needs none. `queued` requests keep a thread and an engine busy, so
     they wait for their turn; all others are quick. The body of an `upload` is a file, which the route reads as it comes.
@@ -78,7 +78,7 @@ def declared(app: FastAPI) -> Iterator[Declared]:
 
 
 class NeedsOf:
-    """What a request to an application needs: the table is made once, since a look goes before every request."""
+    """Looks up what a request needs, in a table that is made once: a look goes before every request."""
 
     def __init__(self, app: FastAPI) -> None:
         self._routes = [

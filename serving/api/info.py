@@ -1,4 +1,4 @@
-"""What there is, and how it is: personas, models, health and readiness."""
+"""Personas, models, health and readiness."""
 
 from typing import Any
 

@@ -40,9 +40,12 @@ install_error_handlers(app)
 # One process holds the models, and more requests than `concurrency` find its batch full: scale by replicas.
 @only_probes(app)
 @bentoml.service(
-    name="llm_service", workers=1, traffic={"timeout": 300, "concurrency": settings.llm_batch},
-    tracing=UNTRACED, metrics=NOT_BENTOMLS,
-)  # fmt: skip
+    name="llm_service",
+    workers=1,
+    traffic={"timeout": 300, "concurrency": settings.llm_batch},
+    tracing=UNTRACED,
+    metrics=NOT_BENTOMLS,
+)
 @bentoml.asgi_app(app, path="/")
 class LLMService:
     """Requests for one model are written together, in one batch."""
@@ -86,15 +89,20 @@ def admit(request: HTTPConnection) -> str | Response:
         if kind.lower() == "bearer" and same_secret(token.strip(), settings.llm_api_key.get_secret_value()):
             return "key"
         return refusal(
-            401, "WrongKey", "The LLM service needs its key.", "send the value of TWIN_LLM_API_KEY as a bearer token.",
+            401,
+            "WrongKey",
+            "The LLM service needs its key.",
+            "send the value of TWIN_LLM_API_KEY as a bearer token.",
             {"WWW-Authenticate": "Bearer"},
-        )  # fmt: skip
+        )
     if settings.allow_anonymous or from_this_machine(request):
         return "this machine"
     return refusal(
-        403, "NotOpen", "Without a key the LLM service answers this machine only.",
+        403,
+        "NotOpen",
+        "Without a key the LLM service answers this machine only.",
         "set TWIN_LLM_API_KEY to the same value for it and for the twin.",
-    )  # fmt: skip
+    )
 
 
 # All but probes comes to `app`, BentoML's own paths too.

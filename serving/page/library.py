@@ -43,10 +43,16 @@ Offset = Annotated[int, Query(ge=0, le=10**9)]
 @router.get("/ui/api/{persona}/documents")
 @needs("admin")
 def documents(
-    persona: PersonaName, asker: Asker, q: Annotated[str, Query(max_length=500)] = "", source: Name = "", category: Name = "", since: date | None = None,
-    until: date | None = None, offset: Offset = 0,
+    persona: PersonaName,
+    asker: Asker,
+    q: Annotated[str, Query(max_length=500)] = "",
+    source: Name = "",
+    category: Name = "",
+    since: date | None = None,
+    until: date | None = None,
+    offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 30,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Documents of the corpus that the caller may see, newest first, whose title or text holds all words of `q`;
     `audience` says how far they are open."""
     everything, words = _latest("corpus_split", persona), q.lower().split()
@@ -139,9 +145,14 @@ def datasets(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
 @router.get("/ui/api/{persona}/datasets/{kind}/{version}/rows")
 @needs("admin")
 def rows(
-    persona: PersonaName, kind: Kind, version: str, settings: Config, asker: Asker, side: Literal["train", "test"] = "train",
+    persona: PersonaName,
+    kind: Kind,
+    version: str,
+    settings: Config,
+    asker: Asker,
+    side: Literal["train", "test"] = "train",
     offset: Offset = 0,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Five of the rows of one side that the caller may see, from `offset` on."""
     lake = open_lake(settings)
     if not lake.exists(f"{dataset_folder(persona, kind, version)}/manifest.json"):

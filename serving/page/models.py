@@ -52,7 +52,7 @@ def models(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
 @router.get("/ui/api/{persona}/review")
 @needs("admin")
 def review(persona: PersonaName, settings: Config, asker: Asker, model: Name | None = None) -> dict[str, Any]:
-    """What waits, what is in production and beside it, the ledger, and the evaluation of `model`: by default of
+    """The versions that wait, serve and serve beside, the ledger, and the evaluation of `model`: by default of
     what waits, else of what is in production. A decision sends back the numbers of the events shown here."""
     lake = open_lake(settings)
     ledger = Ledger(lake, persona)

@@ -27,7 +27,7 @@ router = APIRouter()
 
 
 class PairDecision(BaseModel):
-    """What a person decides of one pair. `seen` is the time of the decision that the page showed, None for none."""
+    """A person's decision on one pair. `seen` is the time of the decision that the page showed, None for none."""
 
     pair_id: str = Field(max_length=64)
     decision: PairChoice
@@ -71,7 +71,12 @@ def pairs(persona: PersonaName, settings: Config, asker: Asker) -> dict[str, Any
 def decide(persona: PersonaName, given: PairDecision, settings: Config, asker: Asker) -> PairReview:
     """Accept or reject one pair; 409 when someone else has decided since the page was read."""
     [review] = decide_on_pairs(
-        open_lake(settings), persona, {given.pair_id: given.decision}, given.reviewer, given.reason,
-        {given.pair_id: given.seen}, asker.authenticated,
-    )  # fmt: skip
+        open_lake(settings),
+        persona,
+        {given.pair_id: given.decision},
+        given.reviewer,
+        given.reason,
+        {given.pair_id: given.seen},
+        asker.authenticated,
+    )
     return review

@@ -23,7 +23,7 @@ from twin_assets.core.persona.sources import path_fields
 from twin_assets.core.storage.lake import Lake, open_lake
 from twin_assets.settings import Settings
 
-# What the page may set of a persona besides its sources. Lists of folders and files are for the YAML only.
+# Fields that the page may set of a persona besides its sources. Lists of folders and files are for the YAML only.
 GENERAL = (
     "full_name",
     "also_known_as",
@@ -44,7 +44,7 @@ _parts: dict[str, list[tuple[str, str, str]]] = {}  # raw objects never change, 
 
 
 class Declared(BaseModel):
-    """What the form sends: general fields, and each source's fields or None for no such source."""
+    """The form sends this: general fields, and each source's fields or None for no such source."""
 
     general: dict[str, Any]
     sources: dict[str, dict[str, Any] | None]

@@ -1,4 +1,4 @@
-"""What the page needs before it shows anything: the personas, and what can be written."""
+"""The page asks for this before it shows anything: the personas, and the forms of what can be written."""
 
 from typing import Any
 
@@ -27,9 +27,10 @@ def start(request: Request, settings: Config) -> dict[str, Any]:
     people = [load_persona(settings.personas_dir, name) for name in names]
     return {
         "personas": [
-            {"name": p.name, "full_name": p.full_name, "model": Ledger(lake, p.name).production()} for p in people
+            {"name": p.name, "full_name": p.full_name, "model": Ledger(lake, p.name).production()}
+            for p in people
         ],
         "write": WriteRequest.model_json_schema(),
         "persona": Persona.model_json_schema(),
         "dagster": dagster_url(settings),
-    }  # fmt: skip
+    }

@@ -59,7 +59,7 @@ _running: dict[tuple[str, str], "subprocess.Popen[bytes]"] = {}
 
 
 class State(BaseModel):
-    """Where an upload stands. `hidden` counts the texts of the report that the asker may not see, who unless
+    """The state of an upload. `hidden` counts the texts of the report that the asker may not see, who unless
     `sees_all` isn't told what is left out either; `kept` are the uploads that the source is collected from already."""
 
     upload: Upload
@@ -72,7 +72,7 @@ class State(BaseModel):
 
 
 class Wish(BaseModel):
-    """What collecting needs besides: fields that the declaration must have, and which earlier upload this replaces."""
+    """Collecting needs this besides: fields that the declaration must have, and the earlier upload that this replaces."""
 
     fields: dict[str, Annotated[str, Field(max_length=500)]] = Field({}, max_length=5)
     replaces: str | None = Field(None, pattern="^[0-9a-f]{32}$", max_length=32)
@@ -113,7 +113,7 @@ async def upload(
 @router.get("/ui/api/{persona}/uploads")
 @needs("admin")
 def uploads(persona: PersonaName, settings: Config) -> dict[str, Any]:
-    """What is staged for the persona, and how large an upload may be."""
+    """Uploads that are staged for the persona, and the size that one may have."""
     sweep_staged(settings.home)
     return {"max_mb": settings.upload_max_mb, "staged": staged_uploads(settings.home, persona)}
 
