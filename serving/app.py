@@ -4,10 +4,12 @@ import logging
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 
 from serving.access.keys import Keys
 from serving.access.limits import RateLimit
 from serving.access.middleware import Access
+from serving.access.needs import needs
 from serving.access.session import TRIES
 from serving.api import completions as api_write
 from serving.api import erase as api_erase
@@ -28,6 +30,9 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="LLM Twin", version="1", openapi_url="/docs.json", docs_url=None, redoc_url=None)
     app.state.settings = settings  # one installation, also for the page
     app.state.tries = RateLimit(TRIES)
+    for route in app.routes:  # FastAPI's own: /docs.json
+        if isinstance(route, Route):
+            needs("read")(route.endpoint)
     install_error_handlers(app)
     for part in (api_write, links, api_info, api_erase):
         app.include_router(part.router)
@@ -36,9 +41,12 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.cors_origins:
         # Outermost, so that refusals too can be read. No cookies: other sites ask with a key.
         app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-Request-ID"], expose_headers=EXPOSED,
-        )  # fmt: skip
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+            expose_headers=EXPOSED,
+        )
     log_json()
     return app
 

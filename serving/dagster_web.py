@@ -26,7 +26,7 @@ from twin_assets.core.release.callers import NOBODY, PAGE_LOGIN
 from twin_assets.settings import Settings, load_settings
 
 LOGIN = "/twin_login"
-# What probes ask: versions of Dagster, and nothing of ours.
+# Probes ask these: they tell versions of Dagster, and nothing of ours.
 OPEN = ("/server_info", LOGIN)
 MAX_FORM_BYTES = 8_000
 LOGIN_HEADERS = {
@@ -57,15 +57,17 @@ class FrontedWebserver(DagsterWebserver[Any, Any]):
         return [Route(LOGIN, self.log_in, methods=["POST"]), *super().build_routes()]
 
     def admit(self, request: HTTPConnection) -> str | Response:
-        """Who asks: whoever has given the page's password, or without one whoever sits at this machine."""
+        """The caller: whoever has given the page's password, or without one whoever sits at this machine."""
         if password_of(self.settings):
             return PAGE_LOGIN if signed_in(request, self.settings) else _login_needed(request)
         if self.settings.allow_anonymous or from_this_machine(request):
             return NOBODY
         return refusal(
-            403, "NotOpen", "Without a password Dagster answers this machine only.",
+            403,
+            "NotOpen",
+            "Without a password Dagster answers this machine only.",
             "set TWIN_UI_PASSWORD for Dagster and the twin alike.",
-        )  # fmt: skip
+        )
 
     async def log_in(self, request: Request) -> Response:
         """A session, the same as the twin's page gives, for the right password; then the page that was asked for."""
@@ -85,7 +87,13 @@ class FrontedWebserver(DagsterWebserver[Any, Any]):
     async def graphql_http_endpoint(self, request: Request) -> Response:
         """Only what a POST carries is run; a GET shows the page to write queries on."""
         if request.method != "POST" and "text/html" not in request.headers.get("accept", ""):
-            return refusal(405, "PostNeeded", "GraphQL is asked by POST.", "send the query as JSON in a POST.", {"Allow": "POST"})  # fmt: skip
+            return refusal(
+                405,
+                "PostNeeded",
+                "GraphQL is asked by POST.",
+                "send the query as JSON in a POST.",
+                {"Allow": "POST"},
+            )
         return await super().graphql_http_endpoint(request)
 
 

@@ -1,4 +1,4 @@
-"""What BentoML answers itself: what probes ask, which is empty. All else is for our application and its guard."""
+"""BentoML answers only probes itself, with nothing in them. All else is for our application and its guard."""
 
 from collections.abc import Callable
 from typing import Any

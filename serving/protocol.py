@@ -19,7 +19,7 @@ MAX_LINKS = 3
 MAX_STOPS = 4  # OpenAI's
 DONE = "data: [DONE]\n\n"
 
-# What every request may hold at most, so that nothing further in fails on a number or works long on a text.
+# Limits of what a request may hold, so that nothing further in fails on a number or works long on a text.
 Name = Annotated[str, Field(max_length=200)]
 PersonaId = Annotated[str, Field(max_length=80)]
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
@@ -135,10 +135,13 @@ def completion(
 ) -> dict[str, Any]:
     """A chat completion; `extra` fields stand beside OpenAI's own."""
     return {
-        "id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion", "created": int(time.time()), "model": model,
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
         "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}],
         "usage": usage(tokens_in, tokens_out),
-    } | extra  # fmt: skip
+    } | extra
 
 
 def usage(tokens_in: int, tokens_out: int) -> dict[str, int]:
@@ -153,7 +156,7 @@ def usage(tokens_in: int, tokens_out: int) -> dict[str, int]:
 class Events:
     """The server-sent events of one streamed completion.
 
-    What is callable is asked when its turn comes: an engine behind us names the version that writes with its
+    A callable is asked when its turn comes: an engine behind us names the version that writes with its
     first piece, so nothing is sent before that. `last` goes into the final event; with `counts` they follow
     in an event of their own. When the text breaks off, an event with `error` follows, as OpenAI's servers
     send it.
@@ -168,8 +171,10 @@ class Events:
     ) -> None:
         self._model, self._finish, self._counts, self._last = model, finish, counts, last
         self._shared = {
-            "id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion.chunk", "created": int(time.time())
-        }  # fmt: skip
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+        }
         self._begun = False
 
     def piece(self, text: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether the parts that answers need work, looked at in the background: who asks is told the last look, at no cost."""
+"""Looks in the background whether the parts that answers need work: a caller is told the last look, at no cost."""
 
 import logging
 import threading
@@ -48,7 +48,7 @@ class Readiness:
         self._over.set()
 
     def state(self) -> State:
-        """What the last look saw. `degraded` when only the passages are missing: texts can be written, questions can't
+        """The last look. `degraded` when only the passages are missing: texts can be written, questions can't
         be answered."""
         now = time.monotonic()
         parts, at = self._seen or ({}, self._began)

@@ -1,4 +1,4 @@
-"""What the service tells of itself: Prometheus metrics, and one JSON line a request.
+"""The service tells this of itself: Prometheus metrics, and one JSON line a request.
 
 Every label has a bounded set of values: nothing that a caller sends becomes one as it stands. Neither holds texts, keys or addresses of links.
 """
@@ -18,26 +18,36 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 HTTP = Counter(
-    "twin_http_requests", "HTTP requests by route, as it was declared, method and status.", ["route", "method", "status"]
-)  # fmt: skip
+    "twin_http_requests",
+    "HTTP requests by route, as it was declared, method and status.",
+    ["route", "method", "status"],
+)
 HTTP_SECONDS = Histogram(
     "twin_http_seconds", "Time to the end of the answer, by route.", ["route"], buckets=SECONDS
 )
 REQUESTS = Counter(
-    "twin_requests", "Answers by persona, version, kind and outcome.", ["persona", "version", "kind", "outcome"]
-)  # fmt: skip
+    "twin_requests",
+    "Answers by persona, version, kind and outcome.",
+    ["persona", "version", "kind", "outcome"],
+)
 STEPS = Histogram("twin_step_seconds", "Time of each step of an answer.", ["kind", "step"], buckets=SECONDS)
 TOKENS = Counter(
     "twin_tokens", "Tokens read and written, as the engine counted them.", ["persona", "direction"]
 )
 COST = Counter(
-    "twin_cost_usd", "US dollars that answers took, where a price is known.", ["persona", "version", "kind", "key"]
-)  # fmt: skip
+    "twin_cost_usd",
+    "US dollars that answers took, where a price is known.",
+    ["persona", "version", "kind", "key"],
+)
 REFUSED = Counter("twin_refused", "Requests that were turned away, by reason.", ["reason"])
 DEGRADED = Counter("twin_degraded", "Answers that did without a part.", ["part"])
 QUEUE = Gauge("twin_queue", "Requests in hand: running and waiting.", ["state"], multiprocess_mode="livesum")
-LOST_ROWS = Gauge("twin_lost_request_rows", "Rows of the request log that were lost.", multiprocess_mode="livesum")  # fmt: skip
-WAITING_ROWS = Gauge("twin_waiting_request_rows", "Rows of the request log not stored yet.", multiprocess_mode="livesum")  # fmt: skip
+LOST_ROWS = Gauge(
+    "twin_lost_request_rows", "Rows of the request log that were lost.", multiprocess_mode="livesum"
+)
+WAITING_ROWS = Gauge(
+    "twin_waiting_request_rows", "Rows of the request log not stored yet.", multiprocess_mode="livesum"
+)
 
 access = logging.getLogger("twin.access")
 _written = json.JSONEncoder(ensure_ascii=False, default=str).encode  # json.dumps makes one for each line

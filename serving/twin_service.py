@@ -15,10 +15,13 @@ app = create_app(settings)
 
 @only_probes(app)
 @bentoml.service(
-    name="twin_service", workers=settings.twin_workers,
-    traffic={"timeout": 300, "concurrency": settings.max_running}, tracing=UNTRACED, metrics=NOT_BENTOMLS,
+    name="twin_service",
+    workers=settings.twin_workers,
+    traffic={"timeout": 300, "concurrency": settings.max_running},
+    tracing=UNTRACED,
+    metrics=NOT_BENTOMLS,
     logging={"access": {"enabled": False}},  # ours says more, as JSON; each costs a tenth of a bare request
-)  # fmt: skip
+)
 @bentoml.asgi_app(app, path="/")
 class TwinService:
     """The business service: which persona, which passages, which prompt."""

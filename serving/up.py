@@ -102,9 +102,15 @@ class Running:
     def start(self, part: Part) -> None:
         with (self.logs / f"{part.name}.log").open("wb") as log:
             self.processes[part.name] = subprocess.Popen(
-                part.command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                env=self.environment | {"BENTOML_HOME": str(self.counters / part.name)} | self.of_part.get(part.name, {}),
-            )  # fmt: skip
+                part.command,
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=self.environment
+                | {"BENTOML_HOME": str(self.counters / part.name)}
+                | self.of_part.get(part.name, {}),
+            )
 
     def check(self) -> None:
         """Raise TwinError, with its last lines, if a process has ended."""

@@ -1,4 +1,4 @@
-"""Who asks, and what they may ask for."""
+"""The caller, and what they may ask for."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from twin_assets.core.release.callers import NOBODY, PAGE_LOGIN
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: by a key, by the page's session or password, or nobody in particular on this machine.
+    """The caller: by a key, by the page's session or password, or nobody in particular on this machine.
 
     `audience` is the most closed writing that may be shown to them, by whatever endpoint.
     """
@@ -23,12 +23,12 @@ class Caller:
 
     @property
     def id(self) -> str:
-        """What records name the caller by: the id of the key, never the key."""
+        """The name of the caller in records: the id of the key, never the key."""
         return self.key.id if self.key else self.name
 
     @property
     def authenticated(self) -> str:
-        """What they proved to be, for records of decisions: a key, the page's password, or nothing."""
+        """The proof that they gave, for records of decisions: a key, the page's password, or nothing."""
         if self.key:
             return f"key {self.key.id} ({self.key.name})"
         return PAGE_LOGIN if self.name == "page" else NOBODY
@@ -38,7 +38,7 @@ class Caller:
         return self.key is None or self.key.may(action, persona)
 
     def may_see(self, visibility: Visibility) -> bool:
-        """Whether they may be shown what is that closed."""
+        """Whether they may be shown writing that is that closed."""
         return may_see(self.audience, visibility)
 
     def require(self, action: Action, persona: str | None = None) -> None:

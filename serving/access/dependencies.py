@@ -1,4 +1,4 @@
-"""What every data endpoint of the page needs: the settings, and a persona that exists."""
+"""Every data endpoint of the page needs these: the settings, and a persona that exists."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""In front of what has no door of its own, Dagster's webserver and the LLM service: who may ask, and from which page.
+"""The guard of Dagster's webserver and of the LLM service, which have none of their own: who may ask, and from which page.
 
 A browser sends requests of any site to any address, with the session of whom it belongs to. So what names another
 site is refused, whoever is logged in; a change must be JSON, which a form and an image can't send unasked; and the name
@@ -21,7 +21,7 @@ POLICY_VIOLATION = (
     1008  # what a websocket is closed with: https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 )
 
-# Who asks, as records name them; or the answer to somebody who may not.
+# The caller, as records name them; or the answer to somebody who may not ask.
 Admit = Callable[[HTTPConnection], str | Response]
 
 
@@ -33,9 +33,13 @@ class Front:
     """
 
     def __init__(
-        self, app: ASGIApp, hosts: Collection[str], admit: Admit, open_paths: Collection[str] = (),
+        self,
+        app: ASGIApp,
+        hosts: Collection[str],
+        admit: Admit,
+        open_paths: Collection[str] = (),
         form_paths: Collection[str] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.app, self.admit = app, admit
         self.hosts = {name_of(host) for host in hosts}
         self.open_paths, self.form_paths = frozenset(open_paths), frozenset(form_paths)
@@ -61,18 +65,24 @@ class Front:
         scope, host = request.scope, request.headers.get("host", "")
         if not (names_this_machine(host) or is_address(host) or name_of(host) in self.hosts):
             return refusal(
-                403, "ForeignHost", f"This service does not go by the name {name_of(host)[:100]!r}.",
+                403,
+                "ForeignHost",
+                f"This service does not go by the name {name_of(host)[:100]!r}.",
                 "ask by localhost or an IP address, or list the name in TWIN_ALLOWED_HOSTS.",
-            )  # fmt: skip
+            )
         if is_of_another_site(request, host):
             return refusal(
-                403, "ForeignRequest", "Another site asked for this.",
+                403,
+                "ForeignRequest",
+                "Another site asked for this.",
                 "use the page itself; a proxy in front must pass on the Host header that it got.",
-            )  # fmt: skip
+            )
         changes = scope["type"] == "http" and scope["method"] not in SAFE_METHODS
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if changes and kind != "application/json" and scope["path"] not in self.form_paths:
-            return refusal(415, "NotJson", "A change must be sent as JSON.", "send Content-Type: application/json.")  # fmt: skip
+            return refusal(
+                415, "NotJson", "A change must be sent as JSON.", "send Content-Type: application/json."
+            )
         return None
 
 
@@ -86,9 +96,11 @@ def is_of_another_site(request: HTTPConnection, host: str) -> bool:
     if origin is not None and _host_of(origin) != host.lower():
         return True
     follows_link = (
-        scope["type"] == "http" and scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
+        scope["type"] == "http"
+        and scope["method"] == "GET"
+        and headers.get("sec-fetch-mode") == "navigate"
         and headers.get("sec-fetch-dest") == "document"
-    )  # fmt: skip
+    )
     return headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not follows_link
 
 

@@ -8,7 +8,7 @@ from twin_assets.core.storage.private import private_file, private_folder
 
 
 def kept_secret(path: Path) -> bytes:
-    """What the file holds, which only its owner can read; a new one has 64 random hexadecimal digits."""
+    """The content of the file, which only its owner can read; a new one has 64 random hexadecimal digits."""
     if not path.exists():
         private_folder(path.parent)
         staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

@@ -37,7 +37,7 @@ logger = logging.getLogger("serving")
 
 
 class ApiKey(Record):
-    """What is known of a key. `personas` are names, or `*` for all; `hash` is the SHA-256 of the whole key.
+    """A key as the service knows it. `personas` are names, or `*` for all; `hash` is the SHA-256 of the whole key.
 
     `audience` is whom its holder belongs to: it is shown what is public, what is for connections too, or all.
     """
@@ -52,8 +52,8 @@ class ApiKey(Record):
     created_at: datetime
     revoked_at: datetime | None = None
 
-    def may(self, action: Action, persona: str | None = None) -> bool:
-        """Whether it is good for an action, and for a persona where one is named."""
+    def may(self, action: str, persona: str | None = None) -> bool:
+        """Whether it is good for an action, and for a persona where one is named; for nothing that is no Action."""
         known = persona is None or EVERYONE in self.personas or persona in self.personas
         return self.revoked_at is None and action in self.actions and known
 
@@ -112,16 +112,26 @@ class Keys:
         return found
 
     def create(
-        self, name: str, personas: list[str], actions: list[Action], per_minute: float | None = None,
+        self,
+        name: str,
+        personas: list[str],
+        actions: list[Action],
+        per_minute: float | None = None,
         audience: Visibility = "public",
-    ) -> tuple[str, ApiKey]:  # fmt: skip
+    ) -> tuple[str, ApiKey]:
         """A new key; the text of it is given here and never again."""
         key_id = secrets.token_hex(6)
         token = f"{PREFIX}_{key_id}_{secrets.token_hex(32)}"
         key = ApiKey(
-            id=key_id, hash=_hash(token), name=name, personas=personas, actions=actions, per_minute=per_minute,
-            audience=audience, created_at=datetime.now(UTC),
-        )  # fmt: skip
+            id=key_id,
+            hash=_hash(token),
+            name=name,
+            personas=personas,
+            actions=actions,
+            per_minute=per_minute,
+            audience=audience,
+            created_at=datetime.now(UTC),
+        )
         self._lake.create(f"{FOLDER}/{key_id}.json", key.model_dump_json().encode())
         self._read_at = -FRESH_SECONDS
         return token, key

@@ -16,7 +16,7 @@ IPV6_NETWORK_BITS = 64
 
 @lru_cache(maxsize=1024)
 def network_of(address: str) -> str:
-    """What limits count an address by: itself, or the /64 network of an IPv6 one."""
+    """The name that limits count an address by: itself, or the /64 network of an IPv6 one."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

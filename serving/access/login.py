@@ -1,4 +1,4 @@
-"""Login of the web page, and what tells its requests from others. `access` decides who may what."""
+"""Login of the web page, and the marks that tell its requests from others. `middleware` decides who may do what."""
 
 import math
 
@@ -9,13 +9,13 @@ from pydantic import BaseModel, Field
 from serving.access.dependencies import Config
 from serving.access.keys import KEY_SHAPE
 from serving.access.limits import RateLimit, network_of
+from serving.access.needs import ANYONE, needs
 from serving.access.session import COOKIE, password_of, same_secret, set_session, signed_in, who_tries
 from serving.refusal import refusal
 from twin_assets.settings import Settings
 
-# Without a session: the page's files and the login.
-OPEN = ("/", "/ui/login", "/ui/session")
-OPEN_BELOW = "/ui/static/"
+# Anybody may send a login, so it may hold a password and little else.
+LOGIN_BYTES = 10_000
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # A form or an image of another site can't set a header, so its posts don't pass.
 UI_HEADER = "x-twin-ui"
@@ -28,6 +28,7 @@ class Login(BaseModel):
 
 
 @router.get("/ui/session")
+@needs(ANYONE)
 def session(request: Request, settings: Config) -> dict[str, bool]:
     """Whether a password is needed, and whether this browser has given it."""
     needed = password_of(settings) is not None
@@ -35,6 +36,7 @@ def session(request: Request, settings: Config) -> dict[str, bool]:
 
 
 @router.post("/ui/login", response_model=None)
+@needs(ANYONE, most_bytes=LOGIN_BYTES)
 def login(given: Login, request: Request, settings: Config) -> Response:
     """A session cookie for the right password; 429 after five wrong ones in a minute.
 
@@ -56,6 +58,7 @@ def login(given: Login, request: Request, settings: Config) -> Response:
 
 
 @router.post("/ui/logout", response_model=None)
+@needs("admin")
 def logout() -> Response:
     response = JSONResponse({"open": False})
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")

@@ -1,4 +1,4 @@
-"""In front of everything: request ids, sizes, who asks, how often, the queue, and the log of it.
+"""The guard in front of everything: request ids, sizes, who asks, how often, the queue, and the log of it.
 
 A plain ASGI middleware, so that streams pass untouched. Who may see which persona is asked by the endpoints,
 since the persona stands in the body.
@@ -22,11 +22,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.access import login as ui_login
 from serving.access import session as ui_session
-from serving.access.bodies import is_upload, most_bytes
 from serving.access.caller import Caller
 from serving.access.front import is_of_another_site
-from serving.access.keys import Action, Keys
+from serving.access.keys import Keys
 from serving.access.limits import Admission, QueueFull, RateLimit, State, network_of
+from serving.access.needs import ANYONE, Needs, NeedsOf
 from serving.access.this_machine import is_loopback, names_this_machine, was_forwarded
 from serving.errors import Forbidden, error_response
 from serving.refusal import refusal
@@ -35,14 +35,6 @@ from twin_assets.core.storage.lake import open_lake
 from twin_assets.settings import Settings
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,80}")
-OPEN = (*ui_login.OPEN, "/health", "/ready")
-ACTION_OF: dict[str, Action] = {
-    "/v1/chat/completions": "chat", "/v1/write": "write", "/v1/links": "links", "/v1/feedback": "feedback",
-    "/v1/library": "library",
-    "/docs.json": "read", "/v1/models": "read", "/v1/personas": "read",
-}  # fmt: skip
-# What keeps a thread and an engine busy. The rest is quick and never waits for it.
-QUEUED = ("/v1/chat/completions", "/v1/write", "/v1/links")
 QUEUE_RETRY_SECONDS = 5
 # An upload, which is read as it comes, is broken off after so long without a byte.
 IDLE_SECONDS = 60.0
@@ -65,6 +57,7 @@ class Access:
         self.keys = Keys(open_lake(settings))
         self.by_key = RateLimit(settings.rate_per_minute)
         self.by_address = RateLimit(settings.rate_per_minute_address)
+        self._needs_of: NeedsOf | None = None
 
     @cached_property
     def admission(self) -> Admission:
@@ -76,14 +69,16 @@ class Access:
             await self.app(scope, receive, send)
             return
         request = Request(scope)
-        exchange = _Exchange(request, receive, send, most_bytes(request, self.settings))
+        self._needs_of = self._needs_of or NeedsOf(scope["app"])
+        needs = self._needs_of(scope["method"], scope["path"])
+        exchange = _Exchange(request, receive, send, needs, needs.limit(self.settings))
         try:
-            refused = await self._refusal(request) or await self._unread(request, exchange)
+            refused = await self._refusal(request, needs) or await self._unread(request, exchange)
             if refused is not None:
                 await refused(scope, exchange.receive, exchange.send)
             elif exchange.gone:
                 return
-            elif scope["path"] in QUEUED and request.method == "POST":
+            elif needs.queued:
                 await self._queued(scope, exchange)
             else:
                 await self.app(scope, exchange.receive, exchange.send)
@@ -100,7 +95,7 @@ class Access:
 
     async def _unread(self, request: Request, exchange: "_Exchange") -> Response | None:
         """Read the body, so that nothing is held up by one that comes slowly; the refusal of one that takes too long."""
-        if request.method in ui_login.SAFE_METHODS or is_upload(request):
+        if request.method in ui_login.SAFE_METHODS or exchange.needs.upload:
             return None
         seconds = self.settings.max_body_seconds
         try:
@@ -111,7 +106,7 @@ class Access:
                 408, "TooSlow", f"The body did not come within {seconds:g} seconds.", "send it again."
             )
         except TooLarge:
-            return _too_large(most_bytes(request, self.settings))
+            return _too_large(exchange.most)
         return None
 
     async def _queued(self, scope: Scope, exchange: "_Exchange") -> None:
@@ -130,15 +125,15 @@ class Access:
         finally:
             self.admission.leave(who)
 
-    async def _refusal(self, request: Request) -> Response | None:
+    async def _refusal(self, request: Request, needs: Needs) -> Response | None:
         """The answer to a request that is turned away; else None, and its caller is known."""
         path, address = request.scope["path"], _address(request)
-        most = most_bytes(request, self.settings)
+        most = needs.limit(self.settings)
         if int(request.headers.get("content-length") or 0) > most:
             return _too_large(most)
         if foreign := ui_login.foreign_change(request):
             return foreign
-        if path in OPEN or path.startswith(ui_login.OPEN_BELOW):
+        if needs.action == ANYONE:
             request.state.caller = Caller("anyone")
             return None
         if path.startswith("/v1/") and (wait := self.by_address.wait(network_of(address))):
@@ -151,10 +146,9 @@ class Access:
         request.state.caller = caller
         if caller.key is None:
             return None
-        action = ACTION_OF.get(path, "admin")
-        if not caller.key.may(action):
+        if not caller.key.may(needs.action):
             return error_response(
-                Forbidden(f"This key is not good for {action!r}.", "ask for a key with that scope.")
+                Forbidden(f"This key is not good for {needs.action!r}.", "ask for a key with that scope.")
             )
         if wait := self.by_key.wait(caller.key.id, caller.key.per_minute):
             return _too_often("this key", wait)
@@ -174,9 +168,11 @@ class Access:
         if ui_session.password_of(self.settings) is None and not self.keys.any:
             return self._anonymous(request)
         return _refused(
-            401, "LoginNeeded", "This needs a key or a login.",
+            401,
+            "LoginNeeded",
+            "This needs a key or a login.",
             "send an API key, or the page's password, as a bearer token; or log in on the page.",
-        )  # fmt: skip
+        )
 
     def _anonymous(self, request: Request) -> Caller | Response:
         """Without keys and password the service is for this machine, and for no web site that is open on it."""
@@ -184,26 +180,31 @@ class Access:
             return Caller("anyone")
         if not is_loopback(_address(request)) or was_forwarded(request):
             return _refused(
-                403, "NotOpen", "Without keys the service answers this machine only.",
+                403,
+                "NotOpen",
+                "Without keys the service answers this machine only.",
                 "make a key with `python -m serving.access.keys create`, or set TWIN_UI_PASSWORD; "
                 "TWIN_ALLOW_ANONYMOUS=true opens it to whoever reaches it.",
-            )  # fmt: skip
+            )
         # A site that has its own name lead to 127.0.0.1 (DNS rebinding) still sends that name.
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         foreign = origin not in self.settings.cors_origins and is_of_another_site(request, host)
         if foreign or not names_this_machine(host):
             return _refused(
-                403, "ForeignRequest", "Another site asked for this.",
+                403,
+                "ForeignRequest",
+                "Another site asked for this.",
                 "ask the service by localhost or 127.0.0.1; or make a key, and send it.",
-            )  # fmt: skip
+            )
         return Caller("this machine", audience=self.settings.local_audience)
 
 
 class _Exchange:
     """One request and its answer: counts the body, adds the id, and knows what to log."""
 
-    def __init__(self, request: Request, receive: Receive, send: Send, most: int) -> None:
-        self.request, self._receive, self._send, self._most = request, receive, send, most
+    def __init__(self, request: Request, receive: Receive, send: Send, needs: Needs, most: int) -> None:
+        self.request, self._receive, self._send = request, receive, send
+        self.needs, self.most = needs, most
         self._body: bytes | None = None
         self._whole = self.gone = False
         self._began, self._read, self.status = time.monotonic(), 0, 0
@@ -235,8 +236,8 @@ class _Exchange:
     async def _next(self) -> Message:
         message = await self._receive()
         self._read += len(message.get("body", b""))
-        if self._read > self._most:
-            raise TooLarge(self._most)
+        if self._read > self.most:
+            raise TooLarge(self.most)
         self.gone = message["type"] == "http.disconnect"
         self._whole = not self.gone and not message.get("more_body", False)
         return message
@@ -247,16 +248,13 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self.id
             headers["X-Content-Type-Options"] = "nosniff"
-            path = self.request.scope["path"]
-            if path != "/" and not path.startswith(
-                ui_login.OPEN_BELOW
-            ):  # the page itself holds nobody's words
+            if not self.needs.cached:
                 headers["Cache-Control"] = "no-store"
         await self._send(message)
 
     def log(self) -> None:
         scope = self.request.scope
-        if scope["path"].startswith(ui_login.OPEN_BELOW):
+        if not self.needs.logged:
             return
         caller = getattr(self.request.state, "caller", None)
         template, seconds = getattr(scope.get("route"), "path", None), time.monotonic() - self._began
@@ -264,10 +262,14 @@ class _Exchange:
         route = template or (scope["path"] if self.status != 404 else "unknown")
         facts: dict[str, Any] = self.request.state.facts
         fields = {
-            "request_id": self.id, "method": self.request.method, "route": route, "status": self.status,
-            "ms": round(seconds * 1000, 1), "caller": caller.name if caller else "refused",
+            "request_id": self.id,
+            "method": self.request.method,
+            "route": route,
+            "status": self.status,
+            "ms": round(seconds * 1000, 1),
+            "caller": caller.name if caller else "refused",
             **facts,
-        }  # fmt: skip
+        }
         access.info("request", extra={"fields": fields})
 
 

@@ -1,4 +1,4 @@
-"""What the web page's browsers carry: a session, and the mark of a device that has logged in before.
+"""The cookies of the web page's browsers: a session, and the mark of a device that has logged in before.
 
 Both are signed, and nothing is stored of them, so they survive a restart; changing the password ends all of them.
 """
@@ -48,7 +48,7 @@ def set_session(response: Response, request: HTTPConnection, settings: Settings,
 
 
 def who_tries(request: HTTPConnection, settings: Settings) -> str:
-    """What wrong passwords are counted by: the browser where it has logged in before, else its network."""
+    """The name that wrong passwords are counted by: the browser where it has logged in before, else its network."""
     password, mark = password_of(settings), request.cookies.get(DEVICE_COOKIE, "")
     device = known_device(settings.home, password, mark) if password else None
     return (

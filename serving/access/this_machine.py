@@ -1,4 +1,4 @@
-"""Whether a request comes from this machine itself, and for it: what is open without keys is open to that alone."""
+"""Tells requests that this machine makes for itself: without keys the service is open to those alone."""
 
 import ipaddress
 import re
@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from starlette.requests import HTTPConnection
 
-# What proxies add. One on this machine has a loopback address, and may ask by a loopback name too.
+# Proxies add these. One on this machine has a loopback address, and may ask by a loopback name too.
 FORWARDED = ("forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip", "cf-ray")
 
 

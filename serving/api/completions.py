@@ -1,18 +1,23 @@
-"""POST /v1/chat/completions and POST /v1/write: what the twin is for."""
+"""POST /v1/chat/completions and POST /v1/write: the twin answers and writes.
 
+The way of a request reads down: the route makes it whole, `twin/answering.py` finds passages, has them put into a
+prompt and asks the engine, and the answer goes out with what it cites.
+"""
+
+import secrets
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from serving.access.caller import caller_of
-from serving.api.links import linked_from
+from serving.access.needs import needs
 from serving.protocol import Events, TwinChatRequest, WriteRequest, completion, event_stream, usage
-from serving.twin.answering import AnswerService, answer_service, some_seed
-from serving.twin.job import Job
+from serving.twin.answering import answer_service
+from serving.twin.request import TwinRequest
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.twin.answer import Answer
-from twin_assets.inference.twin.request_log import user_hash
+from twin_assets.inference.twin.brief import Brief
 
 DEGRADED_HEADER = "X-Twin-Degraded"
 STREAMS: dict[int | str, dict[str, Any]] = {
@@ -23,63 +28,88 @@ router = APIRouter(tags=["twin"])
 
 
 @router.post("/v1/chat/completions", response_model=None, responses=STREAMS)
+@needs("chat", queued=True)
 def chat(given: TwinChatRequest, request: Request) -> Response:
     """OpenAI's chat completion; `model` is the persona. The last user turn is answered from the corpus."""
     questions = [t.content for t in given.messages if t.role == "user"]
     if not questions:
         raise TwinError("The conversation has no user turn.", "send a message with the role user.")
     caller_of(request).require("chat", given.model)
-    answers = answer_service(request)
-    persona, twin = answers.twin(given.model, given.user, caller_of(request).audience, caller_of(request).id)
-    plan = twin.plan_answer(questions[-1], linked=linked_from(answers, request, persona.name, given.links))
-    job = Job(
-        persona, twin, plan, questions[-1], request.state.request_id, given.temperature, some_seed(given.seed),
-        given.max_tokens, **asked_by(request, given.user),
-    )  # fmt: skip
+    asked = _made_whole(given, request, given.model, questions[-1], max_tokens=given.max_tokens)
     if given.stream:
-        return _streamed(answers, job, request, given.wants_usage)
-    answer = _whole(answers, job, request)
-    return _json(answer, completion(
-        answer.model, answer.text, answer.tokens_in, answer.tokens_out, answer.finish_reason,
-        **answer.model_dump(include={"citations", "outcome", "seed", "degraded", "unsupported_links", "request_id"}),
-    ))  # fmt: skip
+        return _streamed(asked, request, given.wants_usage)
+    answer = _whole(asked, request)
+    return _json(
+        answer,
+        completion(
+            answer.model,
+            answer.text,
+            answer.tokens_in,
+            answer.tokens_out,
+            answer.finish_reason,
+            **answer.model_dump(
+                include={"citations", "outcome", "seed", "degraded", "unsupported_links", "request_id"}
+            ),
+        ),
+    )
 
 
 @router.post("/v1/write", response_model=Answer, responses=STREAMS)
+@needs("write", queued=True)
 def write(given: WriteRequest, request: Request) -> Response:
     """A post, an article, a reply or a rewritten draft in the persona's voice, with the passages it leans on.
 
     With `stream` the events of a chat completion, whose last one has what is not text.
     """
     caller_of(request).require("write", given.persona)
-    answers = answer_service(request)
-    persona, twin = answers.twin(
-        given.persona, given.user, caller_of(request).audience, caller_of(request).id
-    )
-    brief = given.brief()
-    plan = twin.plan_brief(brief, linked_from(answers, request, persona.name, given.links))
-    asked = next(text for text in (given.topic, given.draft, given.reply_to) if text)
-    job = Job(
-        persona, twin, plan, asked, request.state.request_id, given.temperature, some_seed(given.seed),
-        brief=brief, **asked_by(request, given.user),
-    )  # fmt: skip
+    text = next(text for text in (given.topic, given.draft, given.reply_to) if text)
+    asked = _made_whole(given, request, given.persona, text, brief=given.brief())
     if given.stream:
-        return _streamed(answers, job, request)
-    answer = _whole(answers, job, request)
+        return _streamed(asked, request)
+    answer = _whole(asked, request)
     return _json(answer, answer.model_dump())
 
 
-def asked_by(request: Request, user: str | None = None) -> dict[str, Any]:
-    """Who a request is counted for: the id of the key, never the key, and a hash of the user that it names."""
+def _made_whole(
+    given: TwinChatRequest | WriteRequest,
+    request: Request,
+    persona: str,
+    text: str,
+    *,
+    max_tokens: int | None = None,
+    brief: Brief | None = None,
+) -> TwinRequest:
+    """The request with its sender, and with a seed where none was given: the answer names it, so that it can be had again."""
     caller = caller_of(request)
-    return {"key": caller.id, "user": user_hash(caller.id, user) if user else None}
+    if given.links:
+        caller.require("links", persona)
+    return TwinRequest(
+        request_id=request.state.request_id,
+        persona=persona,
+        text=text,
+        caller=caller.id,
+        audience=caller.audience,
+        user=given.user,
+        links=tuple(given.links),
+        temperature=given.temperature,
+        seed=secrets.randbelow(2**31) if given.seed is None else given.seed,
+        max_tokens=max_tokens,
+        brief=brief,
+    )
 
 
-def _whole(answers: AnswerService, job: Job, request: Request) -> Answer:
-    answer = answers.run(job)
-    request.state.facts |= _facts(job) | {
-        "outcome": answer.outcome, "tokens_in": answer.tokens_in, "tokens_out": answer.tokens_out,
-    }  # fmt: skip
+def _whole(asked: TwinRequest, request: Request) -> Answer:
+    answer = answer_service(request).answer(asked)
+    request.state.facts |= {
+        "persona": asked.persona,
+        "model": answer.model,
+        "kind": answer.prompt_kind,
+        "passages": len(answer.citations),
+        "degraded": answer.degraded,
+        "outcome": answer.outcome,
+        "tokens_in": answer.tokens_in,
+        "tokens_out": answer.tokens_out,
+    }
     return answer
 
 
@@ -89,28 +119,34 @@ def _json(answer: Answer, body: dict[str, Any]) -> JSONResponse:
     return JSONResponse(body, headers=headers)
 
 
-def _streamed(
-    answers: AnswerService, job: Job, request: Request, with_usage: bool = False
-) -> StreamingResponse:
-    pieces, plan = answers.stream(job), job.plan
-    outcome = "answered" if plan.refusal is None else "refused"
-    request.state.facts |= _facts(job) | {"outcome": outcome, "stream": True}
-    citations = [] if plan.refusal else [c.model_dump() for c in plan.citations]
+def _streamed(asked: TwinRequest, request: Request, with_usage: bool = False) -> StreamingResponse:
+    answer = answer_service(request).stream(asked)
+    plan, writers = answer.plan, answer.writers
+    request.state.facts |= {
+        "persona": asked.persona,
+        "model": writers.model,
+        "kind": plan.prompt_kind,
+        "passages": len(plan.citations),
+        "degraded": answer.degraded,
+        "outcome": writers.outcome,
+        "stream": True,
+    }
     events = Events(
-        job.twin.generator.model, lambda: job.told("finish_reason", "stop"), (lambda: usage(*job.told("tokens", (0, 0)))) if with_usage else None,
-        citations=citations, outcome=outcome, seed=job.seed, degraded=plan.degraded, request_id=job.request_id, prompt_kind=plan.prompt_kind,
-        unsupported_links=lambda: job.facts.get("unsupported_links", []),
-    )  # fmt: skip
+        writers.model,
+        lambda: writers.finish_reason,
+        (lambda: usage(*writers.tokens)) if with_usage else None,
+        citations=[c.model_dump() for c in plan.citations],
+        outcome=writers.outcome,
+        seed=asked.seed,
+        degraded=answer.degraded,
+        request_id=asked.request_id,
+        prompt_kind=plan.prompt_kind,
+        unsupported_links=answer.unsupported_links,
+    )
     # A proxy that gathers the whole answer first would take the point out of it.
     headers = {"X-Accel-Buffering": "no"}
-    if plan.degraded:
-        headers[DEGRADED_HEADER] = ",".join(plan.degraded)
-    return StreamingResponse(event_stream(events, pieces), media_type="text/event-stream", headers=headers)
-
-
-def _facts(job: Job) -> dict[str, Any]:
-    """What the access log says of a job: nothing of its texts."""
-    return {
-        "persona": job.persona.name, "model": job.twin.generator.model, "kind": job.plan.prompt_kind,
-        "passages": len(job.plan.citations), "degraded": job.plan.degraded,
-    }  # fmt: skip
+    if answer.degraded:
+        headers[DEGRADED_HEADER] = ",".join(answer.degraded)
+    return StreamingResponse(
+        event_stream(events, answer.pieces), media_type="text/event-stream", headers=headers
+    )

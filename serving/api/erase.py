@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from serving.access.caller import caller_of
+from serving.access.needs import needs
 from serving.protocol import PersonaId
 from serving.twin.answering import answer_service
 from twin_assets.core.errors import TwinError
@@ -23,6 +24,7 @@ router = APIRouter(tags=["twin"])
 
 
 @router.delete("/v1/requests")
+@needs("admin")
 def erase_requests(
     request: Request,
     persona: PersonaId,
@@ -44,6 +46,7 @@ def erase_requests(
 
 
 @router.delete("/v1/documents")
+@needs("admin")
 def erase_a_document(
     request: Request,
     persona: PersonaId,

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from serving.access.caller import caller_of
 from serving.access.dependencies import Config, known_persona
+from serving.access.needs import needs
 from serving.protocol import MAX_CHARACTERS, Name, PersonaId
 from serving.twin.answering import answer_service
 from twin_assets.core.feedback.store import Feedback, add_feedback, edited_share
@@ -41,6 +42,7 @@ class FeedbackRequest(BaseModel):
 
 
 @router.post("/v1/feedback")
+@needs("feedback")
 def feedback(given: FeedbackRequest, request: Request, settings: Config) -> dict[str, Any]:
     """Store it, append-only, for a request that the caller asked: 404 for any other. `texts_kept` is false without consent, or where the persona logs no text."""
     caller = caller_of(request)

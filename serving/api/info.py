@@ -1,4 +1,4 @@
-"""What there is, and how it is: personas, models, health and readiness."""
+"""Personas, models, health and readiness."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from serving.access.caller import caller_of
+from serving.access.needs import ANYONE, needs
 from serving.errors import RETRY_AFTER_SECONDS
 from serving.twin.answering import answer_service
 from twin_assets.core.persona.definition import load_persona
@@ -14,12 +15,14 @@ router = APIRouter()
 
 
 @router.get("/health", tags=["state"])
+@needs(ANYONE)
 async def health() -> dict[str, str]:
     """200 as long as this process lives. Anybody may ask, so it names nobody."""
     return {"status": "ok"}
 
 
 @router.get("/ready", tags=["state"])
+@needs(ANYONE)
 async def ready(request: Request) -> JSONResponse:
     """Whether everything that an answer needs works, as seen in the background a few seconds ago: 200, or 503 with
     what doesn't."""
@@ -30,6 +33,7 @@ async def ready(request: Request) -> JSONResponse:
 
 
 @router.get("/v1/personas", tags=["twin"])
+@needs("read")
 def personas(request: Request) -> dict[str, Any]:
     """Every persona that the caller may see, with the version in production, None where there is none."""
     answers, caller = answer_service(request), caller_of(request)
@@ -43,6 +47,7 @@ def personas(request: Request) -> dict[str, Any]:
 
 
 @router.get("/v1/models", tags=["twin"])
+@needs("read")
 def models(request: Request) -> dict[str, Any]:
     """Personas that can be asked, as OpenAI models; `owned_by` is the version that answers."""
     answers, caller = answer_service(request), caller_of(request)

@@ -1,4 +1,4 @@
-"""Links that come with a request, POST /v1/links, and the library: pages and papers as further knowledge."""
+"""POST /v1/links and the library: pages and papers as further knowledge."""
 
 from datetime import datetime
 
@@ -6,15 +6,14 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from serving.access.caller import caller_of
+from serving.access.needs import needs
 from serving.errors import NotFoundError
 from serving.protocol import LinkRequest, Name, PersonaId
-from serving.twin.answering import AnswerService, answer_service
-from twin_assets.core.embedding.embedder import load_embedder
+from serving.twin.answering import answer_service
 from twin_assets.core.storage.library import add_to_library, library_of, remove_from_library
 from twin_assets.core.storage.raw import RawItem
 from twin_assets.core.text.words import count_words
-from twin_assets.inference.links.read import lately_read, linked_passages, read_link
-from twin_assets.inference.twin.answer import Linked
+from twin_assets.inference.links.read import read_link
 
 BEGINNING = 1_000
 
@@ -22,7 +21,7 @@ router = APIRouter(tags=["twin"])
 
 
 class LinkAnswer(BaseModel):
-    """What was read. `in_library` says that the persona's library has it from the next collecting on."""
+    """A page or paper as it was read. `in_library` says that the persona's library has it from the next collecting on."""
 
     url: str
     title: str | None
@@ -35,6 +34,7 @@ class LinkAnswer(BaseModel):
 
 
 @router.post("/v1/links")
+@needs("links", queued=True)
 def links(given: LinkRequest, request: Request) -> LinkAnswer:
     """Fetch a page or paper (HTML, PDF, Markdown, text), clean it, and say what it holds.
 
@@ -50,10 +50,15 @@ def links(given: LinkRequest, request: Request) -> LinkAnswer:
             answers.lake, persona, found.url, found.text, found.title, found.author, found.published_at
         )
     return LinkAnswer(
-        url=found.url, title=found.title, author=found.author, published_at=found.published_at,
-        mime=found.fetched_mime, words=count_words(found.text), beginning=found.text[:BEGINNING],
+        url=found.url,
+        title=found.title,
+        author=found.author,
+        published_at=found.published_at,
+        mime=found.fetched_mime,
+        words=count_words(found.text),
+        beginning=found.text[:BEGINNING],
         in_library=given.add_to_library,
-    )  # fmt: skip
+    )
 
 
 class LibraryEntry(BaseModel):
@@ -69,8 +74,9 @@ class LibraryEntry(BaseModel):
 
 
 @router.get("/v1/library")
+@needs("library")
 def library(persona: PersonaId, request: Request) -> list[LibraryEntry]:
-    """What was added to the persona's library and not removed since, as far as the caller may see it, newest first."""
+    """Pages and papers in the persona's library, as far as the caller may see them, newest first."""
     caller, answers = caller_of(request), answer_service(request)
     caller.require("library", persona)
     held = library_of(answers.lake, answers.persona(persona).name)
@@ -78,6 +84,7 @@ def library(persona: PersonaId, request: Request) -> list[LibraryEntry]:
 
 
 @router.delete("/v1/library")
+@needs("library")
 def remove(persona: PersonaId, doc_id: Name, request: Request) -> LibraryEntry:
     """Take a page or paper out of the library: from the next run of the pipeline on it is not found any more."""
     caller, answers = caller_of(request), answer_service(request)
@@ -94,16 +101,11 @@ def remove(persona: PersonaId, doc_id: Name, request: Request) -> LibraryEntry:
 
 def _entry(doc_id: str, item: RawItem) -> LibraryEntry:
     return LibraryEntry(
-        doc_id=doc_id, url=item.url, title=item.title, author=item.author, published_at=item.published_at,
-        added_at=item.fetched_at, words=count_words(item.body),
-    )  # fmt: skip
-
-
-def linked_from(answers: AnswerService, request: Request, persona: str, urls: list[str]) -> Linked | None:
-    """Finds passages in the links of a request, which are read now or were lately; None without links."""
-    if not urls:
-        return None
-    caller_of(request).require("links", persona)
-    read = [lately_read(url, answers.settings.link_private_hosts) for url in urls]
-    embedder = load_embedder(answers.settings.embedder)
-    return lambda about, k, tokens: linked_passages(about, read, k, tokens, embedder)
+        doc_id=doc_id,
+        url=item.url,
+        title=item.title,
+        author=item.author,
+        published_at=item.published_at,
+        added_at=item.fetched_at,
+        words=count_words(item.body),
+    )

@@ -1,4 +1,4 @@
-"""What the engines of one process have done, for Prometheus. Read when asked, so writing costs nothing.
+"""The work of the engines of one process, for Prometheus. Read when asked, so writing costs nothing.
 
 `twin_llm_waiting` and `twin_llm_writing` are what an autoscaler of the LLM service goes by.
 """
@@ -22,7 +22,11 @@ class EngineMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         waiting = GaugeMetricFamily("twin_llm_waiting", "Requests not begun yet.", labels=["version"])
         writing = GaugeMetricFamily("twin_llm_writing", "Texts written at the moment.", labels=["version"])
-        steps = CounterMetricFamily("twin_llm_steps", "Passes of the model, each a token for every row of the batch.", labels=["version"])  # fmt: skip
+        steps = CounterMetricFamily(
+            "twin_llm_steps",
+            "Passes of the model, each a token for every row of the batch.",
+            labels=["version"],
+        )
         reads = CounterMetricFamily("twin_llm_reads", "Passes that read new prompts.", labels=["version"])
         tokens = CounterMetricFamily("twin_llm_tokens", "Tokens written.", labels=["version"])
         texts = CounterMetricFamily(

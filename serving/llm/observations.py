@@ -1,4 +1,4 @@
-"""What this process saw of the versions that it serves, for `core.release_watch`. Never what was asked."""
+"""This process writes down what it saw of the versions that it serves, for `core.release.canary`. Never what was asked."""
 
 import hashlib
 import os

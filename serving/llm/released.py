@@ -1,4 +1,4 @@
-"""Which models each persona is served by, as the release ledger says; swapped without a restart.
+"""The models that serve each persona, as the release ledger says; swapped without a restart.
 
 A new version is loaded before it gets its first request, and an old one is freed after its last: requests
 hold the model that they began with.
@@ -36,7 +36,7 @@ logger = logging.getLogger("serving")
 
 
 class Route(NamedTuple):
-    """What a persona is served by. `since` is the number of the ledger event that made it so; `whole` is False
+    """The models that serve a persona. `since` is the number of the ledger event that made it so; `whole` is False
     while a canary that the ledger names could not be loaded."""
 
     since: int
@@ -140,7 +140,7 @@ class ReleasedModels:
             # Without a chat template, say, it loads and can't be asked: found out here, no request is hurt.
             fresh.generate([TRIAL], 1)
         except Exception:
-            # What is served goes on. It counts against the version, so that one that can't be loaded is
+            # The models that serve go on. It counts against the version, so that one that can't be loaded is
             # rolled back while it is watched.
             self._seen.not_loaded(persona, since, tag)
             logger.exception("%s could not be loaded; %s is served as before", tag, persona)
@@ -163,7 +163,7 @@ class ReleasedModels:
         """The model for a persona's name or an exact version; with a `key`, the same for the same key. `caller` is whose
         vote it is when the model fails.
 
-        Raises NothingReleased or Unknown when there is none.
+        Raises NothingReleased or NotFoundError when there is none.
         """
         if route := self._routes.get(name):
             return Pick(name, route.since, route.choose(key), caller)
@@ -181,9 +181,14 @@ class ReleasedModels:
         )
 
     def start(
-        self, pick: Pick, conversation: list[Message], max_tokens: int, temperature: float, seed: int | None,
+        self,
+        pick: Pick,
+        conversation: list[Message],
+        max_tokens: int,
+        temperature: float,
+        seed: int | None,
         stop: list[str] | None,
-    ) -> GenerationHandle:  # fmt: skip
+    ) -> GenerationHandle:
         """Queue a text with the picked version. What goes wrong already here is of the request, and never counts."""
         return pick.generator.start(conversation, max_tokens, temperature, seed, stop)
 

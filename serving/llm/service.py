@@ -7,8 +7,10 @@ from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.requests import HTTPConnection
+from starlette.routing import Route
 
 from serving.access.front import Front
+from serving.access.needs import ENGINE_KEY, needs
 from serving.access.session import same_secret
 from serving.access.this_machine import from_this_machine
 from serving.errors import install_error_handlers
@@ -29,15 +31,21 @@ DEFAULT_TOKENS = 256
 
 settings = load_settings()
 app = FastAPI(title="LLM service", version="1")
+for route in app.routes:  # FastAPI's own: its pages of the API
+    if isinstance(route, Route):
+        needs(ENGINE_KEY)(route.endpoint)
 install_error_handlers(app)
 
 
 # One process holds the models, and more requests than `concurrency` find its batch full: scale by replicas.
 @only_probes(app)
 @bentoml.service(
-    name="llm_service", workers=1, traffic={"timeout": 300, "concurrency": settings.llm_batch},
-    tracing=UNTRACED, metrics=NOT_BENTOMLS,
-)  # fmt: skip
+    name="llm_service",
+    workers=1,
+    traffic={"timeout": 300, "concurrency": settings.llm_batch},
+    tracing=UNTRACED,
+    metrics=NOT_BENTOMLS,
+)
 @bentoml.asgi_app(app, path="/")
 class LLMService:
     """Requests for one model are written together, in one batch."""
@@ -48,12 +56,14 @@ class LLMService:
         keep_steady()
 
     @app.get("/v1/models")
+    @needs(ENGINE_KEY)
     async def list_models(self) -> dict[str, Any]:
         """Exact versions that are served, canaries too; `owned_by` is the persona."""
         data = [{"id": tag, "object": "model", "created": 0, "owned_by": p} for p, tag in self.models.all()]
         return {"object": "list", "data": data}
 
     @app.post("/v1/chat/completions", response_model=None)
+    @needs(ENGINE_KEY)
     async def complete(self, given: ChatRequest, request: Request) -> dict[str, Any] | StreamingResponse:
         """OpenAI's chat completion; `model` is a persona's name or an exact version.
 
@@ -79,15 +89,20 @@ def admit(request: HTTPConnection) -> str | Response:
         if kind.lower() == "bearer" and same_secret(token.strip(), settings.llm_api_key.get_secret_value()):
             return "key"
         return refusal(
-            401, "WrongKey", "The LLM service needs its key.", "send the value of TWIN_LLM_API_KEY as a bearer token.",
+            401,
+            "WrongKey",
+            "The LLM service needs its key.",
+            "send the value of TWIN_LLM_API_KEY as a bearer token.",
             {"WWW-Authenticate": "Bearer"},
-        )  # fmt: skip
+        )
     if settings.allow_anonymous or from_this_machine(request):
         return "this machine"
     return refusal(
-        403, "NotOpen", "Without a key the LLM service answers this machine only.",
+        403,
+        "NotOpen",
+        "Without a key the LLM service answers this machine only.",
         "set TWIN_LLM_API_KEY to the same value for it and for the twin.",
-    )  # fmt: skip
+    )
 
 
 # All but probes comes to `app`, BentoML's own paths too.

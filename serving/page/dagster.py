@@ -33,7 +33,7 @@ class DagsterDown(TwinError):
 
 
 def dagster_url(settings: Settings) -> str:
-    """Where Dagster's webserver is."""
+    """The address of Dagster's webserver."""
     return (settings.dagster_url or f"http://127.0.0.1:{settings.dagster_port}").rstrip("/")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from fastapi import APIRouter, Query
 
 from serving.access.dependencies import Asker, Config, PersonaName
+from serving.access.needs import needs
 from serving.errors import NotFoundError
 from serving.protocol import Name
 from twin_assets.core.datasets.erasure import erased_rows
@@ -40,11 +41,18 @@ Offset = Annotated[int, Query(ge=0, le=10**9)]
 
 
 @router.get("/ui/api/{persona}/documents")
+@needs("admin")
 def documents(
-    persona: PersonaName, asker: Asker, q: Annotated[str, Query(max_length=500)] = "", source: Name = "", category: Name = "", since: date | None = None,
-    until: date | None = None, offset: Offset = 0,
+    persona: PersonaName,
+    asker: Asker,
+    q: Annotated[str, Query(max_length=500)] = "",
+    source: Name = "",
+    category: Name = "",
+    since: date | None = None,
+    until: date | None = None,
+    offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 30,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Documents of the corpus that the caller may see, newest first, whose title or text holds all words of `q`;
     `audience` says how far they are open."""
     everything, words = _latest("corpus_split", persona), q.lower().split()
@@ -75,6 +83,7 @@ def documents(
 
 
 @router.get("/ui/api/{persona}/documents/{doc_id}")
+@needs("admin")
 def document(persona: PersonaName, doc_id: str, asker: Asker) -> dict[str, Any]:
     """One document with its text and the places of its chunks, which are offsets in code points."""
     split = _latest("corpus_split", persona)
@@ -94,6 +103,7 @@ def document(persona: PersonaName, doc_id: str, asker: Asker) -> dict[str, Any]:
 
 
 @router.get("/ui/api/{persona}/index")
+@needs("admin")
 def index(persona: PersonaName, settings: Config) -> dict[str, Any]:
     """The vector index, and the latest version of each table of the feature store."""
     store = open_feature_store()
@@ -115,6 +125,7 @@ def index(persona: PersonaName, settings: Config) -> dict[str, Any]:
 
 
 @router.get("/ui/api/{persona}/datasets")
+@needs("admin")
 def datasets(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
     """Every finished dataset version with its manifest; `latest` marks the one that training takes."""
     lake, found = open_lake(settings), []
@@ -132,10 +143,16 @@ def datasets(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
 
 
 @router.get("/ui/api/{persona}/datasets/{kind}/{version}/rows")
+@needs("admin")
 def rows(
-    persona: PersonaName, kind: Kind, version: str, settings: Config, asker: Asker, side: Literal["train", "test"] = "train",
+    persona: PersonaName,
+    kind: Kind,
+    version: str,
+    settings: Config,
+    asker: Asker,
+    side: Literal["train", "test"] = "train",
     offset: Offset = 0,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Five of the rows of one side that the caller may see, from `offset` on."""
     lake = open_lake(settings)
     if not lake.exists(f"{dataset_folder(persona, kind, version)}/manifest.json"):

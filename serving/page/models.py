@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from serving.access.dependencies import Asker, Config, PersonaName
+from serving.access.needs import needs
 from serving.errors import Forbidden, NotFoundError
 from serving.protocol import Name
 from twin_assets.core.models.registry import Registry
@@ -35,6 +36,7 @@ router = APIRouter()
 
 
 @router.get("/ui/api/{persona}/models")
+@needs("admin")
 def models(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
     """Model versions of the persona and the base models under them, newest first."""
     versions, states = Registry(settings).list(), _states(Ledger(open_lake(settings), persona).events())
@@ -48,8 +50,9 @@ def models(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
 
 
 @router.get("/ui/api/{persona}/review")
+@needs("admin")
 def review(persona: PersonaName, settings: Config, asker: Asker, model: Name | None = None) -> dict[str, Any]:
-    """What waits, what is in production and beside it, the ledger, and the evaluation of `model`: by default of
+    """The versions that wait, serve and serve beside, the ledger, and the evaluation of `model`: by default of
     what waits, else of what is in production. A decision sends back the numbers of the events shown here."""
     lake = open_lake(settings)
     ledger = Ledger(lake, persona)
@@ -86,6 +89,7 @@ def review(persona: PersonaName, settings: Config, asker: Asker, model: Name | N
 
 
 @router.get("/ui/api/{persona}/report", response_class=HTMLResponse)
+@needs("admin")
 def report(persona: PersonaName, model: Name, settings: Config, asker: Asker) -> HTMLResponse:
     """The evaluation report as it was rendered when the version was evaluated. It quotes what was held out: Forbidden
     for who may not see that."""
@@ -104,6 +108,7 @@ def report(persona: PersonaName, model: Name, settings: Config, asker: Asker) ->
 
 
 @router.post("/ui/api/{persona}/decisions")
+@needs("admin")
 def decisions(persona: PersonaName, given: Decision, settings: Config, asker: Asker) -> Event:
     """Write the decision into the ledger. An approved version is deployed by Dagster's sensor."""
     return decide(

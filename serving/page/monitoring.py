@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from serving.access.dependencies import Asker, Config, PersonaName
+from serving.access.needs import needs
 from serving.errors import NotFoundError
 from serving.page.models import REPORT_HEADERS
 from twin_assets.core.feedback.store import read_feedback
@@ -24,6 +25,7 @@ router = APIRouter()
 
 
 @router.get("/ui/api/{persona}/monitoring")
+@needs("admin")
 def monitoring(
     persona: PersonaName, settings: Config, asker: Asker, days: Annotated[int, Query(ge=1, le=365)] = 30
 ) -> dict[str, Any]:
@@ -53,6 +55,7 @@ def monitoring(
 
 
 @router.get("/ui/api/{persona}/monitoring-report", response_class=HTMLResponse)
+@needs("admin")
 def report(persona: PersonaName, settings: Config) -> HTMLResponse:
     """The report as the hourly run wrote it last."""
     lake, key = open_lake(settings), report_key(persona)

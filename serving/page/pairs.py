@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from serving.access.dependencies import Asker, Config, PersonaName
+from serving.access.needs import needs
 from twin_assets.core.feedback.pairs import (
     FeedbackPair,
     PairChoice,
@@ -26,7 +27,7 @@ router = APIRouter()
 
 
 class PairDecision(BaseModel):
-    """What a person decides of one pair. `seen` is the time of the decision that the page showed, None for none."""
+    """A person's decision on one pair. `seen` is the time of the decision that the page showed, None for none."""
 
     pair_id: str = Field(max_length=64)
     decision: PairChoice
@@ -36,6 +37,7 @@ class PairDecision(BaseModel):
 
 
 @router.get("/ui/api/{persona}/feedback-pairs")
+@needs("admin")
 def pairs(persona: PersonaName, settings: Config, asker: Asker) -> dict[str, Any]:
     """Of the pairs that the caller may see the oldest that wait and the latest that were decided on, with the number of
     each; and whether the persona learns from accepted ones."""
@@ -65,10 +67,16 @@ def pairs(persona: PersonaName, settings: Config, asker: Asker) -> dict[str, Any
 
 
 @router.post("/ui/api/{persona}/feedback-pairs")
+@needs("admin")
 def decide(persona: PersonaName, given: PairDecision, settings: Config, asker: Asker) -> PairReview:
     """Accept or reject one pair; 409 when someone else has decided since the page was read."""
     [review] = decide_on_pairs(
-        open_lake(settings), persona, {given.pair_id: given.decision}, given.reviewer, given.reason,
-        {given.pair_id: given.seen}, asker.authenticated,
-    )  # fmt: skip
+        open_lake(settings),
+        persona,
+        {given.pair_id: given.decision},
+        given.reviewer,
+        given.reason,
+        {given.pair_id: given.seen},
+        asker.authenticated,
+    )
     return review

@@ -7,6 +7,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from serving.access import login as ui_login
+from serving.access.needs import ANYONE, needs
 from serving.api import feedback as ui_feedback
 from serving.page import library as ui_library
 from serving.page import models as ui_models
@@ -30,6 +31,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
+@needs(ANYONE, cached=True)
 def page() -> FileResponse:
     return FileResponse(WEB / "index.html", headers=PAGE_HEADERS)
 
@@ -40,4 +42,4 @@ def install_ui(app: FastAPI) -> None:
     for part in (ui_login, ui_start, ui_sources, ui_uploads, ui_library, ui_models, ui_pairs, ui_monitoring):
         app.include_router(part.router, include_in_schema=False)
     app.include_router(ui_feedback.router)
-    app.mount("/ui/static", StaticFiles(directory=WEB))
+    app.mount("/ui/static", needs(ANYONE, cached=True, logged=False)(StaticFiles(directory=WEB)))

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from serving.access.dependencies import AnyPersonaName, Config, PersonaName
+from serving.access.needs import needs
 from serving.page.dagster import DagsterDown, collect, collect_runs, dagster_url, last_collected
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.definition import (
@@ -22,7 +23,7 @@ from twin_assets.core.persona.sources import path_fields
 from twin_assets.core.storage.lake import Lake, open_lake
 from twin_assets.settings import Settings
 
-# What the page may set of a persona besides its sources. Lists of folders and files are for the YAML only.
+# Fields that the page may set of a persona besides its sources. Lists of folders and files are for the YAML only.
 GENERAL = (
     "full_name",
     "also_known_as",
@@ -43,13 +44,14 @@ _parts: dict[str, list[tuple[str, str, str]]] = {}  # raw objects never change, 
 
 
 class Declared(BaseModel):
-    """What the form sends: general fields, and each source's fields or None for no such source."""
+    """The form sends this: general fields, and each source's fields or None for no such source."""
 
     general: dict[str, Any]
     sources: dict[str, dict[str, Any] | None]
 
 
 @router.get("/ui/api/{persona}/sources")
+@needs("admin")
 def sources(persona: PersonaName, settings: Config) -> dict[str, Any]:
     """The declaration as the file has it, what the lake holds of each source, and which tokens are set."""
     lake, raw = open_lake(settings), read_declaration(settings, persona)
@@ -67,6 +69,7 @@ def sources(persona: PersonaName, settings: Config) -> dict[str, Any]:
 
 
 @router.put("/ui/api/{persona}/sources")
+@needs("admin")
 def save(persona: AnyPersonaName, given: Declared, settings: Config) -> dict[str, Any]:
     """Write the persona's file; a new name makes a new persona. Comments in the file are lost."""
     old = read_declaration(settings, persona) if persona in persona_names(settings.personas_dir) else {}
@@ -85,6 +88,7 @@ def save(persona: AnyPersonaName, given: Declared, settings: Config) -> dict[str
 
 
 @router.post("/ui/api/{persona}/collect")
+@needs("admin")
 def collect_now(persona: PersonaName, settings: Config) -> dict[str, Any]:
     """Start collecting; the run's id and where to watch it."""
     url = dagster_url(settings)
@@ -93,6 +97,7 @@ def collect_now(persona: PersonaName, settings: Config) -> dict[str, Any]:
 
 
 @router.get("/ui/api/{persona}/runs")
+@needs("admin")
 def runs(persona: PersonaName, settings: Config) -> dict[str, Any]:
     """The latest runs of `collect`, and what each source's last crawl counted; `down` says that Dagster is,
     which is no error of this page."""

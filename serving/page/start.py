@@ -1,4 +1,4 @@
-"""What the page needs before it shows anything: the personas, and what can be written."""
+"""The page asks for this before it shows anything: the personas, and the forms of what can be written."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from serving.access.caller import caller_of
 from serving.access.dependencies import Config
+from serving.access.needs import needs
 from serving.page.dagster import dagster_url
 from serving.protocol import WriteRequest
 from twin_assets.core.persona.definition import Persona, load_persona, persona_names
@@ -16,6 +17,7 @@ router = APIRouter()
 
 
 @router.get("/ui/api/start")
+@needs("admin")
 def start(request: Request, settings: Config) -> dict[str, Any]:
     """Personas with the version in production, the schema of /v1/write, from which the page builds its form,
     and of a persona."""
@@ -25,9 +27,10 @@ def start(request: Request, settings: Config) -> dict[str, Any]:
     people = [load_persona(settings.personas_dir, name) for name in names]
     return {
         "personas": [
-            {"name": p.name, "full_name": p.full_name, "model": Ledger(lake, p.name).production()} for p in people
+            {"name": p.name, "full_name": p.full_name, "model": Ledger(lake, p.name).production()}
+            for p in people
         ],
         "write": WriteRequest.model_json_schema(),
         "persona": Persona.model_json_schema(),
         "dagster": dagster_url(settings),
-    }  # fmt: skip
+    }

@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 
 from serving.access.caller import Caller
 from serving.access.dependencies import Asker, Config, PersonaName
+from serving.access.needs import needs
 from serving.errors import NotFoundError
 from serving.page.dagster import DagsterDown, collect, dagster_url
 from serving.page.sources import read_declaration
@@ -58,7 +59,7 @@ _running: dict[tuple[str, str], "subprocess.Popen[bytes]"] = {}
 
 
 class State(BaseModel):
-    """Where an upload stands. `hidden` counts the texts of the report that the asker may not see, who unless
+    """The state of an upload. `hidden` counts the texts of the report that the asker may not see, who unless
     `sees_all` isn't told what is left out either; `kept` are the uploads that the source is collected from already."""
 
     upload: Upload
@@ -71,13 +72,14 @@ class State(BaseModel):
 
 
 class Wish(BaseModel):
-    """What collecting needs besides: fields that the declaration must have, and which earlier upload this replaces."""
+    """Collecting needs this besides: fields that the declaration must have, and the earlier upload that this replaces."""
 
     fields: dict[str, Annotated[str, Field(max_length=500)]] = Field({}, max_length=5)
     replaces: str | None = Field(None, pattern="^[0-9a-f]{32}$", max_length=32)
 
 
 @router.post("/ui/api/{persona}/uploads", response_model=None)
+@needs("admin", upload=True)
 async def upload(
     persona: PersonaName,
     request: Request,
@@ -109,13 +111,15 @@ async def upload(
 
 
 @router.get("/ui/api/{persona}/uploads")
+@needs("admin")
 def uploads(persona: PersonaName, settings: Config) -> dict[str, Any]:
-    """What is staged for the persona, and how large an upload may be."""
+    """Uploads that are staged for the persona, and the size that one may have."""
     sweep_staged(settings.home)
     return {"max_mb": settings.upload_max_mb, "staged": staged_uploads(settings.home, persona)}
 
 
 @router.get("/ui/api/{persona}/uploads/{upload}")
+@needs("admin")
 def state(persona: PersonaName, upload: str, asker: Asker, settings: Config) -> State:
     """How its preview stands: texts, and what is left out, only as far as the caller may see them."""
     folder = _staged(settings, persona, upload)
@@ -136,6 +140,7 @@ def state(persona: PersonaName, upload: str, asker: Asker, settings: Config) -> 
 
 
 @router.post("/ui/api/{persona}/uploads/{upload}/preview")
+@needs("admin")
 def preview_again(persona: PersonaName, upload: str, settings: Config) -> dict[str, str]:
     """Preview it anew, such as when the persona's names have changed."""
     _staged(settings, persona, upload)
@@ -144,6 +149,7 @@ def preview_again(persona: PersonaName, upload: str, settings: Config) -> dict[s
 
 
 @router.delete("/ui/api/{persona}/uploads/{upload}")
+@needs("admin")
 def cancel(persona: PersonaName, upload: str, settings: Config) -> dict[str, str]:
     """Remove the staged file and end its preview. Nothing of it is left."""
     _staged(settings, persona, upload)
@@ -155,6 +161,7 @@ def cancel(persona: PersonaName, upload: str, settings: Config) -> dict[str, str
 
 
 @router.post("/ui/api/{persona}/uploads/{upload}/collect")
+@needs("admin")
 def collect_upload(persona: PersonaName, upload: str, given: Wish, settings: Config) -> dict[str, Any]:
     """Declare it in the persona's YAML and start collecting; `down` says that Dagster is, and collects later."""
     folder = _staged(settings, persona, upload)

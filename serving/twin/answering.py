@@ -1,13 +1,14 @@
-"""What answers requests: personas, their stores and models, one job at a time from plan to log row."""
+"""Answers requests: `answer` and `stream` read down from a request to its log row; below them is what they stand on."""
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 from fastapi import Request
@@ -15,22 +16,23 @@ from fastapi import Request
 from serving import telemetry
 from serving.errors import NotFoundError, NothingReleased
 from serving.readiness import Readiness
-from serving.twin.job import FallbackPolicy, Job
+from serving.twin.request import TwinRequest
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.llm.client import open_litellm
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.persona.definition import Persona, load_persona, persona_names
-from twin_assets.core.records import Visibility, most_closed
+from twin_assets.core.records import Passage, most_closed
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.vectors import open_store
-from twin_assets.inference.generation.fallback import FALLBACK
+from twin_assets.inference.generation.fallback import FallbackPolicy, Writers
 from twin_assets.inference.generation.remote import EngineUnavailable, RemoteGenerator
+from twin_assets.inference.links.read import lately_read, linked_passages
 from twin_assets.inference.retrieval.resilient_store import ResilientVectorStore
 from twin_assets.inference.retrieval.retriever import open_retriever
-from twin_assets.inference.twin.answer import Answer, Twin
+from twin_assets.inference.twin.answer import Answer, Plan, Twin, stream, write
 from twin_assets.inference.twin.cost import price_of
 from twin_assets.inference.twin.log_writer import FLUSH_SECONDS, RequestLog
 from twin_assets.inference.twin.request_log import Outcome, RequestRecord
@@ -43,6 +45,25 @@ PROBE_SECONDS = 3.0
 LOOK_SECONDS = 1.0
 
 logger = logging.getLogger("serving")
+
+
+class Planned(NamedTuple):
+    """A request, and what its answer is written from and by."""
+
+    asked: TwinRequest
+    persona: Persona
+    plan: Plan
+    writers: Writers
+
+
+class StreamedAnswer(NamedTuple):
+    """An answer that is being written. `unsupported_links` is filled when `pieces` have ended."""
+
+    plan: Plan
+    writers: Writers
+    degraded: list[str]
+    pieces: Iterator[str]
+    unsupported_links: list[str]
 
 
 class AnswerService:
@@ -58,12 +79,124 @@ class AnswerService:
         self._lock = threading.Lock()
         self._standing = lru_cache(maxsize=64)(self._look)
         self._warm()
-        self.stand_in = FallbackPolicy(settings)
+        self.fallback = FallbackPolicy(settings)
         self.readiness = Readiness(
             {"lake": self.production, "llm": self._ask_engine, "retrieval": self._check_stores}
         )
         if settings.planner_model:
             open_litellm()  # takes seconds, which the first caller should not wait
+
+    def answer(self, asked: TwinRequest) -> Answer:
+        """The whole answer, logged under the request's id. Raises TwinError when there is none."""
+        planned = self._planned(asked)
+        plan, writers = planned.plan, planned.writers
+        try:
+            answer = write(plan, writers, asked.temperature, asked.seed, asked.max_tokens)
+        except TwinError:
+            self._log(planned, "failed", "", plan.steps_ms)
+            raise
+        self._log(planned, answer.outcome, answer.text, answer.steps_ms)
+        return answer.model_copy(update={"request_id": asked.request_id, "seed": asked.seed})
+
+    def stream(self, asked: TwinRequest) -> StreamedAnswer:
+        """The answer in pieces. The first is there already when this returns, so that an engine that is down is an error
+        with its status, and no broken stream."""
+        planned, links = self._planned(asked), list[str]()
+        pieces = self._pieces(planned, links)
+        begun = list(islice(pieces, 1))
+        writers = planned.writers
+        return StreamedAnswer(
+            planned.plan, writers, planned.plan.degraded + writers.degraded, chain(begun, pieces), links
+        )
+
+    def _planned(self, asked: TwinRequest) -> Planned:
+        """The request with its passages in a prompt, and who is to write the answer. Raises NotFoundError, NothingReleased,
+        and what reading a link and retrieval raise.
+
+        One `user` is answered by the same version every time, also while a canary runs.
+        """
+        name, s = asked.persona, self.settings
+        persona, production = self._standing(name, int(time.monotonic() / LOOK_SECONDS))
+        if production is None and s.llm_model is None:
+            raise NothingReleased(
+                f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `make demo`."
+            )
+        embedder = load_embedder(s.embedder)
+        retriever = open_retriever(s, persona, self.store(name), embedder, asked.audience)
+        twin = Twin(persona, self.profile, retriever.retrieve, retriever.find)
+        read = [lately_read(url, s.link_private_hosts) for url in asked.links]
+
+        def linked(about: str, k: int, tokens: int) -> list[Passage]:
+            return linked_passages(about, read, k, tokens, embedder)
+
+        plan = (
+            twin.plan_brief(asked.brief, linked)
+            if asked.brief
+            else twin.plan_answer(asked.text, linked=linked)
+        )
+        writers = self.fallback.writers(self._engine(asked, production), plan.refusal is not None)
+        return Planned(asked, persona, plan, writers)
+
+    def _engine(self, asked: TwinRequest, production: str | None) -> RemoteGenerator:
+        s = self.settings
+        key = s.llm_api_key.get_secret_value() if s.llm_api_key else "none"
+        # Our LLM service is asked by persona, so that a release in the middle of a request is no error. It is told a name
+        # of the caller, whose failures are one vote on the version; no foreign engine learns of our callers.
+        caller = None if s.llm_model else text_hash(asked.caller)
+        return RemoteGenerator(
+            s.llm_url, s.llm_model or asked.persona, key, production, s.llm_timeout, asked.user, caller
+        )
+
+    def _pieces(self, planned: Planned, links: list[str]) -> Iterator[str]:
+        """The pieces, logged at their end, however that comes; `links` gets the unsupported ones."""
+        asked, _, plan, writers = planned
+        start, parts = time.monotonic(), []
+        outcome: Outcome = "failed"
+        try:
+            for piece in stream(plan, writers, asked.temperature, asked.seed, asked.max_tokens):
+                parts.append(piece)
+                yield piece
+            outcome = writers.outcome
+        finally:
+            text = "".join(parts)
+            links += plan.unsupported_links(text) if writers.outcome == "answered" else []
+            self._log(planned, outcome, text, plan.steps_ms | {"generate": (time.monotonic() - start) * 1000})
+
+    def _log(self, planned: Planned, outcome: Outcome, text: str, steps: dict[str, float]) -> None:
+        asked, persona, plan, writers = planned
+        tokens_in, tokens_out = writers.tokens
+        price = self.price(tokens_in, tokens_out, steps.get("generate", 0.0))
+        row = RequestRecord(
+            request_id=asked.request_id,
+            time=datetime.now(UTC),
+            persona=persona.name,
+            model=writers.model,
+            prompt_kind=plan.prompt_kind,
+            retrieved=[c.chunk_id for c in plan.citations],
+            scores=[c.score for c in plan.citations],
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            steps_ms=steps,
+            outcome=outcome,
+            prompt=asked.text,
+            answer=text,
+            key=asked.caller,
+            user=asked.user_id,
+            cost=price if writers.cost is None else writers.cost,
+            canary=self._is_canary(writers),
+            visibility=most_closed(c.visibility for c in plan.citations),
+            brief=asked.brief,
+        )
+        self.log.append(row, persona.log_text)
+        telemetry.count(row)
+        for part in plan.degraded + writers.degraded:
+            telemetry.DEGRADED.labels(part).inc()
+        telemetry.LOST_ROWS.set(self.log.lost)
+        telemetry.WAITING_ROWS.set(self.log.waiting)
+
+    def _is_canary(self, writers: Writers) -> bool:
+        ours = self.settings.llm_model is None and not writers.degraded
+        return ours and writers.model != writers.expected
 
     def _warm(self) -> None:
         """Load now what the first question would wait seconds for: the embedder, the store's library, indices."""
@@ -100,30 +233,6 @@ class AnswerService:
         written = (self.settings.personas_dir / f"{name}.yaml").stat().st_mtime_ns
         return _persona(self.settings.personas_dir, name, written)
 
-    def twin(
-        self, name: str, user: str | None = None, audience: Visibility = "public", caller: str = ""
-    ) -> tuple[Persona, Twin]:
-        """The persona of that name with its model, and with what of its index `audience` may see. Raises NotFoundError and
-        NothingReleased.
-
-        One `user` is answered by the same version every time, also while a canary runs; `caller` is whose vote it is when
-        the version fails.
-        """
-        persona, production = self._standing(name, int(time.monotonic() / LOOK_SECONDS))
-        if production is None and self.settings.llm_model is None:
-            raise NothingReleased(
-                f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `make demo`."
-            )
-        embedder = load_embedder(self.settings.embedder)
-        retriever = open_retriever(self.settings, persona, self.store(name), embedder, audience)
-        return persona, Twin(
-            persona,
-            self.profile,
-            self._generator(name, production, user, caller),
-            retriever.retrieve,
-            retriever.find,
-        )
-
     def _look(self, name: str, turn: int) -> tuple[Persona, str | None]:
         return self.persona(name), self._production(name)
 
@@ -133,105 +242,6 @@ class AnswerService:
             return self._stores.setdefault(
                 name, ResilientVectorStore(lambda: open_store(self.settings, name))
             )
-
-    def _generator(self, name: str, production: str | None, user: str | None, caller: str) -> RemoteGenerator:
-        key = self.settings.llm_api_key.get_secret_value() if self.settings.llm_api_key else "none"
-        # Our LLM service is asked by persona, so that a release in the middle of a request is no error.
-        asked = self.settings.llm_model or name
-        who = (
-            None if self.settings.llm_model else text_hash(caller)
-        )  # no foreign engine learns of our callers
-        return RemoteGenerator(
-            self.settings.llm_url, asked, key, production, self.settings.llm_timeout, user, who
-        )
-
-    def run(self, job: Job) -> Answer:
-        """The whole answer, logged under the request's id. Raises TwinError when there is none."""
-        self.stand_in.take_beyond(job)
-        try:
-            answer = self._answer(job)
-        except TwinError:
-            self._record(job, "failed", "", job.plan.steps_ms)
-            raise
-        self._record(job, answer.outcome, answer.text, answer.steps_ms, answer.tokens_in, answer.tokens_out)
-        return answer.model_copy(update={"request_id": job.request_id, "seed": job.seed})
-
-    def _answer(self, job: Job) -> Answer:
-        try:
-            return job.twin.run(job.plan, job.temperature, job.seed, job.max_tokens)
-        except EngineUnavailable:
-            if not self.stand_in.instead(job):
-                raise
-            return job.twin.run(job.plan, job.temperature, job.seed, job.max_tokens)
-
-    def stream(self, job: Job) -> Iterator[str]:
-        """The answer in pieces. The first is there already when this returns, so that an engine that is down
-        is an error with its status, and no broken stream."""
-        self.stand_in.take_beyond(job)
-        pieces = self._pieces(job)
-        try:
-            first = next(pieces)
-        except StopIteration:
-            return iter(())
-        return _again(first, pieces)
-
-    def _pieces(self, job: Job) -> Iterator[str]:
-        start, parts = time.monotonic(), []
-        outcome: Outcome = "failed"
-        try:
-            for piece in self._written(job):
-                parts.append(piece)
-                yield piece
-            outcome = "refused" if job.plan.refusal is not None else "answered"
-        finally:
-            steps = job.plan.steps_ms | {"generate": (time.monotonic() - start) * 1000}
-            text = "".join(parts)
-            job.facts["unsupported_links"] = [] if job.plan.refusal else job.plan.unsupported_links(text)
-            self._record(job, outcome, text, steps, *job.told("tokens", (0, 0)))
-
-    def _written(self, job: Job) -> Iterator[str]:
-        begun = False
-        try:
-            for piece in job.twin.stream(job.plan, job.temperature, job.seed, job.max_tokens):
-                begun = True
-                yield piece
-        except EngineUnavailable:
-            if begun or not self.stand_in.instead(job):
-                raise
-            yield from job.twin.stream(job.plan, job.temperature, job.seed, job.max_tokens)
-
-    def _record(
-        self,
-        job: Job,
-        outcome: Outcome,
-        text: str,
-        steps: dict[str, float],
-        tokens_in: int = 0,
-        tokens_out: int = 0,
-    ) -> None:
-        persona, plan = job.persona, job.plan
-        row = RequestRecord(
-            request_id=job.request_id, time=datetime.now(UTC), persona=persona.name, model=job.twin.generator.model,
-            prompt_kind=plan.prompt_kind, retrieved=[c.chunk_id for c in plan.citations],
-            scores=[c.score for c in plan.citations], tokens_in=tokens_in, tokens_out=tokens_out, steps_ms=steps,
-            outcome=outcome, prompt=job.asked, answer=text, key=job.key, user=job.user,
-            cost=self._cost(job, tokens_in, tokens_out, steps), canary=self._is_canary(job),
-            visibility=most_closed(c.visibility for c in plan.citations), brief=job.brief,
-        )  # fmt: skip
-        self.log.append(row, persona.log_text)
-        telemetry.count(row)
-        for part in plan.degraded:
-            telemetry.DEGRADED.labels(part).inc()
-        telemetry.LOST_ROWS.set(self.log.lost)
-        telemetry.WAITING_ROWS.set(self.log.waiting)
-
-    def _cost(self, job: Job, tokens_in: int, tokens_out: int, steps: dict[str, float]) -> float | None:
-        paid: float | None = job.told("cost", None)  # the reference model knows its own price
-        return paid if paid is not None else self.price(tokens_in, tokens_out, steps.get("generate", 0.0))
-
-    def _is_canary(self, job: Job) -> bool:
-        ours = self.settings.llm_model is None and FALLBACK not in job.plan.degraded
-        return ours and job.twin.generator.model != job.expected
 
     def request_of(self, persona: str, request_id: str, caller: str) -> RequestRecord:
         """The logged request of that id that the caller asked. Raises NotFoundError."""
@@ -276,16 +286,6 @@ def answer_service(request: Request) -> AnswerService:
     """The answers of the process. Endpoints call it: as a dependency FastAPI would look it up and await it each time."""
     answers: AnswerService = request.app.state.answers
     return answers
-
-
-def some_seed(given: int | None) -> int:
-    """The seed asked for, or a new one: the answer names it, so that it can be had again."""
-    return secrets.randbelow(2**31) if given is None else given
-
-
-def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
 
 
 @lru_cache

@@ -15,7 +15,7 @@ from twin_assets.core.persona.definition import Persona, load_persona
 from twin_assets.core.records import Message, Passage, SplitDocument
 from twin_assets.evaluation.evaluate import Contestant, EvaluationReport, Instruments, Question, evaluate
 from twin_assets.evaluation.voice.impostors import read_impostors
-from twin_assets.inference.generation.local import Generation, Generator
+from twin_assets.inference.generation.local import Generation
 from twin_assets.inference.twin.answer import Plan, Twin
 from twin_assets.inference.twin.request_log import RequestRecord
 from twin_assets.settings import ROOT
@@ -121,12 +121,7 @@ def plan(question: str) -> Plan:
         similarity = 0.0 if "World Cup" in query else 0.7
         return [p.model_copy(update={"similarity": similarity}) for p in by_shared_words(query, k, None)]
 
-    return Twin(runa(), load_profile("nano"), unused_generator(), find).plan_answer(question)
-
-
-def unused_generator() -> Generator:
-    """Planning a prompt asks no model."""
-    return None  # type: ignore[return-value]
+    return Twin(runa(), load_profile("nano"), find).plan_answer(question)
 
 
 def run_evaluation(contestants: dict[str, Contestant], **changes: Any) -> EvaluationReport:

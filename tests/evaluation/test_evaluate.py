@@ -16,7 +16,6 @@ from tests.evaluation.evaluation_factories import (
     runa,
     sentences_of,
     train,
-    unused_generator,
 )
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import load_profile
@@ -131,7 +130,7 @@ def test_the_twin_is_asked_exactly_as_the_service_asks_it() -> None:
 
     asked = Recorder()
     run_evaluation({"candidate": Contestant("a", asked, "twin")})
-    served = Twin(runa(), load_profile("nano"), unused_generator(), from_train)
+    served = Twin(runa(), load_profile("nano"), from_train)
     for task, conversation in zip(write_tasks(heldout(), train()), asked.asked, strict=False):
         kind = "linkedin_post" if task.prompt == "write_post" else "article"
         assert served.plan_write(kind, task.topic).conversation == conversation  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from twin_assets.core.release.approval import (
     can_deploy,
     decide,
     last_release,
+    propose,
 )
 from twin_assets.core.release.history import Event
 from twin_assets.core.release.ledger import ConflictError, Ledger
@@ -33,6 +34,31 @@ def test_an_approval_names_its_evaluation_and_is_deployed_once(tmp_path: Path) -
     assert deployed.reason == "approved by Ines (not authenticated): why"
     assert office.deploy() is None
     assert office.ledger.production() == evaluated.model
+
+
+def test_a_candidate_is_proposed_once_and_evaluated_as_often_as_it_is_measured(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    ledger, model = office.ledger, office.candidate().model
+
+    def kinds() -> list[str]:
+        return [event.kind for event in ledger.events() if event.model == model]
+
+    failed = propose(ledger, model, ["too slow", "copied"], "learnt from 2 rows for connections")
+    assert failed is not None
+    assert (failed.passed, failed.actor) == (False, "pipeline")
+    assert failed.reason == "too slow; copied; learnt from 2 rows for connections"
+    assert ledger.waiting() is None
+    passed = propose(ledger, model, [])
+    assert passed is not None
+    assert (passed.passed, passed.reason) == (True, "passed every gate")
+    assert ledger.waiting() == passed
+    assert kinds() == ["proposed", "evaluated", "evaluated", "evaluated"]
+    office.approve(passed)
+    assert propose(ledger, model, []) is None, "a person has decided: nothing to say"
+    office.deploy()
+    office.decide("roll_back", ledger.history().last(model) or passed)
+    assert propose(ledger, model, []) is not None
+    assert kinds()[-3:] == ["rolled_back", "proposed", "evaluated"]
 
 
 def test_an_expired_evaluation_is_not_approved_until_it_is_evaluated_again(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from serving.access.needs import ENGINE_KEY, Needs, declared
+from serving.llm.service import app
 from tests.support.machine import PATIENCE, free_port, until
 from twin_assets.settings import ROOT
 
@@ -58,6 +60,10 @@ def test_with_a_key_only_who_sends_it_is_answered(tmp_path: Path) -> None:
     with service(tmp_path, TWIN_LLM_API_KEY=KEY, TWIN_ALLOWED_HOSTS='["llm"]') as url:
         key = {"Authorization": f"Bearer {KEY}"}
         assert refused(url, **key) == (200, "")
+        for route in declared(app):
+            assert route.needs == Needs(ENGINE_KEY), route.path
+            for method in route.methods or ():
+                assert httpx.request(method, url + route.path, json={}).status_code == 401, route.path
         assert refused(url, **key, Host="llm:3001") == (200, "")
         assert refused(url, **key, **{"X-Forwarded-For": "203.0.113.9"}) == (200, "")
         for wrong in ({}, {"Authorization": "Bearer none"}, {"Authorization": f"Basic {KEY}"}):

@@ -6,7 +6,6 @@ from tests.evaluation.evaluation_factories import (
     passage,
     runa,
     train,
-    unused_generator,
 )
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.prompts.templates import refusal
@@ -32,7 +31,7 @@ def plan(question: str) -> Plan:
     def find(query: str, k: int) -> list[Passage]:
         return [passage(t, d).model_copy(update={"similarity": 0.7}) for d, t in SHELF.items()]
 
-    return Twin(runa(), load_profile("nano"), unused_generator(), find).plan_answer(question)
+    return Twin(runa(), load_profile("nano"), find).plan_answer(question)
 
 
 def exam(texts: dict[str, str], unanswerable: dict[str, str] | None = None, shown: bool = True) -> Exam:

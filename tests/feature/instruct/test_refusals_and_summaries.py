@@ -13,7 +13,6 @@ from twin_assets.core.records import Passage, SplitDocument
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.feature.instruct.refusals import refusal_row, unanswerable_questions
 from twin_assets.feature.instruct.summaries import find_summaries
-from twin_assets.inference.generation.remote import RemoteGenerator
 from twin_assets.inference.twin.answer import Twin
 from twin_assets.settings import ROOT
 
@@ -42,9 +41,8 @@ def test_the_service_declines_in_the_words_of_the_dataset() -> None:
     def nothing(query: str, k: int) -> list[Passage]:
         return []
 
-    generator = RemoteGenerator("http://127.0.0.1:1/v1", "unused")
     for persona in (RUNA, SALTY):
-        twin = Twin(persona, load_profile("nano"), generator, nothing)
+        twin = Twin(persona, load_profile("nano"), nothing)
         for question in ("How deep is Lake Baikal?", "Which wine goes with venison?", "Who are you?"):
             row = refusal_row(persona, question)
             assert twin.plan_answer(question).refusal == row.messages[-1].content

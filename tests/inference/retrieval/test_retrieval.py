@@ -15,7 +15,6 @@ from twin_assets.core.persona.retrieval_options import RetrievalOptions
 from twin_assets.core.records import EmbeddedChunk, Passage
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.vectors.lance import LanceStore
-from twin_assets.inference.generation.local import Generator
 from twin_assets.inference.retrieval.compress import compress, sentences
 from twin_assets.inference.retrieval.fuse import fuse, one_per_document
 from twin_assets.inference.retrieval.rerank import by_cross_encoder, by_late_interaction, load_cross_encoder
@@ -178,8 +177,7 @@ def test_filters_of_a_question_hold_unless_nothing_fits(store: LanceStore, embed
 
 def test_the_twin_answers_declines_or_just_talks(store: LanceStore, embedder: Embedder) -> None:
     retriever = Retriever(store, embedder)
-    no_model: Generator = None  # type: ignore[assignment]  # planning asks none
-    twin = Twin(runa(), load_profile("nano"), no_model, retriever.retrieve, retriever.find)
+    twin = Twin(runa(), load_profile("nano"), retriever.retrieve, retriever.find)
     answered = twin.plan_answer("Which words are banned from the runbook?")
     assert answered.refusal is None
     assert answered.citations[0].chunk_id == "rules"

@@ -10,6 +10,7 @@ import pytest
 from tests.serving.engine_double import SAYS, EngineDouble
 from tests.serving.twin_server import QUESTION, Server, events, install, serving, streamed_text, twin
 from twin_assets.core.errors import TwinError
+from twin_assets.inference.generation.fallback import FallbackPolicy
 from twin_assets.inference.twin.request_log import read_requests
 from twin_assets.settings import Settings
 
@@ -106,7 +107,5 @@ def test_without_a_model_there_is_none_and_an_unknown_price_is_said_at_the_start
     with twin(tmp_path) as (server, engine):
         engine.stop()
         assert server.ask().status_code == 503
-    from serving.twin.job import FallbackPolicy
-
     with pytest.raises(TwinError, match="TWIN_FALLBACK_PRICE_IN"):
         FallbackPolicy(Settings(fallback_model="acme/unheard-of"))

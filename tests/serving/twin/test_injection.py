@@ -50,7 +50,6 @@ def planned(place: str, text: str) -> Plan:
     twin = Twin(
         persona,
         wide,
-        EngineUnused(),
         lambda q, k: own,
         lambda q, k, t=None, o=None: RetrievalResult(passages=own, steps_ms={}),
     )
@@ -62,18 +61,6 @@ def planned(place: str, text: str) -> Plan:
         "reply": {"kind": "reply", "reply_to": text, "topic": text},
     }[place]  # fmt: skip
     return twin.plan_brief(Brief(**brief))
-
-
-class EngineUnused:
-    """A plan asks no engine."""
-
-    model = "none"
-
-    def generate(self, *arguments: Any, **named: Any) -> Any:
-        raise AssertionError
-
-    def stream(self, *arguments: Any, **named: Any) -> Any:
-        raise AssertionError
 
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))

@@ -1,10 +1,11 @@
-"""What people decide about releases, and how what they decided comes into effect.
+"""The way of a candidate into production: proposed with its verdict, approved by a person, deployed. `canary` watches it.
 
-The one place for it: the Dagster jobs, the web page, the command line and the runner all call `decide`
-and `deploy`. Every decision names the event it is about, so that one made on an old page, or made
+The one place for it: the evaluation calls `propose`; the Dagster jobs, the web page, the command line and the runner call
+`decide` and `deploy`. Every decision names the event it is about, so that one made on an old page, or made
 twice, is refused.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -40,6 +41,21 @@ class Decision(Record):
 
 class Expired(TwinError):
     """An evaluation or an approval is too old to act on."""
+
+
+def propose(ledger: Ledger, candidate: str, failed: Sequence[str], note: str = "") -> Event | None:
+    """Put an evaluated candidate and the verdict of its gate into the ledger; the event, or None where the version has gone
+    further by now, so that there is nothing to say.
+
+    `failed` says which blocking gates it did not pass, `note` what whoever approves it should read besides.
+    """
+    if ledger.state(candidate) in (None, "rejected", "rolled_back"):
+        ledger.append(candidate, "proposed", PIPELINE, "new candidate")
+    if ledger.state(candidate) not in ("proposed", "evaluated"):
+        return None
+    reason = "; ".join(failed) or "passed every gate"
+    reason += f"; {note}" if note else ""
+    return ledger.append(candidate, "evaluated", PIPELINE, reason, passed=not failed)
 
 
 def decide(

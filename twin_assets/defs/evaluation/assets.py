@@ -8,7 +8,7 @@ import dagster as dg
 from twin_assets.core.models.version import closed_rows
 from twin_assets.core.prompts.templates import prompts_fingerprint
 from twin_assets.core.records import VISIBILITIES, Message, SplitDocument, most_closed
-from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.release.approval import propose
 from twin_assets.core.vectors import open_store
 from twin_assets.defs.evaluation.publish import publish_report
 from twin_assets.defs.shared.common import EVALUATION, OWNERS, personas
@@ -71,7 +71,7 @@ def evaluation_report(
     store = open_store(settings, persona.name)
     retriever = open_retriever(settings, persona, store, platform.embedder, audience)
     models = _Models(platform)
-    twin = Twin(persona, platform.profile, models.open(dpo_model), retriever.retrieve, retriever.find)
+    twin = Twin(persona, platform.profile, retriever.retrieve, retriever.find)
     contestants = {
         CANDIDATE: models.contestant(dpo_model, "twin"),
         BASELINE: models.contestant(base_model, "baseline"),
@@ -106,10 +106,18 @@ def evaluation_report(
     report = report.model_copy(update={"learnt_from": rows, "visibility": seen})
     gates = check_gate(report, platform.profile.gate)
     ladder = climb_ladder(report, platform.profile.gate)
-    _propose(ledger, dpo_model, gates, closed_rows(rows, "public"))
+    metadata = _metadata(platform, report, gates, ladder)  # stored before anybody can decide by it
+    failed = [gate.message for gate in gates if gate.blocking and not gate.passed]
+    closed = closed_rows(rows, "public")
+    propose(
+        ledger,
+        dpo_model,
+        failed,
+        f"learnt from {closed}, which it may repeat to whoever it serves" if closed else "",
+    )
     return dg.MaterializeResult(
         value=report,
-        metadata=_metadata(platform, report, gates, ladder),
+        metadata=metadata,
         check_results=[_as_check(gate) for gate in gates],
     )
 
@@ -137,18 +145,6 @@ class _Models:
 
         usd = self._settings.hardware_usd_per_hour
         return Contestant(model=tag, generate=generate, prompting=prompting, usd_per_hour=usd)
-
-
-def _propose(ledger: Ledger, candidate: str, gates: list[GateResult], closed: str) -> None:
-    """Put the candidate and its verdict into the ledger, unless it is there already. Who approves it reads there what
-    it learnt that is not public."""
-    failed = [g for g in gates if g.blocking and not g.passed]
-    if ledger.state(candidate) in (None, "rejected", "rolled_back"):
-        ledger.append(candidate, "proposed", "pipeline", "new candidate")
-    if ledger.state(candidate) in ("proposed", "evaluated"):
-        reason = "; ".join(g.message for g in failed) or "passed every gate"
-        reason += f"; learnt from {closed}, which it may repeat to whoever it serves" if closed else ""
-        ledger.append(candidate, "evaluated", "pipeline", reason, passed=not failed)
 
 
 def _as_check(gate: GateResult) -> dg.AssetCheckResult:

@@ -7,12 +7,13 @@ budget for each day.
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Literal
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.llm.hosted import HostedModel, read_reply
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.local import Generation
-from twin_assets.inference.generation.remote import EngineUnavailable
+from twin_assets.inference.generation.remote import EngineUnavailable, RemoteGenerator
 from twin_assets.settings import Settings
 
 FALLBACK = "fallback"  # in `degraded`: not the twin wrote this
@@ -85,3 +86,75 @@ class FallbackGenerator:
             text=reply.text, tokens_in=self.tokens[0], tokens_out=self.tokens[1],
             finish_reason=self.finish_reason, seconds=0.0,
         )  # fmt: skip
+
+
+class Writers:
+    """Who writes one answer: the first in line, and the next where that one is down. It keeps what was told of the text.
+
+    The last in line may be None: nobody writes, and the twin declines.
+    """
+
+    def __init__(
+        self, own: RemoteGenerator, line: Iterator[RemoteGenerator | FallbackGenerator | None]
+    ) -> None:
+        self._own, self._line = own, line
+        self.expected = own.model  # in production when the request came
+        self.current = next(line)
+
+    def hand_over(self) -> bool:
+        """The next in line is to write; False, and all stays, when there is nobody else."""
+        for writer in self._line:
+            self.current = writer
+            return True
+        return False
+
+    @property
+    def outcome(self) -> Literal["answered", "refused"]:
+        return "refused" if self.current is None else "answered"
+
+    @property
+    def model(self) -> str:
+        """The version that writes, as far as it is known by now."""
+        return (self.current or self._own).model
+
+    @property
+    def degraded(self) -> list[str]:
+        return [FALLBACK] if isinstance(self.current, FallbackGenerator) else []
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Read and written, of a text that has ended."""
+        return self.current.tokens if self.current else (0, 0)
+
+    @property
+    def finish_reason(self) -> str:
+        return self.current.finish_reason if self.current else "stop"
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars, where the writer knows its own price."""
+        return self.current.cost if isinstance(self.current, FallbackGenerator) else None
+
+
+class FallbackPolicy:
+    """When the reference model writes: where there is one (TWIN_FALLBACK_MODEL) and its budget is not spent."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises TwinError when the price of the model is not known."""
+        self._beyond = settings.fallback_beyond
+        self._fallback = Fallback(settings) if settings.fallback_model else None
+
+    def writers(self, own: RemoteGenerator, declines: bool) -> Writers:
+        """Who writes what the twin plans to answer, or `declines`."""
+        return Writers(own, self._line(own, declines))
+
+    def _line(
+        self, own: RemoteGenerator, declines: bool
+    ) -> Iterator[RemoteGenerator | FallbackGenerator | None]:
+        if not declines:
+            yield own
+        # What the twin would decline it answers only where that is wished: without a source.
+        if self._fallback and self._fallback.affordable and (self._beyond or not declines):
+            yield FallbackGenerator(self._fallback)
+        if declines:
+            yield None

@@ -1,4 +1,4 @@
-"""The twin: retrieve, build the prompt, generate, cite. What the service does for a request."""
+"""The twin: retrieve, build the prompt, generate, cite. The service does this for a request."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,8 @@ from twin_assets.core.prompts.templates import (
 from twin_assets.core.records import Message, Passage, Record, Visibility
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words, first_words
-from twin_assets.inference.generation.local import Generator
+from twin_assets.inference.generation.fallback import Writers
+from twin_assets.inference.generation.remote import EngineUnavailable
 from twin_assets.inference.retrieval.resilient_store import RetrievalUnavailable
 from twin_assets.inference.retrieval.retriever import RetrievalResult
 from twin_assets.inference.twin.brief import Brief, WriteKind
@@ -92,7 +93,7 @@ class Plan(Record):
     """A request made ready for the model; `refusal` is set when there is nothing to answer from.
 
     `steps_ms` is the time of each stage of retrieval in milliseconds; `note` says what retrieval left out.
-    `max_tokens` is the request's own limit; `shape` names the rule of form that the text has to keep.
+    `max_tokens` is the limit of the answer; `shape` names the rule of form that the text has to keep.
     """
 
     conversation: list[Message]
@@ -102,7 +103,7 @@ class Plan(Record):
     refusal: str | None = None
     note: str | None = None
     degraded: list[str] = []
-    max_tokens: int | None = None
+    max_tokens: int
     shape: Literal["x_post"] | None = None
 
     def unsupported_links(self, text: str) -> list[str]:
@@ -118,14 +119,13 @@ class Plan(Record):
 
 
 class Twin:
-    """One persona with its model and its index."""
+    """One persona with its index: makes plans of requests. `write` and `stream` make answers of plans."""
 
     def __init__(
-        self, persona: Persona, profile: Profile, generator: Generator, retrieve: Retrieve,
-        find: Find | None = None,
-    ) -> None:  # fmt: skip
+        self, persona: Persona, profile: Profile, retrieve: Retrieve, find: Find | None = None
+    ) -> None:
         """`retrieve` searches for a text as it stands, `find` for a question; without it `retrieve` does both."""
-        self.persona, self.profile, self.generator, self.retrieve = persona, profile, generator, retrieve
+        self.persona, self.profile, self.retrieve = persona, profile, retrieve
         self.find = find or self._as_it_stands
 
     def plan_answer(
@@ -183,6 +183,7 @@ class Twin:
         return Plan(
             conversation=conversation(self.persona, self.profile, task, own, linked),
             prompt_kind=prompt, citations=citations, steps_ms=found.steps_ms, note=found.note,
+            max_tokens=self.profile.answer_tokens,
         )  # fmt: skip
 
     def _fitting(
@@ -200,44 +201,69 @@ class Twin:
         linked = linked[:most]
         return own[: most - len(linked)], linked
 
-    def run(
-        self, plan: Plan, temperature: float = 0.8, seed: int | None = None, max_tokens: int | None = None
-    ) -> Answer:
-        """The whole answer to a plan. Raises TwinError when the engine can't give one."""
-        if plan.refusal is not None:
-            return self._refused(plan)
-        start = time.monotonic()
-        limit = self._limit(plan, max_tokens)
-        written = self.generator.generate([plan.conversation], limit, temperature, seed)[0]
-        text = "".join(_shape(plan)([written.text]))
-        return Answer(
-            text=text, outcome="answered", citations=plan.citations, model=self.generator.model,
-            prompt_kind=plan.prompt_kind, tokens_in=written.tokens_in, tokens_out=written.tokens_out,
-            steps_ms=plan.steps_ms | {"generate": (time.monotonic() - start) * 1000}, seed=seed,
-            degraded=plan.degraded, unsupported_links=plan.unsupported_links(text),
-            finish_reason="length" if written.finish_reason == "length" else "stop",
-        )  # fmt: skip
 
-    def stream(
-        self, plan: Plan, temperature: float = 0.8, seed: int | None = None, max_tokens: int | None = None
-    ) -> Iterator[str]:
-        """The text of the answer in pieces."""
-        if plan.refusal is not None:
-            yield plan.refusal
+def write(
+    plan: Plan, writers: Writers, temperature: float = 0.8, seed: int | None = None, max_tokens: int | None = None
+) -> Answer:  # fmt: skip
+    """The whole answer to a plan. Raises EngineUnavailable when nobody can give one, and TwinError for a request that
+    the engine refuses."""
+    while True:
+        try:
+            return _whole(plan, writers, temperature, seed, max_tokens)
+        except EngineUnavailable:
+            if not writers.hand_over():
+                raise
+
+
+def stream(
+    plan: Plan, writers: Writers, temperature: float = 0.8, seed: int | None = None, max_tokens: int | None = None
+) -> Iterator[str]:  # fmt: skip
+    """The text of the answer in pieces. Raises what `write` does; what has begun is not written on by another."""
+    begun = False
+    while True:
+        try:
+            for piece in _pieces(plan, writers, temperature, seed, max_tokens):
+                begun = True
+                yield piece
             return
-        limit = self._limit(plan, max_tokens)
-        pieces = self.generator.stream(plan.conversation, limit, temperature, seed)
-        yield from (piece for piece in _shape(plan)(pieces) if piece)
+        except EngineUnavailable:
+            if begun or not writers.hand_over():
+                raise
 
-    def _limit(self, plan: Plan, max_tokens: int | None) -> int:
-        limits = [self.profile.answer_tokens, plan.max_tokens, max_tokens]
-        return min(limit for limit in limits if limit)
 
-    def _refused(self, plan: Plan) -> Answer:
+def _whole(
+    plan: Plan, writers: Writers, temperature: float, seed: int | None, max_tokens: int | None
+) -> Answer:
+    if writers.current is None:
         return Answer(
-            text=plan.refusal or "", outcome="refused", citations=[], model=self.generator.model,
+            text=plan.refusal or "", outcome="refused", citations=[], model=writers.model,
             prompt_kind=plan.prompt_kind, steps_ms=plan.steps_ms,
         )  # fmt: skip
+    start = time.monotonic()
+    limit = _limit(plan, max_tokens)
+    written = writers.current.generate([plan.conversation], limit, temperature, seed)[0]
+    text = "".join(_shape(plan)([written.text]))
+    return Answer(
+        text=text, outcome="answered", citations=plan.citations, model=writers.model,
+        prompt_kind=plan.prompt_kind, tokens_in=written.tokens_in, tokens_out=written.tokens_out,
+        steps_ms=plan.steps_ms | {"generate": (time.monotonic() - start) * 1000}, seed=seed,
+        degraded=plan.degraded + writers.degraded, unsupported_links=plan.unsupported_links(text),
+        finish_reason="length" if written.finish_reason == "length" else "stop",
+    )  # fmt: skip
+
+
+def _pieces(
+    plan: Plan, writers: Writers, temperature: float, seed: int | None, max_tokens: int | None
+) -> Iterator[str]:
+    if writers.current is None:
+        yield plan.refusal or ""
+        return
+    pieces = writers.current.stream(plan.conversation, _limit(plan, max_tokens), temperature, seed)
+    yield from (piece for piece in _shape(plan)(pieces) if piece)
+
+
+def _limit(plan: Plan, max_tokens: int | None) -> int:
+    return min(plan.max_tokens, max_tokens or plan.max_tokens)
 
 
 def answer_task(question: str) -> str:

@@ -1,0 +1,34 @@
+"""One request of the twin, made whole: all that its answer depends on and nothing that changes on the way to it."""
+
+from dataclasses import dataclass
+
+from twin_assets.core.records import Visibility
+from twin_assets.inference.twin.brief import Brief
+from twin_assets.inference.twin.request_log import user_hash
+
+
+@dataclass(frozen=True)
+class TwinRequest:
+    """A question, or with a `brief` a piece of writing, and who asks for it.
+
+    `text` is what was asked for, as the request log has it. `caller` is the id of the key, never the key; no passage
+    that is closed to `audience` is found. `links` are addresses whose pages are read too, `max_tokens` is the request's own
+    limit.
+    """
+
+    request_id: str
+    persona: str
+    text: str
+    caller: str
+    audience: Visibility
+    user: str | None
+    links: tuple[str, ...]
+    temperature: float
+    seed: int
+    max_tokens: int | None = None
+    brief: Brief | None = None
+
+    @property
+    def user_id(self) -> str | None:
+        """A hash of the user that the caller named, known within the caller's key."""
+        return user_hash(self.caller, self.user) if self.user else None
