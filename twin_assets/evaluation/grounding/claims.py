@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from twin_assets.core.text.content_words import ENGLISH, tells
+from twin_assets.core.text.content_words import ENGLISH, is_function_word, k_precision
 from twin_assets.core.text.words import UNSPACED, has_unspaced, sentences, spaced
 
 Embed = Callable[[list[str]], np.ndarray]
@@ -81,9 +81,11 @@ def fact_words(text: str) -> list[str]:
         lower = word.lower()
         if lower[0].isdigit() or lower in _NUMBERS:
             words.append(_NUMBERS.get(lower, lower.replace(",", "")))
+        elif is_function_word(lower):
+            continue
         elif has_unspaced(lower):
-            words += [lower] if tells(lower) else []
-        elif lower not in ENGLISH and len(lower) > 2:
+            words.append(lower)
+        elif len(lower) > 2:
             words.append(_stem(lower))
     return words
 
@@ -105,7 +107,7 @@ def support(claims: list[str], passages: list[str], embed: Embed) -> np.ndarray:
         words = fact_words(claim)
         missing = any(entity not in anywhere for entity in _entities(claim))
         for column, there in enumerate(known):
-            share = sum(w in there for w in words) / len(words) if words else 0.0
+            share = k_precision(words, there)
             table[row, column] = (share + cosines[row, column]) / 2 * (MISSING_ENTITY if missing else 1)
     return table
 

@@ -8,8 +8,8 @@ import re
 from datetime import UTC, datetime
 
 from twin_assets.core.records import Record
-from twin_assets.core.text.content_words import ENGLISH, tells
-from twin_assets.core.text.words import UNSPACED, count_words, has_unspaced, spaced
+from twin_assets.core.text.content_words import is_function_word
+from twin_assets.core.text.words import UNSPACED, count_words, spaced
 from twin_assets.core.vectors.base import Filters
 
 SMALL_TALK = re.compile(
@@ -81,11 +81,7 @@ def wanted(question: str) -> Filters:
 
 def wordings(question: str) -> list[str]:
     """The question, its telling words alone, and the questions that an "and" joins."""
-    words = [
-        w
-        for w in _WORD.findall(spaced(question))
-        if (tells(w) if has_unspaced(w) else w.lower() not in ENGLISH)
-    ]
+    words = [word for word in _WORD.findall(spaced(question)) if not is_function_word(word.lower())]
     parts = [p.strip() for p in re.split(r"[?;？；]|,? and (?=how|what|when|where|which|who|why)", question)]
     others = [p for p in parts if count_words(p) >= FEWEST_WORDS] if len(parts) > 1 else []
     return list(dict.fromkeys([question, " ".join(words) or question, *others]))
