@@ -15,6 +15,7 @@ from twin_assets.core.prompts.refusals import declines
 from twin_assets.core.prompts.templates import passages_in, without_passages
 from twin_assets.core.records import Message, Record, SplitDocument
 from twin_assets.core.text.words import first_words
+from twin_assets.evaluation.bootstrap import bootstrap
 from twin_assets.evaluation.grounding.claims import (
     SUPPORTED,
     Embed,
@@ -24,7 +25,6 @@ from twin_assets.evaluation.grounding.claims import (
     support,
 )
 from twin_assets.evaluation.grounding.questions import Question
-from twin_assets.evaluation.voice.meter import bootstrap
 from twin_assets.evaluation.voice.stylometry import prose
 from twin_assets.evaluation.write_tasks import write_tasks
 from twin_assets.inference.twin.answer import Citation, Plan
