@@ -5,7 +5,6 @@ hold the model that they began with.
 """
 
 import gc
-import hashlib
 import logging
 import random
 import threading
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 from serving.errors import NotFoundError, NothingReleased
 from serving.llm.observations import Observations
+from twin_assets.core.hashing import hash_share
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.persona.definition import persona_names
 from twin_assets.core.records import Message
@@ -233,7 +233,7 @@ def _fraction(since: int, key: str | int | None) -> float:
     """A number in [0, 1): the same in every process for the same canary and key; random without a key."""
     if key is None:
         return random.random()
-    return int.from_bytes(hashlib.sha256(f"{since}:{key}".encode()).digest()[:8], "big") / 2**64
+    return hash_share(f"{since}:{key}")
 
 
 def _words(route: Route) -> str:

@@ -5,11 +5,11 @@ a side before stays there, whatever joins it: what a released model was trained 
 later one. Only where a category would hold out too little are the lowest places of new documents added.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from twin_assets.core.hashing import hash_share
 from twin_assets.core.records import Record, Split, SplitDocument, UniqueDocument
 from twin_assets.core.text.words import ngrams, terms
 
@@ -46,7 +46,9 @@ def split_corpus(
     heldout = {doc_id for doc_id, side in known.items() if side == "heldout"}
     for category in ("post", "article"):
         these = [d for d in documents if d.category == category]
-        placed = sorted((place(d.cluster_id, seed), d.doc_id) for d in these if d.doc_id not in known)
+        placed = sorted(
+            (hash_share(f"{seed}:{d.cluster_id}"), d.doc_id) for d in these if d.doc_id not in known
+        )
         chosen = [doc_id for at, doc_id in placed if at < heldout_share]
         missing = MIN_HELDOUT - len(chosen) - sum(d.doc_id in heldout for d in these)
         if len(these) >= MIN_FROM and missing > 0:
@@ -69,12 +71,6 @@ def sides_of(documents: list[SplitDocument]) -> dict[str, Split]:
 def _side_before(document: UniqueDocument, before: Mapping[str, Split]) -> Split | None:
     sides = {before[i] for i in (document.doc_id, *document.duplicates) if i in before}
     return "heldout" if "heldout" in sides else "train" if sides else None
-
-
-def place(cluster_id: str, seed: int) -> float:
-    """A cluster's place in [0, 1): the same on every machine, whatever else is in the corpus."""
-    digest = hashlib.sha256(f"{seed}:{cluster_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def shared_ngrams(train: list[str], heldout: list[str], n: int = NGRAM) -> set[str]:

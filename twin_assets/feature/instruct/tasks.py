@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from twin_assets.core.datasets.rows import InstructRow
-from twin_assets.core.hashing import fingerprint, text_hash
+from twin_assets.core.hashing import fingerprint, hash_share, text_hash
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.templates import shown_passages, system_message, user_message
@@ -213,8 +213,7 @@ class RowBuilder:
         return ask.format(about=about, title=title) if about else ""
 
     def _notes(self, document: SplitDocument, block: str, topic: str) -> list[Passage] | None:
-        share = int(text_hash(f"{self.seed}:{document.doc_id}:{topic}", 8), 16) / 16**8
-        if share >= SHARE_WITH_PASSAGES:
+        if hash_share(f"{self.seed}:{document.doc_id}:{topic}") >= SHARE_WITH_PASSAGES:
             return None
         return self._nearest_elsewhere(document, block)
 

@@ -6,12 +6,12 @@ each counts for the `weight` requests that it stands for (Horvitz and Thompson 1
 an answer.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from twin_assets.core.hashing import hash_share
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.refusals import declines
 from twin_assets.core.records import Record
@@ -70,7 +70,8 @@ class LiveScorer:
         ]
 
     def _of_text(self, row: RequestRecord, share: float) -> dict[str, object]:
-        chosen = _draw(row, self.seed) < share
+        drawn = hash_share(f"{self.seed}/{row.request_id}/{row.time.isoformat()}")  # the same in every run
+        chosen = drawn < share
         found: dict[str, object] = {"weight": 1 / share if chosen else 0.0}
         if row.answer is None or row.outcome == "failed":
             return found
@@ -165,9 +166,3 @@ def stratum(row: RequestRecord) -> Stratum:
 def _shares(objects: Iterable[list[tuple[str, RequestRecord]]], most: int) -> dict[Stratum, float]:
     counts = Counter(stratum(row) for rows in objects for _, row in rows)
     return {one: min(1.0, most / count) for one, count in counts.items()}
-
-
-def _draw(row: RequestRecord, seed: int) -> float:
-    """In [0, 1), the same in every run."""
-    digest = hashlib.sha256(f"{seed}/{row.request_id}/{row.time.isoformat()}".encode()).digest()
-    return int.from_bytes(digest[:8]) / 2**64
