@@ -11,6 +11,7 @@ import time
 from typing import Any, Literal, NamedTuple
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import text_hash
 from twin_assets.core.llm.client import ask, open_litellm, token_prices
 from twin_assets.settings import Settings
 
@@ -173,6 +174,10 @@ class HostedModel:
                 )
             return answer
         return None
+
+    def key(self, prompt: str) -> str:
+        """The name under which what this model answered to a prompt is kept."""
+        return text_hash(f"{self.model}\n{prompt}", 32)
 
     def check_estimate(self, estimate: float) -> None:
         """Raises TwinError when what is to be asked would cost more than the budget."""
