@@ -70,6 +70,6 @@ def test_parts_begin_at_zero_and_follow_one_another(suffix: str, pieces: list[st
 
 
 def test_our_own_code_is_cut_at_its_functions() -> None:
-    path = ROOT / "twin_assets" / "feature" / "code_parts.py"
+    path = ROOT / "twin_assets" / "feature" / "index" / "code_parts.py"
     headings = [p.heading for p in code_parts(Path(path).read_text(), path.name, lambda part: True)]
     assert "def code_parts(text: str, path: str, fits: Callable[[str], bool]) -> list[CodePart]" in headings
