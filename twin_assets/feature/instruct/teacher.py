@@ -89,7 +89,7 @@ class Teacher:
         wanted = {p.key: p for p in passages}
         lessons: dict[str, SyntheticExample] = {}
         dropped: Counter[str] = Counter()
-        asked = [(p, render("teacher", title=p.title, passage=p.text)) for p in wanted.values()]
+        asked = [(p, render("teaching/passage", title=p.title, passage=p.text)) for p in wanted.values()]
         known = self._kept.find(self._hosted.key(prompt) for _, prompt in asked)
         missing: list[tuple[TeacherRequest, str]] = []
         for passage, prompt in asked:

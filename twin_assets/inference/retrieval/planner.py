@@ -6,7 +6,7 @@ schema. When the model fails, retrieval goes on by rules: `PlannerFailed` never 
 """
 
 from datetime import UTC, date, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -75,8 +75,8 @@ class Planner:
         """What to search for a question. Raises PlannerFailed."""
         persona = self._persona
         prompt = render(
-            "plan_search", full_name=persona.full_name, about=persona.about, question=strip_special_tokens(question),
-            today=f"{datetime.now(UTC):%Y-%m-%d}",
+            "serving/plan_search", full_name=persona.full_name, about=persona.about, question=strip_special_tokens(question),
+            today=f"{datetime.now(UTC):%Y-%m-%d}", sources=", ".join(SOURCES), categories=", ".join(get_args(Category)),
         )  # fmt: skip
         plan = self._ask(prompt, SearchPlan)
         return ParsedQuery(
@@ -89,7 +89,8 @@ class Planner:
         """Whether the passages answer the question, and what else to search. Raises PlannerFailed."""
         shown = format_passages(shown_passages(passages, SEEN_TOKENS)) or "none were found"
         return self._ask(
-            render("reflect_search", question=strip_special_tokens(question), passages=shown), Reflection
+            render("serving/reflect_search", question=strip_special_tokens(question), passages=shown),
+            Reflection,
         )
 
     def _ask(self, prompt: str, shape: type[A]) -> A:

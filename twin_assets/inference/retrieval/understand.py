@@ -7,6 +7,7 @@ then. So a date counts only beside a verb of writing, and a source only by its o
 import re
 from datetime import UTC, datetime
 
+from twin_assets.core.persona.definition import SOURCES, source_part
 from twin_assets.core.records import Record
 from twin_assets.core.text.content_words import is_function_word
 from twin_assets.core.text.words import UNSPACED, count_words, spaced
@@ -22,8 +23,7 @@ OWN_TEXT = re.compile(
     r"\s*(please )?(translate|proofread|rephrase|shorten|rewrite|summari[sz]e|edit|polish)\b[^:\n]{0,80}[:\n]\s*\S.{40,}",
     re.IGNORECASE | re.DOTALL,
 )
-# Names that are no words of another meaning: "on X" or "in the mail" would filter by accident.
-NAMED_SOURCES = ("linkedin", "medium", "substack", "github", "gitlab", "mastodon", "bluesky", "wordpress")
+NAMED_SOURCES = tuple(source for source in SOURCES if source_part(source).telling_name)
 CATEGORIES = {
     "post": r"\b(in|among|from) (your|her|his|their) (short |social )?posts\b",
     "article": r"\b(in|among|from) (your|her|his|their) (long |longer )?(articles|essays)\b",
