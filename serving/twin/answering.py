@@ -17,6 +17,7 @@ from serving.errors import NotFoundError, NothingReleased
 from serving.readiness import Readiness
 from serving.twin.job import FallbackPolicy, Job
 from twin_assets.core.embedding.embedder import load_embedder
+from twin_assets.core.embedding.thresholds import thresholds_of
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.llm.client import open_litellm
@@ -122,6 +123,7 @@ class AnswerService:
             self._generator(name, production, user, caller),
             retriever.retrieve,
             retriever.find,
+            thresholds_of(self.lake, embedder),
         )
 
     def _look(self, name: str, turn: int) -> tuple[Persona, str | None]:

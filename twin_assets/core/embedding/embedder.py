@@ -18,10 +18,6 @@ from twin_assets.settings import load_settings
 # Padded tokens of a batch: more are no faster on a few cores, and take memory.
 BATCH_TOKENS = 2048
 KEPT_QUESTIONS = 512
-# No passage as near to a question as this cosine, and the corpus has nothing to stand on. Measured with
-# offline-minilm on the demo persona: 96% of far-off questions are declined, 53% of tempting near ones, and no
-# answerable one.
-MIN_SIMILARITY = 0.33
 
 
 def search_view(chunk: Chunk | Passage) -> str:

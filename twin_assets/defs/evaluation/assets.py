@@ -71,7 +71,7 @@ def evaluation_report(
     store = open_store(settings, persona.name)
     retriever = open_retriever(settings, persona, store, platform.embedder, audience)
     models = _Models(platform)
-    twin = Twin(persona, platform.profile, models.open(dpo_model), retriever.retrieve, retriever.find)
+    twin = Twin(persona, platform.profile, models.open(dpo_model), retriever.retrieve, retriever.find, platform.thresholds)  # fmt: skip
     contestants = {
         CANDIDATE: models.contestant(dpo_model, "twin"),
         BASELINE: models.contestant(base_model, "baseline"),
@@ -96,6 +96,7 @@ def evaluation_report(
             embed=platform.embedder.embed,
             right_answers=lambda tag: right_answers(models.open(tag)),
             judge=Judge(settings, shown) if settings.judge_model else None,
+            supported=platform.thresholds.supported,
         ),
         questions=read_questions(persona.questions),
         seed=settings.seed,

@@ -54,7 +54,7 @@ def scored_requests(
     rule, is_toxic = open_toxicity(settings.toxicity_model)
     scorer = LiveScorer(
         persona, {c.chunk_id: c.text for c in embeddings}, platform.embedder.embed, persona_meter(persona, corpus_split),
-        is_toxic, settings.monitor_sample_per_hour, settings.seed,
+        is_toxic, settings.monitor_sample_per_hour, settings.seed, platform.thresholds.supported,
     )  # fmt: skip
     run = score_new(lake, scorer)
     compacted = compact_days(lake, persona.name, settings.now.date())

@@ -71,7 +71,7 @@ def drift_report(
     requests = _recent(platform.lake, persona.name, now)
     signals += watch_requests(
         scored, now, model, _similarity(platform, persona, requests),
-        _voice(context, persona, corpus_split, requests), _voice_level(platform.lake, persona.name, model),
+        _voice(context, persona, corpus_split, requests), _voice_level(platform.lake, persona.name, model), platform.thresholds,
     )  # fmt: skip
     signals += watch_cost(scored, now, settings.alert_cost_factor, settings.alert_cost_usd)
     report = make_report(signals, len(scored), now, model, writing)

@@ -21,8 +21,6 @@ from twin_assets.core.text.words import UNSPACED, has_unspaced, sentences, space
 
 Embed = Callable[[list[str]], np.ndarray]
 
-# From here on a claim counts as supported; benchmarks/claims.py shows both errors at it.
-SUPPORTED = 0.65
 MISSING_ENTITY = 0.5
 # A sentence with fewer says nothing that could be checked.
 MIN_FACT_WORDS = 2

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.hashing import hash_share
 from twin_assets.core.records import Record, Split, SplitDocument, UniqueDocument
 from twin_assets.core.text.words import ngrams, terms
@@ -17,7 +18,6 @@ HELDOUT_SHARE = 0.2
 # A category of at least MIN_FROM documents holds out at least MIN_HELDOUT: the voice metric needs windows.
 MIN_FROM, MIN_HELDOUT = 8, 2
 NGRAM = 13
-MAX_COSINE = 0.97
 
 
 class SplitResult(Record):
@@ -33,11 +33,12 @@ def split_corpus(
     heldout_share: float = HELDOUT_SHARE,
     seed: int = 17,
     before: Mapping[str, Split] | None = None,
+    thresholds: Thresholds = OFFLINE_MINILM,
 ) -> SplitResult:
     """Both sides, in order of id. Code is never held out: it is no measure of a voice.
 
     `before` has the sides of the last split by document, its duplicates included. A cluster that joins
-    both sides is held out.
+    both sides is held out. `thresholds` are those of `embed`.
 
     What the training side shares with the held-out side (a 13-gram, or an embedding nearly the same) is
     taken out of training and named in `contaminated`.
@@ -58,7 +59,7 @@ def split_corpus(
         SplitDocument(**d.model_dump(), split="heldout" if d.doc_id in heldout else "train")
         for d in documents
     ]
-    contaminated = _contaminated(sides, embed)
+    contaminated = _contaminated(sides, embed, thresholds.contaminated)
     kept = [d for d in sides if d.doc_id not in contaminated]
     return SplitResult(documents=sorted(kept, key=lambda d: d.doc_id), contaminated=contaminated)
 
@@ -87,7 +88,9 @@ def word_ngrams(text: str, n: int) -> list[str]:
     return ngrams(terms(text), n)
 
 
-def _contaminated(documents: list[SplitDocument], embed: Callable[[list[str]], np.ndarray]) -> dict[str, str]:
+def _contaminated(
+    documents: list[SplitDocument], embed: Callable[[list[str]], np.ndarray], most: float
+) -> dict[str, str]:
     train = [d for d in documents if d.split == "train"]
     heldout = [d for d in documents if d.split == "heldout"]
     if not train or not heldout:
@@ -100,6 +103,6 @@ def _contaminated(documents: list[SplitDocument], embed: Callable[[list[str]], n
     if prose:
         cosines = embed([d.search_text for d in prose]) @ embed([d.search_text for d in heldout]).T
         for document, cosine in zip(prose, cosines.max(axis=1), strict=True):
-            if cosine > MAX_COSINE:
+            if cosine > most:
                 found.setdefault(document.doc_id, "nearly_the_same_meaning")
     return found

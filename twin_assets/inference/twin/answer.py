@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol
 
-from twin_assets.core.embedding.embedder import MIN_SIMILARITY
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.persona.retrieval_options import RetrievalOptions
@@ -122,11 +122,12 @@ class Twin:
 
     def __init__(
         self, persona: Persona, profile: Profile, generator: Generator, retrieve: Retrieve,
-        find: Find | None = None,
+        find: Find | None = None, thresholds: Thresholds = OFFLINE_MINILM,
     ) -> None:  # fmt: skip
-        """`retrieve` searches for a text as it stands, `find` for a question; without it `retrieve` does both."""
+        """`retrieve` searches for a text as it stands, `find` for a question; without it `retrieve` does both.
+        `thresholds` are those of the embedder that they search with."""
         self.persona, self.profile, self.generator, self.retrieve = persona, profile, generator, retrieve
-        self.find = find or self._as_it_stands
+        self.find, self.thresholds = find or self._as_it_stands, thresholds
 
     def plan_answer(
         self, question: str, options: RetrievalOptions | None = None, linked: Linked | None = None
@@ -138,8 +139,9 @@ class Twin:
         """
         question, task = strip_special_tokens(question), answer_task(question)
         found = self.find(question, self.profile.passages, self.profile.passage_tokens, options)
-        supported = [p for p in found.passages if p.similarity >= MIN_SIMILARITY]
-        sources = [p for p in self._linked(question, linked) if p.similarity >= MIN_SIMILARITY]
+        least = self.thresholds.answerable
+        supported = [p for p in found.passages if p.similarity >= least]
+        sources = [p for p in self._linked(question, linked) if p.similarity >= least]
         declined = refusal(self.persona, question) if found.needed and not supported + sources else None
         kept = found.model_copy(update={"passages": supported})
         return self._plan("answer", task, kept, sources).model_copy(update={"refusal": declined})

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.core.hashing import hash_share
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.refusals import declines
@@ -19,7 +20,7 @@ from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.text.privacy import scan
 from twin_assets.core.text.words import count_words
-from twin_assets.evaluation.grounding.claims import SUPPORTED, Embed, claim_support, claims_of, kept_embed
+from twin_assets.evaluation.grounding.claims import Embed, claim_support, claims_of, kept_embed
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import prose, windows
 from twin_assets.inference.twin.request_log import RequestRecord, day_objects, identity, log_days
@@ -45,7 +46,8 @@ class ScoringRun(Record):
 
 @dataclass
 class LiveScorer:
-    """How requests are scored. `passages` maps chunk ids to texts; without a `meter` no voice is measured."""
+    """How requests are scored. `passages` maps chunk ids to texts; without a `meter` no voice is measured. A
+    claim counts from `supported` on with this `embed`."""
 
     persona: Persona
     passages: dict[str, str]
@@ -54,6 +56,7 @@ class LiveScorer:
     is_toxic: IsToxic
     sample_per_hour: int
     seed: int
+    supported: float = OFFLINE_MINILM.supported
 
     def __post_init__(self) -> None:
         self.embed = kept_embed(self.embed)
@@ -92,7 +95,7 @@ class LiveScorer:
         if not passages or len(passages) < len(row.retrieved):
             return {}
         claims = claims_of(prose(answer))
-        held = claim_support(claims, passages, self.embed) >= SUPPORTED
+        held = claim_support(claims, passages, self.embed) >= self.supported
         return {"claims": len(claims), "grounded_share": float(held.mean()) if claims else None}
 
     def _voice(self, answer: str) -> dict[str, object]:
