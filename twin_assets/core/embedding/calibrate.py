@@ -5,7 +5,7 @@
 Both embedders see the same pairs of texts, from the same passage less a word to passages that have nothing in common.
 A threshold of the one becomes the cosine of the other that as many pairs stay under (equipercentile equating: Kolen and
 Brennan, "Test Equating, Scaling, and Linking", 2014), for short texts against passages and for passages against passages
-apart. FOLDER holds Markdown of the kind that is collected, of anybody: at least PASSAGES passages of 60 words.
+apart. FOLDER holds Markdown of the kind that is collected, of anybody: at least PASSAGES passages of 40 words.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from twin_assets.core.text.words import count_words, sentences
 from twin_assets.settings import load_settings
 
 REFERENCE = "offline-minilm"
-PASSAGES, MOST_PASSAGES, MIN_WORDS = 100, 600, 60
+PASSAGES, MOST_PASSAGES, MIN_WORDS = 100, 200, 40
 LEFT_OUT = (0.02, 0.05, 0.1, 0.2, 0.4)  # shares of its words by which a passage is made another
 QUERY_WORDS = 6
 
