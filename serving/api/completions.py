@@ -33,8 +33,8 @@ def chat(given: TwinChatRequest, request: Request) -> Response:
     persona, twin = answers.twin(given.model, given.user, caller_of(request).audience, caller_of(request).id)
     plan = twin.plan_answer(questions[-1], linked=linked_from(answers, request, persona.name, given.links))
     job = Job(
-        persona, twin, plan, questions[-1], request.state.request_id, given.temperature, some_seed(given.seed),
-        given.max_tokens, **asked_by(request, given.user),
+        persona, twin, plan, questions[-1], request.state.request_id,
+        twin.sampling(plan, given.temperature, some_seed(given.seed), given.max_tokens), **asked_by(request, given.user),
     )  # fmt: skip
     if given.stream:
         return _streamed(answers, job, request, given.wants_usage)
@@ -60,8 +60,8 @@ def write(given: WriteRequest, request: Request) -> Response:
     plan = twin.plan_brief(brief, linked_from(answers, request, persona.name, given.links))
     asked = next(text for text in (given.topic, given.draft, given.reply_to) if text)
     job = Job(
-        persona, twin, plan, asked, request.state.request_id, given.temperature, some_seed(given.seed),
-        brief=brief, **asked_by(request, given.user),
+        persona, twin, plan, asked, request.state.request_id,
+        twin.sampling(plan, given.temperature, some_seed(given.seed)), brief=brief, **asked_by(request, given.user),
     )  # fmt: skip
     if given.stream:
         return _streamed(answers, job, request)
@@ -98,7 +98,7 @@ def _streamed(
     citations = [] if plan.refusal else [c.model_dump() for c in plan.citations]
     events = Events(
         job.twin.generator.model, lambda: job.told("finish_reason", "stop"), (lambda: usage(*job.told("tokens", (0, 0)))) if with_usage else None,
-        citations=citations, outcome=outcome, seed=job.seed, degraded=plan.degraded, request_id=job.request_id, prompt_kind=plan.prompt_kind,
+        citations=citations, outcome=outcome, seed=job.sampling.seed, degraded=plan.degraded, request_id=job.request_id, prompt_kind=plan.prompt_kind,
         unsupported_links=lambda: job.facts.get("unsupported_links", []),
     )  # fmt: skip
     # A proxy that gathers the whole answer first would take the point out of it.

@@ -26,6 +26,7 @@ from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.inference.generation.engine import Engine, GenerationHandle, StepFailed
 from twin_assets.inference.generation.local import LocalGenerator
+from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.settings import Settings
 
 POLL_SECONDS = 1.0
@@ -138,7 +139,7 @@ class ReleasedModels:
             fresh = LocalGenerator(self._registry.get(tag).path, tag, s.llm_batch, s.llm_waiting)
             fresh.load()
             # Without a chat template, say, it loads and can't be asked: found out here, no request is hurt.
-            fresh.generate([TRIAL], 1)
+            fresh.generate([TRIAL], Sampling(1))
         except Exception:
             # What is served goes on. It counts against the version, so that one that can't be loaded is
             # rolled back while it is watched.
@@ -180,12 +181,9 @@ class ReleasedModels:
             f"No model or persona {name!r} is in production (personas: {known}).", "use one of those names."
         )
 
-    def start(
-        self, pick: Pick, conversation: list[Message], max_tokens: int, temperature: float, seed: int | None,
-        stop: list[str] | None,
-    ) -> GenerationHandle:  # fmt: skip
+    def start(self, pick: Pick, conversation: list[Message], sampling: Sampling) -> GenerationHandle:
         """Queue a text with the picked version. What goes wrong already here is of the request, and never counts."""
-        return pick.generator.start(conversation, max_tokens, temperature, seed, stop)
+        return pick.generator.start(conversation, sampling)
 
     @contextmanager
     def observed(self, pick: Pick) -> Iterator[None]:

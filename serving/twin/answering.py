@@ -156,15 +156,15 @@ class AnswerService:
             self._record(job, "failed", "", job.plan.steps_ms)
             raise
         self._record(job, answer.outcome, answer.text, answer.steps_ms, answer.tokens_in, answer.tokens_out)
-        return answer.model_copy(update={"request_id": job.request_id, "seed": job.seed})
+        return answer.model_copy(update={"request_id": job.request_id, "seed": job.sampling.seed})
 
     def _answer(self, job: Job) -> Answer:
         try:
-            return job.twin.run(job.plan, job.temperature, job.seed, job.max_tokens)
+            return job.twin.run(job.plan, job.sampling)
         except EngineUnavailable:
             if not self.stand_in.instead(job):
                 raise
-            return job.twin.run(job.plan, job.temperature, job.seed, job.max_tokens)
+            return job.twin.run(job.plan, job.sampling)
 
     def stream(self, job: Job) -> Iterator[str]:
         """The answer in pieces. The first is there already when this returns, so that an engine that is down
@@ -194,13 +194,13 @@ class AnswerService:
     def _written(self, job: Job) -> Iterator[str]:
         begun = False
         try:
-            for piece in job.twin.stream(job.plan, job.temperature, job.seed, job.max_tokens):
+            for piece in job.twin.stream(job.plan, job.sampling):
                 begun = True
                 yield piece
         except EngineUnavailable:
             if begun or not self.stand_in.instead(job):
                 raise
-            yield from job.twin.stream(job.plan, job.temperature, job.seed, job.max_tokens)
+            yield from job.twin.stream(job.plan, job.sampling)
 
     def _record(
         self,

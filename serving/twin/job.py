@@ -6,6 +6,7 @@ from typing import Any
 
 from twin_assets.core.persona.definition import Persona
 from twin_assets.inference.generation.fallback import FALLBACK, Fallback, FallbackGenerator
+from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.inference.twin.answer import Plan, Twin
 from twin_assets.inference.twin.brief import Brief
 from twin_assets.settings import Settings
@@ -20,9 +21,7 @@ class Job:
     plan: Plan
     asked: str
     request_id: str
-    temperature: float
-    seed: int
-    max_tokens: int | None = None
+    sampling: Sampling
     brief: Brief | None = None
     key: str | None = None
     user: str | None = None

@@ -20,6 +20,7 @@ from twin_assets.core.records import Message, Passage, Record, Visibility
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words, first_words
 from twin_assets.inference.generation.local import Generator
+from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.inference.retrieval.resilient_store import RetrievalUnavailable
 from twin_assets.inference.retrieval.retriever import RetrievalResult
 from twin_assets.inference.twin.brief import Brief, WriteKind
@@ -202,38 +203,35 @@ class Twin:
         linked = linked[:most]
         return own[: most - len(linked)], linked
 
-    def run(
-        self, plan: Plan, temperature: float = 0.8, seed: int | None = None, max_tokens: int | None = None
-    ) -> Answer:
+    def sampling(
+        self, plan: Plan, temperature: float, seed: int | None, max_tokens: int | None = None
+    ) -> Sampling:
+        """How a plan's text is written: no longer than the profile's answers, the plan and the request allow."""
+        limits = [self.profile.answer_tokens, plan.max_tokens, max_tokens]
+        return Sampling(min(limit for limit in limits if limit), temperature, seed)
+
+    def run(self, plan: Plan, sampling: Sampling) -> Answer:
         """The whole answer to a plan. Raises TwinError when the engine can't give one."""
         if plan.refusal is not None:
             return self._refused(plan)
         start = time.monotonic()
-        limit = self._limit(plan, max_tokens)
-        written = self.generator.generate([plan.conversation], limit, temperature, seed)[0]
+        written = self.generator.generate([plan.conversation], sampling)[0]
         text = "".join(_shape(plan)([written.text]))
         return Answer(
             text=text, outcome="answered", citations=plan.citations, model=self.generator.model,
             prompt_kind=plan.prompt_kind, tokens_in=written.tokens_in, tokens_out=written.tokens_out,
-            steps_ms=plan.steps_ms | {"generate": (time.monotonic() - start) * 1000}, seed=seed,
+            steps_ms=plan.steps_ms | {"generate": (time.monotonic() - start) * 1000}, seed=sampling.seed,
             degraded=plan.degraded, unsupported_links=plan.unsupported_links(text),
             finish_reason="length" if written.finish_reason == "length" else "stop",
         )  # fmt: skip
 
-    def stream(
-        self, plan: Plan, temperature: float = 0.8, seed: int | None = None, max_tokens: int | None = None
-    ) -> Iterator[str]:
+    def stream(self, plan: Plan, sampling: Sampling) -> Iterator[str]:
         """The text of the answer in pieces."""
         if plan.refusal is not None:
             yield plan.refusal
             return
-        limit = self._limit(plan, max_tokens)
-        pieces = self.generator.stream(plan.conversation, limit, temperature, seed)
+        pieces = self.generator.stream(plan.conversation, sampling)
         yield from (piece for piece in _shape(plan)(pieces) if piece)
-
-    def _limit(self, plan: Plan, max_tokens: int | None) -> int:
-        limits = [self.profile.answer_tokens, plan.max_tokens, max_tokens]
-        return min(limit for limit in limits if limit)
 
     def _refused(self, plan: Plan) -> Answer:
         return Answer(
