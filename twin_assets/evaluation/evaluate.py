@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from twin_assets.core.embedding.embedder import Embed, remembering
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import Profile
@@ -21,7 +22,6 @@ from twin_assets.evaluation.contest.ability import Ability, compare_ability
 from twin_assets.evaluation.contest.effort import Effort, effort
 from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts
 from twin_assets.evaluation.contest.write import Contestant, ContestWriter, Written, write_all
-from twin_assets.evaluation.grounding.claims import Embed, remembering
 from twin_assets.evaluation.grounding.qa_eval import Exam, ExamItem, exam_items, heldout_questions, mark_exam
 from twin_assets.evaluation.grounding.questions import (
     Question,

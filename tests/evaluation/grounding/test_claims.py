@@ -7,14 +7,13 @@ import pytest
 import yaml
 from sklearn.metrics import roc_auc_score
 
-from twin_assets.core.embedding.embedder import load_embedder
+from twin_assets.core.embedding.embedder import load_embedder, remembering
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.evaluation.grounding.claims import (
     claim_support,
     claims_of,
     fact_words,
     marks_in,
-    remembering,
     support,
 )
 from twin_assets.settings import ROOT

@@ -12,7 +12,6 @@ invent (Nan et al., "Entity-level Factual Consistency", 2021).
 import itertools
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 
@@ -24,8 +23,6 @@ Embed = Callable[[list[str]], np.ndarray]
 MISSING_ENTITY = 0.5
 # A sentence with fewer says nothing that could be checked.
 MIN_FACT_WORDS = 2
-# Texts whose vectors are kept: 384 float32 each.
-KEPT_TEXTS = 20_000
 _WORD = re.compile(rf"[{UNSPACED}]+|\d[\d,.]*\d|\d|[^\W\d_]+(?:'[^\W\d_]+)*")
 _NAME = re.compile(r"(?<=[^\W\d_,;] )[A-Z]\w+")
 _MARK = re.compile(r"\[(\d{1,2})\]")
@@ -36,34 +33,6 @@ _NUMBERS = {
     "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90",
 }  # fmt: skip
 _ENDINGS = ("'s", "ing", "ies", "ied", "ed", "es", "s", "e")
-
-
-def remembering(embed: Embed, most: int | None = None) -> Embed:
-    """The same embedder, which embeds no text twice: passages come back with every contestant.
-
-    With `most`, those that were asked for longest ago are forgotten beyond so many.
-    """
-    known: dict[str, np.ndarray] = {}
-
-    def embed_new(texts: list[str]) -> np.ndarray:
-        new = [t for t in dict.fromkeys(texts) if t not in known]
-        if new:
-            known.update(zip(new, embed(new), strict=True))
-        found = np.stack([known[t] for t in texts])
-        if most is not None:
-            for text in dict.fromkeys(texts):
-                known[text] = known.pop(text)  # to the end: asked for last
-            for text in list(known)[: max(len(known) - most, 0)]:
-                del known[text]
-        return found
-
-    return embed_new
-
-
-@lru_cache(maxsize=2)
-def kept_embed(embed: Embed) -> Embed:
-    """`remembering`, for as long as the process lives: the same passages come back with every run and every look."""
-    return remembering(embed, KEPT_TEXTS)
 
 
 def claims_of(text: str) -> list[str]:

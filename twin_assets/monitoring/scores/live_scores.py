@@ -20,7 +20,7 @@ from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.text.privacy import scan
 from twin_assets.core.text.words import count_words
-from twin_assets.evaluation.grounding.claims import Embed, claim_support, claims_of, kept_embed
+from twin_assets.evaluation.grounding.claims import Embed, claim_support, claims_of
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import prose, windows
 from twin_assets.inference.twin.request_log import RequestRecord, day_objects, identity, log_days
@@ -57,9 +57,6 @@ class LiveScorer:
     sample_per_hour: int
     seed: int
     supported: float = OFFLINE_MINILM.supported
-
-    def __post_init__(self) -> None:
-        self.embed = kept_embed(self.embed)
 
     def score(self, rows: list[RequestRecord], shares: dict[Stratum, float]) -> list[ScoredRequest]:
         """Scores of rows; `shares` says how much of each hour and version is in the sample."""
