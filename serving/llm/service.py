@@ -25,6 +25,7 @@ from serving.refusal import refusal
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.engine import GenerationHandle
 from twin_assets.inference.generation.remote import CALLER_HEADER, MODEL_HEADER
+from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.settings import load_settings
 
 DEFAULT_TOKENS = 256
@@ -111,9 +112,9 @@ app.add_middleware(Front, hosts=settings.allowed_hosts, admit=admit)
 
 def _begin(models: ReleasedModels, pick: Pick, given: ChatRequest) -> GenerationHandle:
     conversation = [Message(role=t.role, content=t.content) for t in given.messages]
-    stop = [given.stop] if isinstance(given.stop, str) else given.stop
-    limit = given.max_tokens or DEFAULT_TOKENS
-    return models.start(pick, conversation, limit, given.temperature, given.seed, stop)
+    stop = (given.stop,) if isinstance(given.stop, str) else tuple(given.stop or ())
+    sampling = Sampling(given.max_tokens or DEFAULT_TOKENS, given.temperature, given.seed, stop)
+    return models.start(pick, conversation, sampling)
 
 
 def _streamed(

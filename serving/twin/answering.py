@@ -18,6 +18,7 @@ from serving.errors import NotFoundError, NothingReleased
 from serving.readiness import Readiness
 from serving.twin.request import TwinRequest
 from twin_assets.core.embedding.embedder import load_embedder
+from twin_assets.core.embedding.thresholds import thresholds_of
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.llm.client import open_litellm
@@ -29,10 +30,11 @@ from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.vectors import open_store
 from twin_assets.inference.generation.fallback import FallbackPolicy, Writers
 from twin_assets.inference.generation.remote import EngineUnavailable, RemoteGenerator
+from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.inference.links.read import lately_read, linked_passages
 from twin_assets.inference.retrieval.resilient_store import ResilientVectorStore
 from twin_assets.inference.retrieval.retriever import open_retriever
-from twin_assets.inference.twin.answer import Answer, Plan, Twin, stream, write
+from twin_assets.inference.twin.answer import Answer, Plan, Twin, sampling_of, stream, write
 from twin_assets.inference.twin.cost import price_of
 from twin_assets.inference.twin.log_writer import FLUSH_SECONDS, RequestLog
 from twin_assets.inference.twin.request_log import Outcome, RequestRecord
@@ -54,6 +56,7 @@ class Planned(NamedTuple):
     persona: Persona
     plan: Plan
     writers: Writers
+    sampling: Sampling
 
 
 class StreamedAnswer(NamedTuple):
@@ -91,7 +94,7 @@ class AnswerService:
         planned = self._planned(asked)
         plan, writers = planned.plan, planned.writers
         try:
-            answer = write(plan, writers, asked.temperature, asked.seed, asked.max_tokens)
+            answer = write(plan, writers, planned.sampling)
         except TwinError:
             self._log(planned, "failed", "", plan.steps_ms)
             raise
@@ -123,7 +126,9 @@ class AnswerService:
             )
         embedder = load_embedder(s.embedder)
         retriever = open_retriever(s, persona, self.store(name), embedder, asked.audience)
-        twin = Twin(persona, self.profile, retriever.retrieve, retriever.find)
+        twin = Twin(
+            persona, self.profile, retriever.retrieve, retriever.find, thresholds_of(self.lake, embedder)
+        )
         read = [lately_read(url, s.link_private_hosts) for url in asked.links]
 
         def linked(about: str, k: int, tokens: int) -> list[Passage]:
@@ -135,7 +140,8 @@ class AnswerService:
             else twin.plan_answer(asked.text, linked=linked)
         )
         writers = self.fallback.writers(self._engine(asked, production), plan.refusal is not None)
-        return Planned(asked, persona, plan, writers)
+        sampling = sampling_of(plan, asked.temperature, asked.seed, asked.max_tokens)
+        return Planned(asked, persona, plan, writers, sampling)
 
     def _engine(self, asked: TwinRequest, production: str | None) -> RemoteGenerator:
         s = self.settings
@@ -149,11 +155,11 @@ class AnswerService:
 
     def _pieces(self, planned: Planned, links: list[str]) -> Iterator[str]:
         """The pieces, logged at their end, however that comes; `links` gets the unsupported ones."""
-        asked, _, plan, writers = planned
+        _, _, plan, writers, sampling = planned
         start, parts = time.monotonic(), []
         outcome: Outcome = "failed"
         try:
-            for piece in stream(plan, writers, asked.temperature, asked.seed, asked.max_tokens):
+            for piece in stream(plan, writers, sampling):
                 parts.append(piece)
                 yield piece
             outcome = writers.outcome
@@ -163,7 +169,7 @@ class AnswerService:
             self._log(planned, outcome, text, plan.steps_ms | {"generate": (time.monotonic() - start) * 1000})
 
     def _log(self, planned: Planned, outcome: Outcome, text: str, steps: dict[str, float]) -> None:
-        asked, persona, plan, writers = planned
+        asked, persona, plan, writers, _ = planned
         tokens_in, tokens_out = writers.tokens
         price = self.price(tokens_in, tokens_out, steps.get("generate", 0.0))
         row = RequestRecord(

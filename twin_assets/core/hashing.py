@@ -16,6 +16,11 @@ def bytes_hash(data: bytes | memoryview, length: int = 16) -> str:
     return hashlib.sha256(data).hexdigest()[:length]
 
 
+def hash_share(text: str) -> float:
+    """A number in [0, 1) that is the same for a text on every machine, and spread evenly over texts."""
+    return int(text_hash(text, 16), 16) / 2**64
+
+
 def fingerprint(value: Any, length: int = 16) -> str:
     """Hash of any JSON-able value, independent of dictionary order."""
     return text_hash(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str), length)

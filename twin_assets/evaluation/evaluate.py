@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from twin_assets.core.embedding.embedder import Embed, remembering
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
@@ -20,7 +22,6 @@ from twin_assets.evaluation.contest.ability import Ability, compare_ability
 from twin_assets.evaluation.contest.effort import Effort, effort
 from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts
 from twin_assets.evaluation.contest.write import Contestant, ContestWriter, Written, write_all
-from twin_assets.evaluation.grounding.claims import Embed, remembering
 from twin_assets.evaluation.grounding.qa_eval import Exam, ExamItem, exam_items, heldout_questions, mark_exam
 from twin_assets.evaluation.grounding.questions import (
     Question,
@@ -57,13 +58,15 @@ REAL_WORDS = 150
 @dataclass(frozen=True)
 class Instruments:
     """What an evaluation measures with. `plan` is the service's `Twin.plan_answer`; `right_answers` gives each item
-    of the ability test 1 or 0 for a model version; without it, or a judge, that part is left out."""
+    of the ability test 1 or 0 for a model version; without it, or a judge, that part is left out. A claim counts
+    from `supported` on with this `embed`."""
 
     retrieve: Retrieve
     plan: Callable[[str], Plan]
     embed: Embed
     right_answers: Callable[[str], np.ndarray] | None = None
     judge: Judge | None = None
+    supported: float = OFFLINE_MINILM.supported
 
     def would_refuse(self, question: str) -> bool:
         """Whether the service's own gate declines, before any model is asked."""
@@ -168,7 +171,7 @@ def evaluate(
         exam = None
         if items:
             seen = contestant.sees_passages
-            exam = mark_exam(items, said.texts, persona, embed, seen, seed)
+            exam = mark_exam(items, said.texts, persona, embed, seen, seed, instruments.supported)
         contests[role] = Contest(
             model=contestant.model, voice=meter.score(texts, seed), copying=check.report(texts),
             samples=[s.model_copy(update={"text": x, "passages": s.passages if contestant.sees_passages else []})

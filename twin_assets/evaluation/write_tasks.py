@@ -54,15 +54,11 @@ class _Rarity:
     """How rare words are in the training side."""
 
     def __init__(self, texts: list[str]) -> None:
-        self._spread = Counter(word for text in texts for word in set(_content_words(text)))
+        self._spread = Counter(word for text in texts for word in set(topic_words(prose(text))))
         self._texts = len(texts)
 
     def phrase(self, text: str) -> str:
         """The two most telling words of a text, "tides and tables"; empty when it has none."""
-        counts = Counter(_content_words(text))
+        counts = Counter(topic_words(prose(text)))
         weight = {w: n * math.log((self._texts + 1) / (self._spread[w] + 1)) for w, n in counts.items()}
         return listed(sorted(weight, key=lambda w: (-weight[w], w))[:2])
-
-
-def _content_words(text: str) -> list[str]:
-    return topic_words(prose(text))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twin_assets.core.text import words
-from twin_assets.core.text.content_words import content_words, k_precision, topic_words
+from twin_assets.core.text.content_words import content_words, grounded_share, topic_words
 from twin_assets.core.text.tokens import estimated_tokens, first_tokens
 from twin_assets.core.text.words import (
     count_words,
@@ -118,8 +118,8 @@ def test_content_words_are_nouns_and_no_particles() -> None:
     assert {"船長", "データ"} <= set(found)
     assert {"は", "の", "を"}.isdisjoint(found)
     assert "但是" not in topic_words("但是潮水变了")
-    assert k_precision("時刻表を直した", "昨日、時刻表を直した。") == 1
-    assert k_precision("時刻表を直した", "猫が寝ている。") == 0
+    assert grounded_share("時刻表を直した", "昨日、時刻表を直した。") == 1
+    assert grounded_share("時刻表を直した", "猫が寝ている。") == 0
 
 
 @given(st.text(st.sampled_from("今日はหนึ่ง船កខ။a b.\n。「」é1 ")))

@@ -7,14 +7,13 @@ import pytest
 import yaml
 from sklearn.metrics import roc_auc_score
 
-from twin_assets.core.embedding.embedder import load_embedder
+from twin_assets.core.embedding.embedder import load_embedder, remembering
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.evaluation.grounding.claims import (
-    SUPPORTED,
     claim_support,
     claims_of,
     fact_words,
     marks_in,
-    remembering,
     support,
 )
 from twin_assets.settings import ROOT
@@ -41,8 +40,8 @@ def test_supported_sentences_score_above_others(scores: dict[str, np.ndarray]) -
     for kind in ("number", "name", "invented", "elsewhere"):
         assert auc(scores["supported"], scores[kind]) > 0.95, kind
     assert auc(scores["supported"], scores["negated"]) > 0.6  # the known blind spot
-    assert (scores["supported"] >= SUPPORTED).mean() > 0.9
-    assert (others >= SUPPORTED).mean() < 0.25
+    assert (scores["supported"] >= OFFLINE_MINILM.supported).mean() > 0.9
+    assert (others >= OFFLINE_MINILM.supported).mean() < 0.25
 
 
 def test_a_claim_may_draw_on_two_passages() -> None:
@@ -59,7 +58,7 @@ def test_numbers_count_in_words_and_in_digits() -> None:
         claim_support([c], ["It took seven minutes to load the ferry."], EMBED)
         for c in ("Loading the ferry took 7 minutes.", "Loading the ferry took 9 minutes.")
     )
-    assert right > SUPPORTED > wrong
+    assert right > OFFLINE_MINILM.supported > wrong
 
 
 def test_no_text_is_embedded_twice() -> None:

@@ -13,7 +13,7 @@ from twin_assets.core.datasets.rows import InstructRow
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.prompts.templates import user_message
 from twin_assets.core.records import Message, Passage
-from twin_assets.core.text.content_words import k_precision
+from twin_assets.core.text.content_words import grounded_share
 from twin_assets.feature.instruct.agreement import agreeing_lessons
 from twin_assets.feature.instruct.keyphrases import KeyPhrases
 from twin_assets.feature.instruct.near_requests import near_requests
@@ -155,9 +155,9 @@ def test_lessons_that_stray_are_not_used() -> None:
 
 
 def test_k_precision_is_the_share_of_content_words_that_the_passages_hold() -> None:
-    assert k_precision("The warehouse is in the cupboard.", "A cupboard and a warehouse") == 1
-    assert k_precision("The warehouse is in the cupboard.", "A warehouse by the sea") == 0.5
-    assert k_precision("It is.", "A warehouse") == 0
+    assert grounded_share("The warehouse is in the cupboard.", "A cupboard and a warehouse") == 1
+    assert grounded_share("The warehouse is in the cupboard.", "A warehouse by the sea") == 0.5
+    assert grounded_share("It is.", "A warehouse") == 0
 
 
 def test_key_phrases_are_phrases_of_the_text_and_neither_verbs_nor_fragments() -> None:

@@ -109,7 +109,7 @@ def test_a_refusal_kept_by_an_older_version_is_asked_for_again(double: TeacherDo
     one = teacher(double, tmp_path)
     one.teach(passages(1))
     with sqlite3.connect(tmp_path / "cache" / "teacher.sqlite") as cache:
-        cache.execute("update lessons set answer = 'refused'")
+        cache.execute("update lessons set value = 'refused'")
     assert len(one.teach(passages(1)).lessons) == 1
     assert len(double.asked) == 2
 

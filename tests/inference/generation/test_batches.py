@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.batches import BATCH, generate_all
 from twin_assets.inference.generation.local import Generation
+from twin_assets.inference.generation.sampling import Sampling
 
 
 class Echo:
@@ -15,20 +16,14 @@ class Echo:
     def __init__(self) -> None:
         self.limits: list[int] = []
 
-    def generate(
-        self, conversations: list[list[Message]], max_tokens: int, temperature: float = 0.8,
-        seed: int | None = None, stop: list[str] | None = None,
-    ) -> list[Generation]:  # fmt: skip
-        self.limits += [max_tokens] * len(conversations)
+    def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
+        self.limits += [sampling.max_tokens] * len(conversations)
         texts = [f"you said {c[-1].content}" for c in conversations]
         return [
             Generation(text=t, tokens_in=1, tokens_out=1, finish_reason="stop", seconds=0.0) for t in texts
         ]
 
-    def stream(
-        self, conversation: list[Message], max_tokens: int, temperature: float = 0.8,
-        seed: int | None = None, stop: list[str] | None = None,
-    ) -> Iterator[str]:  # fmt: skip
+    def stream(self, conversation: list[Message], sampling: Sampling) -> Iterator[str]:
         yield from ()
 
 

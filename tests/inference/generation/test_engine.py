@@ -254,8 +254,8 @@ def test_a_model_folder_is_asked_by_conversation(
     tokenizer.save_pretrained(tmp_path)
     generator = LocalGenerator(tmp_path, "tiny")
     asked = [[Message(role="user", content=c)] for c in ("The ferry", "We rehearse")]
-    both = generator.generate(asked, 12, temperature=0.7, seed=3)
+    both = generator.generate(asked, Sampling(12, 0.7, 3))
     assert [g.text for g in both] == [
-        "".join(generator.stream(c, 12, temperature=0.7, seed=3 + n)) for n, c in enumerate(asked)
+        "".join(generator.stream(c, Sampling(12, 0.7, 3 + n))) for n, c in enumerate(asked)
     ]
     assert all(g.tokens_in > 5 and 0 < g.tokens_out <= 12 for g in both)

@@ -11,6 +11,7 @@ from tests.support.planner_double import PlannerDouble
 from twin_assets.core.embedding.embedder import Embedder, load_embedder, search_view
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import load_profile
+from twin_assets.core.persona.definition import SOURCES
 from twin_assets.core.persona.retrieval_options import RetrievalOptions
 from twin_assets.core.records import EmbeddedChunk, Passage
 from twin_assets.core.text.tokens import estimated_tokens
@@ -213,7 +214,9 @@ def test_a_planner_plans_reflects_and_searches_again(store: LanceStore, embedder
     shape = double.asked[0]["response_format"]
     assert shape["type"] == "json_schema"
     assert shape["json_schema"]["schema"]["additionalProperties"] is False
-    assert "<|system|>" not in double.asked[0]["messages"][0]["content"]
+    asked = double.asked[0]["messages"][0]["content"]
+    assert "<|system|>" not in asked
+    assert f'{", ".join(SOURCES)}"' in asked
     assert "encrypted backup disk" in double.asked[1]["messages"][0]["content"]
 
 

@@ -184,10 +184,12 @@ def test_a_user_is_known_to_the_log_by_a_hash_and_to_the_engine_by_name(tmp_path
         assert server.client.delete("/v1/requests", params=whose).json()["requests"] == 1
 
 
-def test_prompts_of_serving_alone_leave_the_fingerprint_of_the_trained_ones(tmp_path: Path) -> None:
+def test_prompts_that_no_twin_learns_leave_the_fingerprint_of_the_trained_ones(tmp_path: Path) -> None:
     from twin_assets.core.hashing import fingerprint
-    from twin_assets.core.prompts.templates import FOLDER
+    from twin_assets.core.prompts.templates import FOLDER, prompt_names
 
     shared = {p.stem: p.read_text().strip() for p in FOLDER.glob("*.md")}
     assert prompts_fingerprint() == fingerprint(shared, 12)
-    assert list((FOLDER / "serving").glob("*.md"))
+    alone = {f"{p.parent.name}/{p.stem}" for p in FOLDER.glob("*/*.md")}
+    assert {"serving/plan_search", "serving/reflect_search", "teaching/passage"} < alone
+    assert not {name.partition("/")[2] for name in alone} & set(prompt_names())

@@ -13,6 +13,7 @@ from tests.serving.twin_server import events, install, serving, streamed_text, t
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.remote import EngineUnavailable, RemoteGenerator
+from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.inference.twin.request_log import read_requests
 
 ASKED = [Message(role="user", content="When?")]
@@ -92,7 +93,7 @@ def test_what_is_no_answer_is_an_error_that_names_the_engine(
     with Odd(answer) as engine:
         generator = RemoteGenerator(f"{engine.address}/v1", "m")
         with pytest.raises(TwinError, match=engine.address) as error:
-            list(generator.stream(ASKED, 5)) if stream else generator.generate([ASKED], 5)
+            list(generator.stream(ASKED, Sampling(5))) if stream else generator.generate([ASKED], Sampling(5))
         assert type(error.value) is kind
 
 
@@ -104,13 +105,13 @@ def test_a_stream_must_end_as_the_protocol_says() -> None:
     ]
     with Odd(sse(*whole)) as engine:  # some engines send no [DONE]
         generator = RemoteGenerator(f"{engine.address}/v1", "m")
-        assert list(generator.stream(ASKED, 5)) == ["a"]
+        assert list(generator.stream(ASKED, Sampling(5))) == ["a"]
         assert (generator.tokens, generator.finish_reason) == ((3, 1), "length")
         engine.answer = sse(said("a"))
         with pytest.raises(EngineUnavailable, match="middle"):
-            list(generator.stream(ASKED, 5))
+            list(generator.stream(ASKED, Sampling(5)))
         engine.answer = sse(said("a"), {"error": {"message": "out of memory"}}, "[DONE]")
-        pieces = generator.stream(ASKED, 5)
+        pieces = generator.stream(ASKED, Sampling(5))
         assert next(pieces) == "a"
         with pytest.raises(EngineUnavailable, match="out of memory"):
             next(pieces)

@@ -23,6 +23,7 @@ from twin_assets.core.records import Message
 from twin_assets.core.release.history import Event
 from twin_assets.inference.generation.engine import StepFailed
 from twin_assets.inference.generation.local import LocalGenerator
+from twin_assets.inference.generation.sampling import Sampling
 
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }} {% endfor %}"
 ASKED = [Message(role="user", content="When does the ferry leave?")]
@@ -103,7 +104,7 @@ def answer(
 ) -> str:
     pick = models.pick("runa", key, caller)
     with models.observed(pick):
-        models.start(pick, asked, 2, 0.8, 1, None).result()
+        models.start(pick, asked, Sampling(2, seed=1)).result()
     return pick.generator.model
 
 
@@ -120,7 +121,7 @@ def test_an_answer_is_finished_by_the_version_that_began_it_which_is_then_freed(
     models = ReleasedModels(harbour.settings)
     pick = models.pick("runa")
     loop = asyncio.Runner()
-    pieces = models.stream(pick, pieces_of(pick.generator.start(ASKED, 12, seed=1)))
+    pieces = models.stream(pick, pieces_of(pick.generator.start(ASKED, Sampling(12, seed=1))))
     begun = loop.run(next_of(pieces))
     del pick
     second = harbour.release()
@@ -208,12 +209,12 @@ def test_what_a_request_asks_wrongly_never_counts_against_a_version(
     for n in range(12):
         pick = models.pick(new.model, caller=f"key {n}")
         with pytest.raises(TwinError, match="does not take these turns: no such words"):
-            models.start(pick, [Message(role="user", content="rude")], 2, 0.8, 1, None)
+            models.start(pick, [Message(role="user", content="rude")], Sampling(2, seed=1))
         with pytest.raises(TwinError, match="holds 128"):
-            models.start(pick, ASKED, 4_000, 0.8, 1, None)
+            models.start(pick, ASKED, Sampling(4_000, seed=1))
         # The door refuses such a seed; were there another way in, it would not count.
         with pytest.raises(ValueError, match="Overflow"):
-            models.start(pick, ASKED, 2, 0.8, 2**70, None)
+            models.start(pick, ASKED, Sampling(2, seed=2**70))
     judged(models)
     assert harbour.ledger.state(new.model) in ("deployed", "canary_started")
     assert new.model in [model for _, model in models.all()]

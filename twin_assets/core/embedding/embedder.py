@@ -18,10 +18,10 @@ from twin_assets.settings import load_settings
 # Padded tokens of a batch: more are no faster on a few cores, and take memory.
 BATCH_TOKENS = 2048
 KEPT_QUESTIONS = 512
-# No passage as near to a question as this cosine, and the corpus has nothing to stand on. Measured with
-# offline-minilm on the demo persona: 96% of far-off questions are declined, 53% of tempting near ones, and no
-# answerable one.
-MIN_SIMILARITY = 0.33
+# Texts whose vectors `embed_kept` keeps: 384 float32 each.
+KEPT_TEXTS = 20_000
+
+Embed = Callable[[list[str]], np.ndarray]
 
 
 def search_view(chunk: Chunk | Passage) -> str:
@@ -76,6 +76,12 @@ class Embedder:
                 on_progress(done)
         return vectors
 
+    @cached_property
+    def embed_kept(self) -> Embed:
+        """`embed`, but the KEPT_TEXTS texts asked for last are not embedded again: scoring and drift see the same
+        passages with every look."""
+        return remembering(self.embed, KEPT_TEXTS)
+
     def embed_question(self, text: str) -> np.ndarray:
         """The unit vector of one text, shape (dimensions,). Those asked for lately are kept: a request asks several
         times for its question's."""
@@ -98,6 +104,28 @@ class Embedder:
     def count_tokens(self, text: str) -> int:
         """Tokens of a text in this embedder's own tokenizer, without special tokens."""
         return self._engine.count_tokens(text)
+
+
+def remembering(embed: Embed, most: int | None = None) -> Embed:
+    """The same embedder, which embeds no text twice: passages come back with every contestant.
+
+    With `most`, those that were asked for longest ago are forgotten beyond so many.
+    """
+    known: dict[str, np.ndarray] = {}
+
+    def embed_new(texts: list[str]) -> np.ndarray:
+        new = [t for t in dict.fromkeys(texts) if t not in known]
+        if new:
+            known.update(zip(new, embed(new), strict=True))
+        found = np.stack([known[t] for t in texts])
+        if most is not None:
+            for text in dict.fromkeys(texts):
+                known[text] = known.pop(text)  # to the end: asked for last
+            for text in list(known)[: max(len(known) - most, 0)]:
+                del known[text]
+        return found
+
+    return embed_new
 
 
 def _batches(lengths: list[int]) -> Iterator[list[int]]:

@@ -1,7 +1,9 @@
-"""A hosted model for a side task (teacher, judge, fallback) through LiteLLM: retries, a budget, prices. Keys never show.
+"""A hosted model for a side task (teacher, judge, planner, fallback) through LiteLLM: retries, a budget, prices. Keys
+never show.
 
 A role `teacher` reads the settings `teacher_model`, `teacher_url`, `teacher_api_key`, `teacher_budget_usd`,
 `teacher_price_in`, `teacher_price_out`, `teacher_timeout`, `teacher_backoff`, and `teacher_max_tokens` for whom it asks.
+A role without the setting of a budget (the planner) has none, and no price.
 """
 
 import random
@@ -11,6 +13,7 @@ import time
 from typing import Any, Literal, NamedTuple
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import text_hash
 from twin_assets.core.llm.client import ask, open_litellm, token_prices
 from twin_assets.settings import Settings
 
@@ -93,7 +96,7 @@ class HostedModel:
     @property
     def budget(self) -> float:
         """US dollars; 0 is no limit."""
-        return self._setting("budget_usd")
+        return self._setting("budget_usd") or 0.0
 
     def complete(
         self, prompt: str | list[dict[str, Any]], max_tokens: int, temperature: float, attempts: int = ATTEMPTS,
@@ -174,6 +177,10 @@ class HostedModel:
             return answer
         return None
 
+    def key(self, prompt: str) -> str:
+        """The name under which what this model answered to a prompt is kept."""
+        return text_hash(f"{self.model}\n{prompt}", 32)
+
     def check_estimate(self, estimate: float) -> None:
         """Raises TwinError when what is to be asked would cost more than the budget."""
         if estimate > self.budget > 0:
@@ -196,7 +203,7 @@ class HostedModel:
     def _prices(self) -> tuple[float, float]:
         """US dollars a token, in and out: by setting, else from LiteLLM's table, else 0 for one's own server."""
         given = self._setting("price_in"), self._setting("price_out")
-        if self._setting("url") is not None and None in given:
+        if self._setting("budget_usd") is None or (self._setting("url") is not None and None in given):
             return 0.0, 0.0
         known = token_prices(self.model, *given)
         if known is None:
@@ -220,7 +227,7 @@ class HostedModel:
         )
 
     def _setting(self, name: str) -> Any:
-        return getattr(self._settings, f"{self.role}_{name}")
+        return getattr(self._settings, f"{self.role}_{name}", None)
 
     def _variable(self, name: str) -> str:
         return f"TWIN_{self.role}_{name}".upper()

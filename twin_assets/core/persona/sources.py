@@ -4,7 +4,7 @@ Adding a source: a class here, its field in `Persona`, and a spider in `feature/
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +22,9 @@ class Part(BaseModel):
 class SourcePart(Part):
     """What every source can be told. Patterns are shell globs over an item's path or address."""
 
+    # Whether a question that says the source's name means it: "on X" or "in the mail" may mean anything.
+    telling_name: ClassVar[bool] = False
+
     include: list[str] = Field(default=[], description="Keep only items that match one of these globs.")
     exclude: list[str] = Field(default=[], description="Leave out items that match one of these globs.")
     visibility: Visibility | None = Field(None, description="Instead of the persona's own visibility.")
@@ -36,6 +39,7 @@ class LinkedIn(SourcePart):
     """The data export, or with a token in TWIN_LINKEDIN_TOKEN the Member Data Portability API, which LinkedIn gives
     to members in the EEA and Switzerland only."""
 
+    telling_name = True
     profile: Url = Field(description="Profile URL, for links and the author's name.")
     api: Url | None = Field(
         None,
@@ -51,6 +55,7 @@ class LinkedIn(SourcePart):
 class Medium(SourcePart):
     """The feed has the newest ten stories; the sitemap and the export zip have all."""
 
+    telling_name = True
     feed: Url | None = Field(None, description="Feed URL, e.g. https://medium.com/feed/@name.")
     sitemap: Url | None = Field(
         None,
@@ -62,6 +67,7 @@ class Medium(SourcePart):
 class Substack(SourcePart):
     """The publication as the web shows it, or its export zip, which has the posts for paying readers too."""
 
+    telling_name = True
     url: Url | None = Field(None, description="Publication URL, e.g. https://name.substack.com.")
     export: Path | None = Field(None, description="Path of the publication's export zip.")
 
@@ -69,6 +75,7 @@ class Substack(SourcePart):
 class GitHub(SourcePart):
     """Own repositories, and the persona's own words in them (token in TWIN_GITHUB_TOKEN)."""
 
+    telling_name = True
     user: str
     api: Url | None = Field(None, description="API base; default https://api.github.com.")
     repositories: list[str] = Field(
@@ -80,6 +87,7 @@ class GitHub(SourcePart):
 class GitLab(SourcePart):
     """Own projects (TWIN_GITLAB_TOKEN for private ones)."""
 
+    telling_name = True
     user: str
     api: Url | None = Field(None, description="API base; default https://gitlab.com/api/v4.")
     projects: list[str] = Field(
@@ -107,6 +115,7 @@ class Web(SourcePart):
 class WordPress(SourcePart):
     """The export file (WXR) that WordPress writes under Tools, Export."""
 
+    telling_name = True
     export: Path = Field(description="Path of the .xml file, or of a zip of such files.")
 
 
@@ -120,6 +129,7 @@ class Ghost(SourcePart):
 class Mastodon(SourcePart):
     """The account's archive, which holds its posts as ActivityPub."""
 
+    telling_name = True
     archive: Path = Field(
         description="Path of the archive (.zip or .tar.gz) that the server prepares, or its folder."
     )
@@ -128,6 +138,7 @@ class Mastodon(SourcePart):
 class Bluesky(SourcePart):
     """The account's repository, which Bluesky exports as a CAR file."""
 
+    telling_name = True
     archive: Path = Field(description="Path of the .car file.")
     handle: str | None = Field(None, description="Handle, for links; e.g. ada.bsky.social.")
 

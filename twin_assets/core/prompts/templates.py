@@ -2,7 +2,8 @@
 
 One text path: datasets, evaluation and the service all build their messages here, and record
 `prompts_fingerprint()`, so that training-serving skew shows as a different fingerprint. What is only ever
-asked for in serving stands in `files/serving` and has no part in it: no training saw it.
+asked for in serving stands in `files/serving`, what only a teacher is asked in `files/teaching`: they have no part in
+it, since no twin is trained on them.
 """
 
 import re

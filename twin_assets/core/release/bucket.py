@@ -6,7 +6,7 @@ from typing import Any
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import RECORD, STORE_FILE
 from twin_assets.core.models.version import ModelVersion
-from twin_assets.core.storage.s3 import answered, s3_client
+from twin_assets.core.storage.s3 import answered, bucket_and_prefix, s3_client
 from twin_assets.settings import Settings
 
 
@@ -17,13 +17,11 @@ class Bucket:
     """
 
     def __init__(self, settings: Settings, client: Any = None) -> None:
-        scheme, _, rest = (settings.registry_url or "").partition("://")
-        self.bucket, _, prefix = rest.partition("/")
-        if scheme != "s3" or not self.bucket:
+        if (place := bucket_and_prefix(settings.registry_url or "")) is None:
             raise TwinError(
                 "There is no bucket to keep models in.", "set TWIN_REGISTRY_URL=s3://bucket/prefix."
             )
-        self.client, self.prefix = client or s3_client(settings), prefix.strip("/")
+        self.client, (self.bucket, self.prefix) = client or s3_client(settings), place
 
     def push(self, version: ModelVersion) -> str:
         """Upload a version and return its address. One that is there whole is left alone."""

@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
-from twin_assets.core.records import Record
 from twin_assets.core.release.callers import said_to_be
+from twin_assets.core.storage.numbered import Numbered
 
 EventKind = Literal[
     "proposed", "evaluated", "approved", "rejected", "canary_started", "deployed", "rolled_back"
 ]
 
 
-class Event(Record):
+class Event(Numbered):
     """One fact about one model version.
 
     `passed` is set on `evaluated` only, `share` (of requests, 0 to 1) on `canary_started` only. `follows` is
@@ -26,7 +26,6 @@ class Event(Record):
     there was `claimed` that name is the actor.
     """
 
-    number: int
     persona: str
     model: str
     kind: EventKind

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from twin_assets.core.errors import TwinError
 from twin_assets.core.release.history import Event, EventKind, History
 from twin_assets.core.storage.lake import Lake
+from twin_assets.core.storage.numbered import NumberedLog
 
 __all__ = ["ConflictError", "Event", "EventKind", "History", "Ledger"]
 
@@ -45,34 +46,32 @@ class Ledger:
 
     def __init__(self, lake: Lake, persona: str) -> None:
         self.lake, self.persona = lake, persona
+        self._log = NumberedLog(lake, f"ledger/{persona}", Event)
         self._read: dict[str, Event] = {}
 
     def events(self) -> list[Event]:
         """All events, oldest first. Raises Damaged when one is missing or can't be read."""
         missing = 0
         for look in range(_LOOKS):
-            keys = list(self.lake.keys(f"ledger/{self.persona}"))
-            missing = next((n for n, key in enumerate(keys, 1) if key != self._key(n)), 0)
+            keys = self._log.keys()
+            missing = next((n for n, key in enumerate(keys, 1) if key != self._log.key(n)), 0)
             if not missing:
                 return [self._event(key) for key in keys]
             time.sleep(look * _LOOK_SECONDS)
         raise Damaged(
             f"The release ledger of {self.persona} has no event {missing}, but later ones.",
-            f"bring {self._key(missing)} back from a backup: without it nobody can know which version serves.",
+            f"bring {self._log.key(missing)} back from a backup: without it nobody can know which version serves.",
         )
 
     def _event(self, key: str) -> Event:
         if key not in self._read:
             try:
-                self._read[key] = Event.model_validate_json(self.lake.read(key))
+                self._read[key] = self._log.read(key)
             except ValidationError:
                 raise Damaged(
                     f"The event {key} of the release ledger is damaged.", "bring it back from a backup."
                 ) from None
         return self._read[key]
-
-    def _key(self, number: int) -> str:
-        return f"ledger/{self.persona}/{number:08d}.json"
 
     def history(self) -> History:
         """What follows from the events that there are now."""
@@ -109,18 +108,15 @@ class Ledger:
                 number=number, persona=self.persona, model=model, kind=kind, actor=actor, reason=reason,
                 at=self._now(history), passed=passed, share=share, follows=last.number if last else None, claimed=claimed,
             )  # fmt: skip
-            try:
-                self.lake.create(self._key(number), event.model_dump_json().encode())
-            except FileExistsError:
-                refused.append(number)  # another writer took the number: read again and check again
-                if refused.count(number) > _LOOKS:
-                    raise Damaged(
-                        f"The name {self._key(number)} is taken, and the lake lists no such event.",
-                        "see what has that name in the lake, and remove it if it is no event.",
-                    ) from None
-                time.sleep((refused.count(number) - 1) * _LOOK_SECONDS)
-                continue
-            return event
+            if self._log.add(event):
+                return event
+            refused.append(number)  # another writer took the number: read again and check again
+            if refused.count(number) > _LOOKS:
+                raise Damaged(
+                    f"The name {self._log.key(number)} is taken, and the lake lists no such event.",
+                    "see what has that name in the lake, and remove it if it is no event.",
+                )
+            time.sleep((refused.count(number) - 1) * _LOOK_SECONDS)
 
     @staticmethod
     def _now(history: History) -> datetime:

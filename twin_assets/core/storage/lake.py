@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.storage.private import private_file, private_folder, private_home, sync_folder
-from twin_assets.core.storage.s3 import answered, s3_client
+from twin_assets.core.storage.s3 import answered, bucket_and_prefix, s3_client
 from twin_assets.settings import Settings
 
 # Beside files that were changed by an erasure, which is the only thing that changes a dataset version.
@@ -316,11 +316,9 @@ def open_lake(settings: Settings, client: Any = None) -> Lake:
     private_home(settings.home)
     if settings.lake_url is None:
         return LocalLake(settings.lake_dir)
-    scheme, _, rest = settings.lake_url.partition("://")
-    bucket, _, prefix = rest.partition("/")
-    if scheme != "s3" or not bucket:
+    if (place := bucket_and_prefix(settings.lake_url)) is None:
         raise TwinError(
             f"TWIN_LAKE_URL={settings.lake_url!r} is not a lake.", "set s3://bucket/prefix or unset it."
         )
-    client = client or s3_client(settings)
-    return S3Lake(client, bucket, prefix, settings.cache_dir / "lake-mirror" / bucket)
+    bucket, prefix = place
+    return S3Lake(client or s3_client(settings), bucket, prefix, settings.cache_dir / "lake-mirror" / bucket)

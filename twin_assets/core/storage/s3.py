@@ -10,6 +10,13 @@ from twin_assets.settings import Settings
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 10.0, 60.0, 4
 
 
+def bucket_and_prefix(address: str) -> tuple[str, str] | None:
+    """The two parts of `s3://bucket/prefix`, the prefix without slashes round it; None for another address."""
+    scheme, _, rest = address.partition("://")
+    bucket, _, prefix = rest.partition("/")
+    return (bucket, prefix.strip("/")) if scheme == "s3" and bucket else None
+
+
 def s3_client(settings: Settings) -> Any:
     """A boto3 S3 client. Nothing is sent yet."""
     import boto3

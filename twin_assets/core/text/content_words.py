@@ -7,6 +7,7 @@ In scripts without spaces (see `words`) length says little; what tells there is 
 
 import re
 from collections import Counter
+from collections.abc import Collection
 
 from twin_assets.core.text.words import UNSPACED, has_unspaced, spaced
 
@@ -137,17 +138,28 @@ def topic_words(text: str, numbers: bool = False) -> list[str]:
     """Lower-case words of four letters or more that aren't function words, and those that tell in scripts without
     spaces; with `numbers` also runs of digits."""
     found = (_LONG_OR_NUMBER if numbers else _LONG).findall(spaced(text.lower()))
-    return [w for w in found if (tells(w) if has_unspaced(w) else w not in ENGLISH)]
+    return [word for word in found if not is_function_word(word)]
 
 
-def k_precision(answer: str, passages: str) -> float:
-    """Share of an answer's content words that stand in the passages; 0 without any.
+def is_function_word(word: str) -> bool:
+    """Whether a lower-case word only joins others: one of the English list, or in scripts without spaces one that
+    doesn't tell."""
+    return not tells(word) if has_unspaced(word) else word in ENGLISH
+
+
+def k_precision(words: list[str], known: Collection[str]) -> float:
+    """Share of an answer's words that stand among those of its passages; 0 without any.
 
     K-Precision, the measure nearest to people's judgement of faithfulness in Adlakha et al., "Evaluating
-    Correctness and Faithfulness of Instruction-Following Models for Question Answering" (2023).
+    Correctness and Faithfulness of Instruction-Following Models for Question Answering" (2023). Which words carry
+    facts is the caller's choice; both sides are taken by the same rule.
     """
-    words, known = content_words(answer), set(content_words(passages))
-    return sum(w in known for w in words) / len(words) if words else 0.0
+    return sum(word in known for word in words) / len(words) if words else 0.0
+
+
+def grounded_share(answer: str, passages: str) -> float:
+    """`k_precision` of an answer's content words."""
+    return k_precision(content_words(answer), set(content_words(passages)))
 
 
 def tokens(text: str) -> list[str]:

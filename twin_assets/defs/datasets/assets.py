@@ -58,8 +58,9 @@ def instruct_dataset(
         teaching = Teacher(settings, context.log.info).teach(passages)
     lessons = teaching.lessons if teaching else {}
     built = build_instruct_rows(
-        corpus_split, embeddings, persona, profile, settings.seed, platform.embedder.embed, lessons
-    )
+        corpus_split, embeddings, persona, profile, settings.seed, platform.embedder.embed, lessons,
+        platform.thresholds,
+    )  # fmt: skip
     parents = {
         "corpus_split": table_version(to_table(corpus_split, SplitDocument)),
         # Not the vectors themselves: their last bits differ from one CPU to another.

@@ -103,7 +103,7 @@ def no_heldout_meaning_in_train(
     platform: Platform, instruct_dataset: Manifest, chunks: list[EmbeddedChunk]
 ) -> dg.AssetCheckResult:
     rows = rows_of(platform, instruct_dataset, "train")
-    near = texts_near_heldout(chunks)
+    near = texts_near_heldout(chunks, platform.thresholds)
     wrong = [row.row_id for row in rows if holds_any(row, near)]
     return dg.AssetCheckResult(passed=not wrong, metadata={"passages": len(near), "rows": len(wrong)})
 

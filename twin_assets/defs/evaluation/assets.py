@@ -35,6 +35,7 @@ from twin_assets.evaluation.report.plots import rungs_plot, voice_plot
 from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.feature.instruct.build import may_be_learnt
 from twin_assets.inference.generation.local import Generation, LocalGenerator
+from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.inference.retrieval.retriever import open_retriever
 from twin_assets.inference.twin.answer import Twin
 
@@ -71,7 +72,7 @@ def evaluation_report(
     store = open_store(settings, persona.name)
     retriever = open_retriever(settings, persona, store, platform.embedder, audience)
     models = _Models(platform)
-    twin = Twin(persona, platform.profile, retriever.retrieve, retriever.find)
+    twin = Twin(persona, platform.profile, retriever.retrieve, retriever.find, platform.thresholds)
     contestants = {
         CANDIDATE: models.contestant(dpo_model, "twin"),
         BASELINE: models.contestant(base_model, "baseline"),
@@ -96,6 +97,7 @@ def evaluation_report(
             embed=platform.embedder.embed,
             right_answers=lambda tag: right_answers(models.open(tag)),
             judge=Judge(settings, shown) if settings.judge_model else None,
+            supported=platform.thresholds.supported,
         ),
         questions=read_questions(persona.questions),
         seed=settings.seed,
@@ -139,9 +141,7 @@ class _Models:
             # What a conversation may hold doesn't depend on how short its answer is: samples are not cut twice.
             token_budget = self._profile.answer_tokens
             fitting = [self.open(tag).fit(c, token_budget) for c in conversations]
-            return self.open(tag).generate(
-                fitting, max_tokens=tokens, temperature=TEMPERATURE, seed=self._settings.seed
-            )
+            return self.open(tag).generate(fitting, Sampling(tokens, TEMPERATURE, self._settings.seed))
 
         usd = self._settings.hardware_usd_per_hour
         return Contestant(model=tag, generate=generate, prompting=prompting, usd_per_hour=usd)

@@ -53,8 +53,8 @@ def scored_requests(
     bare = remove_texts(lake, persona.name, persona.log_text_days, settings.now.date())
     rule, is_toxic = open_toxicity(settings.toxicity_model)
     scorer = LiveScorer(
-        persona, {c.chunk_id: c.text for c in embeddings}, platform.embedder.embed, persona_meter(persona, corpus_split),
-        is_toxic, settings.monitor_sample_per_hour, settings.seed,
+        persona, {c.chunk_id: c.text for c in embeddings}, platform.embedder.embed_kept, persona_meter(persona, corpus_split),
+        is_toxic, settings.monitor_sample_per_hour, settings.seed, platform.thresholds.supported,
     )  # fmt: skip
     run = score_new(lake, scorer)
     compacted = compact_days(lake, persona.name, settings.now.date())

@@ -18,7 +18,6 @@ from twin_assets.defs.shared.common import MONITORING, OWNERS, personas
 from twin_assets.defs.shared.metadata import image, sample_table
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.evaluation.evaluate import EvaluationReport
-from twin_assets.evaluation.grounding.claims import kept_embed
 from twin_assets.evaluation.grounding.questions import read_questions
 from twin_assets.evaluation.report.page import report_key
 from twin_assets.evaluation.voice.persona_meter import persona_meter
@@ -71,7 +70,7 @@ def drift_report(
     requests = _recent(platform.lake, persona.name, now)
     signals += watch_requests(
         scored, now, model, _similarity(platform, persona, requests),
-        _voice(context, persona, corpus_split, requests), _voice_level(platform.lake, persona.name, model),
+        _voice(context, persona, corpus_split, requests), _voice_level(platform.lake, persona.name, model), platform.thresholds,
     )  # fmt: skip
     signals += watch_cost(scored, now, settings.alert_cost_factor, settings.alert_cost_usd)
     report = make_report(signals, len(scored), now, model, writing)
@@ -105,7 +104,7 @@ def _similarity(platform: Platform, persona: Persona, requests: list[RequestReco
     if not asked or not known:
         return {}
     different = sorted({prompt for _, prompt in asked if prompt})
-    embed = kept_embed(platform.embedder.embed)
+    embed = platform.embedder.embed_kept
     nearest = (embed(different) @ embed(known).T).max(axis=1)
     found = dict(zip(different, np.clip(nearest, 0.0, 1.0).tolist(), strict=True))
     return {request_id: found[prompt] for request_id, prompt in asked if prompt}

@@ -10,6 +10,7 @@ from dagster_aws.s3 import S3Resource
 from dagster_dbt import DbtCliResource
 
 from twin_assets.core.embedding.embedder import Embedder, load_embedder
+from twin_assets.core.embedding.thresholds import Thresholds, thresholds_of
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.models.profiles import Profile, load_profile
 from twin_assets.core.models.registry import Registry
@@ -59,6 +60,11 @@ class Platform(dg.ConfigurableResource):
     @property
     def embedder(self) -> Embedder:
         return load_embedder(self.settings.embedder)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Those of the embedder; raises TwinError when there are none."""
+        return thresholds_of(self.lake, self.embedder)
 
     def persona(self, name: str) -> Persona:
         return load_persona(self.settings.personas_dir, name)

@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from twin_assets.core.records import Record
-from twin_assets.evaluation.voice.meter import BOOTSTRAPS
+from twin_assets.evaluation.bootstrap import bootstrap
 from twin_assets.inference.generation.local import LocalGenerator
 
 ITEMS = Path(__file__).with_name("ability.yaml")
@@ -72,13 +72,12 @@ def compare_ability(candidate: np.ndarray, base: np.ndarray, seed: int) -> Abili
     """Both models on the same items, shape (items,)."""
     items = ability_items()
     difference = candidate - base
-    random = np.random.default_rng(seed)
-    draws = random.choice(difference, size=(BOOTSTRAPS, len(difference))).mean(axis=1)
+    low, high = bootstrap(difference, seed)
     subjects = np.array([i["subject"] for i in items])
     return Ability(
         items=len(items), candidate=float(candidate.mean()), base=float(base.mean()),
-        difference=float(difference.mean()), low=float(np.percentile(draws, 2.5)),
-        high=float(np.percentile(draws, 97.5)), chance=float(np.mean([1 / len(i["answers"]) for i in items])),
+        difference=float(difference.mean()), low=low, high=high,
+        chance=float(np.mean([1 / len(i["answers"]) for i in items])),
         by_subject={
             s: (float(candidate[subjects == s].mean()), float(base[subjects == s].mean()))
             for s in dict.fromkeys(subjects.tolist())

@@ -7,7 +7,6 @@ counted apart.
 
 import json
 import re
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +14,9 @@ from pathlib import Path
 from string import Template
 from typing import Literal
 
-from twin_assets.core.hashing import text_hash
 from twin_assets.core.llm.hosted import HostedModel, RequestFiltered, read_reply
 from twin_assets.core.records import Record
+from twin_assets.core.storage.kept import KeptValues
 from twin_assets.core.text.tokens import estimated_tokens, first_tokens
 from twin_assets.settings import Settings
 
@@ -66,8 +65,7 @@ class Judge:
         self._hosted, self._max_tokens = HostedModel(settings, "judge"), settings.judge_max_tokens
         self._cut_off, self._lock = 0, threading.Lock()
         self._samples = "\n\n".join(first_tokens(s, TEXT_TOKENS) for s in samples)
-        settings.cache_dir.mkdir(parents=True, exist_ok=True)
-        self._cache_file = settings.cache_dir / "judge.sqlite"
+        self._kept: KeptValues[str] = KeptValues(settings.cache_dir / "judge.sqlite", "verdicts")
         self._template = Template(PROMPT.read_text().strip())
 
     @property
@@ -78,22 +76,19 @@ class Judge:
         """Every pair in both orders. Raises TwinError as `HostedModel.complete`, and over the budget at once."""
         asked = [prompt for p in pairs for prompt in (self._prompt(p, False), self._prompt(p, True))]
         spent, self._cut_off = self._hosted.spent, 0
-        with sqlite3.connect(self._cache_file, check_same_thread=False) as cache:
-            cache.execute("create table if not exists verdicts (key text primary key, answer text)")
-            known = {p: row[0] for p in asked if (row := self._known(cache, p))}
-            missing = [p for p in dict.fromkeys(asked) if p not in known]
-            self._hosted.check_estimate(
-                sum(self._hosted.cost(estimated_tokens(p), self._max_tokens) for p in missing)
-            )
-            say(f"judge {self.model}: {len(pairs)} pairs against {rival}, {len(missing)} questions to ask")
-            with ThreadPoolExecutor(AT_ONCE) as pool:
-                for prompt, answer in zip(missing, pool.map(self._ask, missing), strict=True):
-                    if answer is not None:
-                        known[prompt] = answer
-                        cache.execute(
-                            "insert or replace into verdicts values (?, ?)", (self._key(prompt), answer)
-                        )
-                        cache.commit()  # fmt: skip
+        kept = self._kept.find(map(self._hosted.key, asked))
+        # Empty ones were once kept: answers without text.
+        known = {p: answer for p in asked if (answer := kept.get(self._hosted.key(p)))}
+        missing = [p for p in dict.fromkeys(asked) if p not in known]
+        self._hosted.check_estimate(
+            sum(self._hosted.cost(estimated_tokens(p), self._max_tokens) for p in missing)
+        )
+        say(f"judge {self.model}: {len(pairs)} pairs against {rival}, {len(missing)} questions to ask")
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for prompt, answer in zip(missing, pool.map(self._ask, missing), strict=True):
+                if answer is not None:
+                    known[prompt] = answer
+                    self._kept.keep({self._hosted.key(prompt): answer})
         answers = [known.get(p) for p in asked]
         counted = count_verdicts(self.model, rival, list(zip(answers[::2], answers[1::2], strict=True)))
         note = f"{self._cut_off} verdicts were cut off at {self._max_tokens} tokens: {self._hosted.max_tokens_fix()}"
@@ -122,14 +117,6 @@ class Judge:
         with self._lock:
             self._cut_off += reply.fault == "cut_off"
         return None
-
-    def _key(self, prompt: str) -> str:
-        return text_hash(f"{self.model}\n{prompt}", 32)
-
-    def _known(self, cache: sqlite3.Connection, prompt: str) -> tuple[str] | None:
-        # Empty ones were once kept: answers without text.
-        known = "select answer from verdicts where key = ? and answer != ''"
-        return cache.execute(known, (self._key(prompt),)).fetchone()
 
 
 def count_verdicts(judge: str, rival: str, answers: list[tuple[str | None, str | None]]) -> Verdicts:

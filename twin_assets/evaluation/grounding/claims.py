@@ -12,22 +12,17 @@ invent (Nan et al., "Entity-level Factual Consistency", 2021).
 import itertools
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 
-from twin_assets.core.text.content_words import ENGLISH, tells
+from twin_assets.core.text.content_words import ENGLISH, is_function_word, k_precision
 from twin_assets.core.text.words import UNSPACED, has_unspaced, sentences, spaced
 
 Embed = Callable[[list[str]], np.ndarray]
 
-# From here on a claim counts as supported; benchmarks/claims.py shows both errors at it.
-SUPPORTED = 0.65
 MISSING_ENTITY = 0.5
 # A sentence with fewer says nothing that could be checked.
 MIN_FACT_WORDS = 2
-# Texts whose vectors are kept: 384 float32 each.
-KEPT_TEXTS = 20_000
 _WORD = re.compile(rf"[{UNSPACED}]+|\d[\d,.]*\d|\d|[^\W\d_]+(?:'[^\W\d_]+)*")
 _NAME = re.compile(r"(?<=[^\W\d_,;] )[A-Z]\w+")
 _MARK = re.compile(r"\[(\d{1,2})\]")
@@ -38,34 +33,6 @@ _NUMBERS = {
     "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90",
 }  # fmt: skip
 _ENDINGS = ("'s", "ing", "ies", "ied", "ed", "es", "s", "e")
-
-
-def remembering(embed: Embed, most: int | None = None) -> Embed:
-    """The same embedder, which embeds no text twice: passages come back with every contestant.
-
-    With `most`, those that were asked for longest ago are forgotten beyond so many.
-    """
-    known: dict[str, np.ndarray] = {}
-
-    def embed_new(texts: list[str]) -> np.ndarray:
-        new = [t for t in dict.fromkeys(texts) if t not in known]
-        if new:
-            known.update(zip(new, embed(new), strict=True))
-        found = np.stack([known[t] for t in texts])
-        if most is not None:
-            for text in dict.fromkeys(texts):
-                known[text] = known.pop(text)  # to the end: asked for last
-            for text in list(known)[: max(len(known) - most, 0)]:
-                del known[text]
-        return found
-
-    return embed_new
-
-
-@lru_cache(maxsize=2)
-def kept_embed(embed: Embed) -> Embed:
-    """`remembering`, for as long as the process lives: the same passages come back with every run and every look."""
-    return remembering(embed, KEPT_TEXTS)
 
 
 def claims_of(text: str) -> list[str]:
@@ -81,9 +48,11 @@ def fact_words(text: str) -> list[str]:
         lower = word.lower()
         if lower[0].isdigit() or lower in _NUMBERS:
             words.append(_NUMBERS.get(lower, lower.replace(",", "")))
+        elif is_function_word(lower):
+            continue
         elif has_unspaced(lower):
-            words += [lower] if tells(lower) else []
-        elif lower not in ENGLISH and len(lower) > 2:
+            words.append(lower)
+        elif len(lower) > 2:
             words.append(_stem(lower))
     return words
 
@@ -105,7 +74,7 @@ def support(claims: list[str], passages: list[str], embed: Embed) -> np.ndarray:
         words = fact_words(claim)
         missing = any(entity not in anywhere for entity in _entities(claim))
         for column, there in enumerate(known):
-            share = sum(w in there for w in words) / len(words) if words else 0.0
+            share = k_precision(words, there)
             table[row, column] = (share + cosines[row, column]) / 2 * (MISSING_ENTITY if missing else 1)
     return table
 

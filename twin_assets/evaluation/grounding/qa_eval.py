@@ -10,13 +10,14 @@ from typing import Literal
 
 import numpy as np
 
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.refusals import declines
 from twin_assets.core.prompts.templates import passages_in, without_passages
 from twin_assets.core.records import Message, Record, SplitDocument
 from twin_assets.core.text.words import first_words
+from twin_assets.evaluation.bootstrap import bootstrap
 from twin_assets.evaluation.grounding.claims import (
-    SUPPORTED,
     Embed,
     claim_support,
     claims_of,
@@ -24,7 +25,6 @@ from twin_assets.evaluation.grounding.claims import (
     support,
 )
 from twin_assets.evaluation.grounding.questions import Question
-from twin_assets.evaluation.voice.meter import bootstrap
 from twin_assets.evaluation.voice.stylometry import prose
 from twin_assets.evaluation.write_tasks import write_tasks
 from twin_assets.inference.twin.answer import Citation, Plan
@@ -52,14 +52,15 @@ class ExamItem(Record):
 
 
 class Claim(Record):
-    """A sentence of an answer with its support in [0, 1]."""
+    """A sentence of an answer with its support in [0, 1], which counts from `least` on."""
 
     text: str
     support: float
+    least: float = OFFLINE_MINILM.supported
 
     @property
     def supported(self) -> bool:
-        return self.support >= SUPPORTED
+        return self.support >= self.least
 
 
 class Answered(Record):
@@ -160,9 +161,11 @@ def bare_question(item: ExamItem) -> Message:
 
 
 def mark_exam(
-    items: list[ExamItem], texts: list[str], persona: Persona, embed: Embed, shown: bool, seed: int
-) -> Exam:
-    """Measure a contestant's texts, one for each item; `shown` says whether it was shown the passages."""
+    items: list[ExamItem], texts: list[str], persona: Persona, embed: Embed, shown: bool, seed: int,
+    supported: float = OFFLINE_MINILM.supported,
+) -> Exam:  # fmt: skip
+    """Measure a contestant's texts, one for each item; `shown` says whether it was shown the passages, `supported` from
+    what support on a claim counts with this `embed`."""
     answers, spans = [], []
     for item, text in zip(items, texts, strict=True):
         declined = declines(text, persona)
@@ -171,23 +174,27 @@ def mark_exam(
         answers.append(
             Answered(
                 kind=item.kind, question=item.question, text=text, declined=declined, passages=item.passages,
-                claims=[Claim(text=c, support=float(s)) for c, s in zip(claims, scores, strict=True)],
+                claims=[Claim(text=c, support=float(s), least=supported) for c, s in zip(claims, scores, strict=True)],
             )
         )  # fmt: skip
         spans.append(item.spans if shown else [])
     return Exam(
-        grounding=_grounding(answers, spans, embed, seed), refusals=_refusals(answers), answers=answers
+        grounding=_grounding(answers, spans, embed, seed, supported),
+        refusals=_refusals(answers),
+        answers=answers,
     )
 
 
-def _grounding(answers: list[Answered], spans: list[list[str]], embed: Embed, seed: int) -> Grounding:
+def _grounding(
+    answers: list[Answered], spans: list[list[str]], embed: Embed, seed: int, supported: float
+) -> Grounding:
     stated = [(a, s) for a, s in zip(answers, spans, strict=True) if a.claims and a.passages]
     claims = [c for a, _ in stated for c in a.claims]
     if not claims:
         return Grounding(answers=len(stated), claims=0)
     hits, cited, held, marked = 0, 0, 0, 0
     for answer, texts in stated:
-        found = _citations([c.text for c in answer.claims], texts, embed)
+        found = _citations([c.text for c in answer.claims], texts, embed, supported)
         hits, cited, held, marked = (a + b for a, b in zip((hits, cited, held, marked), found, strict=True))
     shares = np.array([np.mean([c.supported for c in a.claims]) for a, _ in stated])
     low, high = bootstrap(shares, seed) if len(shares) > 1 else (None, None)
@@ -199,14 +206,16 @@ def _grounding(answers: list[Answered], spans: list[list[str]], embed: Embed, se
     )  # fmt: skip
 
 
-def _citations(claims: list[str], spans: list[str], embed: Embed) -> tuple[int, int, int, int]:
+def _citations(
+    claims: list[str], spans: list[str], embed: Embed, supported: float
+) -> tuple[int, int, int, int]:
     """Citations that support a claim, citations, claims that one of their citations supports, claims with marks.
 
     A claim without a mark leans on every span. A mark that names no passage is a citation that supports nothing.
     """
     if not spans:
         return 0, 0, 0, 0
-    supports = support(claims, spans, embed) >= SUPPORTED
+    supports = support(claims, spans, embed) >= supported
     marks = [marks_in(c) for c in claims]
     if not any(marks):
         return int(supports.any(axis=0).sum()), len(spans), int(supports.any(axis=1).sum()), 0

@@ -3,7 +3,8 @@
 import numpy as np
 
 from twin_assets.core.records import Record
-from twin_assets.evaluation.voice.meter import BOOTSTRAPS, VoiceMeter
+from twin_assets.evaluation.bootstrap import bootstrap
+from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import WINDOW, windows, word_count
 
 # An interval from fewer pairs says little.
@@ -29,12 +30,8 @@ def paired_gain(meter: VoiceMeter, ours: list[str], theirs: list[str], seed: int
     if len(blocks) < MIN_PAIRS:
         return Gain(mean=None, low=None, high=None, pairs=len(blocks))
     differences = np.array([_mean(meter, ours[a:b]) - _mean(meter, theirs[a:b]) for a, b in blocks])
-    random = np.random.default_rng(seed)
-    draws = random.choice(differences, size=(BOOTSTRAPS, len(differences))).mean(axis=1)
-    return Gain(
-        mean=float(differences.mean()), low=float(np.percentile(draws, 2.5)),
-        high=float(np.percentile(draws, 97.5)), pairs=len(blocks),
-    )  # fmt: skip
+    low, high = bootstrap(differences, seed)
+    return Gain(mean=float(differences.mean()), low=low, high=high, pairs=len(blocks))
 
 
 def _mean(meter: VoiceMeter, texts: list[str]) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Record
 from twin_assets.core.text.content_words import function_words
+from twin_assets.evaluation.bootstrap import bootstrap
 from twin_assets.evaluation.voice.stylometry import (
     WINDOW,
     frequencies,
@@ -28,7 +29,6 @@ from twin_assets.evaluation.voice.stylometry import (
 )
 
 FEATURES = 300
-BOOTSTRAPS = 1000
 # An interval over one window would have no width and look like certainty.
 MIN_WINDOWS = 2
 
@@ -130,13 +130,6 @@ def too_little(words: int) -> VoiceScore:
     return VoiceScore(
         margin=None, margin_low=None, margin_high=None, verifier=None, windows=0, words=words, note=note
     )
-
-
-def bootstrap(values: np.ndarray, seed: int) -> tuple[float, float]:
-    """95% interval of the mean (percentile bootstrap, Efron 1979)."""
-    random = np.random.default_rng(seed)
-    means = random.choice(values, size=(BOOTSTRAPS, len(values))).mean(axis=1)
-    return float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5))
 
 
 def _balanced_scale(table: np.ndarray, sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:

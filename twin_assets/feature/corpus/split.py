@@ -5,11 +5,12 @@ a side before stays there, whatever joins it: what a released model was trained 
 later one. Only where a category would hold out too little are the lowest places of new documents added.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
+from twin_assets.core.hashing import hash_share
 from twin_assets.core.records import Record, Split, SplitDocument, UniqueDocument
 from twin_assets.core.text.words import ngrams, terms
 
@@ -17,7 +18,6 @@ HELDOUT_SHARE = 0.2
 # A category of at least MIN_FROM documents holds out at least MIN_HELDOUT: the voice metric needs windows.
 MIN_FROM, MIN_HELDOUT = 8, 2
 NGRAM = 13
-MAX_COSINE = 0.97
 
 
 class SplitResult(Record):
@@ -33,11 +33,12 @@ def split_corpus(
     heldout_share: float = HELDOUT_SHARE,
     seed: int = 17,
     before: Mapping[str, Split] | None = None,
+    thresholds: Thresholds = OFFLINE_MINILM,
 ) -> SplitResult:
     """Both sides, in order of id. Code is never held out: it is no measure of a voice.
 
     `before` has the sides of the last split by document, its duplicates included. A cluster that joins
-    both sides is held out.
+    both sides is held out. `thresholds` are those of `embed`.
 
     What the training side shares with the held-out side (a 13-gram, or an embedding nearly the same) is
     taken out of training and named in `contaminated`.
@@ -46,7 +47,9 @@ def split_corpus(
     heldout = {doc_id for doc_id, side in known.items() if side == "heldout"}
     for category in ("post", "article"):
         these = [d for d in documents if d.category == category]
-        placed = sorted((place(d.cluster_id, seed), d.doc_id) for d in these if d.doc_id not in known)
+        placed = sorted(
+            (hash_share(f"{seed}:{d.cluster_id}"), d.doc_id) for d in these if d.doc_id not in known
+        )
         chosen = [doc_id for at, doc_id in placed if at < heldout_share]
         missing = MIN_HELDOUT - len(chosen) - sum(d.doc_id in heldout for d in these)
         if len(these) >= MIN_FROM and missing > 0:
@@ -56,7 +59,7 @@ def split_corpus(
         SplitDocument(**d.model_dump(), split="heldout" if d.doc_id in heldout else "train")
         for d in documents
     ]
-    contaminated = _contaminated(sides, embed)
+    contaminated = _contaminated(sides, embed, thresholds.contaminated)
     kept = [d for d in sides if d.doc_id not in contaminated]
     return SplitResult(documents=sorted(kept, key=lambda d: d.doc_id), contaminated=contaminated)
 
@@ -69,12 +72,6 @@ def sides_of(documents: list[SplitDocument]) -> dict[str, Split]:
 def _side_before(document: UniqueDocument, before: Mapping[str, Split]) -> Split | None:
     sides = {before[i] for i in (document.doc_id, *document.duplicates) if i in before}
     return "heldout" if "heldout" in sides else "train" if sides else None
-
-
-def place(cluster_id: str, seed: int) -> float:
-    """A cluster's place in [0, 1): the same on every machine, whatever else is in the corpus."""
-    digest = hashlib.sha256(f"{seed}:{cluster_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def shared_ngrams(train: list[str], heldout: list[str], n: int = NGRAM) -> set[str]:
@@ -91,7 +88,9 @@ def word_ngrams(text: str, n: int) -> list[str]:
     return ngrams(terms(text), n)
 
 
-def _contaminated(documents: list[SplitDocument], embed: Callable[[list[str]], np.ndarray]) -> dict[str, str]:
+def _contaminated(
+    documents: list[SplitDocument], embed: Callable[[list[str]], np.ndarray], most: float
+) -> dict[str, str]:
     train = [d for d in documents if d.split == "train"]
     heldout = [d for d in documents if d.split == "heldout"]
     if not train or not heldout:
@@ -104,6 +103,6 @@ def _contaminated(documents: list[SplitDocument], embed: Callable[[list[str]], n
     if prose:
         cosines = embed([d.search_text for d in prose]) @ embed([d.search_text for d in heldout]).T
         for document, cosine in zip(prose, cosines.max(axis=1), strict=True):
-            if cosine > MAX_COSINE:
+            if cosine > most:
                 found.setdefault(document.doc_id, "nearly_the_same_meaning")
     return found

@@ -1,6 +1,5 @@
 """Vectors of texts and chunks. What was embedded before, by the same embedder, is read from a cache."""
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 from twin_assets.core.embedding.embedder import Embedder, search_view
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Chunk, EmbeddedChunk, Record
+from twin_assets.core.storage.kept import KeptValues
 
 # Texts embedded between two commits; enough of them for batches of like length.
 BLOCK = 2_000
@@ -29,8 +29,9 @@ class CachedEmbedder:
     def __init__(
         self, embedder: Embedder, cache_dir: Path, on_progress: Callable[[str], None] = lambda line: None
     ) -> None:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        self._file = cache_dir / f"embeddings-{embedder.fingerprint}.sqlite"
+        self._kept: KeptValues[bytes] = KeptValues(
+            cache_dir / f"embeddings-{embedder.fingerprint}.sqlite", "vectors"
+        )
         self._embedder, self._say = embedder, on_progress
         self.computed = 0
 
@@ -38,28 +39,20 @@ class CachedEmbedder:
         """Unit vectors of texts, in their order, shape (n, dimensions), float32."""
         keys = [text_hash(text, 32) for text in texts]
         found = np.zeros((len(texts), self._embedder.dimensions), dtype=np.float32)
-        with sqlite3.connect(self._file) as cache:
-            cache.execute("create table if not exists vectors (key text primary key, vector blob)")
-            known = {
-                key: np.frombuffer(row[0], dtype=np.float32)
-                for key in set(keys)
-                if (row := cache.execute("select vector from vectors where key = ?", (key,)).fetchone())
-            }
-            known |= self._compute(cache, {k: t for k, t in zip(keys, texts, strict=True) if k not in known})
+        known = {key: np.frombuffer(kept, dtype=np.float32) for key, kept in self._kept.find(keys).items()}
+        known |= self._compute({k: t for k, t in zip(keys, texts, strict=True) if k not in known})
         for at, key in enumerate(keys):
             found[at] = known[key]
         return found
 
-    def _compute(self, cache: sqlite3.Connection, missing: dict[str, str]) -> dict[str, np.ndarray]:
+    def _compute(self, missing: dict[str, str]) -> dict[str, np.ndarray]:
         made: dict[str, np.ndarray] = {}
         wanted = list(missing.items())
         for at in range(0, len(wanted), BLOCK):
             block = wanted[at : at + BLOCK]
             vectors = self._embedder.embed([text for _, text in block])
             new = {key: vector for (key, _), vector in zip(block, vectors, strict=True)}
-            rows = [(key, vector.tobytes()) for key, vector in new.items()]
-            cache.executemany("insert or replace into vectors values (?, ?)", rows)
-            cache.commit()
+            self._kept.keep({key: vector.tobytes() for key, vector in new.items()})
             made |= new
             self._say(f"embedded {len(made)} of {len(wanted)} texts")
         self.computed += len(made)

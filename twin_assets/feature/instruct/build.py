@@ -12,6 +12,7 @@ import numpy as np
 
 from twin_assets.core.datasets.rows import CLOSED_REASON, InstructRow
 from twin_assets.core.datasets.store import nested_order
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
@@ -46,22 +47,24 @@ def build_instruct_rows(
     seed: int,
     embed: Callable[[list[str]], np.ndarray],
     lessons: Mapping[str, SyntheticExample] | None = None,
+    thresholds: Thresholds = OFFLINE_MINILM,
 ) -> RowsResult:
     """All instruct rows of a corpus; with a teacher's lessons where there are some, by passage key.
 
-    `embed` gives unit vectors of the same embedder as the chunks', shape (texts, dimensions). Raises TwinError
-    when there are too few rows to train on.
+    `embed` gives unit vectors of the same embedder as the chunks', shape (texts, dimensions), and `thresholds` are that one's.
+    Raises TwinError when there are too few rows to train on.
     """
     learnt = may_be_learnt(documents, persona)
     shown = [chunk for chunk in chunks if persona.may_learn(chunk.visibility)]
-    agreeing = agreeing_lessons(lessons or {}, passages_to_teach(learnt, profile), embed)
-    questions, answerable = unanswerable_questions(chunks, embed)
+    agreeing = agreeing_lessons(lessons or {}, passages_to_teach(learnt, profile), embed, thresholds)
+    questions, answerable = unanswerable_questions(chunks, embed, thresholds)
     made = [
-        *RowBuilder(learnt, shown, persona, profile, seed, agreeing).rows(embed),
+        *RowBuilder(learnt, shown, persona, profile, seed, agreeing).rows(embed, thresholds),
         *(refusal_row(persona, question) for question in questions),
     ]
     heldout = [d.voice_text for d in documents if d.split == "heldout" and d.category != "code"]
-    passed, left_out = RowFilter(persona, profile, texts_near_heldout(chunks), heldout).apply(made)
+    near = texts_near_heldout(chunks, thresholds)
+    passed, left_out = RowFilter(persona, profile, near, heldout).apply(made)
     shared = within_shares(passed, profile.max_shares, seed)
     rows = _at_most(profile.max_train_rows, shared)
     left_out += [(OVER_SHARE, row) for row in _without(passed, shared)]

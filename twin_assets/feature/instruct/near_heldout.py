@@ -6,15 +6,15 @@ Documents are decontaminated as wholes by `split.py`; this looks at passages, by
 import numpy as np
 
 from twin_assets.core.datasets.rows import InstructRow
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.records import EmbeddedChunk
 
-MAX_COSINE = 0.97
 # Shorter passages are alike without being copies: a greeting, a heading with a line under it.
 MIN_TOKENS = 40
 _BLOCK = 4_096
 
 
-def texts_near_heldout(chunks: list[EmbeddedChunk]) -> list[str]:
+def texts_near_heldout(chunks: list[EmbeddedChunk], thresholds: Thresholds = OFFLINE_MINILM) -> list[str]:
     """Texts of prose chunks of the training side that are nearly the same as a held-out one."""
     long = [c for c in chunks if c.tokens >= MIN_TOKENS and c.category != "code"]
     train, heldout = ([c for c in long if c.split == side] for side in ("train", "heldout"))
@@ -26,7 +26,8 @@ def texts_near_heldout(chunks: list[EmbeddedChunk]) -> list[str]:
         block = train[at : at + _BLOCK]
         cosines = (np.array([c.vector for c in block], dtype=np.float32) @ held.T).max(axis=1)
         # Rounded, since the last bits differ from one CPU to another.
-        near += [c.text for c, cosine in zip(block, np.round(cosines, 3), strict=True) if cosine > MAX_COSINE]
+        alike = np.round(cosines, 3) > thresholds.contaminated
+        near += [c.text for c, is_near in zip(block, alike, strict=True) if is_near]
     return near
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import yaml
 
 from twin_assets.core.datasets.rows import InstructRow
-from twin_assets.core.embedding.embedder import MIN_SIMILARITY
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.templates import refusal, system_message, user_message
@@ -19,7 +19,9 @@ HELDOUT_ONE_IN = 5
 
 
 def unanswerable_questions(
-    chunks: list[EmbeddedChunk], embed: Callable[[list[str]], np.ndarray]
+    chunks: list[EmbeddedChunk],
+    embed: Callable[[list[str]], np.ndarray],
+    thresholds: Thresholds = OFFLINE_MINILM,
 ) -> tuple[list[str], list[str]]:
     """Questions that this corpus can't answer, and those that it may: a chunk is as near to them as the service
     asks of a passage that it answers from."""
@@ -28,7 +30,7 @@ def unanswerable_questions(
         return questions, []
     corpus = np.array([c.vector for c in chunks], dtype=np.float32)
     # Rounded, since the last bits differ from one CPU to another.
-    answerable = np.round((embed(questions) @ corpus.T).max(axis=1), 3) >= MIN_SIMILARITY
+    answerable = np.round((embed(questions) @ corpus.T).max(axis=1), 3) >= thresholds.answerable
     sides = [
         [q for q, may in zip(questions, answerable, strict=True) if may == side] for side in (False, True)
     ]

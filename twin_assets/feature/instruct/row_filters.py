@@ -10,7 +10,7 @@ from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.templates import passages_in, strip_special_tokens, without_passages
 from twin_assets.core.records import Record
-from twin_assets.core.text.content_words import k_precision
+from twin_assets.core.text.content_words import grounded_share
 from twin_assets.core.text.privacy import ALL_KINDS, kinds_to_mask, mask, scan
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words
@@ -102,7 +102,7 @@ class RowFilter:
         # The passages of a question are there to be used; those of other tasks must not hold the answer.
         if answer in (request if row.task == "answer" else asked):
             return "instruction_holds_answer"
-        if row.task == "answer" and k_precision(answer, passages_in(row.messages[-2])) < MIN_GROUNDED:
+        if row.task == "answer" and grounded_share(answer, passages_in(row.messages[-2])) < MIN_GROUNDED:
             return "passages_lack_the_answer"
         if row.task in _RETELLING and copied_share(request, answer) > MAX_COPIED:
             return "instruction_copies_the_author"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words
@@ -17,12 +18,6 @@ from twin_assets.feature.instruct.passages import paragraphs, passages_of
 
 Embed = Callable[[list[str]], np.ndarray]
 
-# Cosine of a post and an article: of 34 posts of the demo persona, the 6 above it are about their article; of
-# the 9 from 0.65 to 0.7, 3 are not.
-SAME_SUBJECT = 0.7
-# Cosine of an opening or closing and the rest of its article. Read on a real blog: above it they say what the
-# article says, below 0.6 they greet, thank, and lead somewhere else.
-SAYS_THE_REST = 0.7
 MIN_WORDS, MAX_WORDS = 40, 200
 # What is shown must be this much longer, or there is nothing to summarise.
 TIMES_SHORTER = 1.5
@@ -42,6 +37,7 @@ def find_summaries(
     embed: Embed,
     token_budget: int,
     answered: int,
+    thresholds: Thresholds = OFFLINE_MINILM,
 ) -> Iterator[Summary]:
     """One summary or more for each article that has one, both of the same side of the split.
 
@@ -50,7 +46,7 @@ def find_summaries(
     vectors = _document_vectors(chunks)
     posts = [d for d in documents if d.category == "post"]
     articles = [d for d in documents if d.category == "article"]
-    about = _articles_of(posts, articles, vectors)
+    about = _articles_of(posts, articles, vectors, thresholds.same_subject)
     for article in articles:
         of_it = [post for post in posts if about.get(post.doc_id) == article.doc_id]
         for post in of_it:
@@ -58,7 +54,7 @@ def find_summaries(
             yield from _shortened(
                 post, article, article.voice_text, passages_of(post.voice_text, answered)[0], token_budget
             )
-        if not of_it and (own := _own_summary(article, chunks, embed)):
+        if not of_it and (own := _own_summary(article, chunks, embed, thresholds.says_the_rest)):
             start, end = own
             rest = f"{article.voice_text[:start].rstrip()}\n\n{article.voice_text[end:].lstrip()}".strip()
             yield from _shortened(article, article, rest, article.voice_text[start:end], token_budget)
@@ -76,7 +72,7 @@ def _shortened(
 
 
 def _articles_of(
-    posts: list[SplitDocument], articles: list[SplitDocument], vectors: dict[str, np.ndarray]
+    posts: list[SplitDocument], articles: list[SplitDocument], vectors: dict[str, np.ndarray], least: float
 ) -> dict[str, str]:
     """The article that each post is about, by ids; a post about none is left out."""
     about: dict[str, str] = {}
@@ -91,12 +87,14 @@ def _articles_of(
         best = max(near, default=(0.0, ""))
         if linked:
             about[post.doc_id] = linked[0].doc_id
-        elif best[0] >= SAME_SUBJECT:
+        elif best[0] >= least:
             about[post.doc_id] = best[1]
     return about
 
 
-def _own_summary(article: SplitDocument, chunks: list[EmbeddedChunk], embed: Embed) -> tuple[int, int] | None:
+def _own_summary(
+    article: SplitDocument, chunks: list[EmbeddedChunk], embed: Embed, least: float
+) -> tuple[int, int] | None:
     """Where the opening or closing stands that is nearest to the rest of the article; None if neither is near."""
     text = article.voice_text
     spans = list(paragraphs(text, len(text)))
@@ -108,7 +106,7 @@ def _own_summary(article: SplitDocument, chunks: list[EmbeddedChunk], embed: Emb
             cosine = embed([text[start:end]])[0] @ _unit(np.array(rest, dtype=np.float32).mean(axis=0))
             near.append((float(np.round(cosine, 2)), -start, end))
     best = max(near, default=(0.0, 0, 0))
-    return (-best[1], best[2]) if best[0] >= SAYS_THE_REST else None
+    return (-best[1], best[2]) if best[0] >= least else None
 
 
 def _grown(text: str, spans: list[tuple[int, int]]) -> tuple[int, int] | None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from twin_assets.core.datasets.rows import InstructRow
-from twin_assets.core.hashing import fingerprint, text_hash
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
+from twin_assets.core.hashing import fingerprint, hash_share, text_hash
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.templates import shown_passages, system_message, user_message
@@ -72,7 +73,7 @@ class RowBuilder:
         self.vectors = np.array([c.vector for c in self.train_chunks], dtype=np.float32)
         self.train_doc_ids = np.array([c.doc_id for c in self.train_chunks])
 
-    def rows(self, embed: Embed) -> Iterator[InstructRow]:
+    def rows(self, embed: Embed, thresholds: Thresholds = OFFLINE_MINILM) -> Iterator[InstructRow]:
         for document in self.documents:
             if document.category == "code":
                 yield from self._code(document)
@@ -81,13 +82,13 @@ class RowBuilder:
             else:
                 yield from self._article(document)
             yield from self._exchanges(document)
-        yield from self._summaries(embed)
+        yield from self._summaries(embed, thresholds)
 
-    def _summaries(self, embed: Embed) -> Iterator[InstructRow]:
+    def _summaries(self, embed: Embed, thresholds: Thresholds) -> Iterator[InstructRow]:
         fixed = [system_message(self.persona), user_message("summarise_article", article="")]
         token_budget = self.profile.context_tokens - sum(estimated_tokens(m.content) for m in fixed)
         for found in find_summaries(
-            self.documents, self.chunks, embed, token_budget, self.profile.answer_tokens
+            self.documents, self.chunks, embed, token_budget, self.profile.answer_tokens, thresholds
         ):
             yield self._emit(found.document, "summarise_article", found.answer, article=found.article)
 
@@ -213,8 +214,7 @@ class RowBuilder:
         return ask.format(about=about, title=title) if about else ""
 
     def _notes(self, document: SplitDocument, block: str, topic: str) -> list[Passage] | None:
-        share = int(text_hash(f"{self.seed}:{document.doc_id}:{topic}", 8), 16) / 16**8
-        if share >= SHARE_WITH_PASSAGES:
+        if hash_share(f"{self.seed}:{document.doc_id}:{topic}") >= SHARE_WITH_PASSAGES:
             return None
         return self._nearest_elsewhere(document, block)
 

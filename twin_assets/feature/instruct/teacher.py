@@ -6,12 +6,10 @@ a run that was stopped goes on without paying twice. Money is estimated before a
 
 import json
 import re
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
@@ -21,6 +19,7 @@ from twin_assets.core.hashing import text_hash
 from twin_assets.core.llm.hosted import HostedModel, RequestFiltered, RequestTooLong, read_reply
 from twin_assets.core.prompts.templates import render
 from twin_assets.core.records import Record
+from twin_assets.core.storage.kept import KeptValues
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.settings import Settings
 
@@ -78,8 +77,7 @@ class Teacher:
     def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
         self._hosted, self._say = HostedModel(settings, "teacher"), say
         self.model, self._max_tokens = self._hosted.model, settings.teacher_max_tokens
-        settings.cache_dir.mkdir(parents=True, exist_ok=True)
-        self._cache_file: Path = settings.cache_dir / "teacher.sqlite"
+        self._kept: KeptValues[str] = KeptValues(settings.cache_dir / "teacher.sqlite", "lessons")
 
     def teach(self, passages: list[TeacherRequest]) -> Teaching:
         """A lesson for each passage, from the cache where it is there.
@@ -91,41 +89,39 @@ class Teacher:
         wanted = {p.key: p for p in passages}
         lessons: dict[str, SyntheticExample] = {}
         dropped: Counter[str] = Counter()
-        with sqlite3.connect(self._cache_file) as cache:
-            cache.execute("create table if not exists lessons (key text primary key, answer text)")
-            missing: list[tuple[TeacherRequest, str, str]] = []
-            for passage in wanted.values():
-                prompt = render("teacher", title=passage.title, passage=passage.text)
-                name = text_hash(f"{self.model}\n{prompt}", 32)
-                row = cache.execute("select answer from lessons where key = ?", (name,)).fetchone()
-                if row is None or row[0] == _ASK_AGAIN:
-                    missing.append((passage, prompt, name))
-                elif row[0] == _KEEP_REFUSED:
-                    dropped["teacher_refused"] += 1
-                else:
-                    lessons[passage.key] = SyntheticExample.model_validate_json(row[0])
-            cached = len(wanted) - len(missing)
-            estimate = sum(
-                self._hosted.cost(estimated_tokens(prompt), TYPICAL_TOKENS) for _, prompt, _ in missing
-            )
-            self._say(f"teacher {self.model}: {len(missing)} to ask, {cached} known, about ${estimate:.2f}")
-            self._hosted.check_estimate(estimate)
-            self._ask_all(missing, cache, lessons, dropped)
+        asked = [(p, render("teaching/passage", title=p.title, passage=p.text)) for p in wanted.values()]
+        known = self._kept.find(self._hosted.key(prompt) for _, prompt in asked)
+        missing: list[tuple[TeacherRequest, str]] = []
+        for passage, prompt in asked:
+            answer = known.get(self._hosted.key(prompt), _ASK_AGAIN)
+            if answer == _ASK_AGAIN:
+                missing.append((passage, prompt))
+            elif answer == _KEEP_REFUSED:
+                dropped["teacher_refused"] += 1
+            else:
+                lessons[passage.key] = SyntheticExample.model_validate_json(answer)
+        cached = len(wanted) - len(missing)
+        estimate = sum(self._hosted.cost(estimated_tokens(prompt), TYPICAL_TOKENS) for _, prompt in missing)
+        self._say(f"teacher {self.model}: {len(missing)} to ask, {cached} known, about ${estimate:.2f}")
+        self._hosted.check_estimate(estimate)
+        self._ask_all(missing, lessons, dropped)
         return Teaching(
             lessons=lessons, dropped=dict(dropped), asked=len(missing), cached=cached,
             estimate=round(estimate, 4), cost=round(self._hosted.spent, 6),
         )  # fmt: skip
 
     def _ask_all(
-        self, missing: list[tuple[TeacherRequest, str, str]], cache: sqlite3.Connection,
-        lessons: dict[str, SyntheticExample], dropped: Counter[str],
-    ) -> None:  # fmt: skip
+        self,
+        missing: list[tuple[TeacherRequest, str]],
+        lessons: dict[str, SyntheticExample],
+        dropped: Counter[str],
+    ) -> None:
         """Ask several at a time; keep each answer as soon as it is there."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            waiting = {pool.submit(self._ask, prompt): (passage, name) for passage, prompt, name in missing}
+            waiting = {pool.submit(self._ask, prompt): (passage, prompt) for passage, prompt in missing}
             try:
                 for done, future in enumerate(as_completed(waiting), 1):
-                    passage, name = waiting[future]
+                    passage, prompt = waiting[future]
                     answer = future.result()
                     if isinstance(answer, SyntheticExample):
                         lessons[passage.key] = answer
@@ -143,8 +139,7 @@ class Teacher:
                             if isinstance(answer, SyntheticExample)
                             else _KEEP_REFUSED
                         )
-                        cache.execute("insert or replace into lessons values (?, ?)", (name, kept))
-                        cache.commit()
+                        self._kept.keep({self._hosted.key(prompt): kept})
                     if done % 20 == 0 or done == len(missing):
                         self._say(f"teacher: {done} of {len(missing)}, ${self._hosted.spent:.2f} spent")
                 if cut := dropped["teacher_cut_off"]:

@@ -16,7 +16,7 @@ from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.refusals import declines
 from twin_assets.core.prompts.templates import passages_in, read_back, user_message, without_passages
 from twin_assets.core.records import Message, Record
-from twin_assets.core.text.content_words import k_precision
+from twin_assets.core.text.content_words import grounded_share
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import WIDE_SENTENCE_END, count_words, first_words, terms
 from twin_assets.feature.instruct.shares import OVER_SHARE, within_shares
@@ -29,7 +29,7 @@ MIN_LENGTH_RATIO = 0.5
 MIN_WORDS = 8
 # Tokens that a model may write for one of the chosen answer: it is then cut at a sentence end near that length.
 SPARE_TOKENS = 1.25
-# How much more of chosen than of rejected stands in the passages, by `k_precision`.
+# How much more of chosen than of rejected stands in the passages, by `grounded_share`.
 MIN_GROUNDING_GAP = 0.1
 # The model already does what such a pair would teach, or the persona doesn't learn from what is that closed.
 NOTHING_TO_TEACH = ("rejected_declines", "rejected_uses_passages", *CLOSED_REASON.values())
@@ -153,7 +153,7 @@ def _fault(prompt: PairPrompt, chosen: str, rejected: str, persona: Persona) -> 
         return "rejected_declines"
     if prompt.kind == "grounding":
         passages = passages_in(prompt.row.messages[-2])
-        if k_precision(chosen, passages) - k_precision(rejected, passages) < MIN_GROUNDING_GAP:
+        if grounded_share(chosen, passages) - grounded_share(rejected, passages) < MIN_GROUNDING_GAP:
             return "rejected_uses_passages"
     return None
 

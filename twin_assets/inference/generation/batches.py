@@ -6,6 +6,7 @@ from collections.abc import Callable
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.engine import MAX_ROWS as BATCH
 from twin_assets.inference.generation.local import Generator
+from twin_assets.inference.generation.sampling import Sampling
 
 
 def generate_all(
@@ -26,8 +27,8 @@ def generate_all(
     start = time.monotonic()
     for first in range(0, len(order), BATCH):
         batch = order[first : first + BATCH]
-        most = max(max_tokens[at] for at in batch)
-        written = generator.generate([conversations[at] for at in batch], most, temperature, seed)
+        sampling = Sampling(max(max_tokens[at] for at in batch), temperature, seed)
+        written = generator.generate([conversations[at] for at in batch], sampling)
         for at, generation in zip(batch, written, strict=True):
             texts[at] = generation.text
         on_progress(_progress(first + len(batch), len(order), time.monotonic() - start))

@@ -14,6 +14,7 @@ from twin_assets.core.llm.hosted import HostedModel, read_reply
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.local import Generation
 from twin_assets.inference.generation.remote import EngineUnavailable, RemoteGenerator
+from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.settings import Settings
 
 FALLBACK = "fallback"  # in `degraded`: not the twin wrote this
@@ -43,29 +44,21 @@ class FallbackGenerator:
         self.model = self._hosted.model
         self.tokens, self.cost, self.finish_reason = (0, 0), 0.0, "stop"
 
-    def generate(
-        self, conversations: list[list[Message]], max_tokens: int, temperature: float = 0.8,
-        seed: int | None = None, stop: list[str] | None = None,
-    ) -> list[Generation]:  # fmt: skip
+    def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
         """Raises EngineUnavailable when it is busy or ill, and TwinError when it refuses."""
-        return [self._written(c, max_tokens, temperature, seed, stop) for c in conversations]
+        return [self._written(c, sampling) for c in conversations]
 
-    def stream(
-        self, conversation: list[Message], max_tokens: int, temperature: float = 0.8,
-        seed: int | None = None, stop: list[str] | None = None,
-    ) -> Iterator[str]:  # fmt: skip
+    def stream(self, conversation: list[Message], sampling: Sampling) -> Iterator[str]:
         """The whole text in one piece."""
-        yield self._written(conversation, max_tokens, temperature, seed, stop).text
+        yield self._written(conversation, sampling).text
 
-    def _written(
-        self, conversation: list[Message], max_tokens: int, temperature: float, seed: int | None, stop: list[str] | None
-    ) -> Generation:  # fmt: skip
+    def _written(self, conversation: list[Message], sampling: Sampling) -> Generation:
         messages = [m.model_dump() for m in conversation]
-        wishes = {"seed": seed, "stop": stop}
+        wishes = {"seed": sampling.seed, "stop": list(sampling.stop) or None}
         given = {name: value for name, value in wishes.items() if value is not None}
         try:
             answer = self._hosted.complete(
-                messages, max_tokens, temperature, attempts=1, drop_params=True, **given
+                messages, sampling.max_tokens, sampling.temperature, attempts=1, drop_params=True, **given
             )
         except TwinError as error:
             raise EngineUnavailable(error.problem, error.fix) from None

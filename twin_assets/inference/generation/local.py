@@ -1,6 +1,7 @@
 """Text from models, through one interface: here a model in this process; `remote` has engines by URL."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,28 +30,14 @@ class Generation(Record):
 class Generator(Protocol):
     model: str
 
-    def generate(
-        self,
-        conversations: list[list[Message]],
-        max_tokens: int,
-        temperature: float = 0.8,
-        seed: int | None = None,
-        stop: list[str] | None = None,
-    ) -> list[Generation]:
+    def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
         """One text for each conversation, in their order. Temperature 0 is greedy.
 
         Raises TwinError when a conversation doesn't fit the context, or the engine can't be reached.
         """
         ...  # fmt: skip
 
-    def stream(
-        self,
-        conversation: list[Message],
-        max_tokens: int,
-        temperature: float = 0.8,
-        seed: int | None = None,
-        stop: list[str] | None = None,
-    ) -> Iterator[str]:
+    def stream(self, conversation: list[Message], sampling: Sampling) -> Iterator[str]:
         """The same for one conversation, in pieces as they are written."""
         ...  # fmt: skip
 
@@ -118,9 +105,8 @@ class LocalGenerator:
         return conversation
 
     def start(
-        self, conversation: list[Message], max_tokens: int, temperature: float = 0.8, seed: int | None = None,
-        stop: list[str] | None = None, bounded: bool = True,
-    ) -> GenerationHandle:  # fmt: skip
+        self, conversation: list[Message], sampling: Sampling, bounded: bool = True
+    ) -> GenerationHandle:
         """Queue a text to be written. Raises TwinError for what can't be asked, EngineBusy when `bounded` and as many wait as may."""
         tokenizer, model = self.loaded
         try:
@@ -133,31 +119,24 @@ class LocalGenerator:
         if not prompt:
             raise TwinError("The conversation says nothing.", "give a turn some text.")
         context = model.config.max_position_embeddings
-        if len(prompt) + max_tokens > context:
+        if len(prompt) + sampling.max_tokens > context:
             raise TwinError(
-                f"The prompt has {len(prompt)} tokens and {max_tokens} are asked for; {self.model} holds {context}.",
+                f"The prompt has {len(prompt)} tokens and {sampling.max_tokens} are asked for; {self.model} holds {context}.",
                 "shorten the request, the passages or max_tokens.",
             )
-        sampling = Sampling(max_tokens, temperature, seed, tuple(stop or ()))
         return self.engine.submit(prompt, sampling, self._max_waiting if bounded else None)
 
-    def generate(
-        self, conversations: list[list[Message]], max_tokens: int, temperature: float = 0.8,
-        seed: int | None = None, stop: list[str] | None = None,
-    ) -> list[Generation]:  # fmt: skip
+    def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
         """Each conversation after the first has a seed of its own, the next number."""
-        seeds = [None if seed is None else seed + n for n in range(len(conversations))]
+        seeds = [None if sampling.seed is None else sampling.seed + n for n in range(len(conversations))]
         tickets = [
-            self.start(conversation, max_tokens, temperature, own, stop, bounded=False)
-            for conversation, own in zip(conversations, seeds, strict=True)
+            self.start(conversation, replace(sampling, seed=seed), bounded=False)
+            for conversation, seed in zip(conversations, seeds, strict=True)
         ]
         return [finished(ticket) for ticket in tickets]
 
-    def stream(
-        self, conversation: list[Message], max_tokens: int, temperature: float = 0.8,
-        seed: int | None = None, stop: list[str] | None = None,
-    ) -> Iterator[str]:  # fmt: skip
-        return iter(self.start(conversation, max_tokens, temperature, seed, stop))
+    def stream(self, conversation: list[Message], sampling: Sampling) -> Iterator[str]:
+        return iter(self.start(conversation, sampling))
 
 
 def finished(ticket: GenerationHandle) -> Generation:

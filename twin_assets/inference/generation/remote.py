@@ -18,6 +18,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.connections import Connections, lines
 from twin_assets.inference.generation.local import Generation
+from twin_assets.inference.generation.sampling import Sampling
 
 # Of the LLM service's streamed answers: the exact version that writes.
 MODEL_HEADER = "x-model-version"
@@ -48,14 +49,11 @@ class RemoteGenerator:
         self.tokens = (0, 0)  # read and written, of the last text that ended
         self.finish_reason = "stop"
 
-    def generate(
-        self, conversations: list[list[Message]], max_tokens: int, temperature: float = 0.8,
-        seed: int | None = None, stop: list[str] | None = None,
-    ) -> list[Generation]:  # fmt: skip
+    def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
         done = []
         for conversation in conversations:
             start = time.monotonic()
-            body = self._body(conversation, max_tokens, temperature, seed, stop)
+            body = self._body(conversation, sampling)
             with self._asked(body) as response:
                 answer = _parsed(response.read())
                 choice = answer["choices"][0]
@@ -69,11 +67,8 @@ class RemoteGenerator:
             )  # fmt: skip
         return done
 
-    def stream(
-        self, conversation: list[Message], max_tokens: int, temperature: float = 0.8,
-        seed: int | None = None, stop: list[str] | None = None,
-    ) -> Iterator[str]:  # fmt: skip
-        body = self._body(conversation, max_tokens, temperature, seed, stop)
+    def stream(self, conversation: list[Message], sampling: Sampling) -> Iterator[str]:
+        body = self._body(conversation, sampling)
         ended = False
         with self._asked(body | {"stream": True, "stream_options": {"include_usage": True}}) as response:
             self.model = response.headers.get(MODEL_HEADER, self.model)
@@ -96,12 +91,10 @@ class RemoteGenerator:
             if not ended:
                 raise EngineUnavailable(f"The LLM engine at {self.url} stopped in the middle.", "try again.")
 
-    def _body(
-        self, conversation: list[Message], max_tokens: int, temperature: float, seed: int | None, stop: list[str] | None
-    ) -> dict[str, Any]:  # fmt: skip
+    def _body(self, conversation: list[Message], sampling: Sampling) -> dict[str, Any]:
         body = {
-            "model": self.name, "messages": [m.model_dump() for m in conversation], "max_tokens": max_tokens,
-            "temperature": temperature, "seed": seed, "stop": stop, "user": self._user,
+            "model": self.name, "messages": [m.model_dump() for m in conversation], "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature, "seed": sampling.seed, "stop": list(sampling.stop) or None, "user": self._user,
         }  # fmt: skip
         return {name: value for name, value in body.items() if value is not None}
 

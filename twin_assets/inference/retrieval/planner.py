@@ -6,12 +6,12 @@ schema. When the model fails, retrieval goes on by rules: `PlannerFailed` never 
 """
 
 from datetime import UTC, date, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from twin_assets.core.llm.client import ask
-from twin_assets.core.llm.hosted import read_reply
+from twin_assets.core.errors import TwinError
+from twin_assets.core.llm.hosted import HostedModel, read_reply
 from twin_assets.core.persona.definition import SOURCES, Persona
 from twin_assets.core.prompts.templates import format_passages, render, shown_passages, strip_special_tokens
 from twin_assets.core.records import Category, Passage
@@ -69,14 +69,15 @@ class Planner:
     def __init__(self, settings: Settings, persona: Persona) -> None:
         if settings.planner_model is None:
             raise ValueError("no planner model is set")
-        self._settings, self._persona, self.model = settings, persona, settings.planner_model
+        self._hosted, self._max_tokens = HostedModel(settings, "planner"), settings.planner_max_tokens
+        self._persona, self.model = persona, self._hosted.model
 
     def plan(self, question: str) -> ParsedQuery:
         """What to search for a question. Raises PlannerFailed."""
         persona = self._persona
         prompt = render(
-            "plan_search", full_name=persona.full_name, about=persona.about, question=strip_special_tokens(question),
-            today=f"{datetime.now(UTC):%Y-%m-%d}",
+            "serving/plan_search", full_name=persona.full_name, about=persona.about, question=strip_special_tokens(question),
+            today=f"{datetime.now(UTC):%Y-%m-%d}", sources=", ".join(SOURCES), categories=", ".join(get_args(Category)),
         )  # fmt: skip
         plan = self._ask(prompt, SearchPlan)
         return ParsedQuery(
@@ -89,37 +90,29 @@ class Planner:
         """Whether the passages answer the question, and what else to search. Raises PlannerFailed."""
         shown = format_passages(shown_passages(passages, SEEN_TOKENS)) or "none were found"
         return self._ask(
-            render("reflect_search", question=strip_special_tokens(question), passages=shown), Reflection
+            render("serving/reflect_search", question=strip_special_tokens(question), passages=shown),
+            Reflection,
         )
 
     def _ask(self, prompt: str, shape: type[A]) -> A:
-        settings, key = self._settings, self._settings.planner_api_key
         schema = {"name": shape.__name__, "schema": shape.model_json_schema(), "strict": True}
-        from openai import OpenAIError  # the base of all that LiteLLM raises
-
+        wanted = {"type": "json_schema", "json_schema": schema}
         try:
-            answer = ask(
-                self.model, settings.planner_url, api_key=key.get_secret_value() if key else None,
-                messages=[{"role": "user", "content": prompt}], max_tokens=settings.planner_max_tokens, temperature=0,
-                response_format={"type": "json_schema", "json_schema": schema}, timeout=settings.planner_timeout,
-            )  # fmt: skip
-            reply = read_reply(answer)
-            if reply.fault == "cut_off":
-                raise PlannerFailed(
-                    f"{self.model} was cut off at {settings.planner_max_tokens} tokens: raise TWIN_PLANNER_MAX_TOKENS"
-                )
+            answer = self._hosted.complete(prompt, self._max_tokens, 0, attempts=1, response_format=wanted)
+        except TwinError as error:
+            raise PlannerFailed(f"{self.model}: {error.problem}") from None
+        if answer is None:
+            raise PlannerFailed(f"{self.model} is busy or ill")
+        reply = read_reply(answer)
+        if reply.fault == "cut_off":
+            raise PlannerFailed(
+                f"{self.model} was cut off at {self._max_tokens} tokens: {self._hosted.max_tokens_fix()}"
+            )
+        try:
             return shape.model_validate_json(reply.text)
         except ValidationError as error:
             raise PlannerFailed(
                 f"{self.model} did not keep to the schema ({error.error_count()} faults)"
-            ) from None
-        except OpenAIError as error:
-            raise PlannerFailed(f"{self.model} did not answer ({type(error).__name__})") from None
-        except PlannerFailed:
-            raise
-        except Exception as error:  # LiteLLM's parsers fail in as many ways as there are servers
-            raise PlannerFailed(
-                f"{self.model} gave an answer that can't be read ({type(error).__name__})"
             ) from None
 
 

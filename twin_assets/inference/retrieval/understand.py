@@ -7,9 +7,10 @@ then. So a date counts only beside a verb of writing, and a source only by its o
 import re
 from datetime import UTC, datetime
 
+from twin_assets.core.persona.definition import SOURCES, source_part
 from twin_assets.core.records import Record
-from twin_assets.core.text.content_words import ENGLISH, tells
-from twin_assets.core.text.words import UNSPACED, count_words, has_unspaced, spaced
+from twin_assets.core.text.content_words import is_function_word
+from twin_assets.core.text.words import UNSPACED, count_words, spaced
 from twin_assets.core.vectors.base import Filters
 
 SMALL_TALK = re.compile(
@@ -22,8 +23,7 @@ OWN_TEXT = re.compile(
     r"\s*(please )?(translate|proofread|rephrase|shorten|rewrite|summari[sz]e|edit|polish)\b[^:\n]{0,80}[:\n]\s*\S.{40,}",
     re.IGNORECASE | re.DOTALL,
 )
-# Names that are no words of another meaning: "on X" or "in the mail" would filter by accident.
-NAMED_SOURCES = ("linkedin", "medium", "substack", "github", "gitlab", "mastodon", "bluesky", "wordpress")
+NAMED_SOURCES = tuple(source for source in SOURCES if source_part(source).telling_name)
 CATEGORIES = {
     "post": r"\b(in|among|from) (your|her|his|their) (short |social )?posts\b",
     "article": r"\b(in|among|from) (your|her|his|their) (long |longer )?(articles|essays)\b",
@@ -81,11 +81,7 @@ def wanted(question: str) -> Filters:
 
 def wordings(question: str) -> list[str]:
     """The question, its telling words alone, and the questions that an "and" joins."""
-    words = [
-        w
-        for w in _WORD.findall(spaced(question))
-        if (tells(w) if has_unspaced(w) else w.lower() not in ENGLISH)
-    ]
+    words = [word for word in _WORD.findall(spaced(question)) if not is_function_word(word.lower())]
     parts = [p.strip() for p in re.split(r"[?;？；]|,? and (?=how|what|when|where|which|who|why)", question)]
     others = [p for p in parts if count_words(p) >= FEWEST_WORDS] if len(parts) > 1 else []
     return list(dict.fromkeys([question, " ".join(words) or question, *others]))

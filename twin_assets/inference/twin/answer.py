@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol
 
-from twin_assets.core.embedding.embedder import MIN_SIMILARITY
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.persona.retrieval_options import RetrievalOptions
@@ -21,6 +21,7 @@ from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words, first_words
 from twin_assets.inference.generation.fallback import Writers
 from twin_assets.inference.generation.remote import EngineUnavailable
+from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.inference.retrieval.resilient_store import RetrievalUnavailable
 from twin_assets.inference.retrieval.retriever import RetrievalResult
 from twin_assets.inference.twin.brief import Brief, WriteKind
@@ -122,11 +123,13 @@ class Twin:
     """One persona with its index: makes plans of requests. `write` and `stream` make answers of plans."""
 
     def __init__(
-        self, persona: Persona, profile: Profile, retrieve: Retrieve, find: Find | None = None
-    ) -> None:
-        """`retrieve` searches for a text as it stands, `find` for a question; without it `retrieve` does both."""
+        self, persona: Persona, profile: Profile, retrieve: Retrieve, find: Find | None = None,
+        thresholds: Thresholds = OFFLINE_MINILM,
+    ) -> None:  # fmt: skip
+        """`retrieve` searches for a text as it stands, `find` for a question; without it `retrieve` does both.
+        `thresholds` are those of the embedder that they search with."""
         self.persona, self.profile, self.retrieve = persona, profile, retrieve
-        self.find = find or self._as_it_stands
+        self.find, self.thresholds = find or self._as_it_stands, thresholds
 
     def plan_answer(
         self, question: str, options: RetrievalOptions | None = None, linked: Linked | None = None
@@ -138,8 +141,9 @@ class Twin:
         """
         question, task = strip_special_tokens(question), answer_task(question)
         found = self.find(question, self.profile.passages, self.profile.passage_tokens, options)
-        supported = [p for p in found.passages if p.similarity >= MIN_SIMILARITY]
-        sources = [p for p in self._linked(question, linked) if p.similarity >= MIN_SIMILARITY]
+        least = self.thresholds.answerable
+        supported = [p for p in found.passages if p.similarity >= least]
+        sources = [p for p in self._linked(question, linked) if p.similarity >= least]
         declined = refusal(self.persona, question) if found.needed and not supported + sources else None
         kept = found.model_copy(update={"passages": supported})
         return self._plan("answer", task, kept, sources).model_copy(update={"refusal": declined})
@@ -202,27 +206,23 @@ class Twin:
         return own[: most - len(linked)], linked
 
 
-def write(
-    plan: Plan, writers: Writers, temperature: float = 0.8, seed: int | None = None, max_tokens: int | None = None
-) -> Answer:  # fmt: skip
+def write(plan: Plan, writers: Writers, sampling: Sampling) -> Answer:
     """The whole answer to a plan. Raises EngineUnavailable when nobody can give one, and TwinError for a request that
     the engine refuses."""
     while True:
         try:
-            return _whole(plan, writers, temperature, seed, max_tokens)
+            return _whole(plan, writers, sampling)
         except EngineUnavailable:
             if not writers.hand_over():
                 raise
 
 
-def stream(
-    plan: Plan, writers: Writers, temperature: float = 0.8, seed: int | None = None, max_tokens: int | None = None
-) -> Iterator[str]:  # fmt: skip
+def stream(plan: Plan, writers: Writers, sampling: Sampling) -> Iterator[str]:
     """The text of the answer in pieces. Raises what `write` does; what has begun is not written on by another."""
     begun = False
     while True:
         try:
-            for piece in _pieces(plan, writers, temperature, seed, max_tokens):
+            for piece in _pieces(plan, writers, sampling):
                 begun = True
                 yield piece
             return
@@ -231,39 +231,35 @@ def stream(
                 raise
 
 
-def _whole(
-    plan: Plan, writers: Writers, temperature: float, seed: int | None, max_tokens: int | None
-) -> Answer:
+def _whole(plan: Plan, writers: Writers, sampling: Sampling) -> Answer:
     if writers.current is None:
         return Answer(
             text=plan.refusal or "", outcome="refused", citations=[], model=writers.model,
             prompt_kind=plan.prompt_kind, steps_ms=plan.steps_ms,
         )  # fmt: skip
     start = time.monotonic()
-    limit = _limit(plan, max_tokens)
-    written = writers.current.generate([plan.conversation], limit, temperature, seed)[0]
+    written = writers.current.generate([plan.conversation], sampling)[0]
     text = "".join(_shape(plan)([written.text]))
     return Answer(
         text=text, outcome="answered", citations=plan.citations, model=writers.model,
         prompt_kind=plan.prompt_kind, tokens_in=written.tokens_in, tokens_out=written.tokens_out,
-        steps_ms=plan.steps_ms | {"generate": (time.monotonic() - start) * 1000}, seed=seed,
+        steps_ms=plan.steps_ms | {"generate": (time.monotonic() - start) * 1000}, seed=sampling.seed,
         degraded=plan.degraded + writers.degraded, unsupported_links=plan.unsupported_links(text),
         finish_reason="length" if written.finish_reason == "length" else "stop",
     )  # fmt: skip
 
 
-def _pieces(
-    plan: Plan, writers: Writers, temperature: float, seed: int | None, max_tokens: int | None
-) -> Iterator[str]:
+def _pieces(plan: Plan, writers: Writers, sampling: Sampling) -> Iterator[str]:
     if writers.current is None:
         yield plan.refusal or ""
         return
-    pieces = writers.current.stream(plan.conversation, _limit(plan, max_tokens), temperature, seed)
+    pieces = writers.current.stream(plan.conversation, sampling)
     yield from (piece for piece in _shape(plan)(pieces) if piece)
 
 
-def _limit(plan: Plan, max_tokens: int | None) -> int:
-    return min(plan.max_tokens, max_tokens or plan.max_tokens)
+def sampling_of(plan: Plan, temperature: float, seed: int | None, max_tokens: int | None = None) -> Sampling:
+    """How a plan's text is written: no longer than the plan and the request allow."""
+    return Sampling(min(plan.max_tokens, max_tokens or plan.max_tokens), temperature, seed)
 
 
 def answer_task(question: str) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from twin_assets.core.records import Record
 from twin_assets.core.storage.lake import Lake
+from twin_assets.core.storage.numbered import Numbered, NumberedLog, next_number
 from twin_assets.monitoring.drift.report import DriftReport, Family, Signal
 
 REPEAT_AFTER = timedelta(hours=24)
@@ -38,11 +39,10 @@ class Alert(Record):
     advice: str = ""
 
 
-class Batch(Record):
+class Batch(Numbered):
     """What changed at one look. `told` are the alerts that the message speaks of; others opened or closed in
     silence, because they did so within a day before."""
 
-    number: int
     persona: str
     at: datetime
     opened: list[Alert] = []
@@ -91,19 +91,16 @@ def settle_alerts(
     if not (opened or repeated or closed):
         return None
     batch = Batch(
-        number=known[-1].number + 1 if known else 1, persona=persona, at=now, opened=opened, repeated=repeated, closed=closed, told=told,
+        number=next_number(known), persona=persona, at=now, opened=opened, repeated=repeated, closed=closed, told=told,
         pending=list(channels) if told else [],
     )  # fmt: skip
-    try:
-        lake.create(_key(persona, batch.number), batch.model_dump_json().encode())
-    except FileExistsError:
-        return None  # another look was first; the next one compares with it
-    return batch
+    # Where another look was first, the next one compares with it.
+    return batch if _log(lake, persona).add(batch) else None
 
 
 def batches(lake: Lake, persona: str) -> list[Batch]:
     """All batches, oldest first."""
-    return [Batch.model_validate_json(lake.read(key)) for key in lake.keys(f"alerts/{persona}")]
+    return _log(lake, persona).all()
 
 
 def open_alerts(known: Sequence[Batch]) -> dict[str, OpenAlert]:
@@ -125,7 +122,7 @@ def open_alerts(known: Sequence[Batch]) -> dict[str, OpenAlert]:
 def mark_delivered(lake: Lake, batch: Batch, channel: str) -> Batch:
     """The batch without a channel that has had it."""
     left = batch.model_copy(update={"pending": [c for c in batch.pending if c != channel]})
-    lake.write(_key(batch.persona, batch.number), left.model_dump_json().encode())
+    _log(lake, batch.persona).replace(left)
     return left
 
 
@@ -184,5 +181,5 @@ def _last_told(known: Sequence[Batch]) -> dict[str, datetime]:
     }
 
 
-def _key(persona: str, number: int) -> str:
-    return f"alerts/{persona}/{number:08d}.json"
+def _log(lake: Lake, persona: str) -> NumberedLog[Batch]:
+    return NumberedLog(lake, f"alerts/{persona}", Batch)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from twin_assets.core.records import Record
 from twin_assets.core.storage.experiments import ExperimentRow
 from twin_assets.core.storage.lake import Lake
+from twin_assets.core.storage.numbered import Numbered, NumberedLog, next_number
 from twin_assets.monitoring.drift.report import DriftReport
 from twin_assets.settings import Settings
 
@@ -16,10 +17,9 @@ RHYTHM_WEEKS = 12
 SHORTEST_DAYS, LONGEST_DAYS = 1.0, 14.0
 
 
-class Ask(Record):
+class Ask(Numbered):
     """A rebuild that was asked for. `number` counts a persona's from 1; `model` was in production."""
 
-    number: int
     persona: str
     at: datetime
     model: str
@@ -81,19 +81,20 @@ def judge_refresh(
 
 def ask(lake: Lake, persona: str, model: str, verdict: Verdict, cost: str, now: datetime) -> Ask | None:
     """Write down that a rebuild is asked for; None when somebody else has just done so."""
-    last = next(iter(asks(lake, persona)[-1:]), None)
-    number = last.number + 1 if last else 1
-    asked = Ask(number=number, persona=persona, at=now, model=model, reasons=verdict.reasons, cost=cost)
-    try:
-        lake.create(_key(persona, asked.number), asked.model_dump_json().encode())
-    except FileExistsError:
-        return None
-    return asked
+    asked = Ask(
+        number=next_number(asks(lake, persona)),
+        persona=persona,
+        at=now,
+        model=model,
+        reasons=verdict.reasons,
+        cost=cost,
+    )
+    return asked if _log(lake, persona).add(asked) else None
 
 
 def asks(lake: Lake, persona: str) -> list[Ask]:
     """All that were asked for, oldest first."""
-    return [Ask.model_validate_json(lake.read(key)) for key in lake.keys(f"refresh/{persona}")]
+    return _log(lake, persona).all()
 
 
 def estimate_cost(runs: Sequence[ExperimentRow], growth: float) -> str:
@@ -134,5 +135,5 @@ def _time(hours: float) -> str:
     return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
 
 
-def _key(persona: str, number: int) -> str:
-    return f"refresh/{persona}/{number:06d}.json"
+def _log(lake: Lake, persona: str) -> NumberedLog[Ask]:
+    return NumberedLog(lake, f"refresh/{persona}", Ask, digits=6)

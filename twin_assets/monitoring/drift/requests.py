@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.records import Record
 from twin_assets.monitoring.drift.change_tests import (
     e_benjamini_hochberg,
@@ -25,8 +26,6 @@ from twin_assets.monitoring.drift.report import Family, Point, Signal
 from twin_assets.monitoring.scores.records import ScoredRequest
 
 ALARM_RATE = 0.01
-# A hybrid score under this: nothing found was much to the point.
-WEAK_SCORE = 0.45
 # Fewer samples are no level to compare with; more than the latest say nothing new.
 MIN_LEVEL, MAX_LEVEL = 20, 500
 # Without a version before, its own first requests are a version's level.
@@ -74,15 +73,7 @@ def _grounded(r: ScoredRequest) -> float | None:
     return r.grounded_share
 
 
-def _outside(r: ScoredRequest) -> float | None:
-    """Declined, or written from a best passage that is too weak for an answer to stand on."""
-    if r.outcome == "failed":
-        return None
-    return float(r.outcome == "refused" or (r.top_score is not None and r.top_score < WEAK_SCORE))
-
-
 METRICS = (
-    Metric("outside the corpus", "traffic", _outside, False, 0.1, "more requests find nothing to stand on", "no more requests find nothing to stand on", rebuild=True, by_model=False),
     Metric("retrieval", "traffic", lambda r: r.top_score, True, 0.05, "requests find worse passages", "passages are as near as before", rebuild=True, by_model=False, form=".2f"),
     Metric("grounding", "quality", _grounded, True, 0.1, "answers are less supported by their passages", "answers are as well supported as before"),
     Metric("feedback", "quality", lambda r: None if r.feedback is None else float(r.feedback == "up"), True, 0.15, "people like the answers less", "people like the answers as before"),
@@ -90,6 +81,20 @@ METRICS = (
     Metric("personal data", "quality", lambda r: None if r.personal_data is None else float(r.personal_data > 0), False, 0.02, "more answers hold personal data", "no more answers hold personal data"),
     Metric("toxic", "quality", lambda r: None if r.toxic is None else float(r.toxic), False, 0.02, "more answers hold foul words", "no more answers hold foul words"),
 )  # fmt: skip
+
+
+def _outside(weak: float) -> Metric:
+    """Declined, or written from a best passage that is too weak for an answer to stand on."""
+
+    def value(r: ScoredRequest) -> float | None:
+        if r.outcome == "failed":
+            return None
+        return float(r.outcome == "refused" or (r.top_score is not None and r.top_score < weak))
+
+    return Metric(
+        "outside the corpus", "traffic", value, False, 0.1, "more requests find nothing to stand on",
+        "no more requests find nothing to stand on", rebuild=True, by_model=False,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -135,15 +140,16 @@ def watch_requests(
     similar: Mapping[str, float] | None = None,
     voice: Sequence[VoiceWindow] = (),
     voice_level: tuple[float, float] | None = None,
+    thresholds: Thresholds = OFFLINE_MINILM,
 ) -> list[Signal]:
     """One signal for each metric that has samples, of this week and the last, for the version in production.
 
     `similar` is how near each request's prompt is to the evaluation's questions, by request id, in [0, 1].
     `voice_level` is the margin at release and the lower end of its interval; without it the version's own first
-    windows count.
+    windows count. `thresholds` are those of the embedder that was searched with.
     """
     scored = sorted((s for s in scored if s.time <= now and not s.canary), key=lambda s: s.time)
-    metrics = list(METRICS)
+    metrics = [_outside(thresholds.weak), *METRICS]
     if similar:
         metrics.insert(0, _prompts(similar))
     watched = [w for metric in metrics if (w := _watched(metric, scored, model))]

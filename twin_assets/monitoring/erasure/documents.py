@@ -5,7 +5,6 @@ are known by its words (`core.text.traces`): what none of the persona's other do
 """
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Chunk, UniqueDocument, Visibility
 from twin_assets.core.storage.erased import add_erased, mark_done, settle
 from twin_assets.core.storage.feature_store import ROWS, FeatureStore
+from twin_assets.core.storage.kept import KeptValues
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.storage.raw import RawItem, read_items, take_out
 from twin_assets.core.text.traces import Traces
@@ -201,13 +201,9 @@ def from_embeddings(erasure: DocumentErasure) -> int:
     """Vectors of its texts, as the cache of embedded texts names them."""
     texts = {row[name] for row in erasure.rows for name in ("voice_text", "search_text") if row.get(name)}
     texts |= {search_view(Chunk.model_validate(row)) for row in erasure.rows if row.get("chunk_id")}
-    keys, taken = [(text_hash(text, 32),) for text in texts], 0
-    for path in erasure.settings.cache_dir.glob("embeddings-*.sqlite"):
-        with closing(sqlite3.connect(path, timeout=30)) as cache:
-            cache.execute("pragma secure_delete = on")
-            taken += cache.executemany("delete from vectors where key = ?", keys).rowcount if keys else 0
-            cache.commit()
-    return taken
+    keys = [text_hash(text, 32) for text in texts]
+    caches = erasure.settings.cache_dir.glob("embeddings-*.sqlite")
+    return sum(KeptValues[bytes](file, "vectors").erase(keys) for file in caches)
 
 
 def from_answers_kept(erasure: DocumentErasure) -> int:

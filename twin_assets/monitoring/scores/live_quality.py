@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from twin_assets.core.records import Record
+from twin_assets.evaluation.bootstrap import bootstrap
 from twin_assets.monitoring.scores.records import ScoredRequest
 
-BOOTSTRAPS = 500
+DRAWS = 500
 
 
 class Quality(Record):
@@ -74,8 +75,6 @@ def _grounded(stated: list[tuple[float, float]], seed: int) -> dict[str, float]:
     weights, shares = np.array(stated).T
     found = {"grounded": float(np.average(shares, weights=weights))}
     if len(stated) > 1:
-        drawn = np.random.default_rng(seed).integers(0, len(stated), (BOOTSTRAPS, len(stated)))
-        means = (weights[drawn] * shares[drawn]).sum(1) / weights[drawn].sum(1)
-        low, high = np.percentile(means, [2.5, 97.5])
-        found |= {"grounded_low": float(low), "grounded_high": float(high)}
+        low, high = bootstrap(shares, seed, weights, DRAWS)
+        found |= {"grounded_low": low, "grounded_high": high}
     return found

@@ -6,12 +6,13 @@ each counts for the `weight` requests that it stands for (Horvitz and Thompson 1
 an answer.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
+from twin_assets.core.hashing import hash_share
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.refusals import declines
 from twin_assets.core.records import Record
@@ -19,7 +20,7 @@ from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.text.privacy import scan
 from twin_assets.core.text.words import count_words
-from twin_assets.evaluation.grounding.claims import SUPPORTED, Embed, claim_support, claims_of, kept_embed
+from twin_assets.evaluation.grounding.claims import Embed, claim_support, claims_of
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import prose, windows
 from twin_assets.inference.twin.request_log import RequestRecord, day_objects, identity, log_days
@@ -45,7 +46,8 @@ class ScoringRun(Record):
 
 @dataclass
 class LiveScorer:
-    """How requests are scored. `passages` maps chunk ids to texts; without a `meter` no voice is measured."""
+    """How requests are scored. `passages` maps chunk ids to texts; without a `meter` no voice is measured. A
+    claim counts from `supported` on with this `embed`."""
 
     persona: Persona
     passages: dict[str, str]
@@ -54,9 +56,7 @@ class LiveScorer:
     is_toxic: IsToxic
     sample_per_hour: int
     seed: int
-
-    def __post_init__(self) -> None:
-        self.embed = kept_embed(self.embed)
+    supported: float = OFFLINE_MINILM.supported
 
     def score(self, rows: list[RequestRecord], shares: dict[Stratum, float]) -> list[ScoredRequest]:
         """Scores of rows; `shares` says how much of each hour and version is in the sample."""
@@ -70,7 +70,8 @@ class LiveScorer:
         ]
 
     def _of_text(self, row: RequestRecord, share: float) -> dict[str, object]:
-        chosen = _draw(row, self.seed) < share
+        drawn = hash_share(f"{self.seed}/{row.request_id}/{row.time.isoformat()}")  # the same in every run
+        chosen = drawn < share
         found: dict[str, object] = {"weight": 1 / share if chosen else 0.0}
         if row.answer is None or row.outcome == "failed":
             return found
@@ -91,7 +92,7 @@ class LiveScorer:
         if not passages or len(passages) < len(row.retrieved):
             return {}
         claims = claims_of(prose(answer))
-        held = claim_support(claims, passages, self.embed) >= SUPPORTED
+        held = claim_support(claims, passages, self.embed) >= self.supported
         return {"claims": len(claims), "grounded_share": float(held.mean()) if claims else None}
 
     def _voice(self, answer: str) -> dict[str, object]:
@@ -165,9 +166,3 @@ def stratum(row: RequestRecord) -> Stratum:
 def _shares(objects: Iterable[list[tuple[str, RequestRecord]]], most: int) -> dict[Stratum, float]:
     counts = Counter(stratum(row) for rows in objects for _, row in rows)
     return {one: min(1.0, most / count) for one, count in counts.items()}
-
-
-def _draw(row: RequestRecord, seed: int) -> float:
-    """In [0, 1), the same in every run."""
-    digest = hashlib.sha256(f"{seed}/{row.request_id}/{row.time.isoformat()}".encode()).digest()
-    return int.from_bytes(digest[:8]) / 2**64

@@ -11,7 +11,8 @@ from typing import Literal
 from twin_assets.core.records import Record
 from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.lake import Lake
-from twin_assets.evaluation.voice.meter import MIN_WINDOWS, VoiceMeter, bootstrap
+from twin_assets.evaluation.bootstrap import bootstrap
+from twin_assets.evaluation.voice.meter import MIN_WINDOWS, VoiceMeter
 from twin_assets.evaluation.voice.stylometry import windows, word_count
 from twin_assets.inference.twin.request_log import RequestRecord, day_objects
 from twin_assets.monitoring.scores.records import ModelVoice

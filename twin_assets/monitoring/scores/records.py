@@ -7,13 +7,13 @@ from typing import Literal
 
 from twin_assets.core.records import Record
 from twin_assets.core.storage.erased import Asked
-from twin_assets.core.text.content_words import topic_words
+from twin_assets.core.text.content_words import k_precision, topic_words
 from twin_assets.inference.twin.request_log import RequestRecord
 
 __all__ = ["ModelVoice", "ScoredRequest", "score_requests"]
 
 # Fewer content words than this say nothing of how far an answer is supported.
-MIN_CONTENT_WORDS = 5
+MIN_TOPIC_WORDS = 5
 
 
 class ScoredRequest(Asked):
@@ -87,11 +87,6 @@ def _support(request: RequestRecord, passages: dict[str, str]) -> float | None:
     found = [passages[i] for i in request.retrieved if i in passages]
     if request.answer is None or request.outcome != "answered" or not found:
         return None
-    known = {word for text in found for word in _content_words(text)}
-    words = _content_words(request.answer)
-    return sum(w in known for w in words) / len(words) if len(words) >= MIN_CONTENT_WORDS else None
-
-
-def _content_words(text: str) -> list[str]:
-    """Words that carry facts: numbers, and words of four letters or more that aren't function words."""
-    return topic_words(text, numbers=True)
+    words = topic_words(request.answer, numbers=True)
+    known = {word for text in found for word in topic_words(text, numbers=True)}
+    return k_precision(words, known) if len(words) >= MIN_TOPIC_WORDS else None

@@ -9,6 +9,7 @@ import pyarrow as pa
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import VISIBILITIES, CleanedDocument, Record, UniqueDocument
 from twin_assets.feature.corpus.cleaning.normalise import normalise_all
@@ -44,12 +45,13 @@ def find_duplicates(
     embed: Embed,
     runner: Runner | None = None,
     known: Mapping[str, str] | None = None,
+    thresholds: Thresholds = OFFLINE_MINILM,
 ) -> DedupResult:
     """One representative for each cluster: the most open, of those the longest text, then the earliest, then the
     smallest id. So what was said in public stays public, with its public address, and no closed version of it shows.
 
     Code merges exactly only. The order of `documents` makes no difference. `embed` gives unit vectors of
-    shape (texts, dimensions); it sees each distinct prose text once. `runner` is as in `near_pairs`, with its
+    shape (texts, dimensions), and `thresholds` are its own; it sees each distinct prose text once. `runner` is as in `near_pairs`, with its
     errors. `known` holds earlier cluster ids by document id: a cluster keeps the id of its earliest known
     member, and two parts of a cluster that came apart share theirs. Without one, its id is made from its
     earliest published document, so that only an older arrival changes it.
@@ -68,7 +70,8 @@ def find_duplicates(
     semantic = NO_PAIRS
     if len(prose) > 1:
         vectors = embed([ordered[i].search_text for i in prose])
-        semantic = semantic_pairs(vectors, np.array([ordered[i].words for i in prose]))
+        words = np.array([ordered[i].words for i in prose])
+        semantic = semantic_pairs(vectors, words, least=thresholds.duplicate)
     exact = Pairs(first, np.arange(len(ordered)), np.ones(len(ordered)))
     labels, weakest = _components(len(ordered), [exact, _at(worded, near), _at(prose, semantic)])
     return _result(ordered, labels, weakest, known or {})

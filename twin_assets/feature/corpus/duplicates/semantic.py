@@ -2,10 +2,9 @@
 
 import numpy as np
 
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.feature.corpus.duplicates.near import NO_PAIRS, Pairs
 
-# Embeddings of one author's posts on one theme reach 0.9; only retellings pass this and the length rule.
-SEMANTIC_COSINE = 0.95
 SEMANTIC_LENGTH_RATIO = 0.6
 # The best partners that a document keeps; enough to join a group of any size, as each member has its own.
 PARTNERS = 16
@@ -13,9 +12,10 @@ ROWS, COLUMNS = 512, 4096
 
 
 def semantic_pairs(
-    vectors: np.ndarray, words: np.ndarray, rows: int = ROWS, columns: int = COLUMNS, partners: int = PARTNERS
-) -> Pairs:
-    """Pairs with a cosine of at least 0.95 whose shorter text has at least 0.6 of the longer one's words.
+    vectors: np.ndarray, words: np.ndarray, rows: int = ROWS, columns: int = COLUMNS, partners: int = PARTNERS,
+    least: float = OFFLINE_MINILM.duplicate,
+) -> Pairs:  # fmt: skip
+    """Pairs with a cosine of at least `least` whose shorter text has at least 0.6 of the longer one's words.
 
     `vectors` has shape (documents, dimensions) and unit rows, `words` shape (documents,). A document keeps its
     `partners` best among those as long or longer. Documents are sorted by length, so that blocks that the
@@ -35,7 +35,7 @@ def semantic_pairs(
         for left in range(top, int(limits[bottom - 1]), columns):
             right = min(left + columns, n)
             cosines = sorted_vectors[top:bottom] @ sorted_vectors[left:right].T
-            i, j = np.nonzero(cosines >= SEMANTIC_COSINE)
+            i, j = np.nonzero(cosines >= least)
             similarity = cosines[i, j].astype(np.float64)
             i, j = i + top, j + left
             allowed = (j > i) & (j < limits[i])

@@ -2,9 +2,11 @@
 
 import html
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+
+import dateutil.parser
 
 MAX_TITLE = 1_000
 
@@ -23,6 +25,27 @@ def parse_time(text: Any) -> datetime | None:
         except (ValueError, OverflowError, TypeError, IndexError):
             continue
     return None
+
+
+def as_time(value: Any) -> datetime | None:
+    """UTC time of a date in any of its forms; None when it can't be read. One without a zone counts as UTC."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if not isinstance(value, str) or len(value) > 100 or not re.search(r"\d{4}", value):
+        return None
+    text = re.sub(r"[<>\[\]]", "", value).strip()
+    text = re.sub(r"^(\d{4})\s*[年년]\s*(\d{1,2})\s*[月월]\s*(\d{1,2})\s*[日일]$", r"\1-\2-\3", text)
+    if day := re.fullmatch(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})", text):
+        try:
+            return datetime(int(day[1]), int(day[2]), int(day[3]), tzinfo=UTC)
+        except ValueError:
+            return None
+    try:
+        return parse_time(text) or as_time(dateutil.parser.parse(text))
+    except (ValueError, OverflowError):
+        return None
 
 
 NO_YEAR = 2200  # what can't be a date of writing: 9999 stands for "never", and for a date that can't be read

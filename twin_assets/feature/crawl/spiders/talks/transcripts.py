@@ -11,7 +11,7 @@ from pathlib import Path
 from twin_assets.core.storage.raw import RawItem
 from twin_assets.feature.crawl.formats.talks.captions import MAX_FILE_BYTES, read_captions, speech
 from twin_assets.feature.crawl.formats.text.encodings import decode_text
-from twin_assets.feature.crawl.formats.text.frontmatter import as_time
+from twin_assets.feature.crawl.formats.values import as_time
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
 
 KINDS = (".vtt", ".srt")

@@ -6,16 +6,12 @@ MultiMarkdown's unfenced `Title: ...`, Nikola's `.. title: ...`, Logseq's `title
 TOML is broken, its plain lines are read.
 """
 
-import datetime as dt
 import json
 import re
 import tomllib
 from typing import Any
 
-import dateutil.parser
 import yaml
-
-from twin_assets.feature.crawl.formats.values import parse_time
 
 Fields = dict[str, Any]
 MAX_BLOCK = 100_000  # characters
@@ -215,24 +211,3 @@ def bounded(fields: Fields) -> Fields:
         return value
 
     return {str(key): plain(value, 0) for key, value in fields.items()}
-
-
-def as_time(value: Any) -> dt.datetime | None:
-    """UTC time of a date in any of its forms; None when it can't be read. One without a zone counts as UTC."""
-    if isinstance(value, dt.datetime):
-        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
-    if isinstance(value, dt.date):
-        return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
-    if not isinstance(value, str) or len(value) > 100 or not re.search(r"\d{4}", value):
-        return None
-    text = re.sub(r"[<>\[\]]", "", value).strip()
-    text = re.sub(r"^(\d{4})\s*[年년]\s*(\d{1,2})\s*[月월]\s*(\d{1,2})\s*[日일]$", r"\1-\2-\3", text)
-    if day := re.fullmatch(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})", text):
-        try:
-            return dt.datetime(int(day[1]), int(day[2]), int(day[3]), tzinfo=dt.UTC)
-        except ValueError:
-            return None
-    try:
-        return parse_time(text) or as_time(dateutil.parser.parse(text))
-    except (ValueError, OverflowError):
-        return None
