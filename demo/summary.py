@@ -1,4 +1,4 @@
-"""What `make demo` says at its end: counts, versions, the evaluation, and where to look next."""
+"""What `twin demo` says at its end: counts, versions, the evaluation, and where to look next."""
 
 import json
 

@@ -83,7 +83,7 @@ def _trained(version: ModelVersion) -> str:
     if version.config_file.is_file():
         parts.append(
             "With Axolotl; `training/config.yaml` has every value. The same datasets, configuration and seed "
-            "make it again: `python -m twin_assets.cli.registry rebuild " + version.tag + "`."
+            "make it again: `twin rebuild " + version.tag + "`."
         )
     if (version.path / "adapter").is_dir():
         parts.append("The weights are merged; `adapter/` holds the LoRA adapter by itself.")

@@ -7,6 +7,7 @@ Twisted's reactor can't restart, so every crawl has its own process; `crawl.py` 
 import argparse
 import importlib
 import logging
+import pkgutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +15,12 @@ from typing import Any
 
 from scrapy.crawler import CrawlerProcess
 
-from twin_assets.core.command_line import tells_errors
-from twin_assets.core.errors import TwinError
+from twin_assets.core.errors import TwinError, tells_errors
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.persona.definition import SOURCES, Persona, load_persona
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.storage.raw import RawItem, body_hash
+from twin_assets.feature.crawl import spiders
 from twin_assets.feature.crawl.items import SAMPLES, CrawlReport
 from twin_assets.feature.crawl.spiders.base import SPIDER_ERROR, SourceSpider
 from twin_assets.feature.crawl.store import CrawlStore
@@ -32,8 +33,9 @@ log = logging.getLogger("crawl")
 
 
 def spider_of(source: str) -> type[SourceSpider]:
-    """The spider of a source: the one in the module of that name."""
-    module = importlib.import_module(f"twin_assets.feature.crawl.spiders.{source}")
+    """The spider of a source: the one in the module of that name, in whichever folder of `spiders/`."""
+    names = (info.name for info in pkgutil.walk_packages(spiders.__path__, f"{spiders.__name__}."))
+    module = importlib.import_module(next(name for name in names if name.endswith(f".{source}")))
     return next(
         found
         for found in vars(module).values()
