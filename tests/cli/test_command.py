@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -116,6 +117,17 @@ def test_a_shell_completes_personas(tmp_path: Path) -> None:
     terminal.declare("runa")
     terminal.environment |= {"_TWIN_COMPLETE": "complete_bash", "COMP_WORDS": "twin run ", "COMP_CWORD": "2"}
     assert terminal.twin().stdout.split() == ["ada", "runa"]
+    terminal.environment |= {"TWIN_LLM_PORT": "soon"}
+    assert terminal.twin().output.split() == []
+
+
+def test_sites_whose_port_is_taken_say_so(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = Terminal(tmp_path).twin("demo-sites", "--port", str(port))
+    assert (result.exit_code, f"Port {port}" in result.stderr, "Fix: " in result.stderr) == (1, True, True)
 
 
 def test_init_makes_the_home_as_a_process_of_its_own(tmp_path: Path) -> None:

@@ -90,9 +90,14 @@ def may_be_stopped(hint: str) -> Iterator[None]:
 
 
 def complete_personas(incomplete: str) -> list[str]:
+    """Names of personas for a shell; none where the settings can't be read: the command itself says why."""
     from twin_assets.core.persona.definition import persona_names
 
-    return [name for name in persona_names(read_settings().personas_dir) if name.startswith(incomplete)]
+    try:
+        names = persona_names(read_settings().personas_dir)
+    except TwinError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
 
 
 PersonaName = Annotated[
