@@ -1,6 +1,7 @@
 """Questions that the corpus can't answer, declined in the persona's manner."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import yaml
@@ -12,9 +13,8 @@ from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.templates import refusal, system_message, user_message
 from twin_assets.core.records import EmbeddedChunk, Message
 from twin_assets.feature.instruct.tasks import make_row
-from twin_assets.settings import ROOT
 
-QUESTIONS = ROOT / "twin_assets" / "feature" / "unanswerable.yaml"
+QUESTIONS = Path(__file__).with_name("unanswerable.yaml")
 HELDOUT_ONE_IN = 5
 
 
