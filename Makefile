@@ -1,4 +1,5 @@
-# Two commands do everything: `make demo` and `make test`. The rest are their parts.
+# Two commands do everything: `make demo` and `make test`. The rest are their parts. The product's own command is `twin`;
+# it is called as a module here, for an environment that was installed before there was the script.
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -22,16 +23,16 @@ install: .venv/.installed ## Create .venv from the pins; TORCH_INDEX=<address> t
 	touch $@
 
 demo: install ## Crawl, train, evaluate, approve and release the demo twin, offline on CPU
-	$(BIN)/python -m demo
+	$(BIN)/python -m twin_assets.cli demo
 
 demo-monitoring: install ## Replay three weeks of production: what is alerted, and when a rebuild is asked for
-	$(BIN)/python -m demo.monitoring
+	$(BIN)/python -m twin_assets.cli demo-monitoring
 
 twin: install ## Bring PERSONA up to date; APPROVE_AS=name approves a passing candidate
-	$(BIN)/python -m twin_assets.cli.runner --persona "$(PERSONA)" $(if $(APPROVE_AS),--approve-as "$(APPROVE_AS)")
+	$(BIN)/python -m twin_assets.cli run "$(PERSONA)" $(if $(APPROVE_AS),--approve-as "$(APPROVE_AS)")
 
 up: install ## Dagster and the two BentoML services; Ctrl-C stops them
-	$(BIN)/python -m serving.up
+	$(BIN)/python -m twin_assets.cli up
 
 test: install lint types validate unit e2e ## Everything CI runs
 

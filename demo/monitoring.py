@@ -1,9 +1,8 @@
-"""`make demo-monitoring`: three weeks of production, with a bad release, a day that costs too much,
+"""`twin demo-monitoring`: three weeks of production, with a bad release, a day that costs too much,
 topics that drift and a persona who writes otherwise; prints what was told, and where to look."""
 
 import json
 import shutil
-import sys
 import time
 
 from demo.replay import PERSONA, Replay, Seen, replay_in
@@ -30,8 +29,8 @@ class Receiver(Loopback):
         return Answer.text("ok")
 
 
-def main() -> int:
-    """Run the replay in a folder of its own; 0 when rebuild and alerts came as planted."""
+def replay_weeks() -> bool:
+    """Run the replay in a folder of its own; whether rebuild and alerts came as planted."""
     shutil.rmtree(HOME, ignore_errors=True)
     start = time.monotonic()
     with Receiver() as hook, replay_in(HOME, alert_webhook_url=f"{hook.address}/alerts") as replay:
@@ -47,7 +46,7 @@ def main() -> int:
         print(
             f"Plots: {_plots(replay)}\nTook {time.monotonic() - start:.0f} s, {time.process_time():.0f} of them of processor here."
         )
-    return 0 if len(rebuilds) == 1 else 1
+    return len(rebuilds) == 1
 
 
 def _say(seen: Seen) -> None:
@@ -82,7 +81,3 @@ def _plots(replay: Replay) -> str:
     for family in FAMILIES:
         (folder / f"{family}.png").write_bytes(drift_plot(report.signals, family))
     return str(folder)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

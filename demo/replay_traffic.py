@@ -15,6 +15,7 @@ from twin_assets.core.embedding.embedder import Embedder
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.evaluation.grounding.questions import read_questions
 from twin_assets.evaluation.voice.impostors import read_impostors
+from twin_assets.feature.instruct.refusals import QUESTIONS
 from twin_assets.inference.twin.request_log import RequestRecord
 from twin_assets.settings import ROOT
 
@@ -77,8 +78,7 @@ class Traffic:
         self.random = np.random.default_rng(seed)
         self.chunks = chunks
         self.inside = [q.question for q in read_questions(questions) if not q.unanswerable]
-        outside = ROOT / "twin_assets" / "feature" / "instruct" / "unanswerable.yaml"
-        self.outside = [str(q) for q in yaml.safe_load(outside.read_text())]
+        self.outside = [str(q) for q in yaml.safe_load(QUESTIONS.read_text())]
         asked = [*self.inside, *self.outside]
         self._similar = dict(zip(asked, embedder.embed(asked) @ np.array([c.vector for c in chunks]).T, strict=True))  # fmt: skip
         self._own = _sentences([d.voice_text for d in corpus])

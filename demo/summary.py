@@ -1,4 +1,4 @@
-"""What `make demo` says at its end: counts, versions, the evaluation, and where to look next."""
+"""What `twin demo` says at its end: counts, versions, the evaluation, and where to look next."""
 
 import json
 
@@ -52,7 +52,7 @@ def print_summary(settings: Settings, persona: str, steps: list[Step], seconds: 
     production = Ledger(open_lake(settings), persona).production()
     print("\n── in production " + "─" * 60)
     print(f"  {production or 'nothing yet'}")
-    print(f"\n  {seconds:.0f} s in all. Next: `make up`, then open the URLs it prints.")
+    print(f"\n  {seconds:.0f} s in all. Next: `twin up`, then open the URLs it prints.")
 
 
 def _metadata(instance: dg.DagsterInstance, asset: str, persona: str) -> dict[str, dg.MetadataValue]:

@@ -60,6 +60,4 @@ def say_who_may_ask(settings: Settings) -> None:
     elif settings.allow_anonymous:
         logger.warning("OPEN: no API keys and no password; whoever reaches this service may use it")
     else:
-        logger.warning(
-            "no API keys and no password: open to this machine only (python -m serving.access.keys create)"
-        )
+        logger.warning("no API keys and no password: open to this machine only (twin keys create)")

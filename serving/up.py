@@ -1,4 +1,4 @@
-"""`make up`: Dagster's fronted webserver and its daemon, and both BentoML services, as one thing to start and stop."""
+"""`twin up`: Dagster's fronted webserver and its daemon, and both BentoML services, as one thing to start and stop."""
 
 import contextlib
 import os
@@ -16,10 +16,9 @@ import httpx
 
 from serving.access.kept_secret import kept_secret
 from serving.access.this_machine import names_this_machine
-from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
 from twin_assets.core.storage.dagster_home import ensure_dagster_home
-from twin_assets.settings import ROOT, Settings, load_settings
+from twin_assets.settings import ROOT, Settings
 
 START_SECONDS = 180
 STOP_SECONDS = 20
@@ -39,7 +38,7 @@ class Part:
 
 
 def parts(settings: Settings) -> list[Part]:
-    """Everything that `make up` starts. What has no port begins when those before it are ready: a Dagster home that two
+    """Everything that `twin up` starts. What has no port begins when those before it are ready: a Dagster home that two
     processes make at once is damaged."""
     binaries = Path(sys.executable).parent
     bento = [str(binaries / "bentoml"), "serve", "--host", "127.0.0.1"]
@@ -154,10 +153,8 @@ def _signal(process: "subprocess.Popen[bytes]", number: int) -> None:
         return
 
 
-@tells_errors
-def main() -> int:
-    """Start, say where everything is, and wait for Ctrl-C."""
-    settings = load_settings()
+def run_until_stopped(settings: Settings) -> None:
+    """Start, say where everything is, and wait for Ctrl-C. Raises TwinError when a port is in use or a part ends."""
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
@@ -180,7 +177,6 @@ def main() -> int:
     finally:
         running.stop()
     print("stopped")
-    return 0
 
 
 def _where(settings: Settings, logs: Path, key_in: str) -> str:
@@ -197,7 +193,3 @@ def _where(settings: Settings, logs: Path, key_in: str) -> str:
     -d '{{"persona": "runa", "kind": "linkedin_post", "topic": "why we rehearse restores"}}'
 
   Ctrl-C stops everything."""
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -28,17 +28,19 @@ class Settings(BaseSettings):
     training_machine: str | None = Field(
         None, description="GPUs x GB of the machine that trains, such as `8x80`, if it is not this one."
     )
-    seed: int = 17
+    seed: int = Field(17, description="Of what is drawn at random: splits, dataset rows, trainings, samples.")
 
     lake_url: str | None = Field(None, description="`s3://bucket/prefix`; a folder under home if unset.")
     s3_endpoint_url: str | None = Field(None, description="For S3-compatible servers.")
 
     embedder: str = Field("offline-minilm", description="`offline-minilm`, a folder, or a hub model id.")
-    vector_store: Literal["lancedb", "weaviate"] = "lancedb"
+    vector_store: Literal["lancedb", "weaviate"] = Field(
+        "lancedb", description="Files under home, or a Weaviate server."
+    )
     weaviate_url: str | None = Field(
         None, description="`http[s]://host:port`, `https://….weaviate.cloud`, or `embedded`."
     )
-    weaviate_api_key: SecretStr | None = None
+    weaviate_api_key: SecretStr | None = Field(None, description="What weaviate_url is asked with.")
     weaviate_grpc_port: int = Field(50051, description="Of a server or embedded; Weaviate Cloud has its own.")
 
     reranker: str | None = Field(None, description="Cross-encoder that ranks passages: a folder or hub id.")
@@ -46,7 +48,7 @@ class Settings(BaseSettings):
         None, description="LiteLLM name of a model that plans searches; none: rules do."
     )
     planner_url: str | None = Field(None, description="Base URL of an OpenAI-compatible planner.")
-    planner_api_key: SecretStr | None = None
+    planner_api_key: SecretStr | None = Field(None, description="What planner_url is asked with.")
     planner_max_tokens: int = Field(300, gt=0, description="What the planner may write for an answer.")
     planner_timeout: float = Field(10.0, description="Seconds, for each of the planner's answers.")
 
@@ -57,16 +59,18 @@ class Settings(BaseSettings):
     allow_private_hosts: bool = Field(
         False, description="Let spiders fetch loopback and private addresses (local test sites)."
     )
-    linkedin_token: SecretStr | None = None
-    github_token: SecretStr | None = None
-    gitlab_token: SecretStr | None = None
-    linkedin_api: str = "https://api.linkedin.com"
+    linkedin_token: SecretStr | None = Field(
+        None, description="For the Member Data Portability API; an export needs none."
+    )
+    github_token: SecretStr | None = Field(None, description="For GitHub's API.")
+    gitlab_token: SecretStr | None = Field(None, description="For GitLab's API.")
+    linkedin_api: str = Field("https://api.linkedin.com", description="Base URL of LinkedIn's API.")
     linkedin_version: str = Field(
         "202312",
         description="Version of LinkedIn's Member Data Portability API, as its documentation names it.",
     )
-    github_api: str = "https://api.github.com"
-    gitlab_api: str = "https://gitlab.com/api/v4"
+    github_api: str = Field("https://api.github.com", description="Base URL of GitHub's API.")
+    gitlab_api: str = Field("https://gitlab.com/api/v4", description="Base URL of GitLab's API.")
     crawl_backoff: float = Field(
         2.0, description="Seconds before a failed request is tried again, at first; doubled each time."
     )
@@ -82,7 +86,7 @@ class Settings(BaseSettings):
         None, description="LiteLLM name of a model that writes instructions; none: they come from the text."
     )
     teacher_url: str | None = Field(None, description="Base URL of an OpenAI-compatible teacher.")
-    teacher_api_key: SecretStr | None = None
+    teacher_api_key: SecretStr | None = Field(None, description="What teacher_url is asked with.")
     teacher_budget_usd: float = Field(
         5.0, description="A teacher run stops before it costs more; 0 is no limit."
     )
@@ -93,25 +97,29 @@ class Settings(BaseSettings):
         gt=0,
         description="What a teacher may write for an answer; a reasoning model thinks within it too.",
     )
-    teacher_timeout: float = 60.0
-    teacher_backoff: float = 2.0
+    teacher_timeout: float = Field(60.0, description="Seconds, for each of its answers.")
+    teacher_backoff: float = Field(
+        2.0, description="Seconds before a failed request is tried again, at first; doubled each time."
+    )
 
     judge_model: str | None = Field(
         None, description="LiteLLM name of a model that compares texts in the evaluation; none: no judge."
     )
     judge_url: str | None = Field(None, description="Base URL of an OpenAI-compatible judge.")
-    judge_api_key: SecretStr | None = None
+    judge_api_key: SecretStr | None = Field(None, description="What judge_url is asked with.")
     judge_budget_usd: float = Field(2.0, description="An evaluation stops before it costs more; 0: no limit.")
     judge_price_in: float | None = Field(None, description="US dollars a million prompt tokens.")
     judge_price_out: float | None = Field(None, description="US dollars a million answer tokens.")
     judge_max_tokens: int = Field(
         60, gt=0, description="What a judge may write for a verdict, its thinking included."
     )
-    judge_timeout: float = 60.0
-    judge_backoff: float = 2.0
+    judge_timeout: float = Field(60.0, description="Seconds, for each of its answers.")
+    judge_backoff: float = Field(
+        2.0, description="Seconds before a failed request is tried again, at first; doubled each time."
+    )
 
     hub_namespace: str | None = Field(None, description="User or organisation on the Hugging Face Hub.")
-    hub_token: SecretStr | None = None
+    hub_token: SecretStr | None = Field(None, description="Account on the hub, for publishing.")
     hub_endpoint: str | None = Field(None, description="Another server with the hub's API.")
 
     registry_url: str | None = Field(
@@ -137,8 +145,8 @@ class Settings(BaseSettings):
     wandb_mode: Literal["offline", "online", "disabled"] = Field(
         "offline", description="`online` by itself when wandb_api_key is set and this is not."
     )
-    wandb_project: str = "llm-twin"
-    wandb_api_key: SecretStr | None = None
+    wandb_project: str = Field("llm-twin", description="Project that training runs are logged to.")
+    wandb_api_key: SecretStr | None = Field(None, description="With it runs are logged online.")
 
     training_runner: Literal["local", "kubernetes", "ray"] = Field(
         "local", description="Where Axolotl runs: this machine, a pod, or the workers of RAY_ADDRESS."
@@ -161,23 +169,27 @@ class Settings(BaseSettings):
         60.0, description="Least time between two checkpoints; longer by itself where saving is slow."
     )
     kubernetes_image: str | None = Field(None, description="Holds this code and its environment.")
-    kubernetes_namespace: str = "default"
+    kubernetes_namespace: str = Field("default", description="Where training pods are started.")
     kubernetes_volume_claim: str | None = Field(
         None, description="The PersistentVolumeClaim that holds `home`, here and in the pod."
     )
-    kubernetes_gpus: int = 1
-    kubernetes_gpu_resource: str = "nvidia.com/gpu"
+    kubernetes_gpus: int = Field(1, description="Of a training pod; 0 trains on CPU.")
+    kubernetes_gpu_resource: str = Field("nvidia.com/gpu", description="How the cluster names its GPUs.")
     kubernetes_requests: dict[str, str] = Field({}, description='Like {"cpu": "8", "memory": "64Gi"}.')
-    kubernetes_service_account: str | None = None
+    kubernetes_service_account: str | None = Field(None, description="That training pods run as.")
     kubernetes_secret: str | None = Field(None, description="Its keys become the pod's environment.")
-    kubernetes_node_selector: dict[str, str] = {}
-    kubernetes_tolerations: list[dict[str, Any]] = []
+    kubernetes_node_selector: dict[str, str] = Field(
+        {}, description="Labels of the nodes that train, as JSON."
+    )
+    kubernetes_tolerations: list[dict[str, Any]] = Field(
+        [], description="Taints that training pods stand, as JSON."
+    )
     kubernetes_kubeconfig: Path | None = Field(
         None, description="Inside a cluster the pod's own account is used; outside, KUBECONFIG if unset."
     )
-    ray_workers: int = 1
+    ray_workers: int = Field(1, description="Workers of the Ray cluster that train together.")
     ray_gpus_per_worker: int = Field(1, description="0 trains on CPU.")
-    ray_cpus_per_worker: int = 1
+    ray_cpus_per_worker: int = Field(1, description="CPUs that each of them holds.")
 
     approval_days: float = Field(14.0, description="An older evaluation can't be approved.")
     deploy_within_hours: float = Field(24.0, description="An older approval is not deployed.")
@@ -210,12 +222,14 @@ class Settings(BaseSettings):
         3.0, description="A day that costs so many times the median of the days before is alerted of ..."
     )
     alert_cost_usd: float = Field(1.0, description="... if that is at least so many US dollars more.")
-    smtp_host: str = "localhost"
-    smtp_port: int = 587
-    smtp_user: str | None = None
-    smtp_password: SecretStr | None = None
+    smtp_host: str = Field("localhost", description="Mail server that alerts go through.")
+    smtp_port: int = Field(587, description="Its port.")
+    smtp_user: str | None = Field(None, description="Account there; none: no login.")
+    smtp_password: SecretStr | None = Field(None, description="Its password.")
     smtp_from: str | None = Field(None, description="The first of alert_email_to if unset.")
-    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="TLS after a greeting in the clear, from the first byte, or never."
+    )
     replay_now: datetime | None = Field(
         None, description="Taken for the present by drift, refresh and alerts: for replays only."
     )
@@ -247,7 +261,7 @@ class Settings(BaseSettings):
         None, description="LiteLLM name of a stronger model that writes when the engine is down; none: 503."
     )
     fallback_url: str | None = Field(None, description="Base URL of an OpenAI-compatible one.")
-    fallback_api_key: SecretStr | None = None
+    fallback_api_key: SecretStr | None = Field(None, description="What fallback_url is asked with.")
     fallback_beyond: bool = Field(
         False,
         description="Let it also answer, unsupported, what the twin would decline for want of passages.",
@@ -257,10 +271,10 @@ class Settings(BaseSettings):
     )
     fallback_price_in: float | None = Field(None, description="US dollars a million prompt tokens.")
     fallback_price_out: float | None = Field(None, description="US dollars a million answer tokens.")
-    fallback_timeout: float = 60.0
-    llm_port: int = 3001
-    twin_port: int = 3000
-    dagster_port: int = 3070
+    fallback_timeout: float = Field(60.0, description="Seconds, for each of its answers.")
+    llm_port: int = Field(3001, description="Of the LLM service that `twin up` starts.")
+    twin_port: int = Field(3000, description="Of the twin's API and web page.")
+    dagster_port: int = Field(3070, description="Of Dagster's web page.")
     dagster_url: str | None = Field(None, description="Of Dagster's webserver; on this machine if unset.")
     metrics_host: str = Field(
         "127.0.0.1", description="Address that metrics are served on; Prometheus must reach it, nobody else."
@@ -298,7 +312,9 @@ class Settings(BaseSettings):
     rate_per_minute_address: float = Field(
         600.0, description="Requests to /v1 from one address; 0: no limit."
     )
-    max_request_bytes: int = 1_000_000
+    max_request_bytes: int = Field(
+        1_000_000, description="That a request's body may have, an upload's apart; then 413."
+    )
     max_body_seconds: float = Field(
         15.0, gt=0, description="Within which a request's body must have come, an upload's apart; then 408."
     )
@@ -309,7 +325,7 @@ class Settings(BaseSettings):
         "than 40 threads serve.",
     )
     max_waiting: int = Field(64, description="Requests that may wait for one of those places.")
-    max_wait_seconds: float = 30.0
+    max_wait_seconds: float = Field(30.0, description="That a request waits for one of them; then 503.")
     cors_origins: list[str] = Field(
         [], description='Sites whose pages may ask, like ["https://example.org"].'
     )

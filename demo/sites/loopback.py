@@ -8,13 +8,14 @@ from types import TracebackType
 from typing import Self
 
 from demo.sites.answers import Answer
+from twin_assets.core.errors import TwinError
 
 # What a fault does to the wire, past what an Answer can say: half the body that was promised.
 CUT_SHORT = "X-Demo-Cut-Short"
 
 
 class Loopback:
-    """Port 0 takes any free port."""
+    """Port 0 takes any free port. Entering raises TwinError when the port is in use."""
 
     def __init__(self, port: int = 0) -> None:
         self._port = port
@@ -53,7 +54,13 @@ class Loopback:
             def log_message(self, format: str, *args: object) -> None:
                 """Quiet: the client's own log tells the story."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
+        try:
+            self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
+        except OSError as error:
+            raise TwinError(
+                f"Port {self._port}, which the demo's local sites need, can't be had: {error.strerror}.",
+                "stop what listens there and try again.",
+            ) from None
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()

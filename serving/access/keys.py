@@ -1,15 +1,13 @@
-"""API keys: `python -m serving.access.keys create|list|revoke`. Only a hash of each is kept, one object a key in the lake.
+"""API keys, which `twin keys` makes, lists and revokes. Only a hash of each is kept, one object a key in the lake.
 
 A key is 256 random bits, so that a plain SHA-256 of it can't be searched; a slow hash is for what people choose.
 """
 
-import argparse
 import hashlib
 import hmac
 import logging
 import re
 import secrets
-import sys
 import threading
 import time
 from datetime import UTC, datetime
@@ -17,12 +15,9 @@ from typing import Literal, get_args
 
 from pydantic import Field, ValidationError
 
-from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
-from twin_assets.core.persona.definition import persona_names
-from twin_assets.core.records import VISIBILITIES, Record, Visibility
-from twin_assets.core.storage.lake import Lake, open_lake
-from twin_assets.settings import load_settings
+from twin_assets.core.records import Record, Visibility
+from twin_assets.core.storage.lake import Lake
 
 Action = Literal["read", "chat", "write", "links", "library", "feedback", "admin"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -140,7 +135,7 @@ class Keys:
         """End a key for good, be its object damaged or whole. Raises TwinError when there is none of that id."""
         stored, now = self._stored(), datetime.now(UTC)
         if key_id not in stored:
-            raise TwinError(f"There is no key {key_id!r}.", "see `python -m serving.access.keys list`.")
+            raise TwinError(f"There is no key {key_id!r}.", "see `twin keys list`.")
         found = stored[key_id] or ApiKey(
             id=key_id, hash="", name="damaged", personas=[], actions=[], per_minute=None, created_at=now
         )
@@ -170,58 +165,3 @@ class Keys:
 
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m serving.access.keys", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    create = commands.add_parser("create", help="make a key and print it, once")
-    create.add_argument("name", help="who or what it is for")
-    create.add_argument("--persona", action="append", help="may be repeated; all personas without it")
-    create.add_argument(
-        "--action", action="append", choices=ACTIONS, help=f"default: {', '.join(DEFAULT_ACTIONS)}"
-    )
-    create.add_argument("--per-minute", type=float, help="requests; the service's own limit without it")
-    create.add_argument(
-        "--audience", choices=VISIBILITIES, default="public",
-        help="the most closed writing that it is shown; default: public",
-    )  # fmt: skip
-    commands.add_parser("list", help="every key, without the keys themselves")
-    revoke = commands.add_parser("revoke", help="end a key")
-    revoke.add_argument("id")
-    return parser
-
-
-@tells_errors
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; 1 with the reason when it can't be done."""
-    given, settings = _parser().parse_args(arguments), load_settings()
-    keys = Keys(open_lake(settings))
-    if given.command == "create":
-        unknown = set(given.persona or []) - set(persona_names(settings.personas_dir))
-        if unknown:
-            raise TwinError(f"There is no persona {', '.join(sorted(unknown))}.", "name one that exists.")
-        token, key = keys.create(
-            given.name,
-            given.persona or [EVERYONE],
-            given.action or list(DEFAULT_ACTIONS),
-            given.per_minute,
-            given.audience,
-        )
-        print(
-            f"{token}\n\nKey {key.id}, audience {key.audience}. It is shown only now; keep it where secrets are kept."
-        )
-    elif given.command == "revoke":
-        print(f"Key {keys.revoke(given.id).id} is revoked.")
-    else:
-        for key in keys.all():
-            state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "good"
-            scopes = f"{','.join(key.personas)}  {','.join(key.actions)}  {key.audience}"
-            print(f"{key.id}  {state}  {key.name}  {scopes}")
-        for key_id in keys.damaged():
-            print(f"{key_id}  damaged: it lets nobody in; revoke it and make a new one")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

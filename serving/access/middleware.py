@@ -183,7 +183,7 @@ class Access:
                 403,
                 "NotOpen",
                 "Without keys the service answers this machine only.",
-                "make a key with `python -m serving.access.keys create`, or set TWIN_UI_PASSWORD; "
+                "make a key with `twin keys create`, or set TWIN_UI_PASSWORD; "
                 "TWIN_ALLOW_ANONYMOUS=true opens it to whoever reaches it.",
             )
         # A site that has its own name lead to 127.0.0.1 (DNS rebinding) still sends that name.

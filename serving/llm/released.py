@@ -174,7 +174,7 @@ class ReleasedModels:
                     return Pick(persona, route.since, generator, caller)
         if name in persona_names(self._settings.personas_dir):
             raise NothingReleased(
-                f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `make demo`."
+                f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `twin demo`."
             )
         known = ", ".join(persona_names(self._settings.personas_dir))
         raise NotFoundError(

@@ -93,7 +93,7 @@ def _ask(settings: Settings, query: str, **variables: Any) -> dict[str, Any]:
     except (httpx.HTTPError, ValueError) as error:
         raise DagsterDown(
             f"Dagster does not answer at {url} ({type(error).__name__}).",
-            "start it with `make up`, or set TWIN_DAGSTER_URL.",
+            "start it with `twin up`, or set TWIN_DAGSTER_URL.",
         ) from None
     if answer.get("errors"):
         raise TwinError(f"Dagster refused: {answer['errors'][0]['message']}", "look at Dagster's own page.")

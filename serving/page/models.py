@@ -30,7 +30,7 @@ SUMMARY = {
     "false_refusal_rate", "prompts", "questions", "ceiling", "floor", "visibility", "learnt_from",
 }  # fmt: skip
 
-CLOSED_FIX = "log in, or use a key of that audience (`python -m serving.access.keys create --audience`)."
+CLOSED_FIX = "log in, or use a key of that audience (`twin keys create --audience`)."
 
 router = APIRouter()
 

@@ -122,7 +122,7 @@ class AnswerService:
         persona, production = self._standing(name, int(time.monotonic() / LOOK_SECONDS))
         if production is None and s.llm_model is None:
             raise NothingReleased(
-                f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `make demo`."
+                f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `twin demo`."
             )
         embedder = load_embedder(s.embedder)
         retriever = open_retriever(s, persona, self.store(name), embedder, asked.audience)

@@ -34,7 +34,7 @@ class Product:
         return Settings(home=self.home, personas_dir=self.home / "personas", profile="smoke")
 
     def run_walk(self, persona: str, *extra: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "twin_assets.cli.runner", "--persona", persona, *extra]
+        command = [sys.executable, "-m", "twin_assets.cli", "run", persona, *extra]
         return subprocess.run(
             command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False
         )

@@ -88,7 +88,7 @@ def test_no_planted_trouble_reached_the_corpus(product: Product) -> None:
 @pytest.fixture(scope="module")
 def served(product: Product) -> Iterator[Product]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "serving.up"],
+        [sys.executable, "-m", "twin_assets.cli", "up"],
         env=product.environment,
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -184,7 +184,7 @@ def test_collecting_from_the_page_runs_in_dagster(served: Product) -> None:
 
 
 def test_a_port_in_use_is_named_with_its_setting(served: Product) -> None:
-    command = [sys.executable, "-m", "serving.up"]
+    command = [sys.executable, "-m", "twin_assets.cli", "up"]
     done = subprocess.run(
         command, env=served.environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
     )

@@ -1,99 +1,110 @@
-"""The model registry from a terminal: `python -m twin_assets.cli.registry COMMAND`; `--help` lists the commands."""
+"""`twin registry`: the model versions of this installation, and the ways out of it and in."""
 
-import argparse
-import sys
+import json
+from typing import Annotated, Literal
 
-from twin_assets.core.command_line import tells_errors
-from twin_assets.core.errors import TwinError
-from twin_assets.core.models.registry import Registry
-from twin_assets.core.persona.definition import load_persona
-from twin_assets.core.release.garbage import collect_garbage
-from twin_assets.core.release.ledger import Ledger
-from twin_assets.core.release.lineage import trace, which_data
-from twin_assets.core.release.push import pull_version, push_version
-from twin_assets.core.storage.lake import open_lake
-from twin_assets.settings import Settings, load_settings
-from twin_assets.training.rebuild import rebuild
+import typer
+
+from twin_assets.cli.base import AsJson, ModelTag, OnlyPersona, PersonaName, command, group, read_settings
+
+app = group("Says what models there are and where each comes from; pushes, pulls, and clears away old ones.")
+
+WithParents = Annotated[bool, typer.Option("--parents", help="And what it was trained from.")]
 
 
-def _show(settings: Settings, wanted: argparse.Namespace) -> None:
+@command(app, "twin registry show", "twin registry show --persona ada --json")
+def show(persona: OnlyPersona = None, as_json: AsJson = False) -> None:
+    """Lists the versions, newest first, each with its size and its state in the release ledger."""
+    from twin_assets.core.models.registry import Registry
+    from twin_assets.core.release.ledger import Ledger
+    from twin_assets.core.storage.lake import open_lake
+
+    settings = read_settings()
     lake = open_lake(settings)
-    for version in Registry(settings).list(wanted.persona):
-        state = Ledger(lake, version.lineage.persona).state(version.tag) or ""
-        print(
-            f"{version.created_at:%Y-%m-%d %H:%M}  {version.tag}  {version.size_bytes / 1e6:.1f} MB  {state}"
+    rows = [
+        (version, Ledger(lake, version.lineage.persona).state(version.tag))
+        for version in Registry(settings).list(persona)
+    ]
+    if as_json:
+        found = [version.model_dump(mode="json") | {"state": state} for version, state in rows]
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    for version, state in rows:
+        typer.echo(
+            f"{version.created_at:%Y-%m-%d %H:%M}  {version.tag}  {version.size_bytes / 1e6:.1f} MB  {state or ''}"
         )
 
 
-def _which_data(settings: Settings, wanted: argparse.Namespace) -> None:
-    print(which_data(Registry(settings), open_lake(settings), wanted.persona).model_dump_json(indent=2))
+@command(app, "twin registry which-data ada", name="which-data")
+def which_data(persona: PersonaName) -> None:
+    """Says, as JSON, which data trained what is in production."""
+    from twin_assets.core.models.registry import Registry
+    from twin_assets.core.release import lineage
+    from twin_assets.core.storage.lake import open_lake
+
+    settings = read_settings()
+    typer.echo(lineage.which_data(Registry(settings), open_lake(settings), persona).model_dump_json(indent=2))
 
 
-def _trace(settings: Settings, wanted: argparse.Namespace) -> None:
-    print(trace(Registry(settings), open_lake(settings), wanted.tag).model_dump_json(indent=2))
+@command(app, "twin registry trace twin-ada-dpo:f3a1d279f275")
+def trace(tag: ModelTag) -> None:
+    """Says, as JSON, where a version comes from: datasets, documents, configuration, code, parents."""
+    from twin_assets.core.models.registry import Registry
+    from twin_assets.core.release import lineage
+    from twin_assets.core.storage.lake import open_lake
+
+    settings = read_settings()
+    typer.echo(lineage.trace(Registry(settings), open_lake(settings), tag).model_dump_json(indent=2))
 
 
-def _rebuild(settings: Settings, wanted: argparse.Namespace) -> None:
-    made = rebuild(settings, open_lake(settings), wanted.tag)
-    print(made.model_dump_json(indent=2))
-    if not made.same:
-        raise TwinError(f"Another model came of the inputs of {wanted.tag}.", "see the comparison above.")
+@command(
+    app,
+        "twin registry push twin-ada-dpo:f3a1d279f275 --to s3 --parents", "twin registry push twin-ada-dpo:f3a1d279f275 --to hub"
+)  # fmt: skip
+def push(
+    tag: ModelTag,
+    to: Annotated[Literal["hub", "s3"], typer.Option(help="The Hugging Face Hub, or TWIN_REGISTRY_URL.")],
+    parents: WithParents = False,
+) -> None:
+    """Pushes a version to the hub or S3, as private as the persona."""
+    from twin_assets.core.models.registry import Registry
+    from twin_assets.core.persona.definition import load_persona
+    from twin_assets.core.release.push import push_version
 
-
-def _push(settings: Settings, wanted: argparse.Namespace) -> None:
-    persona = Registry(settings).get(wanted.tag).lineage.persona
+    settings = read_settings()
+    persona = Registry(settings).get(tag).lineage.persona
     visibility = load_persona(settings.personas_dir, persona).visibility if persona != "shared" else "private"
-    for tag, address in push_version(settings, wanted.tag, wanted.to, visibility, wanted.parents).items():
-        print(f"{tag}  {address}")
+    for pushed, address in push_version(settings, tag, to, visibility, parents).items():
+        typer.echo(f"{pushed}  {address}")
 
 
-def _pull(settings: Settings, wanted: argparse.Namespace) -> None:
-    for version in pull_version(settings, wanted.tag, wanted.source, wanted.parents):
-        print(f"{version.tag}  {version.path}")
+@command(app, "twin registry pull twin-ada-dpo:f3a1d279f275 --from s3 --parents")
+def pull(
+    tag: ModelTag,
+    source: Annotated[
+        Literal["hub", "s3"], typer.Option("--from", help="The Hugging Face Hub, or TWIN_REGISTRY_URL.")
+    ],
+    parents: WithParents = False,
+) -> None:
+    """Fetches a version from the hub or S3 into this registry, and checks that it is whole."""
+    from twin_assets.core.release.push import pull_version
+
+    for version in pull_version(read_settings(), tag, source, parents):
+        typer.echo(f"{version.tag}  {version.path}")
 
 
-def _gc(settings: Settings, wanted: argparse.Namespace) -> None:
-    found = collect_garbage(Registry(settings), open_lake(settings), wanted.keep_last, not wanted.remove)
-    print(found.model_dump_json(indent=2))
+@command(app, "twin registry gc", "twin registry gc --keep-last 5 --remove")
+def gc(
+    keep_last: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Of each persona, stage and profile the newest N stay.")
+    ] = 3,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove them; without it only say which.")] = False,
+) -> None:
+    """Says, as JSON, which old versions nothing needs, and why the others stay; --remove removes them."""
+    from twin_assets.core.models.registry import Registry
+    from twin_assets.core.release.garbage import collect_garbage
+    from twin_assets.core.storage.lake import open_lake
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m twin_assets.cli.registry", description="The model registry."
-    )
-    commands = parser.add_subparsers(required=True)
-
-    def command(name: str, act: object, about: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=about, description=about)
-        added.set_defaults(act=act)
-        return added
-
-    show = command("show", _show, "Lists the versions, newest first.")
-    show.add_argument("--persona")
-    which = command("which-data", _which_data, "Says which data trained what is in production.")
-    which.add_argument("persona")
-    command("trace", _trace, "Says where a version comes from.").add_argument("tag")
-    command("rebuild", _rebuild, "Trains a version again and compares.").add_argument("tag")
-    push = command("push", _push, "Pushes a version to the hub or S3.")
-    push.add_argument("--to", choices=["hub", "s3"], required=True)
-    pull = command("pull", _pull, "Fetches a version from the hub or S3.")
-    pull.add_argument("--from", dest="source", choices=["hub", "s3"], required=True)
-    for each in (push, pull):
-        each.add_argument("tag")
-        each.add_argument("--parents", action="store_true", help="and what it was trained from")
-    gc = command("gc", _gc, "Lists old versions that nothing needs; --remove removes them.")
-    gc.add_argument("--keep-last", type=int, default=3, metavar="N")
-    gc.add_argument("--remove", action="store_true")
-    return parser
-
-
-@tells_errors
-def main() -> int:
-    """Entry point; the exit status is 1 when the command failed."""
-    wanted = _parser().parse_args()
-    wanted.act(load_settings(), wanted)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    settings = read_settings()
+    found = collect_garbage(Registry(settings), open_lake(settings), keep_last, not remove)
+    typer.echo(found.model_dump_json(indent=2))

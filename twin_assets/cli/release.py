@@ -1,103 +1,129 @@
-"""Releases from a terminal: `python -m twin_assets.cli.release COMMAND`; `--help` lists the commands."""
+"""`twin release`: what serves, and who decided it."""
 
-import argparse
-import sys
+import json
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from twin_assets.core.command_line import tells_errors
+import typer
+
+from twin_assets.cli.base import AsJson, PersonaName, command, group, read_settings
 from twin_assets.core.errors import TwinError
-from twin_assets.core.models.registry import Registry
-from twin_assets.core.persona.definition import load_persona
-from twin_assets.core.release.approval import Decision, decide, deploy, last_release
-from twin_assets.core.release.callers import system_user
-from twin_assets.core.release.canary import evaluate_canary
-from twin_assets.core.release.history import Event
-from twin_assets.core.release.ledger import Ledger
-from twin_assets.core.storage.lake import open_lake
-from twin_assets.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from twin_assets.core.release.history import Event
+    from twin_assets.core.release.ledger import Ledger
+    from twin_assets.settings import Settings
+
+app = group(
+    "Says what serves, and decides: approve, reject, deploy, roll back. The ledger keeps who, when and why."
+)
+
+Evaluation = Annotated[
+    int, typer.Option(min=1, help="Number of the event decided on, as `twin release show` prints it.")
+]
+Reviewer = Annotated[str, typer.Option(help="Your name.")]
+Reason = Annotated[str, typer.Option(help="Why; the ledger keeps it.")]
 
 
-def _show(settings: Settings, ledger: Ledger, wanted: argparse.Namespace) -> None:
+@command(app, "twin release show ada", "twin release show ada --json")
+def show(persona: PersonaName, as_json: AsJson = False) -> None:
+    """Says what serves, what waits for a person, and prints the ledger."""
+    from twin_assets.core.release.canary import evaluate_canary
+
+    settings, ledger = _ledger(persona)
     history = ledger.history()
-    print(f"production  {history.production() or 'none'}")
+    canary, waiting = history.canary(), history.waiting()
+    verdict = evaluate_canary(ledger.lake, ledger.persona, history, settings, datetime.now(UTC))
+    if as_json:
+        told = {
+            "production": history.production(), "before": history.predecessor(),
+            "canary": canary.model_dump(mode="json") if canary else None, "watch": verdict.reason if verdict else None,
+            "waiting": waiting.model_dump(mode="json") if waiting else None,
+            "events": [event.model_dump(mode="json") for event in history.events],
+        }  # fmt: skip
+        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return
+    typer.echo(f"production  {history.production() or 'none'}")
     if before := history.predecessor():
-        print(f"before it   {before}")
-    if canary := history.canary():
-        print(f"canary      {canary.model}, {canary.share:.0%} of the requests")
-    if verdict := evaluate_canary(ledger.lake, ledger.persona, history, settings, datetime.now(UTC)):
-        print(f"watch       {verdict.reason}")
-    if waiting := history.waiting():
-        print(f"waiting     {waiting.model}, evaluation {waiting.number}")
+        typer.echo(f"before it   {before}")
+    if canary:
+        typer.echo(f"canary      {canary.model}, {canary.share:.0%} of the requests")
+    if verdict:
+        typer.echo(f"watch       {verdict.reason}")
+    if waiting:
+        typer.echo(f"waiting     {waiting.model}, evaluation {waiting.number}")
     for event in history.events:
-        print(_line(event))
+        typer.echo(_line(event))
 
 
-def _review(settings: Settings, ledger: Ledger, wanted: argparse.Namespace) -> None:
-    about = next((e for e in ledger.events() if e.number == wanted.evaluation), None)
+@command(app, 'twin release approve ada --evaluation 6 --reviewer Ines --reason "reads like her"')
+def approve(persona: PersonaName, evaluation: Evaluation, reviewer: Reviewer, reason: Reason) -> None:
+    """Approves a candidate that passed its gate; it is deployed by Dagster, or by `twin release deploy`."""
+    _review("approve", persona, evaluation, reviewer, reason)
+
+
+@command(app, 'twin release reject ada --evaluation 6 --reviewer Ines --reason "too short"')
+def reject(persona: PersonaName, evaluation: Evaluation, reviewer: Reviewer, reason: Reason) -> None:
+    """Rejects a candidate, or an approval that is not deployed yet."""
+    _review("reject", persona, evaluation, reviewer, reason)
+
+
+@command(app, "twin release deploy ada")
+def deploy(persona: PersonaName) -> None:
+    """Deploys what is approved, as Dagster's sensor does by itself."""
+    from twin_assets.core.models.registry import Registry
+    from twin_assets.core.release.approval import deploy as deploy_approved
+
+    settings, ledger = _ledger(persona)
+    event = deploy_approved(ledger, Registry(settings), settings)
+    typer.echo(_line(event) if event else "no approval waits")
+
+
+@command(app, 'twin release roll-back ada --reviewer Ines --reason "too short"')
+def roll_back(persona: PersonaName, reviewer: Reviewer, reason: Reason) -> None:
+    """Takes back the canary if one runs, else what is in production; the version before it serves again."""
+    from twin_assets.core.release.approval import last_release
+
+    settings, ledger = _ledger(persona)
+    _decide(settings, ledger, "roll_back", last_release(ledger.history()), reviewer, reason)
+    typer.echo(f"production is {ledger.production() or 'none'}")
+
+
+def _ledger(persona: str) -> "tuple[Settings, Ledger]":
+    from twin_assets.core.persona.definition import load_persona
+    from twin_assets.core.release.ledger import Ledger
+    from twin_assets.core.storage.lake import open_lake
+
+    settings = read_settings()
+    load_persona(settings.personas_dir, persona)
+    return settings, Ledger(open_lake(settings), persona)
+
+
+def _review(
+    decision: Literal["approve", "reject"], persona: str, evaluation: int, reviewer: str, reason: str
+) -> None:
+    settings, ledger = _ledger(persona)
+    about = next((event for event in ledger.events() if event.number == evaluation), None)
     if about is None:
-        raise TwinError(f"The ledger has no event {wanted.evaluation}.", "take a number that `show` prints.")
-    _decide(settings, ledger, wanted, about)
+        raise TwinError(
+            f"The ledger has no event {evaluation}.", f"take a number that `twin release show {persona}` prints."
+        )  # fmt: skip
+    _decide(settings, ledger, decision, about, reviewer, reason)
 
 
-def _roll_back(settings: Settings, ledger: Ledger, wanted: argparse.Namespace) -> None:
-    _decide(settings, ledger, wanted, last_release(ledger.history()))
-    print(f"production is {ledger.production() or 'none'}")
+def _decide(
+    settings: "Settings", ledger: "Ledger", decision: Literal["approve", "reject", "roll_back"], about: "Event",
+    reviewer: str, reason: str,
+) -> None:  # fmt: skip
+    from twin_assets.core.models.registry import Registry
+    from twin_assets.core.release.approval import Decision, decide
+    from twin_assets.core.release.callers import system_user
 
-
-def _deploy(settings: Settings, ledger: Ledger, wanted: argparse.Namespace) -> None:
-    event = deploy(ledger, Registry(settings), settings)
-    print(_line(event) if event else "no approval waits")
-
-
-def _decide(settings: Settings, ledger: Ledger, wanted: argparse.Namespace, about: Event) -> None:
     given = Decision(
-        decision=wanted.decision, about=about.number, model=about.model, reviewer=wanted.reviewer, reason=wanted.reason
-    )  # fmt: skip
-    print(_line(decide(ledger, Registry(settings), settings, given, system_user())))
-
-
-def _line(event: Event) -> str:
-    return f"{event.number:>4}  {event.at:%Y-%m-%d %H:%M}  {event.kind:<14}  {event.model}  {event.who}: {event.reason}"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m twin_assets.cli.release", description="Releases.")
-    commands = parser.add_subparsers(required=True)
-
-    def command(name: str, act: object, about: str, decision: str | None = None) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=about, description=about)
-        added.set_defaults(act=act, decision=decision)
-        added.add_argument("persona")
-        if decision:
-            added.add_argument("--reviewer", required=True, help="your name")
-            added.add_argument("--reason", required=True)
-        return added
-
-    command("show", _show, "Says what serves, what waits, and prints the ledger.")
-    for name, about in (
-        ("approve", "Approves a candidate."),
-        ("reject", "Rejects a candidate, or an approval."),
-    ):
-        added = command(name, _review, about, name)
-        added.add_argument(
-            "--evaluation", type=int, required=True, help="number of the event decided on, as `show` says"
-        )
-    command("deploy", _deploy, "Deploys what is approved, as Dagster's sensor does.")
-    command(
-        "roll-back", _roll_back, "Takes back the canary if one runs, else what is in production.", "roll_back"
+        decision=decision, about=about.number, model=about.model, reviewer=reviewer, reason=reason
     )
-    return parser
+    typer.echo(_line(decide(ledger, Registry(settings), settings, given, system_user())))
 
 
-@tells_errors
-def main() -> int:
-    """Entry point; the exit status is 1 when the command failed."""
-    wanted = _parser().parse_args()
-    settings = load_settings()
-    load_persona(settings.personas_dir, wanted.persona)
-    wanted.act(settings, Ledger(open_lake(settings), wanted.persona), wanted)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _line(event: "Event") -> str:
+    return f"{event.number:>4}  {event.at:%Y-%m-%d %H:%M}  {event.kind:<14}  {event.model}  {event.who}: {event.reason}"

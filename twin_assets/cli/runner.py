@@ -1,13 +1,10 @@
-"""Bring one persona up to date from a terminal: `python -m twin_assets.cli.runner --persona NAME`.
+"""Brings one persona up to date, for `twin run`, `twin collect` and `twin demo`.
 
 Collects, then materialises only the assets whose inputs or code have changed, in the order of the
-flow, each in its own Dagster run that the UI shows. Approval stays with a person, unless
-`--approve-as` names one here.
+flow, each in its own Dagster run that the UI shows. Approval stays with a person.
 """
 
-import argparse
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +13,6 @@ from typing import Any
 
 import dagster as dg
 
-from twin_assets.core.command_line import tells_errors
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.persona.definition import SOURCES, load_persona
 from twin_assets.core.release.callers import CALLER_TAG, system_user
@@ -25,14 +21,12 @@ from twin_assets.core.storage.dagster_home import ensure_dagster_home
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.defs.collect.assets import ERROR, WHOLE
 from twin_assets.defs.shared.common import COLLECT, PERSONAS, READS_OUTSIDE, TRAINING
-from twin_assets.defs.shared.console import only_progress, say
+from twin_assets.defs.shared.console import say
 from twin_assets.defs.shared.versions import latest, made_from, tags_of
-from twin_assets.settings import Settings, load_settings
+from twin_assets.settings import Settings
 
 # Dagster uses the code location's loggers only where a run asks for them.
 CONSOLE: dict[str, Any] = {"loggers": {"console": {"config": {}}}}
-
-SOURCE_IN_ERROR = 3  # exit status: everything was made, of what is stored
 
 PID_TAG = "twin/runner_pid"
 
@@ -90,6 +84,15 @@ class Runner:
                 say(f"    not made, for that reason: {', '.join(map(_name, order[number + 1 :]))}")
                 return False
         return True
+
+    def collect(self, sources: Sequence[str]) -> None:
+        """Collect from these sources alone, whatever becomes of each; see `failed_sources`."""
+        for source in sources:
+            key = dg.AssetKey(f"raw_{source}")
+            step = Step(_name([key]), COLLECT, "current")
+            self.steps.append(step)
+            self._materialize([key], step)
+            say(_line(step))
 
     def failed_sources(self) -> list[Step]:
         """Sources that could not be read to their end in this walk."""
@@ -234,35 +237,3 @@ def _line(step: Step) -> str:
 def walk_log(settings: Settings, persona: str) -> Path:
     """Where the tools' own output of a walk goes."""
     return settings.home / "logs" / f"{persona}.log"
-
-
-@tells_errors
-def main() -> int:
-    """Command line entry point; the exit status is 1 when a step failed, and 3 when all was made but a source is in
-    error."""
-    parser = argparse.ArgumentParser(description="Bring one persona's twin up to date.")
-    parser.add_argument("--persona", required=True)
-    parser.add_argument("--approve-as", metavar="NAME", help="approve a passing candidate as this person")
-    parser.add_argument("--reason", default="approved on the command line")
-    arguments = parser.parse_args()
-    settings = load_settings()
-    log_file = walk_log(settings, arguments.persona)
-    print(f"What the tools print goes to {log_file}", flush=True)
-    try:
-        with only_progress(log_file):
-            runner = Runner(settings, arguments.persona)
-            fine = runner.materialize_stale()
-            if fine and arguments.approve_as and runner.waits_for_approval():
-                fine = runner.approve(arguments.approve_as, arguments.reason)
-            for step in runner.failed_sources():
-                say(f"  ! {step.name} is in error, the rest went on without it: {step.problem}")
-    except KeyboardInterrupt:
-        print("\nstopped; run it again to go on where it was")
-        return 130
-    if not fine:
-        return 1
-    return SOURCE_IN_ERROR if runner.failed_sources() else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

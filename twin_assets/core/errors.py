@@ -1,5 +1,12 @@
 """The one error type that users see: what is wrong, and what to do about it."""
 
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
+
+P = ParamSpec("P")
+
 
 class TwinError(Exception):
     """A problem a person can mend. `str()` names the thing, then the fix."""
@@ -8,3 +15,17 @@ class TwinError(Exception):
         super().__init__(f"{problem} Fix: {fix}")
         self.problem = problem
         self.fix = fix
+
+
+def tells_errors(main: Callable[P, int]) -> Callable[P, int]:
+    """A process's entry point whose TwinError is printed to standard error, without a traceback, and gives exit status 1."""
+
+    @functools.wraps(main)
+    def telling(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except TwinError as error:
+            print(error, file=sys.stderr)
+            return 1
+
+    return telling

@@ -26,7 +26,7 @@ async function send(path, options = {}) {
     response = await fetch(path, {...options, headers: {"X-Twin-UI": "1", ...options.headers}});
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("The service does not answer.", "check that it runs (`make up`), then try again.", 0);
+    throw new ApiError("The service does not answer.", "check that it runs (`twin up`), then try again.", 0);
   }
   if (!response.ok) throw await errorOf(response);
   return response;

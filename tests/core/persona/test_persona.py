@@ -49,7 +49,7 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, more: str, said: str)
 
 def test_the_committed_schema_is_the_models_own() -> None:
     assert (ROOT / "personas" / "schema.json").read_text() == persona_schema(), (
-        "run: python -m twin_assets.core.persona.definition > personas/schema.json"
+        "run: twin personas --schema > personas/schema.json"
     )
 
 

@@ -1,16 +1,12 @@
 """The red button: who may decide what, when, and about which state of the ledger."""
 
 import json
-import os
-import pwd
 from pathlib import Path
 
 import pytest
 
 from tests.support.releases import Office, decision_of_ines
-from twin_assets.cli import release
 from twin_assets.core.errors import TwinError
-from twin_assets.core.persona.definition import save_persona
 from twin_assets.core.release.approval import (
     Decision,
     Expired,
@@ -145,27 +141,6 @@ def test_the_ledger_says_who_was_authenticated_and_keeps_the_name_given_as_a_cla
     assert (deployed.who, deployed.reason) == ("pipeline", "approved by Ines (page login): why")
     old = event.model_copy(update={"actor": "Ines", "claimed": None})  # written before there was `claimed`
     assert Event.model_validate_json(old.model_dump_json(exclude={"claimed"})).who == "Ines"
-
-
-def test_on_the_command_line_the_operating_system_says_who_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    office = Office(tmp_path)
-    (tmp_path / "personas").mkdir()
-    save_persona(tmp_path / "personas", {
-        "name": "runa", "full_name": "Runa Hollis", "license": "CC-BY-4.0", "about": "Runa runs ferries.",
-        "web": {"pages": ["https://runa.example/ferries"]},
-    })  # fmt: skip
-    monkeypatch.setenv("TWIN_HOME", str(tmp_path))
-    monkeypatch.setenv("TWIN_PERSONAS_DIR", str(tmp_path / "personas"))
-    monkeypatch.setenv("USER", "somebody-else")
-    number = str(office.candidate().number)
-    given = ["reject", "runa", "--evaluation", number, "--reviewer", "Ines", "--reason", "too short"]
-    monkeypatch.setattr("sys.argv", ["release", *given])
-    assert release.main() == 0
-    user = pwd.getpwuid(os.getuid()).pw_name
-    assert office.ledger.events()[-1].who == f"Ines (system user {user})"
-    assert f"Ines (system user {user}): too short" in capsys.readouterr().out
 
 
 def test_a_person_has_a_name_of_their_own_and_a_reason(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_production_is_pushed_pulled_elsewhere_and_old_versions_go(tmp_path: Pat
 
     def command(*words: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "-m", "twin_assets.cli.registry", *words], cwd=ROOT, capture_output=True, text=True,
+            [sys.executable, "-m", "twin_assets.cli", "registry", *words], cwd=ROOT, capture_output=True, text=True,
             check=False, env=os.environ | {"TWIN_HOME": str(tmp_path / "here")},
         )  # fmt: skip
 

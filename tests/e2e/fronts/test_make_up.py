@@ -29,7 +29,11 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReleasedTwin]:
         "TWIN_UI_PASSWORD": PASSWORD
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "serving.up"], env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "twin_assets.cli", "up"],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert process.stdout is not None

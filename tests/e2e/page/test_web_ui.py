@@ -157,7 +157,7 @@ def test_versions_are_compared_by_what_differs(served: str, open_page: Open, twi
 
 def test_links_are_set_and_a_wrong_one_is_named(served: str, open_page: Open, twin: ReleasedTwin) -> None:
     page = open_page(served, "sources", expected="status of 400")
-    see(page.get_by_role("alert")).to_contain_text("make up")  # Dagster isn't running here
+    see(page.get_by_role("alert")).to_contain_text("twin up")  # Dagster isn't running here
     page.get_by_role("button", name="Add LinkedIn").click()
     page.get_by_label("Profile").fill("linkedin.com/in/runa")
     page.get_by_role("button", name="Save").click()

@@ -137,7 +137,7 @@ def test_a_bomb_is_refused(tmp_path: Path) -> None:
 
 def command(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     environment = os.environ | {"TWIN_PERSONAS_DIR": str(home / "personas"), "TWIN_HOME": str(home / "home")}
-    run = [sys.executable, "-m", "twin_assets.feature.crawl.preview", *arguments]
+    run = [sys.executable, "-m", "twin_assets.cli", "collect", "--preview", *arguments]
     return subprocess.run(run, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -149,13 +149,13 @@ def test_the_terminal_says_the_same_and_nothing_is_stored(tmp_path: Path) -> Non
     assert shown.returncode == 0, shown.stderr
     assert "3 pieces (3 post)" in shown.stdout
     assert shown.stdout.count("──") == 3
-    as_json = json.loads(command(tmp_path, str(path), "--persona", "runa", "--json").stdout)
+    as_json = json.loads(command(tmp_path, str(path), "runa", "--json").stdout)
     assert as_json["pieces"] == 3
     assert not (tmp_path / "home").exists()
     broken = command(tmp_path, str(tmp_path / "personas/runa.yaml"))
     assert (broken.returncode, broken.stdout) == (1, "")
     missing = command(tmp_path, str(tmp_path / "nowhere.zip"))
-    assert (missing.returncode, "There is no" in missing.stderr) == (1, True)
+    assert (missing.returncode, "nowhere.zip" in missing.stderr, missing.stdout) == (2, True, "")
 
 
 def test_what_ends_every_piece_is_left_out_of_its_text_as_the_corpus_does(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from twin_assets.core.storage.library import add_to_library, library_of
 from twin_assets.inference.twin.log_writer import RequestLog
 from twin_assets.inference.twin.request_log import read_requests, user_hash
 from twin_assets.monitoring.erasure import Erased, erase, erase_document, finish_erasures, remove_texts
-from twin_assets.monitoring.erasure.__main__ import main
 from twin_assets.monitoring.scores.live_scores import score_new
 from twin_assets.monitoring.scores.scored import read_scored
 from twin_assets.settings import ROOT, Settings
@@ -79,17 +78,6 @@ def test_an_erasure_that_was_interrupted_is_finished_by_asking_again(settings: S
     score_new(lake, scorer(), since=date(2026, 1, 1))
     assert sorted({r.request_id for r in read_requests(lake, "runa")}) == ["1", "2"]
     assert [r.request_id for r in read_scored(lake, "runa")] == ["1", "2"]
-
-
-def test_the_command_line_erases_by_the_users_own_name(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("TWIN_HOME", str(settings.home))
-    assert main(["runa", "--user", "ann@example.org"]) == 1
-    assert "give --key too" in capsys.readouterr().err
-    assert main(["runa", "--user", "ann@example.org", "--key", "key1"]) == 0
-    assert '"requests":2' in capsys.readouterr().out
-    assert left(settings) == {("1", "2")}
 
 
 def test_old_texts_go_and_counts_stay(tmp_path: Path) -> None:

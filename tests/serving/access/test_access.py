@@ -16,7 +16,7 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from serving.access.keys import Keys, main
+from serving.access.keys import Keys
 from serving.access.limits import Admission, QueueFull, RateLimit, network_of
 from serving.access.session import (
     SESSION_SECONDS,
@@ -136,23 +136,18 @@ def test_a_revoked_key_ends_and_the_service_stays_closed(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("left", [b"", b'{"id":"ab', b"\xff\xfe"])
-def test_a_damaged_key_object_is_in_the_way_of_no_other_key(
-    tmp_path: Path, left: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    settings = install(tmp_path, "http://127.0.0.1:1/v1")
-    monkeypatch.setenv("TWIN_HOME", str(settings.home))
-    lake = open_lake(settings)
+def test_a_damaged_key_object_is_in_the_way_of_no_other_key(tmp_path: Path, left: bytes) -> None:
+    lake = LocalLake(tmp_path)
     keys = Keys(lake)
     (good, _), (stolen, key), (lost, damaged) = (keys.create(name, ["*"], ["write"]) for name in "abc")
     lake.write(f"access/keys/{damaged.id}.json", left)
-    assert main(["revoke", key.id]) == 0
+    keys.revoke(key.id)
     fresh = Keys(lake)
     assert fresh.find(good) is not None
     assert fresh.find(stolen) is None
     assert fresh.find(lost) is None
-    assert main(["list"]) == 0
-    assert f"{damaged.id}  damaged" in capsys.readouterr().out
-    assert main(["revoke", damaged.id]) == 0
+    assert fresh.damaged() == [damaged.id]
+    fresh.revoke(damaged.id)
     assert Keys(lake).damaged() == []
     assert Keys(lake).find(lost) is None
 
@@ -226,29 +221,6 @@ def test_an_ipv6_network_is_one_address_to_the_limits() -> None:
     )
     assert network_of("::ffff:10.0.0.1") == network_of("10.0.0.1") != network_of("10.0.0.2")
     assert network_of("a socket") == "a socket"
-
-
-def test_keys_are_made_listed_and_revoked_on_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    settings = install(tmp_path, "http://127.0.0.1:1/v1")
-    monkeypatch.setenv("TWIN_HOME", str(settings.home))
-    monkeypatch.setenv("TWIN_PERSONAS_DIR", str(settings.personas_dir))
-    assert main(["create", "bot", "--persona", "runa", "--action", "write", "--per-minute", "5"]) == 0
-    token = capsys.readouterr().out.splitlines()[0]
-    key = Keys(open_lake(settings)).find(token)
-    assert key is not None
-    assert (key.personas, key.actions, key.per_minute) == (["runa"], ["write"], 5)
-    assert main(["list"]) == 0
-    listed = capsys.readouterr().out
-    assert "good  bot  runa  write  public" in listed
-    assert token.rsplit("_", 1)[1] not in listed
-    assert main(["create", "bot", "--persona", "nobody"]) == 1
-    assert main(["create", "circle", "--audience", "connections"]) == 0
-    assert "audience connections" in capsys.readouterr().out
-    assert main(["revoke", key.id]) == 0
-    assert Keys(open_lake(settings)).find(token) is None
-    assert main(["revoke", "feedbeef"]) == 1
 
 
 def test_rates_end_in_429_with_the_time_to_wait(keyed: tuple[Server, dict[str, str]], tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_without_dagster_it_is_declared_and_the_answer_says_so(server: Server, t
     staged = upload(server, blog(tmp_path, TEXT)).json()
     settled(server, staged["id"])
     answer = collect(server, staged["id"]).json()
-    assert (answer["run"], "make up" in answer["down"]["fix"]) == (None, True)
+    assert (answer["run"], "twin up" in answer["down"]["fix"]) == (None, True)
     assert load_persona(server.settings.personas_dir, "runa").web
 
 

@@ -233,7 +233,3 @@ def _absolute(persona: Persona, base: Path) -> Persona:
     if persona.questions:
         update["questions"] = fix(persona.questions)
     return persona.model_copy(update=update)
-
-
-if __name__ == "__main__":
-    print(persona_schema(), end="")

@@ -3,7 +3,7 @@
 import yaml
 
 from twin_assets.core.storage.private import private_home
-from twin_assets.settings import Settings, load_settings
+from twin_assets.settings import Settings
 
 # Pools are named by the assets in `defs/`. DuckDB has one writer; a training fills the machine.
 INSTANCE = {
@@ -23,7 +23,3 @@ def ensure_dagster_home(settings: Settings) -> None:
     before = {name: value for name, value in INSTANCE.items() if name != "run_coordinator"}
     if not path.exists() or yaml.safe_load(path.read_text()) == before:
         path.write_text(yaml.safe_dump(INSTANCE, sort_keys=False))
-
-
-if __name__ == "__main__":
-    ensure_dagster_home(load_settings())

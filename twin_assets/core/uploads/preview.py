@@ -85,7 +85,7 @@ def preview_apart(
     PreviewFailed for what is of no known kind, broken or harmful, and past the limits.
     """
     report = into / "report.json"
-    command = [sys.executable, "-m", "twin_assets.feature.crawl.preview", str(path.absolute()), "--worker", str(into.absolute())]  # fmt: skip
+    command = [sys.executable, "-m", "twin_assets.feature.crawl.preview", str(path.absolute()), str(into.absolute())]  # fmt: skip
     # No tokens: a preview has no use for them.
     environment = {key: value for key, value in os.environ.items() if key in PASSED_ON}
     into.mkdir(mode=0o700, parents=True, exist_ok=True)

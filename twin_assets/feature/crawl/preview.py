@@ -1,10 +1,10 @@
-"""What collecting an export would bring: `python -m twin_assets.feature.crawl.preview PATH [--persona ada] [--json]`.
+"""What collecting an export would bring, as `twin collect --preview` and the page's Sources tab show it.
 
 The source's own spider runs over the file, on a lake that is thrown away; what it keeps is cleaned as the corpus
-would have it. This happens in a process of its own, which `core/uploads/preview.py` starts and bounds.
+would have it. This happens in a process of its own, `python -m twin_assets.feature.crawl.preview PATH INTO`, which
+`core/uploads/preview.py` starts and bounds.
 """
 
-import argparse
 import json
 import os
 import random
@@ -18,9 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from twin_assets.core.command_line import tells_errors
 from twin_assets.core.errors import TwinError
-from twin_assets.core.persona.definition import SOURCES, Persona, load_persona, persona_names, source_part
+from twin_assets.core.persona.definition import SOURCES, Persona, source_part
 from twin_assets.core.records import VISIBILITIES, CleanedDocument, Document
 from twin_assets.core.uploads.preview import (
     MAX_MEMORY,
@@ -29,12 +28,11 @@ from twin_assets.core.uploads.preview import (
     PreviewFailed,
     PreviewReport,
     SampleText,
-    preview_apart,
 )
 from twin_assets.core.uploads.staging import PREPARED, needed_fields, path_field
 from twin_assets.feature.crawl.formats.recognise import KINDS, prepare
 from twin_assets.feature.crawl.items import CrawlReport
-from twin_assets.settings import Settings, load_settings
+from twin_assets.settings import Settings
 
 SAMPLES = 50
 SHOWN = 5
@@ -244,16 +242,6 @@ def _without_controls(text: str) -> str:
     return "".join(c for c in text if c in "\n\t" or c.isprintable() or c in "\u200d\ufe0f")
 
 
-def _chosen(settings: Settings, name: str | None) -> Persona:
-    known = persona_names(settings.personas_dir)
-    if name is None and len(known) != 1:
-        raise TwinError(
-            f"Whose export it is decides which words count, and there are {len(known)} personas.",
-            f"add --persona and one of: {', '.join(known) or 'none yet, write personas/<name>.yaml'}.",
-        )
-    return load_persona(settings.personas_dir, name or known[0])
-
-
 def _work(path: Path, into: Path) -> int:
     """The bounded process: persona and name on stdin, the report as a file, what is wrong and its fix on stderr."""
     os.umask(0o077)
@@ -270,29 +258,5 @@ def _work(path: Path, into: Path) -> int:
     return 0
 
 
-@tells_errors
-def main() -> int:
-    """Command line entry point; the exit status is 1, with the reason, for a file that can't be previewed."""
-    parser = argparse.ArgumentParser(
-        description="Say what collecting an export would bring. Nothing is stored."
-    )
-    parser.add_argument("path", type=Path, help="an export's file, archive or folder")
-    parser.add_argument("--persona", help="whose export it is; may be left out where there is only one")
-    parser.add_argument(
-        "--json", action="store_true", help="print the whole report as JSON, with fifty texts"
-    )
-    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        return _work(arguments.path, arguments.worker)
-    if not arguments.path.exists():
-        raise TwinError(f"There is no {arguments.path}.", "give the path of an export.")
-    persona = _chosen(load_settings(), arguments.persona)
-    with tempfile.TemporaryDirectory(prefix="twin-preview-") as into:
-        report = preview_apart(persona, arguments.path, arguments.path.name, Path(into))
-    print(report.model_dump_json(indent=2) if arguments.json else as_text(report))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_work(Path(sys.argv[1]), Path(sys.argv[2])))

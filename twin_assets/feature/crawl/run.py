@@ -15,8 +15,7 @@ from typing import Any
 
 from scrapy.crawler import CrawlerProcess
 
-from twin_assets.core.command_line import tells_errors
-from twin_assets.core.errors import TwinError
+from twin_assets.core.errors import TwinError, tells_errors
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.persona.definition import SOURCES, Persona, load_persona
 from twin_assets.core.storage.lake import open_lake

@@ -5,16 +5,14 @@ upper bounds for full rows; docs/training.md compares them with measurements.
 """
 
 import math
-from argparse import ArgumentParser
 from dataclasses import dataclass
 from typing import Any
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.families import Architecture
 from twin_assets.core.models.profiles import Profile, load_profile, profile_names
-from twin_assets.settings import load_settings
 from twin_assets.training.configs.overlays import TrainingStage, compose_overlays
-from twin_assets.training.fit.machine import GB, Machine, parse_machine, training_machine
+from twin_assets.training.fit.machine import GB, Machine
 from twin_assets.training.fit.workers import share_batch
 
 STAGES: tuple[TrainingStage, ...] = ("sft", "dpo")
@@ -150,7 +148,7 @@ def check_fits(profile: Profile, machine: Machine) -> dict[str, Estimate]:
 
 def refuse_unfit(profile: Profile, estimates: dict[str, Estimate], machine: Machine) -> None:
     """Raises the TwinError of `check_fits` for estimates that are known already."""
-    if problem := _problem(profile, estimates, machine):
+    if problem := problem_of(profile, estimates, machine):
         raise TwinError(
             f"The profile {profile.name} does not fit: {problem}.",
             f"set TWIN_PROFILE={nearest_that_fits(profile, machine)}, the nearest that fits here; or name a larger "
@@ -165,12 +163,13 @@ def nearest_that_fits(profile: Profile, machine: Machine) -> str:
         p.name: p.architecture.parameters
         for p in map(load_profile, profile_names())
         if p.family == profile.family and p.architecture and p.architecture.parameters <= most
-        and not _problem(p, profile_estimates(p, machine), machine)
+        and not problem_of(p, profile_estimates(p, machine), machine)
     }  # fmt: skip
     return max(fitting, key=lambda name: fitting[name]) if fitting else "nano"
 
 
-def _problem(profile: Profile, estimates: dict[str, Estimate], machine: Machine) -> str | None:
+def problem_of(profile: Profile, estimates: dict[str, Estimate], machine: Machine) -> str | None:
+    """Why a profile with these estimates can't be trained on a machine; None when it can."""
     if profile.method == "qlora" and not machine.gpus:
         return f"QLoRA needs a GPU, and this is a {machine}"
     if profile.parallel != "single" and machine.gpus < 2:
@@ -245,19 +244,6 @@ def table(machine: Machine) -> str:
             sft, dpo = estimates["sft"], estimates["dpo"]
             lines.append(
                 f"| `{profile.name}` | {profile.base_model} | {sft.memory / GB:.1f} | {dpo.memory / GB:.1f} | "
-                f"{minutes:.1f} | {'no' if _problem(profile, estimates, machine) else 'yes'} |"
+                f"{minutes:.1f} | {'no' if problem_of(profile, estimates, machine) else 'yes'} |"
             )
     return "\n".join(lines)
-
-
-def main() -> None:
-    """Print the table for this machine, or for the ones named: `--gpu 1x24 --gpu 8x80`."""
-    parser = ArgumentParser(description="What each profile needs, and whether it fits.")
-    parser.add_argument("--gpu", action="append", help="GPUs x GB, such as 8x80 or 1x24:4090")
-    named = parser.parse_args().gpu
-    machines = [parse_machine(text) for text in named] if named else [training_machine(load_settings())]
-    print("\n\n".join(table(machine) for machine in machines))
-
-
-if __name__ == "__main__":
-    main()

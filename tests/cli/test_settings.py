@@ -1,0 +1,49 @@
+"""Every setting is told, and none of what is secret."""
+
+import json
+from pathlib import Path
+
+from tests.cli.terminal import Terminal
+from twin_assets.cli.settings import PARTS, as_markdown
+from twin_assets.settings import ROOT, Settings
+
+
+def test_the_page_of_settings_is_what_the_command_writes(tmp_path: Path) -> None:
+    page = Terminal(tmp_path, llm_port="3999").said("settings", "--markdown")
+    assert page == as_markdown()
+    assert (ROOT / "docs" / "settings.md").read_text() == page, (
+        "run: twin settings --markdown > docs/settings.md"
+    )
+
+
+def test_every_setting_has_its_name_and_its_meaning_on_the_page() -> None:
+    page = as_markdown()
+    for name, field in Settings.model_fields.items():
+        assert field.description, f"{name} has no description"
+        assert f"| `TWIN_{name.upper()}` |" in page
+    assert next(iter(Settings.model_fields)) in PARTS, "every table has a head"
+    assert set(PARTS) <= set(Settings.model_fields)
+    assert str(ROOT) not in page
+
+
+def test_values_are_shown_and_secrets_are_not(tmp_path: Path) -> None:
+    terminal = Terminal(
+        tmp_path, ui_password="hunter2", llm_url="http://me:hunter2@engine.example/v1", llm_port="3999"
+    )
+    for words in ([], ["--json"], ["--changed"], ["--changed", "--json"], ["engine"]):
+        assert "hunter2" not in terminal.twin("settings", *words).output
+    changed = {row["name"]: row for row in json.loads(terminal.said("settings", "--changed", "--json"))}
+    assert set(changed) == {
+        "TWIN_HOME",
+        "TWIN_PERSONAS_DIR",
+        "TWIN_UI_PASSWORD",
+        "TWIN_LLM_URL",
+        "TWIN_LLM_PORT",
+    }
+    assert (changed["TWIN_LLM_PORT"]["value"], changed["TWIN_LLM_PORT"]["default"]) == (3999, 3001)
+    assert changed["TWIN_UI_PASSWORD"]["value"] == "(hidden)"
+    assert "engine.example/v1" in changed["TWIN_LLM_URL"]["value"]
+    assert "TWIN_LLM_PORT=3999  (default 3001)" in terminal.said("settings", "llm_port")
+    assert {row["name"] for row in json.loads(terminal.said("settings", "--json"))} == {
+        f"TWIN_{name.upper()}" for name in Settings.model_fields
+    }

@@ -1,0 +1,170 @@
+"""What is done with models and data as such: estimate, rebuild, export, erase."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from twin_assets.cli.base import AsJson, ModelTag, PersonaName, command, group, read_settings
+from twin_assets.core.errors import TwinError
+
+if TYPE_CHECKING:
+    from twin_assets.training.fit.machine import Machine
+
+export = group("Copies a model version, or a dataset version, into a folder of yours.")
+
+NewFolder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="Where to; it is made, and must be empty if it is there.", file_okay=False)
+]  # fmt: skip
+
+
+def add_to(app: typer.Typer, panel: str) -> None:
+    """Add these commands to the whole."""
+    command(app, "twin estimate", "twin estimate --gpu 1x24 --gpu 8x80 --json", panel=panel)(estimate)
+    command(app, "twin rebuild twin-ada-sft:3697026479c7", panel=panel)(rebuild)
+    app.add_typer(export, name="export", rich_help_panel=panel)
+    command(
+        app, "twin erase ada --request 3f2a9c0d", "twin erase ada --key 0a1b2c3d4e5f --user ann@example.org",
+        "twin erase ada --texts-older-than 30", "twin erase ada --document 3f2a9c0d1e4b5a69", panel=panel,
+    )(erase)  # fmt: skip
+
+
+def estimate(
+    gpu: Annotated[
+        list[str] | None,
+        typer.Option(help="GPUs x GB of a machine, such as 8x80 or 1x24:4090; may be repeated. This one without it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Says what each profile needs to train, in memory and minutes, and whether it fits."""
+    from twin_assets.training.fit.estimate import table
+    from twin_assets.training.fit.machine import parse_machine, training_machine
+
+    machines = [parse_machine(text) for text in gpu] if gpu else [training_machine(read_settings())]
+    if as_json:
+        typer.echo(json.dumps([_estimates(machine) for machine in machines], indent=2))
+    else:
+        typer.echo("\n\n".join(table(machine) for machine in machines))
+
+
+def _estimates(machine: "Machine") -> dict[str, Any]:
+    from twin_assets.core.models.profiles import load_profile, profile_names
+    from twin_assets.training.fit.estimate import problem_of, profile_estimates
+
+    told = {}
+    for profile in map(load_profile, profile_names()):
+        if estimates := profile_estimates(profile, machine):
+            stages = {stage: needed.facts() for stage, needed in estimates.items()}
+            told[profile.name] = stages | {"problem": problem_of(profile, estimates, machine)}
+    return {"machine": str(machine), "gpus": machine.gpus, "memory_bytes": machine.memory, "profiles": told}
+
+
+def rebuild(tag: ModelTag) -> None:
+    """Trains a version again from its inputs and compares, as JSON. Exit status 1: another model came of them."""
+    from twin_assets.core.storage.lake import open_lake
+    from twin_assets.training.rebuild import rebuild as train_again
+
+    settings = read_settings()
+    made = train_again(settings, open_lake(settings), tag)
+    typer.echo(made.model_dump_json(indent=2))
+    if not made.same:
+        raise TwinError(f"Another model came of the inputs of {tag}.", "see the comparison above.")
+
+
+@command(export, "twin export model twin-ada-dpo:f3a1d279f275 ~/ada-model", name="model")
+def export_model(tag: ModelTag, folder: NewFolder) -> None:
+    """Copies a model version: whole weights and the adapter beside them, tokenizer, card, configuration and record.
+
+    Transformers and every engine load the folder as it is. docs/registry.md says what each file is.
+    """
+    from twin_assets.core.models.registry import Registry
+
+    version = Registry(read_settings()).get(tag)
+    _refuse_full(folder)
+    shutil.copytree(version.path, folder, dirs_exist_ok=True)
+    typer.echo(f"{folder}  {version.size_bytes / 1e6:.1f} MB, for {version.about.visibility} use")
+
+
+@command(
+    export,
+    "twin export dataset ada ~/ada-data",
+    "twin export dataset ada ~/ada-pairs --kind preference",
+    name="dataset",
+)
+def export_dataset(
+    persona: PersonaName,
+    folder: NewFolder,
+    kind: Annotated[Literal["instruct", "preference"], typer.Option(help="Which of the two datasets.")] = "instruct",
+    version: Annotated[str | None, typer.Option(help="Its hash; the newest without it.")] = None,
+) -> None:  # fmt: skip
+    """Copies a dataset version: rows as JSON lines, manifest, and the card with which Hugging Face `datasets` loads it."""
+    from twin_assets.core.datasets.erasure import erase_rows
+    from twin_assets.core.datasets.rows import dataset_folder
+    from twin_assets.core.datasets.store import latest_version, read_manifest
+    from twin_assets.core.storage.lake import open_lake
+
+    lake = open_lake(read_settings())
+    chosen = version or latest_version(lake, persona, kind)
+    try:
+        manifest = read_manifest(lake, persona, kind, chosen or "")
+    except KeyError:
+        raise TwinError(
+            f"{persona} has no {kind} dataset {chosen or ''}".rstrip() + ".",
+            f"make it with `twin run {persona}`, or leave out --version for the newest.",
+        ) from None
+    _refuse_full(folder)
+    erase_rows(lake, persona, kind)  # an erasure that broke off may have left some in the files
+    prefix = dataset_folder(persona, kind, manifest.version)
+    for key in lake.keys(prefix):
+        path = folder / key.removeprefix(f"{prefix}/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(lake.read(key))
+    typer.echo(f"{folder}  version {manifest.version}, {manifest.counts}, for {manifest.visibility} use")
+
+
+def _refuse_full(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise TwinError(f"{folder} is not empty.", "name a folder that isn't there yet, or an empty one.")
+
+
+def erase(
+    persona: PersonaName,
+    request: Annotated[str | None, typer.Option(help="Id of a request, as X-Request-ID had it.")] = None,
+    document: Annotated[
+        str | None, typer.Option(metavar="DOC_ID", help="One document, from raw to index, for good.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Id of the API key that asked, or `page`, `this machine`, `anyone`.")
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="The `user` that the key's requests named; needs --key.")] = None,
+    texts_older_than: Annotated[
+        int | None, typer.Option(metavar="DAYS", min=0, max=36_500, help="Remove only the texts, and keep the counts.")
+    ] = None,
+) -> None:  # fmt: skip
+    """Erases requests, or a document, from every place that keeps them, and says as JSON what is gone.
+
+    Models that had learnt from it are named: weights forget nothing. docs/monitoring.md lists the places.
+    """
+    from twin_assets.core.storage.lake import open_lake
+    from twin_assets.inference.twin.request_log import user_hash
+    from twin_assets.monitoring import erasure
+
+    requests = request or key or user
+    if sum(given is not None for given in (texts_older_than, document, requests)) != 1:
+        raise typer.BadParameter(
+            "give one of --request, --document, --texts-older-than, or --key (with --user, its requests of that user)"
+        )
+    if user and not key:
+        raise typer.BadParameter("a user is known within a key: give --key too", param_hint="--user")
+    settings = read_settings()
+    lake = open_lake(settings)
+    if texts_older_than is not None:
+        removed = erasure.remove_texts(lake, persona, texts_older_than)
+        typer.echo(json.dumps({"texts_removed_from_rows": removed}))
+    elif document:
+        typer.echo(erasure.erase_document(settings, lake, persona, document).model_dump_json())
+    else:
+        hashed = user_hash(key, user) if key and user else None
+        typer.echo(erasure.erase(settings, lake, persona, request, hashed, key).model_dump_json())

@@ -1,0 +1,148 @@
+"""`twin settings`: every setting, what it is here, and what it is for. docs/settings.md is made from it."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+
+import typer
+
+from twin_assets.cli.base import AsJson, command, read_settings, setting_name
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+# The setting with which a part begins.
+PARTS = {
+    "home": "This installation",
+    "lake_url": "Lake",
+    "embedder": "Index and vectors",
+    "reranker": "Retrieval",
+    "data_runner": "Heavy data work",
+    "allow_private_hosts": "Collecting",
+    "teacher_model": "Teacher",
+    "judge_model": "Judge",
+    "hub_namespace": "Hub and registry",
+    "train_min_changed_rows": "When a training starts",
+    "wandb_mode": "Tracking",
+    "training_runner": "Where it trains",
+    "approval_days": "Release",
+    "refresh_new_share": "Refresh",
+    "alert_webhook_url": "Alerts",
+    "llm_url": "Engine and fallback",
+    "llm_port": "Ports and metrics",
+    "monitor_sample_per_hour": "Monitoring",
+    "allow_anonymous": "Access and limits",
+}
+HEAD = """# Settings
+
+Each is read from the environment, or from a file `.env` in the working directory, and has a default with which everything
+runs on one machine without an account. Lists and tables are written as JSON. `twin settings` shows what is set here,
+secrets hidden; `twin settings --markdown > docs/settings.md` writes this page.
+"""
+HIDDEN = "(hidden)"
+
+
+def add_to(app: typer.Typer, panel: str) -> None:
+    """Add the command to the whole."""
+    command(
+        app, "twin settings", "twin settings port", "twin settings --changed", "twin settings --json", panel=panel
+    )(settings)  # fmt: skip
+
+
+def settings(
+    word: Annotated[str | None, typer.Argument(help="Only settings that have this in their name or description.")] = None,
+    changed: Annotated[bool, typer.Option("--changed", help="Only what is not as it comes.")] = False,
+    as_json: AsJson = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/settings.md; of this installation it says nothing.")] = False,
+) -> None:  # fmt: skip
+    """Shows every setting: its name in the environment, what it is here, its default, and what it is for.
+
+    Set them in the environment or in a file .env. Secrets are never shown, only whether they are set.
+    """
+    if markdown:
+        typer.echo(as_markdown(), nl=False)
+        return
+    rows = [
+        row
+        for row in _rows()
+        if (not word or word.lower() in f"{row['name']} {row['description']}".lower())
+        and (not changed or row["changed"])
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for row in rows:
+        default = f"  (default {_text(row['default']) or 'none'})" if row["changed"] else ""
+        typer.echo(f"{row['name']}={_text(row['value'])}{default}\n    {row['description']}{_choices(row)}")
+
+
+def as_markdown() -> str:
+    """docs/settings.md: the same on every machine."""
+    from twin_assets.settings import Settings
+
+    lines = [HEAD.rstrip()]
+    for name, field in Settings.model_fields.items():
+        if name in PARTS:
+            lines += ["", f"## {PARTS[name]}", "", "| setting | default | what it is |", "|---|---|---|"]
+        default = f"`{_text(_default(field))}`" if _default(field) not in (None, "") else ""
+        about = f"{field.description}{_choices({'choices': _literals(field.annotation)})}".replace("|", "\\|")
+        lines.append(f"| `{setting_name(name)}` | {default} | {about} |")
+    return "\n".join(lines) + "\n"
+
+
+def _rows() -> list[dict[str, Any]]:
+    """Every setting as it is here."""
+    here = read_settings()
+    rows = []
+    for name, field in type(here).model_fields.items():
+        value = getattr(here, name)
+        rows.append(
+            {
+                "name": setting_name(name),
+                "value": _shown(value),
+                "default": _default(field),
+                "changed": value != field.get_default(call_default_factory=True),
+                "description": field.description,
+                "choices": _literals(field.annotation),
+            }
+        )
+    return rows
+
+
+def _default(field: "FieldInfo") -> Any:
+    return _shown(field.get_default(call_default_factory=True))
+
+
+def _shown(value: Any) -> Any:
+    """As JSON has it: secrets hidden, those in an address too, and paths of the checkout relative to it."""
+    from pydantic import SecretStr
+    from pydantic_core import to_jsonable_python
+
+    from twin_assets.settings import ROOT
+
+    if isinstance(value, SecretStr):
+        return HIDDEN
+    if isinstance(value, Path):
+        return str(value.relative_to(ROOT)) if value.is_relative_to(ROOT) else str(value)
+    if isinstance(value, str):
+        return re.sub(r"(?<=//)[^/@\s]+(?=@)", HIDDEN, value)
+    return to_jsonable_python(value)
+
+
+def _text(value: Any) -> str:
+    """As the environment would have it."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _literals(annotation: Any) -> list[str]:
+    """What a setting may be, where that is one of a few words."""
+    if get_origin(annotation) is Literal:
+        return [str(word) for word in get_args(annotation)]
+    return [word for one in get_args(annotation) for word in _literals(one)]
+
+
+def _choices(row: dict[str, Any]) -> str:
+    return f" One of {', '.join(f'`{word}`' for word in row['choices'])}." if row["choices"] else ""
