@@ -1,4 +1,4 @@
-"""Monitoring: production's requests scored, counted in the warehouse, and priced. `s9_drift` compares them."""
+"""Monitoring: production's requests scored, counted in the warehouse, and priced. `drift` compares them."""
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta

@@ -12,16 +12,17 @@ READS_OUTSIDE = {"reads_outside": "true"}
 
 OWNERS = ["team:llm-twin"]
 
-# The UI sorts groups by name, so the names carry the order of the flow.
-COLLECT = "s1_collect"
-WAREHOUSE = "s2_warehouse"
-CORPUS = "s3_corpus"
-INDEX = "s4_index"
-DATASETS = "s5_datasets"
-TRAINING = "s6_training"
-EVALUATION = "s7_evaluation"
-RELEASE = "s8_release"
-MONITORING = "s9_monitoring"
+COLLECT = "collect"
+WAREHOUSE = "warehouse"
+CORPUS = "corpus"
+INDEX = "index"
+DATASETS = "datasets"
+TRAINING = "training"
+EVALUATION = "evaluation"
+RELEASE = "release"
+MONITORING = "monitoring"
+# Asset groups, in the order of the flow.
+STAGES = (COLLECT, WAREHOUSE, CORPUS, INDEX, DATASETS, TRAINING, EVALUATION, RELEASE, MONITORING)
 
 
 def when_changed(*inputs: str) -> dg.AutomationCondition:

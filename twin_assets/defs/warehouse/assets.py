@@ -21,8 +21,8 @@ os.environ.setdefault("TWIN_WAREHOUSE", "unset.duckdb")  # parsing asks for it, 
 project = DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT)
 
 
-# Selects the models that come after training and in production; they are assets of `s7_experiments` and
-# `s9_monitoring`.
+# Selects the models that come after training and in production; they are assets of the folders `evaluation` and
+# `monitoring`.
 EXPERIMENTS = "tag:experiments"
 PRODUCTION = "tag:monitoring"
 STAGED = "stg_documents"
