@@ -11,7 +11,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export BENTOML_DO_NOT_TRACK := True
 export DAGSTER_HOME ?= $(CURDIR)/.twin/dagster
 
-.PHONY: help install demo demo-monitoring twin up test lint types unit e2e chaos validate clean
+.PHONY: help install demo demo-monitoring twin up test lint types unit e2e chaos validate dg clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,7 +43,14 @@ lint: install
 types: install
 	$(BIN)/mypy
 
-validate: install
+.venv/dg/.installed: .venv/.installed deploy/dg/hashes.txt
+	$(BIN)/python -m pip install -q --upgrade --no-deps --require-hashes -r deploy/dg/hashes.txt --target .venv/dg
+	touch $@
+
+dg: .venv/dg/.installed ## Dagster's own command for this project: make dg ARGS="list defs"
+	@VIRTUAL_ENV=$(CURDIR)/.venv PYTHONPATH=.venv/dg:. $(BIN)/python -m dagster_dg_cli.cli $(ARGS)
+
+validate: install .venv/dg/.installed
 	mkdir -p $(DAGSTER_HOME)
 	$(BIN)/dagster definitions validate -w workspace.yaml
 

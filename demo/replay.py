@@ -35,11 +35,8 @@ from twin_assets.core.persona.definition import Persona, load_persona
 from twin_assets.core.records import Chunk, EmbeddedChunk, Message, Record, SplitDocument, to_table
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.feature_store import FeatureStore, table_version
-from twin_assets.defs.corpus import assets as s3_corpus
-from twin_assets.defs.index import assets as s4_index
-from twin_assets.defs.monitoring import assets as s9_monitoring
-from twin_assets.defs.monitoring import drift as s9_drift
-from twin_assets.defs.monitoring import report as s9_report
+from twin_assets.definitions import defs
+from twin_assets.defs.shared.common import MONITORING
 from twin_assets.defs.shared.resources import Platform, build_resources
 from twin_assets.evaluation.evaluate import Contest, EvaluationReport
 from twin_assets.evaluation.report.page import report_key
@@ -56,6 +53,7 @@ from twin_assets.settings import ROOT
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 LOOK_AT_HOUR = 23.75
+_GRAPH = [one for one in defs.assets or [] if isinstance(one, dg.AssetsDefinition)]
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
@@ -95,12 +93,11 @@ class Replay:
 
     def marts(self) -> dict[str, list[dict[str, Any]]]:
         """Build the warehouse's marts and the report of the last days; the newest answer of `requests`, all of `releases`."""
-        made = [*s9_monitoring.assets, *s9_drift.assets, *s9_report.assets]
-        here = {"scored_requests", "drift_report"}
+        here = {"scored_requests", "drift_report", "feedback_pairs"}
         with (self.home / "dbt.log").open("w") as log, redirect_stdout(log):
             dg.materialize(
-                [*s3_corpus.assets, *s4_index.assets, *made],
-                selection=dg.AssetSelection.assets(*made) - dg.AssetSelection.assets(*here), run_config=QUIET,
+                _GRAPH,
+                selection=dg.AssetSelection.groups(MONITORING) - dg.AssetSelection.assets(*here), run_config=QUIET,
                 partition_key=PERSONA, instance=self.instance, resources=self._resources(self._evening(DAYS - 1)),
             )  # fmt: skip
         with duckdb.connect(str(self.platform.settings.warehouse_path), read_only=True) as connection:
@@ -126,7 +123,7 @@ class Replay:
         resources = self._resources(now)
         known = len(batches(self.platform.lake, PERSONA))
         dg.materialize(
-            [*s3_corpus.assets, *s4_index.assets, *s9_monitoring.assets, *s9_drift.assets],
+            _GRAPH,
             selection=dg.AssetSelection.assets("scored_requests", "drift_report"), run_config=QUIET,
             partition_key=PERSONA, instance=self.instance, resources=resources,
         )  # fmt: skip
@@ -141,8 +138,6 @@ class Replay:
         return MONDAY + timedelta(days=day, hours=LOOK_AT_HOUR)
 
     def _tick(self, name: str, platform: Platform) -> Any:
-        from twin_assets.definitions import defs
-
         repository = defs.get_repository_def()
         with (
             dg.partition_loading_context(dynamic_partitions_store=self.instance),
@@ -154,8 +149,6 @@ class Replay:
 
     def _launch(self, request: dg.RunRequest) -> None:
         """Record the run as started, as the daemon would; crawling is no part of the replay."""
-        from twin_assets.definitions import defs
-
         tags = {**request.tags, "dagster/run_key": str(request.run_key)}
         self.instance.create_run_for_job(job_def=defs.resolve_job_def("collect"), tags=tags)
 

@@ -1,8 +1,9 @@
-"""Writes `hashes.txt` anew: the pins of constraints.txt with the SHA-256 of every file that may be installed of them.
+"""Writes `hashes.txt` anew: the pins of constraints.txt with the SHA-256 of every file that may be installed of them. So
+it does with `deploy/dg/hashes.txt` and the pins beside it.
 
     python deploy/hashes.py
 
-Run it after a change of constraints.txt. What is installed by uv is held against it, so that other bytes under a pinned
+Run it after a change of pins. What is installed by uv is held against it, so that other bytes under a pinned
 name and version are refused. Listed are the sources and the wheels for the machines that the README names, as the index
 has them that pip is told of.
 """
@@ -18,14 +19,15 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PINS, HASHES = ROOT / "constraints.txt", ROOT / "hashes.txt"
-HEAD = "# Made by deploy/hashes.py from constraints.txt: what its files must be. Not to be edited by hand.\n"
+DG = ROOT / "deploy" / "dg"
+HEAD = "# Made by deploy/hashes.py from {}: what its files must be. Not to be edited by hand.\n"
 JSON = "application/vnd.pypi.simple.v1+json"
 MACHINES = ("x86_64", "aarch64", "arm64", "universal2")
 
 
-def read_pins() -> list[tuple[str, str]]:
-    """Names and versions of constraints.txt, in its order."""
-    lines = PINS.read_text(encoding="utf-8").splitlines()
+def read_pins(path: Path) -> list[tuple[str, str]]:
+    """Names and versions of a file of pins, in its order."""
+    lines = path.read_text(encoding="utf-8").splitlines()
     return [(name, version) for name, equals, version in (line.partition("==") for line in lines) if equals]
 
 
@@ -73,19 +75,26 @@ def main() -> int:
     told = Configuration(isolated=False)
     told.load()
     index = dict(told.items()).get("global.index-url") or PyPI.simple_url
-    with ThreadPoolExecutor(8) as pool:
-        found = pool.map(lambda pin: hashes_of(index, *pin), pins := read_pins())
-        try:
-            blocks = [
-                " \\\n".join([f"{n}=={v}", *(f"    --hash=sha256:{s}" for s in sums)])
-                for (n, v), sums in zip(pins, found, strict=True)
-            ]
-        except (LookupError, httpx.HTTPError) as error:
-            print(f"{error}\nFix: see that the index has it and can be reached.", file=sys.stderr)
-            return 1
-    HASHES.write_text(HEAD + "\n".join(blocks) + "\n", encoding="utf-8")
-    print(f"{HASHES.name}: {len(pins)} pins, {sum(b.count('--hash') for b in blocks)} files")
+    try:
+        for pinned, hashed in ((PINS, HASHES), (DG / "pins.txt", DG / "hashes.txt")):
+            write_hashes(index, pinned, hashed)
+    except (LookupError, httpx.HTTPError) as error:
+        print(f"{error}\nFix: see that the index has it and can be reached.", file=sys.stderr)
+        return 1
     return 0
+
+
+def write_hashes(index: str, pinned: Path, hashed: Path) -> None:
+    """Write the sums of the pins of one file. Raises LookupError and HTTPError as `hashes_of` does."""
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda pin: hashes_of(index, *pin), pins := read_pins(pinned))
+        blocks = [
+            " \\\n".join([f"{n}=={v}", *(f"    --hash=sha256:{s}" for s in sums)])
+            for (n, v), sums in zip(pins, found, strict=True)
+        ]
+    head = HEAD.format(pinned.relative_to(ROOT))
+    hashed.write_text(head + "\n".join(blocks) + "\n", encoding="utf-8")
+    print(f"{hashed.relative_to(ROOT)}: {len(pins)} pins, {sum(b.count('--hash') for b in blocks)} files")
 
 
 if __name__ == "__main__":

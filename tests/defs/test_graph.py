@@ -17,37 +17,37 @@ from twin_assets.core.persona.definition import SOURCES
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.definitions import defs
-from twin_assets.defs.shared.common import personas
+from twin_assets.defs.shared.common import STAGES, personas
 from twin_assets.monitoring.drift.refresh import Verdict, ask
 from twin_assets.settings import Settings
 
 GRAPH = defs.resolve_asset_graph()
-STAGES = {
-    "s1_collect": {f"raw_{source}" for source in (*SOURCES, "library")},
-    "s2_warehouse": {"stg_documents", "documents", "document_history"},
-    "s3_corpus": {"cleaned_documents", "library_documents", "unique_documents", "corpus_split"},
-    "s4_index": {"chunks", "embeddings", "vector_index"},
-    "s5_datasets": {"instruct_dataset", "preference_dataset"},
-    "s6_training": {"base_model", "sft_model", "dpo_model"},
-    "s7_evaluation": {
+ASSETS = {
+    "collect": {f"raw_{source}" for source in (*SOURCES, "library")},
+    "warehouse": {"stg_documents", "documents", "document_history"},
+    "corpus": {"cleaned_documents", "library_documents", "unique_documents", "corpus_split"},
+    "index": {"chunks", "embeddings", "vector_index"},
+    "datasets": {"instruct_dataset", "preference_dataset"},
+    "training": {"base_model", "sft_model", "dpo_model"},
+    "evaluation": {
         "evaluation_report", "stg_experiments", "stg_evaluations", "experiments", "experiment_comparison",
     },
-    "s8_release": {"release"},
-    "s9_monitoring": {
+    "release": {"release"},
+    "monitoring": {
         "scored_requests", "stg_requests", "stg_scores", "stg_feedback", "requests", "stg_releases", "releases",
         "drift_report", "feedback_pairs", "cost_report", "monitoring_report",
     },
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("group", sorted(STAGES))
+@pytest.mark.parametrize("group", STAGES)
 def test_a_stage_has_its_assets_described_owned_and_partitioned(group: str) -> None:
     found = {
         k.to_user_string(): GRAPH.get(k)
         for k in GRAPH.materializable_asset_keys
         if GRAPH.get(k).group_name == group
     }
-    assert set(found) == STAGES[group]
+    assert set(found) == ASSETS[group]
     for name, node in found.items():
         assert node.description, name
         assert node.owners, name
@@ -61,7 +61,8 @@ def test_stages_depend_only_on_earlier_stages_but_for_the_models_own_answers() -
         for parent in GRAPH.get(key).parent_keys:
             edge = (parent.to_user_string(), key.to_user_string())
             if edge != ("sft_model", "preference_dataset"):  # rejected answers are the SFT model's
-                assert GRAPH.get(parent).group_name <= GRAPH.get(key).group_name, edge
+                before, after = (STAGES.index(GRAPH.get(one).group_name) for one in (parent, key))
+                assert before <= after, edge
 
 
 def test_blocking_checks_guard_what_must_not_go_wrong() -> None:

@@ -24,6 +24,7 @@ def add_to(app: typer.Typer, panel: str) -> None:
     """Add these commands to the whole."""
     command(app, "twin estimate", "twin estimate --gpu 1x24 --gpu 8x80 --json", panel=panel)(estimate)
     command(app, "twin rebuild twin-ada-sft:3697026479c7", panel=panel)(rebuild)
+    command(app, "TWIN_EMBEDDER=BAAI/bge-small-en-v1.5 twin calibrate notes/", panel=panel)(calibrate)
     app.add_typer(export, name="export", rich_help_panel=panel)
     command(
         app, "twin erase ada --request 3f2a9c0d", "twin erase ada --key 0a1b2c3d4e5f --user ann@example.org",
@@ -59,6 +60,21 @@ def _estimates(machine: "Machine") -> dict[str, Any]:
             stages = {stage: needed.facts() for stage, needed in estimates.items()}
             told[profile.name] = stages | {"problem": problem_of(profile, estimates, machine)}
     return {"machine": str(machine), "gpus": machine.gpus, "memory_bytes": machine.memory, "profiles": told}
+
+
+def calibrate(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder of Markdown of the kind that is collected.", exists=True, file_okay=False)
+    ],
+) -> None:  # fmt: skip
+    """Finds the thresholds of TWIN_EMBEDDER, once for an embedder that the platform doesn't know, and keeps them in the lake."""
+    from twin_assets.core.embedding.calibrate import calibrate_folder
+    from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
+
+    found = calibrate_folder(read_settings(), folder)
+    typer.echo(f"{found.embedder}, by {found.pairs} pairs of texts:")
+    for name, value in found.thresholds:
+        typer.echo(f"  {name:18}{value:.3f}  (offline-minilm: {getattr(OFFLINE_MINILM, name):.3f})")
 
 
 def rebuild(tag: ModelTag) -> None:

@@ -20,7 +20,7 @@ from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.dagster_home import ensure_dagster_home
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.defs.collect.assets import ERROR, WHOLE
-from twin_assets.defs.shared.common import COLLECT, PERSONAS, READS_OUTSIDE, TRAINING
+from twin_assets.defs.shared.common import COLLECT, PERSONAS, READS_OUTSIDE, STAGES, TRAINING
 from twin_assets.defs.shared.console import say
 from twin_assets.defs.shared.versions import latest, made_from, tags_of
 from twin_assets.settings import Settings
@@ -139,9 +139,9 @@ class Runner:
                 seen.update(together)
         return order
 
-    def _stage(self, key: dg.AssetKey) -> str:
+    def _stage(self, key: dg.AssetKey) -> int:
         """Stages in the order of the flow; preference data is made between the two trainings."""
-        return TRAINING if key in MADE_BY_TRAINING else str(self.graph.get(key).group_name)
+        return STAGES.index(TRAINING if key in MADE_BY_TRAINING else str(self.graph.get(key).group_name))
 
     def _reads_outside(self, key: dg.AssetKey) -> bool:
         return READS_OUTSIDE.items() <= self.graph.get(key).tags.items()

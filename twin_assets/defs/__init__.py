@@ -1,1 +1,1 @@
-"""The Dagster side: thin assets, checks, jobs, sensors and resources, one file a stage."""
+"""The Dagster side: thin assets, checks, jobs and sensors, one folder a stage; whatever a file here defines is loaded."""

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twin_assets.core.embedding.calibrate import PASSAGES, calibrate, equated, main, read_passages
+from twin_assets.core.embedding.calibrate import PASSAGES, calibrate, calibrate_folder, equated, read_passages
 from twin_assets.core.embedding.embedder import Embedder, _source, load_embedder
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, calibration_key, thresholds_of
 from twin_assets.core.errors import TwinError
 from twin_assets.core.storage.lake import LocalLake
-from twin_assets.settings import ROOT
+from twin_assets.settings import ROOT, Settings
 
 CUT = ("duplicate", "same_subject", "answerable", "agreeing_request")
 
@@ -34,22 +34,21 @@ def test_the_carried_embedder_has_its_thresholds_by_its_fingerprint(tmp_path: Pa
 
 
 def test_another_embedder_is_refused_until_it_is_calibrated(
-    other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TWIN_HOME", str(tmp_path))
     monkeypatch.setenv("TWIN_EMBEDDER", str(other))
     lake, embedder = LocalLake(tmp_path / "lake"), Embedder(str(other))
-    with pytest.raises(TwinError, match=r"no thresholds.*embedding\.calibrate FOLDER"):
+    with pytest.raises(TwinError, match=r"no thresholds.*twin calibrate FOLDER"):
         thresholds_of(lake, embedder)
 
     writing = tmp_path / "writing"
     writing.mkdir()
     short = [" ".join(passage.split()[:40]) for passage in read_passages(ROOT / "demo")]
     (writing / "all.md").write_text("\n\n".join(short[:PASSAGES]))
-    assert main([str(writing)]) == 0
+    calibrate_folder(Settings(), writing)
 
     found = thresholds_of(lake, embedder)
-    assert "answerable" in capsys.readouterr().out
     assert all(getattr(found, name) > getattr(OFFLINE_MINILM, name) + 0.02 for name in CUT)
     assert found.duplicate <= found.contaminated <= 1
     # By its own threshold it takes no more passages for one subject than the carried one does; by that one's, most.

@@ -102,4 +102,4 @@ def test_a_walk_goes_on_without_a_dead_source_unless_nothing_is_stored(
         assert documents(tmp_path) == {"medium": 1}
     else:
         assert not fine
-        assert {step.group for step in walk.steps} == {"s1_collect"}
+        assert {step.group for step in walk.steps} == {"collect"}

@@ -3,13 +3,13 @@
 import dagster as dg
 import pytest
 
-import twin_assets.defs as stages
 from twin_assets.core.datasets.store import latest_version, read_rows
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.text.words import count_words, has_unspaced, term_spans
 from twin_assets.core.vectors import open_store
+from twin_assets.definitions import defs
 from twin_assets.defs.shared.resources import build_resources
 from twin_assets.evaluation.voice.copying import CopyCheck
 from twin_assets.evaluation.voice.meter import VoiceMeter
@@ -47,7 +47,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     (home / "personas").mkdir()
     (home / "personas" / "azu.yaml").write_text(PERSONA.replace("FOLDER", str(folder)), encoding="utf-8")
     overrides = {"home": str(home), "personas_dir": str(home / "personas"), "profile": "pocket"}
-    assets = [a for a in dg.load_assets_from_package_module(stages) if isinstance(a, dg.AssetsDefinition)]
+    assets = [a for a in defs.assets or [] if isinstance(a, dg.AssetsDefinition)]
     chosen = [a for a in assets if all(k.to_user_string().startswith(STEPS) for k in a.keys)]
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("personas", ["azu"])

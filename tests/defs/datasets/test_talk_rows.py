@@ -3,11 +3,11 @@
 import dagster as dg
 import pytest
 
-import twin_assets.defs as stages
 from twin_assets.core.datasets.rows import InstructRow
 from twin_assets.core.datasets.store import latest_version, read_rows
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import open_lake
+from twin_assets.definitions import defs
 from twin_assets.defs.shared.resources import build_resources
 from twin_assets.settings import ROOT, Settings
 
@@ -44,7 +44,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[InstructRow]:
     declared = PERSONA.replace("NEIGHBOURS", str(ROOT / "demo" / "neighbours")).replace("CHAT", f'"{chat}"')
     (home / "personas" / "eleanor.yaml").write_text(declared, encoding="utf-8")
     overrides = {"home": str(home), "personas_dir": str(home / "personas"), "profile": "smoke"}
-    assets = [a for a in dg.load_assets_from_package_module(stages) if isinstance(a, dg.AssetsDefinition)]
+    assets = [a for a in defs.assets or [] if isinstance(a, dg.AssetsDefinition)]
     chosen = [a for a in assets if all(k.to_user_string().startswith(STEPS) for k in a.keys)]
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("personas", ["eleanor"])

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
-import twin_assets.defs as stages
 from twin_assets.core.datasets.store import latest_version, read_rows
 from twin_assets.core.feedback.store import Feedback, add_feedback, read_feedback
 from twin_assets.core.models.registry import Lineage, Registry
@@ -51,7 +50,7 @@ STEPS = (
 def walk(settings: Settings) -> dg.ExecuteInProcessResult:
     """The graph from the crawl to the dataset, with Dagster's own storage below the home."""
     overrides = {"home": str(settings.home), "personas_dir": str(settings.personas_dir), "profile": "pocket"}
-    assets = [a for a in dg.load_assets_from_package_module(stages) if isinstance(a, dg.AssetsDefinition)]
+    assets = [a for a in defs.assets or [] if isinstance(a, dg.AssetsDefinition)]
     chosen = [a for a in assets if all(k.to_user_string().startswith(STEPS) for k in a.keys)]
     with dg.DagsterInstance.local_temp(str(settings.dagster_home)) as instance:
         instance.add_dynamic_partitions("personas", ["runa"])

@@ -8,21 +8,20 @@ import pytest
 from tests.warehouse.test_warehouse import raw
 from twin_assets.core.errors import TwinError
 from twin_assets.core.storage.lake import LocalLake
-from twin_assets.defs.collect.assets import raw_assets
-from twin_assets.defs.shared.common import personas
+from twin_assets.definitions import defs
+from twin_assets.defs.shared import dbt
 from twin_assets.defs.shared.resources import build_resources
-from twin_assets.defs.warehouse import assets as s2_warehouse
-from twin_assets.defs.warehouse.assets import warehouse
+
+WAREHOUSE = dg.AssetSelection.groups("warehouse")
 
 
 def test_a_dbt_that_never_ends_is_ended_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s2_warehouse, "DBT_SECONDS", 1.0)
+    monkeypatch.setattr(dbt, "DBT_SECONDS", 1.0)
     instance = dg.DagsterInstance.ephemeral()
     instance.add_dynamic_partitions("personas", ["runa"])
-    outside = [dg.AssetSpec(one.key, partitions_def=personas) for one in raw_assets]
     with pytest.raises(TwinError, match="dbt build took longer than 1 seconds and was ended"):
         dg.materialize(
-            [warehouse, *outside], instance=instance, partition_key="runa",
+            defs.assets or [], selection=WAREHOUSE, instance=instance, partition_key="runa",
             resources=build_resources({"home": str(tmp_path)}),
         )  # fmt: skip
 
@@ -32,9 +31,8 @@ def test_damaged_lines_show_in_the_assets_metadata_and_warn(tmp_path: Path) -> N
     LocalLake(tmp_path / "lake").write("raw/medium/runa/1.jsonl", f"{line[:90]}{line}\n\0\n{line}\n".encode())
     instance = dg.DagsterInstance.ephemeral()
     instance.add_dynamic_partitions("personas", ["runa"])
-    outside = [dg.AssetSpec(one.key, partitions_def=personas) for one in raw_assets]
     result = dg.materialize(
-        [warehouse, *outside], instance=instance, partition_key="runa",
+        defs.assets or [], selection=WAREHOUSE, instance=instance, partition_key="runa",
         resources=build_resources({"home": str(tmp_path)}),
     )  # fmt: skip
     metadata = {

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import dagster as dg
 
-import twin_assets.defs as stages
 from demo.sites import DemoSites
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.vectors import open_store
+from twin_assets.definitions import defs
 from twin_assets.defs.shared.resources import build_resources
 from twin_assets.settings import Settings
 
@@ -38,7 +38,7 @@ def collect_to_index(instance: dg.DagsterInstance, home: Path) -> None:
         "home": str(home), "personas_dir": str(home / "personas"), "allow_private_hosts": True,
         "linkedin_token": "t", "github_token": "t",
     }  # fmt: skip
-    assets = [a for a in dg.load_assets_from_package_module(stages) if isinstance(a, dg.AssetsDefinition)]
+    assets = [a for a in defs.assets or [] if isinstance(a, dg.AssetsDefinition)]
     wanted = [a for a in assets if all(k.to_user_string().startswith(STAGES) for k in a.keys)]
     result = dg.materialize(
         wanted, instance=instance, partition_key="runa", resources=build_resources(overrides)

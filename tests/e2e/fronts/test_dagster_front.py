@@ -39,7 +39,7 @@ EVIL = "http://evil.example"
 LOCATION = """
 import dagster as dg
 from twin_assets.defs.shared.resources import build_resources
-from twin_assets.defs.release.assets import approve_release, roll_back_release
+from twin_assets.defs.release.jobs import approve_release, roll_back_release
 
 defs = dg.Definitions(jobs=[approve_release, roll_back_release], resources=build_resources({}))
 """

@@ -15,7 +15,7 @@ from tests.support.machine import growth
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Document
 from twin_assets.core.text.privacy import ALL_KINDS, SECRET_KINDS, mask, scan
-from twin_assets.defs.corpus import assets as s3_corpus
+from twin_assets.defs.corpus.assets import no_secrets
 from twin_assets.feature.corpus.cleaning.clean import clean_document, clean_documents, leaks
 from twin_assets.settings import ROOT
 
@@ -197,7 +197,7 @@ def test_the_check_on_cleaned_documents_fails_on_a_leak_and_names_no_secret() ->
 
     good = clean_document(document(BODY), mask_personal_data=False)
     bad = good.model_copy(update={"voice_text": good.voice_text + TRUE_POSITIVES["aws_key"][0]})
-    check = s3_corpus.no_secrets.op.compute_fn.decorated_fn  # type: ignore[attr-defined]
+    check = no_secrets.op.compute_fn.decorated_fn  # type: ignore[attr-defined]
     passed: dg.AssetCheckResult = check(Stub(), [good])
     failed: dg.AssetCheckResult = check(Stub(), [good, bad])
     assert passed.passed

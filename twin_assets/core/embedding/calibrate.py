@@ -1,6 +1,6 @@
 """Makes the thresholds of another embedder: the cosines that mean what offline-minilm's mean.
 
-    python -m twin_assets.core.embedding.calibrate FOLDER
+    twin calibrate FOLDER
 
 Both embedders see the same pairs of texts, from the same passage less a word to passages that have nothing in common.
 A threshold of the one becomes the cosine of the other that as many pairs stay under (equipercentile equating: Kolen and
@@ -8,14 +8,11 @@ Brennan, "Test Equating, Scaling, and Linking", 2014), for short texts against p
 apart. FOLDER holds Markdown of the kind that is collected, of anybody: at least PASSAGES passages of 40 words.
 """
 
-import argparse
 import random
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from twin_assets.core.command_line import tells_errors
 from twin_assets.core.embedding.embedder import Embedder, load_embedder
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Calibration, Thresholds, calibration_key
 from twin_assets.core.errors import TwinError
@@ -24,7 +21,7 @@ from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.text.content_words import content_words
 from twin_assets.core.text.frontmatter import split_front_matter
 from twin_assets.core.text.words import count_words, sentences
-from twin_assets.settings import load_settings
+from twin_assets.settings import Settings
 
 REFERENCE = "offline-minilm"
 PASSAGES, MOST_PASSAGES, MIN_WORDS = 100, 200, 40
@@ -113,23 +110,10 @@ def _cosines(embedder: Embedder, pairs: Pairs) -> np.ndarray:
     return np.array([vectors[a] @ vectors[b] for a, b in pairs])
 
 
-@tells_errors
-def main(arguments: list[str] | None = None) -> int:
-    """Calibrate the embedder of the settings, and keep what was found in the lake."""
-    parser = argparse.ArgumentParser(
-        prog="python -m twin_assets.core.embedding.calibrate", description=__doc__
-    )
-    parser.add_argument("folder", type=Path, help="a folder of Markdown of the kind that is collected")
-    given, settings = parser.parse_args(arguments), load_settings()
-    passages = read_passages(given.folder)
+def calibrate_folder(settings: Settings, folder: Path) -> Calibration:
+    """Calibrate the embedder of the settings on a folder of Markdown, and keep what was found in the lake."""
+    passages = read_passages(folder)
     passages = random.Random(settings.seed).sample(passages, min(MOST_PASSAGES, len(passages)))
     found = calibrate(load_embedder(settings.embedder), passages, settings.seed)
     open_lake(settings).write(calibration_key(found.fingerprint), found.model_dump_json(indent=1).encode())
-    print(f"{found.embedder}, by {found.pairs} pairs of texts:")
-    for name, value in found.thresholds:
-        print(f"  {name:18}{value:.3f}  (offline-minilm: {getattr(OFFLINE_MINILM, name):.3f})")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return found

@@ -68,7 +68,7 @@ def thresholds_of(lake: Lake, embedder: Embedder) -> Thresholds:
         raise TwinError(
             f"The embedder {embedder.name!r} has {state} thresholds: how near texts are that say the same, or answer a "
             "question, is another figure for each embedder.",
-            "run `python -m twin_assets.core.embedding.calibrate FOLDER` once, with a folder of Markdown of the kind that "
+            "run `twin calibrate FOLDER` once, with a folder of Markdown of the kind that "
             "is written here; or set TWIN_EMBEDDER=offline-minilm.",
         ) from None
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import numpy as np
-from scipy.special import logsumexp
 
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.records import Record
@@ -136,7 +135,7 @@ def e_value(bad: float, n: int, allowed: float) -> float:
     allowed = max(allowed, 1e-3)
     greater = allowed + (1 - allowed) * _GRID
     ratios = bad * np.log(greater / allowed) + (n - bad) * (np.log1p(-greater) - np.log1p(-allowed))
-    return float(np.exp(min(logsumexp(ratios) - np.log(len(_GRID)), 700.0)))
+    return float(np.exp(min(np.logaddexp.reduce(ratios) - np.log(len(_GRID)), 700.0)))
 
 
 def breaks_limit(new: Tally, old: Tally, settings: Settings) -> str | None:

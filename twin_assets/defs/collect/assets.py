@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.persona.definition import SOURCES
 from twin_assets.core.storage.library import LIBRARY
@@ -14,7 +15,6 @@ from twin_assets.defs.shared.common import (
     CRAWL_POOL,
     OWNERS,
     READS_OUTSIDE,
-    collected_daily,
     personas,
 )
 from twin_assets.defs.shared.metadata import left_out_table
@@ -37,6 +37,21 @@ CHECKS = {
 }
 
 
+class RawSources(dg.Component, dg.Model, dg.Resolvable):
+    """One asset for each source that a persona may declare."""
+
+    sources: list[str]
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Raises TwinError where the sources named aren't those that a persona may declare."""
+        if wrong := sorted(set(self.sources) ^ set(SOURCES)):
+            raise TwinError(
+                f"{', '.join(wrong)}: named in defs/collect/sources/defs.yaml or a source of personas, not both.",
+                "name there exactly the sources that core/persona has.",
+            )
+        return dg.Definitions(assets=[_raw_asset(source) for source in self.sources])
+
+
 def _raw_asset(source: str) -> dg.AssetsDefinition:
     @dg.asset(
         name=f"raw_{source}",
@@ -47,7 +62,6 @@ def _raw_asset(source: str) -> dg.AssetsDefinition:
         tags={"source": source} | READS_OUTSIDE,
         code_version="1",
         pool=CRAWL_POOL,
-        freshness_policy=collected_daily,
         description=f"Payloads collected from {source}: immutable, as fetched, append-only.",
         check_specs=[
             dg.AssetCheckSpec(name, asset=f"raw_{source}", description=about)
@@ -159,6 +173,3 @@ def raw_library(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mat
     stored = list(platform.lake.keys(f"raw/{LIBRARY}/{context.partition_key}"))
     version = fingerprint(stored) if stored else "none"
     return dg.MaterializeResult(metadata={"objects": len(stored)}, data_version=dg.DataVersion(version))
-
-
-raw_assets = [*(_raw_asset(source) for source in SOURCES), raw_library]

@@ -214,7 +214,3 @@ def no_shared_ngrams(corpus_split: list[SplitDocument]) -> dg.AssetCheckResult:
         passed=not shared,
         metadata={"shared": len(shared), "examples": dg.MetadataValue.json(sorted(shared)[:5])},
     )
-
-
-assets = [cleaned_documents, library_documents, unique_documents, corpus_split]
-checks = [no_secrets, no_shared_ngrams]

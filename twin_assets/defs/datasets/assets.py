@@ -181,6 +181,3 @@ def rows_of(platform: Platform, manifest: Manifest, *sides: Literal["train", "te
     """Rows of the named sides of a version."""
     where = (platform.lake, manifest.persona, manifest.kind, manifest.version)
     return [row for side in sides for row in read_rows(*where, side)]
-
-
-assets = [instruct_dataset, preference_dataset]

@@ -9,7 +9,7 @@ from twin_assets.core.datasets.rows import Manifest
 from twin_assets.core.feedback.pairs import feedback_row_id
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
-from twin_assets.defs.datasets.assets import instruct_dataset, preference_dataset, rows_of
+from twin_assets.defs.datasets.assets import rows_of
 from twin_assets.defs.datasets.feedback import accepted_pairs
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.feature.corpus.split import shared_ngrams
@@ -20,7 +20,9 @@ from twin_assets.feature.preference.build import missing_kinds
 from twin_assets.feature.preference.length_balance import TOLERANCE, length_balance
 
 
-@dg.asset_check(asset=instruct_dataset, blocking=True, description="No kind of task has more than its share.")
+@dg.asset_check(
+    asset="instruct_dataset", blocking=True, description="No kind of task has more than its share."
+)
 def shares_within_limits(platform: Platform, instruct_dataset: Manifest) -> dg.AssetCheckResult:
     """Blocks where leaving out more rows would mend it: the dataset was then built with other shares than the
     profile has now. A corpus that is nearly all of one kind is small, not wrong, and only warned of."""
@@ -29,7 +31,7 @@ def shares_within_limits(platform: Platform, instruct_dataset: Manifest) -> dg.A
 
 
 @dg.asset_check(
-    asset=preference_dataset,
+    asset="preference_dataset",
     blocking=True,
     description="Every kind of pair that was asked for is there, and none has more than its share.",
 )
@@ -47,7 +49,7 @@ def kinds_within_limits(platform: Platform, preference_dataset: Manifest) -> dg.
     )
 
 
-@dg.asset_check(asset=preference_dataset, description="Length alone doesn't tell chosen from rejected.")
+@dg.asset_check(asset="preference_dataset", description="Length alone doesn't tell chosen from rejected.")
 def length_tells_nothing(platform: Platform, preference_dataset: Manifest) -> dg.AssetCheckResult:
     """Only warns: what a model writes can be cut, not made longer, and a pair still teaches more than length."""
     found = length_balance(rows_of(platform, preference_dataset, "train"))
@@ -60,7 +62,7 @@ def length_tells_nothing(platform: Platform, preference_dataset: Manifest) -> dg
 
 
 @dg.asset_check(
-    asset=instruct_dataset,
+    asset="instruct_dataset",
     additional_ins={"documents": dg.AssetIn("corpus_split")},
     blocking=True,
     description="Every answer is the author's text, to the letter.",
@@ -74,7 +76,7 @@ def answers_are_verbatim(
 
 
 @dg.asset_check(
-    asset=instruct_dataset,
+    asset="instruct_dataset",
     additional_ins={"documents": dg.AssetIn("corpus_split")},
     blocking=True,
     description="No 13-gram of a held-out document is in a training row.",
@@ -94,7 +96,7 @@ def no_heldout_text_in_train(
 
 
 @dg.asset_check(
-    asset=instruct_dataset,
+    asset="instruct_dataset",
     additional_ins={"chunks": dg.AssetIn("embeddings")},
     blocking=True,
     description="No training answer says nearly what a held-out passage says.",
@@ -109,7 +111,7 @@ def no_heldout_meaning_in_train(
 
 
 @dg.asset_check(
-    asset=preference_dataset,
+    asset="preference_dataset",
     additional_ins={"instruct_dataset": dg.AssetIn("instruct_dataset")},
     blocking=True,
     description="Every chosen answer is the author's, to the letter; those of feedback are what a person accepted.",
@@ -142,14 +144,3 @@ def _shares(counts: Mapping[str, int], most: Mapping[str, float], left_out: int)
         severity=dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN,
         metadata={"over": dg.MetadataValue.json(over.groups), "can_be_mended": over.can_be_mended},
     )
-
-
-checks = [
-    shares_within_limits,
-    answers_are_verbatim,
-    no_heldout_text_in_train,
-    no_heldout_meaning_in_train,
-    chosen_is_verbatim,
-    kinds_within_limits,
-    length_tells_nothing,
-]

@@ -138,7 +138,3 @@ def _served(
     if persona.retrieval.compress:
         found = compress(pair.prompt, found, profile.passage_tokens, platform.embedder)
     return served_conversation(persona, profile, answer_task(pair.prompt), found)
-
-
-assets = [feedback_pairs]
-jobs = [review_feedback]

@@ -38,6 +38,3 @@ def push_to_hub(context: dg.OpExecutionContext, config: PublishConfig, platform:
 )
 def publish_dataset_version() -> None:
     push_to_hub()
-
-
-jobs = [publish_dataset_version]

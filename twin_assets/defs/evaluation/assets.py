@@ -186,6 +186,3 @@ def _metadata(
         "wandb": publish_report(platform.settings, report.persona, report.candidate, html, written),
         "prompts": prompts_fingerprint(),
     }
-
-
-assets = [evaluation_report]

@@ -1,46 +1,16 @@
-"""Experiments: the mart over all training runs, and a view that compares them."""
+"""Experiments: a view that compares all training runs; their mart is in `marts`."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource, dbt_assets
 
-from twin_assets.defs.shared.common import EVALUATION, OWNERS, WAREHOUSE_POOL, personas
+from twin_assets.defs.shared.common import EVALUATION, OWNERS, personas, when_a_run_has_ended
 from twin_assets.defs.shared.metadata import image
 from twin_assets.defs.shared.resources import Platform
-from twin_assets.defs.warehouse.assets import EXPERIMENTS, Translator, build_models, dbt_manifest, project
 from twin_assets.training.experiments.plots import hyperparameters_plot, loss_by_run_plot
 from twin_assets.training.experiments.records import Experiment, read_experiments
 
-# Runs that end badly have no assets below them, so nothing here waits for all of its inputs to be there.
-when_a_run_has_ended = (
-    dg.AutomationCondition.any_deps_updated().since(
-        dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
-    )
-    & ~dg.AutomationCondition.in_progress()
-).with_label("when_a_run_has_ended")
-
-# Named for the order alone: the records are read from the lake, and are all there once these were made.
-_MADE_AFTER = ("sft_model", "dpo_model", "evaluation_report")
 _SHOWN_RUNS = 30
-
-
-@dbt_assets(
-    manifest=dbt_manifest(),
-    project=project,
-    select=EXPERIMENTS,
-    partitions_def=personas,
-    dagster_dbt_translator=Translator(
-        EVALUATION, dict.fromkeys(("stg_experiments", "stg_evaluations"), _MADE_AFTER), when_a_run_has_ended
-    ),
-    pool=WAREHOUSE_POOL,
-)
-def experiments_mart(
-    context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform
-) -> Iterator[Any]:
-    """`dbt build` of the experiments for one persona."""
-    yield from build_models(context, dbt, platform)
 
 
 @dg.asset(
@@ -93,6 +63,3 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)[:32]
-
-
-assets = [experiments_mart, experiment_comparison]

@@ -113,6 +113,3 @@ def vector_index(
         ],
         data_version=dg.DataVersion(table_version(to_table(embeddings, EmbeddedChunk))),
     )
-
-
-assets = [chunks, embeddings, vector_index]

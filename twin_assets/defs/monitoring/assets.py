@@ -1,21 +1,15 @@
-"""Monitoring: production's requests scored, counted in the warehouse, and priced. `s9_drift` compares them."""
+"""Monitoring: production's requests scored, counted in the warehouse, and priced. `drift` compares them."""
 
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource, dbt_assets
 
-from twin_assets.core.feedback import store as feedback
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
-from twin_assets.defs.shared.common import MONITORING, OWNERS, READS_OUTSIDE, WAREHOUSE_POOL, personas
+from twin_assets.defs.shared.common import MONITORING, OWNERS, READS_OUTSIDE, personas
 from twin_assets.defs.shared.metadata import image, sample_table
 from twin_assets.defs.shared.resources import Platform
-from twin_assets.defs.warehouse.assets import PRODUCTION, Translator, build_models, dbt_manifest, project
 from twin_assets.evaluation.voice.persona_meter import persona_meter
-from twin_assets.inference.twin import request_log
 from twin_assets.inference.twin.log_days import compact_days
 from twin_assets.monitoring.erasure import finish_erasures, remove_texts
 from twin_assets.monitoring.report.plots import cost_plot, quality_plot
@@ -105,28 +99,6 @@ def quality_table(versions: list[Quality]) -> str:
     return "\n".join(lines)
 
 
-@dbt_assets(
-    manifest=dbt_manifest(),
-    project=project,
-    select=PRODUCTION,
-    partitions_def=personas,
-    dagster_dbt_translator=Translator(  # without a condition: the hourly job builds them
-        MONITORING,
-        dict.fromkeys(("stg_requests", "stg_scores", "stg_feedback"), ("scored_requests",))
-        | {"stg_releases": ("release",)},
-    ),
-    pool=WAREHOUSE_POOL,
-)
-def production_marts(
-    context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform
-) -> Iterator[Any]:
-    """`dbt build` of requests and releases for one persona."""
-    yield from build_models(
-        context, dbt, platform, requests_dir=request_log.FOLDER, scores_dir=scored.FOLDER, feedback_dir=feedback.FOLDER,
-        ledger_dir="ledger",
-    )  # fmt: skip
-
-
 @dg.asset(
     deps=["requests"],
     partitions_def=personas,
@@ -173,6 +145,3 @@ def _teacher_usd(context: dg.AssetExecutionContext) -> float:
         cursor = found.cursor
         if not found.has_more:
             return round(total, 6)
-
-
-assets = [scored_requests, production_marts, cost_report]

@@ -178,5 +178,4 @@ def _told(signal: Signal) -> str:
     return f"{signal.sentence}; {signal.evidence}." if signal.evidence else f"{signal.sentence}."
 
 
-assets = [drift_report]
 checks = [_check(family, name) for family, name in CHECKS.items()]

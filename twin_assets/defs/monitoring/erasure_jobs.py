@@ -59,6 +59,3 @@ def erase_document_job() -> None:
 @dg.job(description="Erases requests by id, key or user from all that was kept of them.")
 def erase_requests() -> None:
     erase_some_requests()
-
-
-jobs = [erase_document_job, erase_requests]

@@ -44,6 +44,3 @@ def monitoring_report(
             **({"traffic": image(traffic_plot(found.days))} if found.days else {}),
         }
     )
-
-
-assets = [monitoring_report]

@@ -12,16 +12,17 @@ READS_OUTSIDE = {"reads_outside": "true"}
 
 OWNERS = ["team:llm-twin"]
 
-# The UI sorts groups by name, so the names carry the order of the flow.
-COLLECT = "s1_collect"
-WAREHOUSE = "s2_warehouse"
-CORPUS = "s3_corpus"
-INDEX = "s4_index"
-DATASETS = "s5_datasets"
-TRAINING = "s6_training"
-EVALUATION = "s7_evaluation"
-RELEASE = "s8_release"
-MONITORING = "s9_monitoring"
+COLLECT = "collect"
+WAREHOUSE = "warehouse"
+CORPUS = "corpus"
+INDEX = "index"
+DATASETS = "datasets"
+TRAINING = "training"
+EVALUATION = "evaluation"
+RELEASE = "release"
+MONITORING = "monitoring"
+# Asset groups, in the order of the flow.
+STAGES = (COLLECT, WAREHOUSE, CORPUS, INDEX, DATASETS, TRAINING, EVALUATION, RELEASE, MONITORING)
 
 
 def when_changed(*inputs: str) -> dg.AutomationCondition:
@@ -45,7 +46,29 @@ def when_changed(*inputs: str) -> dg.AutomationCondition:
 
 when_inputs_change = when_changed()
 
-collected_daily = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=2))
+# Runs that end badly have no assets below them, so nothing here waits for all of its inputs to be there.
+when_a_run_has_ended = (
+    dg.AutomationCondition.any_deps_updated().since(
+        dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
+    )
+    & ~dg.AutomationCondition.in_progress()
+).with_label("when_a_run_has_ended")
+
+
+def _fresh(warn: timedelta, fail: timedelta) -> dg.FreshnessPolicy:
+    return dg.FreshnessPolicy.time_window(fail_window=fail, warn_window=warn)
+
+
+# A persona who rarely writes is crawled every 14 days; what follows is made anew when there is news, and a model at the
+# latest when it is 90 days old and a week of cooldown is over. Production is looked at every hour.
+_crawled = _fresh(timedelta(days=15), timedelta(days=29))
+_carried = _fresh(timedelta(days=30), timedelta(days=180))
+_rebuilt = _fresh(timedelta(days=97), timedelta(days=180))
+_watched = _fresh(timedelta(hours=3), timedelta(days=1))
+FRESHNESS = {
+    COLLECT: _crawled, WAREHOUSE: _carried, CORPUS: _carried, INDEX: _carried, DATASETS: _carried,
+    TRAINING: _rebuilt, EVALUATION: _rebuilt, RELEASE: _rebuilt, MONITORING: _watched,
+}  # fmt: skip
 
 WAREHOUSE_POOL = "warehouse"
 TRAINING_POOL = "training"

@@ -163,6 +163,3 @@ def _run_metadata(job: TrainingJob, machine: Machine) -> dict[str, Any]:
         "config": dg.MetadataValue.md(f"```yaml\n{job.config_file.read_text()}\n```"),
         "log": dg.MetadataValue.path(job.log_file),
     }
-
-
-assets = [base_model, sft_model, dpo_model]

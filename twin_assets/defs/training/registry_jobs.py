@@ -158,6 +158,3 @@ def collect_registry_garbage() -> None:
 @dg.job(description="Trains a model version again from what was kept of it, and compares.")
 def rebuild_model_version() -> None:
     rebuild_model()
-
-
-jobs = [push_model_version, pull_model_version, collect_registry_garbage, rebuild_model_version]

@@ -79,6 +79,3 @@ def _metadata(result: SearchResult) -> dict[str, Any]:
 )
 def search_hyperparameters() -> None:
     search_values()
-
-
-jobs = [search_hyperparameters]

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from statistics import fmean, median
 
-from scipy.stats import mannwhitneyu
-
 from twin_assets.core.datasets.rows import PreferenceRow
 from twin_assets.core.records import Record
 from twin_assets.core.text.words import count_words
@@ -50,6 +48,8 @@ def words_of(rows: Sequence[PreferenceRow]) -> tuple[list[int], list[int]]:
 
 
 def _of(kind: str, rows: Sequence[PreferenceRow]) -> LengthBalance:
+    from scipy.stats import mannwhitneyu  # half a second, which every start of Dagster would pay
+
     chosen, rejected = words_of(rows)
     longer = fmean((c > r) + (c == r) / 2 for c, r in zip(chosen, rejected, strict=True))
     return LengthBalance(

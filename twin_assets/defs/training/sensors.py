@@ -11,13 +11,21 @@ from twin_assets.core.models.version import ModelVersion
 from twin_assets.defs.shared.common import PERSONAS
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.shared.versions import is_current, latest, tags_of
+from twin_assets.defs.training.jobs import train
 from twin_assets.monitoring.drift.refresh import asks
 from twin_assets.training.continuous import Change, Verdict, at_once, cooling_down, enough_changed
 
 _CHAIN = [dg.AssetKey(name) for name in ("instruct_dataset", "sft_model", "dpo_model")]
 
 
-def ask_to_train(
+@dg.sensor(
+    job=train,
+    description="Starts Axolotl SFT and DPO when a new dataset version lands, once a version, unless too little "
+    "has changed or the last training is too recent.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+)
+def train_on_new_dataset(
     context: dg.SensorEvaluationContext, platform: Platform
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """One run for each dataset version that the rules let through, persona by persona."""

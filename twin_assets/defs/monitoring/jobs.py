@@ -1,0 +1,19 @@
+"""Looking at production: by hand, and every hour."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from twin_assets.defs.shared.common import MONITORING, PERSONAS
+
+monitor = dg.define_asset_job("monitor", dg.AssetSelection.groups(MONITORING))
+
+
+@dg.schedule(
+    job=monitor,
+    cron_schedule="15 * * * *",
+    description="Scores the requests of the last hour and looks for drift.",
+)
+def monitor_hourly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    for persona in context.instance.get_dynamic_partitions(PERSONAS):
+        yield dg.RunRequest(partition_key=persona)
