@@ -77,7 +77,7 @@ class Traffic:
         self.random = np.random.default_rng(seed)
         self.chunks = chunks
         self.inside = [q.question for q in read_questions(questions) if not q.unanswerable]
-        outside = ROOT / "twin_assets" / "feature" / "unanswerable.yaml"
+        outside = ROOT / "twin_assets" / "feature" / "instruct" / "unanswerable.yaml"
         self.outside = [str(q) for q in yaml.safe_load(outside.read_text())]
         asked = [*self.inside, *self.outside]
         self._similar = dict(zip(asked, embedder.embed(asked) @ np.array([c.vector for c in chunks]).T, strict=True))  # fmt: skip
