@@ -64,7 +64,7 @@ def _estimates(machine: "Machine") -> dict[str, Any]:
 
 def calibrate(
     folder: Annotated[
-        Path, typer.Argument(help="A folder of Markdown of the kind that is collected.", exists=True, file_okay=False)
+        Path, typer.Argument(help="A folder of Markdown of the kind that is collected.", file_okay=False)
     ],
 ) -> None:  # fmt: skip
     """Finds the thresholds of TWIN_EMBEDDER, once for an embedder that the platform doesn't know, and keeps them in the lake."""
