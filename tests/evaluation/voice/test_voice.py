@@ -139,10 +139,8 @@ def test_impostors_are_read_without_front_matter(tmp_path: Path) -> None:
     (tmp_path / "anna").mkdir()
     (tmp_path / "anna" / "a.md").write_text("---\ntitle: A\n---\nBody, with --- in it.\n")
     (tmp_path / "anna" / "b.md").write_bytes(b"+++\r\ntitle = 'B'\r\n+++\r\nWindows line ends.\r\n")
-    (tmp_path / "anna" / "c.md").write_text("Title: C\nDate: 2020-01-02\n\nFields without a fence.\n")
     (tmp_path / "anna" / "empty.md").write_text("---\ntitle: nothing\n---\n")
-    bodies = ["Body, with --- in it.", "Windows line ends.", "Fields without a fence."]
-    assert read_impostors([tmp_path / "anna"]) == {"anna": bodies}
+    assert read_impostors([tmp_path / "anna"]) == {"anna": ["Body, with --- in it.", "Windows line ends."]}
 
 
 def test_impostor_folders_that_mislead_are_refused(tmp_path: Path) -> None:
@@ -155,7 +153,4 @@ def test_impostor_folders_that_mislead_are_refused(tmp_path: Path) -> None:
         read_impostors([tmp_path / "nobody"])
     (tmp_path / "one" / "anna" / "a.md").write_bytes(b"\xff\xfe\x00bad")
     with pytest.raises(TwinError, match="not UTF-8"):
-        read_impostors([tmp_path / "one" / "anna"])
-    (tmp_path / "one" / "anna" / "a.md").write_text('{\n  "title": \n')
-    with pytest.raises(TwinError, match=r"a\.md: broken front matter"):
         read_impostors([tmp_path / "one" / "anna"])

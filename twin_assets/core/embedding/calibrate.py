@@ -19,7 +19,6 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.retrieval_options import RetrievalOptions
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.text.content_words import content_words
-from twin_assets.core.text.frontmatter import split_front_matter
 from twin_assets.core.text.words import count_words, sentences
 from twin_assets.settings import Settings
 
@@ -69,14 +68,11 @@ def equated(threshold: float, reference: np.ndarray, other: np.ndarray) -> float
 
 
 def read_passages(folder: Path) -> list[str]:
-    """Paragraphs of a folder's Markdown that are long enough, in the order of its files."""
+    """Paragraphs of a folder's Markdown that are long enough, which front matter seldom is, in the order of its files."""
     found = []
     for path in sorted(folder.rglob("*.md")):
-        try:
-            body = split_front_matter(path.read_text(encoding="utf-8"))[1]
-        except ValueError:
-            continue
-        found += [part.strip() for part in body.split("\n\n") if count_words(part) >= MIN_WORDS]
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found += [part.strip() for part in text.split("\n\n") if count_words(part) >= MIN_WORDS]
     return found
 
 
