@@ -58,7 +58,7 @@ unit: install
 	$(BIN)/python -m pytest -m 'not e2e' -n auto --maxprocesses 4 --dist loadfile
 
 e2e: install
-	$(BIN)/python -m pytest -m e2e
+	$(BIN)/python -m pytest -m e2e -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder
 
 chaos: install ## Kills, full disks, ill buckets, odd requests: nothing may be lost; CHAOS="killed --seed 7" says which
 	$(BIN)/python -m tests.chaos $(CHAOS)
