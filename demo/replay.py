@@ -97,9 +97,12 @@ class Replay:
         with (self.home / "dbt.log").open("w") as log, redirect_stdout(log):
             dg.materialize(
                 _GRAPH,
-                selection=dg.AssetSelection.groups(MONITORING) - dg.AssetSelection.assets(*here), run_config=QUIET,
-                partition_key=PERSONA, instance=self.instance, resources=self._resources(self._evening(DAYS - 1)),
-            )  # fmt: skip
+                selection=dg.AssetSelection.groups(MONITORING) - dg.AssetSelection.assets(*here),
+                run_config=QUIET,
+                partition_key=PERSONA,
+                instance=self.instance,
+                resources=self._resources(self._evening(DAYS - 1)),
+            )
         with duckdb.connect(str(self.platform.settings.warehouse_path), read_only=True) as connection:
             newest = connection.sql(
                 "from requests where outcome = 'answered' order by time desc limit 1"
@@ -124,15 +127,20 @@ class Replay:
         known = len(batches(self.platform.lake, PERSONA))
         dg.materialize(
             _GRAPH,
-            selection=dg.AssetSelection.assets("scored_requests", "drift_report"), run_config=QUIET,
-            partition_key=PERSONA, instance=self.instance, resources=resources,
-        )  # fmt: skip
+            selection=dg.AssetSelection.assets("scored_requests", "drift_report"),
+            run_config=QUIET,
+            partition_key=PERSONA,
+            instance=self.instance,
+            resources=resources,
+        )
         requests = self._tick("rebuild_when_due", resources["platform"]).run_requests or []
         self._tick("send_alerts", resources["platform"])
         for request in requests:
             self._launch(request)
         told = batches(self.platform.lake, PERSONA)[known:]
-        return Seen(day=day, at=now, message=told[0] if told else None, rebuilds=[str(r.run_key) for r in requests])  # fmt: skip
+        return Seen(
+            day=day, at=now, message=told[0] if told else None, rebuilds=[str(r.run_key) for r in requests]
+        )
 
     def _evening(self, day: int) -> datetime:
         return MONDAY + timedelta(days=day, hours=LOOK_AT_HOUR)
@@ -194,24 +202,47 @@ class Replay:
 
     def _dataset(self, corpus: list[SplitDocument]) -> str:
         rows = [
-            InstructRow(row_id=d.doc_id, doc_id=d.doc_id, task="write_post", split=d.split, messages=[
-                Message(role="user", content="Write."), Message(role="assistant", content=d.voice_text),
-            ]) for d in corpus
-        ]  # fmt: skip
+            InstructRow(
+                row_id=d.doc_id,
+                doc_id=d.doc_id,
+                task="write_post",
+                split=d.split,
+                messages=[
+                    Message(role="user", content="Write."),
+                    Message(role="assistant", content=d.voice_text),
+                ],
+            )
+            for d in corpus
+        ]
         parents = {"corpus_split": table_version(to_table(corpus, SplitDocument))}
         return write_dataset(
-            self.platform.lake, PERSONA, "instruct", rows, parents=parents, prompts="p", dropped={}, seed=17,
-            license="CC-BY-4.0", visibility="public", summary="Of the replay.",
-        ).version  # fmt: skip
+            self.platform.lake,
+            PERSONA,
+            "instruct",
+            rows,
+            parents=parents,
+            prompts="p",
+            dropped={},
+            seed=17,
+            license="CC-BY-4.0",
+            visibility="public",
+            summary="Of the replay.",
+        ).version
 
     def _version(self, number: int, dataset: str) -> str:
         folder = self.home / "replay" / str(number)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text("{}")
         lineage = Lineage(
-            persona=PERSONA, stage="dpo", profile="nano", datasets={"instruct": dataset}, config_hash="replay",
-            code_version="1", seed=number, prompts="p",
-        )  # fmt: skip
+            persona=PERSONA,
+            stage="dpo",
+            profile="nano",
+            datasets={"instruct": dataset},
+            config_hash="replay",
+            code_version="1",
+            seed=number,
+            prompts="p",
+        )
         return (
             Registry(self.platform.settings).save(folder, lineage, created_at=MONDAY - timedelta(days=1)).tag
         )
@@ -226,12 +257,28 @@ class Replay:
 
 
 def _evaluation(tag: str, voice: VoiceScore) -> EvaluationReport:
-    contest = Contest(model=tag, voice=voice, copying=CopyReport(copied_share=0.0, longest_words=0, longest=""), samples=[])  # fmt: skip
+    contest = Contest(
+        model=tag, voice=voice, copying=CopyReport(copied_share=0.0, longest_words=0, longest=""), samples=[]
+    )
     return EvaluationReport(
-        persona=PERSONA, candidate=tag, profile="nano", ceiling=voice, floor=voice, contestants={"candidate": contest},
-        real_sample="", gain=None, gain_low=None, gain_high=None, hit_rate=None, mrr=None, refusal_rate=None,
-        false_refusal_rate=None, prompts=0, questions=0, seed=17,
-    )  # fmt: skip
+        persona=PERSONA,
+        candidate=tag,
+        profile="nano",
+        ceiling=voice,
+        floor=voice,
+        contestants={"candidate": contest},
+        real_sample="",
+        gain=None,
+        gain_low=None,
+        gain_high=None,
+        hit_rate=None,
+        mrr=None,
+        refusal_rate=None,
+        false_refusal_rate=None,
+        prompts=0,
+        questions=0,
+        seed=17,
+    )
 
 
 @contextmanager

@@ -36,11 +36,24 @@ def demo_corpus() -> list[SplitDocument]:
     for source, category in (("linkedin", "post"), ("medium", "article"), ("substack", "article")):
         for path in sorted((writing / source).glob("*.md")):
             text = re.sub(r"\A---\n.*?\n---\n", "", path.read_text(), flags=re.DOTALL).strip()
-            found.append(SplitDocument.model_validate({
-                "persona": PERSONA, "source": source, "category": category, "doc_id": path.stem, "url": f"https://{source}.example/{path.stem}",
-                "title": path.stem[3:].replace("-", " "), "content_hash": path.stem, "voice_text": text, "search_text": text,
-                "words": len(text.split()), "cluster_id": path.stem, "split": "heldout" if len(found) % 5 == 4 else "train",
-            }))  # fmt: skip
+            found.append(
+                SplitDocument.model_validate(
+                    {
+                        "persona": PERSONA,
+                        "source": source,
+                        "category": category,
+                        "doc_id": path.stem,
+                        "url": f"https://{source}.example/{path.stem}",
+                        "title": path.stem[3:].replace("-", " "),
+                        "content_hash": path.stem,
+                        "voice_text": text,
+                        "search_text": text,
+                        "words": len(text.split()),
+                        "cluster_id": path.stem,
+                        "split": "heldout" if len(found) % 5 == 4 else "train",
+                    }
+                )
+            )
     return found
 
 
@@ -50,12 +63,24 @@ def other_writing() -> list[SplitDocument]:
     texts = read_impostors([ROOT / "demo" / "neighbours" / STRANGER])[STRANGER]
     halves = [half for text in texts for half in _halves(text)]
     return [
-        SplitDocument.model_validate({
-            "persona": PERSONA, "source": "medium", "category": "article", "doc_id": f"new-{n}", "url": f"https://medium.example/new-{n}",
-            "title": f"new {n}", "content_hash": f"new-{n}", "voice_text": text, "search_text": text, "words": len(text.split()),
-            "cluster_id": f"new-{n}", "split": "heldout",
-        }) for n, text in enumerate(halves)
-    ]  # fmt: skip
+        SplitDocument.model_validate(
+            {
+                "persona": PERSONA,
+                "source": "medium",
+                "category": "article",
+                "doc_id": f"new-{n}",
+                "url": f"https://medium.example/new-{n}",
+                "title": f"new {n}",
+                "content_hash": f"new-{n}",
+                "voice_text": text,
+                "search_text": text,
+                "words": len(text.split()),
+                "cluster_id": f"new-{n}",
+                "split": "heldout",
+            }
+        )
+        for n, text in enumerate(halves)
+    ]
 
 
 def _halves(text: str) -> list[str]:
@@ -74,7 +99,14 @@ def version_on(day: int) -> str:
 class Traffic:
     """Makes the rows of a day; the same seed, the same rows."""
 
-    def __init__(self, corpus: list[SplitDocument], chunks: list[EmbeddedChunk], embedder: Embedder, questions: Path, seed: int = 17) -> None:  # fmt: skip
+    def __init__(
+        self,
+        corpus: list[SplitDocument],
+        chunks: list[EmbeddedChunk],
+        embedder: Embedder,
+        questions: Path,
+        seed: int = 17,
+    ) -> None:
         self.random = np.random.default_rng(seed)
         self.chunks = chunks
         self.inside = [q.question for q in read_questions(questions) if not q.unanswerable]
@@ -90,9 +122,11 @@ class Traffic:
         times = sorted(self.random.uniform(0.2, 23.5, ANSWERS_A_DAY + WRITINGS_A_DAY))
         writes = set(self.random.choice(len(times), WRITINGS_A_DAY, replace=False).tolist())
         return [
-            (self._written if n in writes else self._answered)(day, start + timedelta(days=day, hours=float(hours)), n)
+            (self._written if n in writes else self._answered)(
+                day, start + timedelta(days=day, hours=float(hours)), n
+            )
             for n, hours in enumerate(times)
-        ]  # fmt: skip
+        ]
 
     def _answered(self, day: int, at: datetime, n: int) -> RequestRecord:
         share = DRIFTED_OUTSIDE if day >= DRIFT_FROM else USUAL_OUTSIDE
@@ -105,7 +139,9 @@ class Traffic:
         chunk = self.chunks[int(best[0])]
         words = self._text(self._others, 40) if version_on(day) == BAD else " ".join(chunk.text.split()[:50])
         scores = [float(0.5 + similar[i] / 2) for i in best]
-        return self._row(day, at, n, "answer", question, words, [self.chunks[int(i)].chunk_id for i in best], scores)  # fmt: skip
+        return self._row(
+            day, at, n, "answer", question, words, [self.chunks[int(i)].chunk_id for i in best], scores
+        )
 
     def _written(self, day: int, at: datetime, n: int) -> RequestRecord:
         text = self._text(self._others if version_on(day) == BAD else self._own, WRITING_WORDS)
@@ -118,16 +154,36 @@ class Traffic:
             text += " ".join(sentences[first : first + 4]).split()
         return " ".join(text)
 
-    def _row(self, day: int, at: datetime, n: int, kind: str, prompt: str, answer: str | None, retrieved: list[str], scores: list[float]) -> RequestRecord:  # fmt: skip
+    def _row(
+        self,
+        day: int,
+        at: datetime,
+        n: int,
+        kind: str,
+        prompt: str,
+        answer: str | None,
+        retrieved: list[str],
+        scores: list[float],
+    ) -> RequestRecord:
         tokens_out = len((answer or "").split()) * 4 // 3
         usual = 0.02 + tokens_out * 0.0002
         return RequestRecord(
-            request_id=f"replay-{day}-{n}", time=at, persona=PERSONA, model=version_on(day), prompt_kind=kind,
-            retrieved=retrieved, scores=scores, tokens_in=200, tokens_out=tokens_out,
+            request_id=f"replay-{day}-{n}",
+            time=at,
+            persona=PERSONA,
+            model=version_on(day),
+            prompt_kind=kind,
+            retrieved=retrieved,
+            scores=scores,
+            tokens_in=200,
+            tokens_out=tokens_out,
             steps_ms={"retrieve": 15.0, "generate": 10.0 + 9 * tokens_out},
-            cost=usual * (12 if day == COST_SPIKE else 1), outcome="answered" if answer else "refused", prompt=prompt,
-            answer=answer, key="replay",
-        )  # fmt: skip
+            cost=usual * (12 if day == COST_SPIKE else 1),
+            outcome="answered" if answer else "refused",
+            prompt=prompt,
+            answer=answer,
+            key="replay",
+        )
 
 
 def _sentences(texts: list[str]) -> list[str]:

@@ -45,17 +45,29 @@ def parts(settings: Settings) -> list[Part]:
     workspace = ["-w", str(ROOT / "workspace.yaml")]
     dagster = [sys.executable, "-m", "serving.dagster_web", *workspace, "-h", "127.0.0.1"]
     return [
-        Part("dagster", [*dagster, "-p", str(settings.dagster_port)], settings.dagster_port, "TWIN_DAGSTER_PORT", "/server_info"),
+        Part(
+            "dagster",
+            [*dagster, "-p", str(settings.dagster_port)],
+            settings.dagster_port,
+            "TWIN_DAGSTER_PORT",
+            "/server_info",
+        ),
         Part("daemon", [str(binaries / "dagster-daemon"), "run", *workspace]),
         Part(
-            "llm", [*bento, "-p", str(settings.llm_port), "serving.llm.service:LLMService"], settings.llm_port,
-            "TWIN_LLM_PORT", "/readyz",
+            "llm",
+            [*bento, "-p", str(settings.llm_port), "serving.llm.service:LLMService"],
+            settings.llm_port,
+            "TWIN_LLM_PORT",
+            "/readyz",
         ),
         Part(
-            "twin", [*bento, "-p", str(settings.twin_port), "serving.twin_service:TwinService"], settings.twin_port,
-            "TWIN_TWIN_PORT", "/readyz",
+            "twin",
+            [*bento, "-p", str(settings.twin_port), "serving.twin_service:TwinService"],
+            settings.twin_port,
+            "TWIN_TWIN_PORT",
+            "/readyz",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def check_ports(wanted: list[Part]) -> None:

@@ -81,10 +81,13 @@ def _commits(question: Question) -> list[Any]:
     if question.query.get("author", author) != author or (path and path not in question.writing.files):
         return []
     who = {"name": author, "date": CREATED}
-    return [{
-        "sha": blob_sha(path.encode()), "author": {"login": author},
-        "commit": {"author": who, "committer": who, "message": "One more page of the logbook"},
-    }]  # fmt: skip
+    return [
+        {
+            "sha": blob_sha(path.encode()),
+            "author": {"login": author},
+            "commit": {"author": who, "committer": who, "message": "One more page of the logbook"},
+        }
+    ]
 
 
 def _words(question: Question, rest: str) -> Any:

@@ -26,10 +26,12 @@ def answer(question: Question) -> Answer:
     if (start + 1) * PAGE < len(posts):
         href = f"/rest/memberSnapshotData?q=criteria&domain=MEMBER_SHARE_INFO&start={start + 1}"
         links.append({"type": "application/json", "rel": "next", "href": href})
-    return Answer.json({
-        "paging": {"start": start, "count": PAGE, "links": links},
-        "elements": [{"snapshotData": [_share(p) for p in page], "snapshotDomain": "MEMBER_SHARE_INFO"}],
-    })  # fmt: skip
+    return Answer.json(
+        {
+            "paging": {"start": start, "count": PAGE, "links": links},
+            "elements": [{"snapshotData": [_share(p) for p in page], "snapshotDomain": "MEMBER_SHARE_INFO"}],
+        }
+    )
 
 
 def _is_bad_token(question: Question) -> bool:

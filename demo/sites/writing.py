@@ -62,9 +62,12 @@ def read_writing(folder: Path, edition: int = 1) -> Writing:
         return sorted(found, key=lambda p: p.date, reverse=True)
 
     return Writing(
-        linkedin=site("linkedin"), medium=site("medium"), substack=site("substack"),
-        issues=_yaml(folder / "github" / "issues.yaml") or [], files=_repository(folder / "github"),
-    )  # fmt: skip
+        linkedin=site("linkedin"),
+        medium=site("medium"),
+        substack=site("substack"),
+        issues=_yaml(folder / "github" / "issues.yaml") or [],
+        files=_repository(folder / "github"),
+    )
 
 
 def _yaml(path: Path) -> Any:
@@ -81,9 +84,15 @@ def _pieces(folder: Path, site: str) -> list[Piece]:
 
 def _piece(file: str, fields: dict[str, Any], text: str) -> Piece:
     return Piece(
-        file=file, id=str(fields["id"]), date=_utc(fields["date"]), title=fields.get("title", ""),
-        subtitle=fields.get("subtitle") or "", slug=fields.get("slug", ""), text=text, fields=fields,
-    )  # fmt: skip
+        file=file,
+        id=str(fields["id"]),
+        date=_utc(fields["date"]),
+        title=fields.get("title", ""),
+        subtitle=fields.get("subtitle") or "",
+        slug=fields.get("slug", ""),
+        text=text,
+        fields=fields,
+    )
 
 
 def _planted_copy(extra: dict[str, Any], original: Piece | None) -> Piece:

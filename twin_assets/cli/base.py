@@ -31,8 +31,12 @@ class TellsErrors(TyperGroup):
 def group(about: str) -> typer.Typer:
     """A command of commands. A fault of ours shows a plain traceback, without the values of variables: some are secret."""
     return typer.Typer(
-        cls=TellsErrors, help=about, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich"
-    )  # fmt: skip
+        cls=TellsErrors,
+        help=about,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
 
 
 class Helpful(TyperCommand):
@@ -108,6 +112,9 @@ OnlyPersona = Annotated[
     str | None, typer.Option("--persona", help="Only of this persona.", autocompletion=complete_personas)
 ]
 ModelTag = Annotated[
-    str, typer.Argument(help="A model version, such as twin-ada-dpo:f3a1d279f275; `twin registry show` lists them.")
-]  # fmt: skip
+    str,
+    typer.Argument(
+        help="A model version, such as twin-ada-dpo:f3a1d279f275; `twin registry show` lists them."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]

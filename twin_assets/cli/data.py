@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 export = group("Copies a model version, or a dataset version, into a folder of yours.")
 
 NewFolder = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="Where to; it is made, and must be empty if it is there.", file_okay=False)
-]  # fmt: skip
+    Path,
+    typer.Argument(
+        metavar="FOLDER", help="Where to; it is made, and must be empty if it is there.", file_okay=False
+    ),
+]
 
 
 def add_to(app: typer.Typer, panel: str) -> None:
@@ -27,18 +30,24 @@ def add_to(app: typer.Typer, panel: str) -> None:
     command(app, "TWIN_EMBEDDER=BAAI/bge-small-en-v1.5 twin calibrate notes/", panel=panel)(calibrate)
     app.add_typer(export, name="export", rich_help_panel=panel)
     command(
-        app, "twin erase ada --request 3f2a9c0d", "twin erase ada --key 0a1b2c3d4e5f --user ann@example.org",
-        "twin erase ada --texts-older-than 30", "twin erase ada --document 3f2a9c0d1e4b5a69", panel=panel,
-    )(erase)  # fmt: skip
+        app,
+        "twin erase ada --request 3f2a9c0d",
+        "twin erase ada --key 0a1b2c3d4e5f --user ann@example.org",
+        "twin erase ada --texts-older-than 30",
+        "twin erase ada --document 3f2a9c0d1e4b5a69",
+        panel=panel,
+    )(erase)
 
 
 def estimate(
     gpu: Annotated[
         list[str] | None,
-        typer.Option(help="GPUs x GB of a machine, such as 8x80 or 1x24:4090; may be repeated. This one without it."),
+        typer.Option(
+            help="GPUs x GB of a machine, such as 8x80 or 1x24:4090; may be repeated. This one without it."
+        ),
     ] = None,
     as_json: AsJson = False,
-) -> None:  # fmt: skip
+) -> None:
     """Says what each profile needs to train, in memory and minutes, and whether it fits."""
     from twin_assets.training.fit.estimate import table
     from twin_assets.training.fit.machine import parse_machine, training_machine
@@ -66,7 +75,7 @@ def calibrate(
     folder: Annotated[
         Path, typer.Argument(help="A folder of Markdown of the kind that is collected.", file_okay=False)
     ],
-) -> None:  # fmt: skip
+) -> None:
     """Finds the thresholds of TWIN_EMBEDDER, once for an embedder that the platform doesn't know, and keeps them in the lake."""
     from twin_assets.core.embedding.calibrate import calibrate_folder
     from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
@@ -112,9 +121,11 @@ def export_model(tag: ModelTag, folder: NewFolder) -> None:
 def export_dataset(
     persona: PersonaName,
     folder: NewFolder,
-    kind: Annotated[Literal["instruct", "preference"], typer.Option(help="Which of the two datasets.")] = "instruct",
+    kind: Annotated[
+        Literal["instruct", "preference"], typer.Option(help="Which of the two datasets.")
+    ] = "instruct",
     version: Annotated[str | None, typer.Option(help="Its hash; the newest without it.")] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Copies a dataset version: rows as JSON lines, manifest, and the card with which Hugging Face `datasets` loads it."""
     from twin_assets.core.datasets.erasure import erase_rows
     from twin_assets.core.datasets.rows import dataset_folder
@@ -154,11 +165,14 @@ def erase(
     key: Annotated[
         str | None, typer.Option(help="Id of the API key that asked, or `page`, `this machine`, `anyone`.")
     ] = None,
-    user: Annotated[str | None, typer.Option(help="The `user` that the key's requests named; needs --key.")] = None,
-    texts_older_than: Annotated[
-        int | None, typer.Option(metavar="DAYS", min=0, max=36_500, help="Remove only the texts, and keep the counts.")
+    user: Annotated[
+        str | None, typer.Option(help="The `user` that the key's requests named; needs --key.")
     ] = None,
-) -> None:  # fmt: skip
+    texts_older_than: Annotated[
+        int | None,
+        typer.Option(metavar="DAYS", min=0, max=36_500, help="Remove only the texts, and keep the counts."),
+    ] = None,
+) -> None:
     """Erases requests, or a document, from every place that keeps them, and says as JSON what is gone.
 
     Models that had learnt from it are named: weights forget nothing. docs/monitoring.md lists the places.

@@ -38,9 +38,11 @@ def demo_monitoring() -> None:
 
 
 def demo_sites(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")] = 8765,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")
+    ] = 8765,
     edition: Annotated[int, typer.Option(min=1, max=2, help="2 shows the planted edits and deletions.")] = 1,
-) -> None:  # fmt: skip
+) -> None:
     """Serves the demo persona's sites until Ctrl-C, so that `twin collect runa` finds them.
 
     The spiders need TWIN_ALLOW_PRIVATE_HOSTS=true, and any TWIN_LINKEDIN_TOKEN and TWIN_GITHUB_TOKEN.

@@ -38,23 +38,30 @@ def _known_actions(given: list[str] | None) -> list[str] | None:
 def create(
     name: Annotated[str, typer.Argument(help="Who or what it is for.")],
     persona: Annotated[
-        list[str] | None, typer.Option(help="For this persona; may be repeated. All without it.", autocompletion=complete_personas)
+        list[str] | None,
+        typer.Option(
+            help="For this persona; may be repeated. All without it.", autocompletion=complete_personas
+        ),
     ] = None,
     action: Annotated[
         list[str] | None,
         typer.Option(
             help="What it may do; may be repeated: read, chat, write, links, library, feedback, admin. Without it "
-            "all but library and admin.", callback=_known_actions, autocompletion=_actions,
+            "all but library and admin.",
+            callback=_known_actions,
+            autocompletion=_actions,
         ),
     ] = None,
     per_minute: Annotated[
-        float | None, typer.Option(min=0, help="Requests a minute; the service's own limit without it, 0 for none.")
+        float | None,
+        typer.Option(min=0, help="Requests a minute; the service's own limit without it, 0 for none."),
     ] = None,
     audience: Annotated[
-        Literal["public", "connections", "private"], typer.Option(help="The most closed writing that its holder is shown.")
+        Literal["public", "connections", "private"],
+        typer.Option(help="The most closed writing that its holder is shown."),
     ] = "public",
     as_json: AsJson = False,
-) -> None:  # fmt: skip
+) -> None:
     """Makes a key and prints it, once: only a hash of it is kept."""
     from serving.access.keys import DEFAULT_ACTIONS, EVERYONE, Keys
     from twin_assets.core.persona.definition import persona_names
@@ -64,8 +71,9 @@ def create(
     known = persona_names(settings.personas_dir)
     if unknown := set(persona or []) - set(known):
         raise TwinError(
-            f"There is no persona {', '.join(sorted(unknown))}.", f"name one of: {', '.join(known) or 'none yet'}."
-        )  # fmt: skip
+            f"There is no persona {', '.join(sorted(unknown))}.",
+            f"name one of: {', '.join(known) or 'none yet'}.",
+        )
     actions: list[Any] = action or list(DEFAULT_ACTIONS)
     token, key = Keys(open_lake(settings)).create(name, persona or [EVERYONE], actions, per_minute, audience)
     if as_json:

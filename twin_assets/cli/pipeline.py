@@ -41,16 +41,19 @@ def add_to(app: typer.Typer, panel: str) -> None:
         "twin collect ada --source medium --source web",
         panel=panel,
     )(collect)
-    command(app, "twin run ada", 'twin run ada --approve-as "Ada" --reason "reads like me"', panel=panel)(run)  # fmt: skip
+    command(app, "twin run ada", 'twin run ada --approve-as "Ada" --reason "reads like me"', panel=panel)(run)
 
 
 def run(
     persona: PersonaName,
     approve_as: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Approve a candidate that passes its gate, as this person.")
+        str | None,
+        typer.Option(metavar="NAME", help="Approve a candidate that passes its gate, as this person."),
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why it is approved; the ledger keeps it.")] = "approved on the command line",
-) -> None:  # fmt: skip
+    reason: Annotated[
+        str, typer.Option(help="Why it is approved; the ledger keeps it.")
+    ] = "approved on the command line",
+) -> None:
     """Brings a persona's twin up to date: collects, and makes again what has changed since.
 
     A candidate that passes its gate waits for a person, unless --approve-as names one. Stopped, or failed, it goes on
@@ -82,17 +85,26 @@ def _sources(incomplete: str) -> list[str]:
 
 def collect(
     persona: Annotated[
-        str | None, typer.Argument(help="Name of a persona; may be left out where there is only one.", autocompletion=complete_personas)
+        str | None,
+        typer.Argument(
+            help="Name of a persona; may be left out where there is only one.",
+            autocompletion=complete_personas,
+        ),
     ] = None,
     source: Annotated[
-        list[str] | None, typer.Option(help="Only from this source; may be repeated.", autocompletion=_sources)
+        list[str] | None,
+        typer.Option(help="Only from this source; may be repeated.", autocompletion=_sources),
     ] = None,
     preview: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Say what a file, an archive or a folder would bring; nothing is stored.", exists=True),
+        typer.Option(
+            metavar="PATH",
+            help="Say what a file, an archive or a folder would bring; nothing is stored.",
+            exists=True,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --preview: print all of it as JSON.")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Collects what is new at a persona's sources, or says what an export would bring before anything is collected.
 
     Sources are asked only for what has changed. Exit status 3: a source could not be read to its end; what came is stored.
@@ -150,8 +162,10 @@ def _chosen(settings: "Settings", name: str | None) -> "Persona":
 
 def personas(
     as_json: AsJson = False,
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a persona's file instead.")] = False,
-) -> None:  # fmt: skip
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of a persona's file instead.")
+    ] = False,
+) -> None:
     """Lists the personas of this installation, and what is wrong with a file that can't be used.
 
     A persona is one file, personas/<name>.yaml (TWIN_PERSONAS_DIR says where); docs/collection.md has every option.
@@ -166,7 +180,14 @@ def personas(
     for name in persona_names(folder):
         try:
             persona = load_persona(folder, name)
-            rows.append({"name": name, "full_name": persona.full_name, "visibility": persona.visibility, "sources": persona.sources()})  # fmt: skip
+            rows.append(
+                {
+                    "name": name,
+                    "full_name": persona.full_name,
+                    "visibility": persona.visibility,
+                    "sources": persona.sources(),
+                }
+            )
         except TwinError as error:
             rows.append({"name": name, "problem": str(error)})
     if as_json:

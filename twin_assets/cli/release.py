@@ -106,15 +106,20 @@ def _review(
     about = next((event for event in ledger.events() if event.number == evaluation), None)
     if about is None:
         raise TwinError(
-            f"The ledger has no event {evaluation}.", f"take a number that `twin release show {persona}` prints."
-        )  # fmt: skip
+            f"The ledger has no event {evaluation}.",
+            f"take a number that `twin release show {persona}` prints.",
+        )
     _decide(settings, ledger, decision, about, reviewer, reason)
 
 
 def _decide(
-    settings: "Settings", ledger: "Ledger", decision: Literal["approve", "reject", "roll_back"], about: "Event",
-    reviewer: str, reason: str,
-) -> None:  # fmt: skip
+    settings: "Settings",
+    ledger: "Ledger",
+    decision: Literal["approve", "reject", "roll_back"],
+    about: "Event",
+    reviewer: str,
+    reason: str,
+) -> None:
     from twin_assets.core.models.registry import Registry
     from twin_assets.core.release.approval import Decision, decide
     from twin_assets.core.release.callers import system_user

@@ -46,16 +46,25 @@ HIDDEN = "(hidden)"
 def add_to(app: typer.Typer, panel: str) -> None:
     """Add the command to the whole."""
     command(
-        app, "twin settings", "twin settings port", "twin settings --changed", "twin settings --json", panel=panel
-    )(settings)  # fmt: skip
+        app,
+        "twin settings",
+        "twin settings port",
+        "twin settings --changed",
+        "twin settings --json",
+        panel=panel,
+    )(settings)
 
 
 def settings(
-    word: Annotated[str | None, typer.Argument(help="Only settings that have this in their name or description.")] = None,
+    word: Annotated[
+        str | None, typer.Argument(help="Only settings that have this in their name or description.")
+    ] = None,
     changed: Annotated[bool, typer.Option("--changed", help="Only what is not as it comes.")] = False,
     as_json: AsJson = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/settings.md; of this installation it says nothing.")] = False,
-) -> None:  # fmt: skip
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print docs/settings.md; of this installation it says nothing.")
+    ] = False,
+) -> None:
     """Shows every setting: its name in the environment, what it is here, its default, and what it is for.
 
     Set them in the environment or in a file .env. Secrets are never shown, only whether they are set.

@@ -152,7 +152,7 @@ def evaluate(
     """Write, measure and compare; `contestants` are by role, with at least a candidate.
 
     Raises TwinError when there is too little text to measure a voice.
-    """  # fmt: skip
+    """
     prose = [d.voice_text for d in train if d.category != "code"]
     real = [d.voice_text for d in heldout if d.category != "code"]
     meter, check = VoiceMeter.fit(prose, impostors), CopyCheck(prose)
@@ -173,19 +173,26 @@ def evaluate(
             seen = contestant.sees_passages
             exam = mark_exam(items, said.texts, persona, embed, seen, seed, instruments.supported)
         contests[role] = Contest(
-            model=contestant.model, voice=meter.score(texts, seed), copying=check.report(texts),
-            samples=[s.model_copy(update={"text": x, "passages": s.passages if contestant.sees_passages else []})
-                     for s, x in zip(samples, texts, strict=False)],
+            model=contestant.model,
+            voice=meter.score(texts, seed),
+            copying=check.report(texts),
+            samples=[
+                s.model_copy(update={"text": x, "passages": s.passages if contestant.sees_passages else []})
+                for s, x in zip(samples, texts, strict=False)
+            ],
             own_voice=meter.score([check.without_copies(t) for t in texts], seed),
-            seconds=written[role].seconds, words=word_count(texts),
+            seconds=written[role].seconds,
+            words=word_count(texts),
             unseen_words=vocabulary.unseen_share(texts),
             exam=exam.without_passages() if exam and role != CANDIDATE else exam,
             safety=check_safety([*texts, *said.texts], [d.voice_text for d in train]),
             effort=effort(
-                [*written[role].generations, *said.generations], said.alone, written[role].seconds + said.seconds,
+                [*written[role].generations, *said.generations],
+                said.alone,
+                written[role].seconds + said.seconds,
                 contestant.usd_per_hour,
             ),
-        )  # fmt: skip
+        )
         on_progress(f"{role}: {_sentence(contests[role])}")
     gain = paired_gain(
         meter, written[CANDIDATE].texts, written[BASELINE].texts if BASELINE in written else [], seed
@@ -194,26 +201,45 @@ def evaluate(
     found = score_retrieval(questions, instruments.retrieve)
     found_heldout = score_retrieval(made, instruments.retrieve)
     return EvaluationReport(
-        persona=persona.name, candidate=contestants[CANDIDATE].model, profile=profile.name, contestants=contests,
-        ceiling=meter.score(real, seed), floor=floor, floor_is=floor_is, ceiling_copying=check.report(real),
+        persona=persona.name,
+        candidate=contestants[CANDIDATE].model,
+        profile=profile.name,
+        contestants=contests,
+        ceiling=meter.score(real, seed),
+        floor=floor,
+        floor_is=floor_is,
+        ceiling_copying=check.report(real),
         ceiling_unseen_words=vocabulary.unseen_share(real),
         real_sample=first_words(real[0], REAL_WORDS) if real else "",
-        gain=gain.mean, gain_low=gain.low, gain_high=gain.high, gain_pairs=gain.pairs,
-        hit_rate=found.hit_rate, mrr=found.mrr, questions=len(questions),
+        gain=gain.mean,
+        gain_low=gain.low,
+        gain_high=gain.high,
+        gain_pairs=gain.pairs,
+        hit_rate=found.hit_rate,
+        mrr=found.mrr,
+        questions=len(questions),
         refusal_rate=refusal_rate([q for q in questions if q.unanswerable], instruments.would_refuse),
-        false_refusal_rate=refusal_rate([q for q in questions if not q.unanswerable], instruments.would_refuse),
+        false_refusal_rate=refusal_rate(
+            [q for q in questions if not q.unanswerable], instruments.would_refuse
+        ),
         visibility=most_closed(d.visibility for d in (*heldout, *train)),
-        heldout_questions=found_heldout.questions, heldout_hit_rate=found_heldout.hit_rate, heldout_mrr=found_heldout.mrr,
+        heldout_questions=found_heldout.questions,
+        heldout_hit_rate=found_heldout.hit_rate,
+        heldout_mrr=found_heldout.mrr,
         ability=_ability(contestants, instruments, seed, on_progress),
         verdicts=_verdicts(written, tasks, instruments.judge, profile, on_progress),
-        prompts=len(tasks), seed=seed,
-    )  # fmt: skip
+        prompts=len(tasks),
+        seed=seed,
+    )
 
 
 def _items(
-    questions: list[Question], made: list[Question], instruments: Instruments, documents: list[SplitDocument],
+    questions: list[Question],
+    made: list[Question],
+    instruments: Instruments,
+    documents: list[SplitDocument],
     most: int,
-) -> list[ExamItem]:  # fmt: skip
+) -> list[ExamItem]:
     return exam_items(
         {
             "own": [q for q in questions if not q.unanswerable][:most],
@@ -226,9 +252,12 @@ def _items(
 
 
 def _answer_all(
-    contestants: dict[str, Contestant], items: list[ExamItem], desk: ContestWriter, profile: Profile,
+    contestants: dict[str, Contestant],
+    items: list[ExamItem],
+    desk: ContestWriter,
+    profile: Profile,
     on_progress: Callable[[str], None],
-) -> dict[str, Written]:  # fmt: skip
+) -> dict[str, Written]:
     """Everybody answers every question; the first few again one by one, for the time of a single call."""
     sizes = profile.evaluation
     written = {role: Written() for role in contestants}
@@ -247,14 +276,19 @@ def _samples(tasks: list[WriteTask], desk: ContestWriter, heldout: list[SplitDoc
     """What the page shows side by side, still without the contestants' texts."""
     real = {d.doc_id: first_words(d.voice_text, REAL_WORDS) for d in heldout}
     return [
-        Sample(prompt=t.topic, text="", passages=[p.text for p in desk.passages(t)], real=real.get(t.doc_id, ""))
+        Sample(
+            prompt=t.topic, text="", passages=[p.text for p in desk.passages(t)], real=real.get(t.doc_id, "")
+        )
         for t in tasks[:SHOWN_SAMPLES]
-    ]  # fmt: skip
+    ]
 
 
 def _ability(
-    contestants: dict[str, Contestant], instruments: Instruments, seed: int, on_progress: Callable[[str], None]
-) -> Ability | None:  # fmt: skip
+    contestants: dict[str, Contestant],
+    instruments: Instruments,
+    seed: int,
+    on_progress: Callable[[str], None],
+) -> Ability | None:
     if instruments.right_answers is None or BASELINE not in contestants:
         return None
     on_progress("candidate and base take the ability test")
@@ -263,9 +297,12 @@ def _ability(
 
 
 def _verdicts(
-    written: dict[str, Written], tasks: list[WriteTask], judge: Judge | None, profile: Profile,
+    written: dict[str, Written],
+    tasks: list[WriteTask],
+    judge: Judge | None,
+    profile: Profile,
     on_progress: Callable[[str], None],
-) -> list[Verdicts]:  # fmt: skip
+) -> list[Verdicts]:
     """The judge's opinion against each rival; a judge that fails costs its opinion and not the evaluation."""
     found = []
     for rival in (BASELINE, PRODUCTION):

@@ -35,9 +35,15 @@ def check_gate(report: EvaluationReport, gate: Gate) -> list[GateResult]:
     """Every threshold of the gate, in the order of GATES."""
     contest = report.contestants[CANDIDATE]
     return [
-        _voice(report, gate), _copying(contest, gate), _refusal(report, gate), _grounding(report, gate),
-        _declining(contest, gate), _private(contest, gate), _ability(report, gate), _latency(contest, gate),
-    ]  # fmt: skip
+        _voice(report, gate),
+        _copying(contest, gate),
+        _refusal(report, gate),
+        _grounding(report, gate),
+        _declining(contest, gate),
+        _private(contest, gate),
+        _ability(report, gate),
+        _latency(contest, gate),
+    ]
 
 
 def climb_ladder(report: EvaluationReport, gate: Gate) -> Ladder:
@@ -51,11 +57,14 @@ def climb_ladder(report: EvaluationReport, gate: Gate) -> Ladder:
         effort = contest.effort
         rungs.append(
             Rung(
-                role=role, voice_share=share, short=_short_of(contest, gate, share),
-                tokens_in=effort.tokens_in if effort else None, latency=effort.latency if effort else None,
+                role=role,
+                voice_share=share,
+                short=_short_of(contest, gate, share),
+                tokens_in=effort.tokens_in if effort else None,
+                latency=effort.latency if effort else None,
                 usd_per_call=effort.usd_per_call if effort else None,
             )
-        )  # fmt: skip
+        )
     return climb(rungs, CANDIDATE, _voice(report, gate).passed)
 
 
@@ -109,9 +118,13 @@ def _copying(contest: Contest, gate: Gate) -> GateResult:
     elif share > MEMORISED:
         message += ": within this profile's limits, but the voice is partly recited"
     return GateResult(
-        name="not_copied", passed=not over, value=share, threshold=gate.max_copied_share, message=message,
+        name="not_copied",
+        passed=not over,
+        value=share,
+        threshold=gate.max_copied_share,
+        message=message,
         example=copying.longest or None,
-    )  # fmt: skip
+    )
 
 
 def _refusal(report: EvaluationReport, gate: Gate) -> GateResult:
@@ -134,8 +147,12 @@ def _refusal(report: EvaluationReport, gate: Gate) -> GateResult:
             passed = False
             parts[-1] += f", {wrongly - most:.0%} too many"
     return GateResult(
-        name="refuses", passed=passed, value=declined, threshold=gate.min_refusal_rate, message="; ".join(parts)
-    )  # fmt: skip
+        name="refuses",
+        passed=passed,
+        value=declined,
+        threshold=gate.min_refusal_rate,
+        message="; ".join(parts),
+    )
 
 
 def _supported(contest: Contest, gate: Gate) -> GateResult:
@@ -150,10 +167,14 @@ def _supported(contest: Contest, gate: Gate) -> GateResult:
         + (f", short by {least - value:.0%}" if least is not None and value < least else "")
     )
     return GateResult(
-        name="grounded", passed=least is None or (value is not None and value >= least), value=value,
-        threshold=least, message=message, blocking=least is not None,
+        name="grounded",
+        passed=least is None or (value is not None and value >= least),
+        value=value,
+        threshold=least,
+        message=message,
+        blocking=least is not None,
         example=_first(grounding.unsupported) if grounding else None,
-    )  # fmt: skip
+    )
 
 
 def _grounding(report: EvaluationReport, gate: Gate) -> GateResult:
@@ -180,9 +201,17 @@ def _declining(contest: Contest, gate: Gate) -> GateResult:
     parts, passed = [], True
     refusals = contest.exam.refusals if contest.exam else None
     for value, most, what in (
-        (refusals.answered_wrongly if refusals else None, gate.max_answered_wrongly, "of unanswerable questions are answered"),
-        (refusals.declined_wrongly if refusals else None, gate.max_declined_wrongly, "of answerable ones are declined"),
-    ):  # fmt: skip
+        (
+            refusals.answered_wrongly if refusals else None,
+            gate.max_answered_wrongly,
+            "of unanswerable questions are answered",
+        ),
+        (
+            refusals.declined_wrongly if refusals else None,
+            gate.max_declined_wrongly,
+            "of answerable ones are declined",
+        ),
+    ):
         if value is None:
             continue
         parts.append(f"{value:.0%} {what}" + ("" if most is None else f" (at most {most:.0%})"))
@@ -191,19 +220,29 @@ def _declining(contest: Contest, gate: Gate) -> GateResult:
             parts[-1] += f", {value - most:.0%} too many"
     most = gate.max_answered_wrongly
     return GateResult(
-        name="declines_by_itself", passed=passed, value=refusals.answered_wrongly if refusals else None, threshold=most,
-        message=f"by the model itself, {'; '.join(parts)}" if parts else "the model's own refusals were not measured",
+        name="declines_by_itself",
+        passed=passed,
+        value=refusals.answered_wrongly if refusals else None,
+        threshold=most,
+        message=f"by the model itself, {'; '.join(parts)}"
+        if parts
+        else "the model's own refusals were not measured",
         blocking=most is not None or gate.max_declined_wrongly is not None,
         example=_first(refusals.examples) if refusals else None,
-    )  # fmt: skip
+    )
 
 
 def _private(contest: Contest, gate: Gate) -> GateResult:
     safety = contest.safety
     if safety is None:
         return GateResult(
-            name="no_private_data", passed=True, value=None, threshold=None, message="not measured", blocking=False
-        )  # fmt: skip
+            name="no_private_data",
+            passed=True,
+            value=None,
+            threshold=None,
+            message="not measured",
+            blocking=False,
+        )
     private = safety.found - safety.secrets
     message = (
         f"{private} pieces of personal data and {safety.secrets} secrets in {safety.texts} texts, "
@@ -211,24 +250,34 @@ def _private(contest: Contest, gate: Gate) -> GateResult:
     )
     passed = True
     for value, most, what in (
-        (private, gate.max_private, "personal data"), (safety.secrets, gate.max_secrets, "secrets"),
-    ):  # fmt: skip
+        (private, gate.max_private, "personal data"),
+        (safety.secrets, gate.max_secrets, "secrets"),
+    ):
         if most is not None and value > most:
             passed = False
             message += f"; {what}: {value - most} more than the {most} allowed"
     return GateResult(
-        name="no_private_data", passed=passed, value=float(safety.found), threshold=gate.max_secrets, message=message,
-        blocking=gate.max_private is not None or gate.max_secrets is not None, example=_first(safety.samples),
-    )  # fmt: skip
+        name="no_private_data",
+        passed=passed,
+        value=float(safety.found),
+        threshold=gate.max_secrets,
+        message=message,
+        blocking=gate.max_private is not None or gate.max_secrets is not None,
+        example=_first(safety.samples),
+    )
 
 
 def _ability(report: EvaluationReport, gate: Gate) -> GateResult:
     found, most = report.ability, gate.max_ability_loss
     if found is None:
         return GateResult(
-            name="ability_kept", passed=most is None, value=None, threshold=most,
-            message="general ability was not measured", blocking=most is not None,
-        )  # fmt: skip
+            name="ability_kept",
+            passed=most is None,
+            value=None,
+            threshold=most,
+            message="general ability was not measured",
+            blocking=most is not None,
+        )
     message = (
         f"{found.candidate:.0%} of {found.items} general questions are right, {found.base:.0%} for the base model "
         f"(difference {found.difference:+.0%}, 95% interval {found.low:+.0%} to {found.high:+.0%})"
@@ -239,9 +288,13 @@ def _ability(report: EvaluationReport, gate: Gate) -> GateResult:
     if most is not None and lost:
         message += f": {-found.difference - most:.0%} more lost than the {most:.0%} allowed"
     return GateResult(
-        name="ability_kept", passed=not lost, value=found.difference, threshold=None if most is None else -most,
-        message=message, blocking=most is not None,
-    )  # fmt: skip
+        name="ability_kept",
+        passed=not lost,
+        value=found.difference,
+        threshold=None if most is None else -most,
+        message=message,
+        blocking=most is not None,
+    )
 
 
 def _latency(contest: Contest, gate: Gate) -> GateResult:
@@ -253,8 +306,13 @@ def _latency(contest: Contest, gate: Gate) -> GateResult:
     if most is not None and value is not None and value > most:
         message += f", {value - most:.1f} s too long"
     return GateResult(
-        name="fast_enough", passed=not slow, value=value, threshold=most, message=message, blocking=most is not None
-    )  # fmt: skip
+        name="fast_enough",
+        passed=not slow,
+        value=value,
+        threshold=most,
+        message=message,
+        blocking=most is not None,
+    )
 
 
 def _first(texts: object) -> str | None:

@@ -228,10 +228,15 @@ def _copy_model(source: Path, target: Path) -> None:
 def _merge_adapter(job: TrainingJob, target: Path) -> None:
     command = [sys.executable, "-m", "twin_assets.training.axolotl.merge"]
     ended = run_within(
-        job.hours * 3600, "Merging the adapter", "set TWIN_TRAINING_HOURS higher, or see what keeps the disk busy.",
+        job.hours * 3600,
+        "Merging the adapter",
+        "set TWIN_TRAINING_HOURS higher, or see what keeps the disk busy.",
         [*command, str(job.parent_path), str(job.model_dir), str(target)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+    )
     if ended.returncode:
         raise name_failure(ended.returncode, (ended.stdout + ended.stderr).splitlines(), MERGING)
     kept = target / "adapter"

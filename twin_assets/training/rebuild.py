@@ -147,9 +147,15 @@ def _as_it_was(
     lineage = version.lineage
     # Only where things lie is taken from the profile: what is learnt comes from the stored file.
     job = prepare_job(
-        settings.model_copy(update={"seed": lineage.seed}), load_profile(lineage.profile), lineage.stage, parent,
-        manifest, data, lineage.persona, runs="rebuilds",
-    )  # fmt: skip
+        settings.model_copy(update={"seed": lineage.seed}),
+        load_profile(lineage.profile),
+        lineage.stage,
+        parent,
+        manifest,
+        data,
+        lineage.persona,
+        runs="rebuilds",
+    )
     stored = yaml.safe_load(version.config_file.read_text())
     job = job.model_copy(update={"config": _with_learnt(job.config, stored), "lineage": lineage})
     if config_hash(job.config) != lineage.config_hash:

@@ -50,14 +50,22 @@ def diff_versions(lake: Lake, persona: str, kind: Kind, before: str, after: str)
             assert row is not None
             changes.append(
                 RowChange(
-                    change=change, task=row.task, asked=_short(row.messages[-1 if _is_pair(row) else -2].content),
-                    before=_short(_answer(was)) if was else "", after=_short(_answer(now)) if now else "",
+                    change=change,
+                    task=row.task,
+                    asked=_short(row.messages[-1 if _is_pair(row) else -2].content),
+                    before=_short(_answer(was)) if was else "",
+                    after=_short(_answer(now)) if now else "",
                 )
-            )  # fmt: skip
+            )
     return DatasetDiff(
-        before=before, after=after, added=counts["added"], removed=counts["removed"],
-        changed=counts["changed"], unchanged=counts["unchanged"], samples=changes,
-    )  # fmt: skip
+        before=before,
+        after=after,
+        added=counts["added"],
+        removed=counts["removed"],
+        changed=counts["changed"],
+        unchanged=counts["unchanged"],
+        samples=changes,
+    )
 
 
 def _by_request(lake: Lake, persona: str, kind: Kind, version: str) -> dict[str, Row]:

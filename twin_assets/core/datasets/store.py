@@ -49,7 +49,7 @@ def write_dataset(
     """Store rows as a version (once) and point `latest.json` to it. Returns the manifest.
 
     `visibility` is the persona's own. A version with more closed rows is as closed as those.
-    """  # fmt: skip
+    """
     rows = _not_erased(lake, persona, rows)
     sides = {
         "train": [r for r in rows if r.split == "train"],
@@ -61,13 +61,22 @@ def write_dataset(
     tasks = Counter(row.task for row in rows)
     kinds = Counter(row.kind for row in rows if isinstance(row, PreferenceRow))
     manifest = Manifest(
-        persona=persona, kind=kind, version=version, parents=parents, prompts=prompts,
-        counts={side: len(kept) for side, kept in sides.items()}, tasks=dict(sorted(tasks.items())),
-        dropped=dict(sorted(dropped.items())), seed=seed, license=license,
-        visibility=most_closed([visibility, *(row.visibility for row in rows)]), subsets=subsets,
-        kinds=dict(sorted(kinds.items())), declared=visibility,
+        persona=persona,
+        kind=kind,
+        version=version,
+        parents=parents,
+        prompts=prompts,
+        counts={side: len(kept) for side, kept in sides.items()},
+        tasks=dict(sorted(tasks.items())),
+        dropped=dict(sorted(dropped.items())),
+        seed=seed,
+        license=license,
+        visibility=most_closed([visibility, *(row.visibility for row in rows)]),
+        subsets=subsets,
+        kinds=dict(sorted(kinds.items())),
+        declared=visibility,
         visibilities=dict(sorted(Counter(row.visibility for row in rows).items())),
-    )  # fmt: skip
+    )
     ordered = nested_order(sides["train"]) if subsets else []
     files |= {f"subsets/{name}.jsonl": _jsonl(ordered[:n]) for name, n in subsets.items()}
     folder = dataset_folder(persona, kind, version)
@@ -166,8 +175,9 @@ def _unmarked(rows: str) -> str:
     """Rows as they were before they said who may see them, so that a public dataset keeps its version."""
     return "".join(
         f"{line.removesuffix(_PUBLIC)}}}\n" if line.endswith(_PUBLIC) else f"{line}\n"
-        for line in rows.split("\n") if line
-    )  # fmt: skip
+        for line in rows.split("\n")
+        if line
+    )
 
 
 def _jsonl(rows: list[Any]) -> bytes:

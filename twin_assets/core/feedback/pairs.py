@@ -87,7 +87,11 @@ def find_pairs(reactions: Sequence[Feedback]) -> PairsFound:
     for thumbs in by_request.values():
         if len(thumbs) == 2:
             liked, disliked = thumbs["up"], thumbs["down"]
-            _take(found, dropped, _pair("thumbs", disliked, liked, liked.edited or liked.answer or "", disliked.answer or ""))  # fmt: skip
+            _take(
+                found,
+                dropped,
+                _pair("thumbs", disliked, liked, liked.edited or liked.answer or "", disliked.answer or ""),
+            )
     return PairsFound(pairs=sorted(found.values(), key=lambda p: (p.time, p.pair_id)), dropped=dict(dropped))
 
 
@@ -97,9 +101,14 @@ def stored_pairs(lake: Lake, persona: str) -> PairsFound:
 
 
 def decide_on_pairs(
-    lake: Lake, persona: str, choices: Mapping[str, PairChoice], reviewer: str, reason: str,
-    seen: Mapping[str, datetime | None] | None = None, caller: str = NOBODY,
-) -> list[PairReview]:  # fmt: skip
+    lake: Lake,
+    persona: str,
+    choices: Mapping[str, PairChoice],
+    reviewer: str,
+    reason: str,
+    seen: Mapping[str, datetime | None] | None = None,
+    caller: str = NOBODY,
+) -> list[PairReview]:
     """Write a person's decisions down, beside those before them; by pair id.
 
     `seen` says of when the last decision was that the person saw of a pair, None for none. Writes nothing, and raises
@@ -110,7 +119,10 @@ def decide_on_pairs(
         raise TwinError("A review needs a reviewer and a reason.", "give both.")
     known = {pair.pair_id for pair in stored_pairs(lake, persona).pairs}
     if unknown := sorted(choices.keys() - known):
-        raise TwinError(f"{persona} has no feedback pairs {', '.join(unknown)}.", "take ids from the page's Review, or from the asset feedback_pairs.")  # fmt: skip
+        raise TwinError(
+            f"{persona} has no feedback pairs {', '.join(unknown)}.",
+            "take ids from the page's Review, or from the asset feedback_pairs.",
+        )
     reviews = pair_reviews(lake, persona)
     for pair_id, at in (seen or {}).items():
         last = reviews.get(pair_id)
@@ -169,10 +181,18 @@ def _pair(
     assert about.prompt is not None
     chosen, rejected = chosen.strip(), rejected.strip()
     return FeedbackPair(
-        pair_id=text_hash("\0".join([about.prompt, chosen, rejected])), request_id=about.request_id, origin=origin,
-        time=about.time, prompt=about.prompt, chosen=chosen, rejected=rejected, given_by=about.key,
-        audience=most_closed([about.audience, better.audience]), answers=[better.request_id], brief=about.brief,
-    )  # fmt: skip
+        pair_id=text_hash("\0".join([about.prompt, chosen, rejected])),
+        request_id=about.request_id,
+        origin=origin,
+        time=about.time,
+        prompt=about.prompt,
+        chosen=chosen,
+        rejected=rejected,
+        given_by=about.key,
+        audience=most_closed([about.audience, better.audience]),
+        answers=[better.request_id],
+        brief=about.brief,
+    )
 
 
 def _take(found: dict[str, FeedbackPair], dropped: Counter[str], pair: FeedbackPair) -> None:

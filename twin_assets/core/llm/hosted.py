@@ -63,8 +63,12 @@ def read_reply(answer: Any) -> Reply:
 def _written(content: Any) -> str:
     """The text of a message: its content, or that of the parts it comes in, without thoughts written into it."""
     if isinstance(content, list):
-        parts = [part.get("text") if isinstance(part, dict) and part.get("type", "text") in ("text", "output_text")
-                 else part for part in content]  # fmt: skip
+        parts = [
+            part.get("text")
+            if isinstance(part, dict) and part.get("type", "text") in ("text", "output_text")
+            else part
+            for part in content
+        ]
         content = "".join(part for part in parts if isinstance(part, str))
     if not isinstance(content, str):
         return ""
@@ -99,9 +103,13 @@ class HostedModel:
         return self._setting("budget_usd") or 0.0
 
     def complete(
-        self, prompt: str | list[dict[str, Any]], max_tokens: int, temperature: float, attempts: int = ATTEMPTS,
+        self,
+        prompt: str | list[dict[str, Any]],
+        max_tokens: int,
+        temperature: float,
+        attempts: int = ATTEMPTS,
         **options: Any,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """The model's answer to a prompt or a conversation; None when it stayed busy or ill through all attempts.
 
         A parameter that the model refuses is left out (`core.llm.ask`). Raises TwinError when the budget is spent, when
@@ -119,9 +127,15 @@ class HostedModel:
             self._check_budget()
             try:
                 answer = ask(
-                    self.model, url, api_key=secret, messages=messages, max_tokens=max_tokens,
-                    temperature=temperature, timeout=self._setting("timeout"), **options,
-                )  # fmt: skip
+                    self.model,
+                    url,
+                    api_key=secret,
+                    messages=messages,
+                    max_tokens=max_tokens,
+                    temperature=temperature,
+                    timeout=self._setting("timeout"),
+                    **options,
+                )
             except passing as error:
                 if _is_for_good(error):
                     raise TwinError(

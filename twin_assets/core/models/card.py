@@ -20,11 +20,15 @@ def render_card(version: ModelVersion, hub_namespace: str | None = None) -> str:
     about = version.about
     return render(
         "core/models/card.md",
-        version=version, lineage=version.lineage, about=about,
+        version=version,
+        lineage=version.lineage,
+        about=about,
         front_matter=_front_matter(version, hub_namespace),
-        has_config=version.config_file.is_file(), has_adapter=(version.path / "adapter").is_dir(),
-        closed=closed_rows(about.learnt_from, "public"), open_to=_OPEN_TO[about.visibility],
-    )  # fmt: skip
+        has_config=version.config_file.is_file(),
+        has_adapter=(version.path / "adapter").is_dir(),
+        closed=closed_rows(about.learnt_from, "public"),
+        open_to=_OPEN_TO[about.visibility],
+    )
 
 
 def _front_matter(version: ModelVersion, hub_namespace: str | None) -> str:

@@ -49,9 +49,12 @@ def push_to_hub(settings: Settings, version: ModelVersion, visibility: Visibilit
         _ensure_repo(api, repo, "model", visibility)
         if not _has_tag(api, repo, "model", number):
             commit = api.upload_folder(
-                repo_id=repo, folder_path=version.path, commit_message=f"Version {number}",
-                ignore_patterns=[STORE_FILE], delete_patterns="*",
-            )  # fmt: skip
+                repo_id=repo,
+                folder_path=version.path,
+                commit_message=f"Version {number}",
+                ignore_patterns=[STORE_FILE],
+                delete_patterns="*",
+            )
             api.create_tag(repo, tag=number, revision=commit.oid)
     return f"{api.endpoint}/{repo}/tree/{number}"
 
@@ -148,7 +151,10 @@ def _upload_dataset(api: Any, repo: str, lake: Lake, manifest: Manifest) -> None
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(lake.read(key))
         commit = api.upload_folder(
-            repo_id=repo, folder_path=folder, repo_type="dataset",
-            commit_message=f"Version {manifest.version}", delete_patterns="subsets/*",
-        )  # fmt: skip
+            repo_id=repo,
+            folder_path=folder,
+            repo_type="dataset",
+            commit_message=f"Version {manifest.version}",
+            delete_patterns="subsets/*",
+        )
         api.create_tag(repo, tag=manifest.version, repo_type="dataset", revision=commit.oid)

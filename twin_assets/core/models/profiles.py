@@ -158,8 +158,11 @@ def _profile(
     if family:
         model = family.models[size]
         facts |= {
-            "base_model": model.id, "architecture": model, "template": family.template, "axolotl": family.axolotl,
-        }  # fmt: skip
+            "base_model": model.id,
+            "architecture": model,
+            "template": family.template,
+            "axolotl": family.axolotl,
+        }
     return Profile(**budgets, **facts)
 
 

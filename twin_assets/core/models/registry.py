@@ -50,7 +50,7 @@ class Registry:
 
         A version that is there already is returned as it is. Its card and record are written beside it. It
         appears in the store whole or, when the process is killed, not at all.
-        """  # fmt: skip
+        """
         import bentoml
         from bentoml._internal.models.model import ModelStore
 

@@ -59,8 +59,13 @@ def propose(ledger: Ledger, candidate: str, failed: Sequence[str], note: str = "
 
 
 def decide(
-    ledger: Ledger, registry: Registry, settings: Settings, given: Decision, caller: str, now: datetime | None = None
-) -> Event:  # fmt: skip
+    ledger: Ledger,
+    registry: Registry,
+    settings: Settings,
+    given: Decision,
+    caller: str,
+    now: datetime | None = None,
+) -> Event:
     """Write a person's decision into the ledger: `caller`, what they were authenticated as, is the actor, and the name
     they give a claim.
 
@@ -86,9 +91,12 @@ def approve_automatically(
     if not settings.auto_approve or waiting is None:
         return None
     given = Decision(
-        decision="approve", about=waiting.number, model=waiting.model, reviewer=AUTOMATIC,
+        decision="approve",
+        about=waiting.number,
+        model=waiting.model,
+        reviewer=AUTOMATIC,
         reason=f"TWIN_AUTO_APPROVE is set; {waiting.reason}",
-    )  # fmt: skip
+    )
     try:
         return _write(ledger, registry, settings, given, AUTOMATIC, now)
     except (ConflictError, Expired):
@@ -178,9 +186,14 @@ def expires(evaluated: Event, settings: Settings) -> datetime:
 
 
 def _write(
-    ledger: Ledger, registry: Registry, settings: Settings, given: Decision, actor: str, now: datetime | None,
+    ledger: Ledger,
+    registry: Registry,
+    settings: Settings,
+    given: Decision,
+    actor: str,
+    now: datetime | None,
     claimed: str | None = None,
-) -> Event:  # fmt: skip
+) -> Event:
     history = ledger.history()
     about = next((e for e in history.events if e.number == given.about and e.model == given.model), None)
     if about is None:

@@ -183,9 +183,11 @@ def evaluate_canary(
     old = read_seen(lake, persona, served[-2]).get(before, Tally()) if len(served) > 1 else Tally()
     trouble = breaks_limit(new, old, settings)
     return Verdict(
-        act="roll_back" if trouble else "wait", model=release.model, follows=release.number,
+        act="roll_back" if trouble else "wait",
+        model=release.model,
+        follows=release.number,
         reason=f"after {new.requests} requests in production: {trouble or 'within the limits'}",
-    )  # fmt: skip
+    )
 
 
 def apply_verdict(

@@ -40,8 +40,11 @@ def collect_garbage(registry: Registry, lake: Lake, keep_last: int = 3, dry_run:
         for version in order:
             registry.delete(version.tag)
     return Garbage(
-        removed=[v.tag for v in order], freed_bytes=sum(v.size_bytes for v in order), kept=kept, dry_run=dry_run
-    )  # fmt: skip
+        removed=[v.tag for v in order],
+        freed_bytes=sum(v.size_bytes for v in order),
+        kept=kept,
+        dry_run=dry_run,
+    )
 
 
 def in_use_by(ledger: Ledger) -> dict[str, str]:

@@ -105,9 +105,18 @@ class Ledger:
                 raise _overtaken(history, model, follows, kind)
             _check(history, model, kind)
             event = Event(
-                number=number, persona=self.persona, model=model, kind=kind, actor=actor, reason=reason,
-                at=self._now(history), passed=passed, share=share, follows=last.number if last else None, claimed=claimed,
-            )  # fmt: skip
+                number=number,
+                persona=self.persona,
+                model=model,
+                kind=kind,
+                actor=actor,
+                reason=reason,
+                at=self._now(history),
+                passed=passed,
+                share=share,
+                follows=last.number if last else None,
+                claimed=claimed,
+            )
             if self._log.add(event):
                 return event
             refused.append(number)  # another writer took the number: read again and check again

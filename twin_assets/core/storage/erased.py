@@ -104,9 +104,16 @@ def erased_list(lake: Lake, persona: str) -> ErasedList:
 
 
 def add_erased(
-    lake: Lake, persona: str, *, requests: Iterable[str] = (), texts: Iterable[str] = (), rows: Iterable[str] = (),
-    documents: Iterable[str] = (), key: str | None = None, user: str | None = None,
-) -> str | None:  # fmt: skip
+    lake: Lake,
+    persona: str,
+    *,
+    requests: Iterable[str] = (),
+    texts: Iterable[str] = (),
+    rows: Iterable[str] = (),
+    documents: Iterable[str] = (),
+    key: str | None = None,
+    user: str | None = None,
+) -> str | None:
     """Append an entry; its key in the lake, None when there is nothing to append.
 
     `requests` and `texts` are ids as the log has them; `key` and `user` stand for all requests of that caller until now.
@@ -119,10 +126,13 @@ def add_erased(
             until=now,
         )]  # fmt: skip
     entry = Entry(
-        at=now, requests=sorted(_hash(persona, one) for one in requests), texts=sorted(_hash(persona, one) for one in texts),
-        callers=callers, rows=sorted(rows),
+        at=now,
+        requests=sorted(_hash(persona, one) for one in requests),
+        texts=sorted(_hash(persona, one) for one in texts),
+        callers=callers,
+        rows=sorted(rows),
         documents=sorted(documents),
-    )  # fmt: skip
+    )
     if not (entry.requests or entry.texts or entry.callers or entry.rows or entry.documents):
         return None
     name = f"{FOLDER}/{persona}/{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.json"

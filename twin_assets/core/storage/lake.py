@@ -215,7 +215,11 @@ class S3Lake:
                 # An answer may get lost on its way back: then the client asks again, and is told that the name is
                 # taken, by itself.
                 if not self._carries(key, mark):
-                    status = error.response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(error, ClientError) else 0  # fmt: skip
+                    status = (
+                        error.response["ResponseMetadata"]["HTTPStatusCode"]
+                        if isinstance(error, ClientError)
+                        else 0
+                    )
                     if status in (409, 412):
                         raise FileExistsError(key) from None
                     raise

@@ -31,10 +31,20 @@ def add_to_library(
     """
     now = datetime.now(UTC)
     item = RawItem(
-        persona=persona.name, source=LIBRARY, item_id=url, category="article", url=url, title=title,
-        author=author, published_at=published_at, fetched_at=now, mime="text/markdown", body=text,
-        content_hash=body_hash(text), visibility=persona.visibility,
-    )  # fmt: skip
+        persona=persona.name,
+        source=LIBRARY,
+        item_id=url,
+        category="article",
+        url=url,
+        title=title,
+        author=author,
+        published_at=published_at,
+        fetched_at=now,
+        mime="text/markdown",
+        body=text,
+        content_hash=body_hash(text),
+        visibility=persona.visibility,
+    )
     if item.doc_id in erased_list(lake, persona.name).documents:
         raise TwinError(f"{url} was erased from {persona.name}'s library for good.", "add another address.")
     return _stored(lake, item)

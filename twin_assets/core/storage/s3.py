@@ -23,9 +23,10 @@ def s3_client(settings: Settings) -> Any:
     from botocore.config import Config
 
     waits = Config(
-        connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS,
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-    )  # fmt: skip
+    )
     return boto3.client("s3", endpoint_url=settings.s3_endpoint_url, config=waits)
 
 

@@ -34,10 +34,12 @@ def read_pdf(data: bytes) -> PdfText:
         raise ValueError("a PDF without text (a scan?)")
     created = about.creation_date if about else None
     return PdfText(
-        text=text, title=(about.title if about else None) or None,
-        author=(about.author if about else None) or None, pages=len(pages),
+        text=text,
+        title=(about.title if about else None) or None,
+        author=(about.author if about else None) or None,
+        pages=len(pages),
         created=(created if created.tzinfo else created.replace(tzinfo=UTC)) if created else None,
-    )  # fmt: skip
+    )
 
 
 def read_pdf_apart(data: bytes, seconds: int) -> PdfText:

@@ -28,7 +28,7 @@ UNSPACED = f"{_KANA}{_HAN}{_SOUTH_EAST}"
 # What may stand between such letters: joiners, zero-width spaces and the marks that voice kana.
 _BETWEEN = "\u200b-\u200d\u2060\u3099\u309a"
 # Punctuation of these scripts: it ends words, where an ASCII mark would be part of what is between two spaces.
-_MARKS = "\u3001-\u3004\u3006\u3008-\u3020\u302a-\u3037\u303c-\u303f\u30a0\u30fb\u0e2f\u0e46\u0e4f\u0e5a\u0e5b\u0f01-\u0f17\u0f3a-\u0f3d\u104a-\u104f\u17d4-\u17d6\u17d8-\u17db\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"  # fmt: skip
+_MARKS = "\u3001-\u3004\u3006\u3008-\u3020\u302a-\u3037\u303c-\u303f\u30a0\u30fb\u0e2f\u0e46\u0e4f\u0e5a\u0e5b\u0f01-\u0f17\u0f3a-\u0f3d\u104a-\u104f\u17d4-\u17d6\u17d8-\u17db\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
 _LETTER = re.compile(f"[{UNSPACED}]")
 _RUN = re.compile(f"[{UNSPACED}][{UNSPACED}{_BETWEEN}]*")
 _NOT_SPACED = re.compile(

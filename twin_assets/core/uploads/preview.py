@@ -77,8 +77,12 @@ class PreviewFailed(TwinError):
 
 
 def preview_apart(
-    persona: Persona, path: Path, name: str, into: Path, on_start: Callable[["subprocess.Popen[bytes]"], object] | None = None,
-) -> PreviewReport:  # fmt: skip
+    persona: Persona,
+    path: Path,
+    name: str,
+    into: Path,
+    on_start: Callable[["subprocess.Popen[bytes]"], object] | None = None,
+) -> PreviewReport:
     """Recognise a file (or folder), lay it out below `into` as its spider reads it, and say what it would bring.
 
     `name` is what the file was called; `on_start` gets the process, whose group may be killed. Nothing is stored in the lake and nothing is asked over the network. Raises
@@ -91,9 +95,14 @@ def preview_apart(
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     given = persona.model_dump_json() + "\n" + name
     with subprocess.Popen(
-        command, env=environment, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        command,
+        env=environment,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         start_new_session=True,
-    ) as process:  # fmt: skip
+    ) as process:
         if on_start:
             on_start(process)
         try:

@@ -144,7 +144,11 @@ def sweep_staged(home: Path, older_than: float = DAY_SECONDS) -> int:
 def kept_uploads(home: Path, persona: Persona, source: str) -> list[Upload]:
     """The uploads that the persona's YAML names for a source, newest first."""
     folder = home / "uploads" / persona.name / source
-    named = {path.relative_to(folder.resolve()).parts[0] for path in _paths(persona, source) if path.resolve().is_relative_to(folder.resolve())}  # fmt: skip
+    named = {
+        path.relative_to(folder.resolve()).parts[0]
+        for path in _paths(persona, source)
+        if path.resolve().is_relative_to(folder.resolve())
+    }
     return [upload for upload in _uploads(folder) if upload.id in named]
 
 
@@ -179,7 +183,9 @@ def declared_with(
     declared = {**(part or {}), **told}
     if not several:
         return declared | {name: str(path)}
-    older = [str(one) for one in declared.get(name) or [] if not (replaced and Path(one).is_relative_to(replaced))]  # fmt: skip
+    older = [
+        str(one) for one in declared.get(name) or [] if not (replaced and Path(one).is_relative_to(replaced))
+    ]
     return declared | {name: [*(one for one in older if one != str(path)), str(path)]}
 
 

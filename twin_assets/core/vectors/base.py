@@ -46,7 +46,7 @@ class VectorStore(Protocol):
         A filter by anything but a chunk's ids, kinds, names and time is a TwinError; an empty list finds
         nothing. TwinError for an index that doesn't say who may see its chunks.
         """
-        ...  # fmt: skip
+        ...
 
     def erase(self, documents: Collection[str]) -> int:
         """Take the chunks of these documents out for good, from everything the store keeps of older states too, as far

@@ -43,8 +43,11 @@ class Difference(NamedTuple):
 
     def report(self) -> SyncReport:
         return SyncReport(
-            added=len(self.added), updated=len(self.updated), deleted=len(self.deleted), unchanged=self.unchanged
-        )  # fmt: skip
+            added=len(self.added),
+            updated=len(self.updated),
+            deleted=len(self.deleted),
+            unchanged=self.unchanged,
+        )
 
 
 def facts(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,9 +119,16 @@ class LanceStore:
         table.optimize()  # takes new rows into the indices
 
     def search(
-        self, text: str, vector: np.ndarray, k: int, *, embedder: str,
-        filters: Filters | None = None, alpha: float = 0.7, audience: Visibility = "public",
-    ) -> list[Passage]:  # fmt: skip
+        self,
+        text: str,
+        vector: np.ndarray,
+        k: int,
+        *,
+        embedder: str,
+        filters: Filters | None = None,
+        alpha: float = 0.7,
+        audience: Visibility = "public",
+    ) -> list[Passage]:
         allowed, where, there = allowed_values(filters), _where(filters, audience), self._current()
         if there is None or there.embedder is None:
             return []

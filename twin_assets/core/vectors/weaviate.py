@@ -67,9 +67,16 @@ class WeaviateStore:
         return todo.report()
 
     def search(
-        self, text: str, vector: np.ndarray, k: int, *, embedder: str,
-        filters: Filters | None = None, alpha: float = 0.7, audience: Visibility = "public",
-    ) -> list[Passage]:  # fmt: skip
+        self,
+        text: str,
+        vector: np.ndarray,
+        k: int,
+        *,
+        embedder: str,
+        filters: Filters | None = None,
+        alpha: float = 0.7,
+        audience: Visibility = "public",
+    ) -> list[Passage]:
         allowed, bounds = allowed_values(filters), period(filters)
         with self._server.explained("search"):
             there = self._open()
@@ -233,9 +240,14 @@ def _query(
     if alpha >= 1 or not text.strip():
         return [(o, False) for o in there.query.near_vector(near_vector=floats, **asked).objects]
     found = there.query.hybrid(
-        query=spaced(text), vector=floats, alpha=alpha, query_properties=["text", WORDS] if has_unspaced(text) else ["text"],
-        fusion_type=HybridFusion.RELATIVE_SCORE, return_metadata=MetadataQuery(score=True), **asked,
-    )  # fmt: skip
+        query=spaced(text),
+        vector=floats,
+        alpha=alpha,
+        query_properties=["text", WORDS] if has_unspaced(text) else ["text"],
+        fusion_type=HybridFusion.RELATIVE_SCORE,
+        return_metadata=MetadataQuery(score=True),
+        **asked,
+    )
     return [(o, True) for o in found.objects]
 
 

@@ -23,8 +23,12 @@ def properties() -> list[Property]:
     """A typed property for every field of a chunk but the vector, and WORDS. Full-text search reads `text` and WORDS."""
     schema = arrow_schema(EmbeddedChunk)
     words = Property(
-        name=WORDS, data_type=DataType.TEXT, tokenization=Tokenization.LOWERCASE, index_searchable=True, index_filterable=False
-    )  # fmt: skip
+        name=WORDS,
+        data_type=DataType.TEXT,
+        tokenization=Tokenization.LOWERCASE,
+        index_searchable=True,
+        index_filterable=False,
+    )
     return [*(_property(schema.field(name)) for name in FACTS), words]
 
 
@@ -34,10 +38,14 @@ def _property(field: pa.Field) -> Property:
     return Property(
         name=field.name,
         data_type=data_type,
-        tokenization=None if data_type != DataType.TEXT else Tokenization.WORD if is_text else Tokenization.FIELD,
+        tokenization=None
+        if data_type != DataType.TEXT
+        else Tokenization.WORD
+        if is_text
+        else Tokenization.FIELD,
         index_searchable=is_text,
         index_filterable=field.name in (*FILTERABLE, "published_at"),
-    )  # fmt: skip
+    )
 
 
 def _data_type(kind: pa.DataType) -> DataType:

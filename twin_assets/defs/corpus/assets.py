@@ -129,9 +129,11 @@ def unique_documents(
 ) -> dg.MaterializeResult[list[UniqueDocument]]:
     """One representative for each cluster of exact, near and semantic duplicates."""
     found = find_duplicates(
-        cleaned_documents, _embedder(platform).embed, runner=platform.settings.data_runner,
+        cleaned_documents,
+        _embedder(platform).embed,
+        runner=platform.settings.data_runner,
         thresholds=platform.thresholds,
-    )  # fmt: skip
+    )
     kinds = [c.kind for c in found.clusters]
     return records_result(
         found.documents,
@@ -165,9 +167,12 @@ def corpus_split(
     store, key = FeatureStore(platform.lake), ("corpus_split", context.partition_key)
     last = store.read(*key) if store.latest(*key) else []
     split = split_corpus(
-        unique_documents, _embedder(platform).embed, seed=platform.settings.seed, before=sides_of(last),
+        unique_documents,
+        _embedder(platform).embed,
+        seed=platform.settings.seed,
+        before=sides_of(last),
         thresholds=platform.thresholds,
-    )  # fmt: skip
+    )
     sides = [f"{d.split} {d.category}" for d in split.documents]
     return records_result(
         split.documents,

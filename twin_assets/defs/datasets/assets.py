@@ -58,9 +58,15 @@ def instruct_dataset(
         teaching = Teacher(settings, context.log.info).teach(passages)
     lessons = teaching.lessons if teaching else {}
     built = build_instruct_rows(
-        corpus_split, embeddings, persona, profile, settings.seed, platform.embedder.embed, lessons,
+        corpus_split,
+        embeddings,
+        persona,
+        profile,
+        settings.seed,
+        platform.embedder.embed,
+        lessons,
         platform.thresholds,
-    )  # fmt: skip
+    )
     parents = {
         "corpus_split": table_version(to_table(corpus_split, SplitDocument)),
         # Not the vectors themselves: their last bits differ from one CPU to another.
@@ -101,8 +107,10 @@ def preference_dataset(
         LocalGenerator(platform.registry.get(sft_model).path, sft_model),
         [prompt.conversation for prompt in prompts],
         [min(prompt.max_tokens, profile.answer_tokens) for prompt in prompts],
-        temperature=REJECTED_TEMPERATURE, seed=seed, on_progress=context.log.info,
-    )  # fmt: skip
+        temperature=REJECTED_TEMPERATURE,
+        seed=seed,
+        on_progress=context.log.info,
+    )
     built = build_preference_rows(prompts, written, persona, shares, seed)
     parents = {"instruct": instruct_dataset.version, "rejected_by": sft_model}
     said = accepted_rows(platform, persona, len(built.rows))
@@ -131,10 +139,18 @@ def _store(
     declared = platform.persona(persona)
     last = latest_version(platform.lake, persona, kind)
     manifest = write_dataset(
-        platform.lake, persona, kind, rows, parents=parents, prompts=prompts_fingerprint(), dropped=dropped,
-        seed=platform.settings.seed, license=declared.license, visibility=declared.visibility,
+        platform.lake,
+        persona,
+        kind,
+        rows,
+        parents=parents,
+        prompts=prompts_fingerprint(),
+        dropped=dropped,
+        seed=platform.settings.seed,
+        license=declared.license,
+        visibility=declared.visibility,
         summary=_summary(declared.full_name, rows),
-    )  # fmt: skip
+    )
     return dg.MaterializeResult(
         value=manifest,
         metadata={

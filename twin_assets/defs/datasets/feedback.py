@@ -76,9 +76,13 @@ def decide_on_feedback(context: dg.OpExecutionContext, config: ReviewedPairs, pl
     choices: dict[str, PairChoice] = dict.fromkeys(config.accept, "accept")
     choices |= dict.fromkeys(config.reject, "reject")
     decide_on_pairs(
-        platform.lake, platform.persona(config.persona).name, choices, config.reviewer, config.reason,
+        platform.lake,
+        platform.persona(config.persona).name,
+        choices,
+        config.reviewer,
+        config.reason,
         caller=caller_of(context),
-    )  # fmt: skip
+    )
     context.log.info(f"{config.reviewer}: {len(config.accept)} accepted, {len(config.reject)} rejected")
 
 

@@ -60,9 +60,12 @@ JUDGE_SAMPLES = 3
     ],
 )
 def evaluation_report(
-    context: dg.AssetExecutionContext, platform: Platform, dpo_model: str, base_model: str,
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    dpo_model: str,
+    base_model: str,
     corpus_split: list[SplitDocument],
-) -> dg.MaterializeResult:  # fmt: skip
+) -> dg.MaterializeResult:
     """Voice, grounding, refusals, safety, ability and cost: the candidate beside its baseline and production."""
     persona, settings = platform.persona(context.partition_key), platform.settings
     ledger = platform.ledger(persona.name)

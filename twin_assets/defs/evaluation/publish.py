@@ -25,16 +25,33 @@ def publish_report(settings: Settings, persona: str, model: str, html: bytes, da
     folder.mkdir(parents=True, exist_ok=True)
     key = settings.wandb_api_key
     options = wandb.Settings(
-        silent=True, console="off", disable_git=True, x_disable_stats=True, init_timeout=SECONDS,
-        x_graphql_timeout_seconds=SECONDS, x_graphql_retry_max=RETRIES, x_file_transfer_timeout_seconds=10 * SECONDS,
-        x_file_transfer_retry_max=RETRIES, x_file_stream_timeout_seconds=SECONDS, x_file_stream_retry_max=RETRIES,
+        silent=True,
+        console="off",
+        disable_git=True,
+        x_disable_stats=True,
+        init_timeout=SECONDS,
+        x_graphql_timeout_seconds=SECONDS,
+        x_graphql_retry_max=RETRIES,
+        x_file_transfer_timeout_seconds=10 * SECONDS,
+        x_file_transfer_retry_max=RETRIES,
+        x_file_stream_timeout_seconds=SECONDS,
+        x_file_stream_retry_max=RETRIES,
         api_key=key.get_secret_value() if key else None,
-    )  # fmt: skip
+    )
     try:
-        with tempfile.TemporaryDirectory() as staged, _artifacts_wait_in(folder), wandb.init(
-            project=settings.wandb_project, mode=settings.wandb_mode, dir=str(folder), settings=options,
-            job_type="evaluation", name=f"evaluate {model}", reinit="finish_previous",
-        ) as run:  # fmt: skip
+        with (
+            tempfile.TemporaryDirectory() as staged,
+            _artifacts_wait_in(folder),
+            wandb.init(
+                project=settings.wandb_project,
+                mode=settings.wandb_mode,
+                dir=str(folder),
+                settings=options,
+                job_type="evaluation",
+                name=f"evaluate {model}",
+                reinit="finish_previous",
+            ) as run,
+        ):
             artifact = wandb.Artifact(f"evaluation-{persona}", "evaluation", metadata={"model": model})
             for name, content in (("report.html", html), ("report.json", data)):
                 (Path(staged) / name).write_bytes(content)

@@ -36,9 +36,11 @@ NEWEST = 20_000
     code_version="2",
 )
 def scored_requests(
-    context: dg.AssetExecutionContext, platform: Platform, embeddings: list[EmbeddedChunk],
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    embeddings: list[EmbeddedChunk],
     corpus_split: list[SplitDocument],
-) -> dg.MaterializeResult[None]:  # fmt: skip
+) -> dg.MaterializeResult[None]:
     """New requests of the log with their scores, in the lake; texts past their days taken out of the log, days that are
     over made one object each, and erasures that broke off finished."""
     persona, lake, settings = platform.persona(context.partition_key), platform.lake, platform.settings
@@ -47,9 +49,15 @@ def scored_requests(
     bare = remove_texts(lake, persona.name, persona.log_text_days, settings.now.date())
     rule, is_toxic = open_toxicity(settings.toxicity_model)
     scorer = LiveScorer(
-        persona, {c.chunk_id: c.text for c in embeddings}, platform.embedder.embed_kept, persona_meter(persona, corpus_split),
-        is_toxic, settings.monitor_sample_per_hour, settings.seed, platform.thresholds.supported,
-    )  # fmt: skip
+        persona,
+        {c.chunk_id: c.text for c in embeddings},
+        platform.embedder.embed_kept,
+        persona_meter(persona, corpus_split),
+        is_toxic,
+        settings.monitor_sample_per_hour,
+        settings.seed,
+        platform.thresholds.supported,
+    )
     run = score_new(lake, scorer)
     compacted = compact_days(lake, persona.name, settings.now.date())
     since = shown_since(settings.now)

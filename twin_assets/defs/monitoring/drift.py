@@ -52,9 +52,11 @@ CHECKS: dict[Family, str] = {
     code_version="2",
 )
 def drift_report(
-    context: dg.AssetExecutionContext, platform: Platform, corpus_split: list[SplitDocument],
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    corpus_split: list[SplitDocument],
     embeddings: list[EmbeddedChunk],
-) -> dg.MaterializeResult[DriftReport]:  # fmt: skip
+) -> dg.MaterializeResult[DriftReport]:
     """What has changed since the release, each thing with a test, a sentence and a plot. Sensors ask for a rebuild
     and send alerts from it."""
     persona, settings, now = platform.persona(context.partition_key), platform.settings, platform.settings.now
@@ -69,9 +71,14 @@ def drift_report(
     scored = read_scored(platform.lake, persona.name, (now - timedelta(days=SCORED_DAYS)).date(), MAX_SCORED)
     requests = _recent(platform.lake, persona.name, now)
     signals += watch_requests(
-        scored, now, model, _similarity(platform, persona, requests),
-        _voice(context, persona, corpus_split, requests), _voice_level(platform.lake, persona.name, model), platform.thresholds,
-    )  # fmt: skip
+        scored,
+        now,
+        model,
+        _similarity(platform, persona, requests),
+        _voice(context, persona, corpus_split, requests),
+        _voice_level(platform.lake, persona.name, model),
+        platform.thresholds,
+    )
     signals += watch_cost(scored, now, settings.alert_cost_factor, settings.alert_cost_usd)
     report = make_report(signals, len(scored), now, model, writing)
     return dg.MaterializeResult(value=report, metadata=_metadata(report))
@@ -111,8 +118,11 @@ def _similarity(platform: Platform, persona: Persona, requests: list[RequestReco
 
 
 def _voice(
-    context: dg.AssetExecutionContext, persona: Persona, corpus: list[SplitDocument], requests: list[RequestRecord]
-) -> list[VoiceWindow]:  # fmt: skip
+    context: dg.AssetExecutionContext,
+    persona: Persona,
+    corpus: list[SplitDocument],
+    requests: list[RequestRecord],
+) -> list[VoiceWindow]:
     written: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
     for r in requests:
         if r.kind == "write" and r.answer and r.outcome == "answered":

@@ -76,6 +76,7 @@ def _started(instance: dg.DagsterInstance, asked: Ask) -> bool:
 def _run(asked: Ask) -> dg.RunRequest:
     reason = "; ".join(asked.reasons)
     return dg.RunRequest(
-        run_key=asked.run_key, partition_key=asked.persona,
+        run_key=asked.run_key,
+        partition_key=asked.persona,
         tags={REASON_TAG: reason[:TAG_CHARACTERS], COST_TAG: asked.cost[:TAG_CHARACTERS]},
-    )  # fmt: skip
+    )

@@ -69,7 +69,11 @@ def _metadata(platform: Platform, ledger: Ledger) -> dict[str, Any]:
             "waiting_until": dg.MetadataValue.timestamp(expires(waiting, platform.settings)),
         }
     if canary := history.canary():
-        found |= {"canary": canary.model, "canary_share": canary.share, "canary_since": dg.MetadataValue.timestamp(canary.at)}  # fmt: skip
+        found |= {
+            "canary": canary.model,
+            "canary_share": canary.share,
+            "canary_since": dg.MetadataValue.timestamp(canary.at),
+        }
     if verdict := evaluate_canary(platform.lake, ledger.persona, history, platform.settings, now):
         found["watch"] = verdict.reason
     return found

@@ -56,8 +56,12 @@ def _decide(
             "take the number from the metadata of `release`, or materialise evaluation_report.",
         )
     given = Decision(
-        decision=decision, about=about.number, model=about.model, reviewer=config.reviewer, reason=config.reason
-    )  # fmt: skip
+        decision=decision,
+        about=about.number,
+        model=about.model,
+        reviewer=config.reviewer,
+        reason=config.reason,
+    )
     event = decide(ledger, platform.registry, platform.settings, given, caller_of(context))
     context.log.info(f"{event.who}: {event.model} is {event.kind}: {event.reason}")
 
@@ -69,9 +73,12 @@ def decide_rollback(context: dg.OpExecutionContext, config: Rollback, platform: 
     history = ledger.history()
     about = (history.last(config.model) if config.model else None) or last_release(history)
     given = Decision(
-        decision="roll_back", about=about.number, model=config.model or about.model, reviewer=config.reviewer,
+        decision="roll_back",
+        about=about.number,
+        model=config.model or about.model,
+        reviewer=config.reviewer,
         reason=config.reason,
-    )  # fmt: skip
+    )
     event = decide(ledger, platform.registry, platform.settings, given, caller_of(context))
     context.log.info(f"{event.who} rolled back {event.model}; production is {ledger.production() or 'none'}")
 

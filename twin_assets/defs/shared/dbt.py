@@ -61,9 +61,11 @@ class PersonaModels(DbtProjectComponent):
         spec = super().get_asset_spec(manifest, unique_id, project)
         after = self.after.get(spec.key.to_user_string())
         return spec.replace_attributes(
-            group_name=self.group, owners=OWNERS, automation_condition=self.automation,
+            group_name=self.group,
+            owners=OWNERS,
+            automation_condition=self.automation,
             deps=[dg.AssetKey(name) for name in after] if after else spec.deps,
-        )  # fmt: skip
+        )
 
     def write_state_to_path(self, state_path: Path) -> None:
         """Nothing is copied: the project lies beside this code, and so does its manifest."""
@@ -99,7 +101,9 @@ class PersonaModels(DbtProjectComponent):
                 yield from building.stream()
             except Exception:
                 if late.is_set():
-                    raise took_too_long("dbt build", DBT_SECONDS, "see what else holds the warehouse, then run it again.") from None  # fmt: skip
+                    raise took_too_long(
+                        "dbt build", DBT_SECONDS, "see what else holds the warehouse, then run it again."
+                    ) from None
                 raise
 
     def _variables(self, platform: Platform, persona: str) -> dict[str, str]:

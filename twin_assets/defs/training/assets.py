@@ -51,9 +51,13 @@ def _progress(facts: dict[str, Any]) -> str:
 
 
 def _train(
-    context: dg.AssetExecutionContext, platform: Platform, pipes: dg.PipesSubprocessClient, stage: Stage,
-    parent: str, manifest: Manifest,
-) -> dg.MaterializeResult:  # fmt: skip
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    pipes: dg.PipesSubprocessClient,
+    stage: Stage,
+    parent: str,
+    manifest: Manifest,
+) -> dg.MaterializeResult:
     settings, registry = platform.settings, platform.registry
     folder = platform.lake.local(dataset_folder(manifest.persona, manifest.kind, manifest.version))
     job = prepare_job(
@@ -118,9 +122,12 @@ def _checks(asset: str) -> list[dg.AssetCheckSpec]:
     check_specs=_checks("sft_model"),
 )
 def sft_model(
-    context: dg.AssetExecutionContext, platform: Platform, pipes: dg.PipesSubprocessClient,
-    base_model: str, instruct_dataset: Manifest,
-) -> dg.MaterializeResult:  # fmt: skip
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    pipes: dg.PipesSubprocessClient,
+    base_model: str,
+    instruct_dataset: Manifest,
+) -> dg.MaterializeResult:
     """Supervised fine-tuning of the base model on the instruct dataset."""
     return _train(context, platform, pipes, "sft", base_model, instruct_dataset)
 
@@ -136,9 +143,12 @@ def sft_model(
     check_specs=_checks("dpo_model"),
 )
 def dpo_model(
-    context: dg.AssetExecutionContext, platform: Platform, pipes: dg.PipesSubprocessClient,
-    sft_model: str, preference_dataset: Manifest,
-) -> dg.MaterializeResult:  # fmt: skip
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    pipes: dg.PipesSubprocessClient,
+    sft_model: str,
+    preference_dataset: Manifest,
+) -> dg.MaterializeResult:
     """Direct preference optimisation (Rafailov et al. 2023) of the SFT model: the candidate."""
     return _train(context, platform, pipes, "dpo", sft_model, preference_dataset)
 

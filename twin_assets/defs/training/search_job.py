@@ -39,9 +39,16 @@ def search_values(context: dg.OpExecutionContext, config: SearchConfig, platform
         raise TwinError(f"{persona} has no instruct dataset.", "materialise it first.")
     base = ensure_base_model(settings, profile, lambda facts: context.log.info(str(facts)))
     result = search(
-        settings, lake, profile, base, read_manifest(lake, persona, "instruct", version), config.trials,
-        config.minutes, context.log.info, startup_trials=config.startup_trials,
-    )  # fmt: skip
+        settings,
+        lake,
+        profile,
+        base,
+        read_manifest(lake, persona, "instruct", version),
+        config.trials,
+        config.minutes,
+        context.log.info,
+        startup_trials=config.startup_trials,
+    )
     context.log.info(_verdict(result))
     context.add_output_metadata(_metadata(result))
 

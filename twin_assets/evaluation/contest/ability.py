@@ -75,11 +75,15 @@ def compare_ability(candidate: np.ndarray, base: np.ndarray, seed: int) -> Abili
     low, high = bootstrap(difference, seed)
     subjects = np.array([i["subject"] for i in items])
     return Ability(
-        items=len(items), candidate=float(candidate.mean()), base=float(base.mean()),
-        difference=float(difference.mean()), low=low, high=high,
+        items=len(items),
+        candidate=float(candidate.mean()),
+        base=float(base.mean()),
+        difference=float(difference.mean()),
+        low=low,
+        high=high,
         chance=float(np.mean([1 / len(i["answers"]) for i in items])),
         by_subject={
             s: (float(candidate[subjects == s].mean()), float(base[subjects == s].mean()))
             for s in dict.fromkeys(subjects.tolist())
         },
-    )  # fmt: skip
+    )

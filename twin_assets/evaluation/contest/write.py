@@ -72,9 +72,12 @@ class Written:
 
 
 def write_all(
-    contestants: dict[str, Contestant], tasks: list[WriteTask], desk: "ContestWriter", tokens: int,
+    contestants: dict[str, Contestant],
+    tasks: list[WriteTask],
+    desk: "ContestWriter",
+    tokens: int,
     on_progress: Callable[[str], None],
-) -> tuple[list[WriteTask], dict[str, Written]]:  # fmt: skip
+) -> tuple[list[WriteTask], dict[str, Written]]:
     """Tasks that were set, and what was written by role; one contestant at least is shown passages."""
     written = {role: Written() for role in contestants}
     done = 0

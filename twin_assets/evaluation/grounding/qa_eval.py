@@ -142,10 +142,14 @@ def exam_items(
             spans = [_span_text(c, voice_texts) for c in made.citations][: len(shown)]
             items.append(
                 ExamItem(
-                    kind=kind, question=question.question, plan=made, passages=shown, spans=spans,
+                    kind=kind,
+                    question=question.question,
+                    plan=made,
+                    passages=shown,
+                    spans=spans,
                     source=question.source,
                 )
-            )  # fmt: skip
+            )
     return items
 
 
@@ -161,9 +165,14 @@ def bare_question(item: ExamItem) -> Message:
 
 
 def mark_exam(
-    items: list[ExamItem], texts: list[str], persona: Persona, embed: Embed, shown: bool, seed: int,
+    items: list[ExamItem],
+    texts: list[str],
+    persona: Persona,
+    embed: Embed,
+    shown: bool,
+    seed: int,
     supported: float = OFFLINE_MINILM.supported,
-) -> Exam:  # fmt: skip
+) -> Exam:
     """Measure a contestant's texts, one for each item; `shown` says whether it was shown the passages, `supported` from
     what support on a claim counts with this `embed`."""
     answers, spans = [], []
@@ -173,10 +182,17 @@ def mark_exam(
         scores = claim_support(claims, item.passages, embed)
         answers.append(
             Answered(
-                kind=item.kind, question=item.question, text=text, declined=declined, passages=item.passages,
-                claims=[Claim(text=c, support=float(s), least=supported) for c, s in zip(claims, scores, strict=True)],
+                kind=item.kind,
+                question=item.question,
+                text=text,
+                declined=declined,
+                passages=item.passages,
+                claims=[
+                    Claim(text=c, support=float(s), least=supported)
+                    for c, s in zip(claims, scores, strict=True)
+                ],
             )
-        )  # fmt: skip
+        )
         spans.append(item.spans if shown else [])
     return Exam(
         grounding=_grounding(answers, spans, embed, seed, supported),
@@ -199,11 +215,16 @@ def _grounding(
     shares = np.array([np.mean([c.supported for c in a.claims]) for a, _ in stated])
     low, high = bootstrap(shares, seed) if len(shares) > 1 else (None, None)
     return Grounding(
-        answers=len(stated), claims=len(claims), supported=float(shares.mean()), low=low, high=high,
+        answers=len(stated),
+        claims=len(claims),
+        supported=float(shares.mean()),
+        low=low,
+        high=high,
         precision=hits / cited if cited else None,
-        recall=held / len(claims) if cited else None, marked=marked,
+        recall=held / len(claims) if cited else None,
+        marked=marked,
         unsupported=[c.text for c in sorted(claims, key=lambda c: c.support) if not c.supported][:EXAMPLES],
-    )  # fmt: skip
+    )
 
 
 def _citations(

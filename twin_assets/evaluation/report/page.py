@@ -59,14 +59,26 @@ def render_html(report: EvaluationReport, gates: list[GateResult], ladder: Ladde
     exams: dict[str, Exam] = measured("exam")
     return render(
         "evaluation/report/report.html",
-        report=report, gates=gates, ladder=ladder, passed=all(g.passed for g in gates if g.blocking),
-        candidate=report.contestants[CANDIDATE], candidate_role=CANDIDATE, memorised=MEMORISED,
+        report=report,
+        gates=gates,
+        ladder=ladder,
+        passed=all(g.passed for g in gates if g.blocking),
+        candidate=report.contestants[CANDIDATE],
+        candidate_role=CANDIDATE,
+        memorised=MEMORISED,
         closed=closed_rows(report.learnt_from, "public"),
-        voice_head=HEAD, voice_lines=lines(report), cells=cells, facts=facts(report),
-        voice_plot=voice_plot(report), rungs_plot=rungs_plot(report),
-        exams=exams, safeties=measured("safety"), efforts=measured("effort"),
-        shown_answers=_telling(exams[CANDIDATE]) if CANDIDATE in exams else [], excerpt=_excerpt,
-    )  # fmt: skip
+        voice_head=HEAD,
+        voice_lines=lines(report),
+        cells=cells,
+        facts=facts(report),
+        voice_plot=voice_plot(report),
+        rungs_plot=rungs_plot(report),
+        exams=exams,
+        safeties=measured("safety"),
+        efforts=measured("effort"),
+        shown_answers=_telling(exams[CANDIDATE]) if CANDIDATE in exams else [],
+        excerpt=_excerpt,
+    )
 
 
 def _telling(exam: Exam) -> list[int]:

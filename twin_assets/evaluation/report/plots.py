@@ -28,7 +28,14 @@ def voice_plot(report: EvaluationReport) -> bytes:
             solid_capstyle="round",
         )
         axes.plot([score.margin or 0.0], [at], "o", color=colour, ms=8)
-        axes.annotate(f"{score.margin:+.2f}", (score.margin, at), (0, 8), textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
+        axes.annotate(
+            f"{score.margin:+.2f}",
+            (score.margin, at),
+            (0, 8),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
     if report.ceiling.margin_low is not None and report.ceiling.margin_high is not None:
         axes.axvspan(report.ceiling.margin_low, report.ceiling.margin_high, color="#3a7d5c", alpha=0.12, lw=0)
     axes.axvline(0, color="#888", lw=1, ls=":")

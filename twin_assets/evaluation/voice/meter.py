@@ -118,10 +118,15 @@ def summarise(margins: np.ndarray, verifier: np.ndarray, words: int, seed: int) 
     low, high = bootstrap(margins, seed)
     verifier_low, verifier_high = bootstrap(verifier, seed)
     return VoiceScore(
-        margin=float(margins.mean()), margin_low=low, margin_high=high,
-        verifier=float(verifier.mean()), verifier_low=verifier_low, verifier_high=verifier_high,
-        windows=len(margins), words=words,
-    )  # fmt: skip
+        margin=float(margins.mean()),
+        margin_low=low,
+        margin_high=high,
+        verifier=float(verifier.mean()),
+        verifier_low=verifier_low,
+        verifier_high=verifier_high,
+        windows=len(margins),
+        words=words,
+    )
 
 
 def too_little(words: int) -> VoiceScore:

@@ -18,11 +18,15 @@ LETTERS_AN_IDEOGRAPH = 2.5
 _SCRIPTS = {
     name: re.compile(f"[{letters}]")
     for name, letters in {
-        "han": "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff", "ja": "\u3041-\u30ff", "ko": "\u1100-\u11ff\uac00-\ud7a3",
-        "th": "\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e45", "lo": "\u0e81-\u0eb0\u0eb2\u0eb3\u0ec0-\u0ec4",
-        "km": "\u1780-\u17b3", "my": "\u1000-\u102a",
+        "han": "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff",
+        "ja": "\u3041-\u30ff",
+        "ko": "\u1100-\u11ff\uac00-\ud7a3",
+        "th": "\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e45",
+        "lo": "\u0e81-\u0eb0\u0eb2\u0eb3\u0ec0-\u0ec4",
+        "km": "\u1780-\u17b3",
+        "my": "\u1000-\u102a",
     }.items()
-}  # fmt: skip
+}
 # Written so much alike that the detector, sure as it is, often names another of the group.
 _ALIKE = (
     {"no", "nb", "nn", "da"}, {"hr", "sr", "bs", "sh", "sl"}, {"id", "ms"}, {"pt", "gl"}, {"es", "ca"}, {"cs", "sk"}, {"mk", "bg"},

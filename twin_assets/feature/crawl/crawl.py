@@ -31,10 +31,20 @@ def crawl_source(
         command = [sys.executable, "-m", "twin_assets.feature.crawl.run", "--persona", "-"]
         command += ["--source", source, "--report", str(path)]
         last, seconds = "", settings.crawl_hours * 3600
-        with subprocess.Popen(
-            command, env=_environment(settings), cwd=ROOT, text=True, errors="replace", start_new_session=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        ) as process, time_limit(process, seconds) as late:  # fmt: skip
+        with (
+            subprocess.Popen(
+                command,
+                env=_environment(settings),
+                cwd=ROOT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            ) as process,
+            time_limit(process, seconds) as late,
+        ):
             # However it ends, what it fetched stays in its part file for the next run.
             assert process.stdin
             assert process.stdout
@@ -52,10 +62,11 @@ def crawl_source(
         if path.exists():
             return CrawlReport.model_validate_json(path.read_text())
     return CrawlReport(
-        persona=persona.name, source=source,
+        persona=persona.name,
+        source=source,
         error=f"The {source} crawl ended with status {process.returncode} and no report; its last words: "
         f"{last or 'none'}. Fix: crawl again, what was fetched will be recovered.",
-    )  # fmt: skip
+    )
 
 
 def _environment(settings: Settings) -> dict[str, str]:

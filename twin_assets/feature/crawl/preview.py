@@ -58,7 +58,9 @@ def preview(path: Path, name: str, persona: Persona, into: Path) -> PreviewRepor
         raise PreviewFailed(f"{name}: {error}.", f"these are read: {KINDS}.") from None
     below = entry.relative_to(into / PREPARED).as_posix() if entry.is_relative_to(into) else str(entry)
     one = _declaring(persona, kind.source, entry)
-    report = PreviewReport(name=name, source=kind.source, kind=kind.title, entry=below, needs=needed_fields(kind.source))  # fmt: skip
+    report = PreviewReport(
+        name=name, source=kind.source, kind=kind.title, entry=below, needs=needed_fields(kind.source)
+    )
     with tempfile.TemporaryDirectory(prefix=".crawl-", dir=into) as home:
         crawled = _crawl(Path(home), one, kind.source)
         if crawled.error and not crawled.items and (crawled.failed or not crawled.skipped):
@@ -168,10 +170,15 @@ def _judge(report: PreviewReport, stored: _Stored, persona: Persona) -> None:
 
 def _sample(document: CleanedDocument) -> SampleText:
     return SampleText(
-        title=document.title, category=document.category, visibility=document.visibility,
-        published_at=document.published_at, language=document.language, words=document.words,
-        text=document.voice_text[:MAX_SAMPLE_LETTERS], cut=len(document.voice_text) > MAX_SAMPLE_LETTERS,
-    )  # fmt: skip
+        title=document.title,
+        category=document.category,
+        visibility=document.visibility,
+        published_at=document.published_at,
+        language=document.language,
+        words=document.words,
+        text=document.voice_text[:MAX_SAMPLE_LETTERS],
+        cut=len(document.voice_text) > MAX_SAMPLE_LETTERS,
+    )
 
 
 def _warnings(report: PreviewReport, crawled: CrawlReport, persona: Persona, into: str) -> list[str]:
@@ -197,9 +204,13 @@ def _warnings(report: PreviewReport, crawled: CrawlReport, persona: Persona, int
             "found and cited for whom they are for, and not learnt. train_on in the persona's YAML decides that."
         )
     if report.judged < report.pieces:
-        found.append(f"{report.judged:,} of the {report.pieces:,} pieces were looked at closely; the rest took too long.")  # fmt: skip
+        found.append(
+            f"{report.judged:,} of the {report.pieces:,} pieces were looked at closely; the rest took too long."
+        )
     if wrong := report.dropped.get("wrong_language"):
-        found.append(f"{wrong:,} pieces are in a language that `languages` does not name ({', '.join(persona.languages)}).")  # fmt: skip
+        found.append(
+            f"{wrong:,} pieces are in a language that `languages` does not name ({', '.join(persona.languages)})."
+        )
     if report.pieces and sum(report.dropped.values()) == report.judged:
         found.append("Nothing of it would be learnt from: see why under what is collected and not learnt.")
     return found
@@ -224,16 +235,26 @@ def as_text(report: PreviewReport) -> str:
     lines = [f"{name:<11} {told}" for name, told in rows if told]
     if report.left_out:
         lines += ["", f"left out    {sum(one.count for one in report.left_out):,}"]
-        lines += [f"{one.count:>9,}  {one.reason}" + (f"  (e.g. {one.samples[0][:90]})" if one.samples else "") for one in report.left_out]  # fmt: skip
+        lines += [
+            f"{one.count:>9,}  {one.reason}" + (f"  (e.g. {one.samples[0][:90]})" if one.samples else "")
+            for one in report.left_out
+        ]
     if report.dropped:
         lines += ["", "kept, and not learnt from"]
-        lines += [f"{count:>9,}  {reason.replace('_', ' ')}" for reason, count in Counter(report.dropped).most_common()]  # fmt: skip
+        lines += [
+            f"{count:>9,}  {reason.replace('_', ' ')}"
+            for reason, count in Counter(report.dropped).most_common()
+        ]
     for warning in report.warnings:
         lines += ["", f"! {warning}"]
     for sample in report.samples[:SHOWN]:
         day = sample.published_at.date().isoformat() if sample.published_at else "no date"
         about = f"{sample.category}, {day}, {sample.visibility}, {sample.words:,} words"
-        lines += ["", f"── {sample.title or 'untitled'} ({about})", sample.text[:1_500] + (" …" if len(sample.text) > 1_500 else "")]  # fmt: skip
+        lines += [
+            "",
+            f"── {sample.title or 'untitled'} ({about})",
+            sample.text[:1_500] + (" …" if len(sample.text) > 1_500 else ""),
+        ]
     return "\n".join(_without_controls(line) for line in lines)
 
 

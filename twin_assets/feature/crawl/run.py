@@ -134,9 +134,12 @@ def run_crawl(settings: Settings, persona: Persona, source: str) -> CrawlReport:
     report.items, report.damaged = len(store.state.known), store.damaged
     log.info(
         "%d requests, %s bytes; saved %d requests, %d answers by 304, %s bytes",
-        report.requests, f"{report.bytes:,}", report.saved_requests, report.not_modified,
+        report.requests,
+        f"{report.bytes:,}",
+        report.saved_requests,
+        report.not_modified,
         f"{report.saved_bytes:,}",
-    )  # fmt: skip
+    )
     store.close()
     return report
 
@@ -190,10 +193,17 @@ def _settle(spider: SourceSpider, store: CrawlStore, report: CrawlReport) -> Non
 
 def _tombstone(spider: SourceSpider, item_id: str, category: Any, url: str) -> RawItem:
     return RawItem(
-        persona=spider.persona.name, source=spider.name, item_id=item_id, kind="deleted",
-        category=category, url=url, fetched_at=datetime.now(UTC), mime="text/plain", body="",
+        persona=spider.persona.name,
+        source=spider.name,
+        item_id=item_id,
+        kind="deleted",
+        category=category,
+        url=url,
+        fetched_at=datetime.now(UTC),
+        mime="text/plain",
+        body="",
         content_hash=body_hash(""),
-    )  # fmt: skip
+    )
 
 
 def _scrapy_settings(settings: Settings) -> dict[str, Any]:

@@ -46,14 +46,24 @@ def _chunks(document: SplitDocument, count_tokens: Callable[[str], int], max_tok
             continue
         chunks.append(
             Chunk(
-                chunk_id=text_hash(f"{document.doc_id}:{start}:{passage}"), doc_id=document.doc_id,
-                persona=document.persona, source=document.source, category=document.category, url=document.url,
-                title=document.title, heading=heading, text=passage,
-                start=start, end=end, tokens=count_tokens(passage), split=document.split,
-                published_at=document.published_at, content_hash=text_hash(passage),
+                chunk_id=text_hash(f"{document.doc_id}:{start}:{passage}"),
+                doc_id=document.doc_id,
+                persona=document.persona,
+                source=document.source,
+                category=document.category,
+                url=document.url,
+                title=document.title,
+                heading=heading,
+                text=passage,
+                start=start,
+                end=end,
+                tokens=count_tokens(passage),
+                split=document.split,
+                published_at=document.published_at,
+                content_hash=text_hash(passage),
                 visibility=document.visibility,
             )
-        )  # fmt: skip
+        )
     return chunks
 
 

@@ -42,10 +42,14 @@ def make_row(
     row_id = fingerprint([doc_id, task, [m.model_dump() for m in messages]])
     return InstructRow.model_validate(
         {
-            "row_id": row_id, "doc_id": doc_id, "task": task, "split": split, "messages": messages,
+            "row_id": row_id,
+            "doc_id": doc_id,
+            "task": task,
+            "split": split,
+            "messages": messages,
             "visibility": visibility,
         }
-    )  # fmt: skip
+    )
 
 
 class RowBuilder:

@@ -106,9 +106,13 @@ class Teacher:
         self._hosted.check_estimate(estimate)
         self._ask_all(missing, lessons, dropped)
         return Teaching(
-            lessons=lessons, dropped=dict(dropped), asked=len(missing), cached=cached,
-            estimate=round(estimate, 4), cost=round(self._hosted.spent, 6),
-        )  # fmt: skip
+            lessons=lessons,
+            dropped=dict(dropped),
+            asked=len(missing),
+            cached=cached,
+            estimate=round(estimate, 4),
+            cost=round(self._hosted.spent, 6),
+        )
 
     def _ask_all(
         self,

@@ -90,11 +90,17 @@ def build_preference_rows(
             continue
         rows.append(
             PreferenceRow(
-                row_id=text_hash(f"{row.row_id}:{seed}:{rejected}"), doc_id=row.doc_id or None, task=row.task,
-                kind=prompt.kind, split=row.split, messages=row.messages[:-1], chosen=row.messages[-1],
-                rejected=Message(role="assistant", content=rejected), visibility=row.visibility,
+                row_id=text_hash(f"{row.row_id}:{seed}:{rejected}"),
+                doc_id=row.doc_id or None,
+                task=row.task,
+                kind=prompt.kind,
+                split=row.split,
+                messages=row.messages[:-1],
+                chosen=row.messages[-1],
+                rejected=Message(role="assistant", content=rejected),
+                visibility=row.visibility,
             )
-        )  # fmt: skip
+        )
     kept = within_shares(rows, shares, seed)
     over = Counter(r.kind for r in rows) - Counter(r.kind for r in kept)
     dropped.update({f"{kind}: {OVER_SHARE}": n for kind, n in over.items()})

@@ -15,9 +15,11 @@ MAX_SHARE = 0.2
 
 
 def feedback_rows(
-    pairs: Sequence[FeedbackPair], conversation: Callable[[FeedbackPair], list[Message] | None], others: int,
+    pairs: Sequence[FeedbackPair],
+    conversation: Callable[[FeedbackPair], list[Message] | None],
+    others: int,
     visibility: Callable[[FeedbackPair], Visibility] = lambda pair: "public",
-) -> list[PreferenceRow]:  # fmt: skip
+) -> list[PreferenceRow]:
     """Training rows of kind `feedback`, at most MAX_SHARE beside `others` rows; which ones is decided by hash.
 
     `conversation` renders the request as it was served; None where that is no longer known, and the pair left out.
@@ -31,9 +33,15 @@ def feedback_rows(
             continue
         rows.append(
             PreferenceRow(
-                row_id=feedback_row_id(pair), doc_id=None, task="feedback", kind="feedback",
-                split="train", messages=asked, chosen=Message(role="assistant", content=pair.chosen),
-                rejected=Message(role="assistant", content=pair.rejected), visibility=visibility(pair),
+                row_id=feedback_row_id(pair),
+                doc_id=None,
+                task="feedback",
+                kind="feedback",
+                split="train",
+                messages=asked,
+                chosen=Message(role="assistant", content=pair.chosen),
+                rejected=Message(role="assistant", content=pair.rejected),
+                visibility=visibility(pair),
             )
-        )  # fmt: skip
+        )
     return rows

@@ -53,8 +53,12 @@ def _of(kind: str, rows: Sequence[PreferenceRow]) -> LengthBalance:
     chosen, rejected = words_of(rows)
     longer = fmean((c > r) + (c == r) / 2 for c, r in zip(chosen, rejected, strict=True))
     return LengthBalance(
-        kind=kind, pairs=len(rows), chosen_mean=round(fmean(chosen), 1), chosen_median=median(chosen),
-        rejected_mean=round(fmean(rejected), 1), rejected_median=median(rejected),
+        kind=kind,
+        pairs=len(rows),
+        chosen_mean=round(fmean(chosen), 1),
+        chosen_median=median(chosen),
+        rejected_mean=round(fmean(rejected), 1),
+        rejected_median=median(rejected),
         auc=round(float(mannwhitneyu(chosen, rejected).statistic) / len(rows) ** 2, 3),
         longer_chosen=round(longer, 3),
-    )  # fmt: skip
+    )

@@ -92,9 +92,13 @@ class BatchCache:
 
     def _forward(self, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
         output = self._model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
             logits_to_keep=1,
-        )  # fmt: skip
+        )
         return output.logits[:, -1]
 
     def _join(self, cache: Any, mask: Any, seen: Any) -> None:

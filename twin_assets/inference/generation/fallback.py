@@ -76,9 +76,12 @@ class FallbackGenerator:
             )
         self.finish_reason = "length" if reply.fault == "cut_off" else "stop"
         return Generation(
-            text=reply.text, tokens_in=self.tokens[0], tokens_out=self.tokens[1],
-            finish_reason=self.finish_reason, seconds=0.0,
-        )  # fmt: skip
+            text=reply.text,
+            tokens_in=self.tokens[0],
+            tokens_out=self.tokens[1],
+            finish_reason=self.finish_reason,
+            seconds=0.0,
+        )
 
 
 class Writers:

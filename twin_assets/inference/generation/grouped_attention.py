@@ -29,8 +29,14 @@ def use_grouped_attention(model: Any) -> None:
 
 
 def _attend(
-    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, scaling: float | None = None, **others: Any
-) -> tuple[Any, None]:  # fmt: skip
+    module: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    attention_mask: Any,
+    scaling: float | None = None,
+    **others: Any,
+) -> tuple[Any, None]:
     """`query` has shape (rows, heads, tokens, size), `key` and `value` (rows, key-value heads, columns, size).
 
     A boolean `attention_mask` (rows, 1, tokens, columns) is true where a token may look, None for everywhere;

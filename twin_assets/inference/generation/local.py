@@ -35,11 +35,11 @@ class Generator(Protocol):
 
         Raises TwinError when a conversation doesn't fit the context, or the engine can't be reached.
         """
-        ...  # fmt: skip
+        ...
 
     def stream(self, conversation: list[Message], sampling: Sampling) -> Iterator[str]:
         """The same for one conversation, in pieces as they are written."""
-        ...  # fmt: skip
+        ...
 
 
 class LocalGenerator:
@@ -114,7 +114,9 @@ class LocalGenerator:
         except (
             TemplateError
         ) as error:  # some take no system turn, or no two turns of one role after each other
-            raise TwinError(f"{self.model} does not take these turns: {error}.", "change their roles or their order.") from None  # fmt: skip
+            raise TwinError(
+                f"{self.model} does not take these turns: {error}.", "change their roles or their order."
+            ) from None
         prompt = tokenizer(asked, add_special_tokens=False)["input_ids"]
         if not prompt:
             raise TwinError("The conversation says nothing.", "give a turn some text.")
@@ -142,6 +144,9 @@ class LocalGenerator:
 def finished(ticket: GenerationHandle) -> Generation:
     """Waits for the whole text of a ticket that nobody reads in pieces."""
     return Generation(
-        text=ticket.result(), tokens_in=len(ticket.prompt), tokens_out=ticket.tokens_out,
-        finish_reason=ticket.finish_reason or "stop", seconds=ticket.seconds,
-    )  # fmt: skip
+        text=ticket.result(),
+        tokens_in=len(ticket.prompt),
+        tokens_out=ticket.tokens_out,
+        finish_reason=ticket.finish_reason or "stop",
+        seconds=ticket.seconds,
+    )

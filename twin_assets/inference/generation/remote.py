@@ -37,9 +37,15 @@ class RemoteGenerator:
     """One request's generator: it keeps what the engine told of the text that it wrote."""
 
     def __init__(
-        self, url: str, name: str, api_key: str = "none", model: str | None = None, timeout: float = 120.0,
-        user: str | None = None, caller: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        url: str,
+        name: str,
+        api_key: str = "none",
+        model: str | None = None,
+        timeout: float = 120.0,
+        user: str | None = None,
+        caller: str | None = None,
+    ) -> None:
         """`name` is what the engine is asked for; `model` the exact version, corrected by its answers.
         `timeout` is in seconds, of silence. `user` is whom the engine is told that it writes for, `caller` who
         asked."""
@@ -61,10 +67,13 @@ class RemoteGenerator:
                 text = choice["message"]["content"] or ""
             done.append(
                 Generation(
-                    text=text, tokens_in=self.tokens[0], tokens_out=self.tokens[1],
-                    finish_reason=self.finish_reason, seconds=time.monotonic() - start,
+                    text=text,
+                    tokens_in=self.tokens[0],
+                    tokens_out=self.tokens[1],
+                    finish_reason=self.finish_reason,
+                    seconds=time.monotonic() - start,
                 )
-            )  # fmt: skip
+            )
         return done
 
     def stream(self, conversation: list[Message], sampling: Sampling) -> Iterator[str]:

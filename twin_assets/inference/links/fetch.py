@@ -111,9 +111,13 @@ class _Network(httpcore.SyncBackend):
         self._deadline = deadline
 
     def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:  # fmt: skip
+    ) -> httpcore.NetworkStream:
         stream = super().connect_tcp(host, port, self._deadline.step, local_address, socket_options)
         return _Stream(stream, self._deadline)
 
@@ -159,7 +163,9 @@ def _ask(url: str, allow_private: bool, deadline: Deadline) -> Fetched | str:
     ) as error:  # fmt: skip
         if deadline.passed:
             raise _too_slow(url, deadline) from None
-        raise LinkUnreachable(f"{shown} can't be read ({type(error).__name__}).", "check the link, or try later.") from None  # fmt: skip
+        raise LinkUnreachable(
+            f"{shown} can't be read ({type(error).__name__}).", "check the link, or try later."
+        ) from None
 
 
 def _too_slow(url: str, deadline: Deadline) -> LinkUnreachable:

@@ -85,9 +85,13 @@ def _read(fetched: Fetched) -> LinkedText:
     if fetched.mime == "application/pdf" or fetched.data[:5] == b"%PDF-":
         pdf = read_pdf_apart(fetched.data, PDF_SECONDS)
         return LinkedText(
-            url=fetched.url, title=pdf.title, author=pdf.author, published_at=pdf.created, text=pdf.text,
+            url=fetched.url,
+            title=pdf.title,
+            author=pdf.author,
+            published_at=pdf.created,
+            text=pdf.text,
             fetched_mime="application/pdf",
-        )  # fmt: skip
+        )
     text = _decoded(fetched)
     if "html" not in fetched.mime:
         return LinkedText(
@@ -99,9 +103,13 @@ def _read(fetched: Fetched) -> LinkedText:
             f"The site shows a block page ({page.blocked}).", "link to a copy that anybody may read."
         )
     return LinkedText(
-        url=fetched.url, title=page.title, author=page.author, published_at=_time(page.published), text=page.text,
+        url=fetched.url,
+        title=page.title,
+        author=page.author,
+        published_at=_time(page.published),
+        text=page.text,
         fetched_mime="text/html",
-    )  # fmt: skip
+    )
 
 
 def _decoded(fetched: Fetched) -> str:
@@ -151,8 +159,15 @@ def _passages(link: LinkedText) -> list[Passage]:
             spans.append((start, end))
     return [
         Passage(
-            chunk_id=f"{link.doc_id}-{start}", doc_id=link.doc_id, url=link.url, title=link.title,
-            category="article", text=link.text[start:end], start=start, end=end, score=0.0,
+            chunk_id=f"{link.doc_id}-{start}",
+            doc_id=link.doc_id,
+            url=link.url,
+            title=link.title,
+            category="article",
+            text=link.text[start:end],
+            start=start,
+            end=end,
+            score=0.0,
         )
         for start, end in spans
-    ]  # fmt: skip
+    ]

@@ -76,9 +76,14 @@ class Planner:
         """What to search for a question. Raises PlannerFailed."""
         persona = self._persona
         prompt = render(
-            "serving/plan_search", full_name=persona.full_name, about=persona.about, question=strip_special_tokens(question),
-            today=f"{datetime.now(UTC):%Y-%m-%d}", sources=", ".join(SOURCES), categories=", ".join(get_args(Category)),
-        )  # fmt: skip
+            "serving/plan_search",
+            full_name=persona.full_name,
+            about=persona.about,
+            question=strip_special_tokens(question),
+            today=f"{datetime.now(UTC):%Y-%m-%d}",
+            sources=", ".join(SOURCES),
+            categories=", ".join(get_args(Category)),
+        )
         plan = self._ask(prompt, SearchPlan)
         return ParsedQuery(
             needed=plan.needed,

@@ -30,9 +30,16 @@ class ResilientVectorStore:
         self._lock = threading.Lock()
 
     def search(
-        self, text: str, vector: np.ndarray, k: int, *, embedder: str, filters: Filters | None = None,
-        alpha: float = 0.7, audience: Visibility = "public",
-    ) -> list[Passage]:  # fmt: skip
+        self,
+        text: str,
+        vector: np.ndarray,
+        k: int,
+        *,
+        embedder: str,
+        filters: Filters | None = None,
+        alpha: float = 0.7,
+        audience: Visibility = "public",
+    ) -> list[Passage]:
         """As VectorStore has it. Raises RetrievalUnavailable, and EmbedderMismatch."""
         try:
             store = self._opened()

@@ -45,9 +45,16 @@ class Searches(Protocol):
     """`VectorStore.search`, which is all that retrieval asks of a store."""
 
     def search(
-        self, text: str, vector: np.ndarray, k: int, *, embedder: str, filters: Filters | None = None,
-        alpha: float = 0.7, audience: Visibility = "public",
-    ) -> list[Passage]: ...  # fmt: skip
+        self,
+        text: str,
+        vector: np.ndarray,
+        k: int,
+        *,
+        embedder: str,
+        filters: Filters | None = None,
+        alpha: float = 0.7,
+        audience: Visibility = "public",
+    ) -> list[Passage]: ...
 
 
 class Retriever:
@@ -109,9 +116,14 @@ class Retriever:
         return understood, note
 
     def _reflected(
-        self, question: str, k: int, asked: ParsedQuery, passages: list[Passage], options: RetrievalOptions,
+        self,
+        question: str,
+        k: int,
+        asked: ParsedQuery,
+        passages: list[Passage],
+        options: RetrievalOptions,
         clock: "_Clock",
-    ) -> tuple[list[Passage], list[str], str | None]:  # fmt: skip
+    ) -> tuple[list[Passage], list[str], str | None]:
         """Look at what was found and search again, until it is enough, nothing is new, or the steps are used."""
         assert self.planner is not None
         queries = list(asked.queries)
@@ -129,9 +141,14 @@ class Retriever:
         return passages, queries, None
 
     def _search(
-        self, queries: list[str], question: str, k: int, filters: Filters, options: RetrievalOptions,
+        self,
+        queries: list[str],
+        question: str,
+        k: int,
+        filters: Filters,
+        options: RetrievalOptions,
         clock: "_Clock",
-    ) -> list[Passage]:  # fmt: skip
+    ) -> list[Passage]:
         """The `k` best passages for all queries together; `similarity` is always that to the question."""
         with clock.step("embed"):
             vectors = {text: self.embedder.embed_question(text) for text in [*queries, question]}
@@ -150,9 +167,14 @@ class Retriever:
         self, query: str, vector: np.ndarray, depth: int, filters: Filters, alpha: float
     ) -> list[Passage]:
         return self.store.search(
-            query, vector, depth, embedder=self.embedder.fingerprint, filters=filters, alpha=alpha,
+            query,
+            vector,
+            depth,
+            embedder=self.embedder.fingerprint,
+            filters=filters,
+            alpha=alpha,
             audience=self.audience,
-        )  # fmt: skip
+        )
 
     def _reranking(self, options: RetrievalOptions) -> str:
         if options.rerank == "auto":

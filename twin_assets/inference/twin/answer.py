@@ -123,9 +123,13 @@ class Twin:
     """One persona with its index: makes plans of requests. `write` and `stream` make answers of plans."""
 
     def __init__(
-        self, persona: Persona, profile: Profile, retrieve: Retrieve, find: Find | None = None,
+        self,
+        persona: Persona,
+        profile: Profile,
+        retrieve: Retrieve,
+        find: Find | None = None,
         thresholds: Thresholds = OFFLINE_MINILM,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`retrieve` searches for a text as it stands, `find` for a question; without it `retrieve` does both.
         `thresholds` are those of the embedder that they search with."""
         self.persona, self.profile, self.retrieve = persona, profile, retrieve
@@ -186,9 +190,12 @@ class Twin:
         citations = [_citation(n, p, n > len(own)) for n, p in enumerate([*own, *linked], start=1)]
         return Plan(
             conversation=conversation(self.persona, self.profile, task, own, linked),
-            prompt_kind=prompt, citations=citations, steps_ms=found.steps_ms, note=found.note,
+            prompt_kind=prompt,
+            citations=citations,
+            steps_ms=found.steps_ms,
+            note=found.note,
             max_tokens=self.profile.answer_tokens,
-        )  # fmt: skip
+        )
 
     def _fitting(
         self, task: str, own: list[Passage], linked: list[Passage]
@@ -234,19 +241,30 @@ def stream(plan: Plan, writers: Writers, sampling: Sampling) -> Iterator[str]:
 def _whole(plan: Plan, writers: Writers, sampling: Sampling) -> Answer:
     if writers.current is None:
         return Answer(
-            text=plan.refusal or "", outcome="refused", citations=[], model=writers.model,
-            prompt_kind=plan.prompt_kind, steps_ms=plan.steps_ms,
-        )  # fmt: skip
+            text=plan.refusal or "",
+            outcome="refused",
+            citations=[],
+            model=writers.model,
+            prompt_kind=plan.prompt_kind,
+            steps_ms=plan.steps_ms,
+        )
     start = time.monotonic()
     written = writers.current.generate([plan.conversation], sampling)[0]
     text = "".join(_shape(plan)([written.text]))
     return Answer(
-        text=text, outcome="answered", citations=plan.citations, model=writers.model,
-        prompt_kind=plan.prompt_kind, tokens_in=written.tokens_in, tokens_out=written.tokens_out,
-        steps_ms=plan.steps_ms | {"generate": (time.monotonic() - start) * 1000}, seed=sampling.seed,
-        degraded=plan.degraded + writers.degraded, unsupported_links=plan.unsupported_links(text),
+        text=text,
+        outcome="answered",
+        citations=plan.citations,
+        model=writers.model,
+        prompt_kind=plan.prompt_kind,
+        tokens_in=written.tokens_in,
+        tokens_out=written.tokens_out,
+        steps_ms=plan.steps_ms | {"generate": (time.monotonic() - start) * 1000},
+        seed=sampling.seed,
+        degraded=plan.degraded + writers.degraded,
+        unsupported_links=plan.unsupported_links(text),
         finish_reason="length" if written.finish_reason == "length" else "stop",
-    )  # fmt: skip
+    )
 
 
 def _pieces(plan: Plan, writers: Writers, sampling: Sampling) -> Iterator[str]:

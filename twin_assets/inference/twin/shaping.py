@@ -64,7 +64,9 @@ def _begun(text: str) -> int:
     """Where what may be an image begins that is not closed yet; the end of the text when there is none."""
     opened = _OPEN.search(text, text.rfind(">") + 1)
     closed = {"(": text.rfind(")"), "[": text.rfind("]"), None: len(text) - 1}
-    half = next((m.start() for m in _HALF.finditer(text) if m.end() == len(text) or m.end() > closed[m[1]]), len(text))  # fmt: skip
+    half = next(
+        (m.start() for m in _HALF.finditer(text) if m.end() == len(text) or m.end() > closed[m[1]]), len(text)
+    )
     return min(half, opened.start() if opened else len(text))
 
 

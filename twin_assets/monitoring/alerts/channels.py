@@ -62,8 +62,10 @@ def _post(url: str, payload: object, name: str, setting: str) -> None:
 def _to_webhook(settings: Settings, batch: Batch) -> None:
     assert settings.alert_webhook_url is not None
     payload = batch.model_dump(mode="json", exclude={"pending"}) | {
-        "id": f"{batch.persona}-{batch.number}", "subject": subject(batch), "text": body(batch),
-    }  # fmt: skip
+        "id": f"{batch.persona}-{batch.number}",
+        "subject": subject(batch),
+        "text": body(batch),
+    }
     _post(settings.alert_webhook_url.get_secret_value(), payload, "webhook", "TWIN_ALERT_WEBHOOK_URL")
 
 
@@ -71,7 +73,9 @@ def _to_slack(settings: Settings, batch: Batch) -> None:
     """https://api.slack.com/messaging/webhooks; the three signs that Slack reads as markup are escaped."""
     assert settings.alert_slack_url is not None
     text = f"*{_plain(subject(batch))}*\n{_plain(body(batch))}"
-    _post(settings.alert_slack_url.get_secret_value(), {"text": text}, "Slack webhook", "TWIN_ALERT_SLACK_URL")  # fmt: skip
+    _post(
+        settings.alert_slack_url.get_secret_value(), {"text": text}, "Slack webhook", "TWIN_ALERT_SLACK_URL"
+    )
 
 
 def _plain(text: str) -> str:

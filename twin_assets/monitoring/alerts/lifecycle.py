@@ -91,9 +91,15 @@ def settle_alerts(
     if not (opened or repeated or closed):
         return None
     batch = Batch(
-        number=next_number(known), persona=persona, at=now, opened=opened, repeated=repeated, closed=closed, told=told,
+        number=next_number(known),
+        persona=persona,
+        at=now,
+        opened=opened,
+        repeated=repeated,
+        closed=closed,
+        told=told,
         pending=list(channels) if told else [],
-    )  # fmt: skip
+    )
     # Where another look was first, the next one compares with it.
     return batch if _log(lake, persona).add(batch) else None
 
@@ -160,10 +166,14 @@ def _alert(signal: Signal, report: DriftReport, link: str) -> Alert:
         [f"{signal.after:.3g} after {signal.before:.3g}"] if None not in (signal.before, signal.after) else []
     )
     return Alert(
-        name=signal.name, severity="critical" if signal.family == "quality" else "warning", what=signal.sentence,
-        how_bad="; ".join([*figures, *([signal.evidence] if signal.evidence else [])]), since=signal.since or at,
-        link=link, advice=ADVICE[signal.family],
-    )  # fmt: skip
+        name=signal.name,
+        severity="critical" if signal.family == "quality" else "warning",
+        what=signal.sentence,
+        how_bad="; ".join([*figures, *([signal.evidence] if signal.evidence else [])]),
+        since=signal.since or at,
+        link=link,
+        advice=ADVICE[signal.family],
+    )
 
 
 def _with_beginning(now: Alert, before: Alert) -> Alert:

@@ -122,7 +122,9 @@ def energy_test(
     p = float((energy >= energy[0] - 1e-12).mean())
     scale = 2 * between[0] / (n * m) or 1.0
     expected = float(energy[1:].mean())
-    return Shift(p, float((energy[0] - expected) / scale), float((np.quantile(energy[1:], 0.95) - expected) / scale))  # fmt: skip
+    return Shift(
+        p, float((energy[0] - expected) / scale), float((np.quantile(energy[1:], 0.95) - expected) / scale)
+    )
 
 
 def _squared(rows: np.ndarray) -> np.ndarray:

@@ -38,14 +38,31 @@ def watch_cost(
             why = _why(totals[day] / len(days[day]), each, len(days[day]))
             return [
                 Signal(
-                    name="cost", family="cost", drifted=True, rebuild=False, since=day, before=usual, after=totals[day],
+                    name="cost",
+                    family="cost",
+                    drifted=True,
+                    rebuild=False,
+                    since=day,
+                    before=usual,
+                    after=totals[day],
                     sentence=f"{day:%d %b} costs ${totals[day]:.2f} after ${usual:.2f} a day: {why}",
-                    evidence=f"more than {factor:g} times the median of {len(before)} days", points=points,
+                    evidence=f"more than {factor:g} times the median of {len(before)} days",
+                    points=points,
                 )
-            ]  # fmt: skip
+            ]
     latest = max(totals)
     sentence = f"a day costs what it used to: ${totals[latest]:.2f} on {latest:%d %b}"
-    return [Signal(name="cost", family="cost", drifted=False, rebuild=False, after=totals[latest], sentence=sentence, points=points)]  # fmt: skip
+    return [
+        Signal(
+            name="cost",
+            family="cost",
+            drifted=False,
+            rebuild=False,
+            after=totals[latest],
+            sentence=sentence,
+            points=points,
+        )
+    ]
 
 
 def _why(each: float, usual: float, requests: int) -> str:

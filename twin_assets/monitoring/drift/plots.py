@@ -51,7 +51,16 @@ def _over_time(axes: Any, signal: Signal) -> None:
     axes.plot(at, [p.value for p in signal.points], "o-", color=colour, lw=1.5, ms=5)
     if signal.before is not None:
         axes.axhline(signal.before, color=LEVEL, lw=1, ls="--")
-        axes.annotate("level", (1, signal.before), xycoords=("axes fraction", "data"), xytext=(-2, 3), textcoords="offset points", ha="right", fontsize=7, color=LEVEL)  # fmt: skip
+        axes.annotate(
+            "level",
+            (1, signal.before),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 3),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
+            color=LEVEL,
+        )
     every = max(len(signal.points) // 5, 1)
     axes.set_xticks(list(at)[::every], [f"{p.label}\n{p.n}" for p in signal.points[::every]])
     axes.margins(x=0.06, y=0.25)
@@ -66,7 +75,15 @@ def _against_chance(axes: Any, signal: Signal) -> None:
     axes.barh(0, signal.after or 0.0, color=DRIFTED if signal.drifted else CALM, height=0.5)
     if signal.before is not None:
         axes.axvline(signal.before, color=LEVEL, ls="--", lw=1)
-        axes.annotate("chance", (signal.before, 0.5), fontsize=7, color=LEVEL, xytext=(3, 0), textcoords="offset points", va="center")  # fmt: skip
+        axes.annotate(
+            "chance",
+            (signal.before, 0.5),
+            fontsize=7,
+            color=LEVEL,
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+        )
     axes.axvline(0, color="#888", lw=0.8)
     axes.set_ylim(-0.6, 0.8)
     axes.set_yticks([])

@@ -82,7 +82,11 @@ def drift_report(
     """The report of these signals, those that drifted first."""
     ordered = sorted(signals, key=lambda s: (not s.drifted, FAMILIES.index(s.family)))
     return DriftReport(
-        requests=requests, drifted=any(s.drifted and s.rebuild for s in ordered),
-        findings=[s.sentence for s in ordered] or ["nothing to compare yet"], signals=ordered, at=at, model=model,
+        requests=requests,
+        drifted=any(s.drifted and s.rebuild for s in ordered),
+        findings=[s.sentence for s in ordered] or ["nothing to compare yet"],
+        signals=ordered,
+        at=at,
+        model=model,
         writing=writing or NewWriting(),
-    )  # fmt: skip
+    )

@@ -92,9 +92,16 @@ def _outside(weak: float) -> Metric:
         return float(r.outcome == "refused" or (r.top_score is not None and r.top_score < weak))
 
     return Metric(
-        "outside the corpus", "traffic", value, False, 0.1, "more requests find nothing to stand on",
-        "no more requests find nothing to stand on", rebuild=True, by_model=False,
-    )  # fmt: skip
+        "outside the corpus",
+        "traffic",
+        value,
+        False,
+        0.1,
+        "more requests find nothing to stand on",
+        "no more requests find nothing to stand on",
+        rebuild=True,
+        by_model=False,
+    )
 
 
 @dataclass(frozen=True)
@@ -158,7 +165,11 @@ def watch_requests(
     return [signal for family in ("traffic", "quality") for signal in _signals(watched, family, now, model)]
 
 
-def voice_windows(scored: Mapping[str, list[tuple[datetime, str]]], cut: Callable[[list[str]], list[str]], margins: Callable[[list[str]], np.ndarray]) -> list[VoiceWindow]:  # fmt: skip
+def voice_windows(
+    scored: Mapping[str, list[tuple[datetime, str]]],
+    cut: Callable[[list[str]], list[str]],
+    margins: Callable[[list[str]], np.ndarray],
+) -> list[VoiceWindow]:
     """Windows of what each version wrote, in the order of time: `scored` holds (time, text) by version.
 
     A window ends with the text that completes it; what is left over waits for more.
@@ -178,10 +189,17 @@ def voice_windows(scored: Mapping[str, list[tuple[datetime, str]]], cut: Callabl
 
 def _prompts(similar: Mapping[str, float]) -> Metric:
     return Metric(
-        "prompts", "traffic", lambda r: similar.get(r.request_id), True, 0.05,
-        "requests are less like the questions of the evaluation", "requests are as like the questions of the evaluation as before",
-        rebuild=True, by_model=False, form=".2f",
-    )  # fmt: skip
+        "prompts",
+        "traffic",
+        lambda r: similar.get(r.request_id),
+        True,
+        0.05,
+        "requests are less like the questions of the evaluation",
+        "requests are as like the questions of the evaluation as before",
+        rebuild=True,
+        by_model=False,
+        form=".2f",
+    )
 
 
 def _watched(metric: Metric, scored: Sequence[ScoredRequest], model: str | None) -> _Watched | None:
@@ -194,9 +212,18 @@ def _watched(metric: Metric, scored: Sequence[ScoredRequest], model: str | None)
     if len(level) < MIN_LEVEL:
         return None
     return _Watched(
-        metric.name, metric.family, rest, level, metric.falls, metric.tolerance, metric.bad, metric.good,
-        metric.rebuild, metric.by_model, form=metric.form,
-    )  # fmt: skip
+        metric.name,
+        metric.family,
+        rest,
+        level,
+        metric.falls,
+        metric.tolerance,
+        metric.bad,
+        metric.good,
+        metric.rebuild,
+        metric.by_model,
+        form=metric.form,
+    )
 
 
 def _split(samples: list[Sample], model: str | None, by_model: bool) -> tuple[list[float], list[Sample]]:
@@ -230,10 +257,20 @@ def _voice(
         return float(np.clip((margin - middle) / (2 * VOICE_REACH) + 0.5, 0.0, 1.0))
 
     return _Watched(
-        "voice", "quality", [Sample(time=w.time, model=w.model, value=placed(w.margin)) for w in mine], 0.5, True,
-        0.05 / (2 * VOICE_REACH), "the voice has moved away from its release", "the voice is as released", False, True,
-        scale=lambda v: (v - 0.5) * 2 * VOICE_REACH + middle, form="+.2f", given_low=placed(low),
-    )  # fmt: skip
+        "voice",
+        "quality",
+        [Sample(time=w.time, model=w.model, value=placed(w.margin)) for w in mine],
+        0.5,
+        True,
+        0.05 / (2 * VOICE_REACH),
+        "the voice has moved away from its release",
+        "the voice is as released",
+        False,
+        True,
+        scale=lambda v: (v - 0.5) * 2 * VOICE_REACH + middle,
+        form="+.2f",
+        given_low=placed(low),
+    )
 
 
 def _signals(watched: list[_Watched], family: str, now: datetime, model: str | None) -> list[Signal]:
@@ -277,9 +314,13 @@ def _signal(w: _Watched, now: datetime, model: str | None, found: tuple[datetime
         return Signal(drifted=False, sentence=sentence, after=w.scale(after), **shown)
     since, strength = found
     return Signal(
-        drifted=True, sentence=f"{sentence}, since {since:%d %b %H:%M}", after=w.scale(after), since=since,
-        evidence=f"chance alone gives such evidence in less than 1 of {min(strength, 1e6):,.0f} weeks", **shown,
-    )  # fmt: skip
+        drifted=True,
+        sentence=f"{sentence}, since {since:%d %b %H:%M}",
+        after=w.scale(after),
+        since=since,
+        evidence=f"chance alone gives such evidence in less than 1 of {min(strength, 1e6):,.0f} weeks",
+        **shown,
+    )
 
 
 def _weeks(w: _Watched) -> list[Point]:

@@ -46,9 +46,11 @@ def watch_writing(
     old = [d for d in ours if d.doc_id in trained]
     new = sorted((d for d in ours if d.doc_id not in trained), key=_when)
     writing = NewWriting(
-        documents=len(new), words=sum(d.words for d in new), known_documents=len(old),
+        documents=len(new),
+        words=sum(d.words for d in new),
+        known_documents=len(old),
         known_words=sum(d.words for d in old),
-    )  # fmt: skip
+    )
     look = _look(len(new))
     if look is None or len(old) < MIN_KNOWN:
         return writing, [_too_little(writing)]
@@ -132,14 +134,26 @@ def _signal(
     figures = f"effect {shift.effect:.3f}, chance alone stays under {shift.limit:.3f} (p={shift.p:.3g})"
     if not drifted:
         sentence = f"the {_WHAT[name]} of {len(new)} new pieces are as in training: {figures}"
-        return Signal(name=name, family="persona", drifted=False, sentence=sentence, before=shift.limit, after=shift.effect)  # fmt: skip
+        return Signal(
+            name=name,
+            family="persona",
+            drifted=False,
+            sentence=sentence,
+            before=shift.limit,
+            after=shift.effect,
+        )
     words = ", ".join(_risen(old, new))
     more = f"; words that came up: {words}" if words and name != "style" else ""
     return Signal(
-        name=name, family="persona", drifted=True, before=shift.limit, after=shift.effect, since=new[0].published_at,
+        name=name,
+        family="persona",
+        drifted=True,
+        before=shift.limit,
+        after=shift.effect,
+        since=new[0].published_at,
         sentence=f"the persona now writes otherwise ({_WHAT[name]}) in {len(new)} new pieces: {figures}{more}",
         evidence=f"{shift.p:.2%} of permutations differ as much",
-    )  # fmt: skip
+    )
 
 
 def _too_little(writing: NewWriting) -> Signal:

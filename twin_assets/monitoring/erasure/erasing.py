@@ -62,9 +62,13 @@ class ErasedDocument(Record):
 
 
 def erase(
-    settings: Settings, lake: Lake, persona: str, request_id: str | None = None, user: str | None = None,
+    settings: Settings,
+    lake: Lake,
+    persona: str,
+    request_id: str | None = None,
+    user: str | None = None,
     key: str | None = None,
-) -> Erased:  # fmt: skip
+) -> Erased:
     """Take out the requests that fit all that is given: an id, a user (as `user_hash` writes it), an API key's id.
 
     Rows on their way into the log are taken out once they arrive. Raises TwinError when nothing is given.
@@ -82,10 +86,14 @@ def erase(
     if entry and taken["warehouse"] is not None:
         mark_done(lake, entry)
     return Erased(
-        requests=taken["requests"] or 0, scores=taken["scores"] or 0, warehouse=taken["warehouse"],
-        feedback=taken["feedback"] or 0, pairs=erasure.pairs, datasets=erasure.datasets,
+        requests=taken["requests"] or 0,
+        scores=taken["scores"] or 0,
+        warehouse=taken["warehouse"],
+        feedback=taken["feedback"] or 0,
+        pairs=erasure.pairs,
+        datasets=erasure.datasets,
         models=_learnt_from(settings, persona, erasure.datasets),
-    )  # fmt: skip
+    )
 
 
 def find_document(settings: Settings, lake: Lake, persona: str, doc_id: str) -> DocumentErasure:
@@ -127,9 +135,12 @@ def erase_found(erasure: DocumentErasure) -> ErasedDocument:
             if entry:
                 mark_done(lake, entry)
     return ErasedDocument(
-        doc_id=erasure.doc_id, places=taken, datasets=erasure.datasets, copies=copies,
+        doc_id=erasure.doc_id,
+        places=taken,
+        datasets=erasure.datasets,
+        copies=copies,
         models=_learnt_from(settings, persona, erasure.datasets),
-    )  # fmt: skip
+    )
 
 
 def finish_erasures(settings: Settings, lake: Lake, persona: str) -> int:

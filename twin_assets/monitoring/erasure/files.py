@@ -152,7 +152,12 @@ def clean_sqlite(path: Path, cleaned: Callable[[str], str | None]) -> int:
     changed = 0
     with sqlite3.connect(path, timeout=30) as base:
         base.execute("pragma secure_delete = on")
-        tables = [row[0] for row in base.execute("select name from sqlite_master where type = 'table' and sql not like 'create virtual%'")]  # fmt: skip
+        tables = [
+            row[0]
+            for row in base.execute(
+                "select name from sqlite_master where type = 'table' and sql not like 'create virtual%'"
+            )
+        ]
         for table in tables:
             names = [row[1] for row in base.execute(f'pragma table_info("{table}")')]
             for name in names:

@@ -37,9 +37,13 @@ def erase_documents(settings: Settings, persona: str, ids: Iterable[str]) -> int
 
 
 def _delete(
-    settings: Settings, persona: str, tables: tuple[str, ...], column: str, ids: Iterable[str],
+    settings: Settings,
+    persona: str,
+    tables: tuple[str, ...],
+    column: str,
+    ids: Iterable[str],
     then: Callable[[duckdb.DuckDBPyConnection], None],
-) -> int | None:  # fmt: skip
+) -> int | None:
     if not settings.warehouse_path.is_file():
         return 0
     wanted = sorted(ids)

@@ -101,13 +101,14 @@ def overview(
         training=_training(lake, persona, since),
         quality=_quality(lake, persona, since),
         feedback=Said(
-            up=sum(f.thumb == "up" for f in said), down=sum(f.thumb == "down" for f in said),
+            up=sum(f.thumb == "up" for f in said),
+            down=sum(f.thumb == "down" for f in said),
             edited=sum(f.edited is not None for f in said),
         ),
         alerts=list(open_alerts(batches(lake, persona)).values()),
         signals=drift.signals if drift else [],
         drift_at=drift.at if drift else None,
-    )  # fmt: skip
+    )
 
 
 def _versions(requests: Sequence[RequestRecord], said: Sequence[Feedback]) -> list[VersionUsage]:
@@ -140,8 +141,10 @@ def _quality(lake: Lake, persona: str, since: date) -> LiveQuality:
     return LiveQuality(
         versions=quality_by(rows, lambda row: row.model),
         days=quality_by(rows, lambda row: f"{row.time:%Y-%m-%d}"),
-        voices=pooled(voices, SEED), day_voices=voices, scored_until=rows[-1].time if rows else None,
-    )  # fmt: skip
+        voices=pooled(voices, SEED),
+        day_voices=voices,
+        scored_until=rows[-1].time if rows else None,
+    )
 
 
 def _drift(lake: Lake, persona: str) -> DriftReport | None:

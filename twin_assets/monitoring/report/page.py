@@ -42,13 +42,22 @@ def render_monitoring(
     heads, rows = _versions(found, production)
     return render(
         "monitoring/report/monitoring.html",
-        persona=persona, found=found, total=found.total, production=production, now=now,
-        version_head=heads, version_rows=rows, drift=_drift(found), alerted=_alerted(told),
+        persona=persona,
+        found=found,
+        total=found.total,
+        production=production,
+        now=now,
+        version_head=heads,
+        version_rows=rows,
+        drift=_drift(found),
+        alerted=_alerted(told),
         traffic_plot=traffic_plot(found.days) if found.total else None,
         quality_plot=quality_plot(quality.days, quality.day_voices) if quality.days else None,
         cost_plot=cost_plot(costs) if costs and costs.requests else None,
-        share=_share, ms=_ms, dollars=_dollars,
-    )  # fmt: skip
+        share=_share,
+        ms=_ms,
+        dollars=_dollars,
+    )
 
 
 def _versions(found: Overview, production: str | None) -> tuple[list[str], list[list[str]]]:
@@ -80,8 +89,9 @@ def _scores(scored: Quality | None, voice: ModelVoice | None) -> dict[str, str]:
         found |= {
             "supported": _share(scored.grounded),
             "supported, 95%": f"{_share(scored.grounded_low)} to {_share(scored.grounded_high)}",
-            "leaks": str(scored.leaks), "abuse": str(scored.toxic),
-        }  # fmt: skip
+            "leaks": str(scored.leaks),
+            "abuse": str(scored.toxic),
+        }
     if voice:
         found |= {
             "voice": _margin(voice.margin),
@@ -95,8 +105,9 @@ def _drift(found: Overview) -> list[tuple[str, str, list[Signal], bytes | None]]
     families = ((family, [s for s in found.signals if s.family == family]) for family in FAMILIES)
     return [
         (family, TITLES[family], signals, drift_plot(signals, family) if has_plot(signals, family) else None)
-        for family, signals in families if signals
-    ]  # fmt: skip
+        for family, signals in families
+        if signals
+    ]
 
 
 def _alerted(told: Sequence[Batch]) -> list[str]:

@@ -48,7 +48,14 @@ def traffic_plot(days: Sequence[Usage]) -> bytes:
     below = [0] * len(shown)
     for label, colour in (("answered", SECOND), ("refused", OTHER), ("failed", BAD)):
         counts = [getattr(one, label) for one in shown]
-        requests.bar(at, counts, bottom=below, color=colour, width=0.7, label="declined" if label == "refused" else label)  # fmt: skip
+        requests.bar(
+            at,
+            counts,
+            bottom=below,
+            color=colour,
+            width=0.7,
+            label="declined" if label == "refused" else label,
+        )
         below = [low + count for low, count in zip(below, counts, strict=True)]
     _line(latency, [one.latency_p50 for one in shown], ACCENT, "median")
     _line(latency, [one.latency_p95 for one in shown], OTHER, "95th percentile")

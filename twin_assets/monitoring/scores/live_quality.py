@@ -58,15 +58,21 @@ def quality_of(group: str, rows: list[ScoredRequest], seed: int = 17) -> Quality
     ]
     stated = [(r.weight, r.grounded_share) for r in rows if r.grounded_share is not None and r.weight > 0]
     return Quality(
-        group=group, requests=len(rows), declined=float(np.mean(declined)) if declined else None,
-        failed=sum(r.outcome == "failed" for r in rows) / len(rows), **_grounded(stated, seed),
+        group=group,
+        requests=len(rows),
+        declined=float(np.mean(declined)) if declined else None,
+        failed=sum(r.outcome == "failed" for r in rows) / len(rows),
+        **_grounded(stated, seed),
         grounded_answers=len(stated),
         top_score_p10=float(np.percentile(tops, 10)) if tops else None,
         top_score_p50=float(np.percentile(tops, 50)) if tops else None,
-        leaks=sum(bool(r.personal_data) for r in rows), toxic=sum(bool(r.toxic) for r in rows),
-        texts=sum(r.words is not None for r in rows), up=sum(r.feedback == "up" for r in rows),
-        down=sum(r.feedback == "down" for r in rows), edited=sum(r.edited_share is not None for r in rows),
-    )  # fmt: skip
+        leaks=sum(bool(r.personal_data) for r in rows),
+        toxic=sum(bool(r.toxic) for r in rows),
+        texts=sum(r.words is not None for r in rows),
+        up=sum(r.feedback == "up" for r in rows),
+        down=sum(r.feedback == "down" for r in rows),
+        edited=sum(r.edited_share is not None for r in rows),
+    )
 
 
 def _grounded(stated: list[tuple[float, float]], seed: int) -> dict[str, float]:

@@ -56,11 +56,14 @@ def day_voices(day: str, rows: Iterable[RequestRecord], meter: VoiceMeter) -> li
             counts[row.model, kind] += word_count([row.answer])
     return [
         DayVoice(
-            day=day, model=model, kind=kind, words=counts[model, kind],
+            day=day,
+            model=model,
+            kind=kind,
+            words=counts[model, kind],
             margins=meter.margins(cut).tolist() if (cut := windows(written)) else [],
         )
         for (model, kind), written in sorted(texts.items())
-    ]  # fmt: skip
+    ]
 
 
 def add_voices(lake: Lake, persona: str, day: str, meter: VoiceMeter) -> None:
@@ -101,6 +104,11 @@ def _pooled(model: str, kind: Kind, days: list[DayVoice], seed: int) -> ModelVoi
         return ModelVoice(model=model, kind=kind, margin=None, words=words, windows=len(margins))
     low, high = bootstrap(margins, seed)
     return ModelVoice(
-        model=model, kind=kind, margin=float(margins.mean()), margin_low=low, margin_high=high, words=words,
+        model=model,
+        kind=kind,
+        margin=float(margins.mean()),
+        margin_low=low,
+        margin_high=high,
+        words=words,
         windows=len(margins),
-    )  # fmt: skip
+    )

@@ -75,12 +75,25 @@ def score_requests(requests: list[RequestRecord], passages: dict[str, str]) -> l
 def _scored(r: RequestRecord, passages: dict[str, str]) -> ScoredRequest:
     total, writing = sum(r.steps_ms.values()) if r.steps_ms else None, r.steps_ms.get("generate")
     return ScoredRequest(
-        request_id=r.request_id, time=r.time, model=r.model, outcome=r.outcome, prompt_kind=r.prompt_kind,
-        top_score=max(r.scores, default=None), support=_support(r, passages), kind=r.kind, key=r.key, user=r.user,
-        canary=r.canary, tokens_in=r.tokens_in, tokens_out=r.tokens_out, cost_usd=r.cost, latency_ms=total,
-        retrieve_ms=None if total is None else total - (writing or 0.0), generate_ms=writing,
+        request_id=r.request_id,
+        time=r.time,
+        model=r.model,
+        outcome=r.outcome,
+        prompt_kind=r.prompt_kind,
+        top_score=max(r.scores, default=None),
+        support=_support(r, passages),
+        kind=r.kind,
+        key=r.key,
+        user=r.user,
+        canary=r.canary,
+        tokens_in=r.tokens_in,
+        tokens_out=r.tokens_out,
+        cost_usd=r.cost,
+        latency_ms=total,
+        retrieve_ms=None if total is None else total - (writing or 0.0),
+        generate_ms=writing,
         personal_data=r.personal_data,
-    )  # fmt: skip
+    )
 
 
 def _support(request: RequestRecord, passages: dict[str, str]) -> float | None:

@@ -47,12 +47,16 @@ def _usage(name: str, rows: list[RequestRecord]) -> Usage:
         for step, ms in row.steps_ms.items():
             steps[step].append(ms)
     return Usage(
-        group=name, requests=len(rows), answered=outcomes.count("answered"),
-        refused=outcomes.count("refused"), failed=outcomes.count("failed"),
-        tokens_in=sum(r.tokens_in for r in rows), tokens_out=sum(r.tokens_out for r in rows),
+        group=name,
+        requests=len(rows),
+        answered=outcomes.count("answered"),
+        refused=outcomes.count("refused"),
+        failed=outcomes.count("failed"),
+        tokens_in=sum(r.tokens_in for r in rows),
+        tokens_out=sum(r.tokens_out for r in rows),
         cost=sum(costs) if costs else None,
         latency_p50=float(np.percentile(took, 50)) if took else None,
         latency_p95=float(np.percentile(took, 95)) if took else None,
         steps_p50={step: float(np.percentile(ms, 50)) for step, ms in sorted(steps.items())},
         steps_p95={step: float(np.percentile(ms, 95)) for step, ms in sorted(steps.items())},
-    )  # fmt: skip
+    )

@@ -25,10 +25,16 @@ def axolotl(job: TrainingJob) -> Iterator[subprocess.Popen[str]]:
     with tempfile.TemporaryDirectory(prefix="twin-", ignore_cleanup_errors=True) as temporary:
         process = subprocess.Popen(
             command(job),
-            cwd=job.folder, env=os.environ | run_environment(job) | {"TMPDIR": temporary}, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, encoding="utf-8", errors="replace",
-        )  # fmt: skip
+            cwd=job.folder,
+            env=os.environ | run_environment(job) | {"TMPDIR": temporary},
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
         try:
             yield process
         finally:

@@ -146,9 +146,10 @@ def _train(job: TrainingJob, progress: Progress, tell: Callable[[str], None]) ->
         status = process.wait()
     if late.is_set():
         raise took_too_long(
-            "The training", job.hours * 3600,
+            "The training",
+            job.hours * 3600,
             f"set TWIN_TRAINING_HOURS higher, or take a smaller profile; {kept_for_the_next_run(job.model_dir)}.",
-        )  # fmt: skip
+        )
     return status, list(tail)
 
 

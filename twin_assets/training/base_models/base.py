@@ -62,15 +62,23 @@ def _lineage(profile: Profile, made_from: dict[str, Any], seed: int) -> Lineage:
     if profile.template:
         made_from = made_from | {"template": profile.template.model_dump()}
     return Lineage(
-        persona="shared", stage="base", profile=profile.base_name, config_hash=fingerprint(made_from, 12),
-        code_version=BASE_CODE_VERSION, seed=seed, prompts="none",
-    )  # fmt: skip
+        persona="shared",
+        stage="base",
+        profile=profile.base_name,
+        config_hash=fingerprint(made_from, 12),
+        code_version=BASE_CODE_VERSION,
+        seed=seed,
+        prompts="none",
+    )
 
 
 def _nano(
-    settings: Settings, registry: Registry, profile: Profile,
-    on_progress: Callable[[dict[str, Any]], None], shape: NanoShape,
-) -> ModelVersion:  # fmt: skip
+    settings: Settings,
+    registry: Registry,
+    profile: Profile,
+    on_progress: Callable[[dict[str, Any]], None],
+    shape: NanoShape,
+) -> ModelVersion:
     text, steps = base_text(settings.seed), profile.nano_steps
     lineage = _lineage(profile, plan(text, steps, shape), settings.seed)
     if known := registry.find(lineage):
@@ -110,9 +118,12 @@ def _fetch(settings: Settings, source: str, on_progress: Callable[[dict[str, Any
     on_progress({"fetching": name, "revision": revision or "main"})
     try:
         folder = snapshot_download(
-            name, revision=revision or None, allow_patterns=_HUB_FILES, ignore_patterns=_SAME_AGAIN,
+            name,
+            revision=revision or None,
+            allow_patterns=_HUB_FILES,
+            ignore_patterns=_SAME_AGAIN,
             local_dir=settings.cache_dir / "hub" / name.replace("/", "--"),
-        )  # fmt: skip
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
         raise TwinError(
             f"The base model {source!r} can't be fetched: {str(error).splitlines()[0]}",

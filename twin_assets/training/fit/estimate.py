@@ -162,9 +162,11 @@ def nearest_that_fits(profile: Profile, machine: Machine) -> str:
     fitting = {
         p.name: p.architecture.parameters
         for p in map(load_profile, profile_names())
-        if p.family == profile.family and p.architecture and p.architecture.parameters <= most
+        if p.family == profile.family
+        and p.architecture
+        and p.architecture.parameters <= most
         and not problem_of(p, profile_estimates(p, machine), machine)
-    }  # fmt: skip
+    }
     return max(fitting, key=lambda name: fitting[name]) if fitting else "nano"
 
 

@@ -57,9 +57,12 @@ def this_machine() -> Machine:
     if gpus := torch.cuda.device_count():
         facts = torch.cuda.get_device_properties(0)
         return Machine(
-            facts.name, gpus, facts.total_memory, _peak(facts.name) * _GPU_UTILISATION,
+            facts.name,
+            gpus,
+            facts.total_memory,
+            _peak(facts.name) * _GPU_UTILISATION,
             torch.cuda.is_bf16_supported(),
-        )  # fmt: skip
+        )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine("CPU", 0, memory, _matrix_speed() * _CPU_UTILISATION, cpu_has_bfloat16())
 

@@ -128,9 +128,12 @@ def _open_study(settings: Settings, name: str, shipped: dict[str, Any], startup_
     storage = settings.home / "search" / "studies.db"
     storage.parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
-        storage=f"sqlite:///{storage}", study_name=name, load_if_exists=True, direction="minimize",
+        storage=f"sqlite:///{storage}",
+        study_name=name,
+        load_if_exists=True,
+        direction="minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=startup_trials),
-    )  # fmt: skip
+    )
     # The same seed would suggest the same values again after a pause.
     study.sampler = optuna.samplers.TPESampler(seed=settings.seed + len(study.trials))
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
@@ -182,9 +185,14 @@ def _result(settings: Settings, manifest: Manifest, profile: Profile, study: Any
     best = min(complete, key=_loss)
     shipped = next(fact for fact in complete if fact.shipped)
     result = SearchResult(
-        study=study.study_name, trials=facts, best=best, shipped=shipped, importance=_importance(study),
-        gain=1 - _loss(best) / _loss(shipped), proposal=None,
-    )  # fmt: skip
+        study=study.study_name,
+        trials=facts,
+        best=best,
+        shipped=shipped,
+        importance=_importance(study),
+        gain=1 - _loss(best) / _loss(shipped),
+        proposal=None,
+    )
     if result.gain < MIN_GAIN:
         return result
     changed = {name: value for name, value in best.values.items() if value != shipped.values.get(name)}

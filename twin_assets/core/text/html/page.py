@@ -27,8 +27,11 @@ def read_page(data: bytes) -> PageText:
         return PageText(text="", blocked=why)
     meta = page_meta(text)
     return PageText(
-        text="\n\n".join(html_blocks(text)), title=meta["title"], author=meta["author"], published=meta["published"]
-    )  # fmt: skip
+        text="\n\n".join(html_blocks(text)),
+        title=meta["title"],
+        author=meta["author"],
+        published=meta["published"],
+    )
 
 
 def read_page_apart(data: bytes, seconds: int) -> PageText:

@@ -11,9 +11,33 @@ from lxml import etree, html
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 PLAIN_BLOCKS = HEADINGS | {"p", "figcaption", "td", "th", "dt", "dd", "caption", "summary"}
 _BLOCKS = PLAIN_BLOCKS | {
-    "li", "pre", "blockquote", "table", "ul", "ol", "dl", "div", "section", "article", "main", "tr", "tbody", "thead",
-    "tfoot", "figure", "details", "address", "center", "hr", "header", "footer", "nav", "aside", "form", "fieldset",
-}  # fmt: skip
+    "li",
+    "pre",
+    "blockquote",
+    "table",
+    "ul",
+    "ol",
+    "dl",
+    "div",
+    "section",
+    "article",
+    "main",
+    "tr",
+    "tbody",
+    "thead",
+    "tfoot",
+    "figure",
+    "details",
+    "address",
+    "center",
+    "hr",
+    "header",
+    "footer",
+    "nav",
+    "aside",
+    "form",
+    "fieldset",
+}
 _has_block = etree.XPath("boolean(.//*[" + " or ".join(f"self::{tag}" for tag in sorted(_BLOCKS)) + "])")
 # A layout table holds paragraphs, or one cell a row; a table of data does not.
 _is_layout = etree.XPath(

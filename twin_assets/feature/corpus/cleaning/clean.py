@@ -49,9 +49,11 @@ class CleaningResult(Record):
 
 
 def clean_documents(
-    documents: Iterable[Document], languages: list[str], mask_personal_data: bool = True,
+    documents: Iterable[Document],
+    languages: list[str],
+    mask_personal_data: bool = True,
     turns: Mapping[str, str] | None = None,
-) -> CleaningResult:  # fmt: skip
+) -> CleaningResult:
     """Clean every document; drop, with a reason, what nothing should be learnt from. `turns` are the messages of
     conversations by document id (`talks`)."""
     kept: list[CleanedDocument] = []
@@ -105,14 +107,22 @@ def _cleaned(document: Document, writing: "_Writing", mask_personal_data: bool) 
     if language is None and (prose or document.category != "code"):
         language = detect_language(voice)
     return CleanedDocument(
-        persona=document.persona, source=document.source, category=document.category, doc_id=document.doc_id,
-        url=mask(document.url, SECRET_KINDS)[0], title=mask(document.title, kinds)[0] if document.title else document.title,
-        published_at=document.published_at, language=language, content_hash=document.content_hash,
-        visibility=document.visibility, voice_text=voice,
+        persona=document.persona,
+        source=document.source,
+        category=document.category,
+        doc_id=document.doc_id,
+        url=mask(document.url, SECRET_KINDS)[0],
+        title=mask(document.title, kinds)[0] if document.title else document.title,
+        published_at=document.published_at,
+        language=language,
+        content_hash=document.content_hash,
+        visibility=document.visibility,
+        voice_text=voice,
         # Normalising may uncover what was spread over two lines.
         search_text=mask(search_view(voice), kinds)[0],
-        words=count_words(voice), removed=[*writing.removed, *masked.elements()],
-    )  # fmt: skip
+        words=count_words(voice),
+        removed=[*writing.removed, *masked.elements()],
+    )
 
 
 def _with_exchanges(document: CleanedDocument, turns: str, mask_personal_data: bool) -> CleanedDocument:

@@ -12,9 +12,13 @@ ROWS, COLUMNS = 512, 4096
 
 
 def semantic_pairs(
-    vectors: np.ndarray, words: np.ndarray, rows: int = ROWS, columns: int = COLUMNS, partners: int = PARTNERS,
+    vectors: np.ndarray,
+    words: np.ndarray,
+    rows: int = ROWS,
+    columns: int = COLUMNS,
+    partners: int = PARTNERS,
     least: float = OFFLINE_MINILM.duplicate,
-) -> Pairs:  # fmt: skip
+) -> Pairs:
     """Pairs with a cosine of at least `least` whose shorter text has at least 0.6 of the longer one's words.
 
     `vectors` has shape (documents, dimensions) and unit rows, `words` shape (documents,). A document keeps its

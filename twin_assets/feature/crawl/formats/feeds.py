@@ -60,8 +60,9 @@ def _read_xml(text: str, url: str) -> Feed:
     found = feedparser.parse(
         io.BytesIO(strict_xml(mend_xml(text).encode("utf-8", "replace"))),
         response_headers={"content-type": "application/xml; charset=utf-8"},
-        sanitize_html=False, resolve_relative_uris=False,
-    )  # fmt: skip
+        sanitize_html=False,
+        resolve_relative_uris=False,
+    )
     feed = found.feed
     title, home = plain_title(feed.get("title")), _address(feed.get("link"), url)
     rows = found.entries[:MAX_ENTRIES]
@@ -97,13 +98,20 @@ def _xml_entry(row: Any, base: str, site: str | None, home: str | None) -> Entry
     )
     media = [x.get("type", "") for x in links if x.get("rel") == "enclosure"]
     return Entry(
-        id=guid, guid=guid, url=_address(address, base) or base, title=plain_title(row.get("title")),
-        authors=authors, body=body, mime=mime, text=text,
+        id=guid,
+        guid=guid,
+        url=_address(address, base) or base,
+        title=plain_title(row.get("title")),
+        authors=authors,
+        body=body,
+        mime=mime,
+        text=text,
         published_at=_moment(row, "published") or _moment(row, "created") or _moment(row, "updated"),
         draft=str(row.get("app_draft", "")).strip().lower() == "yes",
-        updated_at=_moment(row, "updated"), tags=[t.term for t in row.get("tags", []) if t.get("term")],
+        updated_at=_moment(row, "updated"),
+        tags=[t.term for t in row.get("tags", []) if t.get("term")],
         media=any(kind.startswith(("audio", "video")) for kind in media),
-    )  # fmt: skip
+    )
 
 
 def _xml_body(row: Any) -> tuple[str, Literal["text/html", "text/plain"], Text]:
@@ -215,9 +223,12 @@ def _read_json(found: dict[str, Any], url: str) -> Feed:
     entries = [_json_entry(row, url or home or "", title) for row in rows if isinstance(row, dict)]
     entries = _signed(entries, _json_authors(found, title), inherits=True)
     return Feed(
-        title=title, home=home, next=_address(found.get("next_url"), url),
-        entries=told_apart(settle_texts(entries)), broken=sum(not isinstance(row, dict) for row in rows),
-    )  # fmt: skip
+        title=title,
+        home=home,
+        next=_address(found.get("next_url"), url),
+        entries=told_apart(settle_texts(entries)),
+        broken=sum(not isinstance(row, dict) for row in rows),
+    )
 
 
 def _json_entry(row: dict[str, Any], base: str, site: str | None) -> Entry:
@@ -226,13 +237,19 @@ def _json_entry(row: dict[str, Any], base: str, site: str | None) -> Entry:
     marked, plain, summary = (_string(row.get(key)) for key in ("content_html", "content_text", "summary"))
     attachments = [a for a in row.get("attachments") or [] if isinstance(a, dict)]
     return Entry(
-        id=guid, guid=guid, url=address or base, title=plain_title(row.get("title")),
-        authors=_json_authors(row, site), body=marked or plain or summary,
-        mime="text/html" if marked else "text/plain", text="whole" if marked or plain else "unsure",
-        published_at=parse_time(row.get("date_published")), updated_at=parse_time(row.get("date_modified")),
+        id=guid,
+        guid=guid,
+        url=address or base,
+        title=plain_title(row.get("title")),
+        authors=_json_authors(row, site),
+        body=marked or plain or summary,
+        mime="text/html" if marked else "text/plain",
+        text="whole" if marked or plain else "unsure",
+        published_at=parse_time(row.get("date_published")),
+        updated_at=parse_time(row.get("date_modified")),
         tags=[t for t in row.get("tags") or [] if isinstance(t, str)],
         media=any(str(a.get("mime_type", "")).startswith(("audio", "video")) for a in attachments),
-    )  # fmt: skip
+    )
 
 
 def _json_authors(row: dict[str, Any], site: str | None) -> list[str]:

@@ -145,7 +145,9 @@ def unpack(path: Path, folder: Path) -> None:
     around = f"{roots.pop()}/" if len(roots) == 1 and all("/" in name for name in names) else ""
     for name, data in archive_members(path, _MEDIA):
         inner = PurePosixPath(name.removeprefix(around))
-        if len(inner.parts) > _MAX_DEPTH or any(len(part.encode("utf-8", "replace")) > _MAX_NAME_BYTES for part in inner.parts):  # fmt: skip
+        if len(inner.parts) > _MAX_DEPTH or any(
+            len(part.encode("utf-8", "replace")) > _MAX_NAME_BYTES for part in inner.parts
+        ):
             raise ValueError(f"member {name[:100]}… has too long a path")
         target = folder / inner
         try:
@@ -158,7 +160,11 @@ def unpack(path: Path, folder: Path) -> None:
 
 def label_of(name: str) -> str:
     """A short name for files and folders out of what a file was called: letters, digits, dots inside and dashes."""
-    stem = re.sub(r"(?i)(\.(zip|tar|gz|tgz|bz2|xz|json|xml|txt|md|csv|html?))+$", "", PurePosixPath(name.replace("\\", "/")).name)  # fmt: skip
+    stem = re.sub(
+        r"(?i)(\.(zip|tar|gz|tgz|bz2|xz|json|xml|txt|md|csv|html?))+$",
+        "",
+        PurePosixPath(name.replace("\\", "/")).name,
+    )
     plain = re.sub(r"[^\w.]+", "-", unicodedata.normalize("NFC", stem)).strip("-._")
     plain = plain[:_LABEL].encode("utf-8", "ignore")[: _MAX_NAME_BYTES - 60].decode("utf-8", "ignore")
     return plain.rstrip("-._") or "export"
@@ -175,7 +181,9 @@ def _of_members(path: Path, suffix: str) -> Kind:
     names = member_names(path)
     found = _export(path, names, suffix) or _talk(path, names, suffix) or _writing(names)
     if found is None:
-        reason = next((why for pattern, why in _UNREAD.items() if any(re.search(pattern, n) for n in names)), None)  # fmt: skip
+        reason = next(
+            (why for pattern, why in _UNREAD.items() if any(re.search(pattern, n) for n in names)), None
+        )
         if reason:
             raise ValueError(f"it is {reason}")
         raise ValueError(f"it is of no kind that is read. Inside: {_inside(names)}")
@@ -202,7 +210,9 @@ def _export(path: Path, names: list[str], suffix: str) -> Kind | None:
     if has(r"(^|/)posts\.csv$") and has(r"(^|/)posts/[^/]+\.html?$"):
         return Kind("substack", "Substack's export", file=suffix)
     story = r"(^|/)posts/[^/]+\.html$"
-    if has(story) and _sniff(path, story, lambda data: b"h-entry" in data or b"e-content" in data or b'data-field="body"' in data):  # fmt: skip
+    if has(story) and _sniff(
+        path, story, lambda data: b"h-entry" in data or b"e-content" in data or b'data-field="body"' in data
+    ):
         return Kind("medium", "Medium's export", file=suffix)
     if _sniff(path, r"^([^/]+/){0,2}[^/]+\.xml$", lambda data: _WXR in data[:_HEAD], names):
         return Kind("wordpress", "WordPress's export", file=suffix)
@@ -239,7 +249,11 @@ def _writing(names: list[str]) -> Kind | None:
         re.search(r"(^|/)messages\d*\.html$|(^|/)your_(facebook|instagram)_activity/", name) for name in names
     ):
         return None
-    for member, suffix in (("word/document.xml", ".docx"), ("META-INF/container.xml", ".epub"), ("content.xml", ".odt")):  # fmt: skip
+    for member, suffix in (
+        ("word/document.xml", ".docx"),
+        ("META-INF/container.xml", ".epub"),
+        ("content.xml", ".odt"),
+    ):
         if member in names and ("mimetype" in names or "[Content_Types].xml" in names):
             if not is_readable(Path(f"a{suffix}")):
                 return None
@@ -287,7 +301,11 @@ def _of_content(path: Path, head: bytes, name: str) -> Kind:
         return Kind("chats", "WhatsApp's export", file=".txt")
     fronted = plain.startswith(("---\n", "---\r\n", "+++"))
     mail = None if fronted else re.match(r"(?:\d+\s*\n)?(" + _HEADER_LINES.pattern + ")", plain)
-    if mail and re.search(r"(?im)^from:", mail[1]) and re.search(r"(?im)^(date|message-id|received|subject):", mail[1]):  # fmt: skip
+    if (
+        mail
+        and re.search(r"(?im)^from:", mail[1])
+        and re.search(r"(?im)^(date|message-id|received|subject):", mail[1])
+    ):
         return Kind("mail", "a mail", file=".emlx" if plain[0].isdigit() else ".eml")
     if re.search(r"(?i)<(!doctype html|html|body|article)\b", plain[:4_000]):
         if "page_wrap" in plain and "page_header" in plain and "Exported" in text[:_HEAD]:
@@ -313,7 +331,13 @@ def _of_json(path: Path) -> Kind:
         return Kind("ghost", "Ghost's export", file=".json")
     if isinstance(found, dict) and "nbformat" in found and is_readable(Path("a.ipynb")):
         return Kind("web", "a notebook", folded=True, file=".ipynb")
-    keys = ", ".join(list(found)[:8]) if isinstance(found, dict) else f"a list of {len(found)}" if isinstance(found, list) else "a value"  # fmt: skip
+    keys = (
+        ", ".join(list(found)[:8])
+        if isinstance(found, dict)
+        else f"a list of {len(found)}"
+        if isinstance(found, list)
+        else "a value"
+    )
     raise ValueError(f"it is of no kind that is read. Inside: JSON ({keys[:200]})")
 
 
@@ -375,7 +399,9 @@ def _beginning(head: bytes) -> str:
     try:
         return decode_text(head)
     except ValueError:
-        raise ValueError(f"it is of no kind that is read. Inside: bytes that are no text ({head[:8].hex()} …)") from None  # fmt: skip
+        raise ValueError(
+            f"it is of no kind that is read. Inside: bytes that are no text ({head[:8].hex()} …)"
+        ) from None
 
 
 def _json(data: bytes) -> Any:

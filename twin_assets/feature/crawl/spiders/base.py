@@ -323,9 +323,10 @@ class SourceSpider(scrapy.Spider):
             error = Refused(f"{host} leads to a private address")
         if isinstance(error, Refused):
             self._failed(
-                ask, f"refused: {error}",
+                ask,
+                f"refused: {error}",
                 "use a public http(s) address, or set TWIN_ALLOW_PRIVATE_HOSTS=true for sites of your own.",
-            )  # fmt: skip
+            )
         elif isinstance(error, IgnoreRequest):
             # Scrapy says all of these with one class: robots.txt, a bomb, a circle of redirects.
             why = str(error).lower()
@@ -379,13 +380,25 @@ class SourceSpider(scrapy.Spider):
         """A raw item of this crawl, noted as listed."""
         self.listed.add(item_id)
         return RawItem(
-            persona=self.persona.name, source=self.name, item_id=item_id, category=category, url=url,
-            title=title, author=author or self.persona.full_name, published_at=published_at,
-            fetched_at=datetime.now(UTC), mime=mime, body=body, content_hash=body_hash(body),
+            persona=self.persona.name,
+            source=self.name,
+            item_id=item_id,
+            category=category,
+            url=url,
+            title=title,
+            author=author or self.persona.full_name,
+            published_at=published_at,
+            fetched_at=datetime.now(UTC),
+            mime=mime,
+            body=body,
+            content_hash=body_hash(body),
             language=language or (self.persona.languages[0] if len(self.persona.languages) == 1 else None),
-            visibility=visibility or self.visibility, partial=partial, payload=payload or {},
-            mark=mark, windowed=self.windowed if windowed is None else windowed,
-        )  # fmt: skip
+            visibility=visibility or self.visibility,
+            partial=partial,
+            payload=payload or {},
+            mark=mark,
+            windowed=self.windowed if windowed is None else windowed,
+        )
 
     def members_only(self) -> Visibility:
         """The visibility of an item that only members or paying readers may see."""

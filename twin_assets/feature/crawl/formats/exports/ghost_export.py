@@ -112,14 +112,18 @@ def _post(
     slug = _string(row.get("slug"))
     base = (site or "").rstrip("/")
     return GhostPost(
-        post_id=str(row.get("id") or row.get("uuid") or slug), slug=slug,
-        url=_link(row, base, slug), title=plain_title(row.get("title")),
+        post_id=str(row.get("id") or row.get("uuid") or slug),
+        slug=slug,
+        url=_link(row, base, slug),
+        title=plain_title(row.get("title")),
         authors=signed_by(*[person.get(key) for person in people for key in ("name", "slug", "email")]),
-        status=_string(row.get("status")), mail_only=_is_mail_only(row, mailed), visibility=_string(row.get("visibility")) or "public",
+        status=_string(row.get("status")),
+        mail_only=_is_mail_only(row, mailed),
+        visibility=_string(row.get("visibility")) or "public",
         kind="page" if row.get("type") == "page" or row.get("page") in (True, 1, "1") else "post",
         published_at=_time(row.get("published_at")),
         html=_html(row).replace("__GHOST_URL__", base),
-    )  # fmt: skip
+    )
 
 
 def _is_mail_only(row: dict[str, Any], mailed: set[str]) -> bool:

@@ -151,7 +151,12 @@ def read_article(data: bytes) -> ArticlePage:
     body = next(iter(tree.xpath("//body")), tree)
     inner = (body.text or "") + "".join(html.tostring(part, encoding="unicode") for part in body)
     return ArticlePage(
-        title=title or None, link=link, fields=fields, published_at=moment,
+        title=title or None,
+        link=link,
+        fields=fields,
+        published_at=moment,
         body=f"<article>{inner.strip()}</article>" if body.text_content().strip() else "",
-        published=not (("published" in fields and not re.search(r"\d", said)) or "/post/edit/" in (link or "")),
-    )  # fmt: skip
+        published=not (
+            ("published" in fields and not re.search(r"\d", said)) or "/post/edit/" in (link or "")
+        ),
+    )

@@ -105,9 +105,15 @@ def _items(file: Any, name: str, on_cut: Callable[[str], None]) -> Iterator[Word
     count = 0
     with _mended(file) as stream:
         events = etree.iterparse(
-            stream, events=("end",), recover=True, resolve_entities=False, no_network=True, load_dtd=False,
-            encoding="utf-8", collect_ids=False,
-        )  # fmt: skip
+            stream,
+            events=("end",),
+            recover=True,
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            encoding="utf-8",
+            collect_ids=False,
+        )
         exported = False
         try:
             for _, element in events:
@@ -161,14 +167,19 @@ def _item(
     by_login = [name for term in terms for name in authors.get(term, [])]
     link = _joined(home, fields.get("link") or fields.get("guid") or "")
     return WordPressItem(
-        post_id=fields.get("wp:post_id") or link, link=link, title=plain_title(fields.get("title")),
+        post_id=fields.get("wp:post_id") or link,
+        link=link,
+        title=plain_title(fields.get("title")),
         authors=signed_by(*signers, *by_login, site=site),
-        kind=fields.get("wp:post_type") or "post", status=fields.get("wp:status") or "",
-        password=bool(fields.get("wp:post_password")), closed=any(map(_closes, element)),
-        dates=[fields.get(f"wp:{field}", "") for field in ("post_date_gmt", "post_date")] + [fields.get("pubDate", "")],
+        kind=fields.get("wp:post_type") or "post",
+        status=fields.get("wp:status") or "",
+        password=bool(fields.get("wp:post_password")),
+        closed=any(map(_closes, element)),
+        dates=[fields.get(f"wp:{field}", "") for field in ("post_date_gmt", "post_date")]
+        + [fields.get("pubDate", "")],
         html=shown_html(fields.get("content:encoded", "")),
         tags=[label for domain, _, label in labels if domain in ("tag", "post_tag", "category") and label],
-    )  # fmt: skip
+    )
 
 
 def _joined(home: str, link: str) -> str:

@@ -64,16 +64,23 @@ class Tweet:
         shown = tweet.get("in_reply_to_screen_name")
         author = tweet.get("user")
         return cls(
-            id=str(number), text=_plain(text), at=_time(tweet.get("created_at"), number),
-            reply_to=str(reply_to) if reply_to else None, answered=str(user or shown or "") or None,
+            id=str(number),
+            text=_plain(text),
+            at=_time(tweet.get("created_at"), number),
+            reply_to=str(reply_to) if reply_to else None,
+            answered=str(user or shown or "") or None,
             answered_name=shown if isinstance(shown, str) else None,
-            language=_OLD_CODES.get(lang, lang) if re.fullmatch(r"(?!und|zxx|art|q)[a-z]{2,3}", lang) else None,
-            links=_links(tweet, whole), retweet=bool(tweet.get("retweeted_status")),
+            language=_OLD_CODES.get(lang, lang)
+            if re.fullmatch(r"(?!und|zxx|art|q)[a-z]{2,3}", lang)
+            else None,
+            links=_links(tweet, whole),
+            retweet=bool(tweet.get("retweeted_status")),
             truncated=tweet.get("truncated") in (True, "true") and not whole,
             for_followers=bool((tweet.get("scopes") or {}).get("followers")),
-            versions=[str(version) for version in versions], likes=tweet.get("favorite_count"),
+            versions=[str(version) for version in versions],
+            likes=tweet.get("favorite_count"),
             author=author if isinstance(author, dict) else {},
-        )  # fmt: skip
+        )
 
     def url(self, user: str) -> str:
         """Address of the post."""

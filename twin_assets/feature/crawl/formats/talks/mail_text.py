@@ -95,11 +95,14 @@ def read_mail(data: bytes, unsent: str | None = None) -> Mail:
         raise ValueError("no mail: it has no From line")
     senders = getaddresses([_shown(headers["From"])])
     return Mail(
-        message_id=_shown(headers.get("Message-ID")).strip().strip("<>"), senders=senders,
+        message_id=_shown(headers.get("Message-ID")).strip().strip("<>"),
+        senders=senders,
         subject=_REPLY.sub("", re.sub(r"\s+", " ", _shown(headers.get("Subject"))).strip()),
-        sent_at=_time(headers.get("Date")), reply_to=_shown(headers.get("In-Reply-To")).strip().strip("<>") or None,
-        left_out=unsent or _reason(headers), data=data,
-    )  # fmt: skip
+        sent_at=_time(headers.get("Date")),
+        reply_to=_shown(headers.get("In-Reply-To")).strip().strip("<>") or None,
+        left_out=unsent or _reason(headers),
+        data=data,
+    )
 
 
 def is_nobody(address: str) -> bool:

@@ -29,10 +29,12 @@ def telegram_chats(data: dict[str, Any]) -> Iterator[Chat]:
         rows = chat.get("messages")
         notes = chat.get("type") == "saved_messages"
         yield Chat(
-            "telegram", str(chat.get("id") or "chat"), str(chat.get("name") or ""),
+            "telegram",
+            str(chat.get("id") or "chat"),
+            str(chat.get("name") or ""),
             [_message(row, owner_id) for row in rows] if isinstance(rows, list) else [],
             "a note to oneself" if notes else None,
-        )  # fmt: skip
+        )
 
 
 def _message(row: Any, owner_id: str) -> Message:
@@ -42,9 +44,14 @@ def _message(row: Any, owner_id: str) -> Message:
     names = tuple(str(row[key]) for key in ("from", "author", "from_id") if row.get(key))
     given = row.get("text") or row.get("text_entities") or ""
     return Message(
-        str(row.get("id", "?")), from_unix(row.get("date_unixtime")) or _local(row.get("date")), sender, names,
-        (text := _text(given)), own=bool(owner_id) and sender.removeprefix("user") == owner_id, left_out=_reason(row, text),
-    )  # fmt: skip
+        str(row.get("id", "?")),
+        from_unix(row.get("date_unixtime")) or _local(row.get("date")),
+        sender,
+        names,
+        (text := _text(given)),
+        own=bool(owner_id) and sender.removeprefix("user") == owner_id,
+        left_out=_reason(row, text),
+    )
 
 
 def _reason(row: dict[str, Any], text: str) -> str | None:

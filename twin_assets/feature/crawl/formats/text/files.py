@@ -96,9 +96,17 @@ def is_readable(path: Path) -> bool:
 def _described(body: str, fields: Fields, mime: str = "text/markdown", title: str | None = None) -> FileText:
     found = describe(fields)
     return FileText(
-        body=body, mime=mime, title=found.title or title, authors=found.authors, url=found.url, published_at=found.published_at,
-        language=found.language, visibility=found.visibility, left_out=found.left_out, fields=fields,
-    )  # fmt: skip
+        body=body,
+        mime=mime,
+        title=found.title or title,
+        authors=found.authors,
+        url=found.url,
+        published_at=found.published_at,
+        language=found.language,
+        visibility=found.visibility,
+        left_out=found.left_out,
+        fields=fields,
+    )
 
 
 def _heading(body: str) -> str | None:
@@ -155,9 +163,13 @@ def _pdf(data: bytes) -> FileText:
     # A PDF's author is often the account of a computer; only a full name is a byline.
     signed = [found.author] if found.author and " " in found.author.strip() else []
     return FileText(
-        body=found.text, mime="text/plain", title=found.title, authors=signed,
-        published_at=found.created, fields={"from": "application/pdf", "pages": found.pages},
-    )  # fmt: skip
+        body=found.text,
+        mime="text/plain",
+        title=found.title,
+        authors=signed,
+        published_at=found.created,
+        fields={"from": "application/pdf", "pages": found.pages},
+    )
 
 
 def _text_by(read: Callable[[str], tuple[str, Fields]], kind: str) -> Callable[[bytes], FileText]:

@@ -26,9 +26,11 @@ class GhostSpider(SourceSpider):
                     yield item
         except ValueError as error:
             self.fail(
-                declared.export.name, f"unreadable export: {error}", True,
+                declared.export.name,
+                f"unreadable export: {error}",
+                True,
                 "set ghost.export to the .json file that Ghost's settings export.",
-            )  # fmt: skip
+            )
 
     def _post(self, found: GhostPost) -> RawItem | None:
         where = found.url or found.slug or found.post_id
@@ -43,9 +45,14 @@ class GhostSpider(SourceSpider):
         else:
             closed = found.visibility != "public" or found.status == "sent" or found.mail_only
             return self.item(
-                found.post_id, category="article", url=found.url or f"ghost:{found.slug or found.post_id}",
-                title=found.title, published_at=found.published_at, mime="text/html", body=found.html,
+                found.post_id,
+                category="article",
+                url=found.url or f"ghost:{found.slug or found.post_id}",
+                title=found.title,
+                published_at=found.published_at,
+                mime="text/html",
+                body=found.html,
                 visibility=self.members_only() if closed else None,
                 payload={"type": found.kind, "visibility": found.visibility, "authors": found.authors},
-            )  # fmt: skip
+            )
         return None

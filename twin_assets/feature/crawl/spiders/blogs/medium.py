@@ -88,11 +88,18 @@ class MediumSpider(SourceSpider):
 
     def _entry(self, item_id: str, entry: Entry) -> RawItem:
         return self.item(
-            item_id, category="article", url=entry.url.split("?")[0], title=entry.title,
-            author=entry.authors[0] if entry.authors else None, published_at=entry.published_at,
-            mime=entry.mime, body=entry.body, partial=entry.text != "whole", mark=page_mark(None, entry.text == "whole", LIVE),
+            item_id,
+            category="article",
+            url=entry.url.split("?")[0],
+            title=entry.title,
+            author=entry.authors[0] if entry.authors else None,
+            published_at=entry.published_at,
+            mime=entry.mime,
+            body=entry.body,
+            partial=entry.text != "whole",
+            mark=page_mark(None, entry.text == "whole", LIVE),
             payload={"guid": entry.guid, "link": entry.url, "tags": entry.tags},
-        )  # fmt: skip
+        )
 
     def parse_story(self, response: Response, url: str, item_id: str, modified: str | None) -> Answers:
         """A story's own page."""
@@ -111,10 +118,18 @@ class MediumSpider(SourceSpider):
             return
         self.remember(response, url, {"ids": [item_id]}, leaf=True)
         yield self.item(
-            item_id, category="article", url=meta["canonical"] or url, title=meta["title"],
-            author=meta["author"], published_at=parse_time(meta["published"]), mime="text/html",
-            body=response.text, partial=not meta["free"], mark=page_mark(modified, meta["free"], LIVE), payload=meta,
-        )  # fmt: skip
+            item_id,
+            category="article",
+            url=meta["canonical"] or url,
+            title=meta["title"],
+            author=meta["author"],
+            published_at=parse_time(meta["published"]),
+            mime="text/html",
+            body=response.text,
+            partial=not meta["free"],
+            mark=page_mark(modified, meta["free"], LIVE),
+            payload=meta,
+        )
 
     def read_export(self) -> Answers:
         """Stories of the account's export zip, of which the web's versions are newer where there are any."""
@@ -137,9 +152,11 @@ class MediumSpider(SourceSpider):
                     yield item
         except ValueError as error:
             self.fail(
-                self.declared.export.name, f"unreadable export: {error}", True,
+                self.declared.export.name,
+                f"unreadable export: {error}",
+                True,
                 "set medium.export to the zip that Medium mailed you.",
-            )  # fmt: skip
+            )
 
     def _story(self, name: str, data: bytes) -> RawItem | None:
         text = data.decode("utf-8-sig", "replace").replace("\0", "")
@@ -188,11 +205,16 @@ class MediumSpider(SourceSpider):
             self.listed.add(item_id)  # the web's version is newer than any export, and whole
             return None
         return self.item(
-            item_id, category="post" if untitled else "article", title=title,
+            item_id,
+            category="post" if untitled else "article",
+            title=title,
             url=str(links[0]) if links else f"https://medium.com/p/{item_id}",
-            published_at=parse_time(str(times[0])) if times else None, mime="text/html",
-            body=html.tostring(bodies[0], encoding="unicode", with_tail=False), mark=EXPORTED, payload={"from": "export"},
-        )  # fmt: skip
+            published_at=parse_time(str(times[0])) if times else None,
+            mime="text/html",
+            body=html.tostring(bodies[0], encoding="unicode", with_tail=False),
+            mark=EXPORTED,
+            payload={"from": "export"},
+        )
 
 
 def _is_untitled(body: html.HtmlElement, title: str | None) -> bool:

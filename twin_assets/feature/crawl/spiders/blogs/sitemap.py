@@ -66,9 +66,11 @@ class _Walk:
         else:
             self.sitemaps += 1
             yield self.spider.fetch(
-                url, lambda r: self.follow(r, url, depth), listing=True,
+                url,
+                lambda r: self.follow(r, url, depth),
+                listing=True,
                 missing=(lambda: self._gone(url)) if depth else None,
-            )  # fmt: skip
+            )
 
     def _gone(self, url: str) -> Answers:
         """An index still names a sitemap that is no more: its pages are no more either."""
@@ -102,9 +104,10 @@ class _Walk:
             if item_id in spider.store.state.known:
                 spider.listed.add(item_id)  # the sitemap has it, whatever becomes of the request
             yield spider.fetch(
-                address, lambda r: self._read(r, address, item_id, modified),
+                address,
+                lambda r: self._read(r, address, item_id, modified),
                 missing=lambda: self._not_there(item_id, address),
-            )  # fmt: skip
+            )
 
     def _read(self, response: Response, address: str, item_id: str, modified: str | None) -> Answers:
         # Sites send what they have taken down to their front page, which is no article.

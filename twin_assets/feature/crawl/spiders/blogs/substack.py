@@ -111,9 +111,11 @@ class SubstackSpider(SourceSpider):
     def _post(self, row: dict[str, Any]) -> Any:
         url = f"{self.base}/api/v1/posts/{quote(row['slug'], safe='')}"
         return self.fetch(
-            url, lambda r: self.parse_post(r, url), blocked=lambda: self._post_blocked(row),
+            url,
+            lambda r: self.parse_post(r, url),
+            blocked=lambda: self._post_blocked(row),
             missing=lambda: self._post_missing(row),
-        )  # fmt: skip
+        )
 
     def _post_missing(self, row: dict[str, Any]) -> Answers:
         self.listed.discard(str(row["id"]))
@@ -139,12 +141,19 @@ class SubstackSpider(SourceSpider):
             return
         authors = _authors(post)
         yield self.item(
-            item_id, category="article", url=where, title=plain_title(post.get("title")),
+            item_id,
+            category="article",
+            url=where,
+            title=plain_title(post.get("title")),
             author=authors[0] if len(authors) == 1 else None,
-            published_at=parse_time(post.get("post_date")), mime="text/html", body=body or snippet,
-            partial=paid or not body, mark=LIVE, visibility=self.members_only() if paid else None,
+            published_at=parse_time(post.get("post_date")),
+            mime="text/html",
+            body=body or snippet,
+            partial=paid or not body,
+            mark=LIVE,
+            visibility=self.members_only() if paid else None,
             payload={k: v for k, v in post.items() if k not in ("body_html", "truncated_body_text")},
-        )  # fmt: skip
+        )
 
     def _is_thin(self, kind: str, body: str, where: str) -> bool:
         """Count and tell a recording or a thread whose own text is a note. (Essays that are also read aloud stay.)"""
@@ -191,16 +200,26 @@ class SubstackSpider(SourceSpider):
             elif entry.body and entry.text == "whole" and known[slug] not in self.whole:
                 yield self._entry_item(known[slug], entry, False)
         self.fail(
-            f"{self.base}/api/v1/archive", "was blocked; only known posts of the feed were read", True,
+            f"{self.base}/api/v1/archive",
+            "was blocked; only known posts of the feed were read",
+            True,
             "wait, then crawl again less often.",
-        )  # fmt: skip
+        )
 
     def _entry_item(self, item_id: str, entry: Entry, paid: bool) -> RawItem:
         return self.item(
-            item_id, category="article", url=entry.url, title=entry.title,
-            published_at=entry.published_at, mime="text/html", body=entry.body, partial=paid, mark=LIVE,
-            visibility=self.members_only() if paid else None, payload={"from": "feed", "guid": entry.guid},
-        )  # fmt: skip
+            item_id,
+            category="article",
+            url=entry.url,
+            title=entry.title,
+            published_at=entry.published_at,
+            mime="text/html",
+            body=entry.body,
+            partial=paid,
+            mark=LIVE,
+            visibility=self.members_only() if paid else None,
+            payload={"from": "feed", "guid": entry.guid},
+        )
 
     def read_export(self) -> Answers:
         """Published posts of the export zip, of which the web's versions are newer where there are any."""
@@ -211,9 +230,11 @@ class SubstackSpider(SourceSpider):
                     yield item
         except ValueError as error:
             self.fail(
-                self.declared.export.name, f"unreadable export: {error}", True,
+                self.declared.export.name,
+                f"unreadable export: {error}",
+                True,
                 "set substack.export to the zip of Settings, Exports of the publication.",
-            )  # fmt: skip
+            )
 
     def _exported(self, post: ExportedPost) -> RawItem | None:
         row, where = post.row, f"posts/{post.post_id}.{post.slug}.html"
@@ -234,11 +255,17 @@ class SubstackSpider(SourceSpider):
                 self.listed.add(post.post_id)  # the web's version is newer than any export
                 return None
             return self.item(
-                post.post_id, category="article", title=plain_title(row.get("title")),
+                post.post_id,
+                category="article",
+                title=plain_title(row.get("title")),
                 url=f"{self.base}/p/{post.slug}" if self.base else f"substack:{where}",
-                published_at=parse_time(row.get("post_date")), mime="text/html", body=post.html, mark=EXPORTED,
-                visibility=self.members_only() if closed else None, payload={"from": "export", **row},
-            )  # fmt: skip
+                published_at=parse_time(row.get("post_date")),
+                mime="text/html",
+                body=post.html,
+                mark=EXPORTED,
+                visibility=self.members_only() if closed else None,
+                payload={"from": "export", **row},
+            )
         return None
 
 

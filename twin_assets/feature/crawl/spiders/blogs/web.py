@@ -105,11 +105,19 @@ class WebSpider(SourceSpider):
             self.skip("by another author", f"{item_id} (by {found.authors[0]})")
             return None
         return self.item(
-            item_id, category="article", url=found.url or path.resolve().as_uri(), title=found.title,
-            author=found.author, published_at=found.published_at, mime=found.mime, body=found.body, mark=mark,
-            language=found.language, visibility=more_closed(self.visibility, found.visibility),
+            item_id,
+            category="article",
+            url=found.url or path.resolve().as_uri(),
+            title=found.title,
+            author=found.author,
+            published_at=found.published_at,
+            mime=found.mime,
+            body=found.body,
+            mark=mark,
+            language=found.language,
+            visibility=more_closed(self.visibility, found.visibility),
             payload=json.loads(json.dumps(found.fields, default=str)),
-        )  # fmt: skip
+        )
 
     def parse_named(self, response: Response, url: str) -> Answers:
         """An address that the persona's YAML names: a page, which is theirs whoever signs it, or a feed."""
@@ -153,10 +161,18 @@ class WebSpider(SourceSpider):
             return
         self.remember(response, url, {"ids": [item_id]}, leaf=True)
         yield self.item(
-            item_id, category="article", url=meta.get("canonical") or url, title=meta.get("title"),
-            author=meta.get("author"), published_at=parse_time(meta.get("published")), mime="text/html",
-            body=response.text, partial=not meta["free"], mark=page_mark(modified, meta["free"], PAGE), payload=meta,
-        )  # fmt: skip
+            item_id,
+            category="article",
+            url=meta.get("canonical") or url,
+            title=meta.get("title"),
+            author=meta.get("author"),
+            published_at=parse_time(meta.get("published")),
+            mime="text/html",
+            body=response.text,
+            partial=not meta["free"],
+            mark=page_mark(modified, meta["free"], PAGE),
+            payload=meta,
+        )
 
     def _read(self, response: Response, name: str, url: str, item_id: str, modified: str | None) -> RawItem:
         try:
@@ -166,10 +182,17 @@ class WebSpider(SourceSpider):
         self.remember(response, url, {"ids": [item_id]}, leaf=True)
         title = found.title if found.title != "page" else None
         return self.item(
-            item_id, category="article", url=url, title=title, author=found.author, mime=found.mime,
-            published_at=found.published_at, body=found.body, mark=modified or PAGE,
+            item_id,
+            category="article",
+            url=url,
+            title=title,
+            author=found.author,
+            mime=found.mime,
+            published_at=found.published_at,
+            body=found.body,
+            mark=modified or PAGE,
             payload=json.loads(json.dumps(found.fields, default=str)),
-        )  # fmt: skip
+        )
 
     def _feed(self, response: Response, url: str, page: int = 1) -> Answers:
         """The persona's entries of a feed, and its next page (RFC 5005) where it has one."""
@@ -260,12 +283,19 @@ class WebSpider(SourceSpider):
             self.skip("entry without text", entry.url)
             return None
         return self.item(
-            entry.id, category="article" if entry.title else "post", url=entry.url, title=entry.title,
-            author=entry.authors[0] if entry.authors else None, published_at=entry.published_at,
-            mime="text/html" if page else entry.mime, body=body, mark=mark, windowed=True,
+            entry.id,
+            category="article" if entry.title else "post",
+            url=entry.url,
+            title=entry.title,
+            author=entry.authors[0] if entry.authors else None,
+            published_at=entry.published_at,
+            mime="text/html" if page else entry.mime,
+            body=body,
+            mark=mark,
+            windowed=True,
             partial=entry.text == "cut" if partial is None else partial,
             payload={"feed": url, "guid": entry.guid, "tags": entry.tags},
-        )  # fmt: skip
+        )
 
 
 class NoWriting(Unreadable):

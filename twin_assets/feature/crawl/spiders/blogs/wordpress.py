@@ -26,9 +26,11 @@ class WordPressSpider(SourceSpider):
                     yield item
         except ValueError as error:
             self.fail(
-                export.name, f"unreadable export: {error}", True,
+                export.name,
+                f"unreadable export: {error}",
+                True,
                 "set wordpress.export to the .xml file of Tools, Export, or to a zip of such files.",
-            )  # fmt: skip
+            )
 
     def _cut(self, name: str) -> None:
         self.skip("the end of an export that is cut off", name)
@@ -51,9 +53,14 @@ class WordPressSpider(SourceSpider):
         else:
             times = [time for text in found.dates if (time := parse_time(text))]
             return self.item(
-                found.post_id, category="article", url=found.link if "://" in found.link else f"wordpress:{where}",
-                title=found.title, published_at=times[0] if times else None, mime="text/html", body=found.html,
+                found.post_id,
+                category="article",
+                url=found.link if "://" in found.link else f"wordpress:{where}",
+                title=found.title,
+                published_at=times[0] if times else None,
+                mime="text/html",
+                body=found.html,
                 visibility=self.members_only() if found.closed else None,
                 payload={"type": found.kind, "tags": found.tags, "authors": found.authors},
-            )  # fmt: skip
+            )
         return None

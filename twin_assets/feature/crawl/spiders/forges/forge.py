@@ -161,11 +161,18 @@ class ForgeSpider(SourceSpider):
             return
         title = fields.get("title")
         yield self.item(
-            file.item_id, category=category, title=str(title) if title else file.title, url=file.page, mime=mime,
-            published_at=as_time(fields.get("date")) or parse_time(date), body=body, mark=self.mark(file.sha),
-            author=file.author, visibility=file.visibility,
+            file.item_id,
+            category=category,
+            title=str(title) if title else file.title,
+            url=file.page,
+            mime=mime,
+            published_at=as_time(fields.get("date")) or parse_time(date),
+            body=body,
+            mark=self.mark(file.sha),
+            author=file.author,
+            visibility=file.visibility,
             payload={"sha": file.sha, "path": file.path, **file.payload},
-        )  # fmt: skip
+        )
 
     def _mentions_owner(self, head: str) -> bool:
         plain = head.casefold()

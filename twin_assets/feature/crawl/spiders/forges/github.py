@@ -97,9 +97,15 @@ class GitHubSpider(ForgeSpider):
             yield from follow(memo)
 
         yield self.fetch(
-            url, callback, listing=True, unchanged=unchanged, headers=self.headers(), within=within, absent=absent,
+            url,
+            callback,
+            listing=True,
+            unchanged=unchanged,
+            headers=self.headers(),
+            within=within,
+            absent=absent,
             missing=missing,
-        )  # fmt: skip
+        )
 
     def headers(self) -> dict[str, str]:
         token = self.twin.github_token
@@ -150,14 +156,17 @@ class GitHubSpider(ForgeSpider):
         yield from self._tree(repo, repo["branch"], "", True)
         yield from self._ask(
             f"{base}/issues?state=all&creator={quote(self.user)}&per_page=100",
-            lambda r: self.parse_words(r, repo, "issues"), within=f"{within}issues/", absent=_no_issues,
-        )  # fmt: skip
+            lambda r: self.parse_words(r, repo, "issues"),
+            within=f"{within}issues/",
+            absent=_no_issues,
+        )
         for kind in ("issues", "pulls"):
             yield from self._ask(
                 f"{base}/{kind}/comments?per_page=100",
                 lambda r, kind=kind: self.parse_words(r, repo, f"{kind}/comments"),
-                within=f"{within}{kind}/comments/", absent=_no_issues,
-            )  # fmt: skip
+                within=f"{within}{kind}/comments/",
+                absent=_no_issues,
+            )
 
     def _tree(self, repo: dict[str, str], sha: str, folder: str, deep: bool) -> Answers:
         """Ask for the files below a folder, or only those in it."""
@@ -174,9 +183,12 @@ class GitHubSpider(ForgeSpider):
             yield from self._tree(repo, "HEAD", "", True)  # a default branch that isn't there any more
 
         yield from self._ask(
-            url + ("?recursive=1" if deep else ""), lambda r: self.parse_tree(r, repo, sha, folder, deep),
-            within=within, absent=_no_tree, missing=renamed if sha == repo["branch"] and deep else None,
-        )  # fmt: skip
+            url + ("?recursive=1" if deep else ""),
+            lambda r: self.parse_tree(r, repo, sha, folder, deep),
+            within=within,
+            absent=_no_tree,
+            missing=renamed if sha == repo["branch"] and deep else None,
+        )
 
     def parse_tree(
         self, response: Response, repo: dict[str, str], sha: str, folder: str, deep: bool
@@ -221,11 +233,17 @@ class GitHubSpider(ForgeSpider):
             f"{commits}&author={quote(who, safe='')}&per_page=1" for who in (self.user, *self.addresses())
         ]
         return ForgeFile(
-            item_id=item_id, path=path, sha=sha, title=f"{name.split('/')[-1]}/{path}", author=self.user,
-            page=f"{repo['page']}/blob/{quote(repo['branch'])}/{quote(path)}", payload={"repo": name},
-            commits=(*signed, f"{commits}&per_page={COMMITS}"), blob=f"{base}/git/blobs/{sha}",
+            item_id=item_id,
+            path=path,
+            sha=sha,
+            title=f"{name.split('/')[-1]}/{path}",
+            author=self.user,
+            page=f"{repo['page']}/blob/{quote(repo['branch'])}/{quote(path)}",
+            payload={"repo": name},
+            commits=(*signed, f"{commits}&per_page={COMMITS}"),
+            blob=f"{base}/git/blobs/{sha}",
             visibility=self._visibility(repo),
-        )  # fmt: skip
+        )
 
     def _visibility(self, repo: dict[str, str]) -> Visibility | None:
         return "private" if repo.get("private") and not self.declared.visibility else None
@@ -249,10 +267,15 @@ class GitHubSpider(ForgeSpider):
                 return
             key = row["id"] if "comments" in kind else row["number"]
             yield from self.words(
-                memo, f"{repo['name']}/{kind}/{key}", row.get("body"), row["html_url"], title=row.get("title"),
-                published_at=parse_time(row.get("created_at")), visibility=self._visibility(repo),
+                memo,
+                f"{repo['name']}/{kind}/{key}",
+                row.get("body"),
+                row["html_url"],
+                title=row.get("title"),
+                published_at=parse_time(row.get("created_at")),
+                visibility=self._visibility(repo),
                 payload={k: row.get(k) for k in ("id", "number", "title", "created_at", "path", "state")},
-            )  # fmt: skip
+            )
 
         items = list(self.each(read_rows(response), read, response.url, "id"))
         return items, memo | {"ids": [item.item_id for item in items]}

@@ -43,9 +43,12 @@ class GitLabSpider(ForgeSpider):
             if "/" in path:  # of a group
                 url = f"{self.api}/projects/{quote(path, safe='')}"
                 yield self.fetch(
-                    url, lambda r: self.parse_projects([read_json(r)], r.url), listing=True,
-                    headers=self.headers(), within=f"{path}/",
-                )  # fmt: skip
+                    url,
+                    lambda r: self.parse_projects([read_json(r)], r.url),
+                    listing=True,
+                    headers=self.headers(),
+                    within=f"{path}/",
+                )
 
     def refused(self, response: Response) -> tuple[str, str] | None:
         if response.status == 401:
@@ -115,8 +118,9 @@ class GitLabSpider(ForgeSpider):
             yield from self._listing(
                 f"{base}/repository/tree?recursive=true&per_page=100&pagination=keyset&ref={quote(branch, safe='')}",
                 lambda entries, url: self.parse_tree(entries, project, url),
-                within=f"{name}/blob/", absent=_no_tree,
-            )  # fmt: skip
+                within=f"{name}/blob/",
+                absent=_no_tree,
+            )
         else:
             self.skip("empty repository", name)
         for kind in ("issues", "merge_requests"):
@@ -125,8 +129,9 @@ class GitLabSpider(ForgeSpider):
                 yield from self._listing(
                     f"{base}/{kind}?scope=all&per_page=100&author_username={quote(self.user, safe='')}",
                     lambda rows, url, kind=kind: self.parse_words(rows, project, kind, url),
-                    within=f"{name}/{kind}/", absent=_no_words,
-                )  # fmt: skip
+                    within=f"{name}/{kind}/",
+                    absent=_no_words,
+                )
 
     def parse_tree(self, entries: list[Any], project: dict[str, Any], where: str) -> Answers:
         """Requests for the files worth having; those with a known blob need none."""
@@ -157,12 +162,17 @@ class GitLabSpider(ForgeSpider):
         ]
         page = project.get("web_url") or f"https://gitlab.com/{project['path_with_namespace']}"
         return ForgeFile(
-            item_id=item_id, path=path, sha=sha, title=f"{project['path']}/{path}", author=self.user,
+            item_id=item_id,
+            path=path,
+            sha=sha,
+            title=f"{project['path']}/{path}",
+            author=self.user,
             page=f"{page}/-/blob/{quote(project['default_branch'])}/{quote(path)}",
             payload={"project": project["path_with_namespace"]},
-            commits=(f"{commits}&per_page={COMMITS}", *signed), blob=f"{base}/blobs/{sha}",
+            commits=(f"{commits}&per_page={COMMITS}", *signed),
+            blob=f"{base}/blobs/{sha}",
             visibility=self._visibility(project),
-        )  # fmt: skip
+        )
 
     def _visibility(self, project: dict[str, Any], confidential: bool = False) -> Visibility | None:
         closed = confidential or project.get("visibility") in ("private", "internal")
@@ -180,10 +190,14 @@ class GitLabSpider(ForgeSpider):
                 self.skip("someone else's words", row.get("web_url") or "")
                 return
             yield from self.words(
-                {}, f"{project['path_with_namespace']}/{kind}/{row['iid']}", row.get("description"), row["web_url"],
-                title=row.get("title"), published_at=parse_time(row.get("created_at")),
+                {},
+                f"{project['path_with_namespace']}/{kind}/{row['iid']}",
+                row.get("description"),
+                row["web_url"],
+                title=row.get("title"),
+                published_at=parse_time(row.get("created_at")),
                 visibility=self._visibility(project, bool(row.get("confidential"))),
                 payload={k: row.get(k) for k in ("id", "iid", "title", "created_at", "state")},
-            )  # fmt: skip
+            )
 
         yield from self.each(rows, read, where, "iid")

@@ -86,14 +86,17 @@ class BlueskySpider(SocialSpider):
         codes = record.get("langs")
         codes = {str(code).split("-")[0].lower() for code in codes} if isinstance(codes, list) else set()
         return Post(
-            id=key, text=_shown(str(record["text"]), record.get("facets")), at=at,
+            id=key,
+            text=_shown(str(record["text"]), record.get("facets")),
+            at=at,
             url=f"https://bsky.app/profile/{self.persona.bluesky.handle or did}/post/{key}",
             order=(int((at or datetime.fromtimestamp(0, UTC)).timestamp()), key),
             reply_to=parent.rsplit("/", 1)[-1] or None,
             to_other=any(uri and not uri.startswith(f"at://{did}/") for uri in (parent, root)),
-            language=codes.pop() if len(codes) == 1 else None, visibility=visibility,
+            language=codes.pop() if len(codes) == 1 else None,
+            visibility=visibility,
             payload={"tags": record.get("tags") or []},
-        )  # fmt: skip
+        )
 
 
 def _shown(text: str, facets: Any) -> str:

@@ -162,10 +162,15 @@ class LinkedInSpider(SourceSpider):
             else:
                 digits = re.findall(r"\d{6,}", unquote(link))
                 yield from self._once(
-                    digits[-1] if digits else text_hash(f"{date}{text}"), category="post",
-                    url=link or self.declared.profile, published_at=moment, mime="text/plain",
-                    body=clean_text(text), visibility=self._visibility(row.get("visibility"), link), payload=row,
-                )  # fmt: skip
+                    digits[-1] if digits else text_hash(f"{date}{text}"),
+                    category="post",
+                    url=link or self.declared.profile,
+                    published_at=moment,
+                    mime="text/plain",
+                    body=clean_text(text),
+                    visibility=self._visibility(row.get("visibility"), link),
+                    payload=row,
+                )
 
     def _article(self, row: dict[str, Any]) -> Answers:
         """The item of one of the API's articles."""
@@ -180,10 +185,15 @@ class LinkedInSpider(SourceSpider):
             self.skip("an article without text", url)
         else:
             yield from self._once(
-                f"article/{url.rstrip('/').rsplit('/', 1)[-1]}", category="article", url=url, title=row.get("title"),
-                published_at=read_time(said or row.get("date") or row.get("createddate")), mime="text/html",
-                body=clean_text(body), payload=row,
-            )  # fmt: skip
+                f"article/{url.rstrip('/').rsplit('/', 1)[-1]}",
+                category="article",
+                url=url,
+                title=row.get("title"),
+                published_at=read_time(said or row.get("date") or row.get("createddate")),
+                mime="text/html",
+                body=clean_text(body),
+                payload=row,
+            )
 
     def _exported_article(self, name: str, data: bytes) -> Answers:
         page = read_article(data) if data.strip() else None
@@ -193,10 +203,15 @@ class LinkedInSpider(SourceSpider):
             self.skip("an article without text", name)
         else:
             yield from self._once(
-                f"article/{name.rsplit('/', 1)[-1]}", category="article", title=page.title, mime="text/html",
-                url=page.link or self.declared.profile, body=page.body, published_at=page.published_at,
+                f"article/{name.rsplit('/', 1)[-1]}",
+                category="article",
+                title=page.title,
+                mime="text/html",
+                url=page.link or self.declared.profile,
+                body=page.body,
+                published_at=page.published_at,
                 payload={"file": name, **page.fields},
-            )  # fmt: skip
+            )
 
     def _medium(self, name: str, row: dict[str, str], texts: list[str]) -> Answers:
         """What was written to a picture or document, where no post says the same."""
@@ -212,11 +227,16 @@ class LinkedInSpider(SourceSpider):
             texts.append(_compared(text))
             date = re.sub(r"^.*?\bon (?=\w+ \d)|\s*\(.*$", "", when)
             yield from self._once(
-                f"media/{text_hash(when + text)}", category="post", url=link or self.declared.profile,
-                published_at=read_time(date), mime="text/plain", body=clean_text(text),
-                visibility=self._visibility(None, ""), payload={"file": name, **row},
+                f"media/{text_hash(when + text)}",
+                category="post",
+                url=link or self.declared.profile,
+                published_at=read_time(date),
+                mime="text/plain",
+                body=clean_text(text),
+                visibility=self._visibility(None, ""),
+                payload={"file": name, **row},
                 partial=_LOST_LETTERS.search(text) is not None,
-            )  # fmt: skip
+            )
 
     def _visibility(self, said: Any, link: str) -> Visibility:
         """A row's own, or else the source's own, or the connections; never more open than the persona."""

@@ -83,12 +83,23 @@ class MastodonSpider(SocialSpider):
         )
         text, names = _text(note)
         return Post(
-            id=str(note["id"]), text=text, url=url, at=at, title=str(note.get("summary") or "").strip() or None,
+            id=str(note["id"]),
+            text=text,
+            url=url,
+            at=at,
+            title=str(note.get("summary") or "").strip() or None,
             order=(int((at or datetime.fromtimestamp(0, UTC)).timestamp()), f"{number:09}"),
-            reply_to=reply_to or None, to_other=bool(reply_to) and not _is_within(reply_to, account),
-            addressed=bool(names), language=_language(note), visibility=visibility,
-            payload={"tags": [str(tag.get("name")) for tag in note.get("tag") or [] if tag.get("type") == "Hashtag"]},
-        )  # fmt: skip
+            reply_to=reply_to or None,
+            to_other=bool(reply_to) and not _is_within(reply_to, account),
+            addressed=bool(names),
+            language=_language(note),
+            visibility=visibility,
+            payload={
+                "tags": [
+                    str(tag.get("name")) for tag in note.get("tag") or [] if tag.get("type") == "Hashtag"
+                ]
+            },
+        )
 
 
 def _json(name: str, data: bytes) -> Any:

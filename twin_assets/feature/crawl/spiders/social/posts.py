@@ -49,12 +49,18 @@ class SocialSpider(SourceSpider):
                 continue
             languages = {post.language for post in thread if post.text}
             yield self.item(
-                first.id, category="post", url=first.url, title=first.title, published_at=first.at,
-                mime="text/plain", body=text, language=languages.pop() if len(languages) == 1 else None,
+                first.id,
+                category="post",
+                url=first.url,
+                title=first.title,
+                published_at=first.at,
+                mime="text/plain",
+                body=text,
+                language=languages.pop() if len(languages) == 1 else None,
                 visibility=most_closed([first.visibility, self.visibility]),
                 partial=any(post.partial for post in thread),
                 payload={"ids": [post.id for post in thread]} | first.payload,
-            )  # fmt: skip
+            )
 
     def _threads(self, posts: dict[str, Post]) -> Iterator[list[Post]]:
         parents = {post.id: parent_of(post, posts) for post in posts.values()}

@@ -99,13 +99,19 @@ class XSpider(SocialSpider):
             self.skip("retweet", tweet.url(account.name))
             return None
         return Post(
-            id=tweet.id, text=_shown(own, links, account.name), url=tweet.url(account.name),
-            order=(int(tweet.id), ""), at=tweet.at, reply_to=newest.get(tweet.reply_to or "", tweet.reply_to),
+            id=tweet.id,
+            text=_shown(own, links, account.name),
+            url=tweet.url(account.name),
+            order=(int(tweet.id), ""),
+            at=tweet.at,
+            reply_to=newest.get(tweet.reply_to or "", tweet.reply_to),
             to_other=tweet.answered is not None and not account.is_own(tweet),
-            addressed=_addressed(raw, account.name), language=tweet.language, partial=cut,
+            addressed=_addressed(raw, account.name),
+            language=tweet.language,
+            partial=cut,
             visibility="connections" if account.protected or tweet.for_followers else "public",
             payload={"likes": tweet.likes},
-        )  # fmt: skip
+        )
 
 
 def _shown(text: str, links: dict[str, str], user: str) -> str:

@@ -144,16 +144,23 @@ class ChatsSpider(SourceSpider):
         named = roles(talk, own)
         turns = [
             {
-                "who": "self" if m.sender in own else "other", "name": named[m.sender], "text": m.text,
+                "who": "self" if m.sender in own else "other",
+                "name": named[m.sender],
+                "text": m.text,
                 "at": m.at.isoformat() if m.at else None,
             }
             for m in talk
-        ]  # fmt: skip
+        ]
         body = "\n\n".join(m.text for m in mine)
         return self.item(
-            item_id, category="article" if len(body) > _LONG else "post", url=url, mime="text/plain", body=body,
-            published_at=mine[0].at, payload={"turns": turns, "kind": chat.kind},
-        )  # fmt: skip
+            item_id,
+            category="article" if len(body) > _LONG else "post",
+            url=url,
+            mime="text/plain",
+            body=body,
+            published_at=mine[0].at,
+            payload={"turns": turns, "kind": chat.kind},
+        )
 
 
 def _label(name: str, path: Path) -> str:

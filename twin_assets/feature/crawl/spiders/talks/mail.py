@@ -77,6 +77,12 @@ class MailSpider(SourceSpider):
             return None
         self.chosen.add(item_id)
         return self.item(
-            item_id, category="article" if len(text) > _LONG else "post", url=f"mid:{item_id}", title=mail.subject or None,
-            published_at=mail.sent_at, mime="text/plain", body=text, payload={"folder": folder, "in_reply_to": mail.reply_to},
-        )  # fmt: skip
+            item_id,
+            category="article" if len(text) > _LONG else "post",
+            url=f"mid:{item_id}",
+            title=mail.subject or None,
+            published_at=mail.sent_at,
+            mime="text/plain",
+            body=text,
+            payload={"folder": folder, "in_reply_to": mail.reply_to},
+        )

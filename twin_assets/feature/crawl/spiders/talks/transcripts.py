@@ -79,10 +79,15 @@ class TranscriptsSpider(SourceSpider):
             self.skip("a transcript without words", item_id)
             return None
         return self.item(
-            item_id, category="article" if len(body) > _LONG else "post", url=path.resolve().as_uri(),
-            title=_LANGUAGE.sub("", path.stem), published_at=_date(path.stem), mime="text/plain", body=body,
+            item_id,
+            category="article" if len(body) > _LONG else "post",
+            url=path.resolve().as_uri(),
+            title=_LANGUAGE.sub("", path.stem),
+            published_at=_date(path.stem),
+            mime="text/plain",
+            body=body,
             payload={"seconds": round(found.cues[-1].end), "speakers": len(found.speakers())},
-        )  # fmt: skip
+        )
 
     def _names(self) -> tuple[str, ...]:
         return (self.persona.full_name, *self.persona.also_known_as)
