@@ -9,16 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Settings(BaseSettings):
-    """Settings of one installation. Defaults run everything on one laptop without an account."""
-
-    model_config = SettingsConfigDict(env_prefix="TWIN_", env_file=".env", extra="ignore")
+class Installation(BaseModel):
+    """This installation"""
 
     home: Path = Field(ROOT / ".twin", description="Folder of everything the platform writes.")
     personas_dir: Path = Field(ROOT / "personas", description="One YAML file for each persona.")
@@ -30,8 +28,16 @@ class Settings(BaseSettings):
     )
     seed: int = Field(17, description="Of what is drawn at random: splits, dataset rows, trainings, samples.")
 
+
+class LakeSettings(BaseModel):
+    """Lake"""
+
     lake_url: str | None = Field(None, description="`s3://bucket/prefix`; a folder under home if unset.")
     s3_endpoint_url: str | None = Field(None, description="For S3-compatible servers.")
+
+
+class IndexSettings(BaseModel):
+    """Index and vectors"""
 
     embedder: str = Field("offline-minilm", description="`offline-minilm`, a folder, or a hub model id.")
     vector_store: Literal["lancedb", "weaviate"] = Field(
@@ -43,6 +49,10 @@ class Settings(BaseSettings):
     weaviate_api_key: SecretStr | None = Field(None, description="What weaviate_url is asked with.")
     weaviate_grpc_port: int = Field(50051, description="Of a server or embedded; Weaviate Cloud has its own.")
 
+
+class RetrievalSettings(BaseModel):
+    """Retrieval"""
+
     reranker: str | None = Field(None, description="Cross-encoder that ranks passages: a folder or hub id.")
     planner_model: str | None = Field(
         None, description="LiteLLM name of a model that plans searches; none: rules do."
@@ -52,9 +62,17 @@ class Settings(BaseSettings):
     planner_max_tokens: int = Field(300, gt=0, description="What the planner may write for an answer.")
     planner_timeout: float = Field(10.0, description="Seconds, for each of the planner's answers.")
 
+
+class DataWorkSettings(BaseModel):
+    """Heavy data work"""
+
     data_runner: Literal["native", "ray"] | None = Field(
         None, description="Where Daft runs heavy data work: this machine, or a Ray cluster (RAY_ADDRESS)."
     )
+
+
+class CrawlSettings(BaseModel):
+    """Collecting"""
 
     allow_private_hosts: bool = Field(
         False, description="Let spiders fetch loopback and private addresses (local test sites)."
@@ -82,6 +100,10 @@ class Settings(BaseSettings):
         description="Requests that a host is asked to answer at a time, on average. More for your own sites.",
     )
 
+
+class TeacherSettings(BaseModel):
+    """Teacher"""
+
     teacher_model: str | None = Field(
         None, description="LiteLLM name of a model that writes instructions; none: they come from the text."
     )
@@ -102,6 +124,10 @@ class Settings(BaseSettings):
         2.0, description="Seconds before a failed request is tried again, at first; doubled each time."
     )
 
+
+class JudgeSettings(BaseModel):
+    """Judge"""
+
     judge_model: str | None = Field(
         None, description="LiteLLM name of a model that compares texts in the evaluation; none: no judge."
     )
@@ -118,6 +144,10 @@ class Settings(BaseSettings):
         2.0, description="Seconds before a failed request is tried again, at first; doubled each time."
     )
 
+
+class RegistrySettings(BaseModel):
+    """Hub and registry"""
+
     hub_namespace: str | None = Field(None, description="User or organisation on the Hugging Face Hub.")
     hub_token: SecretStr | None = Field(None, description="Account on the hub, for publishing.")
     hub_endpoint: str | None = Field(None, description="Another server with the hub's API.")
@@ -125,6 +155,10 @@ class Settings(BaseSettings):
     registry_url: str | None = Field(
         None, description="`s3://bucket/prefix` that model versions are pushed to and pulled from."
     )
+
+
+class TrainingStartSettings(BaseModel):
+    """When a training starts"""
 
     train_min_changed_rows: float = Field(
         0.01,
@@ -142,11 +176,19 @@ class Settings(BaseSettings):
         0.0, description="What an hour of the training machine costs; with 0, experiments carry no cost."
     )
 
+
+class TrackingSettings(BaseModel):
+    """Tracking"""
+
     wandb_mode: Literal["offline", "online", "disabled"] = Field(
         "offline", description="`online` by itself when wandb_api_key is set and this is not."
     )
     wandb_project: str = Field("llm-twin", description="Project that training runs are logged to.")
     wandb_api_key: SecretStr | None = Field(None, description="With it runs are logged online.")
+
+
+class TrainingSettings(BaseModel):
+    """Where it trains"""
 
     training_runner: Literal["local", "kubernetes", "ray"] = Field(
         "local", description="Where Axolotl runs: this machine, a pod, or the workers of RAY_ADDRESS."
@@ -191,6 +233,10 @@ class Settings(BaseSettings):
     ray_gpus_per_worker: int = Field(1, description="0 trains on CPU.")
     ray_cpus_per_worker: int = Field(1, description="CPUs that each of them holds.")
 
+
+class ReleaseSettings(BaseModel):
+    """Release"""
+
     approval_days: float = Field(14.0, description="An older evaluation can't be approved.")
     deploy_within_hours: float = Field(24.0, description="An older approval is not deployed.")
     auto_approve: bool = Field(
@@ -209,11 +255,19 @@ class Settings(BaseSettings):
     )
     latency_limit: float = Field(2.0, description="Median latency allowed, times that of the version before.")
 
+
+class RefreshSettings(BaseModel):
+    """Refresh"""
+
     refresh_new_share: float = Field(
         0.1, description="New writing that asks for a rebuild, as a share of the words trained on."
     )
     refresh_age_days: float = Field(90.0, description="A model so old asks for a rebuild; 0: never by age.")
     refresh_cooldown_days: float = Field(7.0, description="No rebuild is asked for sooner after the last.")
+
+
+class AlertSettings(BaseModel):
+    """Alerts"""
 
     alert_webhook_url: SecretStr | None = Field(None, description="Gets alerts as JSON.")
     alert_slack_url: SecretStr | None = Field(None, description="A Slack incoming webhook.")
@@ -233,6 +287,10 @@ class Settings(BaseSettings):
     replay_now: datetime | None = Field(
         None, description="Taken for the present by drift, refresh and alerts: for replays only."
     )
+
+
+class EngineSettings(BaseModel):
+    """Engine and fallback"""
 
     llm_url: str = Field("http://127.0.0.1:3001/v1", description="OpenAI-compatible LLM service.")
     llm_model: str | None = Field(None, description="LiteLLM model name when llm_url is not our own.")
@@ -272,6 +330,11 @@ class Settings(BaseSettings):
     fallback_price_in: float | None = Field(None, description="US dollars a million prompt tokens.")
     fallback_price_out: float | None = Field(None, description="US dollars a million answer tokens.")
     fallback_timeout: float = Field(60.0, description="Seconds, for each of its answers.")
+
+
+class PortSettings(BaseModel):
+    """Ports and metrics"""
+
     llm_port: int = Field(3001, description="Of the LLM service that `twin up` starts.")
     twin_port: int = Field(3000, description="Of the twin's API and web page.")
     dagster_port: int = Field(3070, description="Of Dagster's web page.")
@@ -285,6 +348,10 @@ class Settings(BaseSettings):
     llm_metrics_port: int | None = Field(None, ge=1, le=65535, description="The same of the LLM service.")
     ui_password: SecretStr | None = Field(None, description="Closes the web page and the twin's API.")
 
+
+class MonitoringSettings(BaseModel):
+    """Monitoring"""
+
     monitor_sample_per_hour: int = Field(
         30,
         ge=1,
@@ -293,6 +360,10 @@ class Settings(BaseSettings):
     toxicity_model: str | None = Field(
         None, description="A text classifier, folder or hub id, that flags abuse; a short word list if unset."
     )
+
+
+class AccessSettings(BaseModel):
+    """Access and limits"""
 
     allow_anonymous: bool = Field(
         False,
@@ -332,6 +403,33 @@ class Settings(BaseSettings):
     link_private_hosts: bool = Field(
         False, description="Let links in requests lead to private addresses: for tests, never for strangers."
     )
+
+
+class Settings(
+    Installation,
+    LakeSettings,
+    IndexSettings,
+    RetrievalSettings,
+    DataWorkSettings,
+    CrawlSettings,
+    TeacherSettings,
+    JudgeSettings,
+    RegistrySettings,
+    TrainingStartSettings,
+    TrackingSettings,
+    TrainingSettings,
+    ReleaseSettings,
+    RefreshSettings,
+    AlertSettings,
+    EngineSettings,
+    PortSettings,
+    MonitoringSettings,
+    AccessSettings,
+    BaseSettings,
+):
+    """Settings of one installation, by part. Defaults run everything on one laptop without an account."""
+
+    model_config = SettingsConfigDict(env_prefix="TWIN_", env_file=".env", extra="ignore")
 
     @model_validator(mode="after")
     def _a_key_is_there_to_be_used(self) -> "Settings":
@@ -375,3 +473,8 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Settings from the environment, read afresh at every call."""
     return Settings()  # type: ignore[call-arg]
+
+
+def settings_parts() -> list[type[BaseModel]]:
+    """The parts of Settings in their order; the docstring of each is its title."""
+    return [part for part in Settings.__bases__ if part is not BaseSettings]

@@ -12,28 +12,6 @@ from twin_assets.cli.base import AsJson, command, read_settings, setting_name
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-# The setting with which a part begins.
-PARTS = {
-    "home": "This installation",
-    "lake_url": "Lake",
-    "embedder": "Index and vectors",
-    "reranker": "Retrieval",
-    "data_runner": "Heavy data work",
-    "allow_private_hosts": "Collecting",
-    "teacher_model": "Teacher",
-    "judge_model": "Judge",
-    "hub_namespace": "Hub and registry",
-    "train_min_changed_rows": "When a training starts",
-    "wandb_mode": "Tracking",
-    "training_runner": "Where it trains",
-    "approval_days": "Release",
-    "refresh_new_share": "Refresh",
-    "alert_webhook_url": "Alerts",
-    "llm_url": "Engine and fallback",
-    "llm_port": "Ports and metrics",
-    "monitor_sample_per_hour": "Monitoring",
-    "allow_anonymous": "Access and limits",
-}
 HEAD = """# Settings
 
 Each is read from the environment, or from a file `.env` in the working directory, and has a default with which everything
@@ -88,23 +66,25 @@ def settings(
 
 def as_markdown() -> str:
     """docs/settings.md: the same on every machine."""
-    from twin_assets.settings import Settings
+    from twin_assets.settings import settings_parts
 
     lines = [HEAD.rstrip()]
-    for name, field in Settings.model_fields.items():
-        if name in PARTS:
-            lines += ["", f"## {PARTS[name]}", "", "| setting | default | what it is |", "|---|---|---|"]
-        default = f"`{_text(_default(field))}`" if _default(field) not in (None, "") else ""
-        about = f"{field.description}{_choices({'choices': _literals(field.annotation)})}".replace("|", "\\|")
-        lines.append(f"| `{setting_name(name)}` | {default} | {about} |")
+    for part in settings_parts():
+        lines += ["", f"## {part.__doc__}", "", "| setting | default | what it is |", "|---|---|---|"]
+        for name, field in part.model_fields.items():
+            default = f"`{_text(_default(field))}`" if _default(field) not in (None, "") else ""
+            about = f"{field.description}{_choices({'choices': _literals(field.annotation)})}"
+            lines.append(f"| `{setting_name(name)}` | {default} | {about.replace('|', chr(92) + '|')} |")
     return "\n".join(lines) + "\n"
 
 
 def _rows() -> list[dict[str, Any]]:
     """Every setting as it is here."""
+    from twin_assets.settings import settings_parts
+
     here = read_settings()
     rows = []
-    for name, field in type(here).model_fields.items():
+    for name, field in ((n, f) for part in settings_parts() for n, f in part.model_fields.items()):
         value = getattr(here, name)
         rows.append(
             {
