@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from serving.errors import NotFoundError, NothingReleased
 from serving.readiness import Readiness
 from serving.twin.request import TwinRequest
 from twin_assets.core.embedding.embedder import load_embedder
-from twin_assets.core.embedding.thresholds import thresholds_of
+from twin_assets.core.embedding.thresholds import Thresholds, thresholds_of
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.llm.client import open_litellm
@@ -126,9 +126,7 @@ class AnswerService:
             )
         embedder = load_embedder(s.embedder)
         retriever = open_retriever(s, persona, self.store(name), embedder, asked.audience)
-        twin = Twin(
-            persona, self.profile, retriever.retrieve, retriever.find, thresholds_of(self.lake, embedder)
-        )
+        twin = Twin(persona, self.profile, retriever.retrieve, retriever.find, self.thresholds)
         read = [lately_read(url, s.link_private_hosts) for url in asked.links]
 
         def linked(about: str, k: int, tokens: int) -> list[Passage]:
@@ -142,6 +140,11 @@ class AnswerService:
         writers = self.fallback.writers(self._engine(asked, production), plan.refusal is not None)
         sampling = sampling_of(plan, asked.temperature, asked.seed, asked.max_tokens)
         return Planned(asked, persona, plan, writers, sampling)
+
+    @cached_property
+    def thresholds(self) -> Thresholds:
+        """Of the embedder of the settings. Raises TwinError until it is calibrated."""
+        return thresholds_of(self.lake, load_embedder(self.settings.embedder))
 
     def _engine(self, asked: TwinRequest, production: str | None) -> RemoteGenerator:
         s = self.settings
