@@ -73,7 +73,7 @@ class Access:
         needs = self._needs_of(scope["method"], scope["path"])
         exchange = _Exchange(request, receive, send, needs, needs.limit(self.settings))
         try:
-            refused = await self._refusal(request, needs) or await self._unread(request, exchange)
+            refused = await self._refusal(request, exchange) or await self._unread(request, exchange)
             if refused is not None:
                 await refused(scope, exchange.receive, exchange.send)
             elif exchange.gone:
@@ -125,12 +125,11 @@ class Access:
         finally:
             self.admission.leave(who)
 
-    async def _refusal(self, request: Request, needs: Needs) -> Response | None:
+    async def _refusal(self, request: Request, exchange: "_Exchange") -> Response | None:
         """The answer to a request that is turned away; else None, and its caller is known."""
-        path, address = request.scope["path"], _address(request)
-        most = needs.limit(self.settings)
-        if int(request.headers.get("content-length") or 0) > most:
-            return _too_large(most)
+        path, address, needs = request.scope["path"], _address(request), exchange.needs
+        if int(request.headers.get("content-length") or 0) > exchange.most:
+            return _too_large(exchange.most)
         if foreign := ui_login.foreign_change(request):
             return foreign
         if needs.action == ANYONE:

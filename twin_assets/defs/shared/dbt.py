@@ -120,11 +120,10 @@ class PersonaModels(DbtProjectComponent):
 def current_manifest(project: DbtProject) -> Path:
     """The manifest, parsed again when a project file is newer than it."""
     manifest = project.manifest_path
-    sources = [
-        path
-        for path in Path(project.project_dir).rglob("*")
-        if path.suffix in {".sql", ".yml", ".csv"} and "target" not in path.parts
-    ]
+    # What dbt writes is not looked through: `target` grows with every run, and each import of the graph asks.
+    parts = [part for part in Path(project.project_dir).iterdir() if part.name != "target"]
+    files = (path for part in parts for path in (part, *part.rglob("*")))
+    sources = [path for path in files if path.suffix in {".sql", ".yml", ".csv"}]
     if not manifest.exists() or manifest.stat().st_mtime < max(p.stat().st_mtime for p in sources):
         parsing = dbt_cli().cli(["parse", "--quiet"], target_path=project.project_dir / project.target_path)
         with time_limit(parsing.process, DBT_SECONDS):
