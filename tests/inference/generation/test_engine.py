@@ -131,6 +131,18 @@ def test_a_reader_who_leaves_frees_the_row_and_a_full_queue_is_said(
     assert all(t.tokens_out < 200 for t in endless)
 
 
+def test_an_answer_is_never_empty_though_a_model_would_end_at_once(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    word, space = (tokenizer(text)["input_ids"][-1] for text in ("A", " "))
+    ends = frozenset(range(model.config.vocab_size)) - {word, space}
+    engine = Engine(model, tokenizer, ends)
+    prompt = tokenizer("The ferry leaves")["input_ids"]
+    asked = [engine.submit(prompt, Sampling(60, 1.0, seed)) for seed in range(8)]
+    assert {handle.result() for handle in asked} == {"A"}
+    assert {handle.finish_reason for handle in asked} == {"stop"}
+
+
 def test_a_batch_that_fails_says_so_to_its_readers_and_the_next_one_is_written(
     engine: Engine, tokenizer: PreTrainedTokenizerFast
 ) -> None:

@@ -72,6 +72,11 @@ class GenerationHandle:
     def cancelled(self) -> bool:
         return self._cancelled.is_set()
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything but space was written."""
+        return self._text.begun
+
     def hand_to(self, reader: Callable[[TextDelta], None]) -> None:
         """Give every piece to `reader`, in the engine's thread, instead of keeping it for an iterator.
 
@@ -235,8 +240,14 @@ class Engine:
         if fresh:
             logits.append(cache.admit([t.prompt for t in fresh]))
         tickets = [*active, *fresh]
+        scores = torch.cat(logits)
+        # An answer is never empty: the end can't come before its first word. A sampled one would now and then.
+        if silent := [row for row, ticket in enumerate(tickets) if not ticket.begun]:
+            scores[
+                torch.tensor(silent).unsqueeze(1), torch.tensor(sorted(self._ends), dtype=torch.long)
+            ] = -torch.inf
         temperatures, randoms = [t.sampling.temperature for t in tickets], [t.random for t in tickets]
-        tokens = next_tokens(torch.cat(logits), cache.seen, temperatures, randoms)
+        tokens = next_tokens(scores, cache.seen, temperatures, randoms)
         on = [row for row, token in enumerate(tokens) if not tickets[row].take(token, self._ends)]
         self.done.update({"steps": bool(active), "reads": bool(fresh), "tokens": len(tickets)})
         if len(on) < len(tickets):

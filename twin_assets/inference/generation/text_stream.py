@@ -28,6 +28,11 @@ class TextStream:
         self._held += fresh
         return self._given(self._settled())
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is more than space, given or held back."""
+        return self._begun or bool(self._held.strip())
+
     def rest(self) -> str:
         """What was held back, once no more tokens come; without half a character."""
         held = "" if self.stopped else self._held + self._fresh().rstrip(_BROKEN)
