@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.support.releases import Office
+from twin_assets.core.betting import e_value
 from twin_assets.core.release.canary import (
     FALSE_ALARM,
     Asked,
@@ -18,7 +19,6 @@ from twin_assets.core.release.canary import (
     Tally,
     apply_verdict,
     breaks_limit,
-    e_value,
     evaluate_canary,
     read_seen,
     write_seen,

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from twin_assets.core.betting import e_value
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.records import Record
 from twin_assets.core.release.approval import WATCH, check_rollback
@@ -20,8 +21,6 @@ from twin_assets.settings import Settings
 
 # Chance that a version that keeps within a limit is rolled back, however long and often it is looked at.
 FALSE_ALARM = 0.01
-# Where greater shares are looked at, between the allowed one (0) and all (1).
-_GRID = (np.arange(256) + 0.5) / 256
 # Medians of fewer requests are not compared.
 LEAST_LATENCIES = 10
 # Latencies kept of each caller and version by each process, the newest.
@@ -121,21 +120,6 @@ def read_seen(lake: Lake, persona: str, since: int) -> dict[str, Tally]:
         for model, tally in Seen.model_validate_json(lake.read(key)).models.items():
             found[model] = found.get(model, Tally()).plus(tally)
     return found
-
-
-def e_value(bad: float, n: int, allowed: float) -> float:
-    """How strongly `bad` of `n` requests speak against a share of at most `allowed`: an e-value.
-
-    The likelihood of greater shares, a grid of them averaged, over that of `allowed`. At most one in 1/x sequences
-    ever exceeds x when the share is in fact allowed (Ville's inequality), so one may look after every request; see
-    Ramdas et al., "Game-theoretic statistics and safe anytime-valid inference" (2023).
-    """
-    if allowed > 0.999:
-        return 1.0  # nothing speaks against a limit that allows everything
-    allowed = max(allowed, 1e-3)
-    greater = allowed + (1 - allowed) * _GRID
-    ratios = bad * np.log(greater / allowed) + (n - bad) * (np.log1p(-greater) - np.log1p(-allowed))
-    return float(np.exp(min(np.logaddexp.reduce(ratios) - np.log(len(_GRID)), 700.0)))
 
 
 def breaks_limit(new: Tally, old: Tally, settings: Settings) -> str | None:

@@ -1,0 +1,210 @@
+"""What people chose who read two texts without knowing whose they are, and what may be concluded from it.
+
+Of a pair of the kind `author` one text is the author's, and the reader says which: a right answer is the author's.
+Of the kind `base` one is the candidate's and one its base model's with a prompt, and the reader says which is closer to
+how the author writes: a right answer is the candidate's. Answers are only ever added, one a pair and reader. They hold
+hashes of what was read, never a text.
+
+Each answer is a bet (`core.betting`) that right and wrong are equally likely, as they are for whoever can't tell: sides
+are drawn by chance. So a reader may stop whenever they like, and "they tell them apart" is false in at most one of
+twenty readings. "They can't tell them apart" claims less: the share of right answers, of all pairs that could be made
+like these, lies between `CLOSE` and its mirror image, with 95% confidence by a confidence sequence. That holds for
+answers that are alike and independent; of several readers together it is about their mean.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import accumulate
+from typing import Literal, get_args
+
+from pydantic import ValidationError
+
+from twin_assets.core.betting import share_interval, two_sided_e_value
+from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import text_hash
+from twin_assets.core.records import Record
+from twin_assets.core.storage.lake import Lake
+from twin_assets.core.storage.numbered import Numbered, NumberedLog
+
+FOLDER = "blind_readings"
+# Chance that somebody who can't tell is said to, and that a share is outside its interval.
+ERROR = 0.05
+# Half way between guessing and always being right: the customary threshold where there are two to choose from.
+CLOSE = 0.75
+# Right answers in a row with which one can tell: 2^8 / 9 is more than 20.
+FEWEST = 8
+# How far ahead answers are counted.
+_AHEAD = 200
+
+Kind = Literal["author", "base"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Choice = Literal["left", "right", "skip"]
+# More answers are right, or wrong, than guessing gives; it is known that hardly more are; or not enough was read.
+Verdict = Literal["right", "wrong", "alike", "open"]
+
+
+class AlreadyRead(TwinError):
+    """This reader has answered this pair."""
+
+
+class Reading(Numbered):
+    """One answer. `reader` is what they were authenticated as; `texts` are hashes of both texts; `right` is None for a
+    pair that was skipped, since the reader knew a text of it."""
+
+    persona: str
+    model: str
+    reader: str
+    pair_id: str
+    kind: Kind
+    texts: list[str]
+    choice: Choice
+    right: bool | None
+    at: datetime
+
+
+class Finding(Record):
+    """What `right` of `answers` say. `low` and `high` bound the share of right answers with 95% confidence; `e_value` is
+    the most that ever spoke against one half. `more` answers at this rate would settle it; None when it is settled, or
+    would not be soon."""
+
+    kind: Kind
+    answers: int
+    right: int
+    e_value: float
+    low: float
+    high: float
+    verdict: Verdict
+    more: int | None
+
+
+def finding(kind: Kind, right: Sequence[bool]) -> Finding:
+    """What answers to pairs of one kind say, in their order. That they are told apart stands once it is found."""
+    n, counts = len(right), list(accumulate(right, initial=0))
+    e_values = [two_sided_e_value(counts[i], i, 0.5) for i in range(n + 1)]
+    peak = max(range(n + 1), key=e_values.__getitem__)
+    verdict = settled(counts[peak], peak)
+    if verdict not in ("right", "wrong"):
+        verdict = settled(counts[n], n)
+    low, high = share_interval(counts[n], n, ERROR)
+    return Finding(
+        kind=kind,
+        answers=n,
+        right=counts[n],
+        e_value=e_values[peak],
+        low=low,
+        high=high,
+        verdict=verdict,
+        more=_more(counts[n], n) if verdict == "open" else None,
+    )
+
+
+def settled(right: float, n: int) -> Verdict:
+    """What `right` of `n` answers say by themselves."""
+    if two_sided_e_value(right, n, 0.5) >= 1 / ERROR:
+        return "right" if right * 2 > n else "wrong"
+    inside = n > 0 and 1 - CLOSE < right / n < CLOSE
+    beyond = inside and min(two_sided_e_value(right, n, share) for share in (1 - CLOSE, CLOSE))
+    return "alike" if beyond >= 1 / ERROR else "open"
+
+
+def _more(right: int, n: int) -> int | None:
+    """Answers until there is a verdict, if they go on as they did; of few the share is taken nearer to one half."""
+    if not n:
+        return FEWEST
+    share = (right + 1) / (n + 2)
+    ahead = (more for more in range(1, _AHEAD + 1) if settled(right + share * more, n + more) != "open")
+    return next(ahead, None)
+
+
+def findings(some: Iterable[Reading], model: str) -> dict[Kind, Finding]:
+    """What the readings of a model version say, by kind; those that were skipped say nothing."""
+    said = sorted((r for r in some if r.model == model and r.right is not None), key=lambda r: r.at)
+    return {kind: finding(kind, [bool(r.right) for r in said if r.kind == kind]) for kind in KINDS}
+
+
+def readings(lake: Lake, persona: str, reader: str | None = None) -> list[Reading]:
+    """Answers of one reader, or of all, about any version. Raises TwinError when one is damaged."""
+    folders = [_folder(persona, reader)] if reader else [f"{FOLDER}/{persona}"]
+    found = []
+    for folder in folders:
+        for key in lake.keys(folder):
+            try:
+                found.append(Reading.model_validate_json(lake.read(key)))
+            except ValidationError:
+                raise TwinError(
+                    f"The blind reading {key} is damaged.", "bring it back from a backup, or remove it."
+                ) from None
+    return found
+
+
+def add_reading(
+    lake: Lake,
+    persona: str,
+    model: str,
+    reader: str,
+    *,
+    pair_id: str,
+    kind: Kind,
+    texts: list[str],
+    choice: Choice,
+    right: bool | None,
+) -> Reading:
+    """Store an answer, whoever else answers at the same time. Raises AlreadyRead when this reader has answered the pair."""
+    log = NumberedLog(lake, _folder(persona, reader), Reading)
+    while True:
+        before = readings(lake, persona, reader)
+        if any(r.pair_id == pair_id and r.model == model for r in before):
+            raise AlreadyRead(
+                "This pair was answered already: each counts once for a reader.", "look at the next one."
+            )
+        given = Reading(
+            number=max((r.number for r in before), default=0) + 1,
+            persona=persona,
+            model=model,
+            reader=reader,
+            pair_id=pair_id,
+            kind=kind,
+            texts=texts,
+            choice=choice,
+            right=right,
+            at=max([datetime.now(UTC), *(r.at for r in before)]),
+        )
+        if log.add(given):
+            return given
+
+
+def _folder(persona: str, reader: str) -> str:
+    return f"{FOLDER}/{persona}/{text_hash(reader)}"
+
+
+def sentence(found: Finding, who: str = "you") -> str:
+    """The finding for people. `who` is `you`, or such as `3 readers`."""
+    n, right, can = found.answers, found.right, who[:1].upper() + who[1:]
+    long_run = f"with 95% certainty between {found.low:.0%} and {found.high:.0%} in the long run"
+    chance = "which guessing would not give"
+    match found.kind, found.verdict:
+        case _, "open":
+            return _open(found, who)
+        case "author", "right":
+            return f"{can} tell them apart: {right} of {n} right, {chance}."
+        case "author", "wrong":
+            return f"{can} tell them apart, but take the twin for the author: only {right} of {n} right, {chance}."
+        case "author", _:
+            return f"{can} can't tell them apart after {n} pairs: {right} right, {long_run}, where guessing gives 50%."
+        case _, "right":
+            return f"{can} find the twin closer than its base model with a prompt: in {right} of {n} pairs, {chance}."
+        case _, "wrong":
+            return f"{can} find the base model with a prompt closer than the twin: in {n - right} of {n} pairs, {chance}."
+        case _:
+            return f"{can} find neither closer after {n} pairs: the twin in {right}, {long_run}."
+
+
+def _open(found: Finding, who: str) -> str:
+    if not found.answers:
+        return f"Not enough yet: {FEWEST} answers can be."
+    told = f"{who} gave {found.answers} answer{'s' if found.answers > 1 else ''}"
+    if found.kind == "author":
+        told += f", {found.right} right"
+    return f"Not enough yet: {told}; " + (
+        f"about {found.more} more." if found.more else f"more than {_AHEAD} more."
+    )
