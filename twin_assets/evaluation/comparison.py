@@ -1,13 +1,13 @@
 """Which is the cheapest way to the voice: prompting alone, retrieval beside it, or fine-tuning?
 
-The rungs are in the order of what they cost to set up and keep. One clears the bar when nothing on it falls short of
+The systems are in the order of what they cost to set up and keep. One clears the bar when nothing on it falls short of
 what the gate asks of any text, and it has come far enough from other authors towards the author.
 """
 
 from twin_assets.core.records import Record
 
 
-class Rung(Record):
+class ComparedSystem(Record):
     """`voice_share` is where the voice stands between other authors (0) and the author's own unseen text (1), None
     where it can't be said; `short` names what falls short, in words."""
 
@@ -23,35 +23,35 @@ class Rung(Record):
         return not self.short
 
 
-class Ladder(Record):
-    """`cheapest` is the first rung that clears the bar; `propose` whether the fine-tune may be put to a person."""
+class Comparison(Record):
+    """`cheapest` is the first system that clears the bar; `propose` whether the fine-tune may be put to a person."""
 
-    rungs: list[Rung]
+    systems: list[ComparedSystem]
     cheapest: str | None
     propose: bool
     verdict: str
 
 
-def climb(rungs: list[Rung], candidate: str, beats_baseline: bool) -> Ladder:
-    """`rungs` cheapest first. A fine-tune is proposed only if it beats the same base with prompt and retrieval,
-    whatever else it clears; that a cheaper rung is enough is said, and left to the person."""
-    cheapest = next((r.role for r in rungs if r.clears), None)
+def compare(systems: list[ComparedSystem], candidate: str, beats_baseline: bool) -> Comparison:
+    """`systems` cheapest first. A fine-tune is proposed only if it beats the same base with prompt and retrieval,
+    whatever else it clears; that a cheaper system is enough is said, and left to the person."""
+    cheapest = next((r.role for r in systems if r.clears), None)
     if cheapest is None:
-        first = "No rung clears the bar."
+        first = "No system clears the bar."
     elif cheapest == candidate:
-        first = "Fine-tuning is the cheapest rung that clears the bar."
+        first = "Fine-tuning is the cheapest system that clears the bar."
     else:
-        first = f"{cheapest} is the cheapest rung that clears the bar: fine-tuning is not needed for that."
+        first = f"{cheapest} is the cheapest system that clears the bar: fine-tuning is not needed for that."
     second = (
         "The fine-tune beats its own baseline: if it passes its gate, it is proposed."
         if beats_baseline
         else "The fine-tune does not beat its own baseline, base+prompt+retrieval, and is not proposed."
     )
-    return Ladder(rungs=rungs, cheapest=cheapest, propose=beats_baseline, verdict=f"{first} {second}")
+    return Comparison(systems=systems, cheapest=cheapest, propose=beats_baseline, verdict=f"{first} {second}")
 
 
-def voice_share(margin: float | None, floor: float | None, ceiling: float | None) -> float | None:
-    """Where a margin stands from floor (0) to ceiling (1); None when one is missing or floor isn't below ceiling."""
-    if margin is None or floor is None or ceiling is None or ceiling <= floor:
+def voice_share(margin: float | None, lower_bound: float | None, upper_bound: float | None) -> float | None:
+    """Where a margin stands from `lower_bound` (0) to `upper_bound` (1); None when one is missing, or they aren't in that order."""
+    if margin is None or lower_bound is None or upper_bound is None or upper_bound <= lower_bound:
         return None
-    return (margin - floor) / (ceiling - floor)
+    return (margin - lower_bound) / (upper_bound - lower_bound)
