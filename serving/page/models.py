@@ -10,6 +10,7 @@ from serving.access.dependencies import Asker, Config, PersonaName
 from serving.access.needs import needs
 from serving.errors import Forbidden, NotFoundError
 from serving.protocol import Name
+from twin_assets.core.blind_readings import readings
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.records import Visibility, may_see
 from twin_assets.core.release.approval import Decision, decide, expires, refused
@@ -17,7 +18,7 @@ from twin_assets.core.release.canary import evaluate_canary
 from twin_assets.core.release.ledger import Event, EventKind, Ledger
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.evaluation.evaluate import EvaluationReport
-from twin_assets.evaluation.report.page import report_key
+from twin_assets.evaluation.report.page import report_key, with_blind_readings
 from twin_assets.settings import Settings
 
 # The report is a page of its own: it may draw, and neither run nor load anything.
@@ -39,7 +40,7 @@ router = APIRouter()
 @needs("admin")
 def models(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
     """Model versions of the persona and the base models under them, newest first."""
-    versions, states = Registry(settings).list(), _states(Ledger(open_lake(settings), persona).events())
+    versions, states = Registry(settings).list(), states_of(Ledger(open_lake(settings), persona).events())
     own = [v for v in versions if v.lineage.persona == persona]
     parents = {v.lineage.parent for v in own}
     return [
@@ -60,9 +61,9 @@ def review(persona: PersonaName, settings: Config, asker: Asker, model: Name | N
     waiting, approved, production = history.waiting(), history.approved(), history.production()
     verdict = evaluate_canary(lake, persona, history, settings, now)
     problem = refused(history, approved, settings, now) if approved else None
-    states = _states(list(history.events))
+    states = states_of(list(history.events))
     shown = (
-        _known(model, states)
+        known_model(model, states)
         if model
         else waiting.model
         if waiting
@@ -91,20 +92,21 @@ def review(persona: PersonaName, settings: Config, asker: Asker, model: Name | N
 @router.get("/ui/api/{persona}/report", response_class=HTMLResponse)
 @needs("admin")
 def report(persona: PersonaName, model: Name, settings: Config, asker: Asker) -> HTMLResponse:
-    """The evaluation report as it was rendered when the version was evaluated. It quotes what was held out: Forbidden
-    for who may not see that."""
+    """The evaluation report as it was rendered when the version was evaluated, with what blind readers have said since. It
+    quotes what was held out: Forbidden for who may not see that."""
     lake = open_lake(settings)
-    key = report_key(persona, _known(model, _states(Ledger(lake, persona).events())), "html")
+    key = report_key(persona, known_model(model, states_of(Ledger(lake, persona).events())), "html")
     if not lake.exists(key):
         raise NotFoundError(
             f"There is no evaluation report of {model!r}.", "materialise evaluation_report in Dagster."
         )
-    found = _stored_report(settings, persona, model)
+    found = stored_report(settings, persona, model)
     if found is not None and not asker.may_see(found.visibility):
         raise Forbidden(
             f"This report quotes writing that is not for the audience {asker.audience!r}.", CLOSED_FIX
         )
-    return HTMLResponse(lake.read(key), headers=REPORT_HEADERS)
+    shown = with_blind_readings(lake.read(key), readings(lake, persona), model)
+    return HTMLResponse(shown, headers=REPORT_HEADERS)
 
 
 @router.post("/ui/api/{persona}/decisions")
@@ -116,11 +118,12 @@ def decisions(persona: PersonaName, given: Decision, settings: Config, asker: As
     )
 
 
-def _states(events: list[Event]) -> dict[str, EventKind]:
+def states_of(events: list[Event]) -> dict[str, EventKind]:
+    """The last event's kind, by model version."""
     return {event.model: event.kind for event in events}
 
 
-def _known(model: str, states: dict[str, EventKind]) -> str:
+def known_model(model: str, states: dict[str, EventKind]) -> str:
     """The version, which is one of the persona's ledger. Raises NotFoundError: any other may be somebody else's."""
     if model not in states:
         raise NotFoundError(
@@ -129,14 +132,15 @@ def _known(model: str, states: dict[str, EventKind]) -> str:
     return model
 
 
-def _stored_report(settings: Settings, persona: str, model: str) -> EvaluationReport | None:
+def stored_report(settings: Settings, persona: str, model: str) -> EvaluationReport | None:
+    """The evaluation of a version; None where none is stored."""
     lake, key = open_lake(settings), report_key(persona, model, "json")
     return EvaluationReport.model_validate_json(lake.read(key)) if lake.exists(key) else None
 
 
 def _evaluation(settings: Settings, persona: str, model: str, audience: Visibility) -> dict[str, Any] | None:
     """Figures and samples; the figures alone for who may not see what they were written from."""
-    evaluation = _stored_report(settings, persona, model)
+    evaluation = stored_report(settings, persona, model)
     if evaluation is None:
         return None
     shown = {"model", "voice", "samples"} if may_see(audience, evaluation.visibility) else {"model", "voice"}

@@ -9,6 +9,7 @@ from fastapi.staticfiles import StaticFiles
 from serving.access import login as ui_login
 from serving.access.needs import ANYONE, needs
 from serving.api import feedback as ui_feedback
+from serving.page import blind as ui_blind
 from serving.page import library as ui_library
 from serving.page import models as ui_models
 from serving.page import monitoring as ui_monitoring
@@ -41,5 +42,6 @@ def install_ui(app: FastAPI) -> None:
     app.include_router(router)
     for part in (ui_login, ui_start, ui_sources, ui_uploads, ui_library, ui_models, ui_pairs, ui_monitoring):
         app.include_router(part.router, include_in_schema=False)
-    app.include_router(ui_feedback.router)
+    for shown in (ui_feedback, ui_blind):
+        app.include_router(shown.router)
     app.mount("/ui/static", needs(ANYONE, cached=True, logged=False)(StaticFiles(directory=WEB)))

@@ -128,7 +128,9 @@ def test_each_pair_counts_once_for_a_reader_whatever_happens_at_the_same_time(tm
     assert [r.number for r in mine] == [1, 2, 3, 4]
     assert sorted(r.pair_id for r in mine) == ["1", "2", "3", "4"]
     answer(lake, 1, False, reader="ola")
-    answer(lake, 1, False, model="twin:2")
+    with pytest.raises(AlreadyRead):
+        answer(lake, 1, False, model="twin:2")
+    answer(lake, 9, False, model="twin:2")
     assert len(readings(lake, "runa")) == 6
     assert findings(readings(lake, "runa"), "twin:2")["author"].answers == 1
 

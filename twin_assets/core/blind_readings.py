@@ -44,7 +44,7 @@ Verdict = Literal["right", "wrong", "alike", "open"]
 
 
 class AlreadyRead(TwinError):
-    """This reader has answered this pair."""
+    """This reader has answered a pair with one of these texts."""
 
 
 class Reading(Numbered):
@@ -122,6 +122,19 @@ def findings(some: Iterable[Reading], model: str) -> dict[Kind, Finding]:
     return {kind: finding(kind, [bool(r.right) for r in said if r.kind == kind]) for kind in KINDS}
 
 
+def gate_problem(some: Iterable[Reading], model: str, least: float) -> str | None:
+    """Why a version may not be approved where a profile's gate asks for blind readers, if so: the share of pairs of the
+    kind `base` in which they chose it is not known to be above `least`. It says no more than how many were read, so that
+    nobody who still reads learns whose texts they chose."""
+    found = findings(some, model)["base"]
+    if found.low > least:
+        return None
+    return (
+        f"Blind readers have not yet found {model} closer to the author than its base model with a prompt: the lower end of "
+        f"how often they do must be above {least:.0%}, after {found.answers} answers it is not."
+    )
+
+
 def readings(lake: Lake, persona: str, reader: str | None = None) -> list[Reading]:
     """Answers of one reader, or of all, about any version. Raises TwinError when one is damaged."""
     folders = [_folder(persona, reader)] if reader else [f"{FOLDER}/{persona}"]
@@ -149,13 +162,15 @@ def add_reading(
     choice: Choice,
     right: bool | None,
 ) -> Reading:
-    """Store an answer, whoever else answers at the same time. Raises AlreadyRead when this reader has answered the pair."""
+    """Store an answer, whoever else answers at the same time. Raises AlreadyRead when this reader has answered a pair
+    with one of its texts, of whichever version."""
     log = NumberedLog(lake, _folder(persona, reader), Reading)
     while True:
         before = readings(lake, persona, reader)
-        if any(r.pair_id == pair_id and r.model == model for r in before):
+        if any(not set(texts).isdisjoint(r.texts) for r in before):
             raise AlreadyRead(
-                "This pair was answered already: each counts once for a reader.", "look at the next one."
+                "A text of this pair was read already: each counts once for a reader.",
+                "look at the next one.",
             )
         given = Reading(
             number=max((r.number for r in before), default=0) + 1,
@@ -178,7 +193,7 @@ def _folder(persona: str, reader: str) -> str:
 
 
 def sentence(found: Finding, who: str = "you") -> str:
-    """The finding for people. `who` is `you`, or such as `3 readers`."""
+    """The finding for people. `who` is `you`, or in the plural such as `3 readers`."""
     n, right, can = found.answers, found.right, who[:1].upper() + who[1:]
     long_run = f"with 95% certainty between {found.low:.0%} and {found.high:.0%} in the long run"
     chance = "which guessing would not give"

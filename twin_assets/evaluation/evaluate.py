@@ -7,6 +7,7 @@ scored by a meter that was not shown them: systems are strangers to the meter to
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.records import Record, SplitDocument, Visibility, most_closed
 from twin_assets.core.text.words import first_words
+from twin_assets.evaluation.blind_pairs import BlindPair, Drafts, blind_pairs
 from twin_assets.evaluation.contest.ability import Ability, compare_ability
 from twin_assets.evaluation.contest.effort import Effort, effort
 from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts
@@ -153,6 +155,7 @@ class EvaluationReport(Record):
     heldout_mrr: float | None = None
     ability: Ability | None = None
     verdicts: list[Verdicts] = []
+    blind_pairs: list[BlindPair] = []
 
     _before = model_validator(mode="before")(_by_new_names)
 
@@ -249,6 +252,7 @@ def evaluate(
         heldout_mrr=found_heldout.mrr,
         ability=_ability(systems, instruments, seed, on_progress),
         verdicts=_verdicts(written, tasks, instruments.judge, profile, on_progress),
+        blind_pairs=_blind_pairs(systems[CANDIDATE].model, tasks, written, heldout),
         prompts=len(tasks),
         seed=seed,
     )
@@ -305,6 +309,24 @@ def _samples(tasks: list[WriteTask], writer: ContestWriter, heldout: list[SplitD
         )
         for t in tasks[:SHOWN_SAMPLES]
     ]
+
+
+def _blind_pairs(
+    candidate: str, tasks: list[WriteTask], written: dict[str, Written], heldout: list[SplitDocument]
+) -> list[BlindPair]:
+    """What people may read blind: topics whose texts are not shown by name."""
+    base_is = next((role for role in (PROMPTED, BASELINE) if role in written), "")
+    base = written[base_is].texts if base_is else []
+    real = {d.doc_id: d.voice_text for d in heldout}
+    drafts = [
+        Drafts(task.topic, real.get(task.doc_id, "")[task.start :], ours, theirs)
+        for task, ours, theirs in zip_longest(tasks, written[CANDIDATE].texts, base)
+    ]
+    prose = [d.voice_text for d in heldout if d.category != "code"]
+    shown = [real.get(t.doc_id, "") for t in tasks[:SHOWN_SAMPLES]] + prose[:1]
+    return blind_pairs(
+        drafts[SHOWN_SAMPLES:], candidate, base_is, [first_words(text, REAL_WORDS) for text in shown]
+    )
 
 
 def _ability(

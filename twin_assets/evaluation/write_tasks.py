@@ -16,11 +16,13 @@ Prompt = Literal["write_post", "write_article"]
 
 
 class WriteTask(Record):
-    """One text to write: the name of the prompt, its topic, and the document that this is the topic of."""
+    """One text to write: the name of the prompt, its topic, and the document that this is the topic of, where it is so
+    from the character `start` of its `voice_text` on."""
 
     prompt: Prompt
     topic: str
     doc_id: str = ""
+    start: int = 0
 
 
 def write_tasks(heldout: list[SplitDocument], train: list[SplitDocument]) -> list[WriteTask]:
@@ -41,13 +43,18 @@ def write_tasks(heldout: list[SplitDocument], train: list[SplitDocument]) -> lis
 
 def _of_document(document: SplitDocument, rare: "_Rarity") -> list[WriteTask]:
     prompt: Prompt = "write_post" if document.category == "post" else "write_article"
-    headings = re.findall(r"^#{2,3} (.+)$", document.voice_text, re.MULTILINE)
-    paragraphs = [p for p in re.split(r"\n\s*\n", document.voice_text) if count_words(p) >= MIN_PARAGRAPH]
-    topics = [
-        document.title or rare.phrase(document.voice_text), *headings, *(rare.phrase(p) for p in paragraphs)
-    ]  # fmt: skip
-    cleaned = (topic.strip(" .:,#*_") for topic in topics)
-    return [WriteTask(prompt=prompt, topic=topic, doc_id=document.doc_id) for topic in cleaned if topic]
+    text = document.voice_text
+    topics = [(document.title or rare.phrase(text), 0)]
+    topics += [(m[1], m.end()) for m in re.finditer(r"^#{2,3} (.+)$", text, re.MULTILINE)]
+    topics += [
+        (rare.phrase(p), text.index(p)) for p in re.split(r"\n\s*\n", text) if count_words(p) >= MIN_PARAGRAPH
+    ]
+    cleaned = ((topic.strip(" .:,#*_"), start) for topic, start in topics)
+    return [
+        WriteTask(prompt=prompt, topic=topic, doc_id=document.doc_id, start=start)
+        for topic, start in cleaned
+        if topic
+    ]
 
 
 class _Rarity:

@@ -4,12 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.releases import Office, decision_of_ines
+from twin_assets.core import blind_readings
 from twin_assets.core.errors import TwinError
+from twin_assets.core.models import profiles
 from twin_assets.core.release.approval import (
     Decision,
     Expired,
+    NotReadBlind,
     approve_automatically,
     can_deploy,
     decide,
@@ -211,3 +215,33 @@ def test_a_ledger_of_before_is_read_as_it_was_meant(tmp_path: Path) -> None:
 def test_a_decision_is_complete() -> None:
     with pytest.raises(ValueError, match="about"):
         Decision.model_validate({"decision": "approve", "model": "m", "reviewer": "Ines", "reason": "good"})
+
+
+def test_where_the_profile_asks_for_blind_readers_a_candidate_waits_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = yaml.safe_load(profiles.PROFILES_FILE.read_text())
+    asking["smoke"]["gate"]["blind_reader"] = 0.5
+    (tmp_path / "profiles.yaml").write_text(yaml.safe_dump(asking))
+    monkeypatch.setattr(profiles, "PROFILES_FILE", tmp_path / "profiles.yaml")
+    office = Office(tmp_path, profile="smoke", auto_approve=True)
+    assert office.decide("reject", office.candidate()).kind == "rejected", "a rejection needs no readers"
+    evaluated = office.candidate()
+
+    def read(pair: int, right: bool, kind: blind_readings.Kind = "base") -> None:
+        blind_readings.add_reading(
+            office.lake, "runa", evaluated.model, f"reader {pair % 2}", pair_id=f"{kind}{pair}", kind=kind,
+            texts=[f"{kind}{pair}"], choice="left", right=right,
+        )  # fmt: skip
+
+    for pair in range(9):
+        read(pair, right=True, kind="author")
+    for pair in range(7):
+        read(pair, right=True)
+    with pytest.raises(NotReadBlind, match="after 7 answers it is not"):
+        office.approve(evaluated)
+    assert approve_automatically(office.ledger, office.registry, office.settings) is None
+    read(7, right=True)
+    approval = approve_automatically(office.ledger, office.registry, office.settings)
+    assert approval is not None
+    assert approval.model == evaluated.model

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.families import DEFAULT_FAMILY, Architecture, Family, TemplateFix, load_families
@@ -21,7 +21,8 @@ class Gate(BaseModel):
     the least share of claims that passages support, `max_support_loss` how far it may be below the baseline's,
     `max_answered_wrongly` and `max_declined_wrongly` the model's own refusal errors, `max_private` findings of
     personal data and `max_secrets` of keys and passwords in generated text, `max_ability_loss` is held against the
-    measured loss, `max_latency` is in seconds.
+    measured loss, `max_latency` is in seconds, and `blind_reader` is the share of pairs in which people who read blind must
+    find it closer than its base model with a prompt, held against the lower end of the interval when it is approved.
     `bar_voice_share` is the comparison's: how far from other authors (0) to the author (1) a system's voice must come.
     """
 
@@ -40,6 +41,7 @@ class Gate(BaseModel):
     max_secrets: int | None = None
     max_ability_loss: float | None = None
     max_latency: float | None = None
+    blind_reader: float | None = Field(None, ge=0, lt=1)
     bar_voice_share: float = 0.5
 
 

@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from twin_assets.core.blind_readings import gate_problem, readings
 from twin_assets.core.errors import TwinError
+from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.records import Record
 from twin_assets.core.release.history import Event, EventKind, History
@@ -43,6 +45,10 @@ class Expired(TwinError):
     """An evaluation or an approval is too old to act on."""
 
 
+class NotReadBlind(TwinError):
+    """The profile asks for blind readers, who have not found the version closer to the author than its base model."""
+
+
 def propose(ledger: Ledger, candidate: str, failed: Sequence[str], note: str = "") -> Event | None:
     """Put an evaluated candidate and the verdict of its gate into the ledger; the event, or None where the version has gone
     further by now, so that there is nothing to say.
@@ -70,7 +76,8 @@ def decide(
     they give a claim.
 
     Raises ConflictError when something has happened to the version since the event that the decision is about,
-    Expired when its evaluation is too old, and TwinError for everything else that can't be.
+    Expired when its evaluation is too old, NotReadBlind when the profile's gate asks for blind readers whose answers are
+    not enough yet, and TwinError for everything else that can't be.
     """
     return _write(ledger, registry, settings, given, caller, now, person(given.reviewer))
 
@@ -99,8 +106,8 @@ def approve_automatically(
     )
     try:
         return _write(ledger, registry, settings, given, AUTOMATIC, now)
-    except (ConflictError, Expired):
-        return None  # a person was faster, or it must be evaluated again
+    except (ConflictError, Expired, NotReadBlind):
+        return None  # a person was faster, it must be evaluated again, or people must read it first
 
 
 def deploy(
@@ -207,11 +214,21 @@ def _write(
             f"{settings.approval_days:g} days old (TWIN_APPROVAL_DAYS).",
             "materialise evaluation_report again, and decide on the new one.",
         )
+    if given.decision == "approve":
+        _check_read(ledger, settings, given.model)
     if given.decision == "roll_back" and history.last(given.model) is about:
         check_rollback(history, registry, given.model)
     return ledger.append(
         given.model, _KINDS[given.decision], actor, given.reason.strip(), follows=given.about, claimed=claimed
     )
+
+
+def _check_read(ledger: Ledger, settings: Settings, model: str) -> None:
+    least = load_profile(settings.profile).gate.blind_reader
+    if least is None:
+        return
+    if problem := gate_problem(readings(ledger.lake, ledger.persona), model, least):
+        raise NotReadBlind(problem, "read it blind under Review on the web page, or have others do so.")
 
 
 def _hours(age: timedelta) -> str:

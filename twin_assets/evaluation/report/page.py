@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from twin_assets.core.blind_readings import Reading, findings, sentence
 from twin_assets.core.models.version import closed_rows
 from twin_assets.core.templates import render
 from twin_assets.core.text.words import word_spans
@@ -14,6 +15,8 @@ from twin_assets.evaluation.report.plots import systems_plot, voice_plot
 
 SAMPLE_WORDS = 150
 SHOWN_ANSWERS = 3
+# People read after the page was written: what they found takes this one's place when it is shown.
+_BLIND_MARK = "<!-- blind readings -->"
 
 
 def report_key(persona: str, model: str, suffix: str) -> str:
@@ -80,7 +83,25 @@ def render_html(
         efforts=measured("effort"),
         shown_answers=_telling(qa_evals[CANDIDATE]) if CANDIDATE in qa_evals else [],
         excerpt=_excerpt,
+        blind_mark=_BLIND_MARK,
     )
+
+
+def with_blind_readings(page: bytes, some: list[Reading], model: str) -> bytes:
+    """A stored report with what blind readers of the version have found until now; as it is where nobody has read, or the
+    page is older than blind reading."""
+    readers = len({r.reader for r in some if r.model == model and r.right is not None})
+    if not readers:
+        return page
+    part = render(
+        "evaluation/report/blind.html",
+        found=[
+            (one, sentence(one, f"{readers} readers" if readers > 1 else "those who read"))
+            for one in findings(some, model).values()
+            if one.answers
+        ],
+    )
+    return page.replace(_BLIND_MARK.encode(), part.encode(), 1)
 
 
 def _telling(qa_eval: QaEval) -> list[int]:

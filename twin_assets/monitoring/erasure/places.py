@@ -52,7 +52,7 @@ PLACES = (
     Place("erased", ("lake/erased",), "hashes and ids of what was erased, and when"),
     Place(
         "figures",
-        ("lake/ledger", "lake/access", "lake/watch", "lake/refresh", "lake/live_voices", "lake/embedders", "cache/embedder", "cache/hub", "cache/base_model.lock",
+        ("lake/ledger", "lake/blind_readings", "lake/access", "lake/watch", "lake/refresh", "lake/live_voices", "lake/embedders", "cache/embedder", "cache/hub", "cache/base_model.lock",
          "run", "search", "proposals", "ui_secret"),
         "events, keys' hashes, figures, models of others: no texts of documents or requests",
     ),
