@@ -21,6 +21,7 @@ from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import Lake, open_lake
 from twin_assets.core.vectors import open_store
+from twin_assets.evaluation.blind_pairs import BlindPair, Drafts, blind_pairs
 from twin_assets.evaluation.evaluate import EvaluationReport, Sample, SystemResult
 from twin_assets.evaluation.gate import check_gate
 from twin_assets.evaluation.report.page import render_html, report_key
@@ -34,6 +35,7 @@ from twin_assets.training.base_models.base import ensure_base_model
 from twin_assets.training.base_models.nano import NanoShape
 
 WRITING = ROOT / "demo" / "writing"
+NEIGHBOURS = ROOT / "demo" / "neighbours"
 TINY = NanoShape(
     vocabulary=400, hidden=32, intermediate=64, layers=1, heads=2, positions=1024, batch=2, length=64, warmup=2
 )  # fmt: skip
@@ -137,6 +139,25 @@ def fill_datasets(lake: Lake) -> str:
     ).version  # fmt: skip
 
 
+def pairs_to_read(model: str) -> list[BlindPair]:
+    """Ten of each kind, of the demo persona's writing, and of neighbours' in the place of twin and base model."""
+    author, twin, base = (
+        " ".join(
+            re.sub(r"\A---\n.*?\n---\n", "", path.read_text(), flags=re.DOTALL)
+            for folder in folders
+            for path in sorted(folder.glob("*.md"))
+        ).split()
+        for folders in (
+            [WRITING / "medium"],
+            [NEIGHBOURS / "dmitri-koss", NEIGHBOURS / "assistant"],
+            [NEIGHBOURS / "eleanor-whitcombe", NEIGHBOURS / "marcus-vale"],
+        )
+    )
+    pieces = ([" ".join(w[n : n + 90]) for n in range(0, 1800, 90)] for w in (author, twin, base))
+    drafts = [Drafts(f"topic {n}", *texts) for n, texts in enumerate(zip(*pieces, strict=True))]
+    return blind_pairs(drafts, model, "base+prompt", [])
+
+
 def evaluation(model: str) -> EvaluationReport:
     def voice(margin: float) -> VoiceScore:
         return VoiceScore(
@@ -162,6 +183,7 @@ def evaluation(model: str) -> EvaluationReport:
         systems={"candidate": result(model, 0.12, "Mine"), "base+prompt+retrieval": result("base:one", -0.21, "Theirs")},
         real_sample="The tide was late.", gain=0.33, gain_low=0.21, gain_high=0.45, hit_rate=0.92, mrr=0.81,
         refusal_rate=0.95, false_refusal_rate=0.02, prompts=24, questions=40, gain_pairs=9, seed=17,
+        blind_pairs=pairs_to_read(model),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import {dialog, empty, facts, h, select, button} from "../lib/dom.js";
 import {intervals} from "../lib/charts.js";
 import {moment, number, share, signed, words} from "../lib/format.js";
 import {table} from "../lib/table.js";
+import blind from "./blind.js";
 import pairs from "./pairs.js";
 
 export default async function review(context) {
@@ -19,7 +20,7 @@ export default async function review(context) {
     title, waiting(found, context), inProduction(found, context),
     h("div", {class: "title"}, h("h2", {}, "Evaluation"), found.shown ? pick : null),
     found.evaluation ? evaluation(persona, found) : empty("No report", "This version has no stored evaluation report."),
-    pairs(persona), h("h2", {}, "History"), history(found.events),
+    found.evaluation ? blind(context, found.shown) : null, pairs(persona), h("h2", {}, "History"), history(found.events),
   ].flat().filter(Boolean);
 }
 
