@@ -133,7 +133,7 @@ def choose(persona: PersonaName, given: BlindChoice, settings: Config, asker: As
     elif author is None:
         says = "Noted."
     else:
-        says = f"{'Right' if right else 'No'}: the {author} one is theirs."
+        says = f"{'Yes' if right else 'No'}: the {'first' if author == 'left' else 'second'} one is theirs."
     return BlindAnswer(
         right=right if author else None,
         author=author,

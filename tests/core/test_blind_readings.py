@@ -69,7 +69,8 @@ def test_it_says_how_many_more_answers_would_settle_it() -> None:
     assert finding("author", []).more == FEWEST
     assert finding("author", [True] * FEWEST).verdict == "right"
     assert finding("author", [True] * (FEWEST - 1)).verdict == "open"
-    for said in ([True] * 5, [True, True, False] * 3, [True, False] * 6):
+    assert finding("author", [True, False, True]).more == FEWEST - 3
+    for said in ([True, True, False] * 4, [True, False] * 6, [False] * 6 + [True] * 2):
         more, n, share = finding("author", said).more, len(said), (sum(said) + 1) / (len(said) + 2)
         assert more is not None
         assert settled(sum(said) + share * more, n + more) != "open"
@@ -90,7 +91,7 @@ def test_sentences_say_it_to_a_layperson() -> None:
         ): "You tell them apart, but take the twin for the author: only 0 of 9",
         sentence(finding("author", [True, False] * 18)): "You can't tell them apart after 36 pairs: 18 right",
         sentence(finding("author", [])): "Not enough yet: 8 answers can be.",
-        sentence(finding("author", [True])): "Not enough yet: you gave 1 answer, 1 right; about",
+        sentence(finding("author", [True])): "Not enough yet: you gave 1 answer, 1 right; at least 7 more",
         sentence(
             finding("base", [True] * 9), "2 readers"
         ): "2 readers find the twin closer than its base model",
@@ -98,7 +99,7 @@ def test_sentences_say_it_to_a_layperson() -> None:
             finding("base", [False] * 9)
         ): "You find the base model with a prompt closer than the twin: in 9 of 9",
         sentence(finding("base", [True, False] * 18)): "You find neither closer after 36 pairs",
-        sentence(finding("base", [True] * 3)): "Not enough yet: you gave 3 answers; about",
+        sentence(finding("base", [True] * 3)): "Not enough yet: you gave 3 answers; at least 5 more",
     }
     for told, begins in says.items():
         assert told.startswith(begins)

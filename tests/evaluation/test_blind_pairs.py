@@ -27,14 +27,20 @@ def draft(n: int, base: bool = True) -> Drafts:
     )
 
 
-def test_both_texts_are_as_long_and_end_alike() -> None:
+def test_both_texts_fill_as_much_of_the_page_and_end_alike() -> None:
+    wordy = " ".join(f"extraordinarily{i}" for i in range(100))
     for one, other in (
-        (words(300), words(95, "v")),
-        (words(50), words(60, "v")),
-        (words(1000), words(1000, "v")),
-    ):
+        (words(300), words(95, "v")), (words(50), words(60, "v")), (words(1000), words(1000, "v")), (wordy, words(90)),
+        ("\n\n".join([PLAIN * 3] * 3), f"{words(30)}\n\n{words(50)}"),
+    ):  # fmt: skip
         left, right = alike(one, other) or ("", "")
-        assert count_words(left) == count_words(right) <= MOST_WORDS + 1
+        assert abs(len(left) - len(right)) <= 20, "a word more or less"
+        assert (
+            15
+            < min(map(count_words, (left, right)))
+            <= max(map(count_words, (left, right)))
+            <= MOST_WORDS + 1
+        )
         assert left.endswith(" …")
         assert right.endswith(" …")
     short = alike(words(60) + ".", words(61, "v")) or ("", "")
@@ -51,12 +57,12 @@ def test_both_texts_are_as_long_and_end_alike() -> None:
         PLAIN.replace("old", "old [2, 3]") * 8, PLAIN.replace("tide table", "[tide table](https://x.example/a_(b))") * 8,
         "\n\n".join([PLAIN * 2] * 4), "> " + PLAIN * 8, "- " + PLAIN * 8, PLAIN * 4 + "\n```\nselect 1\n```\n" + PLAIN * 4,
         PLAIN * 4 + "![A boat](boat.png) " + PLAIN * 4, PLAIN * 4 + " ## " + PLAIN * 4, PLAIN * 4 + "<br>" + PLAIN * 4,
-        PLAIN.replace("'", "’") * 8, PLAIN.replace(" said", "\nsaid") * 8,
+        PLAIN.replace("'", "’") * 8, PLAIN.replace(" said", "\nsaid") * 8, PLAIN.replace("table", "`table`") * 8,
     ],
 )  # fmt: skip
 def test_what_only_one_side_has_but_words_is_taken_out(marked: str) -> None:
-    left, right = alike(marked, words(90)) or ("", "")
-    assert left.removesuffix(" …") == first_words(PLAIN * 8, count_words(right) - 1).rstrip(".")
+    left, right = alike(marked, words(200)) or ("", "")
+    assert left.removesuffix(" …") == first_words(PLAIN * 8, count_words(left) - 1).rstrip(".")
     assert "\n" not in left + right
 
 

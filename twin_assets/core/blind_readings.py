@@ -64,8 +64,8 @@ class Reading(Numbered):
 
 class Finding(Record):
     """What `right` of `answers` say. `low` and `high` bound the share of right answers with 95% confidence; `e_value` is
-    the most that ever spoke against one half. `more` answers at this rate would settle it; None when it is settled, or
-    would not be soon."""
+    the most that ever spoke against one half. `more` answers at this rate would settle it, of the first few at the least;
+    None when it is settled, or would not be soon."""
 
     kind: Kind
     answers: int
@@ -108,9 +108,10 @@ def settled(right: float, n: int) -> Verdict:
 
 
 def _more(right: int, n: int) -> int | None:
-    """Answers until there is a verdict, if they go on as they did; of few the share is taken nearer to one half."""
-    if not n:
-        return FEWEST
+    """Answers until there is a verdict, if they go on as they did, their share taken a little nearer to one half. The
+    first few show no share yet: of those, how many there must be at the least."""
+    if n < FEWEST:
+        return FEWEST - n
     share = (right + 1) / (n + 2)
     ahead = (more for more in range(1, _AHEAD + 1) if settled(right + share * more, n + more) != "open")
     return next(ahead, None)
@@ -220,6 +221,6 @@ def _open(found: Finding, who: str) -> str:
     told = f"{who} gave {found.answers} answer{'s' if found.answers > 1 else ''}"
     if found.kind == "author":
         told += f", {found.right} right"
-    return f"Not enough yet: {told}; " + (
-        f"about {found.more} more." if found.more else f"more than {_AHEAD} more."
-    )
+    about = "at least" if found.answers < FEWEST else "about"
+    more = f"{about} {found.more}" if found.more else f"more than {_AHEAD}"
+    return f"Not enough yet: {told}; {more} more."

@@ -1,11 +1,12 @@
 """Pairs of texts for people to read without knowing whose they are: the author's held-out text against the candidate's,
 and the candidate's against its base model's with a prompt. What people say of them is in `core.blind_readings`.
 
-Both texts of a pair are about one topic and as many words long, so that only how they are written tells them apart:
+Both texts of a pair are about one topic and fill as much of the page, so that only how they are written tells them apart:
 titles, code, markup and citations are taken out, and paragraphs too where one side has none. A topic is in one pair only: whoever
 saw the candidate's text twice would know it. What the report shows under a name is in none.
 """
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -28,6 +29,7 @@ ERASED = "[erased]"  # what an erasure puts in the place of a document's words
 _CITATION = re.compile(r"\s*\[\d+(?:\s*[,;–-]\s*\d+)*\]")
 _HEADING = re.compile(r"^\s*#{1,6} .*$|^.+\n[=-]{3,}\s*$", re.MULTILINE)
 _MARK = re.compile(r"(?<!\S)[#>|*_~]+(?!\S)")  # of markup, in the middle of a line
+_INLINE_CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")  # a sentence without it would have a hole
 _BREAK = re.compile(r"\n\s*\n")
 
 
@@ -109,8 +111,11 @@ def alike(one: str, other: str) -> tuple[str, str] | None:
     words = min(MOST_WORDS, int(_KEPT * min(count_words("\n\n".join(p)) for p in plain)))
     if words < LEAST_WORDS:
         return None
-    cut = [_cut(paragraphs, words) for paragraphs in plain]
-    if min(len(paragraphs) for paragraphs in cut) == 1:
+    begun = [_cut(paragraphs, words) for paragraphs in plain]
+    # Of one author's words as many may fill a third more of the page.
+    letters = min(sum(map(len, paragraphs)) for paragraphs in begun)
+    cut = [_cut(paragraphs, words, letters) for paragraphs in begun]
+    if min(map(len, cut)) == 1:
         cut = [[" ".join(paragraphs)] for paragraphs in cut]
     left, right = ("\n\n".join(paragraphs).rstrip(" \n.,;:!?-–—。、") + " …" for paragraphs in cut)
     return None if left == right else (left, right)
@@ -118,21 +123,24 @@ def alike(one: str, other: str) -> tuple[str, str] | None:
 
 def _plain(text: str) -> list[str]:
     """The paragraphs of a text, each on one line, without titles, code, markup and citations."""
-    cleaned = _MARK.sub(" ", _CITATION.sub("", prose(_HEADING.sub("\n", text))))
+    without_titles = _HEADING.sub("\n", _INLINE_CODE.sub(r"\1", text))
+    cleaned = _MARK.sub(" ", _CITATION.sub("", prose(without_titles)))
     paragraphs = [" ".join(p.split()) for p in _BREAK.split(cleaned) if p.strip()]
     if len(paragraphs) > 1 and count_words(paragraphs[0]) <= _TITLE_WORDS and paragraphs[0][-1].isalnum():
         return paragraphs[1:]  # a title that is not marked as one
     return paragraphs
 
 
-def _cut(paragraphs: list[str], words: int) -> list[str]:
-    """The first paragraphs, with so many words."""
+def _cut(paragraphs: list[str], words: int, letters: float = math.inf) -> list[str]:
+    """The first paragraphs, with so many words and letters at most."""
     kept = []
     for paragraph in paragraphs:
-        spans = word_spans(paragraph)
-        if words > 0:
-            kept.append(paragraph if len(spans) <= words else paragraph[: spans[words - 1][1]])
-        words -= len(spans)
+        ends = [end for _, end in word_spans(paragraph)[:words] if end <= letters]
+        if ends:
+            kept.append(paragraph[: ends[-1]])
+        if not ends or ends[-1] < len(paragraph):
+            break
+        words, letters = words - len(ends), letters - len(paragraph)
     return kept
 
 

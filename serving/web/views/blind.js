@@ -7,10 +7,11 @@ const KEYS = {ArrowLeft: "left", 1: "left", ArrowRight: "right", 2: "right"};
 const TITLES = {base: "The twin, or its base model with a prompt", author: "The author, or the twin"};
 
 /** The card; texts are fetched when the reader begins. */
-export default function blind({persona, onLeave}, model) {
-  const path = `/ui/api/${persona}/blind`, place = h("div", {class: "blind"}), said = h("p", {role: "status", class: "meta"});
+export default function blind({persona, start: {personas}, onLeave}, model) {
+  const path = `/ui/api/${persona}/blind`, who = personas.find(one => one.name === persona).full_name;
+  const place = h("div", {class: "blind"}), said = h("p", {role: "status"}), sums = h("div", {class: "tally"});
   let view = null, answered = null, sending = false, reading = false;
-  const card = h("section", {class: "card", "aria-labelledby": "blind-title"}, h("h2", {id: "blind-title"}, "Read blind"), place, said);
+  const card = h("section", {class: "card", "aria-labelledby": "blind-title"}, h("h2", {id: "blind-title"}, "Read blind"), place, said, sums);
 
   const fail = error => place.replaceChildren(problem(error), button("Try again", load));
   async function load() {
@@ -46,11 +47,12 @@ export default function blind({persona, onLeave}, model) {
 
   function draw() {
     const {pair} = view;
-    const parts = !reading ? start(view, () => { reading = true; draw(); })
+    const parts = !reading ? beginning(view, who, () => { reading = true; draw(); })
       : answered ? [...shown(answered.pair, answered.author, null), h("div", {class: "row"}, button(pair ? "Next pair" : "Done", next, {class: "primary"}))]
-      : pair ? [...shown(pair, null, choose), h("div", {class: "row"}, button("I know one of these", () => choose("skip"), {class: "quiet"}), h("span", {class: "meta keys"}, "← or 1 for the first, → or 2 for the second"))]
+      : pair ? [...shown(pair, null, choose), h("div", {class: "row"}, button("I know one of these", () => choose("skip"), {class: "quiet"}), h("span", {class: "meta keys"}, "← or 1 for the first, → or 2 for the second"), h("span", {class: "meta"}, `${view.left} left`))]
       : [h("p", {}, view.none)];
-    place.replaceChildren(...[...parts, tally(view)].filter(Boolean));
+    place.replaceChildren(...parts);
+    sums.replaceChildren(...tally(view));
     if (reading) (place.querySelector(".primary") ?? place.querySelector("h3"))?.focus({preventScroll: !answered});
   }
 
@@ -66,12 +68,10 @@ export default function blind({persona, onLeave}, model) {
   return card;
 }
 
-function start(view, begin) {
-  return [
-    h("p", {}, "Two texts on one topic, without names. Say which one is theirs, or closer to how they write: an answer takes half a minute, and eight can be enough."),
-    view.pair ? h("div", {class: "row"}, button("Start reading", begin), h("span", {class: "meta"}, `${view.left} pairs for you`)) : h("p", {class: "meta"}, view.none),
-  ];
-}
+const beginning = (view, who, begin) => [
+  h("p", {}, `Two texts on one topic, without names: say which one ${who} wrote, or which is closer to how they write. An answer takes half a minute, and eight can be enough.`),
+  view.pair ? h("div", {class: "row"}, button("Start reading", begin), h("span", {class: "meta"}, `${view.left} pairs for you`)) : h("p", {class: "meta"}, view.none),
+];
 
 /** Both texts; with `choose` to choose from, else the author's is marked. */
 function shown(pair, author, choose) {
@@ -88,10 +88,10 @@ function shown(pair, author, choose) {
 /** What the answers say until now, of this reader and of all together. */
 function tally(view) {
   const begun = view.you.filter(told => told.answers), all = view.all.filter(told => told.answers);
-  if (!begun.length && !all.length && !view.gate) return null;
-  return h("div", {class: "tally"},
-    begun.map(told => h("p", {}, h("strong", {}, `${TITLES[told.kind]}: `), told.says)),
+  return [
+    ...begun.map(told => h("p", {}, h("strong", {}, `${TITLES[told.kind]}: `), told.says)),
     all.length ? h("p", {class: "meta"}, "All readers together:") : null,
-    all.map(told => h("p", {class: "meta"}, `${TITLES[told.kind]}: ${told.says}`)),
-    view.gate ? h("p", {class: "meta"}, view.gate) : null);
+    ...all.map(told => h("p", {class: "meta"}, `${TITLES[told.kind]}: ${told.says}`)),
+    view.gate ? h("p", {class: "meta"}, view.gate) : null,
+  ].filter(Boolean);
 }

@@ -84,7 +84,7 @@ def test_a_reader_finds_by_keyboard_that_they_tell_both_apart(
         theirs = "2" if side_of_candidate(page, twin) == "left" else "1"
         page.keyboard.press(theirs)
         see(place.get_by_role("status")).to_have_text(
-            f"Right: the {'right' if theirs == '2' else 'left'} one is theirs."
+            f"Yes: the {'second' if theirs == '2' else 'first'} one is theirs."
         )
         see(place.locator(".theirs")).to_contain_text("Theirs")
         page.keyboard.press(theirs)  # nothing to choose from now

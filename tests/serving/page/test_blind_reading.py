@@ -123,7 +123,7 @@ def test_a_reader_is_told_after_each_answer_and_at_last_that_they_tell(
     assert (wrong["right"], wrong["author"], wrong["says"]) == (
         False,
         theirs,
-        f"No: the {theirs} one is theirs.",
+        f"No: the {'first' if theirs == 'left' else 'second'} one is theirs.",
     )
     view = wrong["next"]
     while view["pair"]:
@@ -173,7 +173,7 @@ def test_answers_and_sides_outlive_the_service_and_readers_add_up(tmp_path: Path
         pair = look(server, who["ola"])["pair"]
         view = say(server, who["ola"], pair, candidate_side(pair)).json()["next"]
         assert (view["readers"], view["you"][0]["answers"], view["all"][0]["answers"]) == (2, 1, 5)
-        assert view["all"][0]["says"].startswith("Not enough yet: 2 readers gave 5 answers; about")
+        assert view["all"][0]["says"].startswith("Not enough yet: 2 readers gave 5 answers; at least 3 more")
 
 
 def test_what_was_read_with_one_version_is_not_read_again_with_the_next(
@@ -262,7 +262,7 @@ def test_the_report_tells_what_readers_have_found_since(
     for n in range(8):
         view = say(server, who["ines"], view["pair"], candidate_side(view["pair"])).json()["next"]
         if n == 2:
-            assert "Not enough yet: those who read gave 3 answers; about" in report()
+            assert "Not enough yet: those who read gave 3 answers; at least 5 more" in report()
             assert "which is closer?</td>" not in report(), "a score would tell whose text was chosen"
     shown = report()
     assert "which is closer?</td>" in shown
