@@ -28,7 +28,7 @@ REPORT_HEADERS = {
 }
 SUMMARY = {
     "candidate", "profile", "gain", "gain_low", "gain_high", "gain_pairs", "hit_rate", "mrr", "refusal_rate",
-    "false_refusal_rate", "prompts", "questions", "upper_bound", "lower_bound", "visibility", "learnt_from",
+    "false_refusal_rate", "prompts", "questions", "upper_bound", "lower_bound", "visibility", "learnt_from", "advice",
 }  # fmt: skip
 
 CLOSED_FIX = "log in, or use a key of that audience (`twin keys create --audience`)."
@@ -83,6 +83,7 @@ def review(persona: PersonaName, settings: Config, asker: Asker, model: Name | N
         "approved": approved,
         "approval_problem": str(problem) if problem else None,
         "states": states,
+        "plumbing": sorted(history.plumbing()),
         "events": history.events[::-1],
         "shown": shown,
         "evaluation": _evaluation(settings, persona, shown, asker.audience) if shown else None,

@@ -33,10 +33,14 @@ function waiting(found, context) {
   if (!found.waiting) return h("section", {class: "card"}, h("h2", {}, "Nothing waits for you"), h("p", {class: "meta"}, "The next candidate that passes its evaluation will."));
   const {model, at, reason} = found.waiting;
   return h("section", {class: "card waiting"}, h("h2", {}, "Waiting for you"),
-    h("p", {}, h("code", {}, model)), h("p", {class: "meta"}, `Evaluated ${moment(at)}: ${reason}.`),
+    h("p", {}, h("code", {}, model)), noise(found, model), h("p", {class: "meta"}, `Evaluated ${moment(at)}: ${reason}.`),
     h("p", {class: "meta"}, found.expired ? `Its evaluation expired ${moment(found.waits_until)}: evaluate it again before you approve.` : `Can be approved until ${moment(found.waits_until)}.`),
     deciding(context, found.waiting, [["approve", "Approve", "primary"], ["reject", "Reject", "danger"]]));
 }
+
+/** What a person must know of a version whose size only proves that the platform runs. */
+const noise = (found, model) => found.plumbing.includes(model)
+  ? h("p", {class: "warned", role: "note"}, "A plumbing test: it proves that the platform runs, and what it writes is noise.") : null;
 
 /** A decision about the version as the event says it is. */
 const deciding = ({persona, reload}, event, choices, done = () => {}) => decisionForm(choices,
@@ -47,7 +51,7 @@ function inProduction(found, context) {
   const {canary, released} = found;
   const after = found.predecessor ? `Then ${found.predecessor} answers again.` : "Then nothing is in production, and the twin answers nothing.";
   const production = h("section", {class: "card"}, h("header", {}, h("h2", {}, "In production"), canary ? null : rollBack(context, released, after)),
-    h("p", {}, h("code", {}, found.production)), h("p", {class: "meta"}, `Since ${moment(released.at)}: ${released.reason}.`),
+    h("p", {}, h("code", {}, found.production)), noise(found, found.production), h("p", {class: "meta"}, `Since ${moment(released.at)}: ${released.reason}.`),
     found.watch && !canary ? h("p", {class: "meta"}, `Watched, ${found.watch}.`) : null);
   if (!canary) return production;
   return [production, h("section", {class: "card waiting"}, h("header", {}, h("h2", {}, `Canary, for ${share(canary.share)} of the requests`), rollBack(context, canary, `Then ${found.production} answers all requests.`)),
@@ -73,6 +77,7 @@ function evaluation(persona, found) {
     if (event.target.open && !frame.querySelector("iframe")) frame.append(h("iframe", {sandbox: true, title: `Evaluation report of ${shown}`, src: `/ui/api/${persona}/report?${query({model: shown})}`}));
   }}}, h("summary", {}, "The whole report"));
   return [
+    advice(report.advice),
     h("section", {class: "card"}, intervals("Voice: nearer to the author is further right, with 95% intervals", rows, signed),
       facts([
         ["Gain over the base model", report.gain == null ? "too little text" : `${signed(report.gain)} (${signed(report.gain_low)} to ${signed(report.gain_high)})`],
@@ -81,8 +86,12 @@ function evaluation(persona, found) {
         ["Learnt from", Object.keys(report.learnt_from).some(one => one !== "public") ? Object.entries(report.learnt_from).map(([who, rows]) => `${number(rows)} rows ${who === "public" ? "that are public" : who === "connections" ? "for connections only" : "that are private"}`).join(", ") : null],
       ])),
     roles.length > 1 ? sideBySide(report.systems, roles) : null, frame,
-  ];
+  ].filter(Boolean);
 }
+
+/** Whether the training was worth it, and what would help. */
+const advice = said => said ? h("section", {class: "card"}, h("h3", {}, "Was fine-tuning worth it?"), h("p", {}, said.verdict),
+  said.helps.length ? h("details", {}, h("summary", {}, "What would help"), h("ul", {}, said.helps.map(one => h("li", {}, one)))) : null) : null;
 
 /** Two model versions on the same prompt. */
 function sideBySide(systems, roles) {
