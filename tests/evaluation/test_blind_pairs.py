@@ -5,11 +5,22 @@ import re
 
 import pytest
 
-from tests.evaluation.evaluation_factories import heldout, reciting_report, train
+from tests.evaluation.evaluation_factories import (
+    heldout,
+    neighbours,
+    reciting_report,
+    run_evaluation,
+    sentences_of,
+    train,
+)
+from twin_assets.core.models.profiles import load_profile
+from twin_assets.core.records import Message
 from twin_assets.core.text.words import count_words, first_words, ngrams, terms
 from twin_assets.evaluation.blind_pairs import LEAST_WORDS, MOST_WORDS, Drafts, alike, blind_pairs, readable
+from twin_assets.evaluation.contest.write import System
 from twin_assets.evaluation.evaluate import REAL_WORDS, SHOWN_SAMPLES, EvaluationReport
 from twin_assets.evaluation.write_tasks import write_tasks
+from twin_assets.inference.generation.local import Generation
 
 PLAIN = "The tide table wasn't new again, it's a day old and nobody said so. "
 
@@ -130,6 +141,39 @@ def test_an_evaluation_keeps_pairs_of_what_it_does_not_show_by_name() -> None:
     again = EvaluationReport.model_validate_json(report.model_dump_json())
     assert again.blind_pairs == report.blind_pairs
     assert REAL_WORDS > MOST_WORDS
+
+
+def test_further_texts_may_be_written_for_readers_and_change_no_figure() -> None:
+    before = reciting_report()
+    profile = load_profile("nano")
+    more = profile.model_copy(
+        update={"evaluation": profile.evaluation.model_copy(update={"blind_texts": 16})}
+    )
+    roles = {"candidate": "twin", "base+prompt+retrieval": "baseline", "base+prompt": "prompted"}
+    others = [t for texts in neighbours().values() for t in texts]
+    asked: dict[str, int] = {}
+
+    def system(role: str) -> System:
+        write = sentences_of([d.voice_text for d in train()] if role == "candidate" else others)
+
+        def counted(conversations: list[list[Message]], tokens: int) -> list[Generation]:
+            asked[role] = asked.get(role, 0) + len(conversations)
+            return write(conversations, tokens)
+
+        return System("runa:one" if role == "candidate" else "base:one", counted, roles[role])  # type: ignore[arg-type]
+
+    report = run_evaluation({role: system(role) for role in roles}, profile=more)
+    measured = asked["base+prompt+retrieval"]
+    assert asked == {
+        "candidate": measured + 16,
+        "base+prompt+retrieval": measured,
+        "base+prompt": measured + 16,
+    }
+    assert len(report.blind_pairs) >= len(before.blind_pairs) + 12
+    assert (report.prompts, report.gain) == (24, before.gain)
+    for role in roles:
+        assert report.systems[role].voice == before.systems[role].voice
+        assert report.systems[role].words == before.systems[role].words
 
 
 def test_an_author_is_read_from_where_they_write_on_the_topic() -> None:

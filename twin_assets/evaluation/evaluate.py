@@ -7,7 +7,6 @@ scored by a meter that was not shown them: systems are strangers to the meter to
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -184,9 +183,9 @@ def evaluate(
     meter, check = VoiceMeter.fit(prose, impostors), CopyCheck(prose)
     vocabulary = Vocabulary([d.voice_text for d in train] + [t for ts in impostors.values() for t in ts])
     writer = ContestWriter(train, persona, profile, instruments.retrieve, seed)
-    tasks, written = write_all(
-        systems, write_tasks(heldout, train), writer, profile.answer_tokens, on_progress
-    )
+    every_task = write_tasks(heldout, train)
+    tasks, written = write_all(systems, every_task, writer, profile.answer_tokens, on_progress)
+    further = every_task[len(tasks) : len(tasks) + profile.evaluation.blind_texts]
     made = heldout_questions(heldout, train, profile.evaluation.questions)
     items = _items(questions, made, instruments, [*heldout, *train], profile.evaluation.questions)
     answers = _answer_all(systems, items, writer, profile, on_progress)
@@ -254,7 +253,7 @@ def evaluate(
         heldout_mrr=found_heldout.mrr,
         ability=_ability(systems, instruments, seed, on_progress),
         verdicts=_verdicts(written, tasks, instruments.judge, profile, on_progress),
-        blind_pairs=_blind_pairs(systems[CANDIDATE].model, tasks, written, heldout),
+        blind_pairs=_blind_pairs(systems, tasks, further, written, writer, heldout, profile, on_progress),
         prompts=len(tasks),
         seed=seed,
     )
@@ -314,21 +313,38 @@ def _samples(tasks: list[WriteTask], writer: ContestWriter, heldout: list[SplitD
 
 
 def _blind_pairs(
-    candidate: str, tasks: list[WriteTask], written: dict[str, Written], heldout: list[SplitDocument]
+    systems: dict[str, System],
+    tasks: list[WriteTask],
+    further: list[WriteTask],
+    written: dict[str, Written],
+    writer: ContestWriter,
+    heldout: list[SplitDocument],
+    profile: Profile,
+    on_progress: Callable[[str], None],
 ) -> list[BlindPair]:
-    """What people may read blind: topics whose texts are not shown by name."""
-    base_is = next((role for role in (PROMPTED, BASELINE) if role in written), "")
-    base = written[base_is].texts if base_is else []
+    """What people may read blind: topics whose texts are not shown by name. On `further` ones, which nothing is measured
+    on, only what is compared here is written."""
+    base_is = next((role for role in (PROMPTED, BASELINE) if role in systems), "")
+    texts: dict[str, dict[str, str]] = {}
+    for role in filter(None, (CANDIDATE, base_is)):
+        texts[role] = {t.topic: x for t, x in zip(tasks, written[role].texts, strict=False)}
+        if further:
+            on_progress(f"{role} writes {len(further)} texts to read blind")
+            asked = [
+                writer.conversation(t, systems[role].prompting, n) for n, t in enumerate(further, len(tasks))
+            ]
+            said = systems[role].generate(asked, profile.answer_tokens)
+            texts[role] |= {t.topic: one.text for t, one in zip(further, said, strict=True)}
     real = {d.doc_id: d.voice_text for d in heldout}
+    base = texts.get(base_is, {})
     drafts = [
-        Drafts(task.topic, real.get(task.doc_id, "")[task.start :], ours, theirs)
-        for task, ours, theirs in zip_longest(tasks, written[CANDIDATE].texts, base)
+        Drafts(t.topic, real.get(t.doc_id, "")[t.start :], texts[CANDIDATE][t.topic], base.get(t.topic))
+        for t in [*tasks, *further][SHOWN_SAMPLES:]
     ]
     prose = [d.voice_text for d in heldout if d.category != "code"]
     shown = [real.get(t.doc_id, "") for t in tasks[:SHOWN_SAMPLES]] + prose[:1]
-    return blind_pairs(
-        drafts[SHOWN_SAMPLES:], candidate, base_is, [first_words(text, REAL_WORDS) for text in shown]
-    )
+    named = [first_words(text, REAL_WORDS) for text in shown]
+    return blind_pairs(drafts, systems[CANDIDATE].model, base_is, named)
 
 
 def _ability(

@@ -53,7 +53,7 @@ export default function blind({persona, start: {personas}, onLeave}, model) {
       : [h("p", {}, view.none)];
     place.replaceChildren(...parts);
     sums.replaceChildren(...tally(view));
-    if (reading) (place.querySelector(".primary") ?? place.querySelector("h3"))?.focus({preventScroll: !answered});
+    if (reading) (place.querySelector(".primary") ?? place.querySelector("h3"))?.focus();
   }
 
   const heard = event => {

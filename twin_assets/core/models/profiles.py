@@ -47,7 +47,7 @@ class Gate(BaseModel):
 
 class EvaluationSize(BaseModel):
     """How much an evaluation asks: questions of each kind, tokens of an answer, calls that are timed one by one,
-    pairs that a judge compares."""
+    pairs that a judge compares, further texts of candidate and base model that people may read blind."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,6 +55,7 @@ class EvaluationSize(BaseModel):
     answer_tokens: int = 256
     calls_alone: int = 5
     judge_pairs: int = 24
+    blind_texts: int = Field(0, ge=0, le=100)
 
 
 Method = Literal["full", "lora", "qlora"]
