@@ -84,8 +84,8 @@ class BlindChoice(BaseModel):
     """`skip` is for a pair of which the reader knows a text."""
 
     model: Name
-    pair_id: str = Field(pattern="^[0-9a-f]{16}$")
-    token: str = Field(pattern="^[0-9a-f]{32}$")
+    pair_id: str = Field(pattern="^[0-9a-f]{16}$", max_length=16)
+    token: str = Field(pattern="^[0-9a-f]{32}$", max_length=32)
     choice: Choice
 
 

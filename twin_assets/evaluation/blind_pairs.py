@@ -26,8 +26,8 @@ _SAME_WORDS = 8
 _TITLE_WORDS = 12
 ERASED = "[erased]"  # what an erasure puts in the place of a document's words
 
-_CITATION = re.compile(r"\s*\[\d+(?:\s*[,;–-]\s*\d+)*\]")
-_HEADING = re.compile(r"^\s*#{1,6} .*$|^.+\n[=-]{3,}\s*$", re.MULTILINE)
+_CITATION = re.compile(r" ?\[\d{1,3}(?: ?[,;–-] ?\d{1,3}){0,20}\]")
+_HEADING = re.compile(r"^[ \t]{0,3}#{1,6} .*$|^.+\n[=-]{3,}[ \t]*$", re.MULTILINE)
 _MARK = re.compile(r"(?<!\S)[#>|*_~]+(?!\S)")  # of markup, in the middle of a line
 _INLINE_CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")  # a sentence without it would have a hole
 _BREAK = re.compile(r"\n\s*\n")

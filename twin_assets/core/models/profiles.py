@@ -1,7 +1,7 @@
 """Profiles: how large a model, how long a training, how strict a gate. One name chooses it all."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,7 +41,7 @@ class Gate(BaseModel):
     max_secrets: int | None = None
     max_ability_loss: float | None = None
     max_latency: float | None = None
-    blind_reader: float | None = Field(None, ge=0, lt=1)
+    blind_reader: Annotated[float, Field(ge=0, lt=1)] | None = None
     bar_voice_share: float = 0.5
 
 
@@ -55,7 +55,7 @@ class EvaluationSize(BaseModel):
     answer_tokens: int = 256
     calls_alone: int = 5
     judge_pairs: int = 24
-    blind_texts: int = Field(0, ge=0, le=100)
+    blind_texts: Annotated[int, Field(ge=0, le=100)] = 0
 
 
 Method = Literal["full", "lora", "qlora"]
