@@ -169,5 +169,17 @@ def test_it_fits_is_read_by_thumb_and_answered_once(
         choose[0].click()
         see(card(page).locator(".side-by-side")).not_to_have_text(before)
     choose[0].click()
-    see(card(page).get_by_role("button", name="Next pair")).to_be_focused()
+    more, bar = (
+        card(page).get_by_role("button", name="Next pair"),
+        page.get_by_role("navigation", name="Views"),
+    )
+    see(more).to_be_focused()
+    for place in (more, card(page).get_by_role("status")):
+        see(place).to_be_in_viewport(ratio=1)
+    if size == "phone":
+        shown, fixed = card(page).get_by_role("status").bounding_box(), bar.bounding_box()
+        assert shown is not None
+        assert fixed is not None
+        assert shown["y"] + shown["height"] <= fixed["y"], "the bar of the views hides what was said"
+    page.screenshot(path=folder / f"blind-screen-{size}-{scheme}.png")
     looks("answered")

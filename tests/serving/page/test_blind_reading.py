@@ -95,6 +95,23 @@ def test_nothing_that_is_sent_tells_whose_text_is_on_which_side(
     assert sides["ines"] != sides["ola"], "sides and order are drawn for each reader"
 
 
+def test_nothing_else_that_the_view_loads_names_whose_these_texts_are(
+    served: tuple[Server, dict[str, dict[str, str]]],
+) -> None:
+    server, who = served
+    lake, report = (
+        server.answers.lake,
+        evaluation(MODEL).model_copy(update={"blind_pairs": pairs("candidate", "base")}),
+    )
+    page = render_html(report, check_gate(report, load_profile("smoke").gate))
+    lake.write(report_key("runa", MODEL, "html"), page.encode())
+    texts = [text for p in report.blind_pairs for text in (p.candidate, p.other)]
+    for path in ("review", "report", "models"):
+        loaded = server.client.get(f"/ui/api/runa/{path}", params={"model": MODEL}, headers=who["ines"])
+        assert loaded.status_code == 200
+        assert not [text for text in texts if text in loaded.text], path
+
+
 def test_a_reader_is_told_after_each_answer_and_at_last_that_they_tell(
     served: tuple[Server, dict[str, dict[str, str]]],
 ) -> None:
