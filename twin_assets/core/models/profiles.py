@@ -22,7 +22,7 @@ class Gate(BaseModel):
     `max_answered_wrongly` and `max_declined_wrongly` the model's own refusal errors, `max_private` findings of
     personal data and `max_secrets` of keys and passwords in generated text, `max_ability_loss` is held against the
     measured loss, `max_latency` is in seconds.
-    `bar_voice_share` is the ladder's: how far from other authors (0) to the author (1) a rung's voice must come.
+    `bar_voice_share` is the comparison's: how far from other authors (0) to the author (1) a system's voice must come.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
