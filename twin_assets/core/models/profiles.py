@@ -17,7 +17,9 @@ class Gate(BaseModel):
     """What a candidate must reach to be proposed. Shares and rates are in [0, 1].
 
     `min_margin_gain` is held against the lower end of the interval of candidate minus baseline, and one that could
-    not be measured is short of it. Those that may be None are then reported and block nothing: `min_supported` is
+    not be measured is short of it. Those that may be None are then reported and block nothing: `min_reading_share` is
+    the least share of passages that read within the author's range, `max_worse_reading` the most pairs of a passage and
+    one of the author's in which it reads worse (0.5 is as the author); `min_supported` is
     the least share of claims that passages support, `max_support_loss` how far it may be below the baseline's,
     `max_answered_wrongly` and `max_declined_wrongly` the model's own refusal errors, `max_private` findings of
     personal data and `max_secrets` of keys and passwords in generated text, `max_ability_loss` is held against the
@@ -28,6 +30,8 @@ class Gate(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     min_margin_gain: float | None
+    min_reading_share: float | None = None
+    max_worse_reading: float | None = None
     max_copied_share: float
     max_copied_words: int
     min_refusal_rate: float
@@ -45,7 +49,7 @@ class Gate(BaseModel):
 
 class EvaluationSize(BaseModel):
     """How much an evaluation asks: questions of each kind, tokens of an answer, calls that are timed one by one,
-    pairs that a judge compares."""
+    pairs that a judge compares, passages of each system that must read as language (0: not measured)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -53,6 +57,7 @@ class EvaluationSize(BaseModel):
     answer_tokens: int = 256
     calls_alone: int = 5
     judge_pairs: int = 24
+    passages: int = 48
 
 
 Method = Literal["full", "lora", "qlora"]
