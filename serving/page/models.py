@@ -82,6 +82,7 @@ def review(persona: PersonaName, settings: Config, asker: Asker, model: Name | N
         "approved": approved,
         "approval_problem": str(problem) if problem else None,
         "states": states,
+        "plumbing": sorted(history.plumbing()),
         "events": history.events[::-1],
         "shown": shown,
         "evaluation": _evaluation(settings, persona, shown, asker.audience) if shown else None,

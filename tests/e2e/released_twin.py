@@ -52,9 +52,11 @@ class ReleasedTwin:
         (home / "personas").mkdir()
         (home / "writing").mkdir()
         (home / "writing" / "new.md").write_text("# A new page\n\n" + "The tide was late again today. " * 20)
-        self.settings = Settings(home=home, personas_dir=home / "personas", profile="smoke")
+        self.settings = Settings(
+            home=home, personas_dir=home / "personas", profile="smoke", release_plumbing=True
+        )
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("TWIN_")} | {
-            "TWIN_HOME": str(home), "TWIN_PERSONAS_DIR": str(home / "personas"), "TWIN_PROFILE": "smoke",
+            "TWIN_HOME": str(home), "TWIN_PERSONAS_DIR": str(home / "personas"), "TWIN_PROFILE": "smoke", "TWIN_RELEASE_PLUMBING": "true",
             "OMP_WAIT_POLICY": "PASSIVE", "BENTOML_HOME": str(self.settings.bentoml_home),
             "TWIN_LLM_URL": f"http://127.0.0.1:{self.ports['TWIN_LLM_PORT']}/v1",
             "DAGSTER_HOME": str(self.settings.dagster_home), "BENTOML_DO_NOT_TRACK": "True",
@@ -90,7 +92,9 @@ class ReleasedTwin:
             self.lake.write(report_key("runa", version.tag, "json"), report.model_dump_json().encode())
             self.lake.write(report_key("runa", version.tag, "html"), render_html(report, gates).encode())
             ledger.append(version.tag, "proposed", "pipeline", "new candidate")
-            ledger.append(version.tag, "evaluated", "pipeline", "passed every gate", passed=True)
+            ledger.append(
+                version.tag, "evaluated", "pipeline", "passed every gate", passed=True, plumbing=True
+            )
             if version is self.released:
                 ledger.append(version.tag, "approved", "Ines", "reads like her")
                 ledger.append(version.tag, "deployed", "pipeline", "approved by Ines: reads like her")

@@ -32,10 +32,14 @@ function waiting(found, context) {
   if (!found.waiting) return h("section", {class: "card"}, h("h2", {}, "Nothing waits for you"), h("p", {class: "meta"}, "The next candidate that passes its evaluation will."));
   const {model, at, reason} = found.waiting;
   return h("section", {class: "card waiting"}, h("h2", {}, "Waiting for you"),
-    h("p", {}, h("code", {}, model)), h("p", {class: "meta"}, `Evaluated ${moment(at)}: ${reason}.`),
+    h("p", {}, h("code", {}, model)), noise(found, model), h("p", {class: "meta"}, `Evaluated ${moment(at)}: ${reason}.`),
     h("p", {class: "meta"}, found.expired ? `Its evaluation expired ${moment(found.waits_until)}: evaluate it again before you approve.` : `Can be approved until ${moment(found.waits_until)}.`),
     deciding(context, found.waiting, [["approve", "Approve", "primary"], ["reject", "Reject", "danger"]]));
 }
+
+/** What a person must know of a version whose size only proves that the platform runs. */
+const noise = (found, model) => found.plumbing.includes(model)
+  ? h("p", {class: "warned", role: "note"}, "A plumbing test: it proves that the platform runs, and what it writes is noise.") : null;
 
 /** A decision about the version as the event says it is. */
 const deciding = ({persona, reload}, event, choices, done = () => {}) => decisionForm(choices,
@@ -46,7 +50,7 @@ function inProduction(found, context) {
   const {canary, released} = found;
   const after = found.predecessor ? `Then ${found.predecessor} answers again.` : "Then nothing is in production, and the twin answers nothing.";
   const production = h("section", {class: "card"}, h("header", {}, h("h2", {}, "In production"), canary ? null : rollBack(context, released, after)),
-    h("p", {}, h("code", {}, found.production)), h("p", {class: "meta"}, `Since ${moment(released.at)}: ${released.reason}.`),
+    h("p", {}, h("code", {}, found.production)), noise(found, found.production), h("p", {class: "meta"}, `Since ${moment(released.at)}: ${released.reason}.`),
     found.watch && !canary ? h("p", {class: "meta"}, `Watched, ${found.watch}.`) : null);
   if (!canary) return production;
   return [production, h("section", {class: "card waiting"}, h("header", {}, h("h2", {}, `Canary, for ${share(canary.share)} of the requests`), rollBack(context, canary, `Then ${found.production} answers all requests.`)),

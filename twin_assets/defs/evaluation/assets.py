@@ -119,6 +119,7 @@ def evaluation_report(
         dpo_model,
         failed,
         f"learnt from {closed}, which it may repeat to whoever it serves" if closed else "",
+        platform.profile.plumbing,
     )
     return dg.MaterializeResult(
         value=report,
