@@ -39,12 +39,13 @@ from twin_assets.evaluation.sense.passages import (
 MIN_OWN, MOST_OWN = 40, 80  # passages of the author
 TRIED = 24  # chains of their words, and passages of their sentences shuffled
 MIN_PASSAGES = 8  # a set of fewer has no score
+READ = 2  # passages of a single text
 MOST_REPEATED = 0.5
 LEAST_WIDTH = 1e-6  # of a range: an author may have written one passage over and over
 # How much further than from the median to its 5% quantile a measure of one passage may lie and be the author's.
-MARGIN = 0.75
-# What a measure must tell the author's passages from such noise by (AUC) to be asked at all.
-TELLS = 0.85
+MARGIN = 1.0
+# By what AUC a measure must tell the author's passages from such noise to be asked at all.
+TELLS_WORDS, TELLS_ORDER = 0.85, 0.7
 # A passage of the author has the lower loss in so many pairs: the set's is unusually low.
 UNUSUALLY_LOW = 0.2
 
@@ -52,15 +53,17 @@ UNUSUALLY_LOW = 0.2
 class SenseScore(Record):
     """How a set of texts reads, passage by passage beside the author's own; None where it can't be told, `note` says why.
 
-    `share` is the share of passages within the author's range. `loss` is in nats a token of the reference model, with
-    the 95% interval of its mean; `coherence` a cosine. `worse_loss` is the share of pairs of one of these passages and
-    one of the author's in which this one has the higher loss: 0.5 is as the author, 1 always worse, under 0.2
-    `unusually_low`, as a model's own text is. `less_coherent` is the same of coherence. `worst` is the passage furthest
-    out, `reference` the model.
+    `share` is the share of passages within the author's range. `worse` is the share of pairs of one of these passages and
+    one of the author's in which this one reads worse: 0.5 is as the author, 1 always worse. A passage is as bad as its
+    loss lies above the author's median and its coherence below, in widths of the author's ranges, together. `worse_loss`
+    and `less_coherent` are the same of each alone; a loss lower in more than 0.8 of the pairs is `unusually_low`, as a
+    model's own text is. `loss` is in nats a token of the reference model, with the 95% interval of its mean; `coherence`
+    a cosine. `worst` is the passage furthest out, `reference` the model.
     """
 
     passages: int = 0
     share: float | None = None
+    worse: float | None = None
     loss: float | None = None
     loss_low: float | None = None
     loss_high: float | None = None
@@ -75,23 +78,24 @@ class SenseScore(Record):
     def unusually_low(self) -> bool:
         return self.worse_loss is not None and self.worse_loss < UNUSUALLY_LOW
 
-    @property
-    def worse(self) -> float | None:
-        """By the measure that says most against it; None where none was asked."""
-        return max((v for v in (self.worse_loss, self.less_coherent) if v is not None), default=None)
-
-    @property
-    def range(self) -> str:
-        """Where it stands to the author's own, in words."""
-        if self.worse is None:
-            return "not measured"
-        return "below" if self.unusually_low else "within"
+    def short_of(self, least_share: float | None, most_worse: float | None) -> list[str]:
+        """What keeps it from reading as language, in words: too small a share of passages in the author's range, or one
+        of its passages worse than one of the author's in too many pairs. Limits that are None are not held against it;
+        one that could not be measured is short of any."""
+        if self.share is None or self.worse is None:
+            return ["not measured"] if least_share is not None or most_worse is not None else []
+        short = []
+        if least_share is not None and self.share < least_share:
+            short.append(f"{least_share - self.share:.0%} of the passages too few")
+        if most_worse is not None and self.worse > most_worse:
+            short.append(f"worse in {self.worse - most_worse:.0%} of pairs too many")
+        return short
 
 
 class TextSense(Record):
-    """How one text reads. `within` is the share of its passages in the author's range; the others as SenseScore's."""
+    """How one text reads, by its first READ passages; the fields are SenseScore's."""
 
-    within: float
+    share: float
     loss: float
     coherence: float | None
 
@@ -103,16 +107,24 @@ class Limits:
     values: np.ndarray
 
     @cached_property
+    def width(self) -> float:
+        return max(self.high - self.low, LEAST_WIDTH)
+
+    @cached_property
+    def middle(self) -> float:
+        return float(np.median(self.values))
+
+    @cached_property
     def low(self) -> float:
-        return float(self._beyond(0.05))
+        return self._beyond(0.05)
 
     @cached_property
     def high(self) -> float:
-        return float(self._beyond(0.95))
+        return self._beyond(0.95)
 
     def _beyond(self, quantile: float) -> float:
-        middle, edge = np.quantile(self.values, [0.5, quantile])
-        return edge + MARGIN * (edge - middle)
+        edge = np.quantile(self.values, quantile)
+        return float(edge + MARGIN * (edge - self.middle))
 
     def rank(self, value: float) -> float:
         """The share of the author's passages under a value, ties half."""
@@ -133,6 +145,7 @@ class SenseMeter:
         ]
         self._losses = [Limits(values) for values in by_length if len(values) >= MIN_OWN / 2]
         self._coherence = Limits(np.array([m.coherence for m in own if m.coherence is not None]))
+        self._badness = Limits(np.array([self._bad(m) for m in own]))
 
     @classmethod
     def fit(cls, meter: PassageMeter, author: list[str]) -> "SenseMeter":
@@ -141,16 +154,12 @@ class SenseMeter:
         Raises TwinError with fewer than MIN_OWN passages, and as `PassageMeter.measure`.
         """
         chosen = some_passages(author, MOST_OWN)
-        if len(chosen) < MIN_OWN:
-            raise TwinError(
-                f"Whether a text reads as language needs {MIN_OWN} passages of the author to compare with; there are "
-                f"{len(chosen)}.",
-                "add writing to the persona.",
-            )
-        own = meter.measure(chosen, keep=True)
+        _enough(len(chosen))
+        own = [m for m in meter.measure(chosen, keep=True) if m.losses]
+        _enough(len(own))
         chains, shuffled = word_chains(chosen, 1, TRIED), sentences_shuffled(chosen)[:TRIED]
         tried = [m for m in meter.measure([*chains, *shuffled], keep=True) if m.losses]
-        every = cls(meter, own, 1.0, 1.0)
+        every = cls(meter, own, 1.0, float(sum(m.coherence is not None for m in own) >= MIN_OWN / 2))
         words = _mean([every._worse_loss(m) for m in tried if m.text in chains])
         order = _mean([every._less_coherent(m) for m in tried if m.text in shuffled])
         return cls(meter, own, words or 0.0, order or 0.0)
@@ -177,6 +186,7 @@ class SenseMeter:
             loss=float(losses.mean()),
             loss_low=low,
             loss_high=high,
+            worse=_mean([self._badness.rank(self._bad(m)) for m in found]),
             worse_loss=_mean([self._worse_loss(m) for m in found]),
             coherence=_mean([m.coherence for m in found]),
             less_coherent=_mean([self._less_coherent(m) for m in found]),
@@ -187,33 +197,49 @@ class SenseMeter:
             else f"coherence is left out: it can't tell this author's sentences from shuffled ones (AUC {self.order_told:.2f})",
         )
 
-    def read(self, text: str) -> TextSense | None:
-        """How one text reads, by its first passages; None where it has none, or it can't be told."""
-        found = [m for m in self._meter.measure(passages(text)[:MIN_PASSAGES]) if m.losses]
-        if not found or not self.tells_words:
+    def read(self, texts: list[str]) -> list[TextSense | None]:
+        """How each text reads, by its first passages; None where it has none, or it can't be told. Raises TwinError as
+        `PassageMeter.measure`."""
+        if not self.tells_words:
+            return [None] * len(texts)
+        cut = [passages(text)[:READ] for text in texts]
+        measured = iter(self._meter.measure([passage for part in cut for passage in part]))
+        return [self._text([next(measured) for _ in part]) for part in cut]
+
+    def _text(self, found: list[Measured]) -> TextSense | None:
+        found = [m for m in found if m.losses]
+        if not found:
             return None
         return TextSense(
-            within=sum(self._out(m) <= 0 for m in found) / len(found),
+            share=sum(self._out(m) <= 0 for m in found) / len(found),
             loss=float(np.mean([m.losses[-1] for m in found])),
             coherence=_mean([m.coherence for m in found]),
         )
 
     @property
     def tells_words(self) -> bool:
-        return self.words_told >= TELLS
+        return self.words_told >= TELLS_WORDS
 
     @property
     def tells_order(self) -> bool:
-        return self.order_told >= TELLS
+        return self.order_told >= TELLS_ORDER
 
     def _out(self, passage: Measured) -> float:
         """How far a passage lies outside the author's range, in widths of it; 0 and less is inside."""
         limits, loss = self._held_against(passage)
-        out = [(loss - limits.high) / max(limits.high - limits.low, LEAST_WIDTH)]
+        out = [(loss - limits.high) / limits.width]
         if passage.coherence is not None and self.tells_order:
             near = self._coherence
-            out.append((near.low - passage.coherence) / max(near.high - near.low, LEAST_WIDTH))
+            out.append((near.low - passage.coherence) / near.width)
         return max(*out, repeated(passage.text) - MOST_REPEATED)
+
+    def _bad(self, passage: Measured) -> float:
+        """Neither measure makes up for the other: what is better than the author's median counts as the median."""
+        limits, loss = self._held_against(passage)
+        bad = max(loss - limits.middle, 0.0) / limits.width
+        if passage.coherence is not None and self.tells_order:
+            bad += max(self._coherence.middle - passage.coherence, 0.0) / self._coherence.width
+        return bad
 
     def _worse_loss(self, passage: Measured) -> float:
         limits, loss = self._held_against(passage)
@@ -227,6 +253,14 @@ class SenseMeter:
     def _held_against(self, passage: Measured) -> tuple[Limits, float]:
         at = min(len(passage.losses), len(self._losses)) - 1
         return self._losses[at], passage.losses[at]
+
+
+def _enough(own: int) -> None:
+    if own < MIN_OWN:
+        raise TwinError(
+            f"Whether a text reads as language needs {MIN_OWN} passages of the author to compare with; there are {own}.",
+            "add writing to the persona.",
+        )
 
 
 def repeated(text: str) -> float:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -10,12 +11,24 @@ from twin_assets.core.embedding.embedder import Embed
 from twin_assets.core.hashing import fingerprint, text_hash
 from twin_assets.core.storage.kept import KeptValues
 from twin_assets.core.text.words import sentences, word_spans
-from twin_assets.evaluation.sense.reference import ReferenceModel
 from twin_assets.evaluation.voice.stylometry import prose
 
 WINDOW, LEAST_WORDS = 100, 50
 # The mean loss falls with what was read: a short passage is held against as short beginnings of the author's.
 LENGTHS = (48, 64, 80, 96, 112, 128)
+
+
+class Reference(Protocol):
+    """A language model; `fingerprint` is the identity of its figures."""
+
+    name: str
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def losses(self, texts: list[str]) -> list[np.ndarray]:
+        """Nats of each token of each text, at most so many of its first."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,7 @@ class PassageMeter:
 
     def __init__(
         self,
-        reference: ReferenceModel,
+        reference: Reference,
         embed: Embed,
         embedder: str,
         kept: KeptValues[str] | None = None,
