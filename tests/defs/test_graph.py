@@ -82,6 +82,7 @@ def test_blocking_checks_guard_what_must_not_go_wrong() -> None:
         "preference_dataset.kinds_within_limits",
         "sft_model.every_row_trained",
         "dpo_model.every_row_trained",
+        "evaluation_report.reads_as_language",
         "evaluation_report.voice_beats_baseline",
     } <= blocking
 

@@ -154,6 +154,8 @@ def test_every_profile_has_a_whole_gate_and_larger_ones_ask_more() -> None:
     for name in profile_names():
         gate = load_profile(name).gate
         assert gate.max_secrets == 0 or name == "smoke", name
+        blocks = gate.min_reading_share is not None and gate.max_worse_reading is not None
+        assert blocks != load_profile(name).plumbing, name
     small, nano = load_profile("qwen-small").gate, load_profile("nano").gate
     assert None not in (small.min_supported, small.max_answered_wrongly, small.max_ability_loss)
     assert nano.min_supported is None

@@ -2,6 +2,7 @@
 
 import json
 from html.parser import HTMLParser
+from typing import Any
 
 from tests.evaluation.evaluation_factories import reciting_report
 from twin_assets.core.models.profiles import Gate
@@ -9,6 +10,7 @@ from twin_assets.evaluation.evaluate import BEFORE, EvaluationReport
 from twin_assets.evaluation.gate import GATES, GateResult, check_gate, compare_systems
 from twin_assets.evaluation.report.page import render_html, summary_table
 from twin_assets.evaluation.report.plots import voice_plot
+from twin_assets.evaluation.sense.meter import SenseScore
 
 LOOSE = Gate(min_margin_gain=0.0, max_copied_share=1.0, max_copied_words=10_000, min_refusal_rate=0.0)
 
@@ -23,6 +25,76 @@ def test_a_candidate_within_every_threshold_passes() -> None:
     assert all(r.passed for r in results.values())
     blocking = [name for name, r in results.items() if r.blocking]
     assert blocking == ["voice_beats_baseline", "not_copied", "refuses"]  # the others have no threshold
+
+
+def reading(**changes: Any) -> EvaluationReport:
+    """The report of a candidate whose passages read so."""
+    given = {
+        "passages": 24,
+        "share": 0.95,
+        "worse": 0.55,
+        "worse_loss": 0.5,
+        "loss": 3.8,
+        "loss_low": 3.7,
+        "loss_high": 3.9,
+    }
+    score = SenseScore(**(given | changes))
+    report = reciting_report()
+    candidate = report.systems["candidate"].model_copy(update={"sense": score})
+    return report.model_copy(
+        update={"systems": report.systems | {"candidate": candidate}, "upper_bound_sense": score}
+    )
+
+
+SENSE = LOOSE.model_copy(update={"min_reading_share": 0.8, "max_worse_reading": 0.8})
+
+
+def test_what_does_not_read_as_language_is_stopped_before_its_voice_is_asked() -> None:
+    assert GATES[0] == "reads_as_language"
+    fine = by_name(reading(), SENSE)["reads_as_language"]
+    assert (fine.passed, fine.blocking) == (True, True)
+    assert "95% of 24 passages read as the author's own do (at least 80%)" in fine.message
+    strange = by_name(reading(share=0.4, worst="Mud the of."), SENSE)["reads_as_language"]
+    assert not strange.passed
+    assert "40% of the passages too few" in strange.message
+    assert strange.example == "Mud the of."
+    shuffled = by_name(reading(worse=0.97), SENSE)["reads_as_language"]
+    assert not shuffled.passed
+    assert "worse in 17% of pairs too many" in shuffled.message
+    assert compare_systems(reading(worse=0.97), SENSE).cheapest is None
+
+
+def test_an_unusually_low_loss_is_told_and_blocks_nothing() -> None:
+    low = by_name(reading(worse_loss=0.05), SENSE)["reads_as_language"]
+    assert low.passed
+    assert "unusually easy to predict" in low.message
+
+
+def test_reading_that_was_not_measured_passes_only_where_nothing_is_asked() -> None:
+    report = reading(share=None, worse=None, note="TWIN_REFERENCE_MODEL is none")
+    stopped = by_name(report, SENSE)["reads_as_language"]
+    assert (stopped.passed, stopped.blocking) == (False, True)
+    assert "TWIN_REFERENCE_MODEL is none" in stopped.message
+    reported = by_name(report, LOOSE)["reads_as_language"]
+    assert (reported.passed, reported.blocking) == (True, False)
+
+
+def test_reports_of_before_the_measure_load_and_are_not_called_noise() -> None:
+    stored = json.loads(reciting_report().model_dump_json())
+    del stored["upper_bound_sense"]
+    for result in stored["systems"].values():
+        del result["sense"]
+    report = EvaluationReport.model_validate(stored)
+    assert report.systems["candidate"].sense is None
+    assert by_name(report, LOOSE)["reads_as_language"].passed
+    assert "Does it read as language?" not in render_html(report, check_gate(report, LOOSE))
+
+
+def test_the_page_says_who_reads_as_language() -> None:
+    html = render_html(reading(worse_loss=0.05), check_gate(reading(), SENSE))
+    assert "Does it read as language?" in html
+    assert "unusually easy to predict" in html
+    assert html.index("Does it read as language?") < html.index("<h2>Voice</h2>")
 
 
 def test_a_gain_below_its_threshold_says_how_much_is_missing() -> None:

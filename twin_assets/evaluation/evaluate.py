@@ -34,6 +34,7 @@ from twin_assets.evaluation.grounding.questions import (
     score_retrieval,
 )
 from twin_assets.evaluation.grounding.safety import Safety, check_safety
+from twin_assets.evaluation.sense.meter import SenseMeter, SenseScore
 from twin_assets.evaluation.voice.compare import paired_gain
 from twin_assets.evaluation.voice.copying import CopyCheck, CopyReport
 from twin_assets.evaluation.voice.lower_bound import lower_bound_score
@@ -71,8 +72,8 @@ REAL_WORDS = 150
 @dataclass(frozen=True)
 class Instruments:
     """What an evaluation measures with. `plan` is the service's `Twin.plan_answer`; `right_answers` gives each item
-    of the ability test 1 or 0 for a model version; without it, or a judge, that part is left out. A claim counts
-    from `supported` on with this `embed`."""
+    of the ability test 1 or 0 for a model version; without it, a judge or `sense`, that part is left out, of the last
+    with `no_sense` for the reason. A claim counts from `supported` on with this `embed`."""
 
     retrieve: Retrieve
     plan: Callable[[str], Plan]
@@ -80,6 +81,8 @@ class Instruments:
     right_answers: Callable[[str], np.ndarray] | None = None
     judge: Judge | None = None
     supported: float = OFFLINE_MINILM.supported
+    sense: SenseMeter | None = None
+    no_sense: str = "this profile leaves it out"
 
     def would_refuse(self, question: str) -> bool:
         """Whether the service's own gate declines, before any model is asked."""
@@ -103,7 +106,7 @@ class Sample(Record):
 
 class SystemResult(Record):
     """How one system did. `own_voice` is the voice of what is left without copied runs, `unseen_words`
-    the share of words that stand in no training text and no other author's."""
+    the share of words that stand in no training text and no other author's, `sense` whether it reads as language."""
 
     model: str
     voice: VoiceScore
@@ -116,6 +119,7 @@ class SystemResult(Record):
     qa_eval: QaEval | None = None
     safety: Safety | None = None
     effort: Effort | None = None
+    sense: SenseScore | None = None
 
     _before = model_validator(mode="before")(_by_new_names)
 
@@ -145,6 +149,7 @@ class EvaluationReport(Record):
     lower_bound_is: str = ""
     upper_bound_copying: CopyReport | None = None
     upper_bound_unseen_words: float | None = None
+    upper_bound_sense: SenseScore | None = None
     gain_pairs: int = 0
     questions: int = 0
     seed: int = 0
@@ -199,6 +204,7 @@ def evaluate(
             qa_eval = score_qa(items, said.texts, persona, embed, seen, seed, instruments.supported)
         results[role] = SystemResult(
             model=system.model,
+            sense=_sense(texts, instruments, profile, seed),
             voice=meter.score(texts, seed),
             copying=check.report(texts),
             samples=[
@@ -235,6 +241,7 @@ def evaluate(
         lower_bound_is=lower_bound_is,
         upper_bound_copying=check.report(real),
         upper_bound_unseen_words=vocabulary.unseen_share(real),
+        upper_bound_sense=_sense(real, instruments, profile, seed),
         real_sample=first_words(real[0], REAL_WORDS) if real else "",
         gain=gain.mean,
         gain_low=gain.low,
@@ -257,6 +264,12 @@ def evaluate(
         prompts=len(tasks),
         seed=seed,
     )
+
+
+def _sense(texts: list[str], instruments: Instruments, profile: Profile, seed: int) -> SenseScore:
+    if instruments.sense is None:
+        return SenseScore(note=instruments.no_sense)
+    return instruments.sense.score(texts, profile.evaluation.passages, seed)
 
 
 def _items(

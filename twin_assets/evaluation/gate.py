@@ -9,11 +9,12 @@ from twin_assets.core.records import Record
 from twin_assets.core.text.words import first_words
 from twin_assets.evaluation.comparison import ComparedSystem, Comparison, compare, voice_share
 from twin_assets.evaluation.evaluate import BASELINE, CANDIDATE, PROMPTED, EvaluationReport, SystemResult
+from twin_assets.evaluation.sense.meter import SenseScore
 
 # From this share on, a voice score says more of memory than of style.
 MEMORISED = 0.2
 GATES = (
-    "voice_beats_baseline", "not_copied", "refuses", "grounded", "declines_by_itself", "no_private_data",
+    "reads_as_language", "voice_beats_baseline", "not_copied", "refuses", "grounded", "declines_by_itself", "no_private_data",
     "ability_kept", "fast_enough",
 )  # fmt: skip
 
@@ -35,6 +36,7 @@ def check_gate(report: EvaluationReport, gate: Gate) -> list[GateResult]:
     """Every threshold of the gate, in the order of GATES."""
     result = report.systems[CANDIDATE]
     return [
+        _reading(result, gate),
         _voice(report, gate),
         _copying(result, gate),
         _refusal(report, gate),
@@ -73,8 +75,41 @@ def _short_of(result: SystemResult, gate: Gate, share: float | None) -> list[str
     if share is None or share < gate.bar_voice_share:
         measured = "not measured" if share is None else f"{share:.0%} of the way to the author"
         short.append(f"voice {measured}, {gate.bar_voice_share:.0%} asked for")
-    checks = [_copying(result, gate), _supported(result, gate), _declining(result, gate), _private(result, gate)]  # fmt: skip
+    checks = [_reading(result, gate), _copying(result, gate), _supported(result, gate), _declining(result, gate), _private(result, gate)]  # fmt: skip
     return short + [c.message for c in checks if c.blocking and not c.passed]
+
+
+def _reading(result: SystemResult, gate: Gate) -> GateResult:
+    """Before any question of voice: averaged nonsense is nearer to an author's habits than the author's own text."""
+    found, least, most = result.sense or SenseScore(), gate.min_reading_share, gate.max_worse_reading
+    short = found.short_of(least, most)
+    if found.share is None or found.worse is None:
+        message = f"whether it reads as language was not measured: {found.note or 'by the version that evaluated it'}"
+    else:
+        message = (
+            f"{found.share:.0%} of {found.passages} passages read as the author's own do{_at('least', least)}; beside one "
+            f"of the author's, the candidate's is the worse in {found.worse:.0%} of pairs{_at('most', most)}, where half "
+            "would be alike"
+        )
+        if short:
+            message += f": {' and '.join(short)}"
+        if found.unusually_low:
+            message += (
+                "; it is unusually easy to predict, as a model's own prose is, which is held against nobody"
+            )
+    return GateResult(
+        name="reads_as_language",
+        passed=not short,
+        value=found.share,
+        threshold=least,
+        message=message,
+        blocking=least is not None or most is not None,
+        example=_first([found.worst]) if found.worst else None,
+    )
+
+
+def _at(which: str, value: float | None) -> str:
+    return "" if value is None else f" (at {which} {value:.0%})"
 
 
 def _voice(report: EvaluationReport, gate: Gate) -> GateResult:

@@ -6,18 +6,22 @@ from typing import Any
 
 import pytest
 
-from tests.evaluation.evaluation_factories import neighbours, request, train
+from tests.evaluation.counted_words import CountedWords
+from tests.evaluation.evaluation_factories import heldout, neighbours, request, train
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.feedback.store import Feedback, add_feedback
 from twin_assets.core.persona.definition import load_persona
 from twin_assets.core.storage.lake import Lake, LocalLake
+from twin_assets.evaluation.sense.meter import SenseMeter
+from twin_assets.evaluation.sense.passages import PassageMeter, some_passages
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.inference.twin.request_log import RequestRecord, write_object
 from twin_assets.monitoring.report.plots import quality_plot
 from twin_assets.monitoring.scores.live_quality import quality_by, quality_of
-from twin_assets.monitoring.scores.live_scores import LiveScorer, score_new
+from twin_assets.monitoring.scores.live_scores import LiveScorer, score_new, stratum
 from twin_assets.monitoring.scores.live_voice import day_voices, pooled, read_voices
+from twin_assets.monitoring.scores.records import ScoredRequest
 from twin_assets.monitoring.scores.scored import FOLDER, read_scored
 from twin_assets.monitoring.scores.toxicity import by_words, open_toxicity
 from twin_assets.settings import ROOT
@@ -53,6 +57,31 @@ def test_answers_are_held_against_their_own_passages() -> None:
     assert (true.grounded_share, true.claims) == (1.0, 1)
     assert invented.grounded_share == 0.0
     assert (half.grounded_share, half.claims) == (0.5, 2)
+
+
+def test_texts_of_the_sample_are_read_as_language() -> None:
+    counted = CountedWords([d.voice_text for d in train()])
+    passages = PassageMeter(counted, load_embedder("offline-minilm").embed, "minilm")
+    sense = SenseMeter(
+        passages, passages.measure(some_passages([d.voice_text for d in train()], 80)), 1.0, 1.0
+    )
+    own = some_passages([d.voice_text for d in heldout()], 1)[0]
+    strange = " ".join(f"zq{n}x" for n in range(100))
+    rows = [
+        request(0, answer=own),
+        request(1, answer=strange),
+        request(2, answer=TRUE),
+        request(3, answer=None),
+    ]
+    rows.append(request(4, answer=own, time=rows[0].time + timedelta(hours=1)))
+    found = scorer(sense=sense).score(rows, {stratum(rows[-1]): 1e-9})
+    assert [one.sense_share for one in found] == [1.0, 0.0, None, None, None]
+    assert found[1].sense_loss > found[0].sense_loss
+    assert found[0].sense_coherence is not None
+    assert (quality_of("all", found).reads, quality_of("all", found).reads_texts) == (0.5, 2)
+    assert [one.sense_share for one in scorer().score(rows, {})] == [None] * 5
+    before = {k: v for k, v in found[0].model_dump().items() if not k.startswith("sense_")}
+    assert ScoredRequest.model_validate(before).sense_share is None
 
 
 def test_nothing_is_claimed_of_what_cannot_be_known() -> None:

@@ -17,7 +17,9 @@ class Gate(BaseModel):
     """What a candidate must reach to be proposed. Shares and rates are in [0, 1].
 
     `min_margin_gain` is held against the lower end of the interval of candidate minus baseline, and one that could
-    not be measured is short of it. Those that may be None are then reported and block nothing: `min_supported` is
+    not be measured is short of it. Those that may be None are then reported and block nothing: `min_reading_share` is
+    the least share of passages that read within the author's range, `max_worse_reading` the most pairs of a passage and
+    one of the author's in which it reads worse (0.5 is as the author); `min_supported` is
     the least share of claims that passages support, `max_support_loss` how far it may be below the baseline's,
     `max_answered_wrongly` and `max_declined_wrongly` the model's own refusal errors, `max_private` findings of
     personal data and `max_secrets` of keys and passwords in generated text, `max_ability_loss` is held against the
@@ -29,6 +31,8 @@ class Gate(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     min_margin_gain: float | None
+    min_reading_share: float | None = None
+    max_worse_reading: float | None = None
     max_copied_share: float
     max_copied_words: int
     min_refusal_rate: float
@@ -47,7 +51,8 @@ class Gate(BaseModel):
 
 class EvaluationSize(BaseModel):
     """How much an evaluation asks: questions of each kind, tokens of an answer, calls that are timed one by one,
-    pairs that a judge compares, further texts of candidate and base model that people may read blind."""
+    pairs that a judge compares, further texts of candidate and base model that people may read blind, passages of each
+    system that must read as language (0: not measured)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,6 +61,7 @@ class EvaluationSize(BaseModel):
     calls_alone: int = 5
     judge_pairs: int = 24
     blind_texts: Annotated[int, Field(ge=0, le=100)] = 0
+    passages: int = 48
 
 
 Method = Literal["full", "lora", "qlora"]

@@ -33,6 +33,7 @@ from twin_assets.evaluation.evaluate import (
 from twin_assets.evaluation.gate import GATES, GateResult, check_gate, compare_systems
 from twin_assets.evaluation.report.page import render_html, report_key, summary_table
 from twin_assets.evaluation.report.plots import systems_plot, voice_plot
+from twin_assets.evaluation.sense.persona_sense import persona_sense
 from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.feature.instruct.build import may_be_learnt
 from twin_assets.inference.generation.local import Generation, LocalGenerator
@@ -51,7 +52,7 @@ JUDGE_SAMPLES = 3
     group_name=EVALUATION,
     owners=OWNERS,
     kinds={"scikitlearn", "html"},
-    code_version="2",
+    code_version="3",
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=[
         dg.AssetCheckSpec(
@@ -87,6 +88,7 @@ def evaluation_report(
     if production and production != dpo_model:
         systems[PRODUCTION] = models.system(production, "twin")
     train = [d for d in learnt if d.split == "train"]
+    sense, no_sense = persona_sense(settings, platform.profile, train)
     shown = [d.voice_text for d in train if d.category != "code"][:JUDGE_SAMPLES]
     report = evaluate(
         systems,
@@ -102,6 +104,8 @@ def evaluation_report(
             right_answers=lambda tag: right_answers(models.open(tag)),
             judge=Judge(settings, shown) if settings.judge_model else None,
             supported=platform.thresholds.supported,
+            sense=sense,
+            no_sense=no_sense,
         ),
         questions=read_questions(persona.questions),
         seed=settings.seed,

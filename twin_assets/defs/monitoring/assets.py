@@ -9,6 +9,7 @@ from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.shared.common import MONITORING, OWNERS, READS_OUTSIDE, personas
 from twin_assets.defs.shared.metadata import image, sample_table
 from twin_assets.defs.shared.resources import Platform
+from twin_assets.evaluation.sense.persona_sense import persona_sense
 from twin_assets.evaluation.voice.persona_meter import persona_meter
 from twin_assets.inference.twin.log_days import compact_days
 from twin_assets.monitoring.erasure import finish_erasures, remove_texts
@@ -47,6 +48,7 @@ def scored_requests(
     lake.sweep()
     finished = finish_erasures(settings, lake, persona.name)
     bare = remove_texts(lake, persona.name, persona.log_text_days, settings.now.date())
+    sense, no_sense = persona_sense(settings, platform.profile, corpus_split)
     rule, is_toxic = open_toxicity(settings.toxicity_model)
     scorer = LiveScorer(
         persona,
@@ -57,6 +59,7 @@ def scored_requests(
         settings.monitor_sample_per_hour,
         settings.seed,
         platform.thresholds.supported,
+        sense,
     )
     run = score_new(lake, scorer)
     compacted = compact_days(lake, persona.name, settings.now.date())
@@ -73,6 +76,7 @@ def scored_requests(
             "objects_compacted": compacted.objects,
             "erasures_finished": finished,
             "toxicity_rule": rule,
+            "reads_as_language": no_sense or f"measured under {settings.reference_model}",
             "requests": len(rows),
             "refused": sum(row.outcome == "refused" for row in rows),
             "failed": sum(row.outcome == "failed" for row in rows),
@@ -97,7 +101,7 @@ def shown_since(now: datetime) -> date:
 def quality_table(versions: list[Quality]) -> str:
     """Versions side by side, as Markdown."""
     fields = [
-        "group", "requests", "failed", "declined", "grounded", "grounded_answers", "top_score_p50", "leaks", "toxic", "up",
+        "group", "requests", "failed", "declined", "grounded", "grounded_answers", "reads", "top_score_p50", "leaks", "toxic", "up",
         "down", "edited",
     ]  # fmt: skip
     lines = [f"| {' | '.join(fields)} |", "|" + "---|" * len(fields)]

@@ -81,6 +81,9 @@ def render_html(
         qa_evals=qa_evals,
         safeties=measured("safety"),
         efforts=measured("effort"),
+        senses={"the author, held out": report.upper_bound_sense} | measured("sense")
+        if report.upper_bound_sense
+        else {},
         shown_answers=_telling(qa_evals[CANDIDATE]) if CANDIDATE in qa_evals else [],
         excerpt=_excerpt,
         blind_mark=_BLIND_MARK,

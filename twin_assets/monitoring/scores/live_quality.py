@@ -16,7 +16,8 @@ class Quality(Record):
     """Scores of a group of requests. Shares are in [0, 1], None where nothing could be measured.
 
     `grounded` is the weighted share of supported claims over `grounded_answers` of the sample, its 95% interval
-    bootstrapped over answers. `top_score_p10` and `p50` are of the best passage. `declined` counts refusals by
+    bootstrapped over answers. `reads` is the weighted share of passages that read as the author's own, over `reads_texts`
+    of the sample. `top_score_p10` and `p50` are of the best passage. `declined` counts refusals by
     gate and in words.
     """
 
@@ -28,6 +29,8 @@ class Quality(Record):
     grounded_low: float | None = None
     grounded_high: float | None = None
     grounded_answers: int = 0
+    reads: float | None = None
+    reads_texts: int = 0
     top_score_p10: float | None = None
     top_score_p50: float | None = None
     leaks: int = 0
@@ -57,6 +60,7 @@ def quality_of(group: str, rows: list[ScoredRequest], seed: int = 17) -> Quality
         if r.kind == "answer" and r.outcome != "failed"
     ]
     stated = [(r.weight, r.grounded_share) for r in rows if r.grounded_share is not None and r.weight > 0]
+    read = [(r.weight, r.sense_share) for r in rows if r.sense_share is not None and r.weight > 0]
     return Quality(
         group=group,
         requests=len(rows),
@@ -64,6 +68,8 @@ def quality_of(group: str, rows: list[ScoredRequest], seed: int = 17) -> Quality
         failed=sum(r.outcome == "failed" for r in rows) / len(rows),
         **_grounded(stated, seed),
         grounded_answers=len(stated),
+        reads=float(np.average([s for _, s in read], weights=[w for w, _ in read])) if read else None,
+        reads_texts=len(read),
         top_score_p10=float(np.percentile(tops, 10)) if tops else None,
         top_score_p50=float(np.percentile(tops, 50)) if tops else None,
         leaks=sum(bool(r.personal_data) for r in rows),

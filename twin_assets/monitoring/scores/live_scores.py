@@ -21,6 +21,7 @@ from twin_assets.core.storage.lake import Lake
 from twin_assets.core.text.privacy import scan
 from twin_assets.core.text.words import count_words
 from twin_assets.evaluation.grounding.claims import Embed, claim_support, claims_of
+from twin_assets.evaluation.sense.meter import SenseMeter
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import prose, windows
 from twin_assets.inference.twin.request_log import RequestRecord, day_objects, identity, log_days
@@ -46,8 +47,8 @@ class ScoringRun(Record):
 
 @dataclass
 class LiveScorer:
-    """How requests are scored. `passages` maps chunk ids to texts; without a `meter` no voice is measured. A
-    claim counts from `supported` on with this `embed`."""
+    """How requests are scored. `passages` maps chunk ids to texts; without a `meter` no voice is measured, without
+    `sense` not whether a text reads as language. A claim counts from `supported` on with this `embed`."""
 
     persona: Persona
     passages: dict[str, str]
@@ -57,17 +58,34 @@ class LiveScorer:
     sample_per_hour: int
     seed: int
     supported: float = OFFLINE_MINILM.supported
+    sense: SenseMeter | None = None
 
     def score(self, rows: list[RequestRecord], shares: dict[Stratum, float]) -> list[ScoredRequest]:
         """Scores of rows; `shares` says how much of each hour and version is in the sample."""
         toxic = iter(self.is_toxic([r.answer for r in rows if r.answer is not None]))
-        return [
+        found = [
             scored.model_copy(
                 update=self._of_text(row, shares.get(stratum(row), 1.0))
                 | {"toxic": None if row.answer is None else next(toxic)}
             )
             for row, scored in zip(rows, score_requests(rows, self.passages), strict=True)
         ]
+        return self._with_sense(rows, found)
+
+    def _with_sense(self, rows: list[RequestRecord], found: list[ScoredRequest]) -> list[ScoredRequest]:
+        """All texts of the sample at once: a model reads them in batches."""
+        texts = {
+            at: row.answer
+            for at, (row, one) in enumerate(zip(rows, found, strict=True))
+            if one.weight > 0 and row.answer and row.outcome == "answered"
+        }
+        if self.sense is None or not texts:
+            return found
+        for at, sense in zip(texts, self.sense.read(list(texts.values())), strict=True):
+            if sense:
+                values = {"share": sense.share, "loss": sense.loss, "coherence": sense.coherence}
+                found[at] = found[at].model_copy(update={f"sense_{name}": v for name, v in values.items()})
+        return found
 
     def _of_text(self, row: RequestRecord, share: float) -> dict[str, object]:
         drawn = hash_share(f"{self.seed}/{row.request_id}/{row.time.isoformat()}")  # the same in every run

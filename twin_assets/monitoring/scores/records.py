@@ -23,9 +23,11 @@ class ScoredRequest(Asked):
     stand in its passages, None where the text isn't kept, was refused, or had no passages. `declined` says
     that the answer refuses in its words, `personal_data` counts the findings of `core.privacy` in it.
     `grounded_share` is the supported share of its `claims`, and `voice_margin` that of a text of at least one
-    window; both are measured for a sample only, `weight` standing for how many requests each of it counts (0:
-    not in the sample). Times are in milliseconds. The feedback is the latest of each kind; `edited_share` is
-    the share of the answer that a person changed.
+    window; `sense_share` is the share of a text's first passages that read as the author's own do, with their mean
+    `sense_loss` in nats a token and `sense_coherence`, a cosine, None for fewer than 50 words. These are measured for a
+    sample only, `weight` standing for how many requests each of it counts (0: not in the sample). Times are in
+    milliseconds. The feedback is the latest of each kind; `edited_share` is the share of the answer that a person
+    changed.
     """
 
     model: str
@@ -51,6 +53,9 @@ class ScoredRequest(Asked):
     claims: int | None = None
     grounded_share: float | None = None
     voice_margin: float | None = None
+    sense_share: float | None = None
+    sense_loss: float | None = None
+    sense_coherence: float | None = None
     feedback: Literal["up", "down"] | None = None
     edited_share: float | None = None
 

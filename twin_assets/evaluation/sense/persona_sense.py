@@ -1,0 +1,41 @@
+"""What says of a persona whether texts read as language: fitted once a process for the same writing."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from twin_assets.core.embedding.embedder import load_embedder
+from twin_assets.core.errors import TwinError
+from twin_assets.core.models.profiles import Profile
+from twin_assets.core.records import SplitDocument
+from twin_assets.core.storage.kept import KeptValues
+from twin_assets.evaluation.sense.meter import SenseMeter
+from twin_assets.evaluation.sense.passages import PassageMeter
+from twin_assets.evaluation.sense.reference import load_reference
+from twin_assets.settings import Settings
+
+
+def persona_sense(
+    settings: Settings, profile: Profile, corpus: Sequence[SplitDocument]
+) -> tuple[SenseMeter | None, str]:
+    """Fitted on the training side's prose, whose figures are kept in the cache; or None, and why.
+
+    A model that can't be fetched, and too little writing, are reasons here and no errors: scoring goes on without.
+    """
+    if settings.reference_model == "none":
+        return None, "TWIN_REFERENCE_MODEL is none"
+    if profile.evaluation.passages == 0:
+        return None, f"the profile {profile.name} leaves it out"
+    prose = tuple(d.voice_text for d in corpus if d.split == "train" and d.category != "code")
+    try:
+        return _fitted(settings.reference_model, settings.embedder, settings.cache_dir, prose), ""
+    except TwinError as error:
+        return None, str(error)
+
+
+@lru_cache(maxsize=2)
+def _fitted(reference: str, embedder: str, cache_dir: Path, author: tuple[str, ...]) -> SenseMeter:
+    embedding = load_embedder(embedder)
+    kept: KeptValues[str] = KeptValues(cache_dir / "sense.sqlite", "passages")
+    meter = PassageMeter(load_reference(reference, cache_dir), embedding.embed, embedding.fingerprint, kept)
+    return SenseMeter.fit(meter, list(author))
