@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.support.machine import growth
+from twin_assets.core.text.front_matter import split_front_matter
 from twin_assets.feature.crawl.formats.text.fields import describe, more_closed
-from twin_assets.feature.crawl.formats.text.frontmatter import split_front_matter
 from twin_assets.feature.crawl.formats.values import as_time
 
 FORMS = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from twin_assets.core.records import Visibility, most_closed
-from twin_assets.feature.crawl.formats.text.frontmatter import Fields
+from twin_assets.core.text.front_matter import Fields
 from twin_assets.feature.crawl.formats.values import as_time
 
 # Names of fields in lower case, without spaces, _ and -: publishedAt, published_at and published-at are one.

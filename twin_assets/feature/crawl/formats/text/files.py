@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from twin_assets.core.records import Visibility
+from twin_assets.core.text.front_matter import Fields, bounded, split_front_matter
 from twin_assets.core.text.html.meta import page_meta
 from twin_assets.core.text.pdf import read_pdf_apart
 from twin_assets.feature.corpus.cleaning.markdown import markdown_blocks
 from twin_assets.feature.crawl.formats.text.encodings import decode_text
 from twin_assets.feature.crawl.formats.text.fields import describe
-from twin_assets.feature.crawl.formats.text.frontmatter import Fields, bounded, split_front_matter
 from twin_assets.feature.crawl.formats.text.markup import (
     html_without_liquid,
     mdx_as_markdown,

@@ -4,7 +4,7 @@ import json
 import re
 from html import escape
 
-from twin_assets.feature.crawl.formats.text.frontmatter import Fields, bounded, split_front_matter
+from twin_assets.core.text.front_matter import Fields, bounded, split_front_matter
 from twin_assets.feature.crawl.formats.text.pandoc import read_with_pandoc
 
 # Directives of Sphinx that list, draw or include; what stands below them is no text.

@@ -10,9 +10,9 @@ from typing import Any
 from scrapy.http import Response
 
 from twin_assets.core.records import Visibility
+from twin_assets.core.text.front_matter import split_front_matter
 from twin_assets.feature.crawl.formats.code_files import kind_of, signers, text_refusal
 from twin_assets.feature.crawl.formats.forge_words import own_words
-from twin_assets.feature.crawl.formats.text.frontmatter import split_front_matter
 from twin_assets.feature.crawl.formats.values import as_time, parse_time
 from twin_assets.feature.crawl.items import SAMPLES
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider

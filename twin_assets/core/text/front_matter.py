@@ -25,6 +25,10 @@ _FENCED = re.compile(
 _HALF_FENCED = re.compile(
     r"\A\s*((?:(?:[A-Za-z][\w -]{0,40}:(?:[ \t][^\n]*)?|[ \t]*-[ \t][^\n]*|[ \t]+(?!-[ \t])\S[^\n]*|[ \t]*)\n)+)-{3,}[ \t]*(?:\n|\Z)"
 )
+# YAML alone, each line of which looks like fields: a rule may stand above a text that has another below it.
+_LEFT_IN_BODY = re.compile(
+    r"\A---[ \t]*\n(?=[\w-]+[ \t]*:)(?:(?>[\w -]+:|[ \t]+\S|- |#)[^\n]*\n|[ \t]*\n)+?---[ \t]*(?:\n|\Z)"
+)
 _COMMENTED = re.compile(r"\A\s*+<!--[ \t]*+\n?(.*?)-->[ \t]*(?:\n|\Z)", re.DOTALL)
 _PROPERTIES = re.compile(r"\A\s*((?:(?:-[ \t]+)?[A-Za-z][\w-]{0,40}::(?:[ \t][^\n]*)?(?:\n|\Z))+)")
 _PANDOC = re.compile(
@@ -81,6 +85,14 @@ def split_front_matter(text: str) -> tuple[Fields, str]:
         if next(iter(fields)) in _KNOWN and ("title" in known or len(known) > 1):
             return fields, text[found.end() :].lstrip("\n")
     return {}, text
+
+
+def without_front_matter(body: str) -> str:
+    """The body of an item, with line feeds, without YAML that was left above it, such as where it can't be read.
+
+    For what is no file: a post may begin with a rule, or with a line that `split_front_matter` would take for a field.
+    """
+    return _LEFT_IN_BODY.sub("", body.removeprefix("\ufeff"))
 
 
 def _commented(inside: str) -> Fields:
