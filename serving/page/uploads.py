@@ -32,6 +32,7 @@ from twin_assets.core.persona.definition import Persona, load_persona, save_pers
 from twin_assets.core.uploads.preview import MAX_SECONDS, PreviewReport, preview_apart
 from twin_assets.core.uploads.staging import (
     CONTENT,
+    KINDS,
     Incoming,
     Upload,
     cancel_upload,
@@ -39,6 +40,7 @@ from twin_assets.core.uploads.staging import (
     keep_upload,
     kept_folder,
     kept_uploads,
+    path_field,
     staged_folder,
     staged_uploads,
     sweep_staged,
@@ -60,7 +62,8 @@ _running: dict[tuple[str, str], "subprocess.Popen[bytes]"] = {}
 
 class State(BaseModel):
     """The state of an upload. `hidden` counts the texts of the report that the asker may not see, who unless
-    `sees_all` isn't told what is left out either; `kept` are the uploads that the source is collected from already."""
+    `sees_all` isn't told what is left out either; `kept` are the uploads that the source is collected from already,
+    beside which it may stand where the source takes `several`."""
 
     upload: Upload
     state: Literal["reading", "ready", "failed"]
@@ -69,6 +72,7 @@ class State(BaseModel):
     hidden: int = 0
     sees_all: bool
     kept: list[Upload] = []
+    several: bool = False
 
 
 class Wish(BaseModel):
@@ -113,9 +117,13 @@ async def upload(
 @router.get("/ui/api/{persona}/uploads")
 @needs("admin")
 def uploads(persona: PersonaName, settings: Config) -> dict[str, Any]:
-    """Uploads that are staged for the persona, and the size that one may have."""
+    """Uploads that are staged for the persona, and what one may be: its size, and the kinds that are read."""
     sweep_staged(settings.home)
-    return {"max_mb": settings.upload_max_mb, "staged": staged_uploads(settings.home, persona)}
+    return {
+        "max_mb": settings.upload_max_mb,
+        "kinds": KINDS,
+        "staged": staged_uploads(settings.home, persona),
+    }
 
 
 @router.get("/ui/api/{persona}/uploads/{upload}")
@@ -131,6 +139,7 @@ def state(persona: PersonaName, upload: str, asker: Asker, settings: Config) -> 
         found.state = "ready"
         found.report, found.hidden = _shown(report, asker)
         found.kept = kept_uploads(settings.home, load_persona(settings.personas_dir, persona), report.source)
+        found.several = path_field(report.source)[1]
     elif (folder / _FAILED).exists():
         found.state, found.error = "failed", json.loads((folder / _FAILED).read_text(encoding="utf-8"))
     else:

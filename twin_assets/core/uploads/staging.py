@@ -23,6 +23,12 @@ from twin_assets.core.persona.definition import SOURCES, Persona, source_part
 from twin_assets.core.persona.sources import path_fields
 from twin_assets.core.storage.private import private_file, private_folder
 
+# What `feature/crawl/formats/recognise.py` knows, for people.
+KINDS = (
+    "exports of LinkedIn, X, Medium, Substack, WordPress (.xml), Ghost (.json), Mastodon and Bluesky (.car); mail "
+    "(mbox, Maildir, .eml); chats of Telegram (JSON), WhatsApp (text), Slack and Discord; transcripts (.vtt, .srt); "
+    "folders and files of writing (Obsidian, Jekyll, Hugo, Markdown, HTML, PDF, DOCX and such)"
+)
 DAY_SECONDS = 24 * 3600
 # Beyond the upload itself, so that whatever else writes here goes on.
 SPARE_BYTES = 200_000_000

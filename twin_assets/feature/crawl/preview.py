@@ -29,8 +29,8 @@ from twin_assets.core.uploads.preview import (
     PreviewReport,
     SampleText,
 )
-from twin_assets.core.uploads.staging import PREPARED, needed_fields, path_field
-from twin_assets.feature.crawl.formats.recognise import KINDS, prepare
+from twin_assets.core.uploads.staging import KINDS, PREPARED, needed_fields, path_field
+from twin_assets.feature.crawl.formats.recognise import prepare
 from twin_assets.feature.crawl.items import CrawlReport
 from twin_assets.settings import Settings
 

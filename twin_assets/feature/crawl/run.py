@@ -17,7 +17,7 @@ from scrapy.crawler import CrawlerProcess
 
 from twin_assets.core.errors import TwinError, tells_errors
 from twin_assets.core.hashing import fingerprint
-from twin_assets.core.persona.definition import SOURCES, Persona, load_persona
+from twin_assets.core.persona.definition import SOURCES, Persona, load_persona, source_title
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.storage.raw import RawItem, body_hash
 from twin_assets.feature.crawl import spiders
@@ -166,15 +166,13 @@ def _settle(spider: SourceSpider, store: CrawlStore, report: CrawlReport) -> Non
     for what, lost, asked in (items, ("lists", spider.parts_lost, spider.parts)):
         if 2 * lost > asked and not report.error:  # an ill site rather than odd items
             report.error = (
-                f"{spider.title}: {lost} of {asked} {what} could not be read, more than half; "
+                f"{source_title(spider.name)}: {lost} of {asked} {what} could not be read, more than half; "
                 f"the first: {spider.first_loss}"
             )
             spider.listing_complete = False
     if not spider.listed and not report.error and not report.blocked:
         left_out = f" (left out: {report.skipped})" if report.skipped else ""
-        report.error = (
-            f"{spider.title}: nothing was found there{left_out}. Fix: {_fix_of_nothing(spider, report)}"
-        )
+        report.error = f"{source_title(spider.name)}: nothing was found there{left_out}. Fix: {_fix_of_nothing(spider, report)}"
         spider.listing_complete = False
     if spider.listing_complete:
         spider.before_deletions()

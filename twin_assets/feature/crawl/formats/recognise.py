@@ -21,11 +21,6 @@ from twin_assets.feature.crawl.formats.talks.whatsapp import is_whatsapp
 from twin_assets.feature.crawl.formats.text.encodings import decode_text
 from twin_assets.feature.crawl.formats.text.files import is_readable
 
-KINDS = (
-    "exports of LinkedIn, X, Medium, Substack, WordPress (.xml), Ghost (.json), Mastodon and Bluesky (.car); mail "
-    "(mbox, Maildir, .eml); chats of Telegram (JSON), WhatsApp (text), Slack and Discord; transcripts (.vtt, .srt); "
-    "folders and files of writing (Obsidian, Jekyll, Hugo, Markdown, HTML, PDF, DOCX and such)"
-)
 _HEAD = 65_536
 _LABEL = 60
 _MAX_NAME_BYTES = 255

@@ -19,7 +19,7 @@ from scrapy.http import Response
 from twisted.internet.error import DNSLookupError
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.persona.definition import Persona
+from twin_assets.core.persona.definition import Persona, source_title
 from twin_assets.core.persona.identity import Identity
 from twin_assets.core.records import Category, Visibility
 from twin_assets.core.storage.raw import RawItem, body_hash
@@ -69,9 +69,8 @@ class _Ask:
 
 
 class SourceSpider(scrapy.Spider):
-    """A spider of one source. Subclasses set `name`, `title` and implement `begin`."""
+    """A spider of one source. Subclasses set `name`, which is the source's, and implement `begin`."""
 
-    title = "source"
     key_setting: str | None = None  # the setting that must hold one, where the source insists
     key_page = ""
     unknown_fix = "check the address in the persona's YAML."
@@ -108,7 +107,7 @@ class SourceSpider(scrapy.Spider):
         secret = getattr(settings, cls.key_setting) if cls.key_setting else None
         if cls.key_setting and (secret is None or not secret.get_secret_value().strip()):
             raise TwinError(
-                f"{cls.title} needs a token and none is set.",
+                f"{source_title(cls.name)} needs a token and none is set.",
                 f"set TWIN_{cls.key_setting.upper()}; get one at {cls.key_page}.",
             )
 
@@ -287,7 +286,7 @@ class SourceSpider(scrapy.Spider):
         self.skip(reason, f"{where} ({detail})" if detail else where)
 
     def _sentence(self, where: str, problem: str, fix: str) -> str:
-        return f"{self.title}: {where} {_verb(problem)}. Fix: {fix}"
+        return f"{source_title(self.name)}: {where} {_verb(problem)}. Fix: {fix}"
 
     def bug(self, where: str) -> None:
         """Count an answer or item that our own code failed on. What it held is unknown, so nothing counts as deleted."""

@@ -10,7 +10,6 @@ _UNPUBLISHED = {"draft": "draft", "scheduled": "scheduled, not published yet"}
 
 class GhostSpider(SourceSpider):
     name = "ghost"
-    title = "Ghost"
     unknown_fix = (
         "check ghost.export in the persona's YAML, and add the names that sign the posts to also_known_as."
     )

@@ -27,7 +27,6 @@ EXPORTED, LIVE = "export", "live"
 
 class MediumSpider(SourceSpider):
     name = "medium"
-    title = "Medium"
     unknown_fix = "check medium.feed in the persona's YAML; it looks like https://medium.com/feed/@name."
 
     def begin(self) -> Answers:

@@ -34,7 +34,6 @@ _THIN_KINDS = {"podcast": "recording", "video": "recording", "thread": "discussi
 
 class SubstackSpider(SourceSpider):
     name = "substack"
-    title = "Substack"
     unknown_fix = "check substack.url in the persona's YAML; it looks like https://name.substack.com."
 
     @classmethod

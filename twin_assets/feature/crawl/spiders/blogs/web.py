@@ -33,7 +33,6 @@ ENTRY, PAGE = "feed:", "page"
 
 class WebSpider(SourceSpider):
     name = "web"
-    title = "Web"
     unknown_fix = "check web.pages and web.sitemaps in the persona's YAML."
 
     def begin(self) -> Answers:

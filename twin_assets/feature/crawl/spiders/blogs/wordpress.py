@@ -14,7 +14,6 @@ _UNPUBLISHED = {
 
 class WordPressSpider(SourceSpider):
     name = "wordpress"
-    title = "WordPress"
     unknown_fix = "check wordpress.export in the persona's YAML, and add the names that sign the posts to also_known_as."
 
     def begin(self) -> Answers:

@@ -30,7 +30,6 @@ def _no_issues(response: Response) -> str | None:
 
 class GitHubSpider(ForgeSpider):
     name = "github"
-    title = "GitHub"
     key_setting = "github_token"
     key_page = "https://github.com/settings/tokens"
     unknown_fix = "check github.user and github.repositories in the persona's YAML."

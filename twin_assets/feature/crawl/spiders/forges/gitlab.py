@@ -30,7 +30,6 @@ def _no_words(response: Response) -> str | None:
 
 class GitLabSpider(ForgeSpider):
     name = "gitlab"
-    title = "GitLab"
     unknown_fix = "check gitlab.user and gitlab.projects in the persona's YAML."
 
     def begin_lists(self) -> Answers:

@@ -20,7 +20,6 @@ _UNREADABLE = "a record that can't be read"
 
 class BlueskySpider(SocialSpider):
     name = "bluesky"
-    title = "Bluesky"
     unknown_fix = (
         "set bluesky.archive to the CAR file that Bluesky gives under Settings, Account, Export my data."
     )

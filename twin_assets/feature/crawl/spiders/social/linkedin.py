@@ -41,7 +41,6 @@ _OTHER_COLUMNS = {"date", "link", "message"}
 
 class LinkedInSpider(SourceSpider):
     name = "linkedin"
-    title = "LinkedIn"
     key_setting = "linkedin_token"
     key_page = f"https://www.linkedin.com/developers/tools/oauth. {_WHERE}; anywhere else, {_EXPORT}"
     obeys_robots = False

@@ -26,7 +26,6 @@ _UNREADABLE = "a record that can't be read"
 
 class MastodonSpider(SocialSpider):
     name = "mastodon"
-    title = "Mastodon"
     unknown_fix = (
         "set mastodon.archive to the archive that the server prepares under Preferences, Import and export."
     )

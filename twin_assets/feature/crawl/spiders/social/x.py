@@ -33,7 +33,6 @@ _UNREADABLE = "a record that can't be read"
 
 class XSpider(SocialSpider):
     name = "x"
-    title = "X"
     unknown_fix = (
         "set x.archive to the zip that X prepares under Settings, Your account, Download an archive."
     )

@@ -38,7 +38,6 @@ _LONG = 1_500
 
 class ChatsSpider(SourceSpider):
     name = "chats"
-    title = "Chats"
     unknown_fix = (
         f"name exports in chats.files ({KINDS}), and in also_known_as the names that the persona bears there."
     )

@@ -22,7 +22,6 @@ _LONG = 800
 
 class TranscriptsSpider(SourceSpider):
     name = "transcripts"
-    title = "Transcripts"
     unknown_fix = (
         "name .vtt or .srt files (or folders) in transcripts.files, and in also_known_as the names that the persona "
         "bears as a speaker."
