@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import anyio.to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
@@ -56,8 +56,6 @@ LOST_SECONDS = 60.0
 
 logger = logging.getLogger("serving")
 router = APIRouter()
-_one_at_a_time = threading.Lock()
-_running: dict[tuple[str, str], "subprocess.Popen[bytes]"] = {}
 
 
 class State(BaseModel):
@@ -82,12 +80,65 @@ class Wish(BaseModel):
     replaces: str | None = Field(None, pattern="^[0-9a-f]{32}$", max_length=32)
 
 
+class Previews:
+    """The previews that this process makes, one at a time, each by a process of its own. The application has one."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = threading.Lock()
+        self._running: dict[tuple[str, str], subprocess.Popen[bytes]] = {}  # by persona and upload
+
+    def begin(self, settings: Settings, persona: str, upload: str) -> None:
+        """Start the preview in a thread, unless one of it is on its way. Raises NotFoundError without the upload."""
+        folder = _staged(settings, persona, upload)
+        if _is_alive(folder):
+            return
+        for name in (_READY, _FAILED):
+            (folder / name).unlink(missing_ok=True)
+        (folder / _READING).touch(mode=0o600)
+        threading.Thread(target=self._preview, args=(settings, persona, folder), daemon=True).start()
+
+    def end(self, persona: str, upload: str) -> None:
+        """End the preview where this process makes it."""
+        if (process := self._running.get((persona, upload))) and process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def _preview(self, settings: Settings, persona: str, folder: Path) -> None:
+        over = threading.Event()
+        threading.Thread(target=_beat, args=(folder / _READING, over), daemon=True).start()
+        key = (persona, folder.name)
+        try:
+            with self._one_at_a_time:
+                who = load_persona(settings.personas_dir, persona)
+                name = upload_of(folder).name or "the file"
+                preview_apart(
+                    who, folder / CONTENT, name, folder, lambda process: self._running.update({key: process})
+                )
+        except Exception as error:
+            _fail(folder, error)
+        finally:
+            self._running.pop(key, None)
+            over.set()
+            with contextlib.suppress(OSError):
+                (folder / _READING).unlink()
+
+
+async def previews_of(request: Request) -> Previews:
+    """The application's."""
+    previews: Previews = request.app.state.previews
+    return previews
+
+
+Making = Annotated[Previews, Depends(previews_of)]
+
+
 @router.post("/ui/api/{persona}/uploads", response_model=None)
 @needs("admin", upload=True)
 async def upload(
     persona: PersonaName,
     request: Request,
     settings: Config,
+    previews: Making,
     name: Annotated[str, Query(max_length=1000)] = "",
 ) -> Any:
     """Stage the body of the request, which is the file itself, and begin its preview. `name` is for people only."""
@@ -110,7 +161,7 @@ async def upload(
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(incoming.close)
-    _begin(settings, persona, staged.id)
+    previews.begin(settings, persona, staged.id)
     return staged
 
 
@@ -150,21 +201,19 @@ def state(persona: PersonaName, upload: str, asker: Asker, settings: Config) -> 
 
 @router.post("/ui/api/{persona}/uploads/{upload}/preview")
 @needs("admin")
-def preview_again(persona: PersonaName, upload: str, settings: Config) -> dict[str, str]:
+def preview_again(persona: PersonaName, upload: str, settings: Config, previews: Making) -> dict[str, str]:
     """Preview it anew, such as when the persona's names have changed."""
     _staged(settings, persona, upload)
-    _begin(settings, persona, upload)
+    previews.begin(settings, persona, upload)
     return {"state": "reading"}
 
 
 @router.delete("/ui/api/{persona}/uploads/{upload}")
 @needs("admin")
-def cancel(persona: PersonaName, upload: str, settings: Config) -> dict[str, str]:
+def cancel(persona: PersonaName, upload: str, settings: Config, previews: Making) -> dict[str, str]:
     """Remove the staged file and end its preview. Nothing of it is left."""
     _staged(settings, persona, upload)
-    if (process := _running.get((persona, upload))) and process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    previews.end(persona, upload)
     cancel_upload(settings.home, persona, upload)
     return {"removed": upload}
 
@@ -227,37 +276,6 @@ def _is_alive(folder: Path) -> bool:
         return time.time() - (folder / _READING).stat().st_mtime < LOST_SECONDS
     except OSError:
         return False
-
-
-def _begin(settings: Settings, persona: str, upload: str) -> None:
-    """Start the preview in a thread, unless one of it is on its way."""
-    folder = _staged(settings, persona, upload)
-    if _is_alive(folder):
-        return
-    for name in (_READY, _FAILED):
-        (folder / name).unlink(missing_ok=True)
-    (folder / _READING).touch(mode=0o600)
-    threading.Thread(target=_preview, args=(settings, persona, folder), daemon=True).start()
-
-
-def _preview(settings: Settings, persona: str, folder: Path) -> None:
-    over = threading.Event()
-    threading.Thread(target=_beat, args=(folder / _READING, over), daemon=True).start()
-    key = (persona, folder.name)
-    try:
-        with _one_at_a_time:
-            who = load_persona(settings.personas_dir, persona)
-            name = upload_of(folder).name or "the file"
-            preview_apart(
-                who, folder / CONTENT, name, folder, lambda process: _running.update({key: process})
-            )
-    except Exception as error:
-        _fail(folder, error)
-    finally:
-        _running.pop(key, None)
-        over.set()
-        with contextlib.suppress(OSError):
-            (folder / _READING).unlink()
 
 
 def _beat(mark: Path, over: threading.Event) -> None:

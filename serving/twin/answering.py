@@ -28,10 +28,11 @@ from twin_assets.core.records import Passage, most_closed
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.vectors import open_store
+from twin_assets.inference.generation.connections import RenewedConnections
 from twin_assets.inference.generation.fallback import FallbackPolicy, Writers
 from twin_assets.inference.generation.remote import EngineUnavailable, RemoteGenerator
 from twin_assets.inference.generation.sampling import Sampling
-from twin_assets.inference.links.read import lately_read, linked_passages
+from twin_assets.inference.links.read import RecentLinks, linked_passages
 from twin_assets.inference.retrieval.resilient_store import ResilientVectorStore
 from twin_assets.inference.retrieval.retriever import open_retriever
 from twin_assets.inference.twin.answer import Answer, Plan, Twin, sampling_of, stream, write
@@ -80,6 +81,8 @@ class AnswerService:
         self._stores: dict[str, ResilientVectorStore] = {}
         self._ledgers: dict[str, Ledger] = {}
         self._lock = threading.Lock()
+        self._connections = RenewedConnections(settings.llm_url, settings.llm_timeout)
+        self._links = RecentLinks(settings.link_private_hosts)
         self._standing = lru_cache(maxsize=64)(self._look)
         self._warm()
         self.fallback = FallbackPolicy(settings)
@@ -127,7 +130,7 @@ class AnswerService:
         embedder = load_embedder(s.embedder)
         retriever = open_retriever(s, persona, self.store(name), embedder, asked.audience)
         twin = Twin(persona, self.profile, retriever.retrieve, retriever.find, self.thresholds)
-        read = [lately_read(url, s.link_private_hosts) for url in asked.links]
+        read = [self._links.read(url) for url in asked.links]
 
         def linked(about: str, k: int, tokens: int) -> list[Passage]:
             return linked_passages(about, read, k, tokens, embedder)
@@ -153,7 +156,7 @@ class AnswerService:
         # of the caller, whose failures are one vote on the version; no foreign engine learns of our callers.
         caller = None if s.llm_model else text_hash(asked.caller)
         return RemoteGenerator(
-            s.llm_url, s.llm_model or asked.persona, key, production, s.llm_timeout, asked.user, caller
+            s.llm_url, s.llm_model or asked.persona, key, production, asked.user, caller, self._connections
         )
 
     def _pieces(self, planned: Planned, links: list[str]) -> Iterator[str]:

@@ -25,7 +25,7 @@ from twin_assets.core.vectors.common import (
     refuse_without_visibility,
     seen_only,
 )
-from twin_assets.core.vectors.weaviate_connection import WeaviateServer, acquire, release
+from twin_assets.core.vectors.weaviate_connection import CONNECTIONS, WeaviateServer
 from twin_assets.core.vectors.weaviate_schema import (
     COLLECTION,
     VECTOR,
@@ -133,12 +133,12 @@ class WeaviateStore:
         with self._lock:
             if self._client is not None:
                 self._client = None
-                release(self._server)
+                CONNECTIONS.release(self._server)
 
     def _connected(self) -> WeaviateClient:
         with self._lock:
             if self._client is None:
-                self._client = acquire(self._server)
+                self._client = CONNECTIONS.acquire(self._server)
             return self._client
 
     def _open(self) -> Collection | None:

@@ -24,7 +24,6 @@ NO_CHARSETS = frozenset(["idna", "punycode", "unicode-escape", "raw-unicode-esca
 PASSAGE_WORDS = 150
 MIN_WORDS = 20
 MAX_PASSAGES = 400
-# What requests link to is kept a while: the next message of a conversation links to the same page.
 KEPT_PAGES, KEPT_SECONDS = 16, 300
 
 
@@ -56,14 +55,15 @@ def read_link(url: str, allow_private: bool = False) -> LinkedText:
     return cleaned(fetch_link(url, allow_private))
 
 
-def lately_read(url: str, allow_private: bool = False, now: float | None = None) -> LinkedText:
-    """`read_link`, or what it gave at most KEPT_SECONDS ago; refusals are not kept. `now` is monotonic seconds."""
-    return _kept(url, allow_private, int((time.monotonic() if now is None else now) // KEPT_SECONDS))
+class RecentLinks:
+    """What links led to, kept a while: the next message of a conversation links to the same page."""
 
+    def __init__(self, allow_private: bool = False) -> None:
+        self._kept = lru_cache(maxsize=KEPT_PAGES)(lambda url, turn: read_link(url, allow_private))
 
-@lru_cache(maxsize=KEPT_PAGES)
-def _kept(url: str, allow_private: bool, turn: int) -> LinkedText:
-    return read_link(url, allow_private)
+    def read(self, url: str, now: float | None = None) -> LinkedText:
+        """`read_link`, or what it gave at most KEPT_SECONDS ago; refusals are not kept. `now` is monotonic seconds."""
+        return self._kept(url, int((time.monotonic() if now is None else now) // KEPT_SECONDS))
 
 
 def cleaned(fetched: Fetched) -> LinkedText:
