@@ -182,21 +182,21 @@ def uploads(persona: PersonaName, settings: Config) -> dict[str, Any]:
 def state(persona: PersonaName, upload: str, asker: Asker, settings: Config) -> State:
     """How its preview stands: texts, and what is left out, only as far as the caller may see them."""
     folder = _staged(settings, persona, upload)
-    found = State(upload=upload_of(folder), state="reading", sees_all=asker.may_see("private"))
+    status = State(upload=upload_of(folder), state="reading", sees_all=asker.may_see("private"))
     if _is_alive(folder):
-        return found
+        return status
     if (folder / _READY).exists():
         report = PreviewReport.model_validate_json((folder / _READY).read_text(encoding="utf-8"))
-        found.state = "ready"
-        found.report, found.hidden = _shown(report, asker)
-        found.kept = kept_uploads(settings.home, load_persona(settings.personas_dir, persona), report.source)
-        found.several = path_field(report.source)[1]
+        status.state = "ready"
+        status.report, status.hidden = _shown(report, asker)
+        status.kept = kept_uploads(settings.home, load_persona(settings.personas_dir, persona), report.source)
+        status.several = path_field(report.source)[1]
     elif (folder / _FAILED).exists():
-        found.state, found.error = "failed", json.loads((folder / _FAILED).read_text(encoding="utf-8"))
+        status.state, status.error = "failed", json.loads((folder / _FAILED).read_text(encoding="utf-8"))
     else:
-        found.state = "failed"
-        found.error = {"message": "Its preview was cut off.", "fix": "preview it again."}
-    return found
+        status.state = "failed"
+        status.error = {"message": "Its preview was cut off.", "fix": "preview it again."}
+    return status
 
 
 @router.post("/ui/api/{persona}/uploads/{upload}/preview")
@@ -229,10 +229,10 @@ def collect_upload(persona: PersonaName, upload: str, given: Wish, settings: Con
     if not report.pieces:
         raise TwinError("Nothing of it would be kept.", "see in the preview what is left out and why.")
     raw = read_declaration(settings, persona)
-    kept = kept_folder(settings.home, persona, report.source, upload)
+    place = kept_folder(settings.home, persona, report.source, upload)
     replaced = kept_folder(settings.home, persona, report.source, given.replaces) if given.replaces else None
     told = {name: given.fields[name].strip() for name in report.needs if given.fields.get(name, "").strip()}
-    part = declared_with(raw.get(report.source), report.source, kept / report.entry, replaced, **told)
+    part = declared_with(raw.get(report.source), report.source, place / report.entry, replaced, **told)
     _check(report.source, part)
     keep_upload(settings.home, persona, report.source, upload, report.entry)
     raw[report.source] = part
