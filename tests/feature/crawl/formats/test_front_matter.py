@@ -200,6 +200,18 @@ def test_time_grows_no_faster_than_lines_that_never_close(line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("lead", "pump", "end"),
+    [("+++", "\t", "!"), ("", "\n", " "), ("%", "\t", "!"), ("% a\n%", "\t", "!"), ("{\n", "\n", "x"), ("---\na: [\nb", " ", "\n---\n")],
+)  # fmt: skip
+def test_time_grows_no_faster_than_white_space(lead: str, pump: str, end: str) -> None:
+    def read(times: int) -> None:
+        with suppress(ValueError):
+            split_front_matter(lead + pump * times + end)
+
+    assert growth(read, 5_000, 4) < 12
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("---\nbuild:\n  render: never\n---\nA\n", "not published"),
