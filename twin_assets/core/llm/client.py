@@ -85,10 +85,10 @@ def _refused_parameter(error: Exception, options: dict[str, Any]) -> str | None:
 def table_price(model: str) -> tuple[float, float] | None:
     """US dollars a token, in and out, from LiteLLM's table; None for a model that it doesn't know."""
     table = open_litellm().model_cost
-    known = table.get(model) or table.get(model.split("/", 1)[-1])
-    if not known:
+    prices = table.get(model) or table.get(model.split("/", 1)[-1])
+    if not prices:
         return None
-    return float(known.get("input_cost_per_token") or 0), float(known.get("output_cost_per_token") or 0)
+    return float(prices.get("input_cost_per_token") or 0), float(prices.get("output_cost_per_token") or 0)
 
 
 def token_prices(model: str, price_in: float | None, price_out: float | None) -> tuple[float, float] | None:

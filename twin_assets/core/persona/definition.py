@@ -166,9 +166,9 @@ def load_persona(personas_dir: Path, name: str) -> Persona:
     """
     path = personas_dir / f"{name}.yaml"
     if not path.is_file():
-        known = ", ".join(persona_names(personas_dir)) or "none"
+        names = ", ".join(persona_names(personas_dir)) or "none"
         raise TwinError(
-            f"There is no persona {name!r} in {personas_dir} (known: {known}).",
+            f"There is no persona {name!r} in {personas_dir} (known: {names}).",
             f"write {path.name} there, or use a known name.",
         )
     try:

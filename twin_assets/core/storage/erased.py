@@ -96,8 +96,10 @@ class ErasedList:
 
     def _is_of(self, row: Asked, caller: Caller) -> bool:
         for field in ("key", "user"):
-            wanted, value = getattr(caller, field), getattr(row, field, None)
-            if wanted is not None and (value is None or _hash(self.persona, f"{field}/{value}") != wanted):
+            expected, value = getattr(caller, field), getattr(row, field, None)
+            if expected is not None and (
+                value is None or _hash(self.persona, f"{field}/{value}") != expected
+            ):
                 return False
         return True
 

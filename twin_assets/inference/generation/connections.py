@@ -76,19 +76,19 @@ class Connections:
         if isinstance(self._pool, urllib3.HTTPConnectionPool):
             parts = urlsplit(url)
             url = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        asked: dict[str, Any] = {
+        options: dict[str, Any] = {
             "body": body,
             "headers": headers,
             "preload_content": False,
             "redirect": False,
         }
         try:
-            response = self._pool.urlopen("POST", url, **asked)
+            response = self._pool.urlopen("POST", url, **options)
         except ProtocolError as error:
             if not isinstance(error.args[-1], RemoteDisconnected):
                 raise
             # The server closed an idle connection just as it was asked on it: nothing was begun.
-            response = self._pool.urlopen("POST", url, **asked)
+            response = self._pool.urlopen("POST", url, **options)
         try:
             yield response
         finally:

@@ -118,8 +118,8 @@ class RemoteGenerator:
         """The answer, its status good. Raises TwinError for all that can go wrong until it is read."""
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"} | self._caller
         try:
-            asked = json.dumps(body).encode()
-            with self._connections.post(f"{self.url}/chat/completions", asked, headers) as response:
+            data = json.dumps(body).encode()
+            with self._connections.post(f"{self.url}/chat/completions", data, headers) as response:
                 if response.status != 200:
                     raise self._refused(response.status, response.read())
                 yield response
