@@ -179,8 +179,8 @@ class _Reader:
                 return ["\n".join(row for row in rows if row.strip(" |"))]
             case "html_block":
                 # Some readers of Markdown go on inside HTML, so links are undone there too.
-                found = html_blocks(self.marks.hidden(node.content))
-                return [block if block.startswith("```") else self._tidied(block) for block in found]
+                inner_blocks = html_blocks(self.marks.hidden(node.content))
+                return [block if block.startswith("```") else self._tidied(block) for block in inner_blocks]
             case "math_block" | "math_block_label":
                 return [f"$$\n{self.marks.shown(node.content).strip()}\n$$"]
             case "amsmath":
@@ -207,7 +207,7 @@ class _Reader:
         head = _CHUNK_HEAD.match(info)
         assert head
         name, words = head["name"].lower(), head["words"].strip()
-        options = "".join(found[0] for found in _OPTION.finditer(code))
+        options = "".join(option[0] for option in _OPTION.finditer(code))
         bare = _OPTION.sub("", code).strip("\n")
         if name == "math":
             return [f"$$\n{bare}\n$$"]

@@ -43,15 +43,15 @@ _LOGIN = re.compile(
 )
 
 
-def is_led_to_login(asked: str, response: Response) -> bool:
+def is_led_to_login(url: str, response: Response) -> bool:
     """Whether an address led to another one where one signs in: what is there is no answer to what was asked."""
     there = urlsplit(response.url)
     return (
-        response.url != asked
+        response.url != url
         and bool(
             _LOGIN.search(there.path) or re.search(r"^(?:login|signin|sso|auth|accounts)\.", there.netloc)
         )
-        and not _LOGIN.search(urlsplit(asked).path)
+        and not _LOGIN.search(urlsplit(url).path)
     )
 
 
@@ -161,12 +161,12 @@ class SourceSpider(scrapy.Spider):
                 else:
                     self.keep_part(within)
                 return None
-        known = self.store.state.validators.get(url)
+        validator = self.store.state.validators.get(url)
         sent = dict(headers or {})
-        if known and known.etag:
-            sent["If-None-Match"] = known.etag
-        elif known and known.last_modified:
-            sent["If-Modified-Since"] = known.last_modified
+        if validator and validator.etag:
+            sent["If-None-Match"] = validator.etag
+        elif validator and validator.last_modified:
+            sent["If-Modified-Since"] = validator.last_modified
 
         ask = _Ask(url, listing, within)
         self.parts += within is not None
@@ -201,14 +201,14 @@ class SourceSpider(scrapy.Spider):
         url, listing = ask.url, ask.listing
         if response.status == 304:
             self.report.not_modified += 1
-            known = self.store.state.validators[url]
-            self._keep(url, known, listing)
-            ids = known.memo.get("ids", [])
+            validator = self.store.state.validators[url]
+            self._keep(url, validator, listing)
+            ids = validator.memo.get("ids", [])
             self.listed.update(ids)
             self.report.unchanged += len(self.store.state.known.keys() & set(ids))
-            self.report.saved_bytes += known.size
+            self.report.saved_bytes += validator.size
             if unchanged:
-                yield from unchanged(known.memo)
+                yield from unchanged(validator.memo)
             return
         text = response.text if hasattr(response, "text") else ""
         mitigated = response.headers.get("cf-mitigated") == b"challenge"
@@ -405,8 +405,8 @@ class SourceSpider(scrapy.Spider):
 
     def known_unchanged(self, item_id: str, mark: str, requests: int) -> bool:
         """Whether an item is stored with the mark that its listing shows now; `requests` were not needed."""
-        known = self.store.state.known.get(item_id)
-        if known is None or known.mark != mark:
+        item = self.store.state.known.get(item_id)
+        if item is None or item.mark != mark:
             return False
         self.listed.add(item_id)
         self.report.unchanged += 1

@@ -75,8 +75,8 @@ class ForgeSpider(SourceSpider):
 
     def before_deletions(self) -> None:
         if self.unnamed:
-            known = self.store.state.known
-            self.listed.update(i for i in known if not any(i.startswith(f"{name}/") for name in self.met))
+            items = self.store.state.known
+            self.listed.update(i for i in items if not any(i.startswith(f"{name}/") for name in self.met))
 
     def note(self, memo: dict[str, Any], reason: str, where: str) -> None:
         """Count something left out, and keep that in a list's memo: a list that is the same next time says it again."""

@@ -133,11 +133,11 @@ class GitHubSpider(ForgeSpider):
         return memo
 
     def _repository(self, repo: dict[str, Any], memo: dict[str, Any]) -> Iterator[dict[str, str]]:
-        wanted, name = self.declared.repositories, str(repo["full_name"])
+        declared, name = self.declared.repositories, str(repo["full_name"])
         self.met.add(name)
         if repo.get("fork"):
             self.note(memo, "fork", name)
-        elif wanted and name not in wanted and name.rsplit("/", 1)[-1] not in wanted:
+        elif declared and name not in declared and name.rsplit("/", 1)[-1] not in declared:
             self.note(memo, "repository not wanted", name)
         elif not repo.get("default_branch"):
             self.note(memo, "empty repository", name)
