@@ -25,9 +25,9 @@ from twin_assets.core.embedding.embedder import Embedder, load_embedder
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.persona.retrieval_options import RetrievalOptions
 from twin_assets.core.records import Chunk, SplitDocument
+from twin_assets.core.text.front_matter import split_front_matter
 from twin_assets.core.text.tokens import first_tokens
 from twin_assets.core.vectors.lance import LanceStore
-from twin_assets.feature.crawl.formats.text.frontmatter import split_front_matter
 from twin_assets.feature.crawl.formats.values import as_time
 from twin_assets.feature.index.chunk import chunk_documents
 from twin_assets.feature.index.embed import embed_chunks

@@ -72,15 +72,17 @@ class FrontedWebserver(DagsterWebserver[Any, Any]):
     async def log_in(self, request: Request) -> Response:
         """A session, the same as the twin's page gives, for the right password; then the page that was asked for."""
         form = parse_qs((await _read(request)).decode(errors="replace"))
-        given, wanted = form.get("password", [""])[0], _own_path(form.get("next", ["/"])[0])
+        given, next_page = form.get("password", [""])[0], _own_path(form.get("next", ["/"])[0])
         who = who_tries(request, self.settings)
         if wait := self.tries.wait(who):
-            return _login_page(wanted, f"Too many wrong passwords: wait {math.ceil(wait)} seconds.", 429)
+            return _login_page(next_page, f"Too many wrong passwords: wait {math.ceil(wait)} seconds.", 429)
         password = password_of(self.settings)
         if password is None or not same_secret(given, password):
-            return _login_page(wanted, "That is not the password: it is the value of TWIN_UI_PASSWORD.", 401)
+            return _login_page(
+                next_page, "That is not the password: it is the value of TWIN_UI_PASSWORD.", 401
+            )
         self.tries.give_back(who)
-        answer = RedirectResponse(wanted, status_code=303)
+        answer = RedirectResponse(next_page, status_code=303)
         set_session(answer, request, self.settings, password)
         return answer
 
@@ -118,15 +120,15 @@ def _login_needed(request: HTTPConnection) -> Response:
     return _login_page(_own_path(request.url.path + (f"?{query}" if query else "")), "", 401)
 
 
-def _login_page(wanted: str, problem: str, status: int) -> Response:
-    page = LOGIN_PAGE.format(login=LOGIN, next=html.escape(wanted), problem=html.escape(problem))
+def _login_page(next_page: str, problem: str, status: int) -> Response:
+    page = LOGIN_PAGE.format(login=LOGIN, next=html.escape(next_page), problem=html.escape(problem))
     return HTMLResponse(page, status_code=status, headers=LOGIN_HEADERS)
 
 
-def _own_path(wanted: str) -> str:
+def _own_path(path: str) -> str:
     """A path here; never an address elsewhere that looks like one."""
-    own = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and wanted.isprintable()
-    return wanted[:2_000] if own else "/"
+    own = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path[:2_000] if own else "/"
 
 
 async def _read(request: Request) -> bytes:

@@ -70,9 +70,9 @@ def parts(settings: Settings) -> list[Part]:
     ]
 
 
-def check_ports(wanted: list[Part]) -> None:
+def check_ports(services: list[Part]) -> None:
     """Raise TwinError for the first port that is in use."""
-    for part in wanted:
+    for part in services:
         if part.port is None:
             continue
         with socket.socket() as probe:
@@ -102,8 +102,8 @@ class Running:
             "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         }
         # Our LLM service and the twin share a key; another engine has its own, which is not for ours.
-        own, asked = f"http://127.0.0.1:{settings.llm_port}/v1", urlsplit(settings.llm_url)
-        here = names_this_machine(asked.hostname or "") and asked.port == settings.llm_port
+        own, engine = f"http://127.0.0.1:{settings.llm_port}/v1", urlsplit(settings.llm_url)
+        here = names_this_machine(engine.hostname or "") and engine.port == settings.llm_port
         ours = here or "llm_url" not in settings.model_fields_set
         given = settings.llm_api_key.get_secret_value() if ours and settings.llm_api_key else None
         self.key_in = "TWIN_LLM_API_KEY" if given else str(settings.home / LLM_KEY)
@@ -172,13 +172,13 @@ def run_until_stopped(settings: Settings) -> None:
         signal.signal(number, lambda *_: stopped.set())
     running = Running(settings)
     try:
-        wanted = parts(settings)
-        check_ports(wanted)
+        services = parts(settings)
+        check_ports(services)
         ensure_dagster_home(settings)
-        for part in wanted:
+        for part in services:
             if part.port:
                 running.start(part)
-        for part in wanted:
+        for part in services:
             print(f"starting {part.name} ...", flush=True)
             if not part.port:
                 running.start(part)

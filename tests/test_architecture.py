@@ -114,6 +114,47 @@ def test_only_defs_knows_dagster() -> None:
         assert not found & {"dagster", "dagster_dbt", "dagster_aws"}, path
 
 
+MUTATES = {
+    "append", "add", "update", "setdefault", "pop", "popitem", "clear", "extend", "insert", "remove", "discard",
+}  # fmt: skip
+BARE = {"dict", "list", "set", "defaultdict", "OrderedDict", "Counter", "deque", "Lock", "RLock"}
+# The process's own terminal, which there is one of.
+MAY_CHANGE = {"twin_assets.defs.shared.console"}
+
+
+def is_bare(value: ast.expr | None) -> bool:
+    """Whether a module's name stands for a bare container or lock; an object's own methods guard its state."""
+    if isinstance(value, ast.Call):
+        return ast.unparse(value.func).rpartition(".")[2] in BARE
+    return isinstance(value, ast.Dict | ast.List | ast.Set | ast.DictComp | ast.ListComp | ast.SetComp)
+
+
+def changed_names(tree: ast.Module) -> set[str]:
+    """Bare containers and locks of a module that its own code changes or takes, and its names that are rebound."""
+    bare = {target.id for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign) and is_bare(node.value)
+            for target in (node.targets if isinstance(node, ast.Assign) else [node.target]) if isinstance(target, ast.Name)}  # fmt: skip
+    changed: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            changed |= set(node.names)
+        elif isinstance(node, ast.With):
+            changed |= {ast.unparse(item.context_expr) for item in node.items} & bare
+        elif (isinstance(node, ast.Attribute) and node.attr in MUTATES) or (
+            isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del)
+        ):
+            changed |= {ast.unparse(node.value)} & bare
+    return changed
+
+
+def test_no_module_holds_state_that_changes() -> None:
+    assert changed_names(ast.parse("kept = {}\ndef f(x):\n    kept[x] = 1")) == {"kept"}
+    assert changed_names(ast.parse("lock = Lock()\ndef f():\n    with lock:\n        pass")) == {"lock"}
+    assert changed_names(ast.parse("table = {}\ndef f(x):\n    return table[x]")) == set()
+    for module, path in modules().items():
+        if module not in MAY_CHANGE:
+            assert not changed_names(ast.parse(path.read_text())), module
+
+
 def test_no_folder_is_a_list_to_be_searched() -> None:
     for top in ("twin_assets", "serving", "demo", "tests"):
         for folder in (ROOT / top, *(path for path in (ROOT / top).rglob("*") if path.is_dir())):

@@ -44,8 +44,8 @@ class Caller:
     def require(self, action: Action, persona: str | None = None) -> None:
         """Raise Forbidden when the caller's key isn't good for it."""
         if self.key and not self.key.may(action, persona):
-            wanted = f"{action!r} for {persona!r}" if persona else repr(action)
-            raise Forbidden(f"This key is not good for {wanted}.", "ask for a key with that scope.")
+            scope = f"{action!r} for {persona!r}" if persona else repr(action)
+            raise Forbidden(f"This key is not good for {scope}.", "ask for a key with that scope.")
 
 
 def caller_of(request: Request) -> Caller:

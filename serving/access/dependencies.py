@@ -28,8 +28,8 @@ def known_persona(persona: Annotated[str, Depends(own_persona)], settings: Confi
     """The persona of the path, which exists. Raises NotFoundError when there is no file for it."""
     names = persona_names(settings.personas_dir)
     if persona not in names:
-        known = ", ".join(names) or "none"
-        raise NotFoundError(f"There is no persona {persona!r} (known: {known}).", "add it under Sources.")
+        declared = ", ".join(names) or "none"
+        raise NotFoundError(f"There is no persona {persona!r} (known: {declared}).", "add it under Sources.")
     return persona
 
 

@@ -49,8 +49,8 @@ class ApiKey(Record):
 
     def may(self, action: str, persona: str | None = None) -> bool:
         """Whether it is good for an action, and for a persona where one is named; for nothing that is no Action."""
-        known = persona is None or EVERYONE in self.personas or persona in self.personas
-        return self.revoked_at is None and action in self.actions and known
+        for_persona = persona is None or EVERYONE in self.personas or persona in self.personas
+        return self.revoked_at is None and action in self.actions and for_persona
 
 
 class Keys:
@@ -88,8 +88,8 @@ class Keys:
 
     def all(self) -> list[ApiKey]:
         """Every key that can be read, oldest first."""
-        found = [key for key in self._stored().values() if key]
-        return sorted(found, key=lambda key: key.created_at)
+        keys = [key for key in self._stored().values() if key]
+        return sorted(keys, key=lambda key: key.created_at)
 
     def damaged(self) -> list[str]:
         """Ids of the keys whose objects can't be read."""
@@ -97,14 +97,14 @@ class Keys:
 
     def _stored(self) -> dict[str, ApiKey | None]:
         """By id; None for a damaged object."""
-        found: dict[str, ApiKey | None] = {}
+        keys: dict[str, ApiKey | None] = {}
         for name in self._lake.keys(FOLDER):
             key_id = name.rpartition("/")[2].removesuffix(".json")
             try:
-                found[key_id] = ApiKey.model_validate_json(self._lake.read(name))
+                keys[key_id] = ApiKey.model_validate_json(self._lake.read(name))
             except ValidationError:
-                found[key_id] = None
-        return found
+                keys[key_id] = None
+        return keys
 
     def create(
         self,
@@ -136,10 +136,10 @@ class Keys:
         stored, now = self._stored(), datetime.now(UTC)
         if key_id not in stored:
             raise TwinError(f"There is no key {key_id!r}.", "see `twin keys list`.")
-        found = stored[key_id] or ApiKey(
+        key = stored[key_id] or ApiKey(
             id=key_id, hash="", name="damaged", personas=[], actions=[], per_minute=None, created_at=now
         )
-        revoked = found.model_copy(update={"revoked_at": found.revoked_at or now})
+        revoked = key.model_copy(update={"revoked_at": key.revoked_at or now})
         self._lake.write(f"{FOLDER}/{key_id}.json", revoked.model_dump_json().encode())
         self._read_at = -FRESH_SECONDS
         return revoked

@@ -18,12 +18,12 @@ IPV6_NETWORK_BITS = 64
 def network_of(address: str) -> str:
     """The name that limits count an address by: itself, or the /64 network of an IPv6 one."""
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
-        return str(ipaddress.ip_network((found, IPV6_NETWORK_BITS), strict=False))
-    return str(getattr(found, "ipv4_mapped", None) or found)
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ipaddress.ip_network((parsed, IPV6_NETWORK_BITS), strict=False))
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
 class RateLimit:

@@ -157,12 +157,12 @@ class Access:
         token = ui_login.bearer(request)
         if token and (key := self.keys.find(token)):
             return Caller(f"key {key.id}", key, key.audience)
-        known = ui_session.signed_in(request, self.settings) or ui_login.bears_password(
+        signed_in = ui_session.signed_in(request, self.settings) or ui_login.bears_password(
             request, self.settings
         )
-        if isinstance(known, Response):
-            return known
-        if known:
+        if isinstance(signed_in, Response):
+            return signed_in
+        if signed_in:
             return Caller("page", audience="private")
         if ui_session.password_of(self.settings) is None and not self.keys.any:
             return self._anonymous(request)

@@ -72,9 +72,9 @@ def declared(app: FastAPI) -> Iterator[Declared]:
     """Every route of the application, in the order in which they are tried."""
     for route in iter_route_contexts(app.routes):
         mounted = isinstance(route.original_route, Mount)
-        found = getattr(route.app if mounted else route.endpoint, _DECLARED, None)
+        needs = getattr(route.app if mounted else route.endpoint, _DECLARED, None)
         path = f"{route.path}/{{path:path}}" if mounted else str(route.path)
-        yield Declared(path, None if mounted else frozenset(route.methods or ()), found)
+        yield Declared(path, None if mounted else frozenset(route.methods or ()), needs)
 
 
 class NeedsOf:
@@ -82,15 +82,15 @@ class NeedsOf:
 
     def __init__(self, app: FastAPI) -> None:
         self._routes = [
-            (compile_path(path)[0], methods, found or UNDECLARED) for path, methods, found in declared(app)
+            (compile_path(path)[0], methods, needs or UNDECLARED) for path, methods, needs in declared(app)
         ]
 
     def __call__(self, method: str, path: str) -> Needs:
         """Of the route that will answer. A method that the path does not have needs what the path's first route does."""
         other: Needs | None = None
-        for pattern, methods, found in self._routes:
+        for pattern, methods, needs in self._routes:
             if pattern.match(path):
                 if methods is None or method in methods:
-                    return found
-                other = other or replace(found, queued=False, upload=False)
+                    return needs
+                other = other or replace(needs, queued=False, upload=False)
         return other or UNDECLARED

@@ -77,9 +77,9 @@ def known_device(home: Path, password: str, cookie: str) -> str | None:
     return _signed_by_us(_signer(home, password, "device"), cookie)
 
 
-def same_secret(given: str, known: str) -> bool:
+def same_secret(given: str, expected: str) -> bool:
     """Compare in constant time, whatever the lengths."""
-    digests = [hashlib.sha256(text.encode()).digest() for text in (given, known)]
+    digests = [hashlib.sha256(text.encode()).digest() for text in (given, expected)]
     return hmac.compare_digest(*digests)
 
 

@@ -29,10 +29,10 @@ def was_forwarded(request: HTTPConnection) -> bool:
 def is_loopback(address: str) -> bool:
     """Whether it is an address of this machine's own interface to itself, such as 127.0.0.1."""
     try:
-        found = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
+    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
 
 
 def names_this_machine(host: str) -> bool:

@@ -35,10 +35,10 @@ def chat(given: TwinChatRequest, request: Request) -> Response:
     if not questions:
         raise TwinError("The conversation has no user turn.", "send a message with the role user.")
     caller_of(request).require("chat", given.model)
-    asked = _made_whole(given, request, given.model, questions[-1], max_tokens=given.max_tokens)
+    twin_request = _made_whole(given, request, given.model, questions[-1], max_tokens=given.max_tokens)
     if given.stream:
-        return _streamed(asked, request, given.wants_usage)
-    answer = _whole(asked, request)
+        return _streamed(twin_request, request, given.wants_usage)
+    answer = _whole(twin_request, request)
     return _json(
         answer,
         completion(
@@ -71,10 +71,10 @@ def write(given: WriteRequest, request: Request) -> Response:
     """
     caller_of(request).require("write", given.persona)
     text = next(text for text in (given.topic, given.draft, given.reply_to) if text)
-    asked = _made_whole(given, request, given.persona, text, brief=given.brief())
+    twin_request = _made_whole(given, request, given.persona, text, brief=given.brief())
     if given.stream:
-        return _streamed(asked, request)
-    answer = _whole(asked, request)
+        return _streamed(twin_request, request)
+    answer = _whole(twin_request, request)
     return _json(answer, answer.model_dump())
 
 
@@ -106,10 +106,10 @@ def _made_whole(
     )
 
 
-def _whole(asked: TwinRequest, request: Request) -> Answer:
-    answer = answer_service(request).answer(asked)
+def _whole(twin_request: TwinRequest, request: Request) -> Answer:
+    answer = answer_service(request).answer(twin_request)
     request.state.facts |= {
-        "persona": asked.persona,
+        "persona": twin_request.persona,
         "model": answer.model,
         "kind": answer.prompt_kind,
         "passages": len(answer.citations),
@@ -127,11 +127,11 @@ def _json(answer: Answer, body: dict[str, Any]) -> JSONResponse:
     return JSONResponse(body, headers=headers)
 
 
-def _streamed(asked: TwinRequest, request: Request, with_usage: bool = False) -> StreamingResponse:
-    answer = answer_service(request).stream(asked)
+def _streamed(twin_request: TwinRequest, request: Request, with_usage: bool = False) -> StreamingResponse:
+    answer = answer_service(request).stream(twin_request)
     plan, writers = answer.plan, answer.writers
     request.state.facts |= {
-        "persona": asked.persona,
+        "persona": twin_request.persona,
         "model": writers.model,
         "kind": plan.prompt_kind,
         "passages": len(plan.citations),
@@ -145,9 +145,9 @@ def _streamed(asked: TwinRequest, request: Request, with_usage: bool = False) ->
         (lambda: usage(*writers.tokens)) if with_usage else None,
         citations=[c.model_dump() for c in plan.citations],
         outcome=writers.outcome,
-        seed=asked.seed,
+        seed=twin_request.seed,
         degraded=answer.degraded,
-        request_id=asked.request_id,
+        request_id=twin_request.request_id,
         prompt_kind=plan.prompt_kind,
         unsupported_links=answer.unsupported_links,
         notice=answer.notice,

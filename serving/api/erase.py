@@ -59,11 +59,11 @@ def erase_a_document(
     caller.require("admin", persona)
     answers = answer_service(request)
     name = answers.persona(persona).name
-    found = find_document(answers.settings, answers.lake, name, doc_id)
-    if not all(caller.may_see(visibility) for visibility in found.visibilities):
+    document = find_document(answers.settings, answers.lake, name, doc_id)
+    if not all(caller.may_see(visibility) for visibility in document.visibilities):
         raise NoSuchDocument(
             f"{name} has no document {doc_id!r}.", "take a doc_id that the page's Library names."
         )
-    told = erase_found(found)
+    told = erase_found(document)
     answers.store(name).forget()  # what it has open is of before
     return told

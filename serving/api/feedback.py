@@ -48,19 +48,19 @@ def feedback(given: FeedbackRequest, request: Request, settings: Config) -> dict
     caller = caller_of(request)
     caller.require("feedback", given.persona)
     name = known_persona(given.persona, settings)
-    asked = answer_service(request).request_of(name, given.request_id, caller.id)
+    logged = answer_service(request).request_of(name, given.request_id, caller.id)
     policy = load_persona(settings.personas_dir, name).log_text
     keep = given.consent and policy != "off"
     said = given.model_dump(exclude={"model"} if keep else {"model", *TEXTS})
     if policy == "masked":
         said |= {name: mask(said[name])[0] for name in (*TEXTS, "comment") if said.get(name)}
     if keep:  # what was asked and answered is what the log says, where it still does
-        said |= {"prompt": asked.prompt or said["prompt"], "answer": asked.answer or said["answer"]}
-        said["brief"] = asked.brief and asked.brief.model_dump(exclude_none=True)
+        said |= {"prompt": logged.prompt or said["prompt"], "answer": logged.answer or said["answer"]}
+        said["brief"] = logged.brief and logged.brief.model_dump(exclude_none=True)
         if said["answer"] and said["edited"]:
             said["edited_share"] = edited_share(said["answer"], said["edited"])
     add_feedback(
         open_lake(settings),
-        Feedback(time=datetime.now(UTC), model=asked.model, key=caller.id, audience=caller.audience, **said),
+        Feedback(time=datetime.now(UTC), model=logged.model, key=caller.id, audience=caller.audience, **said),
     )
     return {"status": "stored", "texts_kept": keep}

@@ -44,19 +44,17 @@ def links(given: LinkRequest, request: Request) -> LinkAnswer:
     answers, caller = answer_service(request), caller_of(request)
     caller.require("library" if given.add_to_library else "links", given.persona)
     persona = answers.persona(given.persona)
-    found = read_link(given.url, answers.settings.link_private_hosts)
+    page = read_link(given.url, answers.settings.link_private_hosts)
     if given.add_to_library:
-        add_to_library(
-            answers.lake, persona, found.url, found.text, found.title, found.author, found.published_at
-        )
+        add_to_library(answers.lake, persona, page.url, page.text, page.title, page.author, page.published_at)
     return LinkAnswer(
-        url=found.url,
-        title=found.title,
-        author=found.author,
-        published_at=found.published_at,
-        mime=found.fetched_mime,
-        words=count_words(found.text),
-        beginning=found.text[:BEGINNING],
+        url=page.url,
+        title=page.title,
+        author=page.author,
+        published_at=page.published_at,
+        mime=page.fetched_mime,
+        words=count_words(page.text),
+        beginning=page.text[:BEGINNING],
         in_library=given.add_to_library,
     )
 

@@ -116,8 +116,8 @@ class ReleasedModels:
             logger.info("%s is served by %s", persona, _words(route))
         after = self._routes.get(persona)
         if before and before is not after:
-            kept = _models(after) if after else []
-            self._retired += [(g.model, weakref.ref(g)) for g in _models(before) if g not in kept]
+            staying = _models(after) if after else []
+            self._retired += [(g.model, weakref.ref(g)) for g in _models(before) if g not in staying]
 
     def _made(self, persona: str, history: History, before: Route | None) -> Route | None:
         """The route that the history asks for; None when production can't be loaded."""
@@ -176,9 +176,10 @@ class ReleasedModels:
             raise NothingReleased(
                 f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `twin demo`."
             )
-        known = ", ".join(persona_names(self._settings.personas_dir))
+        personas = ", ".join(persona_names(self._settings.personas_dir))
         raise NotFoundError(
-            f"No model or persona {name!r} is in production (personas: {known}).", "use one of those names."
+            f"No model or persona {name!r} is in production (personas: {personas}).",
+            "use one of those names.",
         )
 
     def start(self, pick: Pick, conversation: list[Message], sampling: Sampling) -> GenerationHandle:

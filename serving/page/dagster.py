@@ -55,11 +55,11 @@ def collect(settings: Settings, persona: str) -> str:
 
 def collect_runs(settings: Settings, persona: str) -> list[dict[str, Any]]:
     """The persona's latest five runs of `collect`, newest first, each with its steps."""
-    wanted = {"pipelineName": "collect", "tags": [{"key": "dagster/partition", "value": persona}]}
-    found = _ask(settings, _RUNS, f=wanted, n=RUNS)["runsOrError"]
-    if found["__typename"] != "Runs":
-        raise _refused(found)
-    return list(found["results"])
+    runs_filter = {"pipelineName": "collect", "tags": [{"key": "dagster/partition", "value": persona}]}
+    runs = _ask(settings, _RUNS, f=runs_filter, n=RUNS)["runsOrError"]
+    if runs["__typename"] != "Runs":
+        raise _refused(runs)
+    return list(runs["results"])
 
 
 def last_collected(settings: Settings, persona: str, sources: list[str]) -> dict[str, dict[str, Any]]:
@@ -67,14 +67,14 @@ def last_collected(settings: Settings, persona: str, sources: list[str]) -> dict
     one: a source in error fails no run."""
     fields = "\n".join(_LAST % (source, source) for source in sources)
     answer = _ask(settings, f"query($p: String!) {{ {fields} }}", p=persona)
-    found = {}
+    crawls = {}
     for source, asset in answer.items():
         for made in asset.get("assetMaterializations", []):
             entries = {e["label"]: e for e in made["metadataEntries"]}
             counts = {c: entries[c]["intValue"] for c in COUNTS if "intValue" in entries.get(c, {})}
             error = {"error": entries["error"]["text"]} if "error" in entries else {}
-            found[source] = {"at": int(made["timestamp"])} | counts | error
-    return found
+            crawls[source] = {"at": int(made["timestamp"])} | counts | error
+    return crawls
 
 
 def _ask(settings: Settings, query: str, **variables: Any) -> dict[str, Any]:

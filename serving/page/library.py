@@ -58,7 +58,7 @@ def documents(
     everything, words = _latest("corpus_split", persona), q.lower().split()
     corpus = [d for d in everything if asker.may_see(d.visibility)]
 
-    def wanted(document: SplitDocument) -> bool:
+    def is_match(document: SplitDocument) -> bool:
         day = document.published_at.date() if document.published_at else None
         return (
             (not source or document.source == source)
@@ -68,16 +68,16 @@ def documents(
             and all(w in f"{document.title or ''}\n{document.voice_text}".lower() for w in words)
         )
 
-    found = sorted(filter(wanted, corpus), key=lambda d: str(d.published_at or ""), reverse=True)
+    matches = sorted(filter(is_match, corpus), key=lambda d: str(d.published_at or ""), reverse=True)
     return {
-        "found": len(found),
+        "found": len(matches),
         "all": len(corpus),
         "audience": asker.audience,
         "sources": sorted({d.source for d in corpus}),
         "categories": sorted({d.category for d in corpus}),
         "documents": [
             d.model_dump(include=LISTED) | {"beginning": first_words(d.voice_text, 24)}
-            for d in found[offset : offset + limit]
+            for d in matches[offset : offset + limit]
         ],
     }
 
@@ -128,18 +128,18 @@ def index(persona: PersonaName, settings: Config) -> dict[str, Any]:
 @needs("admin")
 def datasets(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
     """Every finished dataset version with its manifest; `latest` marks the one that training takes."""
-    lake, found = open_lake(settings), []
+    lake, versions = open_lake(settings), []
     for kind in get_args(Kind):
         latest = latest_version(lake, persona, kind)
         for key in lake.keys(f"datasets/{persona}/{kind}"):
             if key.endswith("/manifest.json"):
                 manifest = Manifest.model_validate_json(lake.read(key))
                 erased = erased_rows(lake, persona, kind, manifest.version)
-                found.append(
+                versions.append(
                     manifest.model_dump()
                     | {"latest": manifest.version == latest, "erased": len(erased.rows) if erased else 0}
                 )
-    return sorted(found, key=lambda d: (d["kind"], not d["latest"], d["version"]))
+    return sorted(versions, key=lambda d: (d["kind"], not d["latest"], d["version"]))
 
 
 @router.get("/ui/api/{persona}/datasets/{kind}/{version}/rows")
@@ -157,8 +157,8 @@ def rows(
     lake = open_lake(settings)
     if not lake.exists(f"{dataset_folder(persona, kind, version)}/manifest.json"):
         raise NotFoundError(f"There is no {kind} dataset {version!r}.", "take a version that the list names.")
-    found = [r for r in read_rows(lake, persona, kind, version, side) if asker.may_see(r.visibility)]
-    return {"all": len(found), "rows": found[offset : offset + SAMPLE_ROWS]}
+    visible = [r for r in read_rows(lake, persona, kind, version, side) if asker.may_see(r.visibility)]
+    return {"all": len(visible), "rows": visible[offset : offset + SAMPLE_ROWS]}
 
 
 def _latest(

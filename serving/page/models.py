@@ -101,8 +101,8 @@ def report(persona: PersonaName, model: Name, settings: Config, asker: Asker) ->
         raise NotFoundError(
             f"There is no evaluation report of {model!r}.", "materialise evaluation_report in Dagster."
         )
-    found = stored_report(settings, persona, model)
-    if found is not None and not asker.may_see(found.visibility):
+    stored = stored_report(settings, persona, model)
+    if stored is not None and not asker.may_see(stored.visibility):
         raise Forbidden(
             f"This report quotes writing that is not for the audience {asker.audience!r}.", CLOSED_FIX
         )

@@ -34,14 +34,14 @@ def monitoring(
     lake = open_lake(settings)
     since = datetime.now(UTC).date() - timedelta(days=days - 1)
     requests, said = read_requests(lake, persona, since), read_feedback(lake, persona, since)
-    known = {r.request_id: r.visibility for r in requests}
+    visibilities = {r.request_id: r.visibility for r in requests}
     shown = overview(lake, persona, since, requests, said)
     return shown.model_dump(exclude={"quality": {"day_voices"}}) | {
         "report": lake.exists(report_key(persona)),
         "comments": [
             {"time": f.time, "thumb": f.thumb, "comment": f.comment}
             for f in said[::-1]
-            if f.comment and asker.may_see(known.get(f.request_id, f.audience))
+            if f.comment and asker.may_see(visibilities.get(f.request_id, f.audience))
         ][:RECENT],
         "latest": [
             r.model_dump(

@@ -42,14 +42,14 @@ def pairs(persona: PersonaName, settings: Config, asker: Asker) -> dict[str, Any
     """Of the pairs that the caller may see the oldest that wait and the latest that were decided on, with the number of
     each; and whether the persona learns from accepted ones."""
     lake = open_lake(settings)
-    found, reviews = stored_pairs(lake, persona), pair_reviews(lake, persona)
-    asked = {i for p in found.pairs for i in (p.request_id, *p.answers)}
-    known = (
-        {r.request_id: r.visibility for r in iter_requests(lake, persona) if r.request_id in asked}
-        if asked
+    stored, reviews = stored_pairs(lake, persona), pair_reviews(lake, persona)
+    request_ids = {i for p in stored.pairs for i in (p.request_id, *p.answers)}
+    visibilities = (
+        {r.request_id: r.visibility for r in iter_requests(lake, persona) if r.request_id in request_ids}
+        if request_ids
         else {}
     )
-    seen = [p for p in found.pairs if asker.may_see(pair_visibility(p, known))]
+    seen = [p for p in stored.pairs if asker.may_see(pair_visibility(p, visibilities))]
     waiting = [p for p in seen if p.pair_id not in reviews]
     decided = [p for p in seen if p.pair_id in reviews]
     decided.sort(key=lambda p: reviews[p.pair_id].at, reverse=True)
@@ -62,7 +62,7 @@ def pairs(persona: PersonaName, settings: Config, asker: Asker) -> dict[str, Any
         "waiting": len(waiting),
         "decided": len(decided),
         "pairs": [*shown(waiting), *shown(decided)],
-        "no_pair": found.dropped,
+        "no_pair": stored.dropped,
     }
 
 

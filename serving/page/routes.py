@@ -17,6 +17,7 @@ from serving.page import pairs as ui_pairs
 from serving.page import sources as ui_sources
 from serving.page import start as ui_start
 from serving.page import uploads as ui_uploads
+from twin_assets.core.storage.read_once import ReadOnce
 
 WEB = Path(__file__).parents[1] / "web"
 # Everything comes from here: a text that a model or a web site wrote can load and run nothing.
@@ -39,6 +40,8 @@ def page() -> FileResponse:
 
 def install_ui(app: FastAPI) -> None:
     """Serve the page at `/`, its data below `/ui/api`."""
+    app.state.raw_facts = ReadOnce(ui_sources.read_facts, ui_sources.MOST_OBJECTS)
+    app.state.previews = ui_uploads.Previews()
     app.include_router(router)
     for part in (ui_login, ui_start, ui_sources, ui_uploads, ui_library, ui_models, ui_pairs, ui_monitoring):
         app.include_router(part.router, include_in_schema=False)

@@ -1,10 +1,10 @@
 """Data of the Sources view: what a persona declares, what was collected, and collecting now."""
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
 from serving.access.dependencies import AnyPersonaName, Config, PersonaName
@@ -21,6 +21,7 @@ from twin_assets.core.persona.definition import (
 )
 from twin_assets.core.persona.sources import path_fields
 from twin_assets.core.storage.lake import Lake, open_lake
+from twin_assets.core.storage.read_once import ReadOnce
 from twin_assets.settings import Settings
 
 # Fields that the page may set of a persona besides its sources. Lists of folders and files are for the YAML only.
@@ -40,7 +41,19 @@ GENERAL = (
 FIXED = sorted({"api"}.union(*(path_fields(source_part(source)) for source in SOURCES)))
 
 router = APIRouter()
-_parts: dict[str, list[tuple[str, str, str]]] = {}  # raw objects never change, so each is read once
+
+# Of each item of a raw object: its id, what became of it, and when it was fetched.
+Facts = list[tuple[str, str, str]]
+MOST_OBJECTS = 2_000
+
+
+async def raw_facts_of(request: Request) -> ReadOnce[Facts]:
+    """The application's: raw objects never change, and the page asks for all of them."""
+    facts: ReadOnce[Facts] = request.app.state.raw_facts
+    return facts
+
+
+RawFacts = Annotated[ReadOnce[Facts], Depends(raw_facts_of)]
 
 
 class Declared(BaseModel):
@@ -52,7 +65,7 @@ class Declared(BaseModel):
 
 @router.get("/ui/api/{persona}/sources")
 @needs("admin")
-def sources(persona: PersonaName, settings: Config) -> dict[str, Any]:
+def sources(persona: PersonaName, settings: Config, facts: RawFacts) -> dict[str, Any]:
     """The declaration as the file has it, what the lake holds of each source, and which tokens are set."""
     lake, raw = open_lake(settings), read_declaration(settings, persona)
     tokens = {name: getattr(settings, f"{name}_token", None) is not None for name in SOURCES}
@@ -63,7 +76,7 @@ def sources(persona: PersonaName, settings: Config) -> dict[str, Any]:
         "general": general,
         "sources": {name: raw.get(name) for name in SOURCES},
         "fixed": FIXED,
-        "collected": {name: _collected(lake, name, persona) for name in SOURCES},
+        "collected": {name: _collected(lake, name, persona, facts) for name in SOURCES},
         "tokens": {name: is_set for name, is_set in tokens.items() if hasattr(settings, f"{name}_token")},
     }
 
@@ -123,14 +136,11 @@ def read_declaration(settings: Settings, persona: str) -> dict[str, Any]:
     return raw
 
 
-def _collected(lake: Lake, source: str, persona: str) -> dict[str, Any]:
+def _collected(lake: Lake, source: str, persona: str, facts: ReadOnce[Facts]) -> dict[str, Any]:
     """How many pieces the lake holds, and when the newest was fetched."""
     newest: dict[str, tuple[str, str]] = {}
     for key in lake.keys(f"raw/{source}/{persona}"):
-        uri = lake.uri(key)
-        if uri not in _parts:
-            _parts[uri] = _facts(lake.read(key))
-        for item, kind, fetched in _parts[uri]:
+        for item, kind, fetched in facts.read(lake, key):
             newest[item] = max(newest.get(item, ("", "")), (fetched, kind))
     times = [fetched for fetched, _ in newest.values()]
     return {
@@ -139,6 +149,7 @@ def _collected(lake: Lake, source: str, persona: str) -> dict[str, Any]:
     }
 
 
-def _facts(data: bytes) -> list[tuple[str, str, str]]:
+def read_facts(data: bytes) -> Facts:
+    """The facts of the items of one raw object."""
     rows = (json.loads(line) for line in data.decode().split("\n") if line)
     return [(r["item_id"], r["kind"], r["fetched_at"]) for r in rows if "item_id" in r]

@@ -9,7 +9,7 @@ from serving.access.dependencies import Config
 from serving.access.needs import needs
 from serving.page.dagster import dagster_url
 from serving.protocol import WriteRequest
-from twin_assets.core.persona.definition import Persona, load_persona, persona_names
+from twin_assets.core.persona.definition import SOURCES, Persona, load_persona, persona_names, source_title
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import open_lake
 
@@ -20,7 +20,7 @@ router = APIRouter()
 @needs("admin")
 def start(request: Request, settings: Config) -> dict[str, Any]:
     """Personas with the version in production, the schema of /v1/write, from which the page builds its form,
-    and of a persona."""
+    and of a persona, and the sources that a persona may have, with their titles."""
     lake = open_lake(settings)
     caller = caller_of(request)
     names = [n for n in persona_names(settings.personas_dir) if caller.may("admin", n)]
@@ -32,5 +32,6 @@ def start(request: Request, settings: Config) -> dict[str, Any]:
         ],
         "write": WriteRequest.model_json_schema(),
         "persona": Persona.model_json_schema(),
+        "sources": {source: source_title(source) for source in SOURCES},
         "dagster": dagster_url(settings),
     }

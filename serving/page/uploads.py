@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import anyio.to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
@@ -32,6 +32,7 @@ from twin_assets.core.persona.definition import Persona, load_persona, save_pers
 from twin_assets.core.uploads.preview import MAX_SECONDS, PreviewReport, preview_apart
 from twin_assets.core.uploads.staging import (
     CONTENT,
+    KINDS,
     Incoming,
     Upload,
     cancel_upload,
@@ -39,6 +40,7 @@ from twin_assets.core.uploads.staging import (
     keep_upload,
     kept_folder,
     kept_uploads,
+    path_field,
     staged_folder,
     staged_uploads,
     sweep_staged,
@@ -54,13 +56,12 @@ LOST_SECONDS = 60.0
 
 logger = logging.getLogger("serving")
 router = APIRouter()
-_one_at_a_time = threading.Lock()
-_running: dict[tuple[str, str], "subprocess.Popen[bytes]"] = {}
 
 
 class State(BaseModel):
     """The state of an upload. `hidden` counts the texts of the report that the asker may not see, who unless
-    `sees_all` isn't told what is left out either; `kept` are the uploads that the source is collected from already."""
+    `sees_all` isn't told what is left out either; `kept` are the uploads that the source is collected from already,
+    beside which it may stand where the source takes `several`."""
 
     upload: Upload
     state: Literal["reading", "ready", "failed"]
@@ -69,6 +70,7 @@ class State(BaseModel):
     hidden: int = 0
     sees_all: bool
     kept: list[Upload] = []
+    several: bool = False
 
 
 class Wish(BaseModel):
@@ -78,12 +80,65 @@ class Wish(BaseModel):
     replaces: str | None = Field(None, pattern="^[0-9a-f]{32}$", max_length=32)
 
 
+class Previews:
+    """The previews that this process makes, one at a time, each by a process of its own. The application has one."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = threading.Lock()
+        self._running: dict[tuple[str, str], subprocess.Popen[bytes]] = {}  # by persona and upload
+
+    def begin(self, settings: Settings, persona: str, upload: str) -> None:
+        """Start the preview in a thread, unless one of it is on its way. Raises NotFoundError without the upload."""
+        folder = _staged(settings, persona, upload)
+        if _is_alive(folder):
+            return
+        for name in (_READY, _FAILED):
+            (folder / name).unlink(missing_ok=True)
+        (folder / _READING).touch(mode=0o600)
+        threading.Thread(target=self._preview, args=(settings, persona, folder), daemon=True).start()
+
+    def end(self, persona: str, upload: str) -> None:
+        """End the preview where this process makes it."""
+        if (process := self._running.get((persona, upload))) and process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def _preview(self, settings: Settings, persona: str, folder: Path) -> None:
+        over = threading.Event()
+        threading.Thread(target=_beat, args=(folder / _READING, over), daemon=True).start()
+        key = (persona, folder.name)
+        try:
+            with self._one_at_a_time:
+                who = load_persona(settings.personas_dir, persona)
+                name = upload_of(folder).name or "the file"
+                preview_apart(
+                    who, folder / CONTENT, name, folder, lambda process: self._running.update({key: process})
+                )
+        except Exception as error:
+            _fail(folder, error)
+        finally:
+            self._running.pop(key, None)
+            over.set()
+            with contextlib.suppress(OSError):
+                (folder / _READING).unlink()
+
+
+async def previews_of(request: Request) -> Previews:
+    """The application's."""
+    previews: Previews = request.app.state.previews
+    return previews
+
+
+Making = Annotated[Previews, Depends(previews_of)]
+
+
 @router.post("/ui/api/{persona}/uploads", response_model=None)
 @needs("admin", upload=True)
 async def upload(
     persona: PersonaName,
     request: Request,
     settings: Config,
+    previews: Making,
     name: Annotated[str, Query(max_length=1000)] = "",
 ) -> Any:
     """Stage the body of the request, which is the file itself, and begin its preview. `name` is for people only."""
@@ -106,16 +161,20 @@ async def upload(
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(incoming.close)
-    _begin(settings, persona, staged.id)
+    previews.begin(settings, persona, staged.id)
     return staged
 
 
 @router.get("/ui/api/{persona}/uploads")
 @needs("admin")
 def uploads(persona: PersonaName, settings: Config) -> dict[str, Any]:
-    """Uploads that are staged for the persona, and the size that one may have."""
+    """Uploads that are staged for the persona, and what one may be: its size, and the kinds that are read."""
     sweep_staged(settings.home)
-    return {"max_mb": settings.upload_max_mb, "staged": staged_uploads(settings.home, persona)}
+    return {
+        "max_mb": settings.upload_max_mb,
+        "kinds": KINDS,
+        "staged": staged_uploads(settings.home, persona),
+    }
 
 
 @router.get("/ui/api/{persona}/uploads/{upload}")
@@ -123,39 +182,38 @@ def uploads(persona: PersonaName, settings: Config) -> dict[str, Any]:
 def state(persona: PersonaName, upload: str, asker: Asker, settings: Config) -> State:
     """How its preview stands: texts, and what is left out, only as far as the caller may see them."""
     folder = _staged(settings, persona, upload)
-    found = State(upload=upload_of(folder), state="reading", sees_all=asker.may_see("private"))
+    status = State(upload=upload_of(folder), state="reading", sees_all=asker.may_see("private"))
     if _is_alive(folder):
-        return found
+        return status
     if (folder / _READY).exists():
         report = PreviewReport.model_validate_json((folder / _READY).read_text(encoding="utf-8"))
-        found.state = "ready"
-        found.report, found.hidden = _shown(report, asker)
-        found.kept = kept_uploads(settings.home, load_persona(settings.personas_dir, persona), report.source)
+        status.state = "ready"
+        status.report, status.hidden = _shown(report, asker)
+        status.kept = kept_uploads(settings.home, load_persona(settings.personas_dir, persona), report.source)
+        status.several = path_field(report.source)[1]
     elif (folder / _FAILED).exists():
-        found.state, found.error = "failed", json.loads((folder / _FAILED).read_text(encoding="utf-8"))
+        status.state, status.error = "failed", json.loads((folder / _FAILED).read_text(encoding="utf-8"))
     else:
-        found.state = "failed"
-        found.error = {"message": "Its preview was cut off.", "fix": "preview it again."}
-    return found
+        status.state = "failed"
+        status.error = {"message": "Its preview was cut off.", "fix": "preview it again."}
+    return status
 
 
 @router.post("/ui/api/{persona}/uploads/{upload}/preview")
 @needs("admin")
-def preview_again(persona: PersonaName, upload: str, settings: Config) -> dict[str, str]:
+def preview_again(persona: PersonaName, upload: str, settings: Config, previews: Making) -> dict[str, str]:
     """Preview it anew, such as when the persona's names have changed."""
     _staged(settings, persona, upload)
-    _begin(settings, persona, upload)
+    previews.begin(settings, persona, upload)
     return {"state": "reading"}
 
 
 @router.delete("/ui/api/{persona}/uploads/{upload}")
 @needs("admin")
-def cancel(persona: PersonaName, upload: str, settings: Config) -> dict[str, str]:
+def cancel(persona: PersonaName, upload: str, settings: Config, previews: Making) -> dict[str, str]:
     """Remove the staged file and end its preview. Nothing of it is left."""
     _staged(settings, persona, upload)
-    if (process := _running.get((persona, upload))) and process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    previews.end(persona, upload)
     cancel_upload(settings.home, persona, upload)
     return {"removed": upload}
 
@@ -171,10 +229,10 @@ def collect_upload(persona: PersonaName, upload: str, given: Wish, settings: Con
     if not report.pieces:
         raise TwinError("Nothing of it would be kept.", "see in the preview what is left out and why.")
     raw = read_declaration(settings, persona)
-    kept = kept_folder(settings.home, persona, report.source, upload)
+    place = kept_folder(settings.home, persona, report.source, upload)
     replaced = kept_folder(settings.home, persona, report.source, given.replaces) if given.replaces else None
     told = {name: given.fields[name].strip() for name in report.needs if given.fields.get(name, "").strip()}
-    part = declared_with(raw.get(report.source), report.source, kept / report.entry, replaced, **told)
+    part = declared_with(raw.get(report.source), report.source, place / report.entry, replaced, **told)
     _check(report.source, part)
     keep_upload(settings.home, persona, report.source, upload, report.entry)
     raw[report.source] = part
@@ -218,37 +276,6 @@ def _is_alive(folder: Path) -> bool:
         return time.time() - (folder / _READING).stat().st_mtime < LOST_SECONDS
     except OSError:
         return False
-
-
-def _begin(settings: Settings, persona: str, upload: str) -> None:
-    """Start the preview in a thread, unless one of it is on its way."""
-    folder = _staged(settings, persona, upload)
-    if _is_alive(folder):
-        return
-    for name in (_READY, _FAILED):
-        (folder / name).unlink(missing_ok=True)
-    (folder / _READING).touch(mode=0o600)
-    threading.Thread(target=_preview, args=(settings, persona, folder), daemon=True).start()
-
-
-def _preview(settings: Settings, persona: str, folder: Path) -> None:
-    over = threading.Event()
-    threading.Thread(target=_beat, args=(folder / _READING, over), daemon=True).start()
-    key = (persona, folder.name)
-    try:
-        with _one_at_a_time:
-            who = load_persona(settings.personas_dir, persona)
-            name = upload_of(folder).name or "the file"
-            preview_apart(
-                who, folder / CONTENT, name, folder, lambda process: _running.update({key: process})
-            )
-    except Exception as error:
-        _fail(folder, error)
-    finally:
-        _running.pop(key, None)
-        over.set()
-        with contextlib.suppress(OSError):
-            (folder / _READING).unlink()
 
 
 def _beat(mark: Path, over: threading.Event) -> None:

@@ -29,10 +29,11 @@ from twin_assets.core.release.history import History
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.vectors import open_store
+from twin_assets.inference.generation.connections import RenewedConnections
 from twin_assets.inference.generation.fallback import FallbackPolicy, Writers
 from twin_assets.inference.generation.remote import EngineUnavailable, RemoteGenerator
 from twin_assets.inference.generation.sampling import Sampling
-from twin_assets.inference.links.read import lately_read, linked_passages
+from twin_assets.inference.links.read import RecentLinks, linked_passages
 from twin_assets.inference.retrieval.resilient_store import ResilientVectorStore
 from twin_assets.inference.retrieval.retriever import open_retriever
 from twin_assets.inference.twin.answer import Answer, Plan, Twin, sampling_of, stream, write
@@ -63,7 +64,7 @@ class Standing(NamedTuple):
 class Planned(NamedTuple):
     """A request, and what its answer is written from and by."""
 
-    asked: TwinRequest
+    request: TwinRequest
     persona: Persona
     plan: Plan
     writers: Writers
@@ -98,6 +99,8 @@ class AnswerService:
         self._stores: dict[str, ResilientVectorStore] = {}
         self._ledgers: dict[str, Ledger] = {}
         self._lock = threading.Lock()
+        self._connections = RenewedConnections(settings.llm_url, settings.llm_timeout)
+        self._links = RecentLinks(settings.link_private_hosts)
         self._standing = lru_cache(maxsize=64)(self._look)
         self._warm()
         self.fallback = FallbackPolicy(settings)
@@ -107,9 +110,9 @@ class AnswerService:
         if settings.planner_model:
             open_litellm()  # takes seconds, which the first caller should not wait
 
-    def answer(self, asked: TwinRequest) -> Answer:
+    def answer(self, request: TwinRequest) -> Answer:
         """The whole answer, logged under the request's id. Raises TwinError when there is none."""
-        planned = self._planned(asked)
+        planned = self._planned(request)
         plan, writers = planned.plan, planned.writers
         try:
             answer = write(plan, writers, planned.sampling)
@@ -117,13 +120,13 @@ class AnswerService:
             self._log(planned, "failed", "", plan.steps_ms)
             raise
         self._log(planned, answer.outcome, answer.text, answer.steps_ms)
-        told = {"request_id": asked.request_id, "seed": asked.seed, "notice": planned.notice}
+        told = {"request_id": request.request_id, "seed": request.seed, "notice": planned.notice}
         return answer.model_copy(update=told)
 
-    def stream(self, asked: TwinRequest) -> StreamedAnswer:
+    def stream(self, request: TwinRequest) -> StreamedAnswer:
         """The answer in pieces. The first is there already when this returns, so that an engine that is down is an error
         with its status, and no broken stream."""
-        planned, links = self._planned(asked), list[str]()
+        planned, links = self._planned(request), list[str]()
         pieces = self._pieces(planned, links)
         begun = list(islice(pieces, 1))
         writers = planned.writers
@@ -136,48 +139,54 @@ class AnswerService:
             lambda: planned.notice,
         )
 
-    def _planned(self, asked: TwinRequest) -> Planned:
+    def _planned(self, request: TwinRequest) -> Planned:
         """The request with its passages in a prompt, and who is to write the answer. Raises NotFoundError, NothingReleased,
         and what reading a link and retrieval raise.
 
         One `user` is answered by the same version every time, also while a canary runs.
         """
-        name, s = asked.persona, self.settings
+        name, s = request.persona, self.settings
         persona, production, plumbing = self._standing(name, int(time.monotonic() / LOOK_SECONDS))
         if production is None and s.llm_model is None:
             raise NothingReleased(
                 f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `twin demo`."
             )
         embedder = load_embedder(s.embedder)
-        retriever = open_retriever(s, persona, self.store(name), embedder, asked.audience)
+        retriever = open_retriever(s, persona, self.store(name), embedder, request.audience)
         twin = Twin(persona, self.profile, retriever.retrieve, retriever.find, self.thresholds)
-        read = [lately_read(url, s.link_private_hosts) for url in asked.links]
+        read = [self._links.read(url) for url in request.links]
 
         def linked(about: str, k: int, tokens: int) -> list[Passage]:
             return linked_passages(about, read, k, tokens, embedder)
 
         plan = (
-            twin.plan_brief(asked.brief, linked)
-            if asked.brief
-            else twin.plan_answer(asked.text, linked=linked)
+            twin.plan_brief(request.brief, linked)
+            if request.brief
+            else twin.plan_answer(request.text, linked=linked)
         )
-        writers = self.fallback.writers(self._engine(asked, production), plan.refusal is not None)
-        sampling = sampling_of(plan, asked.temperature, asked.seed, asked.max_tokens)
-        return Planned(asked, persona, plan, writers, sampling, plumbing)
+        writers = self.fallback.writers(self._engine(request, production), plan.refusal is not None)
+        sampling = sampling_of(plan, request.temperature, request.seed, request.max_tokens)
+        return Planned(request, persona, plan, writers, sampling, plumbing)
 
     @cached_property
     def thresholds(self) -> Thresholds:
         """Of the embedder of the settings. Raises TwinError until it is calibrated."""
         return thresholds_of(self.lake, load_embedder(self.settings.embedder))
 
-    def _engine(self, asked: TwinRequest, production: str | None) -> RemoteGenerator:
+    def _engine(self, request: TwinRequest, production: str | None) -> RemoteGenerator:
         s = self.settings
         key = s.llm_api_key.get_secret_value() if s.llm_api_key else "none"
         # Our LLM service is asked by persona, so that a release in the middle of a request is no error. It is told a name
         # of the caller, whose failures are one vote on the version; no foreign engine learns of our callers.
-        caller = None if s.llm_model else text_hash(asked.caller)
+        caller = None if s.llm_model else text_hash(request.caller)
         return RemoteGenerator(
-            s.llm_url, s.llm_model or asked.persona, key, production, s.llm_timeout, asked.user, caller
+            s.llm_url,
+            s.llm_model or request.persona,
+            key,
+            production,
+            request.user,
+            caller,
+            self._connections,
         )
 
     def _pieces(self, planned: Planned, links: list[str]) -> Iterator[str]:
@@ -196,11 +205,11 @@ class AnswerService:
             self._log(planned, outcome, text, plan.steps_ms | {"generate": (time.monotonic() - start) * 1000})
 
     def _log(self, planned: Planned, outcome: Outcome, text: str, steps: dict[str, float]) -> None:
-        asked, persona, plan, writers = planned[:4]
+        request, persona, plan, writers = planned[:4]
         tokens_in, tokens_out = writers.tokens
         price = self.price(tokens_in, tokens_out, steps.get("generate", 0.0))
         row = RequestRecord(
-            request_id=asked.request_id,
+            request_id=request.request_id,
             time=datetime.now(UTC),
             persona=persona.name,
             model=writers.model,
@@ -211,14 +220,14 @@ class AnswerService:
             tokens_out=tokens_out,
             steps_ms=steps,
             outcome=outcome,
-            prompt=asked.text,
+            prompt=request.text,
             answer=text,
-            key=asked.caller,
-            user=asked.user_id,
+            key=request.caller,
+            user=request.user_id,
             cost=price if writers.cost is None else writers.cost,
             canary=self._is_canary(writers),
             visibility=most_closed(c.visibility for c in plan.citations),
-            brief=asked.brief,
+            brief=request.brief,
         )
         self.log.append(row, persona.log_text)
         telemetry.count(row)
@@ -282,15 +291,15 @@ class AnswerService:
 
     def request_of(self, persona: str, request_id: str, caller: str) -> RequestRecord:
         """The logged request of that id that the caller asked. Raises NotFoundError."""
-        if found := self.log.recent(persona, request_id, caller):
-            return found
+        if logged := self.log.recent(persona, request_id, caller):
+            return logged
         for wait in (
             0.0,
             1.5 * FLUSH_SECONDS,
         ):  # another worker may have answered, and not have written it yet
             time.sleep(wait)
-            if found := self._lookup.find(persona, request_id, caller):
-                return found
+            if logged := self._lookup.find(persona, request_id, caller):
+                return logged
         raise NotFoundError(
             f"You have asked {persona!r} no request {request_id[:80]!r}.",
             f"give the request_id of an answer that you got, with the same key, within {DAYS} days.",

@@ -112,8 +112,10 @@ class Pages:
 
 
 def see(place: Any) -> Any:
+    """What is expected of a place on the page, however slow the machine is."""
     from playwright.sync_api import expect
 
+    expect.set_options(timeout=WAIT_MS)
     return expect(place)
 
 

@@ -80,9 +80,9 @@ def calibrate(
     from twin_assets.core.embedding.calibrate import calibrate_folder
     from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 
-    found = calibrate_folder(read_settings(), folder)
-    typer.echo(f"{found.embedder}, by {found.pairs} pairs of texts:")
-    for name, value in found.thresholds:
+    calibration = calibrate_folder(read_settings(), folder)
+    typer.echo(f"{calibration.embedder}, by {calibration.pairs} pairs of texts:")
+    for name, value in calibration.thresholds:
         typer.echo(f"  {name:18}{value:.3f}  (offline-minilm: {getattr(OFFLINE_MINILM, name):.3f})")
 
 

@@ -68,11 +68,11 @@ def create(
     from twin_assets.core.storage.lake import open_lake
 
     settings = read_settings()
-    known = persona_names(settings.personas_dir)
-    if unknown := set(persona or []) - set(known):
+    names = persona_names(settings.personas_dir)
+    if unknown := set(persona or []) - set(names):
         raise TwinError(
             f"There is no persona {', '.join(sorted(unknown))}.",
-            f"name one of: {', '.join(known) or 'none yet'}.",
+            f"name one of: {', '.join(names) or 'none yet'}.",
         )
     actions: list[Any] = action or list(DEFAULT_ACTIONS)
     token, key = Keys(open_lake(settings)).create(name, persona or [EVERYONE], actions, per_minute, audience)

@@ -61,9 +61,9 @@ def init() -> None:
     """
     from twin_assets.core.storage.dagster_home import ensure_dagster_home
 
-    found = read_settings()
-    ensure_dagster_home(found)
-    typer.echo(f"Dagster's home is {found.dagster_home}")
+    settings = read_settings()
+    ensure_dagster_home(settings)
+    typer.echo(f"Dagster's home is {settings.dagster_home}")
 
 
 app.add_typer(keys.app, name="keys", rich_help_panel=INSTALL)

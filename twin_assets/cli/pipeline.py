@@ -121,9 +121,9 @@ def collect(
         _collect(settings, chosen, source or [])
 
 
-def _collect(settings: "Settings", persona: "Persona", wanted: list[str]) -> None:
+def _collect(settings: "Settings", persona: "Persona", sources: list[str]) -> None:
     declared = persona.sources()
-    if unknown := [source for source in wanted if source not in declared]:
+    if unknown := [source for source in sources if source not in declared]:
         raise TwinError(
             f"{persona.name} declares no source {', '.join(unknown)} (declared: {', '.join(declared)}).",
             f"name one of those, or add it to personas/{persona.name}.yaml.",
@@ -135,7 +135,7 @@ def _collect(settings: "Settings", persona: "Persona", wanted: list[str]) -> Non
     typer.echo(f"What the tools print goes to {log_file}")
     with may_be_stopped("the same again goes on where it was"), only_progress(log_file):
         runner = Runner(settings, persona.name)
-        runner.collect(list(dict.fromkeys(wanted)) or declared)
+        runner.collect(list(dict.fromkeys(sources)) or declared)
     raise typer.Exit(SOURCE_IN_ERROR if runner.failed_sources() else 0)
 
 
@@ -151,13 +151,13 @@ def _preview(persona: "Persona", path: Path, as_json: bool) -> None:
 def _chosen(settings: "Settings", name: str | None) -> "Persona":
     from twin_assets.core.persona.definition import load_persona, persona_names
 
-    known = persona_names(settings.personas_dir)
-    if name is None and len(known) != 1:
+    names = persona_names(settings.personas_dir)
+    if name is None and len(names) != 1:
         raise TwinError(
-            f"Nothing says which persona, and there are {len(known)}.",
-            f"name one of: {', '.join(known) or 'none yet, write personas/<name>.yaml'}.",
+            f"Nothing says which persona, and there are {len(names)}.",
+            f"name one of: {', '.join(names) or 'none yet, write personas/<name>.yaml'}.",
         )
-    return load_persona(settings.personas_dir, name or known[0])
+    return load_persona(settings.personas_dir, name or names[0])
 
 
 def personas(

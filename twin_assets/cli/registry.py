@@ -26,8 +26,8 @@ def show(persona: OnlyPersona = None, as_json: AsJson = False) -> None:
         for version in Registry(settings).list(persona)
     ]
     if as_json:
-        found = [version.model_dump(mode="json") | {"state": state} for version, state in rows]
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        listed = [version.model_dump(mode="json") | {"state": state} for version, state in rows]
+        typer.echo(json.dumps(listed, indent=2, ensure_ascii=False))
         return
     for version, state in rows:
         typer.echo(
@@ -106,5 +106,5 @@ def gc(
     from twin_assets.core.storage.lake import open_lake
 
     settings = read_settings()
-    found = collect_garbage(Registry(settings), open_lake(settings), keep_last, not remove)
-    typer.echo(found.model_dump_json(indent=2))
+    garbage = collect_garbage(Registry(settings), open_lake(settings), keep_last, not remove)
+    typer.echo(garbage.model_dump_json(indent=2))

@@ -106,8 +106,8 @@ class SplitDocument(UniqueDocument):
 def set_aside(unique: Iterable[UniqueDocument], split: Iterable[SplitDocument]) -> list[SplitDocument]:
     """Documents that the split left out as too near to its held-out side: found and cited like the held-out ones, and
     like them never learnt from."""
-    known = {document.doc_id for document in split}
-    return [SplitDocument(**d.model_dump(), split="heldout") for d in unique if d.doc_id not in known]
+    split_ids = {document.doc_id for document in split}
+    return [SplitDocument(**d.model_dump(), split="heldout") for d in unique if d.doc_id not in split_ids]
 
 
 class Chunk(Record):

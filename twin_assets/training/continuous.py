@@ -57,11 +57,11 @@ def enough_changed(settings: Settings, newest: ModelVersion, change: Change) -> 
     """Whether the new version differs by as many rows, or by as large a share, as the setting asks for."""
     least = settings.train_min_changed_rows
     enough = (change.share if least < 1 else change.changed) >= least
-    wanted = f"{least:.1%}" if least < 1 else f"{least:g} rows"
+    threshold = f"{least:.1%}" if least < 1 else f"{least:g} rows"
     return Verdict(
         train=enough,
         reason=f"dataset {change.after} differs from {change.before}, which trained {newest.tag}, in "
-        f"{change.changed} of {change.rows} rows ({change.share:.1%}); training starts at {wanted} "
+        f"{change.changed} of {change.rows} rows ({change.share:.1%}); training starts at {threshold} "
         "(TWIN_TRAIN_MIN_CHANGED_ROWS)",
     )
 

@@ -149,8 +149,8 @@ def done(settings: Settings, job: TrainingJob) -> ModelVersion | None:
 
     A run that finished without being registered is registered now.
     """
-    if known := Registry(settings).find(job.lineage):
-        return known
+    if version := Registry(settings).find(job.lineage):
+        return version
     return finish_job(settings, job) if _has_model(job) else None
 
 
@@ -199,11 +199,9 @@ def _ray_workers(settings: Settings) -> RayWorkers:
 def _check_inputs(stage: str, manifest: Manifest) -> TrainingStage:
     if stage not in ("sft", "dpo"):
         raise TwinError(f"There is no training stage {stage!r}.", "use sft or dpo.")
-    wanted = "instruct" if stage == "sft" else "preference"
-    if manifest.kind != wanted:
-        raise TwinError(
-            f"{stage} needs a dataset of kind {wanted}, not {manifest.kind}.", "hand in that one."
-        )
+    kind = "instruct" if stage == "sft" else "preference"
+    if manifest.kind != kind:
+        raise TwinError(f"{stage} needs a dataset of kind {kind}, not {manifest.kind}.", "hand in that one.")
     if not manifest.counts.get("train"):
         raise TwinError(
             f"The {manifest.kind} dataset {manifest.version} of {manifest.persona} has no training rows.",
@@ -239,13 +237,13 @@ def _merge_adapter(job: TrainingJob, target: Path) -> None:
     )
     if ended.returncode:
         raise name_failure(ended.returncode, (ended.stdout + ended.stderr).splitlines(), MERGING)
-    kept = target / "adapter"
-    kept.mkdir()
-    shutil.copy2(job.model_dir / "adapter_model.safetensors", kept)
+    folder = target / "adapter"
+    folder.mkdir()
+    shutil.copy2(job.model_dir / "adapter_model.safetensors", folder)
     # PEFT writes where the base lay on this machine; elsewhere only its name means anything.
     config = json.loads((job.model_dir / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = job.lineage.parent
-    (kept / "adapter_config.json").write_text(json.dumps(config, indent=2))
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2))
 
 
 def _languages(settings: Settings, persona: str) -> list[str]:

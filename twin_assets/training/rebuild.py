@@ -115,22 +115,22 @@ def _manifest(lake: Lake, version: ModelVersion) -> Manifest:
             "name a version trained from it.",
         )
     kind: Kind = "instruct" if lineage.stage == "sft" else "preference"
-    wanted = lineage.datasets[kind]
+    dataset = lineage.datasets[kind]
     try:
-        manifest = read_manifest(lake, lineage.persona, kind, wanted)
+        manifest = read_manifest(lake, lineage.persona, kind, dataset)
     except KeyError:
         raise TwinError(
-            f"The {kind} dataset {wanted} that trained {version.tag} is not in the lake.",
+            f"The {kind} dataset {dataset} that trained {version.tag} is not in the lake.",
             "set TWIN_LAKE_URL to the lake it was written to.",
         ) from None
-    if erased := erased_rows(lake, lineage.persona, kind, wanted):
+    if erased := erased_rows(lake, lineage.persona, kind, dataset):
         raise TwinError(
-            f"{len(erased.rows)} rows of the {kind} dataset {wanted} that trained {version.tag} were erased by {erased.at:%Y-%m-%d}.",
+            f"{len(erased.rows)} rows of the {kind} dataset {dataset} that trained {version.tag} were erased by {erased.at:%Y-%m-%d}.",
             "train a new version: what was erased is not to be learnt again.",
         )
-    if stored_version(lake, manifest) != wanted:
+    if stored_version(lake, manifest) != dataset:
         raise TwinError(
-            f"The files of the {kind} dataset {wanted} are not those that trained {version.tag}.",
+            f"The files of the {kind} dataset {dataset} are not those that trained {version.tag}.",
             "bring them back from a backup: a version never changes.",
         )
     return manifest

@@ -14,7 +14,8 @@ export const words = name => name.replaceAll("_", " ");
 export const closed = piece => piece.visibility === "connections" ? " · for connections only" : piece.visibility === "private" ? " · private" : "";
 export const capital = text => text.charAt(0).toUpperCase() + text.slice(1);
 
-const NAMES = {linkedin: "LinkedIn", github: "GitHub", gitlab: "GitLab", wordpress: "WordPress", x: "X", x_post: "X post", linkedin_post: "LinkedIn post", url: "URL", api: "API base", sft: "SFT", dpo: "DPO"};
-export const name = key => NAMES[key] ?? capital(words(key));
+const NAMES = {x_post: "X post", linkedin_post: "LinkedIn post", url: "URL", api: "API base", sft: "SFT", dpo: "DPO"};
+/** A key for reading; `titles` are those of the sources, where it may be one. */
+export const name = (key, titles = {}) => titles[key] ?? NAMES[key] ?? capital(words(key));
 /** `twin-runa-dpo:abc` is long; its hash is enough where the persona is known. */
 export const shortModel = tag => (tag ?? "").replace(/^twin-[a-z0-9-]+-(base|sft|dpo):/, (_, stage) => `${stage} · `);

@@ -13,7 +13,7 @@ const wordCount = text => number(countWords(text));
  * An answer card. `ask(seed, options)` generates one draft. Gives {element, first}: `first` writes the first
  * draft and resolves when it is done or stopped.
  */
-export function answerCard({persona, prompt, ask, model}) {
+export function answerCard({persona, titles, prompt, ask, model}) {
   const drafts = [];
   let at = 0, running = null, comparing = false, editing = false;
   const head = h("div", {class: "answer-head"}), text = h("div", {class: "answer-body"});
@@ -118,7 +118,7 @@ export function answerCard({persona, prompt, ask, model}) {
   const source = draft => [
     draft.notice && draft.text ? h("p", {class: "warned", role: "note"}, draft.notice) : null,
     draft.error ? problem(draft.error) : null,
-    draft.citations.length ? citations(persona, draft.citations) : null,
+    draft.citations.length ? citations(persona, draft.citations, titles) : null,
   ].filter(Boolean);
 
   function draw() {

@@ -8,19 +8,19 @@ import datasets from "./datasets.js";
 
 const PAGE = 30;
 
-export default async function library({persona, rest}) {
+export default async function library({persona, rest, start}) {
   const [part = "documents", id] = rest;
-  if (part === "document") return documentPage(persona, id);
+  if (part === "document") return documentPage(persona, id, start.sources);
   const tab = (key, label) => h("a", {href: `#/library/${key}`, "aria-current": part === key ? "true" : null}, label);
   const views = {documents, kept, datasets, index};
   return [
     h("div", {class: "title"}, h("h1", {}, "Library"),
       h("div", {class: "segments"}, tab("documents", "Documents"), tab("kept", "Kept"), tab("datasets", "Datasets"), tab("index", "Index"))),
-    await (views[part] ?? documents)(persona),
+    await (views[part] ?? documents)(persona, start.sources),
   ];
 }
 
-async function documents(persona) {
+async function documents(persona, titles) {
   const list = h("div", {class: "list"}), count = h("p", {class: "meta", role: "status"}), more = h("div", {class: "row"});
   const asked = {q: "", source: "", category: "", since: "", until: ""};
   const page = offset => get(`/ui/api/${persona}/documents?${query({...asked, offset: String(offset), limit: String(PAGE)})}`);
@@ -33,7 +33,7 @@ async function documents(persona) {
       if (mine !== turn) return found;  // something else was asked for meanwhile
       if (first) { shown = 0; list.replaceChildren(); }
       shown += found.documents.length;
-      list.append(...found.documents.map(one => item(one)));
+      list.append(...found.documents.map(one => item(one, titles)));
       count.textContent = found.found === found.all ? `${number(found.all)} documents` : `${number(found.found)} of ${number(found.all)} documents`;
       if (found.audience !== "private") count.textContent += ` that ${found.audience === "public" ? "anyone" : "connections"} may see (all of them after a login)`;
       if (!found.found) list.append(empty("Nothing matches", "Use fewer words, or widen the dates."));
@@ -55,14 +55,14 @@ async function documents(persona) {
   const dated = (key, label) => h("label", {class: "inline"}, `${label} `, input(key, label, {type: "date"}));
   return h("section", {}, h("div", {class: "filters"},
     input("q", "Search documents", {type: "search", placeholder: "Search titles and text", "data-focus": true}),
-    select("Source", [["", "All sources"], ...(found?.sources ?? []).map(one => [one, name(one)])], "", set("source", 0)),
+    select("Source", [["", "All sources"], ...(found?.sources ?? []).map(one => [one, name(one, titles)])], "", set("source", 0)),
     select("Category", [["", "All kinds"], ...(found?.categories ?? []).map(one => [one, name(one)])], "", set("category", 0)),
     dated("since", "From"), dated("until", "To")), count, list, more);
 }
 
-const item = one => h("a", {class: "item", href: `#/library/document/${encodeURIComponent(one.doc_id)}`},
+const item = (one, titles) => h("a", {class: "item", href: `#/library/document/${encodeURIComponent(one.doc_id)}`},
   h(one.title ? "strong" : "b", {}, one.title || `${one.beginning} …`), one.title ? h("span", {}, one.beginning) : null,
-  h("small", {class: "meta"}, `${name(one.source)} · ${one.category} · ${day(one.published_at)} · ${number(one.words)} words${one.split === "heldout" ? " · held out" : ""}${closed(one)}`));
+  h("small", {class: "meta"}, `${name(one.source, titles)} · ${one.category} · ${day(one.published_at)} · ${number(one.words)} words${one.split === "heldout" ? " · held out" : ""}${closed(one)}`));
 
 /** Pages and papers of others that the twin may cite; they are no documents of the persona's own. */
 async function kept(persona) {
@@ -86,13 +86,13 @@ async function kept(persona) {
   return list;
 }
 
-async function documentPage(persona, id) {
+async function documentPage(persona, id, titles) {
   const found = await get(`/ui/api/${persona}/documents/${encodeURIComponent(id)}`);
   const points = Array.from(found.text);
   return [
     h("p", {}, h("a", {href: "#/library"}, "← All documents")),
     h("h1", {}, found.title || "Post"),
-    h("p", {class: "meta"}, `${name(found.source)} · ${found.category} · ${day(found.published_at)} · ${number(found.words)} words${closed(found)} · `, outside(found.url, "original")),
+    h("p", {class: "meta"}, `${name(found.source, titles)} · ${found.category} · ${day(found.published_at)} · ${number(found.words)} words${closed(found)} · `, outside(found.url, "original")),
     facts([["Side of the split", found.split === "heldout" ? "held out for evaluation" : "training"], ["Duplicates", found.duplicates.length ? number(found.duplicates.length) : null],
       ["Left out in cleaning", found.removed.length ? found.removed.join(", ") : null]]),
     found.chunks.length

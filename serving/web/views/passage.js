@@ -6,7 +6,7 @@ import {closed, day, name} from "../lib/format.js";
 import {firstWords} from "../lib/words.js";
 
 /** Open the passage that a citation points to; where the document is gone, what was quoted of it. */
-export async function openPassage(persona, citation) {
+export async function openPassage(persona, citation, titles) {
   const body = h("div", {class: "reading"}, "…");
   dialog(citation.title || "Post", body);
   if (citation.linked) {
@@ -26,12 +26,12 @@ export async function openPassage(persona, citation) {
   const points = Array.from(found.text), part = (from, to) => points.slice(from, to).join("");
   const mark = h("mark", {tabindex: "-1"}, part(citation.start, citation.end));
   body.replaceChildren(
-    h("p", {class: "meta"}, `${name(found.source)} · ${day(found.published_at)} · `, outside(found.url, "read it where it was published")),
+    h("p", {class: "meta"}, `${name(found.source, titles)} · ${day(found.published_at)} · `, outside(found.url, "read it where it was published")),
     h("div", {class: "text"}, part(0, citation.start), mark, part(citation.end)));
   mark.scrollIntoView({block: "center"});
 }
 
 /** Numbered chips, each of which opens its passage. */
-export const citations = (persona, found) => h("ol", {class: "citations", "aria-label": "Passages"},
-  found.map(one => h("li", {}, h("button", {type: "button", class: "chip", on: {click: () => openPassage(persona, one)}},
+export const citations = (persona, found, titles) => h("ol", {class: "citations", "aria-label": "Passages"},
+  found.map(one => h("li", {}, h("button", {type: "button", class: "chip", on: {click: () => openPassage(persona, one, titles)}},
     h("b", {}, one.number), " ", one.title || firstWords(one.quote, 6), closed(one)))));

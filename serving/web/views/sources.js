@@ -18,10 +18,7 @@ export default async function sources({persona, rest, start, reload, choose, go,
   const fresh = rest[0] === "new" || !persona;
   const known = fresh ? NOTHING : await get(`/ui/api/${persona}/sources`);
   const schema = start.persona, defs = schema.$defs ?? {};
-  const kinds = Object.keys(schema.properties).filter(key => {
-    const part = resolved(schema.properties[key], defs);
-    return part.properties?.include && part.properties?.exclude;
-  });
+  const titles = start.sources, kinds = Object.keys(titles);
   const said = h("div"), readers = {};
 
   const id = field("name", schema.properties.name, "", defs);
@@ -33,8 +30,8 @@ export default async function sources({persona, rest, start, reload, choose, go,
     const places = fields({properties: Object.fromEntries(Object.entries(properties).filter(entry => !shared(entry)))}, values, defs, {fixed: known.fixed});
     const filters = fields({properties: Object.fromEntries(Object.entries(properties).filter(shared))}, values, defs);
     readers[kind] = () => ({...places.read(), ...filters.read()});
-    const drop = button("Remove", () => { delete readers[kind]; card.remove(); offer(); }, {class: "quiet", "aria-label": `Remove ${name(kind)}`});
-    const card = h("section", {class: "card source", "data-source": kind}, h("header", {}, h("h3", {}, name(kind)), drop),
+    const drop = button("Remove", () => { delete readers[kind]; card.remove(); offer(); }, {class: "quiet", "aria-label": `Remove ${titles[kind]}`});
+    const card = h("section", {class: "card source", "data-source": kind}, h("header", {}, h("h3", {}, titles[kind]), drop),
       h("p", {class: "meta"}, counts(kind), h("span", {class: "last"})), h("p", {class: "meta"}, description ?? ""), places.element,
       h("details", {}, h("summary", {}, "What to take and leave"), filters.element));
     declared.append(card);
@@ -50,7 +47,7 @@ export default async function sources({persona, rest, start, reload, choose, go,
 
   function offer() {
     const left = kinds.filter(kind => !(kind in readers));
-    adding.replaceChildren(...left.map(kind => button(`Add ${name(kind)}`, () => { show(kind, {}).querySelector("input:not(:disabled), textarea")?.focus(); offer(); })));
+    adding.replaceChildren(...left.map(kind => button(`Add ${titles[kind]}`, () => { show(kind, {}).querySelector("input:not(:disabled), textarea")?.focus(); offer(); })));
   }
 
   for (const kind of kinds) if (known.sources[kind]) show(kind, known.sources[kind]);
@@ -81,11 +78,11 @@ export default async function sources({persona, rest, start, reload, choose, go,
 
   const title = h("div", {class: "title"}, h("h1", {}, fresh ? "Add a person" : "Sources"),
     fresh ? null : h("a", {href: "#/sources/new", class: "button"}, "Add a person"));
-  return fresh ? [title, form] : [title, collecting(persona, declared, onLeave), bringing({persona, onCollected: reload, onLeave}), form];
+  return fresh ? [title, form] : [title, collecting(persona, declared, titles, onLeave), bringing({persona, onCollected: reload, onLeave}), form];
 }
 
 /** "Collect now", the latest runs, and what each source's last crawl counted. */
-function collecting(persona, declared, onLeave) {
+function collecting(persona, declared, titles, onLeave) {
   const said = h("div"), list = h("div", {"aria-live": "polite"}, h("p", {class: "meta"}, "asking Dagster …"));
   let timer = null, gone = false;
   onLeave(() => { gone = true; clearTimeout(timer); });
@@ -96,7 +93,7 @@ function collecting(persona, declared, onLeave) {
       const found = await get(`/ui/api/${persona}/runs`);
       if (gone) return;
       if (found.down) { list.replaceChildren(problem(found.down)); return; }
-      list.replaceChildren(...(found.runs.length ? found.runs.slice(0, 3).map(run => line(run, found.url)) : [empty("Never collected from here", "“Collect now” fetches what is new from every source below.")]));
+      list.replaceChildren(...(found.runs.length ? found.runs.slice(0, 3).map(run => line(run, found.url, titles)) : [empty("Never collected from here", "“Collect now” fetches what is new from every source below.")]));
       for (const card of declared.children) lastOf(card, found.last[card.dataset.source]);
       if (found.runs.some(run => !OVER.includes(run.status))) timer = setTimeout(watch, POLL_MS);
     } catch (error) {
@@ -121,10 +118,10 @@ function collecting(persona, declared, onLeave) {
   return h("section", {class: "card"}, h("header", {}, h("h2", {}, "Collecting"), now), said, list);
 }
 
-function line(run, url) {
+function line(run, url, titles) {
   const steps = run.stepStats ?? [], ended = steps.filter(step => ["SUCCESS", "FAILURE", "SKIPPED"].includes(step.status));
-  const failed = steps.filter(step => step.status === "FAILURE").map(step => name(step.stepKey.replace(/^raw_/, "")));
-  const running = steps.filter(step => step.status === "IN_PROGRESS").map(step => name(step.stepKey.replace(/^raw_/, "")));
+  const failed = steps.filter(step => step.status === "FAILURE").map(step => name(step.stepKey.replace(/^raw_/, ""), titles));
+  const running = steps.filter(step => step.status === "IN_PROGRESS").map(step => name(step.stepKey.replace(/^raw_/, ""), titles));
   const detail = [
     OVER.includes(run.status) ? null : `sources done: ${ended.length}`,
     running.length ? `now ${running.join(", ")}` : null,

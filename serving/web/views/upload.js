@@ -6,7 +6,6 @@ import {bytes, capital, closed, day, moment, name, number, words} from "../lib/f
 
 const POLL_MS = 800;
 const SHOWN = 5;
-const KINDS = "LinkedIn, X, Medium, Substack, WordPress, Ghost, Mastodon, Bluesky; mail; chats of Telegram, WhatsApp, Slack, Discord; transcripts; a zip of a folder of writing (Obsidian, Jekyll, Hugo, Markdown, Word, PDF …).";
 const LEFT = {too_short: "too short", mostly_links: "mostly links", mostly_symbols: "mostly symbols", wrong_language: "in another language", partial: "cut off at the source", block_page: "a block page"};
 
 const tally = (counts, say = words) => Object.entries(counts).sort((a, b) => b[1] - a[1]).map(([key, count]) => `${number(count)} ${say(key, count)}`).join(", ");
@@ -18,7 +17,7 @@ const AUDIENCE = {public: "public", connections: "for connections", private: "pr
 export function bringing({persona, onCollected, onLeave}) {
   const base = `/ui/api/${encodeURIComponent(persona)}/uploads`;
   const place = h("div", {class: "bring"}), live = h("p", {class: "hidden", role: "status"});
-  let most = null, timer = null, going = null, gone = false;
+  let most = null, kinds = "", timer = null, going = null, gone = false;
   onLeave(() => { gone = true; clearTimeout(timer); going?.abort(); });
 
   const put = (...parts) => { if (!gone) place.replaceChildren(...parts.flat().filter(Boolean)); };
@@ -30,7 +29,7 @@ export function bringing({persona, onCollected, onLeave}) {
     const zone = h("div", {class: "drop"},
       h("p", {}, h("strong", {}, "Drop an export here"), " or a zip of a folder of writing"),
       button("Choose a file", () => input.click(), {class: "primary"}), input,
-      h("p", {class: "meta"}, `What is read: ${KINDS}${most ? ` Up to ${number(most)} MB.` : ""} You see what it would bring before anything is collected.`));
+      h("p", {class: "meta"}, `${kinds ? `What is read: ${kinds}. ` : ""}${most ? `Up to ${number(most)} MB. ` : ""}You see what it would bring before anything is collected.`));
     const over = inside => event => { event.preventDefault(); zone.classList.toggle("over", inside); };
     for (const kind of ["dragenter", "dragover"]) zone.addEventListener(kind, over(true));
     zone.addEventListener("dragleave", over(false));
@@ -109,7 +108,7 @@ export function bringing({persona, onCollected, onLeave}) {
     say(`The preview of ${staged.name} is ready: ${report.pieces} pieces would be kept.`);
     const needs = Object.fromEntries(report.needs.map(key => [key, h("input", {id: `need-${key}`, value: "", placeholder: "https://www.linkedin.com/in/…", inputmode: "url", autocapitalize: "off"})]));
     const same = found.kept.find(one => one.name === staged.name)?.id ?? "";
-    const instead = several(report.source) && found.kept.length
+    const instead = found.several && found.kept.length
       ? select("Beside or instead of an earlier upload", [["", "beside what was uploaded before"], ...found.kept.map(one => [one.id, `instead of ${one.name} (${moment(one.at)})`])], same) : null;
     const collect = button("Collect", async () => {
       collect.disabled = true;
@@ -129,21 +128,20 @@ export function bringing({persona, onCollected, onLeave}) {
       h("div", {}, h("h3", {}, capital(report.kind)), h("p", {class: "meta"}, `${staged.name} · ${bytes(staged.bytes)} · nothing is collected yet`)),
       counts(report), report.warnings.map(text => h("p", {class: "warned"}, text)), leftOut(report, found.sees_all), texts(report, found.hidden),
       Object.entries(needs).map(([key, box]) => h("div", {class: "field"}, h("label", {for: box.id}, h("span", {}, name(key))), box)),
-      !several(report.source) && found.kept.length ? h("p", {class: "meta"}, `It takes the place of ${found.kept[0].name}, which is kept until this one has been collected well.`) : null,
+      !found.several && found.kept.length ? h("p", {class: "meta"}, `It takes the place of ${found.kept[0].name}, which is kept until this one has been collected well.`) : null,
       h("div", {class: "row"}, collect, instead, button("Read it again", () => again(staged), {class: "quiet"}), button("Cancel", () => cancel(staged), {class: "quiet"})), said);
   }
 
   idle();
   get(base).then(found => {
     most = found.max_mb;
+    kinds = found.kinds;
     if (gone || going) return;
     if (found.staged.length) follow(found.staged[0]);
     else idle();
   }).catch(error => { if (!gone) idle(error); });
   return h("section", {class: "card", id: "bring"}, h("header", {}, h("h2", {}, "Bring an export")), place, live);
 }
-
-const several = source => ["web", "mail", "chats", "transcripts"].includes(source);
 
 function counts(report) {
   const dates = report.first ? `${day(report.first)} to ${day(report.last)}${report.undated ? `, ${number(report.undated)} without a date` : ""}` : "no dates";

@@ -60,7 +60,7 @@ function chat(persona, start) {
       ...before.filter(one => one.answer).flatMap(one => [{role: "user", content: one.question}, {role: "assistant", content: one.answer}]),
       {role: "user", content: question},
     ];
-    running = answerCard({persona, prompt: question, model: showModel, ask: async (seed, options) => {
+    running = answerCard({persona, titles: start.sources, prompt: question, model: showModel, ask: async (seed, options) => {
       const answer = await generate("/v1/chat/completions", {model: persona, messages, seed}, options);
       turn.answer = answer.text;
       return answer;
@@ -97,7 +97,7 @@ function compose(persona, start) {
     event.preventDefault();
     if (!cards.length) drafts.replaceChildren();
     const body = {persona, topic: topic.value.trim() || undefined, ...ask.read(), ...more.read(), ...warmth.read()};
-    const card = answerCard({persona, prompt: body.topic ?? body.kind, model: showModel, ask: (seed, options) => generate("/v1/write", {...body, seed}, options)});
+    const card = answerCard({persona, titles: start.sources, prompt: body.topic ?? body.kind, model: showModel, ask: (seed, options) => generate("/v1/write", {...body, seed}, options)});
     cards.unshift(card);
     drafts.prepend(h("p", {class: "question"}, [name(body.kind), body.topic].filter(Boolean).join(": ")), card.element);
     card.first();

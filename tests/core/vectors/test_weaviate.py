@@ -133,13 +133,13 @@ def test_stores_share_one_connection_until_the_last_is_closed(double: Double, tm
         t.start()
     for t in threads:
         t.join()
-    [(client, users)] = connection._open.values()
+    [(client, users)] = connection.CONNECTIONS._open.values()
     assert users == 2
     stores[0].close()
     assert client.is_connected()
     stores[1].close()
     assert not client.is_connected()
-    assert not connection._open
+    assert not connection.CONNECTIONS._open
 
 
 def test_a_missing_url_is_named(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_server_that_is_down_is_named_and_not_waited_for(tmp_path: Path) -> No
     assert (
         time.monotonic() - start < PATIENCE / 3
     )  # it ends by itself: a client of Weaviate would wait for ever
-    assert not connection._open
+    assert not connection.CONNECTIONS._open
     store.close()
 
 

@@ -65,8 +65,10 @@ def test_an_export_is_chosen_read_and_collected(
     server: Server, pages: Pages, tmp_path: Path, size: str
 ) -> None:
     page = pages.open(server.url, "sources", size=size, color_scheme="dark" if size == "phone" else "light")  # fmt: skip
-    choose(page, blog(tmp_path))
     card = page.locator("#bring")
+    see(card).to_contain_text("What is read: exports of LinkedIn, X, Medium")
+    see(page.get_by_role("button", name="Add GitHub")).to_be_visible()
+    choose(page, blog(tmp_path))
     see(card.get_by_role("heading", name="A folder of writing")).to_be_visible()
     see(card).to_contain_text("13 (13 articles)")
     see(card).to_contain_text("My <b>blog.zip")

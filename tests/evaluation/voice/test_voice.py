@@ -139,8 +139,16 @@ def test_impostors_are_read_without_front_matter(tmp_path: Path) -> None:
     (tmp_path / "anna").mkdir()
     (tmp_path / "anna" / "a.md").write_text("---\ntitle: A\n---\nBody, with --- in it.\n")
     (tmp_path / "anna" / "b.md").write_bytes(b"+++\r\ntitle = 'B'\r\n+++\r\nWindows line ends.\r\n")
+    (tmp_path / "anna" / "c.md").write_text(
+        "Title: C\nDate: 2020-01-02\n\nUnfenced fields, as Pelican has them.\n"
+    )
     (tmp_path / "anna" / "empty.md").write_text("---\ntitle: nothing\n---\n")
-    assert read_impostors([tmp_path / "anna"]) == {"anna": ["Body, with --- in it.", "Windows line ends."]}
+    assert read_impostors([tmp_path / "anna"]) == {
+        "anna": ["Body, with --- in it.", "Windows line ends.", "Unfenced fields, as Pelican has them."]
+    }
+    (tmp_path / "anna" / "a.md").write_text("---\ntitle: [\n---\nA\n")
+    with pytest.raises(TwinError, match=r"a\.md: broken front matter"):
+        read_impostors([tmp_path / "anna"])
 
 
 def test_impostor_folders_that_mislead_are_refused(tmp_path: Path) -> None:

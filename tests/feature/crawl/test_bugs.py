@@ -21,7 +21,6 @@ from twin_assets.feature.crawl.store import CrawlStore
 
 class Buggy(SourceSpider):
     name = "web"
-    title = "Web"
 
     def parse(self, response: Response) -> Iterator[Any]:
         if "odd" in response.url:

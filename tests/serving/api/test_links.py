@@ -20,7 +20,7 @@ from twin_assets.core.text.apart import read_apart
 from twin_assets.core.text.html.page import read_page_apart
 from twin_assets.core.text.pdf import read_pdf_apart
 from twin_assets.inference.links.fetch import Fetched, LinkRefused, LinkUnreachable, fetch_link
-from twin_assets.inference.links.read import KEPT_SECONDS, cleaned, lately_read
+from twin_assets.inference.links.read import KEPT_SECONDS, RecentLinks, cleaned
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +118,9 @@ def test_a_conversation_about_a_page_fetches_it_once_and_a_while_later_anew(
         assert running[0].write(topic=topic, links=[url]).json()["citations"][-1]["linked"]
     assert site.asked.count("/article?of=conversation") == 1
     later = f"{site.address}/article?of=later"
+    links = RecentLinks(allow_private=True)
     for seconds in (0.0, KEPT_SECONDS - 1.0, KEPT_SECONDS, KEPT_SECONDS + 1.0):
-        assert "Kvitnes" in lately_read(later, allow_private=True, now=seconds).text
+        assert "Kvitnes" in links.read(later, now=seconds).text
     assert site.asked.count("/article?of=later") == 2
 
 
@@ -127,16 +128,18 @@ def test_what_was_read_where_private_addresses_are_open_is_refused_where_they_ar
     site: SiteDouble,
 ) -> None:
     url = f"{site.address}/article?of=private"
-    assert lately_read(url, allow_private=True).title == "Gauges of the north"
+    assert RecentLinks(allow_private=True).read(url).title == "Gauges of the north"
+    links = RecentLinks()
     for _ in range(2):
         with pytest.raises(LinkRefused):
-            lately_read(url)
+            links.read(url)
 
 
 def test_a_page_that_fails_is_tried_again(site: SiteDouble) -> None:
+    links = RecentLinks(allow_private=True)
     for _ in range(2):
         with pytest.raises(LinkUnreachable):
-            lately_read(f"{site.address}/nowhere?of=failing", allow_private=True)
+            links.read(f"{site.address}/nowhere?of=failing")
     assert site.asked.count("/nowhere?of=failing") == 2
 
 

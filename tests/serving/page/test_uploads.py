@@ -19,7 +19,7 @@ import pytest
 from serving.access.keys import ACTIONS, Keys
 from tests.serving.twin_server import Server, install, serving
 from tests.support.machine import PATIENCE
-from twin_assets.core.persona.definition import load_persona
+from twin_assets.core.persona.definition import SOURCES, load_persona
 from twin_assets.core.uploads.staging import drop_replaced, staged_uploads, sweep_staged
 
 NO_ENGINE = "http://127.0.0.1:1/v1"
@@ -193,6 +193,20 @@ def test_a_newer_upload_replaces_an_older_one_that_stays_until_a_crawl_has_ended
     assert drop_replaced(server.settings.home, "chats", [persona], before=0) == 0
     assert drop_replaced(server.settings.home, "chats", [persona, persona], time.time() + 1) == 1
     assert [p.name for p in folder.iterdir()] == [uploads[1]]
+
+
+def test_the_page_is_told_the_titles_of_sources_what_is_read_and_what_may_stand_beside_an_upload(
+    server: Server,
+) -> None:
+    titles = server.client.get("/ui/api/start").json()["sources"]
+    assert tuple(titles) == SOURCES
+    assert (titles["linkedin"], titles["x"], titles["wordpress"]) == ("LinkedIn", "X", "WordPress")
+    kinds = server.client.get("/ui/api/runa/uploads").json()["kinds"]
+    assert all(titles[source] in kinds for source in ("linkedin", "medium", "ghost", "bluesky"))
+    shares = f'Date,ShareLink,ShareCommentary\n2024-05-01 07:00:00,https://www.linkedin.com/feed/update/urn%3Ali%3Ashare%3A7100000000000000001,"{TEXT}"\n'
+    for data, name, several in ((shares.encode(), "Shares.csv", False), (chat("Runa", "Kim"), "c.txt", True)):
+        found = settled(server, upload(server, data, name).json()["id"])
+        assert (found["state"], found["several"]) == ("ready", several)
 
 
 def test_a_second_chat_stands_beside_the_first(server: Server) -> None:

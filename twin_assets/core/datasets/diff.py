@@ -74,8 +74,8 @@ def _by_request(lake: Lake, persona: str, kind: Kind, version: str) -> dict[str,
 
 
 def _key(row: Row) -> str:
-    asked = row.messages if _is_pair(row) else row.messages[:-1]
-    return fingerprint([row.doc_id, row.task, [m.content for m in asked if m.role == "user"]])
+    request = row.messages if _is_pair(row) else row.messages[:-1]
+    return fingerprint([row.doc_id, row.task, [m.content for m in request if m.role == "user"]])
 
 
 def _is_pair(row: Row) -> bool:

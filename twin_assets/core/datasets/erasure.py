@@ -65,17 +65,17 @@ def _take_out(lake: Lake, persona: str, kind: Kind, listed: ErasedList, erased: 
 
 def _without(data: bytes, listed: ErasedList) -> bytes | None:
     lines = data.split(b"\n")
-    kept = [line for line in lines if not _id_if_listed(line, listed)]
-    return b"\n".join(kept) if len(kept) < len(lines) else None
+    staying = [line for line in lines if not _id_if_listed(line, listed)]
+    return b"\n".join(staying) if len(staying) < len(lines) else None
 
 
 def _files(lake: Lake, persona: str, kind: Kind) -> dict[str, list[str]]:
     """Files with rows by version, those of versions that were never finished too."""
-    found: dict[str, list[str]] = {}
+    files: dict[str, list[str]] = {}
     for key in lake.keys(f"datasets/{persona}/{kind}"):
         if key.endswith(".jsonl"):
-            found.setdefault(key.split("/")[3], []).append(key)
-    return found
+            files.setdefault(key.split("/")[3], []).append(key)
+    return files
 
 
 def _lines(lake: Lake, key: str) -> list[bytes]:

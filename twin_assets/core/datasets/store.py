@@ -55,7 +55,7 @@ def write_dataset(
         "train": [r for r in rows if r.split == "train"],
         "test": [r for r in rows if r.split == "heldout"],
     }
-    files = {f"{side}.jsonl": _jsonl(kept) for side, kept in sides.items()}
+    files = {f"{side}.jsonl": _jsonl(side_rows) for side, side_rows in sides.items()}
     subsets = {name: n for name, n in SUBSETS.items() if n < len(sides["train"])}
     version = _version({name: data.decode() for name, data in files.items()}, parents, prompts, seed)
     tasks = Counter(row.task for row in rows)
@@ -66,7 +66,7 @@ def write_dataset(
         version=version,
         parents=parents,
         prompts=prompts,
-        counts={side: len(kept) for side, kept in sides.items()},
+        counts={side: len(side_rows) for side, side_rows in sides.items()},
         tasks=dict(sorted(tasks.items())),
         dropped=dict(sorted(dropped.items())),
         seed=seed,

@@ -37,21 +37,21 @@ def calibrate(embedder: Embedder, passages: list[str], seed: int = 17) -> Calibr
             f"There are {len(passages)} passages of {MIN_WORDS} words or more; {PASSAGES} are needed.",
             "name a folder with more writing.",
         )
-    reference, known = load_embedder(REFERENCE), OFFLINE_MINILM
+    reference, measured = load_embedder(REFERENCE), OFFLINE_MINILM
     short, whole = _pairs(passages, random.Random(seed))
     of_short, of_whole = ((_cosines(reference, pairs), _cosines(embedder, pairs)) for pairs in (short, whole))
     alpha = RetrievalOptions().alpha
     thresholds = Thresholds(
-        answerable=equated(known.answerable, *of_short),
+        answerable=equated(measured.answerable, *of_short),
         # Of these two only a part is a cosine.
-        supported=known.supported + (equated(known.supported, *of_short) - known.supported) / 2,
-        weak=known.weak + (equated(known.weak, *of_short) - known.weak) * alpha,
-        contaminated=equated(known.contaminated, *of_whole),
-        duplicate=equated(known.duplicate, *of_whole),
-        same_subject=equated(known.same_subject, *of_whole),
-        says_the_rest=equated(known.says_the_rest, *of_whole),
-        agreeing_draft=equated(known.agreeing_draft, *of_whole),
-        agreeing_request=equated(known.agreeing_request, *of_short),
+        supported=measured.supported + (equated(measured.supported, *of_short) - measured.supported) / 2,
+        weak=measured.weak + (equated(measured.weak, *of_short) - measured.weak) * alpha,
+        contaminated=equated(measured.contaminated, *of_whole),
+        duplicate=equated(measured.duplicate, *of_whole),
+        same_subject=equated(measured.same_subject, *of_whole),
+        says_the_rest=equated(measured.says_the_rest, *of_whole),
+        agreeing_draft=equated(measured.agreeing_draft, *of_whole),
+        agreeing_request=equated(measured.agreeing_request, *of_short),
     )
     rounded = Thresholds(**{name: round(value, 3) for name, value in thresholds})
     return Calibration(
@@ -69,11 +69,11 @@ def equated(threshold: float, reference: np.ndarray, other: np.ndarray) -> float
 
 def read_passages(folder: Path) -> list[str]:
     """Paragraphs of a folder's Markdown that are long enough, which front matter seldom is, in the order of its files."""
-    found = []
+    passages = []
     for path in sorted(folder.rglob("*.md")):
         text = path.read_text(encoding="utf-8", errors="replace")
-        found += [part.strip() for part in text.split("\n\n") if count_words(part) >= MIN_WORDS]
-    return found
+        passages += [part.strip() for part in text.split("\n\n") if count_words(part) >= MIN_WORDS]
+    return passages
 
 
 def _pairs(passages: list[str], chance: random.Random) -> tuple[Pairs, Pairs]:
@@ -110,6 +110,8 @@ def calibrate_folder(settings: Settings, folder: Path) -> Calibration:
     """Calibrate the embedder of the settings on a folder of Markdown, and keep what was found in the lake."""
     passages = read_passages(folder)
     passages = random.Random(settings.seed).sample(passages, min(MOST_PASSAGES, len(passages)))
-    found = calibrate(load_embedder(settings.embedder), passages, settings.seed)
-    open_lake(settings).write(calibration_key(found.fingerprint), found.model_dump_json(indent=1).encode())
-    return found
+    calibration = calibrate(load_embedder(settings.embedder), passages, settings.seed)
+    open_lake(settings).write(
+        calibration_key(calibration.fingerprint), calibration.model_dump_json(indent=1).encode()
+    )
+    return calibration

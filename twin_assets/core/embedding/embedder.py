@@ -94,12 +94,12 @@ class Embedder:
 
     def token_vectors(self, texts: list[str]) -> list[np.ndarray]:
         """For each text the unit vectors of its tokens, shape (tokens, dimensions), float32."""
-        found: list[np.ndarray] = [np.zeros((0, self.dimensions), dtype=np.float32)] * len(texts)
+        token_vectors: list[np.ndarray] = [np.zeros((0, self.dimensions), dtype=np.float32)] * len(texts)
         ids = self._engine.encode(texts)
         for batch in _batches([len(i) for i in ids]):
             for place, vectors in zip(batch, self._engine.embed_tokens([ids[i] for i in batch]), strict=True):
-                found[place] = vectors
-        return found
+                token_vectors[place] = vectors
+        return token_vectors
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text in this embedder's own tokenizer, without special tokens."""
@@ -111,19 +111,19 @@ def remembering(embed: Embed, most: int | None = None) -> Embed:
 
     With `most`, those that were asked for longest ago are forgotten beyond so many.
     """
-    known: dict[str, np.ndarray] = {}
+    vectors: dict[str, np.ndarray] = {}
 
     def embed_new(texts: list[str]) -> np.ndarray:
-        new = [t for t in dict.fromkeys(texts) if t not in known]
+        new = [t for t in dict.fromkeys(texts) if t not in vectors]
         if new:
-            known.update(zip(new, embed(new), strict=True))
-        found = np.stack([known[t] for t in texts])
+            vectors.update(zip(new, embed(new), strict=True))
+        rows = np.stack([vectors[t] for t in texts])
         if most is not None:
             for text in dict.fromkeys(texts):
-                known[text] = known.pop(text)  # to the end: asked for last
-            for text in list(known)[: max(len(known) - most, 0)]:
-                del known[text]
-        return found
+                vectors[text] = vectors.pop(text)  # to the end: asked for last
+            for text in list(vectors)[: max(len(vectors) - most, 0)]:
+                del vectors[text]
+        return rows
 
     return embed_new
 

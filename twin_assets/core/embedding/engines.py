@@ -111,8 +111,8 @@ class OpenVINOEngine:
     def _infer(self, ids: list[list[int]], output: int) -> np.ndarray:
         tokens, mask = _padded(ids)
         with self._lock:  # what is shared is the model's own memory, so it is copied before the next batch
-            found = self._request.infer({"input_ids": tokens, "attention_mask": mask}, share_outputs=True)
-            return np.array(found[output], dtype=np.float32)
+            outputs = self._request.infer({"input_ids": tokens, "attention_mask": mask}, share_outputs=True)
+            return np.array(outputs[output], dtype=np.float32)
 
     def count_tokens(self, text: str) -> int:
         return len(self._counter.encode(text, add_special_tokens=False).ids)
@@ -145,8 +145,8 @@ class TorchEngine:
 
         tokens, mask = (torch.from_numpy(part).to(self.model.device) for part in _padded(ids))
         with torch.inference_mode():
-            found = self.model({"input_ids": tokens, "attention_mask": mask})[output]
-            return torch.nn.functional.normalize(found.float(), dim=-1).cpu().numpy()
+            vectors = self.model({"input_ids": tokens, "attention_mask": mask})[output]
+            return torch.nn.functional.normalize(vectors.float(), dim=-1).cpu().numpy()
 
     def count_tokens(self, text: str) -> int:
         return len(self.model.tokenizer.encode(text, add_special_tokens=False, verbose=False))
@@ -193,8 +193,8 @@ def _convert(engine: TorchEngine, path: Path) -> None:
             self.model = engine.model
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            found = self.model({"input_ids": input_ids, "attention_mask": attention_mask})
-            outputs = found["sentence_embedding"], found["token_embeddings"]
+            whole = self.model({"input_ids": input_ids, "attention_mask": attention_mask})
+            outputs = whole["sentence_embedding"], whole["token_embeddings"]
             return tuple(torch.nn.functional.normalize(part, dim=-1) for part in outputs)
 
     example = torch.ones((2, 16), dtype=torch.long)

@@ -59,8 +59,8 @@ class Calibration(Record):
 
 def thresholds_of(lake: Lake, embedder: Embedder) -> Thresholds:
     """The thresholds of an embedder. Raises TwinError for one that none are known of."""
-    if found := _MEASURED.get(embedder.fingerprint):
-        return found
+    if measured := _MEASURED.get(embedder.fingerprint):
+        return measured
     try:
         return Calibration.model_validate_json(lake.read(calibration_key(embedder.fingerprint))).thresholds
     except (KeyError, ValidationError) as error:

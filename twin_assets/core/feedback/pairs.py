@@ -73,7 +73,7 @@ class PairsFound(Record):
 
 def find_pairs(reactions: Sequence[Feedback]) -> PairsFound:
     """Every pair that the reactions give; the same reactions, the same pairs."""
-    found: dict[str, FeedbackPair] = {}
+    pairs: dict[str, FeedbackPair] = {}
     dropped: Counter[str] = Counter()
     by_request: dict[tuple[str, str], dict[str, Feedback]] = defaultdict(dict)
     for r in sorted(reactions, key=lambda r: (r.time, r.request_id)):
@@ -81,18 +81,18 @@ def find_pairs(reactions: Sequence[Feedback]) -> PairsFound:
             dropped["no consent or no text"] += 1
             continue
         if r.edited:
-            _take(found, dropped, _pair("edited", r, r, r.edited, r.answer))
+            _take(pairs, dropped, _pair("edited", r, r, r.edited, r.answer))
         if r.thumb:
             by_request[" ".join(r.prompt.lower().split()), fingerprint(r.brief)][r.thumb] = r
     for thumbs in by_request.values():
         if len(thumbs) == 2:
             liked, disliked = thumbs["up"], thumbs["down"]
             _take(
-                found,
+                pairs,
                 dropped,
                 _pair("thumbs", disliked, liked, liked.edited or liked.answer or "", disliked.answer or ""),
             )
-    return PairsFound(pairs=sorted(found.values(), key=lambda p: (p.time, p.pair_id)), dropped=dict(dropped))
+    return PairsFound(pairs=sorted(pairs.values(), key=lambda p: (p.time, p.pair_id)), dropped=dict(dropped))
 
 
 def stored_pairs(lake: Lake, persona: str) -> PairsFound:
@@ -117,8 +117,8 @@ def decide_on_pairs(
     who, why = person(reviewer), reason.strip()
     if not who or not why:
         raise TwinError("A review needs a reviewer and a reason.", "give both.")
-    known = {pair.pair_id for pair in stored_pairs(lake, persona).pairs}
-    if unknown := sorted(choices.keys() - known):
+    pair_ids = {pair.pair_id for pair in stored_pairs(lake, persona).pairs}
+    if unknown := sorted(choices.keys() - pair_ids):
         raise TwinError(
             f"{persona} has no feedback pairs {', '.join(unknown)}.",
             "take ids from the page's Review, or from the asset feedback_pairs.",
@@ -195,7 +195,7 @@ def _pair(
     )
 
 
-def _take(found: dict[str, FeedbackPair], dropped: Counter[str], pair: FeedbackPair) -> None:
+def _take(pairs: dict[str, FeedbackPair], dropped: Counter[str], pair: FeedbackPair) -> None:
     if min(count_words(pair.chosen), count_words(pair.rejected)) < MIN_WORDS:
         dropped["too short"] += 1
     elif pair.chosen == pair.rejected:
@@ -203,4 +203,4 @@ def _take(found: dict[str, FeedbackPair], dropped: Counter[str], pair: FeedbackP
     elif scan(pair.chosen) or scan(pair.prompt):
         dropped["personal data or secrets"] += 1
     else:
-        found[pair.pair_id] = pair
+        pairs[pair.pair_id] = pair

@@ -68,8 +68,8 @@ def take_out_texts(lake: Lake, persona: str, listed: ErasedList) -> int:
 
     def bare(data: bytes) -> bytes | None:
         one = Feedback.model_validate_json(data)
-        kept = listed.without([one])
-        return kept[0].model_dump_json().encode() if kept and kept[0] != one else None
+        left = listed.without([one])
+        return left[0].model_dump_json().encode() if left and left[0] != one else None
 
     return sum(lake.update(key, bare) for key in list(lake.keys(f"{FOLDER}/{persona}")))
 

@@ -11,8 +11,31 @@ logger = logging.getLogger(__name__)
 # What a request can do without. A limit of tokens goes under its other name instead: without one, nothing bounds the cost.
 _OPTIONAL = ("temperature", "top_p", "seed", "response_format", "stop")
 _LIMIT, _OTHER_LIMIT = "max_tokens", "max_completion_tokens"
-_refused: dict[tuple[str, str | None], set[str]] = {}
-_lock = threading.Lock()
+
+
+class RefusedParameters:
+    """What models refused of a request, by model and address. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, str | None], set[str]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, model: str, url: str | None, name: str) -> None:
+        with self._lock:
+            self._names.setdefault((model, url), set()).add(name)
+
+    def accepted(self, model: str, url: str | None, options: dict[str, Any]) -> dict[str, Any]:
+        """The options without those that the model refused, a limit of tokens under its other name."""
+        with self._lock:
+            refused = frozenset(self._names.get((model, url), ()))
+        accepted = {name: value for name, value in options.items() if name not in refused}
+        if _LIMIT in refused and _LIMIT in options:
+            accepted[_OTHER_LIMIT] = options[_LIMIT]
+        return accepted
+
+
+# The process's, for as long as it lives: a planner is made for each question, and is to pay for no refusal twice.
+REFUSED = RefusedParameters()
 
 
 def open_litellm() -> Any:
@@ -33,28 +56,18 @@ def ask(model: str, url: str | None, **options: Any) -> Any:
     """
     litellm = open_litellm()
     while True:
-        given = _accepted(model, url, options)
+        accepted = REFUSED.accepted(model, url, options)
         try:
-            return litellm.completion(model=model, api_base=url, num_retries=0, max_retries=0, **given)
+            return litellm.completion(model=model, api_base=url, num_retries=0, max_retries=0, **accepted)
         except Exception as error:
-            name = _refused_parameter(error, given)
+            name = _refused_parameter(error, accepted)
             if name is None:
                 raise
         logger.warning("%s refuses the parameter %s: it is asked without it", model, name)
-        with _lock:
-            _refused.setdefault((model, url), set()).add(name)
+        REFUSED.add(model, url, name)
 
 
-def _accepted(model: str, url: str | None, options: dict[str, Any]) -> dict[str, Any]:
-    with _lock:
-        refused = frozenset(_refused.get((model, url), ()))
-    given = {name: value for name, value in options.items() if name not in refused}
-    if _LIMIT in refused and _LIMIT in options:
-        given[_OTHER_LIMIT] = options[_LIMIT]
-    return given
-
-
-def _refused_parameter(error: Exception, given: dict[str, Any]) -> str | None:
+def _refused_parameter(error: Exception, options: dict[str, Any]) -> str | None:
     """The parameter that a refusal names first; None for other refusals, and where nothing can be left out."""
     errors = open_litellm().exceptions
     about_text = isinstance(error, (errors.ContextWindowExceededError, errors.ContentPolicyViolationError))
@@ -62,9 +75,9 @@ def _refused_parameter(error: Exception, given: dict[str, Any]) -> str | None:
         return None
     text = str(error)
     named = [
-        (found.start(), name)
+        (match.start(), name)
         for name in (*_OPTIONAL, _LIMIT)
-        if name in given and (found := re.search(rf"\b{name}\b", text))
+        if name in options and (match := re.search(rf"\b{name}\b", text))
     ]
     return min(named)[1] if named else None
 
@@ -72,10 +85,10 @@ def _refused_parameter(error: Exception, given: dict[str, Any]) -> str | None:
 def table_price(model: str) -> tuple[float, float] | None:
     """US dollars a token, in and out, from LiteLLM's table; None for a model that it doesn't know."""
     table = open_litellm().model_cost
-    known = table.get(model) or table.get(model.split("/", 1)[-1])
-    if not known:
+    prices = table.get(model) or table.get(model.split("/", 1)[-1])
+    if not prices:
         return None
-    return float(known.get("input_cost_per_token") or 0), float(known.get("output_cost_per_token") or 0)
+    return float(prices.get("input_cost_per_token") or 0), float(prices.get("output_cost_per_token") or 0)
 
 
 def token_prices(model: str, price_in: float | None, price_out: float | None) -> tuple[float, float] | None:

@@ -112,7 +112,7 @@ class HostedModel:
     ) -> Any:
         """The model's answer to a prompt or a conversation; None when it stayed busy or ill through all attempts.
 
-        A parameter that the model refuses is left out (`core.llm.ask`). Raises TwinError when the budget is spent, when
+        A parameter that the model refuses is left out (`core/llm/client.py`). Raises TwinError when the budget is spent, when
         the model refuses the key or the request or writes what nobody can read, RequestFiltered and RequestTooLong.
         """
         from openai import OpenAIError  # the base of all that LiteLLM raises; its own of that name is not
@@ -219,13 +219,13 @@ class HostedModel:
         given = self._setting("price_in"), self._setting("price_out")
         if self._setting("budget_usd") is None or (self._setting("url") is not None and None in given):
             return 0.0, 0.0
-        known = token_prices(self.model, *given)
-        if known is None:
+        price = token_prices(self.model, *given)
+        if price is None:
             raise TwinError(
                 f"The price of {self.model} is not known.",
                 f"set {self._variable('price_in')} and {self._variable('price_out')}, in dollars a million tokens.",
             )
-        return known
+        return price
 
     def _said(self, error: Exception) -> str:
         """A refusal in one line, without the key."""
@@ -261,7 +261,7 @@ def _is_for_good(error: Exception) -> bool:
 def _wait(error: Any, attempt: int, base: float) -> float:
     """Seconds before another attempt: what the answer asked for, else longer each time."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    asked = str(headers.get("retry-after", ""))
-    if asked.replace(".", "", 1).isdigit():
-        return min(float(asked), LONGEST_WAIT)
+    retry_after = str(headers.get("retry-after", ""))
+    if retry_after.replace(".", "", 1).isdigit():
+        return min(float(retry_after), LONGEST_WAIT)
     return min(base * 2**attempt, LONGEST_WAIT) * (0.5 + random.random() / 2)

@@ -36,13 +36,13 @@ def _front_matter(version: ModelVersion, hub_namespace: str | None) -> str:
 
     lineage, about = version.lineage, version.about
     license = about.license.lower()
-    known = license in HUB_LICENSES
+    is_listed = license in HUB_LICENSES
     from_hub = "/" in about.base_model and not Path(about.base_model).expanduser().is_absolute()
     public = about.visibility == "public" and hub_namespace is not None
     kinds = sorted(lineage.datasets) if public else []
     data = ModelCardData(
-        license=license if known else "other",
-        license_name=None if known else about.license,
+        license=license if is_listed else "other",
+        license_name=None if is_listed else about.license,
         language=about.languages or None,
         library_name="transformers",
         pipeline_tag="text-generation",

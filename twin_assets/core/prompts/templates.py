@@ -64,10 +64,10 @@ def render(name: str, **values: str) -> str:
     never reaches its prompt must not pass unseen.
     """
     template = _template(name)
-    wanted, given = set(template.get_identifiers()), set(values)
-    if wanted != given:
+    placeholders, given = set(template.get_identifiers()), set(values)
+    if placeholders != given:
         raise TwinError(
-            f"Prompt {name!r} has the placeholders {sorted(wanted)} but was given {sorted(given)}.",
+            f"Prompt {name!r} has the placeholders {sorted(placeholders)} but was given {sorted(given)}.",
             f"make {name}.md and its caller agree.",
         )
     return template.substitute(values)
@@ -115,14 +115,14 @@ def served_prompt(tokenizer: Any, turns: list[dict[str, str]]) -> str:
 
 def without_passages(message: Message) -> str:
     """What a request asks for: its text without the passages that stand before it."""
-    found = read_back("passages", message.content)
-    return found["task"] if found else message.content
+    values = read_back("passages", message.content)
+    return values["task"] if values else message.content
 
 
 def passages_in(message: Message) -> str:
     """The passages that a request carries, as they stand there; empty for none."""
-    found = read_back("passages", message.content)
-    return found["passages"] if found else ""
+    values = read_back("passages", message.content)
+    return values["passages"] if values else ""
 
 
 def read_back(name: str, text: str) -> dict[str, str] | None:
@@ -158,14 +158,14 @@ def refusals_of(persona: Persona) -> list[str]:
 
 def looked_for(question: str) -> str:
     """What a question asks for, as it stands in the middle of a sentence; at most 12 words and "..."."""
-    asked = question.strip().rstrip("?!.？！。")
+    request = question.strip().rstrip("?!.？！。")
     for opening, replacement in _OPENINGS:
-        asked, changed = opening.subn(replacement, asked, count=1)
+        request, changed = opening.subn(replacement, request, count=1)
         if changed:
             break
-    spans = word_spans(asked)
+    spans = word_spans(request)
     left_off = len(spans) > LOOKED_FOR_WORDS
-    words = (asked[: spans[LOOKED_FOR_WORDS - 1][1]] if left_off else asked).split()
+    words = (request[: spans[LOOKED_FOR_WORDS - 1][1]] if left_off else request).split()
     if words and _QUESTION_WORDS.match(words[0]):
         words[0] = words[0].lower()
     words = [_OTHER_PERSON.get(word, word) for word in words]
@@ -203,12 +203,12 @@ def strip_special_tokens(text: str) -> str:
     """Text without the marks that a chat template gives meaning to: passages and requests are data."""
     text = _UNSEEN.sub("", text)
     for _ in range(MARKS_IN_MARKS):  # taking one out may put another together
-        found = list(_MARKS.finditer(_alike(text)))
-        if not found:
+        marks = list(_MARKS.finditer(_alike(text)))
+        if not marks:
             return text
-        ends = [0, *(m.end() for m in found)]
+        ends = [0, *(m.end() for m in marks)]
         text = " ".join(
-            text[a:b] for a, b in zip(ends, [*(m.start() for m in found), len(text)], strict=True)
+            text[a:b] for a, b in zip(ends, [*(m.start() for m in marks), len(text)], strict=True)
         )
     # Nobody writes marks in marks in marks, but to have one left over.
     return "".join(

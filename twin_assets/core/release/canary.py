@@ -115,11 +115,11 @@ def write_seen(lake: Lake, persona: str, since: int, process: str, seen: Seen) -
 
 def read_seen(lake: Lake, persona: str, since: int) -> dict[str, Tally]:
     """What all processes together saw since event `since`, by model version."""
-    found: dict[str, Tally] = {}
+    tallies: dict[str, Tally] = {}
     for key in lake.keys(f"watch/{persona}/{since:08d}"):
         for model, tally in Seen.model_validate_json(lake.read(key)).models.items():
-            found[model] = found.get(model, Tally()).plus(tally)
-    return found
+            tallies[model] = tallies.get(model, Tally()).plus(tally)
+    return tallies
 
 
 def breaks_limit(new: Tally, old: Tally, settings: Settings) -> str | None:

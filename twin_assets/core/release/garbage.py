@@ -33,16 +33,16 @@ def collect_garbage(registry: Registry, lake: Lake, keep_last: int = 3, dry_run:
     in_use: dict[str, str] = {}
     for persona in sorted({v.lineage.persona for v in versions}):
         in_use |= in_use_by(Ledger(lake, persona))
-    kept = reasons_to_keep(versions, in_use, keep_last)
+    reasons = reasons_to_keep(versions, in_use, keep_last)
     # Children before parents: an interrupted collection leaves no version without its parent.
-    order = sorted((v for v in versions if v.tag not in kept), key=lambda v: v.created_at, reverse=True)
+    order = sorted((v for v in versions if v.tag not in reasons), key=lambda v: v.created_at, reverse=True)
     if not dry_run:
         for version in order:
             registry.delete(version.tag)
     return Garbage(
         removed=[v.tag for v in order],
         freed_bytes=sum(v.size_bytes for v in order),
-        kept=kept,
+        kept=reasons,
         dry_run=dry_run,
     )
 
@@ -51,32 +51,32 @@ def in_use_by(ledger: Ledger) -> dict[str, str]:
     """Versions that the ledger needs, each with the reason."""
     history = ledger.history()
     deployed = list(dict.fromkeys(reversed(history.deployed())))
-    found = dict(zip(deployed, ("in production", "what a rollback brings back"), strict=False))
+    reasons = dict(zip(deployed, ("in production", "what a rollback brings back"), strict=False))
     if canary := history.canary():
-        found.setdefault(canary.model, "serves as a canary")
+        reasons.setdefault(canary.model, "serves as a canary")
     if waiting := history.waiting():
-        found.setdefault(waiting.model, "waits for a person")
+        reasons.setdefault(waiting.model, "waits for a person")
     if approval := history.approved():
-        found.setdefault(approval.model, "waits to be deployed")
-    return found
+        reasons.setdefault(approval.model, "waits to be deployed")
+    return reasons
 
 
 def reasons_to_keep(
     versions: Iterable[ModelVersion], in_use: dict[str, str], keep_last: int
 ) -> dict[str, str]:
     """The versions that stay, each with the reason: in use, among the newest, or a parent of one of them."""
-    known = {version.tag: version for version in versions}
-    kept = {tag: reason for tag, reason in in_use.items() if tag in known}
+    by_tag = {version.tag: version for version in versions}
+    reasons = {tag: reason for tag, reason in in_use.items() if tag in by_tag}
     groups: dict[tuple[str, str, str], list[ModelVersion]] = defaultdict(list)
-    for version in sorted(known.values(), key=lambda v: v.created_at, reverse=True):
+    for version in sorted(by_tag.values(), key=lambda v: v.created_at, reverse=True):
         lineage = version.lineage
         groups[lineage.persona, lineage.stage, lineage.profile].append(version)
     for group in groups.values():
         for version in group[:keep_last]:
-            kept.setdefault(version.tag, f"among the newest {keep_last}")
-    for tag in list(kept):
-        parent = known.get(known[tag].lineage.parent or "")
-        while parent is not None and parent.tag not in kept:
-            kept[parent.tag] = f"parent of {tag}"
-            parent = known.get(parent.lineage.parent or "")
-    return kept
+            reasons.setdefault(version.tag, f"among the newest {keep_last}")
+    for tag in list(reasons):
+        parent = by_tag.get(by_tag[tag].lineage.parent or "")
+        while parent is not None and parent.tag not in reasons:
+            reasons[parent.tag] = f"parent of {tag}"
+            parent = by_tag.get(parent.lineage.parent or "")
+    return reasons

@@ -104,8 +104,8 @@ class History:
 
     def canary(self) -> Event | None:
         """The start of the canary that runs, None when none does."""
-        found = (e for e in reversed(self.events) if e.kind == "canary_started")
-        return next((e for e in found if self._is_last(e)), None)
+        starts = (e for e in reversed(self.events) if e.kind == "canary_started")
+        return next((e for e in starts if self._is_last(e)), None)
 
     def served_since(self) -> list[int]:
         """Numbers of the events that changed what is served, oldest first."""

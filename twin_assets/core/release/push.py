@@ -81,13 +81,13 @@ def pull_version(
     registry = Registry(settings)
     here = {version.tag: version for version in registry.list()}
     pulled = []
-    wanted: str | None = tag
-    while wanted is not None:
-        version = here.get(wanted) or _fetch(settings, registry, wanted, place, client)
+    next_tag: str | None = tag
+    while next_tag is not None:
+        version = here.get(next_tag) or _fetch(settings, registry, next_tag, place, client)
         pulled.append(version)
         parent = version.lineage.parent if with_parents else None
         # A base model is never on the hub; there it comes from where it came from before.
-        wanted = None if place == "hub" and parent and "-base:" in parent else parent
+        next_tag = None if place == "hub" and parent and "-base:" in parent else parent
     return pulled
 
 

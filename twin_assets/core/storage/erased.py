@@ -16,6 +16,7 @@ from typing import TypeVar
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Record
 from twin_assets.core.storage.lake import Lake
+from twin_assets.core.storage.read_once import ReadOnce
 
 FOLDER = "erased"
 _DONE = ".done"
@@ -51,6 +52,10 @@ class Asked(Record):
 # Those fields of such a row that hold somebody's words.
 TEXTS = {"prompt", "answer", "brief", "edited", "comment"}
 Row = TypeVar("Row", bound=Asked)
+
+
+# One a process: the list is asked for wherever rows are read or stored, by a lake that was opened anew. Hashes alone.
+ENTRIES = ReadOnce(Entry.model_validate_json, most=10_000)
 
 
 class ErasedList:
@@ -91,8 +96,10 @@ class ErasedList:
 
     def _is_of(self, row: Asked, caller: Caller) -> bool:
         for field in ("key", "user"):
-            wanted, value = getattr(caller, field), getattr(row, field, None)
-            if wanted is not None and (value is None or _hash(self.persona, f"{field}/{value}") != wanted):
+            expected, value = getattr(caller, field), getattr(row, field, None)
+            if expected is not None and (
+                value is None or _hash(self.persona, f"{field}/{value}") != expected
+            ):
                 return False
         return True
 
@@ -100,7 +107,7 @@ class ErasedList:
 def erased_list(lake: Lake, persona: str) -> ErasedList:
     """The list as it is now. An entry never changes, so a process reads each of them once."""
     keys = [key for key in lake.keys(f"{FOLDER}/{persona}") if not key.endswith(_DONE)]
-    return ErasedList(persona, {key: _read(lake, key) for key in keys})
+    return ErasedList(persona, {key: ENTRIES.read(lake, key) for key in keys})
 
 
 def add_erased(
@@ -177,14 +184,3 @@ def once(rows: Iterable[Row]) -> Iterator[Row]:
 
 def _hash(persona: str, text: str) -> str:
     return text_hash(f"{persona}/{text}", 32)
-
-
-# By address: an entry never changes.
-_known: dict[str, Entry] = {}
-
-
-def _read(lake: Lake, key: str) -> Entry:
-    uri = lake.uri(key)
-    if uri not in _known:
-        _known[uri] = Entry.model_validate_json(lake.read(key))
-    return _known[uri]

@@ -48,5 +48,5 @@ def write_experiment(lake: Lake, row: ExperimentRow) -> str:
 
 def read_rows(lake: Lake, persona: str) -> list[ExperimentRow]:
     """All records of a persona, oldest first."""
-    found = [ExperimentRow.model_validate_json(lake.read(key)) for key in lake.keys(f"{FOLDER}/{persona}")]
-    return sorted(found, key=lambda row: row.started_at)
+    rows = [ExperimentRow.model_validate_json(lake.read(key)) for key in lake.keys(f"{FOLDER}/{persona}")]
+    return sorted(rows, key=lambda row: row.started_at)

@@ -97,9 +97,9 @@ class FeatureStore:
             value = _decode(self.lake.read(f"{_folder(asset, persona)}/{name}"), kind)
             return _without(value, erased_list(self.lake, persona).documents)
         except KeyError:
-            known = ", ".join(sorted({v.name for v in self.versions(asset, persona)})) or "none"
+            names = ", ".join(sorted({v.name for v in self.versions(asset, persona)})) or "none"
             raise TwinError(
-                f"{asset} of {persona!r} has no version {name}.", f"use one of: {known}."
+                f"{asset} of {persona!r} has no version {name}.", f"use one of: {names}."
             ) from None
 
     def read(self, asset: str, persona: str, version: str | None = None) -> list[Any]:
@@ -130,9 +130,9 @@ class FeatureStore:
                 def left(data: bytes) -> bytes | None:
                     nonlocal lost
                     table = pq.read_table(io.BytesIO(data))
-                    kept = table.filter(pc.invert(pc.is_in(table["doc_id"], gone)))
-                    lost = len(table) - len(kept)
-                    return _parquet(kept) if lost else None
+                    staying = table.filter(pc.invert(pc.is_in(table["doc_id"], gone)))
+                    lost = len(table) - len(staying)
+                    return _parquet(staying) if lost else None
 
                 self.lake.update(key, left)
                 taken += lost
@@ -140,13 +140,13 @@ class FeatureStore:
 
     def rows_of(self, persona: str, document: str) -> list[dict[str, Any]]:
         """What any version says of a document, erased or not."""
-        found: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         for asset in ROWS:
             for key in self.lake.keys(_folder(asset, persona)):
                 if key.endswith(".parquet"):
                     table = pq.read_table(io.BytesIO(self.lake.read(key)))
-                    found += table.filter(pc.equal(table["doc_id"], document)).to_pylist()
-        return found
+                    rows += table.filter(pc.equal(table["doc_id"], document)).to_pylist()
+        return rows
 
     def latest(self, asset: str, persona: str) -> str | None:
         """Name of the latest version; None before the first."""

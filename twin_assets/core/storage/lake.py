@@ -138,8 +138,8 @@ class LocalLake:
     def keys(self, prefix: str) -> Iterator[str]:
         # Not with Path.rglob, which takes three times as long: every request looks at a ledger.
         before = len(str(self.root.resolve())) + 1
-        found = (f"{folder}/{name}" for folder, _, names in os.walk(self._path(prefix)) for name in names)
-        keys = (path[before:] for path in found if not path.rpartition("/")[2].startswith("."))
+        paths = (f"{folder}/{name}" for folder, _, names in os.walk(self._path(prefix)) for name in names)
+        keys = (path[before:] for path in paths if not path.rpartition("/")[2].startswith("."))
         yield from sorted(keys, key=lambda key: key.split("/"))
 
     def update(self, key: str, change: Callable[[bytes], bytes | None]) -> bool:
@@ -230,13 +230,13 @@ class S3Lake:
         from botocore.exceptions import ClientError
 
         try:
-            found = self.client.head_object(Bucket=self.bucket, Key=self._key(key))
+            head = self.client.head_object(Bucket=self.bucket, Key=self._key(key))
         except ClientError:
             return False
-        return bool(found["Metadata"].get(_MARK) == mark)
+        return bool(head["Metadata"].get(_MARK) == mark)
 
     def exists(self, key: str) -> bool:
-        return any(found == key for found in self.keys(key))
+        return any(listed == key for listed in self.keys(key))
 
     def keys(self, prefix: str) -> Iterator[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(
@@ -261,12 +261,12 @@ class S3Lake:
         while True:
             with answered(self.client, f"change {key}"):
                 try:
-                    found = self.client.get_object(Bucket=self.bucket, Key=self._key(key))
-                    changed = change(found["Body"].read())
+                    stored = self.client.get_object(Bucket=self.bucket, Key=self._key(key))
+                    changed = change(stored["Body"].read())
                     if changed is None:
                         return False
                     self.client.put_object(
-                        Bucket=self.bucket, Key=self._key(key), Body=changed, IfMatch=found["ETag"]
+                        Bucket=self.bucket, Key=self._key(key), Body=changed, IfMatch=stored["ETag"]
                     )
                 except self.client.exceptions.NoSuchKey:
                     return False  # before it was read, or since
@@ -288,12 +288,12 @@ class S3Lake:
     def local(self, prefix: str) -> Path:
         target = LocalLake(self.mirror)
         while True:
-            wanted = list(self.keys(prefix))
-            for stale in set(target.keys(prefix)) - set(wanted):
+            listed = list(self.keys(prefix))
+            for stale in set(target.keys(prefix)) - set(listed):
                 target.delete(stale)
-            changed = tuple(k.removesuffix(ERASED_NOTE) for k in wanted if k.endswith(f"/{ERASED_NOTE}"))
+            changed = tuple(k.removesuffix(ERASED_NOTE) for k in listed if k.endswith(f"/{ERASED_NOTE}"))
             try:
-                for key in wanted:
+                for key in listed:
                     if not target.exists(key) or _may_change(key) or key.startswith(changed):
                         target.write(key, self.read(key))
             except KeyError:

@@ -70,13 +70,13 @@ def take_out(lake: Lake, keys: Iterable[str], documents: Container[str]) -> int:
             lines = lake.read(key).split(b"\n")
         except KeyError:
             continue
-        kept = [line for line in lines if (item := _item(line)) is None or item.doc_id not in documents]
-        if len(kept) < len(lines):
-            if data := b"\n".join(kept).strip():
+        staying = [line for line in lines if (item := _item(line)) is None or item.doc_id not in documents]
+        if len(staying) < len(lines):
+            if data := b"\n".join(staying).strip():
                 folder, name = key.rsplit("/", 1)
                 lake.write(f"{folder}/{name.split('-')[0]}-{bytes_hash(data, 8)}.jsonl", data + b"\n")
             lake.delete(key)
-            taken += len(lines) - len(kept)
+            taken += len(lines) - len(staying)
     return taken
 
 

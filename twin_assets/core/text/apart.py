@@ -47,8 +47,8 @@ def answer(read: Callable[[bytes], Record]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     try:
-        found = read(sys.stdin.buffer.read())
+        record = read(sys.stdin.buffer.read())
     except ValueError as error:
         print(error, file=sys.stderr)
         sys.exit(REFUSED)
-    print(found.model_dump_json())
+    print(record.model_dump_json())

@@ -103,8 +103,8 @@ def function_words(words_by_text: list[list[str]]) -> frozenset[str]:
     the most texts.
     """
     total = sum(len(words) for words in words_by_text)
-    known = sum(word in ENGLISH for words in words_by_text for word in words)
-    if total and known / total >= MIN_COVER:
+    english = sum(word in ENGLISH for words in words_by_text for word in words)
+    if total and english / total >= MIN_COVER:
         return ENGLISH
     spread = Counter(word for words in words_by_text for word in set(words))
     ranked = sorted(spread.items(), key=lambda item: (-item[1], item[0]))
@@ -137,8 +137,8 @@ def content_words(text: str) -> list[str]:
 def topic_words(text: str, numbers: bool = False) -> list[str]:
     """Lower-case words of four letters or more that aren't function words, and those that tell in scripts without
     spaces; with `numbers` also runs of digits."""
-    found = (_LONG_OR_NUMBER if numbers else _LONG).findall(spaced(text.lower()))
-    return [word for word in found if not is_function_word(word)]
+    candidates = (_LONG_OR_NUMBER if numbers else _LONG).findall(spaced(text.lower()))
+    return [word for word in candidates if not is_function_word(word)]
 
 
 def is_function_word(word: str) -> bool:
@@ -147,14 +147,14 @@ def is_function_word(word: str) -> bool:
     return not tells(word) if has_unspaced(word) else word in ENGLISH
 
 
-def k_precision(words: list[str], known: Collection[str]) -> float:
+def k_precision(words: list[str], passage_words: Collection[str]) -> float:
     """Share of an answer's words that stand among those of its passages; 0 without any.
 
     K-Precision, the measure nearest to people's judgement of faithfulness in Adlakha et al., "Evaluating
     Correctness and Faithfulness of Instruction-Following Models for Question Answering" (2023). Which words carry
     facts is the caller's choice; both sides are taken by the same rule.
     """
-    return sum(word in known for word in words) / len(words) if words else 0.0
+    return sum(word in passage_words for word in words) / len(words) if words else 0.0
 
 
 def grounded_share(answer: str, passages: str) -> float:

@@ -47,12 +47,12 @@ def _without_furniture(pages: list[list[str]]) -> list[list[str]]:
         mark for page in filled for mark in {_mark(line) for line in [*page[:_EDGE], *page[-_EDGE:]]}
     )
     often = max(_MIN_REPEATS, _REPEATED_SHARE * len(pages))
-    kept = []
+    cleaned = []
     for page in pages:
         order = [number for number, line in enumerate(page) if line]
         at_edge = {*order[:_EDGE], *order[-_EDGE:]}
         outermost = {*order[:1], *order[-1:]}
-        kept.append(
+        cleaned.append(
             [
                 line
                 for number, line in enumerate(page)
@@ -60,7 +60,7 @@ def _without_furniture(pages: list[list[str]]) -> list[list[str]]:
                 and not (number in outermost and len(pages) > 1 and _PAGE_NUMBER.fullmatch(line))
             ]
         )
-    return kept
+    return cleaned
 
 
 def _mark(line: str) -> str:

@@ -85,5 +85,5 @@ def mask(text: str, kinds: Collection[str] = ALL_KINDS) -> tuple[str, Counter[st
     return text, counts
 
 
-def _preview(found: str) -> str:
-    return f"{found[:2]}… ({len(found)} characters)"
+def _preview(finding: str) -> str:
+    return f"{finding[:2]}… ({len(finding)} characters)"

@@ -237,9 +237,9 @@ def _entropy(value: str) -> float:
     return -sum(p * math.log2(p) for p in counts)
 
 
-def _is_public(found: str) -> bool:
+def _is_public(text: str) -> bool:
     try:
-        address = ipaddress.ip_address(found)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return False
     return address.is_global and not address.is_multicast and str(address) not in _EVERYBODYS

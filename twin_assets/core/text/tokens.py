@@ -35,10 +35,10 @@ def first_tokens(text: str, most: int) -> str:
     """The text, or as many of its first words as have at most that many estimated tokens, and "..."."""
     if estimated_tokens(text) <= most:
         return text
-    kept = 0
+    cut = 0
     for start, end in word_spans(text):
         most -= estimated_tokens(text[start:end])
         if most < 0:
             break
-        kept = end
-    return " ".join([*text[:kept].split(), "..."])
+        cut = end
+    return " ".join([*text[:cut].split(), "..."])

@@ -68,14 +68,14 @@ def word_spans(text: str) -> list[Span]:
 def first_words(text: str, n: int, more: str = "") -> str:
     """The first `n` words, white space as single spaces; `more` follows where something was left off."""
     spans = word_spans(text)
-    kept = (
+    beginning = (
         " ".join(text[: spans[n - 1][1]].split())
         if 0 < n < len(spans)
         else " ".join(text.split())
         if n > 0
         else ""
     )
-    return kept + more if len(spans) > n else kept
+    return beginning + more if len(spans) > n else beginning
 
 
 def spaced(text: str) -> str:
@@ -102,11 +102,11 @@ def term_spans(text: str) -> list[Span]:
     """Places of `terms`, in order."""
     if not has_unspaced(text):
         return [m.span() for m in re.finditer(r"\w+", text)]
-    found: list[Span] = []
+    spans: list[Span] = []
     for match in _TERM.finditer(text):
         at = match.start()
-        found += [(at + a, at + b) for a, b in _segments(match[0])] if match["run"] else [match.span()]
-    return found
+        spans += [(at + a, at + b) for a, b in _segments(match[0])] if match["run"] else [match.span()]
+    return spans
 
 
 def ngrams(words: list[str], n: int) -> list[str]:
@@ -142,20 +142,20 @@ def listed(phrases: list[str]) -> str:
 
 
 def _spans(text: str) -> list[Span]:
-    found: list[Span] = []
+    spans: list[Span] = []
     for match in _NOT_SPACED.finditer(text):
         start, end = match.span()
         if match["run"]:
-            found += [(start + a, start + b) for a, b in _segments(match[0])]
+            spans += [(start + a, start + b) for a, b in _segments(match[0])]
         elif match["marks"] or not any(map(str.isalnum, match[0])):
             # Punctuation belongs to the word that it touches; between two spaces it counts, as in other scripts.
-            if found and found[-1][1] == start:
-                found[-1] = (found[-1][0], end)
+            if spans and spans[-1][1] == start:
+                spans[-1] = (spans[-1][0], end)
             elif not match["marks"]:
-                found.append((start, end))
+                spans.append((start, end))
         else:
-            found.append((start, end))
-    return found
+            spans.append((start, end))
+    return spans
 
 
 @lru_cache(maxsize=16_384)  # a text is counted, cut and searched for phrases many times over

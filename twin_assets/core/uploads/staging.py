@@ -23,6 +23,12 @@ from twin_assets.core.persona.definition import SOURCES, Persona, source_part
 from twin_assets.core.persona.sources import path_fields
 from twin_assets.core.storage.private import private_file, private_folder
 
+# What `feature/crawl/formats/recognise.py` knows, for people.
+KINDS = (
+    "exports of LinkedIn, X, Medium, Substack, WordPress (.xml), Ghost (.json), Mastodon and Bluesky (.car); mail "
+    "(mbox, Maildir, .eml); chats of Telegram (JSON), WhatsApp (text), Slack and Discord; transcripts (.vtt, .srt); "
+    "folders and files of writing (Obsidian, Jekyll, Hugo, Markdown, HTML, PDF, DOCX and such)"
+)
 DAY_SECONDS = 24 * 3600
 # Beyond the upload itself, so that whatever else writes here goes on.
 SPARE_BYTES = 200_000_000
@@ -162,16 +168,16 @@ def keep_upload(home: Path, persona: str, source: str, upload: str, entry: str) 
     folder = staged_folder(home, persona, upload)
     if folder is None or not (folder / PREPARED / entry).exists():
         raise TwinError("That upload has no preview yet, or is gone.", "upload the file again.")
-    kept = kept_folder(home, persona, source, upload)
+    target = kept_folder(home, persona, source, upload)
     private_folder(home / "uploads" / persona / source)
-    if not (kept / entry).exists():
-        shutil.rmtree(kept, ignore_errors=True)
+    if not (target / entry).exists():
+        shutil.rmtree(target, ignore_errors=True)
         prepared = folder / PREPARED
         shutil.copyfile(folder / _FACTS, prepared / _FACTS)
         os.utime(prepared)  # a crawl that ends just now takes it for no older one
-        prepared.rename(kept)
+        prepared.rename(target)
     shutil.rmtree(folder, ignore_errors=True)
-    return kept / entry
+    return target / entry
 
 
 def declared_with(
@@ -223,19 +229,19 @@ def needed_fields(source: str) -> list[str]:
 def _paths(persona: Persona, source: str) -> list[Path]:
     if source not in persona.sources():
         return []
-    found = getattr(persona.declared(source), path_field(source)[0])
-    return found if isinstance(found, list) else [found] if found else []
+    value = getattr(persona.declared(source), path_field(source)[0])
+    return value if isinstance(value, list) else [value] if value else []
 
 
 def _uploads(folder: Path) -> list[Upload]:
-    found = []
+    uploads = []
     for path in folder.glob("*"):
         if _ID.fullmatch(path.name):
             try:
-                found.append(upload_of(path))
+                uploads.append(upload_of(path))
             except TwinError:
                 continue
-    return sorted(found, key=lambda upload: upload.at, reverse=True)
+    return sorted(uploads, key=lambda upload: upload.at, reverse=True)
 
 
 def _write(path: Path, text: str) -> None:

@@ -55,12 +55,12 @@ def facts(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _comparable(row.get(name)) for name in FACTS}
 
 
-def difference(stored: Mapping[str, Mapping[str, Any]], wanted: list[EmbeddedChunk]) -> Difference:
+def difference(stored: Mapping[str, Mapping[str, Any]], chunks: list[EmbeddedChunk]) -> Difference:
     """Compare the stored rows, by chunk id, with the wanted chunks; of two with one id the last counts.
 
     Vectors are not compared: the same facts, embedder among them, have the same vector.
     """
-    by_id = {c.chunk_id: c for c in wanted}
+    by_id = {c.chunk_id: c for c in chunks}
     added = [c for i, c in by_id.items() if i not in stored]
     updated = [c for i, c in by_id.items() if i in stored and facts(c.model_dump()) != facts(stored[i])]
     deleted = [i for i in stored if i not in by_id]
@@ -69,10 +69,10 @@ def difference(stored: Mapping[str, Mapping[str, Any]], wanted: list[EmbeddedChu
 
 def only_embedder(chunks: list[EmbeddedChunk]) -> str | None:
     """Fingerprint of the embedder of all chunks; None without chunks. TwinError when there are several."""
-    found = sorted({c.embedder for c in chunks})
-    if len(found) > 1:
-        raise TwinError(f"These chunks come from several embedders: {found}.", "embed them again.")
-    return found[0] if found else None
+    fingerprints = sorted({c.embedder for c in chunks})
+    if len(fingerprints) > 1:
+        raise TwinError(f"These chunks come from several embedders: {fingerprints}.", "embed them again.")
+    return fingerprints[0] if fingerprints else None
 
 
 def refuse_other_embedder(index: str, built_with: str | None, embedder: str | None) -> None:
@@ -84,9 +84,9 @@ def refuse_other_embedder(index: str, built_with: str | None, embedder: str | No
         )
 
 
-def refuse_without_visibility(index: str, known: bool) -> None:
+def refuse_without_visibility(index: str, says_who: bool) -> None:
     """BuiltBefore when an index doesn't say who may see its chunks: none of them may be shown then."""
-    if not known:
+    if not says_who:
         raise BuiltBefore(
             f"The index {index} was built before chunks said who may see them.",
             "materialise vector_index again; nothing is embedded anew.",
@@ -104,8 +104,8 @@ def allowed_values(filters: Filters | None) -> dict[str, list[str]]:
     equal = {f: v for f, v in (filters or {}).items() if f not in (PUBLISHED_FROM, PUBLISHED_UNTIL)}
     for field in equal:
         if field not in FILTERABLE:
-            known = ", ".join([*FILTERABLE, PUBLISHED_FROM, PUBLISHED_UNTIL])
-            raise TwinError(f"A search can't be filtered by {field!r}.", f"filter by one of {known}.")
+            fields = ", ".join([*FILTERABLE, PUBLISHED_FROM, PUBLISHED_UNTIL])
+            raise TwinError(f"A search can't be filtered by {field!r}.", f"filter by one of {fields}.")
     return {f: list(v) if isinstance(v, list) else [v] for f, v in equal.items()}
 
 
@@ -122,12 +122,12 @@ def _time(filters: Filters | None, name: str) -> datetime | None:
     if value is None:
         return None
     try:
-        found = datetime.fromisoformat(str(value))
+        time = datetime.fromisoformat(str(value))
     except ValueError:
         raise TwinError(
             f"{name} can't be {value!r}.", "give an ISO time, such as 2021-03-01T00:00:00+00:00."
         ) from None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _comparable(value: Any) -> Any:

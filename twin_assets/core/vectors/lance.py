@@ -142,11 +142,11 @@ class LanceStore:
         there = self._current()
         if there is None:
             return 0
-        wanted = _among("doc_id", sorted(documents))
-        taken = int(there.table.count_rows(wanted))
+        condition = _among("doc_id", sorted(documents))
+        taken = int(there.table.count_rows(condition))
         if taken:
             # Written anew: what is deleted stays in the files until so much is that LanceDB tidies up.
-            left = there.table.search().where(f"not ({wanted})").to_arrow()
+            left = there.table.search().where(f"not ({condition})").to_arrow()
             self._db.create_table(self._name, left, mode="overwrite")
             self._reindex()
         # Older versions have it too, also those of syncs before this. Whoever reads one just now opens the table anew.
@@ -177,12 +177,12 @@ def _index_words(table: Any) -> None:
     texts = table.search().select(["text"]).limit(SAMPLED_ROWS).to_arrow().column("text").to_pylist()
     unspaced = sum(map(has_unspaced, texts)) >= UNSPACED_SHARE * len(texts)
     # ICU's dictionaries divide what has no spaces. It takes a number like 3.6 for one word, so the plain one stays else.
-    wanted = "icu/split" if unspaced else "simple"
+    tokenizer = "icu/split" if unspaced else "simple"
     made = [
         index.index_details["base_tokenizer"] for index in table.list_indices() if index.columns == ["text"]
     ]
-    if made != [wanted]:
-        table.create_fts_index("text", base_tokenizer=wanted, replace=bool(made))
+    if made != [tokenizer]:
+        table.create_fts_index("text", base_tokenizer=tokenizer, replace=bool(made))
 
 
 async def _open_async(uri: str, name: str) -> lancedb.AsyncTable:
@@ -193,15 +193,15 @@ async def _search(
     table: lancedb.AsyncTable, text: str, vector: np.ndarray, k: int, where: str, alpha: float
 ) -> list[Passage]:
     """The `k` best: both sides are searched at once for rows and vectors, and only what wins is read whole."""
-    wanted = k * OVERFETCH
+    fetched = k * OVERFETCH
     near = table.query().nearest_to(vector).column("vector").distance_type("cosine")
-    sides: list[Any] = [near.ef(max(CANDIDATES, 2 * wanted)).select(["vector", "_distance"])]
+    sides: list[Any] = [near.ef(max(CANDIDATES, 2 * fetched)).select(["vector", "_distance"])]
     if text.strip() and alpha < 1:
         sides.append(table.query().nearest_to_text(text, columns=["text"]).select(["vector", "_score"]))
-    sides = [side.limit(wanted).with_row_id() for side in sides]
-    found = await asyncio.gather(*((side.where(where) if where else side).to_arrow() for side in sides))
-    similar = {row: cosine for side in found for row, cosine in _similarities(side, vector)}
-    matching = _word_matches(found[1]) if len(found) > 1 else {}
+    sides = [side.limit(fetched).with_row_id() for side in sides]
+    tables = await asyncio.gather(*((side.where(where) if where else side).to_arrow() for side in sides))
+    similar = {row: cosine for side in tables for row, cosine in _similarities(side, vector)}
+    matching = _word_matches(tables[1]) if len(tables) > 1 else {}
     score = {row: min(alpha * s + (1 - alpha) * matching.get(row, 0.0), 1.0) for row, s in similar.items()}
     best = sorted(similar, key=lambda row: (-score[row], row))[:k]
     if not best:
@@ -211,19 +211,19 @@ async def _search(
     return [Passage.model_validate(rows[r] | {"score": score[r], "similarity": similar[r]}) for r in best]
 
 
-def _similarities(found: pa.Table, vector: np.ndarray) -> list[tuple[int, float]]:
+def _similarities(table: pa.Table, vector: np.ndarray) -> list[tuple[int, float]]:
     """Row ids with the cosine of their vectors, negatives as 0."""
-    vectors = found.column("vector").combine_chunks().flatten().to_numpy().reshape(-1, len(vector))
+    vectors = table.column("vector").combine_chunks().flatten().to_numpy().reshape(-1, len(vector))
     return list(
-        zip(found.column("_rowid").to_pylist(), np.clip(vectors @ vector, 0.0, 1.0).tolist(), strict=True)
+        zip(table.column("_rowid").to_pylist(), np.clip(vectors @ vector, 0.0, 1.0).tolist(), strict=True)
     )
 
 
-def _word_matches(found: pa.Table) -> dict[int, float]:
+def _word_matches(table: pa.Table) -> dict[int, float]:
     """BM25 by row id, as a share of the best."""
-    scores = found.column("_score").to_pylist()
+    scores = table.column("_score").to_pylist()
     best = max(scores, default=0.0)
-    return {row: s / best for row, s in zip(found.column("_rowid").to_pylist(), scores, strict=True)}
+    return {row: s / best for row, s in zip(table.column("_rowid").to_pylist(), scores, strict=True)}
 
 
 def _run(work: Coroutine[Any, Any, Result]) -> Result:

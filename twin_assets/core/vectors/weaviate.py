@@ -25,7 +25,7 @@ from twin_assets.core.vectors.common import (
     refuse_without_visibility,
     seen_only,
 )
-from twin_assets.core.vectors.weaviate_connection import WeaviateServer, acquire, release
+from twin_assets.core.vectors.weaviate_connection import CONNECTIONS, WeaviateServer
 from twin_assets.core.vectors.weaviate_schema import (
     COLLECTION,
     VECTOR,
@@ -82,8 +82,8 @@ class WeaviateStore:
             there = self._open()
             if there is None:
                 return []
-            known = self._has_visibility(there)
-            first = _first(there, ["embedder", "visibility"] if known else ["embedder"])
+            says_who = self._has_visibility(there)
+            first = _first(there, ["embedder", "visibility"] if says_who else ["embedder"])
             if first is None:
                 return []
             refuse_other_embedder(self._name, str(first["embedder"]), embedder)
@@ -92,8 +92,8 @@ class WeaviateStore:
             if not all(allowed.values()):
                 return []
             where = [*_among(allowed), *_among(seen_only(audience)), *_between(*bounds)]
-            found = _query(there, text, vector, k, where, alpha)
-        passages = [_passage(o, vector, hybrid) for o, hybrid in found]
+            objects = _query(there, text, vector, k, where, alpha)
+        passages = [_passage(o, vector, hybrid) for o, hybrid in objects]
         return sorted(passages, key=lambda p: (-p.score, p.chunk_id))
 
     def erase(self, documents: Iterable[str]) -> int:
@@ -133,12 +133,12 @@ class WeaviateStore:
         with self._lock:
             if self._client is not None:
                 self._client = None
-                release(self._server)
+                CONNECTIONS.release(self._server)
 
     def _connected(self) -> WeaviateClient:
         with self._lock:
             if self._client is None:
-                self._client = acquire(self._server)
+                self._client = CONNECTIONS.acquire(self._server)
             return self._client
 
     def _open(self) -> Collection | None:
@@ -166,8 +166,8 @@ class WeaviateStore:
                 if not collections.exists(COLLECTION):  # else another process was quicker
                     raise
         whole = collections.use(COLLECTION)
-        known = {p.name for p in whole.config.get(simple=True).properties}
-        for missing in (p for p in properties() if p.name not in known):
+        names = {p.name for p in whole.config.get(simple=True).properties}
+        for missing in (p for p in properties() if p.name not in names):
             whole.config.add_property(missing)
         if not whole.tenants.exists(self._tenant):
             whole.tenants.create([self._tenant])
@@ -211,8 +211,8 @@ def _fingerprint(there: Collection) -> str | None:
 
 def _first(there: Collection, names: list[str]) -> Mapping[str, Any] | None:
     """Properties of some object; None where there is none."""
-    found = there.query.fetch_objects(limit=1, return_properties=names).objects
-    return found[0].properties if found else None
+    objects = there.query.fetch_objects(limit=1, return_properties=names).objects
+    return objects[0].properties if objects else None
 
 
 def _among(allowed: dict[str, list[str]]) -> list[Any]:
@@ -229,7 +229,7 @@ def _query(
     there: Collection, text: str, vector: np.ndarray, k: int, where: list[Any], alpha: float
 ) -> list[tuple[Any, bool]]:
     """Objects found, each with whether it has a hybrid score."""
-    asked: dict[str, Any] = {
+    options: dict[str, Any] = {
         "limit": k,
         "filters": Filter.all_of(where) if where else None,
         "include_vector": True,
@@ -238,21 +238,21 @@ def _query(
     }
     floats = [float(x) for x in vector]
     if alpha >= 1 or not text.strip():
-        return [(o, False) for o in there.query.near_vector(near_vector=floats, **asked).objects]
-    found = there.query.hybrid(
+        return [(o, False) for o in there.query.near_vector(near_vector=floats, **options).objects]
+    answer = there.query.hybrid(
         query=spaced(text),
         vector=floats,
         alpha=alpha,
         query_properties=["text", WORDS] if has_unspaced(text) else ["text"],
         fusion_type=HybridFusion.RELATIVE_SCORE,
         return_metadata=MetadataQuery(score=True),
-        **asked,
+        **options,
     )
-    return [(o, True) for o in found.objects]
+    return [(o, True) for o in answer.objects]
 
 
-def _passage(found: Any, vector: np.ndarray, hybrid: bool) -> Passage:
-    cosine = float(np.dot(np.asarray(found.vector[VECTOR], dtype=np.float32), vector))
+def _passage(match: Any, vector: np.ndarray, hybrid: bool) -> Passage:
+    cosine = float(np.dot(np.asarray(match.vector[VECTOR], dtype=np.float32), vector))
     similarity = min(max(cosine, 0.0), 1.0)
-    score = min(max(found.metadata.score or 0.0, 0.0), 1.0) if hybrid else similarity
-    return Passage.model_validate(found.properties | {"score": score, "similarity": similarity})
+    score = min(max(match.metadata.score or 0.0, 0.0), 1.0) if hybrid else similarity
+    return Passage.model_validate(match.properties | {"score": score, "similarity": similarity})

@@ -128,42 +128,48 @@ def _is_cloud(url: str) -> bool:
     return (urlsplit(url).hostname or "").endswith((".weaviate.cloud", ".weaviate.network"))
 
 
-_open: dict[WeaviateServer, tuple[WeaviateClient, int]] = {}
-_lock = Lock()
-
-
-def acquire(server: WeaviateServer) -> WeaviateClient:
-    """The process's connection to this server, opened when there is none. Pair with `release`.
+class WeaviateConnections:
+    """Connections by server, each open while somebody uses it.
 
     Shared, because an embedded Weaviate can only be started once, and because connecting costs round trips.
     """
-    with _lock:
-        client, users = _open.get(server, (None, 0))
-        if client is None:
-            with server.explained("connect"):
-                client = _connect(server)
-        _open[server] = (client, users + 1)
-        return client
+
+    def __init__(self) -> None:
+        self._open: dict[WeaviateServer, tuple[WeaviateClient, int]] = {}  # with the number of users
+        self._lock = Lock()
+
+    def acquire(self, server: WeaviateServer) -> WeaviateClient:
+        """The connection to this server, opened when there is none. Pair with `release`."""
+        with self._lock:
+            client, users = self._open.get(server, (None, 0))
+            if client is None:
+                with server.explained("connect"):
+                    client = _connect(server)
+            self._open[server] = (client, users + 1)
+            return client
+
+    def release(self, server: WeaviateServer) -> None:
+        """Close the connection when nobody else uses it."""
+        with self._lock:
+            if server not in self._open:
+                return
+            client, users = self._open.pop(server)
+            if users > 1:
+                self._open[server] = (client, users - 1)
+            else:
+                client.close()
+
+    def close(self) -> None:
+        """Close what is open, whoever uses it."""
+        with self._lock:
+            for client, _ in self._open.values():
+                client.close()
+            self._open.clear()
 
 
-def release(server: WeaviateServer) -> None:
-    """Close the connection when nobody else uses it."""
-    with _lock:
-        if server not in _open:
-            return
-        client, users = _open.pop(server)
-        if users > 1:
-            _open[server] = (client, users - 1)
-        else:
-            client.close()
-
-
-@atexit.register
-def _close_all() -> None:
-    with _lock:
-        for client, _ in _open.values():
-            client.close()
-        _open.clear()
+# The process's, closed when it ends: stores are opened in many places, and share it.
+CONNECTIONS = WeaviateConnections()
+atexit.register(CONNECTIONS.close)
 
 
 def _connect(server: WeaviateServer) -> WeaviateClient:

@@ -15,8 +15,8 @@ from twin_assets.defs.shared.resources import Platform
 def declare_personas(
     context: dg.SensorEvaluationContext, platform: Platform
 ) -> dg.SensorResult | dg.SkipReason:
-    known = set(context.instance.get_dynamic_partitions(PERSONAS))
-    new = [name for name in persona_names(platform.settings.personas_dir) if name not in known]
+    declared = set(context.instance.get_dynamic_partitions(PERSONAS))
+    new = [name for name in persona_names(platform.settings.personas_dir) if name not in declared]
     if not new:
         return dg.SkipReason("no new persona file")
     return dg.SensorResult(dynamic_partitions_requests=[personas.build_add_request(new)])

@@ -83,14 +83,14 @@ def library_documents(
     persona = platform.persona(context.partition_key)
     documents = read_library(platform.settings.warehouse_path, persona.name)
     cleaned = clean_documents(documents, persona.languages, persona.mask_personal_data)
-    kept = [SplitDocument(**d.model_dump(), cluster_id=d.doc_id, split="train") for d in cleaned.documents]
+    pages = [SplitDocument(**d.model_dump(), cluster_id=d.doc_id, split="train") for d in cleaned.documents]
     return records_result(
-        kept,
+        pages,
         SplitDocument,
         {
-            "documents": len(kept),
+            "documents": len(pages),
             "dropped": bar_table({reason: len(ids) for reason, ids in cleaned.dropped.items()}, "reason"),
-            "sample": sample_table(kept, ["title", "words", "url"]),
+            "sample": sample_table(pages, ["title", "words", "url"]),
         },
     )
 
@@ -128,26 +128,26 @@ def unique_documents(
     context: dg.AssetExecutionContext, platform: Platform, cleaned_documents: list[CleanedDocument]
 ) -> dg.MaterializeResult[list[UniqueDocument]]:
     """One representative for each cluster of exact, near and semantic duplicates."""
-    found = find_duplicates(
+    result = find_duplicates(
         cleaned_documents,
         _embedder(platform).embed,
         runner=platform.settings.data_runner,
         thresholds=platform.thresholds,
     )
-    kinds = [c.kind for c in found.clusters]
+    kinds = [c.kind for c in result.clusters]
     return records_result(
-        found.documents,
+        result.documents,
         UniqueDocument,
         {
-            "documents": len(found.documents),
-            "removed": len(cleaned_documents) - len(found.documents),
+            "documents": len(result.documents),
+            "removed": len(cleaned_documents) - len(result.documents),
             "clusters": bar_table({kind: kinds.count(kind) for kind in sorted(set(kinds))}, "kind"),
             "plot": image(
                 clusters_plot(
-                    {k: [len(c.members) for c in found.clusters if c.kind == k] for k in sorted(set(kinds))}
+                    {k: [len(c.members) for c in result.clusters if c.kind == k] for k in sorted(set(kinds))}
                 )
             ),
-            "sample": sample_table(found.clusters, ["kind", "similarity", "representative", "members"]),
+            "sample": sample_table(result.clusters, ["kind", "similarity", "representative", "members"]),
         },
     )
 
@@ -201,10 +201,10 @@ def corpus_split(
 def no_secrets(platform: Platform, cleaned_documents: list[CleanedDocument]) -> dg.AssetCheckResult:
     names = {d.persona for d in cleaned_documents}
     masking = {name: platform.persona(name).mask_personal_data for name in names}
-    found = sum((leaks([d], masking[d.persona]) for d in cleaned_documents), Counter[str]())
+    leaked = sum((leaks([d], masking[d.persona]) for d in cleaned_documents), Counter[str]())
     return dg.AssetCheckResult(
-        passed=not found,
-        metadata={"documents": len(cleaned_documents), "found": bar_table(found, "kind")},
+        passed=not leaked,
+        metadata={"documents": len(cleaned_documents), "found": bar_table(leaked, "kind")},
     )
 
 

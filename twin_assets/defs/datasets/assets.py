@@ -50,8 +50,8 @@ def instruct_dataset(
     persona = platform.persona(context.partition_key)
     settings, profile = platform.settings, platform.profile
     # Others' words are no target, nor is what the split set aside.
-    known = {document.doc_id for document in corpus_split}
-    embeddings = [chunk for chunk in embeddings if chunk.doc_id in known]
+    doc_ids = {document.doc_id for document in corpus_split}
+    embeddings = [chunk for chunk in embeddings if chunk.doc_id in doc_ids]
     teaching = None
     if settings.teacher_model:
         passages = passages_to_teach(may_be_learnt(corpus_split, persona), profile)
@@ -185,11 +185,9 @@ def _summary(author: str, rows: list[Any]) -> str:
 def _difference(platform: Platform, manifest: Manifest, last: str | None) -> dg.MetadataValue:
     if last is None or last == manifest.version:
         return dg.MetadataValue.md("the first version" if last is None else "the same version as before")
-    found = diff_versions(platform.lake, manifest.persona, manifest.kind, last, manifest.version)
-    counts = (
-        f"{found.added} added, {found.removed} removed, {found.changed} changed, {found.unchanged} unchanged"
-    )
-    table = sample_table(found.samples, ["change", "task", "asked", "before", "after"], n=15)
+    diff = diff_versions(platform.lake, manifest.persona, manifest.kind, last, manifest.version)
+    counts = f"{diff.added} added, {diff.removed} removed, {diff.changed} changed, {diff.unchanged} unchanged"
+    table = sample_table(diff.samples, ["change", "task", "asked", "before", "after"], n=15)
     return dg.MetadataValue.md(f"since {last}: {counts}\n\n{table.value}")
 
 

@@ -52,8 +52,8 @@ def kinds_within_limits(platform: Platform, preference_dataset: Manifest) -> dg.
 @dg.asset_check(asset="preference_dataset", description="Length alone doesn't tell chosen from rejected.")
 def length_tells_nothing(platform: Platform, preference_dataset: Manifest) -> dg.AssetCheckResult:
     """Only warns: what a model writes can be cut, not made longer, and a pair still teaches more than length."""
-    found = length_balance(rows_of(platform, preference_dataset, "train"))
-    telling = [balance.kind for balance in found if balance.tells]
+    balances = length_balance(rows_of(platform, preference_dataset, "train"))
+    telling = [balance.kind for balance in balances if balance.tells]
     return dg.AssetCheckResult(
         passed=not telling,
         severity=dg.AssetCheckSeverity.WARN,

@@ -42,20 +42,20 @@ def feedback_pairs(context: dg.AssetExecutionContext, platform: Platform) -> dg.
     """Edits and thumbs as pairs, each with its decision. The page's Review, or the job `review_feedback`, accepts and
     rejects them. Their texts are shown on the page and kept nowhere else, so that an erasure reaches them."""
     persona = platform.persona(context.partition_key)
-    found = stored_pairs(platform.lake, persona.name)
+    stored = stored_pairs(platform.lake, persona.name)
     reviews = pair_reviews(platform.lake, persona.name)
-    waiting = [p for p in found.pairs if p.pair_id not in reviews]
+    waiting = [p for p in stored.pairs if p.pair_id not in reviews]
     return dg.MaterializeResult(
         metadata={
             "used_in_training": persona.learn_from_feedback,
-            "pairs": len(found.pairs),
-            "accepted": len(accepted(found.pairs, reviews)),
+            "pairs": len(stored.pairs),
+            "accepted": len(accepted(stored.pairs, reviews)),
             "rejected": sum(r.decision == "reject" for r in reviews.values()),
             "waiting": len(waiting),
             "to_review": sample_table(
                 waiting, ["pair_id", "origin", "time", "given_by", "request_id"], n=SHOWN_PAIRS
             ),
-            "no_pair": bar_table(found.dropped, "reason"),
+            "no_pair": bar_table(stored.dropped, "reason"),
         },
     )
 
@@ -105,19 +105,21 @@ def accepted_rows(platform: Platform, persona: Persona, others: int) -> list[Pre
     if not pairs:
         return []
     logged = read_requests(platform.lake, persona.name)
-    requests, asked = {r.request_id: r for r in logged}, {(r.request_id, r.key): r for r in logged}
+    requests, by_caller = {r.request_id: r for r in logged}, {(r.request_id, r.key): r for r in logged}
     chunks = FeatureStore(platform.lake).read("chunks", persona.name)
     passages = {c.chunk_id: Passage(**c.model_dump(), score=0.0) for c in chunks}
 
     def conversation(pair: FeedbackPair) -> list[Message] | None:
-        request = asked.get((pair.request_id, pair.given_by))
+        request = by_caller.get((pair.request_id, pair.given_by))
         return _served(platform, persona, request, pair, passages) if request else None
 
     def visibility(pair: FeedbackPair) -> Visibility:
         """Passages may have been closed since."""
-        known = {i: r.visibility for i in (pair.request_id, *pair.answers) if (r := requests.get(i))}
-        found = [i for key in known for i in requests[key].retrieved if i in passages]
-        return most_closed([pair_visibility(pair, known), *(passages[i].visibility for i in found)])
+        visibilities = {i: r.visibility for i in (pair.request_id, *pair.answers) if (r := requests.get(i))}
+        chunk_ids = [i for key in visibilities for i in requests[key].retrieved if i in passages]
+        return most_closed(
+            [pair_visibility(pair, visibilities), *(passages[i].visibility for i in chunk_ids)]
+        )
 
     learnt = [p for p in pairs if persona.may_learn(visibility(p))]
     return feedback_rows(learnt, conversation, others, visibility)
@@ -134,11 +136,11 @@ def _served(
     of writing was asked for with is not known."""
     if any(map(is_linked, request.retrieved)):
         return None
-    found, profile = [passages[i] for i in request.retrieved if i in passages], platform.profile
+    shown, profile = [passages[i] for i in request.retrieved if i in passages], platform.profile
     if request.kind == "write":
         if pair.brief is None:
             return None
-        return served_conversation(persona, profile, Brief(**pair.brief).task(), found)
+        return served_conversation(persona, profile, Brief(**pair.brief).task(), shown)
     if persona.retrieval.compress:
-        found = compress(pair.prompt, found, profile.passage_tokens, platform.embedder)
-    return served_conversation(persona, profile, answer_task(pair.prompt), found)
+        shown = compress(pair.prompt, shown, profile.passage_tokens, platform.embedder)
+    return served_conversation(persona, profile, answer_task(pair.prompt), shown)

@@ -25,10 +25,10 @@ def send_alerts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
 def tell(platform: Platform, persona: str) -> str:
     """Settle the alerts of one persona and send what is to be sent; what came of it, in words."""
     lake, settings, store = platform.lake, platform.settings, FeatureStore(platform.lake)
-    found = store.latest("drift_report", persona)
-    if found is None:
+    version = store.latest("drift_report", persona)
+    if version is None:
         return "no drift report yet"
-    report: DriftReport = store.load("drift_report", persona, DriftReport, found)
+    report: DriftReport = store.load("drift_report", persona, DriftReport, version)
     link = report_link(settings, persona)
     batch = settle_alerts(lake, persona, alerts_of(report, link), settings.now, channels(settings))
     problems = deliver(lake, persona, settings)

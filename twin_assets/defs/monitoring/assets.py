@@ -148,12 +148,12 @@ def _teacher_usd(context: dg.AssetExecutionContext) -> float:
     made = dg.AssetRecordsFilter(dg.AssetKey("instruct_dataset"), asset_partitions=[context.partition_key])
     total, cursor = 0.0, None
     while True:
-        found = context.instance.fetch_materializations(made, limit=100, cursor=cursor)
-        for record in found.records:
+        page = context.instance.fetch_materializations(made, limit=100, cursor=cursor)
+        for record in page.records:
             about = (
                 record.asset_materialization.metadata.get("teacher") if record.asset_materialization else None
             )
             total += float((about.value or {}).get("cost", 0.0)) if about else 0.0
-        cursor = found.cursor
-        if not found.has_more:
+        cursor = page.cursor
+        if not page.has_more:
             return round(total, 6)

@@ -65,9 +65,9 @@ def drift_report(
     for chunk in embeddings:
         vectors[chunk.doc_id].append(chunk.vector)
     # What isn't learnt from is no drift, and its words are in no sentence here.
-    known = may_be_learnt(trained_from(platform, persona.name, model), persona)
+    trained_on = may_be_learnt(trained_from(platform, persona.name, model), persona)
     learnt = may_be_learnt(corpus_split, persona)
-    writing, signals = watch_writing(known, learnt, document_vectors(vectors), settings.seed)
+    writing, signals = watch_writing(trained_on, learnt, document_vectors(vectors), settings.seed)
     scored = read_scored(platform.lake, persona.name, (now - timedelta(days=SCORED_DAYS)).date(), MAX_SCORED)
     requests = _recent(platform.lake, persona.name, now)
     signals += watch_requests(
@@ -106,15 +106,15 @@ def _recent(lake: Lake, persona: str, now: datetime) -> list[RequestRecord]:
 
 def _similarity(platform: Platform, persona: Persona, requests: list[RequestRecord]) -> dict[str, float]:
     """How near each question's nearest question of the evaluation is: their cosine, negatives as 0."""
-    asked = [(r.request_id, r.prompt) for r in requests if r.kind == "answer" and r.prompt][-MAX_PROMPTS:]
-    known = [q.question for q in read_questions(persona.questions) if not q.unanswerable]
-    if not asked or not known:
+    prompts = [(r.request_id, r.prompt) for r in requests if r.kind == "answer" and r.prompt][-MAX_PROMPTS:]
+    questions = [q.question for q in read_questions(persona.questions) if not q.unanswerable]
+    if not prompts or not questions:
         return {}
-    different = sorted({prompt for _, prompt in asked if prompt})
+    different = sorted({prompt for _, prompt in prompts if prompt})
     embed = platform.embedder.embed_kept
-    nearest = (embed(different) @ embed(known).T).max(axis=1)
-    found = dict(zip(different, np.clip(nearest, 0.0, 1.0).tolist(), strict=True))
-    return {request_id: found[prompt] for request_id, prompt in asked if prompt}
+    nearest = (embed(different) @ embed(questions).T).max(axis=1)
+    cosines = dict(zip(different, np.clip(nearest, 0.0, 1.0).tolist(), strict=True))
+    return {request_id: cosines[prompt] for request_id, prompt in prompts if prompt}
 
 
 def _voice(
@@ -152,7 +152,7 @@ def _voice_level(lake: Lake, persona: str, model: str | None) -> tuple[float, fl
 
 
 def _metadata(report: DriftReport) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "drifted": report.drifted,
         "requests": report.requests,
         "model": report.model or "none",
@@ -163,7 +163,7 @@ def _metadata(report: DriftReport) -> dict[str, Any]:
             report.signals, ["family", "name", "drifted", "before", "after", "since", "evidence"], n=len(report.signals)
         ),
     }  # fmt: skip
-    return found | {
+    return metadata | {
         f"plot_{f}": image(drift_plot(report.signals, f), f) for f in FAMILIES if has_plot(report.signals, f)
     }
 

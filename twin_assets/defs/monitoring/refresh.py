@@ -36,10 +36,10 @@ def rebuild_when_due(
         if last is not None and not _started(context.instance, last):
             yield _run(last)
             continue
-        asked, sentence = _judge(platform, persona, last)
-        if asked is not None:
-            context.log.info(f"{persona}: rebuild {asked.number}: {sentence}. Cost: {asked.cost}")
-            yield _run(asked)
+        request, sentence = _judge(platform, persona, last)
+        if request is not None:
+            context.log.info(f"{persona}: rebuild {request.number}: {sentence}. Cost: {request.cost}")
+            yield _run(request)
         else:
             said.append(f"{persona}: {sentence}")
     if said:
@@ -65,18 +65,18 @@ def _judge(platform: Platform, persona: str, last: Ask | None) -> tuple[Ask | No
 
 def _report(platform: Platform, persona: str) -> DriftReport | None:
     store = FeatureStore(platform.lake)
-    found = store.latest("drift_report", persona)
-    return store.load("drift_report", persona, DriftReport, found) if found else None
+    version = store.latest("drift_report", persona)
+    return store.load("drift_report", persona, DriftReport, version) if version else None
 
 
-def _started(instance: dg.DagsterInstance, asked: Ask) -> bool:
-    return bool(instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": asked.run_key}), limit=1))
+def _started(instance: dg.DagsterInstance, request: Ask) -> bool:
+    return bool(instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": request.run_key}), limit=1))
 
 
-def _run(asked: Ask) -> dg.RunRequest:
-    reason = "; ".join(asked.reasons)
+def _run(request: Ask) -> dg.RunRequest:
+    reason = "; ".join(request.reasons)
     return dg.RunRequest(
-        run_key=asked.run_key,
-        partition_key=asked.persona,
-        tags={REASON_TAG: reason[:TAG_CHARACTERS], COST_TAG: asked.cost[:TAG_CHARACTERS]},
+        run_key=request.run_key,
+        partition_key=request.persona,
+        tags={REASON_TAG: reason[:TAG_CHARACTERS], COST_TAG: request.cost[:TAG_CHARACTERS]},
     )

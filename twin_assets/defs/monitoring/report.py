@@ -30,17 +30,17 @@ def monitoring_report(
     persona, lake, now = context.partition_key, platform.lake, platform.settings.now
     since = shown_since(now)
     requests, said = read_requests(lake, persona, since), read_feedback(lake, persona, since)
-    found = overview(lake, persona, since, requests, said)
+    shown = overview(lake, persona, since, requests, said)
     production = platform.ledger(persona).production()
-    html = render_monitoring(persona, found, cost_report, batches(lake, persona), production, now)
+    html = render_monitoring(persona, shown, cost_report, batches(lake, persona), production, now)
     uri = lake.write(report_key(persona), html.encode())
     return dg.MaterializeResult(
         metadata={
             "report": dg.MetadataValue.url(uri),
-            "requests": found.total.requests if found.total else 0,
-            "open_alerts": len(found.alerts),
+            "requests": shown.total.requests if shown.total else 0,
+            "open_alerts": len(shown.alerts),
             "drifted": ", ".join(s.name for s in drift_report.signals if s.drifted) or "nothing",
             "production": production or "nothing",
-            **({"traffic": image(traffic_plot(found.days))} if found.days else {}),
+            **({"traffic": image(traffic_plot(shown.days))} if shown.days else {}),
         }
     )

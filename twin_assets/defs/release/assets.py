@@ -50,7 +50,7 @@ def release(context: dg.AssetExecutionContext, platform: Platform) -> dg.Materia
 
 def _metadata(platform: Platform, ledger: Ledger) -> dict[str, Any]:
     history, now = ledger.history(), datetime.now(UTC)
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "production": history.production() or "none",
         "rollback_brings_back": history.predecessor() or "none",
         "waiting_for_approval": "none",
@@ -60,35 +60,35 @@ def _metadata(platform: Platform, ledger: Ledger) -> dict[str, Any]:
         ),
     }
     if releases := history.releases():
-        found |= _release_metadata(releases[-1], history.events)
+        metadata |= _release_metadata(releases[-1], history.events)
     if waiting := history.waiting():
-        found |= {
+        metadata |= {
             "waiting_for_approval": waiting.model,
             "evaluation_to_decide_on": waiting.number,
             "waiting_since": dg.MetadataValue.timestamp(waiting.at),
             "waiting_until": dg.MetadataValue.timestamp(expires(waiting, platform.settings)),
         }
     if canary := history.canary():
-        found |= {
+        metadata |= {
             "canary": canary.model,
             "canary_share": canary.share,
             "canary_since": dg.MetadataValue.timestamp(canary.at),
         }
     if verdict := evaluate_canary(platform.lake, ledger.persona, history, platform.settings, now):
-        found["watch"] = verdict.reason
-    return found
+        metadata["watch"] = verdict.reason
+    return metadata
 
 
 def _release_metadata(deployed: Event, events: tuple[Event, ...]) -> dict[str, Any]:
     """Who approved what is in production, and how long it waited for that."""
     own = [e for e in events if e.model == deployed.model and e.number <= deployed.number]
     by_kind = {e.kind: e for e in own}
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "deployed_at": dg.MetadataValue.timestamp(deployed.at),
         "deployed_because": deployed.reason,
     }
     if "approved" in by_kind and "evaluated" in by_kind:
         approval, evaluated = by_kind["approved"], by_kind["evaluated"]
         hours = (approval.at - evaluated.at).total_seconds() / 3600
-        found |= {"approved_by": approval.who, "waited_for_approval_hours": round(hours, 2)}
-    return found
+        metadata |= {"approved_by": approval.who, "waited_for_approval_hours": round(hours, 2)}
+    return metadata

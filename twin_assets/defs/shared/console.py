@@ -30,8 +30,8 @@ def only_progress(log_file: Path) -> Iterator[None]:
     log_file.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    with os.fdopen(os.dup(kept[0]), "w", encoding="utf-8") as terminal, log_file.open("ab") as log:
+    saved = os.dup(1), os.dup(2)
+    with os.fdopen(os.dup(saved[0]), "w", encoding="utf-8") as terminal, log_file.open("ab") as log:
         _terminal = terminal
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
@@ -40,7 +40,7 @@ def only_progress(log_file: Path) -> Iterator[None]:
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-            for number, original in zip((1, 2), kept, strict=True):
+            for number, original in zip((1, 2), saved, strict=True):
                 os.dup2(original, number)
                 os.close(original)
             _terminal = None

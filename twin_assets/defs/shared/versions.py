@@ -8,8 +8,8 @@ import dagster as dg
 
 def latest(instance: dg.DagsterInstance, key: dg.AssetKey, persona: str) -> dg.AssetMaterialization | None:
     """The newest materialisation of a persona's partition, or None."""
-    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[persona])
-    records = instance.fetch_materializations(wanted, limit=1).records
+    records_filter = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[persona])
+    records = instance.fetch_materializations(records_filter, limit=1).records
     return records[0].asset_materialization if records else None
 
 

@@ -75,15 +75,15 @@ class GarbageConfig(dg.Config):
 @dg.op
 def collect_model_garbage(context: dg.OpExecutionContext, config: GarbageConfig, platform: Platform) -> None:
     """Remove old versions that nothing needs."""
-    found = collect_garbage(platform.registry, platform.lake, config.keep_last, config.dry_run)
+    garbage = collect_garbage(platform.registry, platform.lake, config.keep_last, config.dry_run)
     would = "would remove" if config.dry_run else "removed"
-    context.log.info(f"{would} {len(found.removed)} versions, {found.freed_bytes / 1e6:.1f} MB")
+    context.log.info(f"{would} {len(garbage.removed)} versions, {garbage.freed_bytes / 1e6:.1f} MB")
     context.add_output_metadata(
         {
             "dry_run": config.dry_run,
-            "removed": dg.MetadataValue.json(found.removed),
-            "freed_mb": round(found.freed_bytes / 1e6, 1),
-            "kept": dg.MetadataValue.json(found.kept),
+            "removed": dg.MetadataValue.json(garbage.removed),
+            "freed_mb": round(garbage.freed_bytes / 1e6, 1),
+            "kept": dg.MetadataValue.json(garbage.kept),
         }
     )
 

@@ -29,7 +29,7 @@ def train_on_new_dataset(
     context: dg.SensorEvaluationContext, platform: Platform
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """One run for each dataset version that the rules let through, persona by persona."""
-    known: dict[str, Change] = {
+    changes: dict[str, Change] = {
         persona: Change.model_validate(change)
         for persona, change in json.loads(context.cursor or "{}").items()
     }
@@ -42,14 +42,14 @@ def train_on_new_dataset(
             held.append(f"{persona}'s dpo_model is current")
         else:
             version = tags_of(links[0])["dagster/data_version"]
-            verdict = _judge(context, platform, persona, version, known)
+            verdict = _judge(context, platform, persona, version, changes)
             if verdict.train:
                 context.log.info(f"{persona}: {verdict.reason}")
                 # The run key makes Dagster start one run a version, however often it is asked for.
                 yield dg.RunRequest(run_key=f"{persona}:{version}", partition_key=persona)
             else:
                 held.append(f"{persona}: {verdict.reason}")
-    context.update_cursor(json.dumps({persona: change.model_dump() for persona, change in known.items()}))
+    context.update_cursor(json.dumps({persona: change.model_dump() for persona, change in changes.items()}))
     if held:
         yield dg.SkipReason("; ".join(held))
 
@@ -59,9 +59,9 @@ def _judge(
     platform: Platform,
     persona: str,
     version: str,
-    known: dict[str, Change],
+    changes: dict[str, Change],
 ) -> Verdict:
-    """`known` remembers the last comparison of each persona, so that a tick that waits reads no rows."""
+    """`changes` remembers the last comparison of each persona, so that a tick that waits reads no rows."""
     newest = _newest_model(platform, persona)
     if verdict := at_once(newest, version, _asked_since(platform, persona, newest)):
         return verdict
@@ -69,7 +69,7 @@ def _judge(
     if verdict := cooling_down(platform.settings, newest, datetime.now(UTC)):
         return verdict
     before = newest.lineage.datasets.get("instruct", "none")
-    change = known.get(persona)
+    change = changes.get(persona)
     if change is None or (change.before, change.after) != (before, version):
         try:
             diff = diff_versions(platform.lake, persona, "instruct", before, version)
@@ -81,14 +81,14 @@ def _judge(
         change = Change(
             before=before, after=version, changed=differ, rows=differ - diff.added + diff.unchanged
         )
-        known[persona] = change
+        changes[persona] = change
     return enough_changed(platform.settings, newest, change)
 
 
 def _newest_model(platform: Platform, persona: str) -> ModelVersion | None:
     profile = platform.settings.profile
-    found = platform.registry.list(persona)
-    return next((v for v in found if v.lineage.stage == "sft" and v.lineage.profile == profile), None)
+    versions = platform.registry.list(persona)
+    return next((v for v in versions if v.lineage.stage == "sft" and v.lineage.profile == profile), None)
 
 
 def _asked_since(platform: Platform, persona: str, newest: ModelVersion | None) -> str | None:

@@ -1,17 +1,15 @@
 """Other authors' writing, which the voice metric holds a text against."""
 
-import re
 from pathlib import Path
 
 from twin_assets.core.errors import TwinError
-
-_FRONT_MATTER = re.compile(r"\A\ufeff?(---|\+\+\+)[ \t]*\r?\n.*?\r?\n\1[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+from twin_assets.core.text.front_matter import split_front_matter
 
 
 def read_impostors(folders: list[Path]) -> dict[str, list[str]]:
-    """Texts by author: one folder of Markdown an author, front matter (YAML or TOML) taken off.
+    """Texts by author: one folder of Markdown an author, front matter taken off.
 
-    Raises TwinError on a folder without Markdown, on a file that isn't UTF-8, and on two folders of one
+    Raises TwinError on a folder without Markdown, on a file that isn't UTF-8 or whose front matter is broken, and on two folders of one
     name, which would pass for one author.
     """
     found: dict[str, list[str]] = {}
@@ -29,6 +27,8 @@ def read_impostors(folders: list[Path]) -> dict[str, list[str]]:
 
 def _read(path: Path) -> str:
     try:
-        return _FRONT_MATTER.sub("", path.read_text(encoding="utf-8")).strip()
+        return split_front_matter(path.read_text(encoding="utf-8"))[1].strip()
     except UnicodeDecodeError as error:
         raise TwinError(f"{path} is not UTF-8 ({error.reason}).", "save it as UTF-8.") from None
+    except ValueError as error:
+        raise TwinError(f"{path}: {error}.", "mend or remove the lines above its text.") from None

@@ -43,10 +43,10 @@ def detect_language(text: str) -> str | None:
         return None
     if language := _by_script(prose):
         return language
-    found = _factory().create()
-    found.append(prose)
+    detector = _factory().create()
+    detector.append(prose)
     try:
-        guesses = found.get_probabilities()
+        guesses = detector.get_probabilities()
     except _no_features():  # a script that the detector has no language of, like Burmese
         return None
     best = max(guesses, key=lambda guess: guess.prob, default=None)
@@ -72,11 +72,11 @@ def other_language(text: str, languages: Sequence[str]) -> str | None:
     Regions don't count ("pt-BR" allows "pt"), nor do differences between languages so alike that a detector that
     has seen other texts of them takes one for the other.
     """
-    found = detect_language(text)
-    if found is None or not languages:
+    language = detect_language(text)
+    if language is None or not languages:
         return None
     allowed = {base for name in languages for base in _alike(re.split("[-_]", name.lower())[0])}
-    return None if found in allowed else found
+    return None if language in allowed else language
 
 
 def _alike(language: str) -> set[str]:

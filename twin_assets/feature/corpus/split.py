@@ -43,12 +43,12 @@ def split_corpus(
     What the training side shares with the held-out side (a 13-gram, or an embedding nearly the same) is
     taken out of training and named in `contaminated`.
     """
-    known = {d.doc_id: side for d in documents if (side := _side_before(d, before or {}))}
-    heldout = {doc_id for doc_id, side in known.items() if side == "heldout"}
+    sides_before = {d.doc_id: side for d in documents if (side := _side_before(d, before or {}))}
+    heldout = {doc_id for doc_id, side in sides_before.items() if side == "heldout"}
     for category in ("post", "article"):
         these = [d for d in documents if d.category == category]
         placed = sorted(
-            (hash_share(f"{seed}:{d.cluster_id}"), d.doc_id) for d in these if d.doc_id not in known
+            (hash_share(f"{seed}:{d.cluster_id}"), d.doc_id) for d in these if d.doc_id not in sides_before
         )
         chosen = [doc_id for at, doc_id in placed if at < heldout_share]
         missing = MIN_HELDOUT - len(chosen) - sum(d.doc_id in heldout for d in these)
@@ -60,8 +60,8 @@ def split_corpus(
         for d in documents
     ]
     contaminated = _contaminated(sides, embed, thresholds.contaminated)
-    kept = [d for d in sides if d.doc_id not in contaminated]
-    return SplitResult(documents=sorted(kept, key=lambda d: d.doc_id), contaminated=contaminated)
+    clean = [d for d in sides if d.doc_id not in contaminated]
+    return SplitResult(documents=sorted(clean, key=lambda d: d.doc_id), contaminated=contaminated)
 
 
 def sides_of(documents: list[SplitDocument]) -> dict[str, Split]:
@@ -96,7 +96,7 @@ def _contaminated(
     if not train or not heldout:
         return {}
     forbidden = _all_ngrams([d.voice_text for d in heldout], NGRAM)
-    found = {
+    reasons = {
         d.doc_id: "shares_a_13gram" for d in train if forbidden.intersection(word_ngrams(d.voice_text, NGRAM))
     }
     prose = [d for d in train if d.category != "code"]
@@ -104,5 +104,5 @@ def _contaminated(
         cosines = embed([d.search_text for d in prose]) @ embed([d.search_text for d in heldout]).T
         for document, cosine in zip(prose, cosines.max(axis=1), strict=True):
             if cosine > most:
-                found.setdefault(document.doc_id, "nearly_the_same_meaning")
-    return found
+                reasons.setdefault(document.doc_id, "nearly_the_same_meaning")
+    return reasons

@@ -20,13 +20,13 @@ def exchanges_of(turns: str | None) -> list[Exchange]:
     `turns` is JSON, a list of `{"who": "self" or "other", "text": …}`; None and what is no such list have none. Where
     nobody asked anything, what the persona wrote answers no question.
     """
-    found = []
+    exchanges = []
     for before, after in pairwise(_runs(turns)):
         (whose, said), (who, answered) = before, after
-        asked = _asked(said) if (whose, who) == ("other", "self") else ""
-        if asked:
-            found.append(Exchange(asked=asked, answered="\n\n".join(answered)))
-    return found
+        question = _asked(said) if (whose, who) == ("other", "self") else ""
+        if question:
+            exchanges.append(Exchange(asked=question, answered="\n\n".join(answered)))
+    return exchanges
 
 
 def _runs(turns: str | None) -> list[tuple[str, list[str]]]:
@@ -44,6 +44,6 @@ def _asked(messages: list[str]) -> str:
     """The last question of a run with what followed it; empty when nobody asks, or all that is too long."""
     for number in range(len(messages) - 1, -1, -1):
         if _ASKS.search(messages[number]):
-            asked = "\n\n".join(messages[number:])
-            return asked if estimated_tokens(asked) <= MAX_ASKED_TOKENS else ""
+            question = "\n\n".join(messages[number:])
+            return question if estimated_tokens(question) <= MAX_ASKED_TOKENS else ""
     return ""

@@ -17,10 +17,10 @@ def read_documents(warehouse: Path, persona: str) -> list[Document]:
 
     Raises TwinError when the warehouse or the persona's documents aren't there.
     """
-    found = [d for d in _read(warehouse, persona) if d.source != LIBRARY]
-    if not found:
+    documents = [d for d in _read(warehouse, persona) if d.source != LIBRARY]
+    if not documents:
         raise TwinError(f"The warehouse has no documents of {persona!r}.", COLLECT)
-    return found
+    return documents
 
 
 def read_turns(warehouse: Path, persona: str) -> dict[str, str]:
@@ -43,10 +43,10 @@ def read_library(warehouse: Path, persona: str) -> list[Document]:
 def count_damaged(warehouse: Path, persona: str) -> int:
     """How many lines of the persona's raw objects can't be read, and are in no document."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        found = connection.execute(
+        result = connection.execute(
             "select coalesce(sum(lines), 0) from raw.damaged where persona = ?", [persona]
         )
-        return int(found.fetchall()[0][0])
+        return int(result.fetchall()[0][0])
 
 
 def _read(warehouse: Path, persona: str) -> list[Document]:

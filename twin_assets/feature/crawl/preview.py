@@ -29,8 +29,8 @@ from twin_assets.core.uploads.preview import (
     PreviewReport,
     SampleText,
 )
-from twin_assets.core.uploads.staging import PREPARED, needed_fields, path_field
-from twin_assets.feature.crawl.formats.recognise import KINDS, prepare
+from twin_assets.core.uploads.staging import KINDS, PREPARED, needed_fields, path_field
+from twin_assets.feature.crawl.formats.recognise import prepare
 from twin_assets.feature.crawl.items import CrawlReport
 from twin_assets.settings import Settings
 
@@ -160,11 +160,11 @@ def _judge(report: PreviewReport, stored: _Stored, persona: Persona) -> None:
             report.judged += 1
             yield stored.document(number)
 
-    found = clean_documents(in_time(), persona.languages, persona.mask_personal_data)
-    report.dropped = {reason: len(ids) for reason, ids in found.dropped.items()}
-    report.words = sum(document.words for document in found.documents)
-    report.languages = dict(Counter(document.language or "unknown" for document in found.documents))
-    chosen = chance.sample(found.documents, min(SAMPLES, len(found.documents)))
+    result = clean_documents(in_time(), persona.languages, persona.mask_personal_data)
+    report.dropped = {reason: len(ids) for reason, ids in result.dropped.items()}
+    report.words = sum(document.words for document in result.documents)
+    report.languages = dict(Counter(document.language or "unknown" for document in result.documents))
+    chosen = chance.sample(result.documents, min(SAMPLES, len(result.documents)))
     report.samples = [_sample(document) for document in chosen]
 
 
@@ -182,38 +182,38 @@ def _sample(document: CleanedDocument) -> SampleText:
 
 
 def _warnings(report: PreviewReport, crawled: CrawlReport, persona: Persona, into: str) -> list[str]:
-    found = []
+    warnings = []
     others = {one.reason: one for one in report.left_out if one.reason in _NAMELESS}
     if others and not report.pieces:
-        known = ", ".join([persona.full_name, *persona.also_known_as])
-        found.append(
-            f"No piece bears a name of yours ({known}): add the name that you bear there to also_known_as. What was "
+        names = ", ".join([persona.full_name, *persona.also_known_as])
+        warnings.append(
+            f"No piece bears a name of yours ({names}): add the name that you bear there to also_known_as. What was "
             "left out says which names occur."
         )
     elif 2 * sum(one.count for one in others.values()) > report.pieces:
-        found.append(
+        warnings.append(
             "Much is left out as somebody else's. If names that it bears are yours (what was left out says which), "
             "add them to also_known_as."
         )
     if crawled.error and (crawled.failed or report.pieces):
-        found.append(f"The collection would end with an error: {crawled.error.replace(into, '')}")
+        warnings.append(f"The collection would end with an error: {crawled.error.replace(into, '')}")
     unlearnt = sum(report.visibilities.get(seen, 0) for seen in VISIBILITIES if not persona.may_learn(seen))
     if unlearnt:
-        found.append(
+        warnings.append(
             f"{unlearnt:,} pieces are more closed than what may be learnt from ({persona.learns_from}): they are "
             "found and cited for whom they are for, and not learnt. train_on in the persona's YAML decides that."
         )
     if report.judged < report.pieces:
-        found.append(
+        warnings.append(
             f"{report.judged:,} of the {report.pieces:,} pieces were looked at closely; the rest took too long."
         )
     if wrong := report.dropped.get("wrong_language"):
-        found.append(
+        warnings.append(
             f"{wrong:,} pieces are in a language that `languages` does not name ({', '.join(persona.languages)})."
         )
     if report.pieces and sum(report.dropped.values()) == report.judged:
-        found.append("Nothing of it would be learnt from: see why under what is collected and not learnt.")
-    return found
+        warnings.append("Nothing of it would be learnt from: see why under what is collected and not learnt.")
+    return warnings
 
 
 def as_text(report: PreviewReport) -> str:

@@ -17,7 +17,7 @@ from scrapy.crawler import CrawlerProcess
 
 from twin_assets.core.errors import TwinError, tells_errors
 from twin_assets.core.hashing import fingerprint
-from twin_assets.core.persona.definition import SOURCES, Persona, load_persona
+from twin_assets.core.persona.definition import SOURCES, Persona, load_persona, source_title
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.storage.raw import RawItem, body_hash
 from twin_assets.feature.crawl import spiders
@@ -37,9 +37,9 @@ def spider_of(source: str) -> type[SourceSpider]:
     names = (info.name for info in pkgutil.walk_packages(spiders.__path__, f"{spiders.__name__}."))
     module = importlib.import_module(next(name for name in names if name.endswith(f".{source}")))
     return next(
-        found
-        for found in vars(module).values()
-        if isinstance(found, type) and issubclass(found, SourceSpider) and vars(found).get("name") == source
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, SourceSpider) and vars(value).get("name") == source
     )
 
 
@@ -163,32 +163,30 @@ def _settle(spider: SourceSpider, store: CrawlStore, report: CrawlReport) -> Non
     """Deletions, validators, and the errors of a source that is empty or ill, once the crawl is over."""
     came = report.fetched + report.unchanged
     items = ("items", spider.lost, spider.lost + came)
-    for what, lost, asked in (items, ("lists", spider.parts_lost, spider.parts)):
-        if 2 * lost > asked and not report.error:  # an ill site rather than odd items
+    for what, lost, requests in (items, ("lists", spider.parts_lost, spider.parts)):
+        if 2 * lost > requests and not report.error:  # an ill site rather than odd items
             report.error = (
-                f"{spider.title}: {lost} of {asked} {what} could not be read, more than half; "
+                f"{source_title(spider.name)}: {lost} of {requests} {what} could not be read, more than half; "
                 f"the first: {spider.first_loss}"
             )
             spider.listing_complete = False
     if not spider.listed and not report.error and not report.blocked:
         left_out = f" (left out: {report.skipped})" if report.skipped else ""
-        report.error = (
-            f"{spider.title}: nothing was found there{left_out}. Fix: {_fix_of_nothing(spider, report)}"
-        )
+        report.error = f"{source_title(spider.name)}: nothing was found there{left_out}. Fix: {_fix_of_nothing(spider, report)}"
         spider.listing_complete = False
     if spider.listing_complete:
         spider.before_deletions()
     for item_id in sorted(set(store.state.known) - spider.listed):
-        known = store.state.known[item_id]
-        if item_id in spider.dropped or (spider.listing_complete and not known.windowed):
-            store.delete(_tombstone(spider, item_id, known.category, known.url))
+        item = store.state.known[item_id]
+        if item_id in spider.dropped or (spider.listing_complete and not item.windowed):
+            store.delete(_tombstone(spider, item_id, item.category, item.url))
             report.deleted += 1
     # A listing's 304 vouches for its items, so its validators are kept only when all of them came.
-    kept = dict(store.state.validators) | spider.leaves
+    validators = dict(store.state.validators) | spider.leaves
     complete = spider.listing_complete and not spider.lost and not spider.parts_lost
     if complete and not report.failed and not report.blocked:
-        kept = spider.leaves | spider.validators
-    store.state.validators = kept
+        validators = spider.leaves | spider.validators
+    store.state.validators = validators
 
 
 def _tombstone(spider: SourceSpider, item_id: str, category: Any, url: str) -> RawItem:

@@ -140,13 +140,13 @@ class CrawlStore:
 
     def offer(self, item: RawItem) -> str:
         """Keep an item if it is news. Returns `new`, `changed` or `unchanged`."""
-        known = self.state.known.get(item.item_id)
-        if known and known.version == item.version():
+        stored = self.state.known.get(item.item_id)
+        if stored and stored.version == item.version():
             self._know(item)
             return "unchanged"
         self._append(item)
         self._know(item)
-        return "changed" if known else "new"
+        return "changed" if stored else "new"
 
     def delete(self, tombstone: RawItem) -> None:
         """Keep a tombstone and forget the item."""
@@ -201,9 +201,9 @@ class CrawlStore:
         """Items and validators of a part; its damaged lines are counted and kept beside it."""
         items, leaves, damaged = _read_part(part)
         if damaged:
-            kept = part.with_suffix(".damaged")
-            kept.write_text("".join(f"{line}\n" for line in damaged), encoding="utf-8")
-            log.warning("%d damaged lines of a crawl's part are kept in %s", len(damaged), kept)
+            beside = part.with_suffix(".damaged")
+            beside.write_text("".join(f"{line}\n" for line in damaged), encoding="utf-8")
+            log.warning("%d damaged lines of a crawl's part are kept in %s", len(damaged), beside)
             self.damaged += len(damaged)
         return items, leaves
 

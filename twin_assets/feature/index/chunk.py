@@ -78,7 +78,9 @@ def _sections(document: SplitDocument, fits: Callable[[str], bool]) -> list[tupl
         return [((0, len(text)), None)]
     spans = _cut(text, [m.start() for m in _HEADING.finditer(text)])
     headings = [_HEADING.match(text, start) for start, _ in spans]
-    return [(span, found.group(1) if found else None) for span, found in zip(spans, headings, strict=True)]
+    return [
+        (span, heading.group(1) if heading else None) for span, heading in zip(spans, headings, strict=True)
+    ]
 
 
 def _cut(text: str, starts: list[int]) -> list[Span]:

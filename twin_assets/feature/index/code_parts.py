@@ -51,17 +51,17 @@ def code_parts(text: str, path: str, fits: Callable[[str], bool]) -> list[CodePa
         return [CodePart(0, None)]
     data = text.encode()
     root = _parser(suffix).parse(data).root_node
-    found: list[CodePart] = []
+    by_byte: list[CodePart] = []
     covered = 0
     for start, end, heading in _definitions(root, data, fits, ()):
         if start > covered and data[covered:start].strip():
-            found.append(CodePart(covered, None))
-        found.append(CodePart(start, heading))
+            by_byte.append(CodePart(covered, None))
+        by_byte.append(CodePart(start, heading))
         covered = end
     if data[covered:].strip():
-        found.append(CodePart(covered, None))
+        by_byte.append(CodePart(covered, None))
     places = _characters(data, text)
-    parts = [CodePart(places(part.start), part.heading) for part in found]
+    parts = [CodePart(places(part.start), part.heading) for part in by_byte]
     return [CodePart(0, parts[0].heading), *parts[1:]] if parts else [CodePart(0, None)]
 
 

@@ -38,23 +38,25 @@ class CachedEmbedder:
     def embed(self, texts: list[str]) -> np.ndarray:
         """Unit vectors of texts, in their order, shape (n, dimensions), float32."""
         keys = [text_hash(text, 32) for text in texts]
-        found = np.zeros((len(texts), self._embedder.dimensions), dtype=np.float32)
-        known = {key: np.frombuffer(kept, dtype=np.float32) for key, kept in self._kept.find(keys).items()}
-        known |= self._compute({k: t for k, t in zip(keys, texts, strict=True) if k not in known})
+        rows = np.zeros((len(texts), self._embedder.dimensions), dtype=np.float32)
+        vectors = {
+            key: np.frombuffer(stored, dtype=np.float32) for key, stored in self._kept.find(keys).items()
+        }
+        vectors |= self._compute({k: t for k, t in zip(keys, texts, strict=True) if k not in vectors})
         for at, key in enumerate(keys):
-            found[at] = known[key]
-        return found
+            rows[at] = vectors[key]
+        return rows
 
     def _compute(self, missing: dict[str, str]) -> dict[str, np.ndarray]:
         made: dict[str, np.ndarray] = {}
-        wanted = list(missing.items())
-        for at in range(0, len(wanted), BLOCK):
-            block = wanted[at : at + BLOCK]
+        pending = list(missing.items())
+        for at in range(0, len(pending), BLOCK):
+            block = pending[at : at + BLOCK]
             vectors = self._embedder.embed([text for _, text in block])
             new = {key: vector for (key, _), vector in zip(block, vectors, strict=True)}
             self._kept.keep({key: vector.tobytes() for key, vector in new.items()})
             made |= new
-            self._say(f"embedded {len(made)} of {len(wanted)} texts")
+            self._say(f"embedded {len(made)} of {len(pending)} texts")
         self.computed += len(made)
         return made
 

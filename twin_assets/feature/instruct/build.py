@@ -95,9 +95,9 @@ def _at_most(limit: int | None, rows: list[InstructRow]) -> list[InstructRow]:
     return nested_order(train)[:limit] + [row for row in rows if row.split != "train"]
 
 
-def _without(rows: list[InstructRow], kept: list[InstructRow]) -> list[InstructRow]:
-    known = {row.row_id for row in kept}
-    return [row for row in rows if row.row_id not in known]
+def _without(rows: list[InstructRow], staying: list[InstructRow]) -> list[InstructRow]:
+    row_ids = {row.row_id for row in staying}
+    return [row for row in rows if row.row_id not in row_ids]
 
 
 def may_be_learnt(documents: list[SplitDocument], persona: Persona) -> list[SplitDocument]:
@@ -130,8 +130,8 @@ def describe_rows(rows: list[InstructRow], n: int) -> str:
     shown: dict[str, str] = {}
     for row in rows:
         if row.task not in shown and len(shown) < n:
-            asked, answered = row.messages[1].content, getattr(row, "chosen", row.messages[-1]).content
-            shown[row.task] = f"**{row.task}**\n\n> {_quote(asked)}\n\n{_quote(answered)}"
+            request, answered = row.messages[1].content, getattr(row, "chosen", row.messages[-1]).content
+            shown[row.task] = f"**{row.task}**\n\n> {_quote(request)}\n\n{_quote(answered)}"
     return "\n\n---\n\n".join(shown.values())
 
 

@@ -64,7 +64,7 @@ class RowFilter:
 
     def apply(self, rows: list[InstructRow]) -> tuple[list[InstructRow], list[tuple[str, InstructRow]]]:
         """Rows that stay, and those that don't with the first reason against them."""
-        kept: list[InstructRow] = []
+        passed: list[InstructRow] = []
         dropped: list[tuple[str, InstructRow]] = []
         seen: set[str] = set()
         for row in rows:
@@ -74,16 +74,16 @@ class RowFilter:
                 dropped.append((reason, row))
             else:
                 seen.add(key)
-                kept.append(row)
-        repeated = near_requests(kept)
-        dropped += [("near_duplicate_instruction", row) for row in kept if row.row_id in repeated]
-        return [row for row in kept if row.row_id not in repeated], dropped
+                passed.append(row)
+        repeated = near_requests(passed)
+        dropped += [("near_duplicate_instruction", row) for row in passed if row.row_id in repeated]
+        return [row for row in passed if row.row_id not in repeated], dropped
 
     def fault(self, row: InstructRow) -> str | None:
         """What is wrong with a row in itself; None for a good one."""
-        asked, answer = row.messages[-2].content, row.messages[-1].content
+        prompt, answer = row.messages[-2].content, row.messages[-1].content
         request = without_passages(row.messages[-2])
-        texts = [asked, answer]
+        texts = [prompt, answer]
         if sum(estimated_tokens(m.content) for m in row.messages) > self._profile.context_tokens:
             return "too_long"
         if any(strip_special_tokens(text) != text for text in texts):
@@ -100,7 +100,7 @@ class RowFilter:
             if quoted_share(answer) > MAX_QUOTED:
                 return "mostly_quoted"
         # The passages of a question are there to be used; those of other tasks must not hold the answer.
-        if answer in (request if row.task == "answer" else asked):
+        if answer in (request if row.task == "answer" else prompt):
             return "instruction_holds_answer"
         if row.task == "answer" and grounded_share(answer, passages_in(row.messages[-2])) < MIN_GROUNDED:
             return "passages_lack_the_answer"
@@ -139,8 +139,8 @@ def quoted_share(text: str) -> float:
 
 def copied_share(shown: str, answer: str, n: int = COPIED_RUN) -> float:
     """Share of the answer's word n-grams that stand in what is shown; 0 for a short answer."""
-    grams, known = word_ngrams(answer, n), set(word_ngrams(shown, n))
-    return sum(g in known for g in grams) / len(grams) if grams else 0.0
+    grams, shown_grams = word_ngrams(answer, n), set(word_ngrams(shown, n))
+    return sum(g in shown_grams for g in grams) / len(grams) if grams else 0.0
 
 
 def sample_dropped(dropped: list[tuple[str, InstructRow]]) -> list[DroppedRow]:

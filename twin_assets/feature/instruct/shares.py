@@ -29,21 +29,21 @@ def within_shares(rows: list[Any], most: Mapping[str, float], seed: int) -> list
     the rows stay, and which ones is decided by seeded hash. The held-out side is left as it is.
     """
     counts = Counter(group_of(row) for row in rows if row.split == "train")
-    kept = dict(counts)
+    sizes = dict(counts)
     spare = _spare(sum(counts.values()))
-    while over := [t for t, n in kept.items() if t in most and n > _allowed(t, kept, most)]:
+    while over := [t for t, n in sizes.items() if t in most and n > _allowed(t, sizes, most)]:
         # The fewer of one group, the smaller the whole: shrink the worst until all fit.
-        worst = max(over, key=lambda t: (kept[t] / sum(kept.values()) - most[t], t))
-        cut = min(kept[worst] - _allowed(worst, kept, most), spare)
+        worst = max(over, key=lambda t: (sizes[t] / sum(sizes.values()) - most[t], t))
+        cut = min(sizes[worst] - _allowed(worst, sizes, most), spare)
         if cut == 0:
             break
-        kept[worst] -= cut
+        sizes[worst] -= cut
         spare -= cut
     order: list[Row] = sorted(rows, key=lambda row: text_hash(f"{seed}:{row.row_id}"))
     taken: Counter[str] = Counter()
     chosen: set[str] = set()
     for row in order:
-        if row.split != "train" or taken[group_of(row)] < kept[group_of(row)]:
+        if row.split != "train" or taken[group_of(row)] < sizes[group_of(row)]:
             chosen.add(row.row_id)
             taken[group_of(row)] += row.split == "train"
     return [row for row in rows if row.row_id in chosen]
@@ -61,8 +61,8 @@ def _spare(rows: int) -> int:
     return int(rows * (1 - KEEP_AT_LEAST))
 
 
-def _allowed(group: str, kept: dict[str, int], most: Mapping[str, float]) -> int:
+def _allowed(group: str, sizes: dict[str, int], most: Mapping[str, float]) -> int:
     """How many rows of a group may stay beside the rows of all others."""
-    others = sum(n for t, n in kept.items() if t != group)
+    others = sum(n for t, n in sizes.items() if t != group)
     share = most[group]
-    return kept[group] if share >= 1 else math.ceil(others * share / (1 - share))
+    return sizes[group] if share >= 1 else math.ceil(others * share / (1 - share))

@@ -91,10 +91,10 @@ class RowBuilder:
     def _summaries(self, embed: Embed, thresholds: Thresholds) -> Iterator[InstructRow]:
         fixed = [system_message(self.persona), user_message("summarise_article", article="")]
         token_budget = self.profile.context_tokens - sum(estimated_tokens(m.content) for m in fixed)
-        for found in find_summaries(
+        for summary in find_summaries(
             self.documents, self.chunks, embed, token_budget, self.profile.answer_tokens, thresholds
         ):
-            yield self._emit(found.document, "summarise_article", found.answer, article=found.article)
+            yield self._emit(summary.document, "summarise_article", summary.answer, article=summary.article)
 
     def _rewrites(self, document: SplitDocument, block: str) -> Iterator[InstructRow]:
         if lesson := self.lessons.get(text_hash(block)):

@@ -86,21 +86,21 @@ class Teacher:
         refuses the key, does not exist, or is cut off in all of its first answers. What was answered until then is
         kept; what was cut off, filtered or empty is counted and asked for again by the next run.
         """
-        wanted = {p.key: p for p in passages}
+        requests = {p.key: p for p in passages}
         lessons: dict[str, SyntheticExample] = {}
         dropped: Counter[str] = Counter()
-        asked = [(p, render("teaching/passage", title=p.title, passage=p.text)) for p in wanted.values()]
-        known = self._kept.find(self._hosted.key(prompt) for _, prompt in asked)
+        prompts = [(p, render("teaching/passage", title=p.title, passage=p.text)) for p in requests.values()]
+        answers = self._kept.find(self._hosted.key(prompt) for _, prompt in prompts)
         missing: list[tuple[TeacherRequest, str]] = []
-        for passage, prompt in asked:
-            answer = known.get(self._hosted.key(prompt), _ASK_AGAIN)
+        for passage, prompt in prompts:
+            answer = answers.get(self._hosted.key(prompt), _ASK_AGAIN)
             if answer == _ASK_AGAIN:
                 missing.append((passage, prompt))
             elif answer == _KEEP_REFUSED:
                 dropped["teacher_refused"] += 1
             else:
                 lessons[passage.key] = SyntheticExample.model_validate_json(answer)
-        cached = len(wanted) - len(missing)
+        cached = len(requests) - len(missing)
         estimate = sum(self._hosted.cost(estimated_tokens(prompt), TYPICAL_TOKENS) for _, prompt in missing)
         self._say(f"teacher {self.model}: {len(missing)} to ask, {cached} known, about ${estimate:.2f}")
         self._hosted.check_estimate(estimate)
@@ -138,12 +138,12 @@ class Teacher:
                             f"{self._hosted.max_tokens_fix()}.",
                         )
                     if isinstance(answer, SyntheticExample) or answer == "teacher_refused":
-                        kept = (
+                        value = (
                             answer.model_dump_json()
                             if isinstance(answer, SyntheticExample)
                             else _KEEP_REFUSED
                         )
-                        self._kept.keep({self._hosted.key(prompt): kept})
+                        self._kept.keep({self._hosted.key(prompt): value})
                     if done % 20 == 0 or done == len(missing):
                         self._say(f"teacher: {done} of {len(missing)}, ${self._hosted.spent:.2f} spent")
                 if cut := dropped["teacher_cut_off"]:
@@ -184,9 +184,9 @@ class Teacher:
 def _json_of(text: str) -> str:
     """The JSON object in an answer, out of the fence and the chatter that models put round it."""
     decoder = json.JSONDecoder(strict=False)
-    for found in islice(re.finditer(r"\{\s*\"", text), 20):
+    for brace in islice(re.finditer(r"\{\s*\"", text), 20):
         try:
-            return json.dumps(decoder.raw_decode(text, found.start())[0])
+            return json.dumps(decoder.raw_decode(text, brace.start())[0])
         except (ValueError, RecursionError):
             continue
     return text

@@ -66,15 +66,15 @@ def select_pair_prompts(
     Voice takes the place of what the corpus has too few of.
     """
     order = sorted((r for r in rows if r.task in KIND_OF), key=lambda r: text_hash(f"{seed}:{r.row_id}"))
-    found: defaultdict[str, list[PairPrompt]] = defaultdict(list)
+    prompts: defaultdict[str, list[PairPrompt]] = defaultdict(list)
     for row in _spread(order):
         if prompt := _prompt(row):
-            found[prompt.kind].append(prompt)
+            prompts[prompt.kind].append(prompt)
     whole = sum(shares.values())
     chosen = [
-        p for kind in ("refusal", "grounding") for p in found[kind][: _part(limit, shares, kind, whole)]
+        p for kind in ("refusal", "grounding") for p in prompts[kind][: _part(limit, shares, kind, whole)]
     ]
-    return [*chosen, *found["voice"][: limit - len(chosen)]]
+    return [*chosen, *prompts["voice"][: limit - len(chosen)]]
 
 
 def build_preference_rows(
@@ -101,21 +101,21 @@ def build_preference_rows(
                 visibility=row.visibility,
             )
         )
-    kept = within_shares(rows, shares, seed)
-    over = Counter(r.kind for r in rows) - Counter(r.kind for r in kept)
+    balanced = within_shares(rows, shares, seed)
+    over = Counter(r.kind for r in rows) - Counter(r.kind for r in balanced)
     dropped.update({f"{kind}: {OVER_SHARE}": n for kind, n in over.items()})
-    return PreferenceResult(rows=sorted(kept, key=lambda r: r.row_id), dropped=dict(dropped))
+    return PreferenceResult(rows=sorted(balanced, key=lambda r: r.row_id), dropped=dict(dropped))
 
 
 def missing_kinds(kinds: Mapping[str, int], dropped: Mapping[str, int]) -> list[str]:
     """Kinds that were asked for and gave no row, though the model has something to learn there."""
-    asked = Counter(dict(kinds))
+    counts = Counter(dict(kinds))
     wanting = Counter[str]()
     for name, count in dropped.items():
         kind, reason = name.split(": ", 1)
-        asked[kind] += count
+        counts[kind] += count
         wanting[kind] += count * (reason not in NOTHING_TO_TEACH)
-    return sorted(k for k, n in asked.items() if n >= MIN_ASKED and not kinds.get(k) and wanting[k])
+    return sorted(k for k, n in counts.items() if n >= MIN_ASKED and not kinds.get(k) and wanting[k])
 
 
 def _spread(rows: list[InstructRow]) -> list[InstructRow]:
@@ -136,14 +136,14 @@ def _part(limit: int, shares: Mapping[str, float], kind: str, whole: float) -> i
 
 def _prompt(row: InstructRow) -> PairPrompt | None:
     """None for a question without passages: there is nothing to ground an answer in."""
-    kind, asked = KIND_OF[row.task], row.messages[:-1]
+    kind, turns = KIND_OF[row.task], row.messages[:-1]
     if kind == "voice":
-        return PairPrompt(kind=kind, row=row, conversation=asked)
-    found = read_back("answer", without_passages(asked[-1]))
-    if found is None or (kind == "grounding" and not passages_in(asked[-1])):
+        return PairPrompt(kind=kind, row=row, conversation=turns)
+    values = read_back("answer", without_passages(turns[-1]))
+    if values is None or (kind == "grounding" and not passages_in(turns[-1])):
         return None
-    unaided = user_message("unaided", question=found["question"])
-    return PairPrompt(kind=kind, row=row, conversation=[*asked[:-1], unaided])
+    unaided = user_message("unaided", question=values["question"])
+    return PairPrompt(kind=kind, row=row, conversation=[*turns[:-1], unaided])
 
 
 def _fault(prompt: PairPrompt, chosen: str, rejected: str, persona: Persona) -> str | None:
@@ -172,5 +172,5 @@ def _balanced(text: str, words: int) -> str:
     """`text` cut at the sentence end that is nearest to `words`, and in a sentence where none is near."""
     ends = [m.end() for m in _SENTENCE.finditer(text)]
     best = min(ends, key=lambda end: abs(count_words(text[:end]) - words), default=0)
-    kept = text[:best].strip()
-    return kept if count_words(kept) <= 1.5 * words else first_words(kept, words)
+    cut = text[:best].strip()
+    return cut if count_words(cut) <= 1.5 * words else first_words(cut, words)

@@ -28,8 +28,8 @@ def feedback_rows(
     most = int(others * MAX_SHARE / (1 - MAX_SHARE))
     rows: list[PreferenceRow] = []
     for pair in sorted(pairs, key=lambda p: p.pair_id):
-        asked = conversation(pair)
-        if asked is None or len(rows) >= most:
+        turns = conversation(pair)
+        if turns is None or len(rows) >= most:
             continue
         rows.append(
             PreferenceRow(
@@ -38,7 +38,7 @@ def feedback_rows(
                 task="feedback",
                 kind="feedback",
                 split="train",
-                messages=asked,
+                messages=turns,
                 chosen=Message(role="assistant", content=pair.chosen),
                 rejected=Message(role="assistant", content=pair.rejected),
                 visibility=visibility(pair),

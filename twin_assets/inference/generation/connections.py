@@ -1,8 +1,9 @@
 """Kept HTTP connections to an LLM engine: urllib3's pool, which takes half of httpx's time for a request."""
 
 import ssl
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from http.client import RemoteDisconnected
 from typing import Any
@@ -17,6 +18,7 @@ from urllib3.response import BaseHTTPResponse
 
 CONNECT_SECONDS = 5.0
 MAX_IDLE = 64
+OLD_SECONDS = 60
 
 
 class _OneWrite(HTTPConnection):
@@ -74,23 +76,38 @@ class Connections:
         if isinstance(self._pool, urllib3.HTTPConnectionPool):
             parts = urlsplit(url)
             url = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        asked: dict[str, Any] = {
+        options: dict[str, Any] = {
             "body": body,
             "headers": headers,
             "preload_content": False,
             "redirect": False,
         }
         try:
-            response = self._pool.urlopen("POST", url, **asked)
+            response = self._pool.urlopen("POST", url, **options)
         except ProtocolError as error:
             if not isinstance(error.args[-1], RemoteDisconnected):
                 raise
             # The server closed an idle connection just as it was asked on it: nothing was begun.
-            response = self._pool.urlopen("POST", url, **asked)
+            response = self._pool.urlopen("POST", url, **options)
         try:
             yield response
         finally:
             response.close()  # one that was read to its end has gone back to the pool
+
+
+class RenewedConnections:
+    """What all requests to one engine share. Connections are made anew after so long, so that new replicas behind one
+    address get their share."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        """`timeout` is in seconds, of silence."""
+        self._of_age = lru_cache(maxsize=1)(lambda age: Connections(url, timeout))
+
+    def post(
+        self, url: str, body: bytes, headers: dict[str, str]
+    ) -> AbstractContextManager[BaseHTTPResponse]:
+        """See `Connections.post`."""
+        return self._of_age(int(time.monotonic() // OLD_SECONDS)).post(url, body, headers)
 
 
 def lines(response: BaseHTTPResponse) -> Iterator[str]:

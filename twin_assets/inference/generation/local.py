@@ -98,10 +98,10 @@ class LocalGenerator:
             0
         ].role == "system":
             words = conversation[0].content.split(" ")
-            kept = words[: max(len(words) - max(over // 3, 1), 0)]
-            if not kept:
+            fitting = words[: max(len(words) - max(over // 3, 1), 0)]
+            if not fitting:
                 break
-            conversation = [Message(role="system", content=" ".join(kept)), *conversation[1:]]
+            conversation = [Message(role="system", content=" ".join(fitting)), *conversation[1:]]
         return conversation
 
     def start(
@@ -110,14 +110,14 @@ class LocalGenerator:
         """Queue a text to be written. Raises TwinError for what can't be asked, EngineBusy when `bounded` and as many wait as may."""
         tokenizer, model = self.loaded
         try:
-            asked = self._prompt(conversation)
+            text = self._prompt(conversation)
         except (
             TemplateError
         ) as error:  # some take no system turn, or no two turns of one role after each other
             raise TwinError(
                 f"{self.model} does not take these turns: {error}.", "change their roles or their order."
             ) from None
-        prompt = tokenizer(asked, add_special_tokens=False)["input_ids"]
+        prompt = tokenizer(text, add_special_tokens=False)["input_ids"]
         if not prompt:
             raise TwinError("The conversation says nothing.", "give a turn some text.")
         context = model.config.max_position_embeddings

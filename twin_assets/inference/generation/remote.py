@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 from urllib3.exceptions import HTTPError
@@ -16,16 +15,15 @@ from urllib3.response import BaseHTTPResponse
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Message
-from twin_assets.inference.generation.connections import Connections, lines
+from twin_assets.inference.generation.connections import RenewedConnections, lines
 from twin_assets.inference.generation.local import Generation
 from twin_assets.inference.generation.sampling import Sampling
 
 # Of the LLM service's streamed answers: the exact version that writes.
 MODEL_HEADER = "x-model-version"
-# Connections are made anew after so long, so that new replicas behind one address get their share.
-OLD_SECONDS = 60
 # To our LLM service only: a name for who asked, so that one caller's failures are one vote on a version.
 CALLER_HEADER = "x-twin-caller"
+TIMEOUT = 120.0  # seconds of silence
 PASSING = (408, 429, 500, 502, 503, 504)
 
 
@@ -42,14 +40,15 @@ class RemoteGenerator:
         name: str,
         api_key: str = "none",
         model: str | None = None,
-        timeout: float = 120.0,
         user: str | None = None,
         caller: str | None = None,
+        connections: RenewedConnections | None = None,
     ) -> None:
         """`name` is what the engine is asked for; `model` the exact version, corrected by its answers.
-        `timeout` is in seconds, of silence. `user` is whom the engine is told that it writes for, `caller` who
-        asked."""
-        self.url, self.name, self._key, self._timeout, self._user = url, name, api_key, timeout, user
+        `user` is whom the engine is told that it writes for, `caller` who asked; `connections` those that it shares
+        with other requests."""
+        self.url, self.name, self._key, self._user = url, name, api_key, user
+        self._connections = connections or RenewedConnections(url, TIMEOUT)
         self._caller = {CALLER_HEADER: caller} if caller else {}
         self.model = model or name
         self.tokens = (0, 0)  # read and written, of the last text that ended
@@ -119,10 +118,8 @@ class RemoteGenerator:
         """The answer, its status good. Raises TwinError for all that can go wrong until it is read."""
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"} | self._caller
         try:
-            asked = json.dumps(body).encode()
-            with _connections(self.url, self._timeout, int(time.monotonic() // OLD_SECONDS)).post(
-                f"{self.url}/chat/completions", asked, headers
-            ) as response:
+            data = json.dumps(body).encode()
+            with self._connections.post(f"{self.url}/chat/completions", data, headers) as response:
                 if response.status != 200:
                     raise self._refused(response.status, response.read())
                 yield response
@@ -164,9 +161,3 @@ def _reason(body: dict[str, Any]) -> str:
     error = body.get("error", body)
     told = error.get("message") or error.get("detail") or error if isinstance(error, dict) else error
     return str(told)[:300].rstrip(".")
-
-
-@lru_cache(maxsize=4)
-def _connections(url: str, timeout: float, age: int) -> Connections:
-    """What all requests share for a while."""
-    return Connections(url, timeout)

@@ -48,12 +48,12 @@ class TextStream:
 
     def _settled(self) -> int:
         """How many characters of what is held can't become part of a stop string or of the end's space."""
-        found = [self._held.index(s) for s in self._stop if s in self._held]
-        self.stopped = bool(found)
+        stops = [self._held.index(s) for s in self._stop if s in self._held]
+        self.stopped = bool(stops)
         begun = [
             len(self._held) - n for s in self._stop for n in range(1, len(s)) if self._held.endswith(s[:n])
         ]
-        return len(self._held[: min(found or begun, default=None)].rstrip())
+        return len(self._held[: min(stops or begun, default=None)].rstrip())
 
     def _given(self, length: int) -> str:
         piece, self._held = self._held[:length], self._held[length:]

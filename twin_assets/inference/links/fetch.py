@@ -29,7 +29,7 @@ MAX_HOPS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 READABLE = ("text/html", "application/xhtml+xml", "application/pdf", "text/plain", "text/markdown")
 AGENT = "llm-twin-links/1"
-# The system's resolver has no deadline of its own: it is asked in a thread that nobody has to wait for.
+# The process's: the resolver of the system has no deadline of its own, so it is asked in a thread that nobody waits for.
 _resolver = ThreadPoolExecutor(8, thread_name_prefix="resolve")
 
 
@@ -203,16 +203,16 @@ def _checked(url: str, allow_private: bool, deadline: Deadline) -> tuple[SplitRe
     try:
         # All control characters and odd letters end here: a host is ASCII once it is encoded.
         name = host.encode("idna").decode()
-        asked = _resolver.submit(
+        lookup = _resolver.submit(
             socket.getaddrinfo, name, parts.port or parts.scheme, type=socket.SOCK_STREAM
         )
-        found = asked.result(deadline.step)
+        entries = lookup.result(deadline.step)
     except (TimeoutError, httpcore.TimeoutException):
-        asked.cancel()
+        lookup.cancel()
         raise LinkUnreachable(f"The host {host[:100]!r} is not found in time.", "try later.") from None
     except (OSError, UnicodeError):
         raise LinkUnreachable(f"The host {host[:100]!r} is not known.", "check the link.") from None
-    addresses = [str(entry[4][0]) for entry in found]
+    addresses = [str(entry[4][0]) for entry in entries]
     if not allow_private and any(map(address_refusal, addresses)):
         raise LinkRefused(f"{host} leads to a private address.", "give a public http(s) address.")
     return parts, name, addresses[0]

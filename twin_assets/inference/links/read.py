@@ -24,7 +24,6 @@ NO_CHARSETS = frozenset(["idna", "punycode", "unicode-escape", "raw-unicode-esca
 PASSAGE_WORDS = 150
 MIN_WORDS = 20
 MAX_PASSAGES = 400
-# What requests link to is kept a while: the next message of a conversation links to the same page.
 KEPT_PAGES, KEPT_SECONDS = 16, 300
 
 
@@ -56,29 +55,30 @@ def read_link(url: str, allow_private: bool = False) -> LinkedText:
     return cleaned(fetch_link(url, allow_private))
 
 
-def lately_read(url: str, allow_private: bool = False, now: float | None = None) -> LinkedText:
-    """`read_link`, or what it gave at most KEPT_SECONDS ago; refusals are not kept. `now` is monotonic seconds."""
-    return _kept(url, allow_private, int((time.monotonic() if now is None else now) // KEPT_SECONDS))
+class RecentLinks:
+    """What links led to, kept a while: the next message of a conversation links to the same page."""
 
+    def __init__(self, allow_private: bool = False) -> None:
+        self._kept = lru_cache(maxsize=KEPT_PAGES)(lambda url, turn: read_link(url, allow_private))
 
-@lru_cache(maxsize=KEPT_PAGES)
-def _kept(url: str, allow_private: bool, turn: int) -> LinkedText:
-    return read_link(url, allow_private)
+    def read(self, url: str, now: float | None = None) -> LinkedText:
+        """`read_link`, or what it gave at most KEPT_SECONDS ago; refusals are not kept. `now` is monotonic seconds."""
+        return self._kept(url, int((time.monotonic() if now is None else now) // KEPT_SECONDS))
 
 
 def cleaned(fetched: Fetched) -> LinkedText:
     """The writing of a page or paper. Raises LinkRefused when there is none in it."""
     try:
-        found = _read(fetched)
-        found = found.model_copy(update={"text": found.text[:MAX_CHARACTERS]})
+        link = _read(fetched)
+        link = link.model_copy(update={"text": link.text[:MAX_CHARACTERS]})
     except ValueError as error:
         raise LinkRefused(f"The link leads to {error}.", "link to another copy.") from None
-    if count_words(found.text) < MIN_WORDS:
+    if count_words(link.text) < MIN_WORDS:
         raise LinkRefused(
             "The link leads to a page with hardly any text.",
             "link to the article itself; a page that only a script fills can't be read.",
         )
-    return found
+    return link
 
 
 def _read(fetched: Fetched) -> LinkedText:
@@ -122,10 +122,10 @@ def _decoded(fetched: Fetched) -> str:
 
 def _time(text: str | None) -> datetime | None:
     try:
-        found = datetime.fromisoformat(text or "")
+        time = datetime.fromisoformat(text or "")
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def linked_passages(
@@ -151,8 +151,8 @@ def _vectors(link: LinkedText, embedder: Embedder) -> np.ndarray:
 def _passages(link: LinkedText) -> list[Passage]:
     """Runs of whole paragraphs of about PASSAGE_WORDS words, with their offsets."""
     spans: list[tuple[int, int]] = []
-    for found in re.finditer(r"\S(?:.*?\S)??(?=\s*\n\s*\n|\s*\Z)", link.text, re.DOTALL):
-        start, end = found.span()
+    for paragraph in re.finditer(r"\S(?:.*?\S)??(?=\s*\n\s*\n|\s*\Z)", link.text, re.DOTALL):
+        start, end = paragraph.span()
         if spans and count_words(link.text[spans[-1][0] : end]) <= PASSAGE_WORDS:
             spans[-1] = (spans[-1][0], end)
         else:

@@ -13,12 +13,12 @@ def fuse(rankings: Sequence[list[Passage]]) -> list[Passage]:
     if len(rankings) == 1:
         return rankings[0]
     weight: dict[str, float] = {}
-    kept: dict[str, Passage] = {}
+    passages: dict[str, Passage] = {}
     for ranking in rankings:
         for rank, passage in enumerate(ranking, start=1):
             weight[passage.chunk_id] = weight.get(passage.chunk_id, 0.0) + 1 / (RANK_DAMPING + rank)
-            kept.setdefault(passage.chunk_id, passage)
-    return sorted(kept.values(), key=lambda p: (-weight[p.chunk_id], p.chunk_id))
+            passages.setdefault(passage.chunk_id, passage)
+    return sorted(passages.values(), key=lambda p: (-weight[p.chunk_id], p.chunk_id))
 
 
 def one_per_document(passages: list[Passage]) -> list[Passage]:

@@ -101,9 +101,11 @@ class Planner:
 
     def _ask(self, prompt: str, shape: type[A]) -> A:
         schema = {"name": shape.__name__, "schema": shape.model_json_schema(), "strict": True}
-        wanted = {"type": "json_schema", "json_schema": schema}
+        response_format = {"type": "json_schema", "json_schema": schema}
         try:
-            answer = self._hosted.complete(prompt, self._max_tokens, 0, attempts=1, response_format=wanted)
+            answer = self._hosted.complete(
+                prompt, self._max_tokens, 0, attempts=1, response_format=response_format
+            )
         except TwinError as error:
             raise PlannerFailed(f"{self.model}: {error.problem}") from None
         if answer is None:

@@ -19,8 +19,8 @@ def by_late_interaction(question: str, passages: list[Passage], embedder: Embedd
     """Passages by the mean over the question's tokens of the best cosine with a passage's token."""
     if not passages:
         return []
-    asked, *texts = embedder.token_vectors([question, *(search_view(p) for p in passages)])
-    return _by([float((asked @ text.T).max(axis=1).mean()) for text in texts], passages)
+    query, *texts = embedder.token_vectors([question, *(search_view(p) for p in passages)])
+    return _by([float((query @ text.T).max(axis=1).mean()) for text in texts], passages)
 
 
 def by_cross_encoder(question: str, passages: list[Passage], model: str) -> list[Passage]:

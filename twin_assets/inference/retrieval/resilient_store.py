@@ -43,10 +43,10 @@ class ResilientVectorStore:
         """As VectorStore has it. Raises RetrievalUnavailable, and EmbedderMismatch."""
         try:
             store = self._opened()
-            found = store.search(
+            passages = store.search(
                 text, vector, k, embedder=embedder, filters=filters, alpha=alpha, audience=audience
             )
-            empty = not found and store.count() == 0
+            empty = not passages and store.count() == 0
         except EmbedderMismatch:
             raise
         except BuiltBefore as error:
@@ -57,7 +57,7 @@ class ResilientVectorStore:
         if empty:
             self.forget()
             raise RetrievalUnavailable("The vector index is empty or gone.", FIX)
-        return found
+        return passages
 
     def check(self) -> None:
         """Raises RetrievalUnavailable when the store doesn't answer."""

@@ -86,21 +86,21 @@ class Retriever:
         """Passages for a person's question, each at most `tokens` estimated tokens where that is given."""
         options, clock = options or self.options, _Clock()
         with clock.step("understand"):
-            asked, note = self._understood(question, options)
-        if not asked.needed:
+            parsed, note = self._understood(question, options)
+        if not parsed.needed:
             return RetrievalResult(passages=[], steps_ms=clock.steps, needed=False)
-        passages = self._search(asked.queries, question, k, asked.filters, options, clock)
-        if asked.filters and not passages:  # what a question seems to say may be wrong
-            passages = self._search(asked.queries, question, k, {}, options, clock)
+        passages = self._search(parsed.queries, question, k, parsed.filters, options, clock)
+        if parsed.filters and not passages:  # what a question seems to say may be wrong
+            passages = self._search(parsed.queries, question, k, {}, options, clock)
             note = note or "nothing fits the filters, so they were left out"
-        queries = asked.queries
+        queries = parsed.queries
         if self.planner and not note and options.agent_steps:
-            passages, queries, note = self._reflected(question, k, asked, passages, options, clock)
+            passages, queries, note = self._reflected(question, k, parsed, passages, options, clock)
         if tokens and options.compress:
             with clock.step("compress"):
                 passages = compress(question, passages, tokens, self.embedder)
         return RetrievalResult(
-            passages=passages, steps_ms=clock.steps, queries=queries, filters=asked.filters, note=note
+            passages=passages, steps_ms=clock.steps, queries=queries, filters=parsed.filters, note=note
         )
 
     def _understood(self, question: str, options: RetrievalOptions) -> tuple[ParsedQuery, str | None]:
@@ -119,14 +119,14 @@ class Retriever:
         self,
         question: str,
         k: int,
-        asked: ParsedQuery,
+        parsed: ParsedQuery,
         passages: list[Passage],
         options: RetrievalOptions,
         clock: "_Clock",
     ) -> tuple[list[Passage], list[str], str | None]:
         """Look at what was found and search again, until it is enough, nothing is new, or the steps are used."""
         assert self.planner is not None
-        queries = list(asked.queries)
+        queries = list(parsed.queries)
         for _ in range(options.agent_steps):
             try:
                 with clock.step("reflect"):
@@ -137,7 +137,7 @@ class Retriever:
             if seen.enough or not new:
                 break
             queries += new
-            passages = self._search(queries, question, k, asked.filters, options, clock)
+            passages = self._search(queries, question, k, parsed.filters, options, clock)
         return passages, queries, None
 
     def _search(
@@ -155,13 +155,13 @@ class Retriever:
         reranking = self._reranking(options)
         depth = max(k * OVERFETCH, options.rerank_depth if reranking != "off" else 0)
         with clock.step("search"):
-            found = fuse([self._one(q, vectors[q], depth, filters, options.alpha) for q in queries])
+            passages = fuse([self._one(q, vectors[q], depth, filters, options.alpha) for q in queries])
         with clock.step("rerank"):
             if reranking == "late_interaction":
-                found = by_late_interaction(question, found[:depth], self.embedder)
+                passages = by_late_interaction(question, passages[:depth], self.embedder)
             elif reranking == "cross_encoder" and self.reranker:
-                found = by_cross_encoder(question, found[:depth], self.reranker)
-        return (one_per_document(found) if options.one_per_document else found)[:k]
+                passages = by_cross_encoder(question, passages[:depth], self.reranker)
+        return (one_per_document(passages) if options.one_per_document else passages)[:k]
 
     def _one(
         self, query: str, vector: np.ndarray, depth: int, filters: Filters, alpha: float

@@ -73,9 +73,9 @@ def wanted(question: str) -> Filters:
     categories = [c for c, pattern in CATEGORIES.items() if re.search(pattern, question, re.IGNORECASE)]
     if categories:
         filters["category"] = categories
-    found = _WHEN.search(question)
-    if found and WRITING.search(question):
-        filters |= _period(found["how"].lower(), int(found["year"]), (found["month"] or "").lower())
+    period = _WHEN.search(question)
+    if period and WRITING.search(question):
+        filters |= _period(period["how"].lower(), int(period["year"]), (period["month"] or "").lower())
     return filters
 
 

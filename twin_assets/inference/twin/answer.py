@@ -146,13 +146,13 @@ class Twin:
         that came with the request. Raises RetrievalUnavailable: no fact is answered without passages.
         """
         question, task = strip_special_tokens(question), answer_task(question)
-        found = self.find(question, self.profile.passages, self.profile.passage_tokens, options)
+        result = self.find(question, self.profile.passages, self.profile.passage_tokens, options)
         least = self.thresholds.answerable
-        supported = [p for p in found.passages if p.similarity >= least]
+        supported = [p for p in result.passages if p.similarity >= least]
         sources = [p for p in self._linked(question, linked) if p.similarity >= least]
-        declined = refusal(self.persona, question) if found.needed and not supported + sources else None
-        kept = found.model_copy(update={"passages": supported})
-        return self._plan("answer", task, kept, sources).model_copy(update={"refusal": declined})
+        declined = refusal(self.persona, question) if result.needed and not supported + sources else None
+        supporting = result.model_copy(update={"passages": supported})
+        return self._plan("answer", task, supporting, sources).model_copy(update={"refusal": declined})
 
     def plan_write(self, kind: WriteKind, topic: str) -> Plan:
         """Passages and messages for a piece of writing about a topic, without further wishes."""
@@ -165,10 +165,10 @@ class Twin:
         """
         degraded: list[str] = []
         try:
-            found = self._as_it_stands(brief.about, self.profile.passages)
+            result = self._as_it_stands(brief.about, self.profile.passages)
         except RetrievalUnavailable as error:
-            found, degraded = RetrievalResult(passages=[], steps_ms={}, note=error.problem), [RETRIEVAL]
-        plan = self._plan(brief.prompt_kind, brief.task(), found, self._linked(brief.about, linked))
+            result, degraded = RetrievalResult(passages=[], steps_ms={}, note=error.problem), [RETRIEVAL]
+        plan = self._plan(brief.prompt_kind, brief.task(), result, self._linked(brief.about, linked))
         return plan.model_copy(
             update={
                 "degraded": degraded,
@@ -187,15 +187,15 @@ class Twin:
     def _linked(self, about: str, linked: Linked | None) -> list[Passage]:
         return linked(about, self.profile.passages, self.profile.passage_tokens) if linked else []
 
-    def _plan(self, prompt: str, task: str, found: RetrievalResult, linked: list[Passage]) -> Plan:
-        own, linked = self._fitting(task, found.passages, linked)
+    def _plan(self, prompt: str, task: str, result: RetrievalResult, linked: list[Passage]) -> Plan:
+        own, linked = self._fitting(task, result.passages, linked)
         citations = [_citation(n, p, n > len(own)) for n, p in enumerate([*own, *linked], start=1)]
         return Plan(
             conversation=conversation(self.persona, self.profile, task, own, linked),
             prompt_kind=prompt,
             citations=citations,
-            steps_ms=found.steps_ms,
-            note=found.note,
+            steps_ms=result.steps_ms,
+            note=result.note,
             max_tokens=self.profile.answer_tokens,
         )
 

@@ -47,12 +47,12 @@ def compact_days(lake: Lake, persona: str, today: date) -> Compaction:
     """Make one object of every day before `today` (UTC) that has several, and remove what earlier rewritings left."""
     done = Compaction()
     for day, names in log_days(lake, persona).items():
-        found = log_day(lake, persona, day, names)
-        if day < str(today) and len(found.objects) > 1:
+        log = log_day(lake, persona, day, names)
+        if day < str(today) and len(log.objects) > 1:
             rewrite_day(lake, persona, day, pack=True)
-            done = Compaction(days=done.days + 1, objects=done.objects + len(found.objects))
+            done = Compaction(days=done.days + 1, objects=done.objects + len(log.objects))
         else:
-            _tidy(lake, found)
+            _tidy(lake, log)
     return done
 
 
@@ -64,28 +64,28 @@ def rewrite_day(
     Nothing is written when none does, unless the day is to be made one object (`pack`).
     """
     while True:
-        found = log_day(lake, persona, day)
+        log = log_day(lake, persona, day)
         try:
-            data, rows, changed, bare = _rewritten(lake, found, change)
+            data, rows, changed, bare = _rewritten(lake, log, change)
         except KeyError as error:
-            if log_day(lake, persona, day).number > found.number:
+            if log_day(lake, persona, day).number > log.number:
                 continue
             raise TwinError(
                 f"The object {error.args[0]} is gone from the request log.", "bring it back from a backup."
             ) from None
-        if not changed and not (pack and found.loose):
-            _tidy(lake, found)
+        if not changed and not (pack and log.loose):
+            _tidy(lake, log)
             return 0
-        number = found.number + 1
+        number = log.number + 1
         name = f"{number:06d}-{secrets.token_hex(4)}{PACKED}" if rows else None
         if name:
-            lake.write(f"{found.folder}/{name}", data)
-        note = Rewriting(number=number, object=name, replaces=[*found.objects, *found.leftovers], bare=bare)
+            lake.write(f"{log.folder}/{name}", data)
+        note = Rewriting(number=number, object=name, replaces=[*log.objects, *log.leftovers], bare=bare)
         try:
-            lake.create(f"{found.folder}/{number:06d}{NOTE}", note.model_dump_json().encode())
+            lake.create(f"{log.folder}/{number:06d}{NOTE}", note.model_dump_json().encode())
         except FileExistsError:  # somebody else has rewritten the day meanwhile
             if name:
-                lake.delete(f"{found.folder}/{name}")
+                lake.delete(f"{log.folder}/{name}")
             continue
         _tidy(lake, log_day(lake, persona, day))
         return changed
@@ -100,7 +100,7 @@ def take_out(lake: Lake, persona: str, listed: ErasedList, day: str | None = Non
     return sum(rewrite_day(lake, persona, one, left) for one in ([day] if day else log_days(lake, persona)))
 
 
-def _rewritten(lake: Lake, found: LogDay, change: Change) -> tuple[bytes, int, int, bool]:
+def _rewritten(lake: Lake, log: LogDay, change: Change) -> tuple[bytes, int, int, bool]:
     """The day's rows after the change as Parquet, how many there are, how many changed, and whether none has a text.
 
     Raises KeyError when the day was rewritten meanwhile.
@@ -108,14 +108,14 @@ def _rewritten(lake: Lake, found: LogDay, change: Change) -> tuple[bytes, int, i
     buffer, rows, changed, bare, seen = io.BytesIO(), 0, 0, True, set[Identity]()
     waiting: list[RequestRecord] = []
     with pq.ParquetWriter(buffer, packed([]).schema, compression="zstd") as writer:
-        for name in found.objects:
-            before = [row for row in read_object(lake, f"{found.folder}/{name}") if identity(row) not in seen]
+        for name in log.objects:
+            before = [row for row in read_object(lake, f"{log.folder}/{name}") if identity(row) not in seen]
             seen.update(map(identity, before))
             after = [(row, change(row)) for row in before]
-            kept = [new for _, new in after if new is not None]
-            rows, changed = rows + len(kept), changed + sum(new is not old for old, new in after)
-            bare &= not any(row.has_texts for row in kept)
-            waiting += kept
+            staying = [new for _, new in after if new is not None]
+            rows, changed = rows + len(staying), changed + sum(new is not old for old, new in after)
+            bare &= not any(row.has_texts for row in staying)
+            waiting += staying
             if len(waiting) >= GROUP_ROWS:
                 writer.write_table(packed(waiting))
                 waiting = []

@@ -130,10 +130,10 @@ def _storable(row: RequestRecord, text: TextPolicy) -> RequestRecord:
 def _kept(row: RequestRecord, text: TextPolicy) -> RequestRecord:
     """The row with what the policy leaves of its texts. In the log's own thread: rules over long texts take
     milliseconds."""
-    found = row.personal_data
-    if found is None and row.answer is not None:
-        found = len(scan(row.answer))
-    row = row.model_copy(update={"personal_data": found})
+    personal_data = row.personal_data
+    if personal_data is None and row.answer is not None:
+        personal_data = len(scan(row.answer))
+    row = row.model_copy(update={"personal_data": personal_data})
     if text == "off":
         return row.without_texts()
     if text == "kept":

@@ -169,15 +169,13 @@ def day_objects(
     seen: set[Identity] = set()
     done, gone, missing = set(without), set[tuple[int, str]](), (0, "")
     while True:
-        found = log_day(lake, persona, day, names)
+        log = log_day(lake, persona, day, names)
         try:
-            for name in found.objects:
+            for name in log.objects:
                 if name not in done:
-                    missing = (found.number, name)
+                    missing = (log.number, name)
                     rows = [
-                        row
-                        for row in read_object(lake, f"{found.folder}/{name}")
-                        if identity(row) not in seen
+                        row for row in read_object(lake, f"{log.folder}/{name}") if identity(row) not in seen
                     ]
                     seen.update(map(identity, rows))
                     done.add(name)
@@ -186,7 +184,7 @@ def day_objects(
         except KeyError:  # a rewriting has put another in its place: what was not read yet is there
             if missing in gone:
                 raise TwinError(
-                    f"The object {missing[1]} of {found.folder} is gone from the request log.",
+                    f"The object {missing[1]} of {log.folder} is gone from the request log.",
                     "bring it back from a backup.",
                 ) from None
             gone.add(missing)

@@ -35,8 +35,8 @@ class RequestLookup:
                     if unread == 0:
                         return None
                     unread, ids = unread - 1, self._read(key)
-                if request_id in ids and (found := self._of(key, request_id, caller)):
-                    return found
+                if request_id in ids and (row := self._of(key, request_id, caller)):
+                    return row
         return None
 
     def _of(self, key: str, request_id: str, caller: str) -> RequestRecord | None:

@@ -115,9 +115,9 @@ def _ending(said: str, word: str) -> str:
     return ELLIPSIS if said else word[: X_LIMIT // 2 - 1] + ELLIPSIS
 
 
-def unsupported_links(text: str, known: Iterable[str]) -> list[str]:
+def unsupported_links(text: str, shown_texts: Iterable[str]) -> list[str]:
     """Addresses in a text that stand in nothing that the model was shown: invented, or planted."""
-    shown = {url for text in known for url in _urls(text)}
+    shown = {url for text in shown_texts for url in _urls(text)}
     return [url for url in dict.fromkeys(_urls(text)) if url not in shown]
 
 

@@ -23,12 +23,12 @@ Channel = Callable[[Settings, Batch], None]
 
 def channels(settings: Settings) -> list[str]:
     """Names of the channels that are set."""
-    found = {
+    configured = {
         "webhook": settings.alert_webhook_url is not None,
         "slack": settings.alert_slack_url is not None,
         "email": bool(settings.alert_email_to),
     }
-    return [name for name, is_set in found.items() if is_set]
+    return [name for name, is_set in configured.items() if is_set]
 
 
 def deliver(lake: Lake, persona: str, settings: Settings) -> list[str]:

@@ -70,7 +70,7 @@ def alerts_of(report: DriftReport, link: str) -> list[Alert]:
 
 
 def settle_alerts(
-    lake: Lake, persona: str, found: Sequence[Alert], now: datetime, channels: Sequence[str]
+    lake: Lake, persona: str, alerts: Sequence[Alert], now: datetime, channels: Sequence[str]
 ) -> Batch | None:
     """Compare what is found with what is open, and write down what changed; None when nothing did.
 
@@ -78,20 +78,22 @@ def settle_alerts(
     hours, and when it closes if its opening was told. One that comes back within 24 hours of having been told
     is not told again before they are over.
     """
-    known = batches(lake, persona)
-    standing, spoken = open_alerts(known), _last_told(known)
-    by_name = {a.name: a for a in found}
-    kept = {name: _with_beginning(a, standing[name].alert) for name, a in by_name.items() if name in standing}
+    earlier = batches(lake, persona)
+    standing, spoken = open_alerts(earlier), _last_told(earlier)
+    by_name = {a.name: a for a in alerts}
+    continuing = {
+        name: _with_beginning(a, standing[name].alert) for name, a in by_name.items() if name in standing
+    }
     opened = [a for name, a in by_name.items() if name not in standing]
     closed = [s.alert for name, s in standing.items() if name not in by_name]
     due = {name for name in by_name if _due(spoken.get(name), now)}
-    repeated = [a for name, a in kept.items() if name in due]
+    repeated = [a for name, a in continuing.items() if name in due]
     told = [a.name for a in (*opened, *repeated) if a.name in due]
     told += [a.name for a in closed if standing[a.name].told_at is not None]
     if not (opened or repeated or closed):
         return None
     batch = Batch(
-        number=next_number(known),
+        number=next_number(earlier),
         persona=persona,
         at=now,
         opened=opened,
@@ -109,10 +111,10 @@ def batches(lake: Lake, persona: str) -> list[Batch]:
     return _log(lake, persona).all()
 
 
-def open_alerts(known: Sequence[Batch]) -> dict[str, OpenAlert]:
+def open_alerts(looks: Sequence[Batch]) -> dict[str, OpenAlert]:
     """What stands after these batches, by name."""
     standing: dict[str, OpenAlert] = {}
-    for batch in known:
+    for batch in looks:
         for alert in batch.opened:
             told = batch.at if alert.name in batch.told else None
             standing[alert.name] = OpenAlert(alert=alert, opened_at=batch.at, told_at=told)
@@ -184,10 +186,10 @@ def _due(told: datetime | None, now: datetime) -> bool:
     return told is None or now - told >= REPEAT_AFTER - _SLACK
 
 
-def _last_told(known: Sequence[Batch]) -> dict[str, datetime]:
+def _last_told(looks: Sequence[Batch]) -> dict[str, datetime]:
     """When each alert was last spoken of as being there."""
     return {
-        a.name: batch.at for batch in known for a in (*batch.opened, *batch.repeated) if a.name in batch.told
+        a.name: batch.at for batch in looks for a in (*batch.opened, *batch.repeated) if a.name in batch.told
     }
 
 

@@ -87,8 +87,8 @@ def e_benjamini_hochberg(strengths: Sequence[float], rate: float) -> list[bool]:
     the e-BH procedure of Wang and Ramdas, "False discovery rate control with e-values", JRSS B 84 (2022)."""
     order = np.argsort(strengths)[::-1]
     n = len(strengths)
-    kept = max((k for k in range(1, n + 1) if strengths[order[k - 1]] >= n / (k * rate)), default=0)
-    chosen = {int(i) for i in order[:kept]}
+    count = max((k for k in range(1, n + 1) if strengths[order[k - 1]] >= n / (k * rate)), default=0)
+    chosen = {int(i) for i in order[:count]}
     return [i in chosen for i in range(n)]
 
 
@@ -135,10 +135,10 @@ def _squared(rows: np.ndarray) -> np.ndarray:
 def _shuffled(labels: np.ndarray, strata: Sequence[str], times: int, seed: int) -> list[np.ndarray]:
     random = np.random.default_rng(seed)
     places = [np.flatnonzero([s == stratum for s in strata]) for stratum in sorted(set(strata))]
-    found = []
+    shuffles = []
     for _ in range(times):
         shuffled = labels.copy()
         for place in places:
             shuffled[place] = random.permutation(labels[place])
-        found.append(shuffled)
-    return found
+        shuffles.append(shuffled)
+    return shuffles

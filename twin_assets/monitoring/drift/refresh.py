@@ -81,7 +81,7 @@ def judge_refresh(
 
 def ask(lake: Lake, persona: str, model: str, verdict: Verdict, cost: str, now: datetime) -> Ask | None:
     """Write down that a rebuild is asked for; None when somebody else has just done so."""
-    asked = Ask(
+    request = Ask(
         number=next_number(asks(lake, persona)),
         persona=persona,
         at=now,
@@ -89,7 +89,7 @@ def ask(lake: Lake, persona: str, model: str, verdict: Verdict, cost: str, now: 
         reasons=verdict.reasons,
         cost=cost,
     )
-    return asked if _log(lake, persona).add(asked) else None
+    return request if _log(lake, persona).add(request) else None
 
 
 def asks(lake: Lake, persona: str) -> list[Ask]:

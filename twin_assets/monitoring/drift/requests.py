@@ -133,11 +133,11 @@ class _Watched:
     @property
     def bound(self) -> float:
         """What must be fallen below, or risen above."""
-        known = isinstance(self.level, list)
+        measured = isinstance(self.level, list)
         if self.falls:
-            sure = lower_level(self.level) if known else self.given_low  # type: ignore[arg-type]
+            sure = lower_level(self.level) if measured else self.given_low  # type: ignore[arg-type]
             return min(self.mean - self.tolerance, self.mean if sure is None else sure)
-        return max(self.mean + self.tolerance, upper_level(self.level) if known else self.mean)  # type: ignore[arg-type]
+        return max(self.mean + self.tolerance, upper_level(self.level) if measured else self.mean)  # type: ignore[arg-type]
 
 
 def watch_requests(
@@ -174,17 +174,17 @@ def voice_windows(
 
     A window ends with the text that completes it; what is left over waits for more.
     """
-    found = []
+    measured = []
     for model, written in sorted(scored.items()):
         held: list[str] = []
         for time, text in sorted(written):
             held.append(text)
             if windows := cut(held):
-                found += [
+                measured += [
                     VoiceWindow(time=time, model=model, margin=float(m)) for m in margins(windows).tolist()
                 ]
                 held = []
-    return found
+    return measured
 
 
 def _prompts(similar: Mapping[str, float]) -> Metric:
@@ -278,13 +278,13 @@ def _signals(watched: list[_Watched], family: str, now: datetime, model: str | N
     start = week_start(now)
     drifted: dict[str, tuple[datetime, float]] = {}
     for begin in (start, start - WEEK):  # the last week speaks too, or an alert would end each Monday
-        found = []
+        tested = []
         for w in these:
             part = [s for s in w.samples if begin <= s.time < begin + WEEK]
             test = fall_below if w.falls else rise_above
-            found.append((w, part, test([s.value for s in part], w.bound)))
-        acts = e_benjamini_hochberg([e.strength for *_, e in found], ALARM_RATE)
-        for (w, part, evidence), act in zip(found, acts, strict=True):
+            tested.append((w, part, test([s.value for s in part], w.bound)))
+        acts = e_benjamini_hochberg([e.strength for *_, e in tested], ALARM_RATE)
+        for (w, part, evidence), act in zip(tested, acts, strict=True):
             if act and evidence.onset is not None:
                 drifted[w.name] = (
                     part[evidence.onset].time,
@@ -293,8 +293,8 @@ def _signals(watched: list[_Watched], family: str, now: datetime, model: str | N
     return [_signal(w, now, model, drifted.get(w.name)) for w in these]
 
 
-def _signal(w: _Watched, now: datetime, model: str | None, found: tuple[datetime, float] | None) -> Signal:
-    recent = [s.value for s in w.samples if s.time >= (found[0] if found else week_start(now) - WEEK)]
+def _signal(w: _Watched, now: datetime, model: str | None, onset: tuple[datetime, float] | None) -> Signal:
+    recent = [s.value for s in w.samples if s.time >= (onset[0] if onset else week_start(now) - WEEK)]
     shown: dict[str, Any] = {
         "name": w.name, "family": w.family, "rebuild": w.rebuild, "before": w.scale(w.mean), "points": _weeks(w),
     }  # fmt: skip
@@ -308,11 +308,11 @@ def _signal(w: _Watched, now: datetime, model: str | None, found: tuple[datetime
         if w.name != "voice"
         else f"margin {w.show(after)} over {len(recent)} windows after {w.show(w.mean)}"
     )
-    who = f" ({model})" if w.by_model and found else ""
-    sentence = f"{w.bad if found else w.good}{who}: {figures}"
-    if found is None:
+    who = f" ({model})" if w.by_model and onset else ""
+    sentence = f"{w.bad if onset else w.good}{who}: {figures}"
+    if onset is None:
         return Signal(drifted=False, sentence=sentence, after=w.scale(after), **shown)
-    since, strength = found
+    since, strength = onset
     return Signal(
         drifted=True,
         sentence=f"{sentence}, since {since:%d %b %H:%M}",

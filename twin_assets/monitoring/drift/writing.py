@@ -56,8 +56,8 @@ def watch_writing(
         return writing, [_too_little(writing)]
     new, rate = new[: FIRST_LOOK * 2**look], RATE * 6 / np.pi**2 / (look + 1) ** 2
     if len(old) > MAX_KNOWN:
-        kept = np.random.default_rng(seed).choice(len(old), MAX_KNOWN, replace=False)
-        old = [old[i] for i in sorted(kept)]
+        sample = np.random.default_rng(seed).choice(len(old), MAX_KNOWN, replace=False)
+        old = [old[i] for i in sorted(sample)]
     shifts = _shifts(old, new, vectors, seed)
     significant = benjamini_hochberg([s.p for s in shifts.values()], rate)
     return writing, [
@@ -68,11 +68,11 @@ def watch_writing(
 
 def document_vectors(vectors: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, np.ndarray]:
     """One unit vector for each document, of its chunks' vectors by doc_id."""
-    found = {}
+    means = {}
     for doc_id, chunks in vectors.items():
         mean = np.mean(np.asarray(chunks, dtype=np.float64), axis=0)
-        found[doc_id] = mean / max(float(np.linalg.norm(mean)), 1e-12)
-    return found
+        means[doc_id] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+    return means
 
 
 def _when(document: SplitDocument) -> tuple[float, str]:

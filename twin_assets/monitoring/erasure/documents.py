@@ -60,14 +60,14 @@ class DocumentErasure:
 
     def copies(self) -> list[str]:
         """Ids of other documents with the same text, such as the same piece on another site."""
-        store, found = FeatureStore(self.lake), set[str]()
+        store, doc_ids = FeatureStore(self.lake), set[str]()
         if store.latest("unique_documents", self.persona):
             clusters: list[UniqueDocument] = store.read("unique_documents", self.persona)
             for one in clusters:
-                found |= {one.doc_id, *one.duplicates} if self.doc_id in one.duplicates else set()
+                doc_ids |= {one.doc_id, *one.duplicates} if self.doc_id in one.duplicates else set()
         for row in self.rows:
-            found |= set(row.get("duplicates") or ())
-        return sorted(found - {self.doc_id})
+            doc_ids |= set(row.get("duplicates") or ())
+        return sorted(doc_ids - {self.doc_id})
 
 
 def raw_keys(lake: Lake, persona: str) -> list[str]:
@@ -170,15 +170,15 @@ def from_crawl_state(erasure: DocumentErasure) -> int:
                 state = json.loads(data)
             except ValueError:
                 return None  # damaged: the next crawl makes it again from what the lake holds
-            known, asked = state.get("known", {}), state.get("validators", {})
-            kept = {
-                "known": {name: one for name, one in known.items() if name not in ids},
+            items, validators = state.get("known", {}), state.get("validators", {})
+            left = {
+                "known": {name: one for name, one in items.items() if name not in ids},
                 "validators": {
-                    u: v for u, v in asked.items() if not erasure.traces.are_in(json.dumps([u, v]))
+                    u: v for u, v in validators.items() if not erasure.traces.are_in(json.dumps([u, v]))
                 },
             }
-            same = kept == {"known": known, "validators": asked}
-            return None if same else json.dumps(state | kept).encode()
+            same = left == {"known": items, "validators": validators}
+            return None if same else json.dumps(state | left).encode()
 
         taken += erasure.lake.update(f"state/crawl/{erasure.persona}/{source}.json", forgotten)
     return taken
@@ -190,9 +190,9 @@ def from_crawl_parts(erasure: DocumentErasure) -> int:
     for path in files.files_below(erasure.settings.cache_dir / "crawl" / erasure.persona):
         if path.suffix in (".jsonl", ".damaged"):
             lines = path.read_bytes().split(b"\n")
-            kept = [line for line in lines if not erasure.traces.are_in(line.decode("utf-8", "replace"))]
-            if len(kept) < len(lines):
-                path.write_bytes(b"\n".join(kept))
+            left = [line for line in lines if not erasure.traces.are_in(line.decode("utf-8", "replace"))]
+            if len(left) < len(lines):
+                path.write_bytes(b"\n".join(left))
                 changed += 1
     return changed
 

@@ -74,14 +74,14 @@ def erase(
     Rows on their way into the log are taken out once they arrive. Raises TwinError when nothing is given.
     """
     given = {"request_id": request_id, "user": user, "key": key}
-    wanted = {name: value for name, value in given.items() if value}
-    if not wanted:
+    criteria = {name: value for name, value in given.items() if value}
+    if not criteria:
         raise TwinError("Nothing says whose requests to erase.", "give a request id, a user or a key.")
-    ids = _ids(lake, persona, wanted)
+    ids = _ids(lake, persona, criteria)
     # What is on its way is only known by who asks.
     caller = (None, None) if request_id else (key, user)
     entry = add_erased(lake, persona, requests=ids, key=caller[0], user=caller[1])
-    erasure = RequestErasure(settings, lake, persona, ids, key if wanted.keys() == {"key"} else None)
+    erasure = RequestErasure(settings, lake, persona, ids, key if criteria.keys() == {"key"} else None)
     taken = {place.name: place.request(erasure) for place in PLACES if place.request}
     if entry and taken["warehouse"] is not None:
         mark_done(lake, entry)
@@ -98,13 +98,13 @@ def erase(
 
 def find_document(settings: Settings, lake: Lake, persona: str, doc_id: str) -> DocumentErasure:
     """What is kept of a document, or of one whose erasure broke off. Raises NoSuchDocument."""
-    found = DocumentErasure(settings, lake, persona, doc_id)
-    if not found.raw and not found.rows and not _waiting(lake, persona, doc_id):
+    document = DocumentErasure(settings, lake, persona, doc_id)
+    if not document.raw and not document.rows and not _waiting(lake, persona, doc_id):
         raise NoSuchDocument(
             f"{persona} has no document {doc_id[:80]!r}.",
             "take a doc_id that citations or the page's Library name.",
         )
-    return found
+    return document
 
 
 def erase_document(settings: Settings, lake: Lake, persona: str, doc_id: str) -> ErasedDocument:
@@ -168,13 +168,13 @@ def finish_erasures(settings: Settings, lake: Lake, persona: str) -> int:
     return finished
 
 
-def _ids(lake: Lake, persona: str, wanted: dict[str, str]) -> set[str]:
+def _ids(lake: Lake, persona: str, criteria: dict[str, str]) -> set[str]:
     """Ids of the stored requests that fit, erased ones among them: their erasure may have broken off."""
 
     def fits(row: RequestRecord | ScoredRequest) -> bool:
-        return all(getattr(row, name) == value for name, value in wanted.items())
+        return all(getattr(row, name) == value for name, value in criteria.items())
 
-    ids = {wanted["request_id"]} if wanted.keys() == {"request_id"} else set[str]()
+    ids = {criteria["request_id"]} if criteria.keys() == {"request_id"} else set[str]()
     ids |= {row.request_id for row in request_log.stored_rows(lake, persona) if fits(row)}
     for stored in list(lake.keys(f"{scored.FOLDER}/{persona}")):
         ids |= {row.request_id for row in scored.read_part(lake, stored) if fits(row)}

@@ -162,8 +162,8 @@ def clean_sqlite(path: Path, cleaned: Callable[[str], str | None]) -> int:
             names = [row[1] for row in base.execute(f'pragma table_info("{table}")')]
             for name in names:
                 texts = f'select rowid, "{name}" from "{table}" where typeof("{name}") = \'text\''  # noqa: S608
-                found = base.execute(texts).fetchall()
-                for row, text in found:
+                rows = base.execute(texts).fetchall()
+                for row, text in rows:
                     new = cleaned(text)
                     if new is None:
                         base.execute(f'delete from "{table}" where rowid = ?', (row,))  # noqa: S608

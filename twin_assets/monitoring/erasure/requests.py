@@ -45,8 +45,8 @@ def remove_texts(lake: Lake, persona: str, older_than_days: int, today: date | N
     first_kept = f"{(today or datetime.now(UTC).date()) - timedelta(days=older_than_days)}"
     removed = 0
     for day, names in log_days(lake, persona).items():
-        found = log_day(lake, persona, day, names)
-        if day < first_kept and (found.loose or (found.last and not found.last.bare)):
+        log = log_day(lake, persona, day, names)
+        if day < first_kept and (log.loose or (log.last and not log.last.bare)):
             removed += rewrite_day(lake, persona, day, RequestRecord.without_texts, pack=True)
     return removed
 

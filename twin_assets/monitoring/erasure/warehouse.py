@@ -46,7 +46,7 @@ def _delete(
 ) -> int | None:
     if not settings.warehouse_path.is_file():
         return 0
-    wanted = sorted(ids)
+    listed = sorted(ids)
     try:
         with duckdb.connect(str(settings.warehouse_path)) as connection:
             there = {
@@ -56,7 +56,7 @@ def _delete(
             for table in (name for name in tables if name in there):
                 counts = connection.execute(
                     f"delete from {table} where persona = ? and list_contains(?, {column})",  # noqa: S608
-                    [persona, wanted],
+                    [persona, listed],
                 ).fetchone()
                 erased += counts[0] if counts else 0
             connection.execute("checkpoint")

@@ -149,5 +149,5 @@ def _quality(lake: Lake, persona: str, since: date) -> LiveQuality:
 
 def _drift(lake: Lake, persona: str) -> DriftReport | None:
     store = FeatureStore(lake)
-    found = store.latest("drift_report", persona)
-    return store.load("drift_report", persona, DriftReport, found) if found else None
+    version = store.latest("drift_report", persona)
+    return store.load("drift_report", persona, DriftReport, version) if version else None

@@ -31,27 +31,27 @@ def report_key(persona: str) -> str:
 
 def render_monitoring(
     persona: str,
-    found: Overview,
+    overview: Overview,
     costs: CostReport | None,
     told: Sequence[Batch],
     production: str | None,
     now: datetime,
 ) -> str:
     """The page. `costs` are those of the mart, `told` all looks that changed an alert, oldest first."""
-    quality = found.quality
-    heads, rows = _versions(found, production)
+    quality = overview.quality
+    heads, rows = _versions(overview, production)
     return render(
         "monitoring/report/monitoring.html",
         persona=persona,
-        found=found,
-        total=found.total,
+        found=overview,
+        total=overview.total,
         production=production,
         now=now,
         version_head=heads,
         version_rows=rows,
-        drift=_drift(found),
+        drift=_drift(overview),
         alerted=_alerted(told),
-        traffic_plot=traffic_plot(found.days) if found.total else None,
+        traffic_plot=traffic_plot(overview.days) if overview.total else None,
         quality_plot=quality_plot(quality.days, quality.day_voices) if quality.days else None,
         cost_plot=cost_plot(costs) if costs and costs.requests else None,
         share=_share,
@@ -60,17 +60,17 @@ def render_monitoring(
     )
 
 
-def _versions(found: Overview, production: str | None) -> tuple[list[str], list[list[str]]]:
+def _versions(overview: Overview, production: str | None) -> tuple[list[str], list[list[str]]]:
     """Head and rows of a table with a column for each version, so that two or three of them fit a phone."""
-    quality = {one.group: one for one in found.quality.versions}
-    voices = {one.model: one for one in found.quality.voices}
+    quality = {one.group: one for one in overview.quality.versions}
+    voices = {one.model: one for one in overview.quality.voices}
     columns = [
         {"serves": "yes" if one.group == production else "no"}
         | _use(one)
         | _scores(quality.get(one.group), voices.get(one.group))
-        for one in found.versions
+        for one in overview.versions
     ]
-    heads = [one.group.split(":", 1)[-1][:SHORT_TAG] for one in found.versions]
+    heads = [one.group.split(":", 1)[-1][:SHORT_TAG] for one in overview.versions]
     names = list(columns[0]) if columns else []
     return ["", *heads], [[name, *(column[name] for column in columns)] for name in names]
 
@@ -84,25 +84,25 @@ def _use(one: VersionUsage) -> dict[str, str]:
 
 
 def _scores(scored: Quality | None, voice: ModelVoice | None) -> dict[str, str]:
-    found = dict.fromkeys(("supported", "supported, 95%", "voice", "voice, 95%", "leaks", "abuse"), UNKNOWN)
+    cells = dict.fromkeys(("supported", "supported, 95%", "voice", "voice, 95%", "leaks", "abuse"), UNKNOWN)
     if scored:
-        found |= {
+        cells |= {
             "supported": _share(scored.grounded),
             "supported, 95%": f"{_share(scored.grounded_low)} to {_share(scored.grounded_high)}",
             "leaks": str(scored.leaks),
             "abuse": str(scored.toxic),
         }
     if voice:
-        found |= {
+        cells |= {
             "voice": _margin(voice.margin),
             "voice, 95%": f"{_margin(voice.margin_low)} to {_margin(voice.margin_high)}",
         }
-    return found
+    return cells
 
 
-def _drift(found: Overview) -> list[tuple[str, str, list[Signal], bytes | None]]:
+def _drift(overview: Overview) -> list[tuple[str, str, list[Signal], bytes | None]]:
     """Families that have signals: name, title, signals and, where there is one, the plot."""
-    families = ((family, [s for s in found.signals if s.family == family]) for family in FAMILIES)
+    families = ((family, [s for s in overview.signals if s.family == family]) for family in FAMILIES)
     return [
         (family, TITLES[family], signals, drift_plot(signals, family) if has_plot(signals, family) else None)
         for family, signals in families

@@ -76,23 +76,23 @@ def quality_plot(days: Sequence[Quality], voices: Sequence[DayVoice]) -> bytes:
     shown = list(days)[-MOST_DAYS:]
     names = [one.group for one in shown]
     figure = Figure(figsize=(5, 9), layout="constrained")
-    grounded, declined, found, voice = figure.subplots(4, 1)
+    grounded, declined, scores, voice = figure.subplots(4, 1)
     _line(grounded, [one.grounded for one in shown], ACCENT)
     for at, one in enumerate(shown):
         if one.grounded_low is not None and one.grounded_high is not None:
             grounded.plot([at, at], [one.grounded_low, one.grounded_high], color=ACCENT, lw=3, alpha=0.35)
     _line(declined, [one.declined for one in shown], SECOND)
-    _line(found, [one.top_score_p50 for one in shown], SECOND, "median")
-    _line(found, [one.top_score_p10 for one in shown], OTHER, "lowest tenth")
+    _line(scores, [one.top_score_p50 for one in shown], SECOND, "median")
+    _line(scores, [one.top_score_p10 for one in shown], OTHER, "lowest tenth")
     for axes, title in (
         (grounded, "claims supported"),
         (declined, "questions declined"),
-        (found, "best passage's score"),
+        (scores, "best passage's score"),
     ):
         axes.set_ylim(-0.03, 1.03)
         axes.set_title(title, loc="left", fontsize=10)
         _days(axes, names)
-    found.legend(frameon=False, fontsize=8, loc="lower left")
+    scores.legend(frameon=False, fontsize=8, loc="lower left")
     _voices(voice, voices, names)
     return png(figure)
 

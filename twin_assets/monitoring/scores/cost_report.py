@@ -80,9 +80,9 @@ def read_costs(warehouse: Path, persona: str, since: date | None = None) -> Cost
         with duckdb.connect(str(warehouse), read_only=True) as connection:
 
             def ask(query: str) -> list[dict[str, Any]]:
-                found = connection.execute(query, given)
-                names = [column[0] for column in found.description or []]
-                return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+                result = connection.execute(query, given)
+                names = [column[0] for column in result.description or []]
+                return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
             (total,) = ask(f"select {_COUNTS} from requests {_WHERE}")  # noqa: S608
             groups = [

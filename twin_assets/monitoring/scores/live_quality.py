@@ -46,7 +46,7 @@ def quality_by(rows: Iterable[ScoredRequest], group: Callable[[ScoredRequest], s
     groups: dict[str, list[ScoredRequest]] = defaultdict(list)
     for row in rows:
         groups[group(row)].append(row)
-    return [quality_of(name, found) for name, found in sorted(groups.items())]
+    return [quality_of(name, members) for name, members in sorted(groups.items())]
 
 
 def quality_of(group: str, rows: list[ScoredRequest], seed: int = 17) -> Quality:
@@ -85,8 +85,8 @@ def _grounded(stated: list[tuple[float, float]], seed: int) -> dict[str, float]:
     if not stated:
         return {}
     weights, shares = np.array(stated).T
-    found = {"grounded": float(np.average(shares, weights=weights))}
+    figures = {"grounded": float(np.average(shares, weights=weights))}
     if len(stated) > 1:
         low, high = bootstrap(shares, seed, weights, DRAWS)
-        found |= {"grounded_low": low, "grounded_high": high}
-    return found
+        figures |= {"grounded_low": low, "grounded_high": high}
+    return figures

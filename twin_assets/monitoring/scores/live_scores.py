@@ -90,18 +90,18 @@ class LiveScorer:
     def _of_text(self, row: RequestRecord, share: float) -> dict[str, object]:
         drawn = hash_share(f"{self.seed}/{row.request_id}/{row.time.isoformat()}")  # the same in every run
         chosen = drawn < share
-        found: dict[str, object] = {"weight": 1 / share if chosen else 0.0}
+        fields: dict[str, object] = {"weight": 1 / share if chosen else 0.0}
         if row.answer is None or row.outcome == "failed":
-            return found
+            return fields
         if row.personal_data is None:  # a row of an older log
-            found["personal_data"] = len(scan(row.answer))
-        found |= {
+            fields["personal_data"] = len(scan(row.answer))
+        fields |= {
             "words": count_words(row.answer),
             "declined": row.outcome == "refused" or declines(row.answer, self.persona),
         }
         if chosen and row.outcome == "answered":
-            found |= self._grounding(row, row.answer) if row.kind == "answer" else self._voice(row.answer)
-        return found
+            fields |= self._grounding(row, row.answer) if row.kind == "answer" else self._voice(row.answer)
+        return fields
 
     def _grounding(self, row: RequestRecord, answer: str) -> dict[str, object]:
         """Nothing where a passage isn't known any more, or came with the request: half the evidence would
@@ -135,14 +135,14 @@ def score_new(lake: Lake, scorer: LiveScorer, since: date | None = None, batch: 
 
 def _score_day(lake: Lake, scorer: LiveScorer, day: str, batch: int, run: ScoringRun) -> ScoringRun:
     persona = scorer.persona.name
-    logs, known = scored_in(lake, persona, day)
-    shares = _shares(_unknown(lake, persona, day, logs, known), scorer.sample_per_hour)
+    logs, scored_ids = scored_in(lake, persona, day)
+    shares = _shares(_unknown(lake, persona, day, logs, scored_ids), scorer.sample_per_hour)
     scored = sampled = 0
-    for rows in _batches(_unknown(lake, persona, day, logs, known), batch):
-        found = scorer.score([row for _, row in rows], shares)
+    for rows in _batches(_unknown(lake, persona, day, logs, scored_ids), batch):
+        scores = scorer.score([row for _, row in rows], shares)
         stored = [
             StoredScore(persona=persona, log=log, **dict(one))
-            for (log, _), one in zip(rows, found, strict=True)
+            for (log, _), one in zip(rows, scores, strict=True)
         ]
         write_scores(lake, persona, day, stored)
         scored, sampled = scored + len(stored), sampled + sum(one.weight > 0 for one in stored)
@@ -154,12 +154,12 @@ def _score_day(lake: Lake, scorer: LiveScorer, day: str, batch: int, run: Scorin
 
 
 def _unknown(
-    lake: Lake, persona: str, day: str, logs: set[str], known: set[tuple[str, int]]
+    lake: Lake, persona: str, day: str, logs: set[str], scored_ids: set[tuple[str, int]]
 ) -> Iterator[list[tuple[str, RequestRecord]]]:
     """Object by object, the rows of a day that aren't scored yet, with the object's name; not of `logs`, which are."""
     erased = erased_list(lake, persona)
     for name, rows in day_objects(lake, persona, day, without=logs):
-        yield [(name, row) for row in erased.without(rows) if identity(row) not in known]
+        yield [(name, row) for row in erased.without(rows) if identity(row) not in scored_ids]
 
 
 def _batches(

@@ -69,9 +69,9 @@ def day_voices(day: str, rows: Iterable[RequestRecord], meter: VoiceMeter) -> li
 def add_voices(lake: Lake, persona: str, day: str, meter: VoiceMeter) -> None:
     """Measure a day anew from all its log objects."""
     erased = erased_list(lake, persona)
-    rows = (row for _, found in day_objects(lake, persona, day) for row in erased.without(found))
-    found = day_voices(day, rows, meter)
-    lines = "".join(voice.model_dump_json() + "\n" for voice in found)
+    rows = (row for _, logged in day_objects(lake, persona, day) for row in erased.without(logged))
+    voices = day_voices(day, rows, meter)
+    lines = "".join(voice.model_dump_json() + "\n" for voice in voices)
     lake.write(f"{FOLDER}/{persona}/{day}.jsonl", lines.encode())
 
 
@@ -92,7 +92,7 @@ def pooled(days: Iterable[DayVoice], seed: int) -> list[ModelVoice]:
     groups: dict[tuple[str, Kind], list[DayVoice]] = defaultdict(list)
     for one in days:
         groups[one.model, one.kind].append(one)
-    return [_pooled(model, kind, found, seed) for (model, kind), found in sorted(groups.items())]
+    return [_pooled(model, kind, voices, seed) for (model, kind), voices in sorted(groups.items())]
 
 
 def _pooled(model: str, kind: Kind, days: list[DayVoice], seed: int) -> ModelVoice:

@@ -102,9 +102,9 @@ def _scored(r: RequestRecord, passages: dict[str, str]) -> ScoredRequest:
 
 
 def _support(request: RequestRecord, passages: dict[str, str]) -> float | None:
-    found = [passages[i] for i in request.retrieved if i in passages]
-    if request.answer is None or request.outcome != "answered" or not found:
+    shown = [passages[i] for i in request.retrieved if i in passages]
+    if request.answer is None or request.outcome != "answered" or not shown:
         return None
     words = topic_words(request.answer, numbers=True)
-    known = {word for text in found for word in topic_words(text, numbers=True)}
-    return k_precision(words, known) if len(words) >= MIN_TOPIC_WORDS else None
+    passage_words = {word for text in shown for word in topic_words(text, numbers=True)}
+    return k_precision(words, passage_words) if len(words) >= MIN_TOPIC_WORDS else None

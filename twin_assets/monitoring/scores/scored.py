@@ -45,12 +45,12 @@ def take_out(lake: Lake, persona: str, keys: Iterable[str], listed: ErasedList) 
     taken = 0
     for key in list(keys):
         rows = read_part(lake, key)
-        kept = listed.without(rows)
-        if len(kept) < len(rows):
-            if kept:
-                _write(lake, persona, key.split("/")[-2], kept)
+        staying = listed.without(rows)
+        if len(staying) < len(rows):
+            if staying:
+                _write(lake, persona, key.split("/")[-2], staying)
             lake.delete(key)
-            taken += len(rows) - len(kept)
+            taken += len(rows) - len(staying)
     return taken
 
 
@@ -78,12 +78,12 @@ def read_scored(
     keys, erased = defaultdict[str, list[str]](list), erased_list(lake, persona)
     for key in lake.keys(f"{FOLDER}/{persona}"):
         keys[key.split("/")[-2]].append(key)
-    found: list[ScoredRequest] = []
+    rows: list[ScoredRequest] = []
     for day in sorted(keys, reverse=True):  # a day's objects are in no order, so a day is read whole
-        if day < str(since or "") or (newest is not None and len(found) >= newest):
+        if day < str(since or "") or (newest is not None and len(rows) >= newest):
             break
-        found += once(row for key in keys[day] for row in erased.without(read_part(lake, key)))
-    ordered = sorted(found, key=lambda r: r.time)
+        rows += once(row for key in keys[day] for row in erased.without(read_part(lake, key)))
+    ordered = sorted(rows, key=lambda r: r.time)
     return with_feedback(ordered[-newest:] if newest else ordered, read_feedback(lake, persona, since))
 
 

@@ -49,10 +49,10 @@ def _classifier(name: str) -> IsToxic:
         ) from error
 
     def is_toxic(texts: list[str]) -> list[bool]:
-        found = classify(texts, batch_size=BATCH) if texts else []
+        scored = classify(texts, batch_size=BATCH) if texts else []
         return [
             sum(one["score"] for one in scores if one["label"].lower() in HARMLESS) < TOXIC
-            for scores in found
+            for scores in scored
         ]
 
     return is_toxic

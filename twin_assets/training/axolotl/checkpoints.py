@@ -26,8 +26,8 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def kept_for_the_next_run(folder: Path) -> str:
     """What a run that was stopped leaves in `folder`, in words."""
-    if kept := last_checkpoint(folder):
-        return f"the next run resumes from the checkpoint of step {step_of(kept)}"
+    if checkpoint := last_checkpoint(folder):
+        return f"the next run resumes from the checkpoint of step {step_of(checkpoint)}"
     return "there was no checkpoint yet, so the next run begins anew"
 
 

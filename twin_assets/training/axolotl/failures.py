@@ -61,8 +61,8 @@ def name_failure(status: int, lines: list[str], phase: str, shown: int = 12) -> 
     """The failure of a process that ended with `status` after printing `lines`, while it was in `phase`; shows the last of
     the lines."""
     text = "\n".join(lines).lower()
-    kept = [line for line in lines if line.strip() and not line.startswith(_FRAMES)][-shown:]
-    tail = " Its last lines:\n" + "\n".join(kept) + "\n" if kept else ""
+    telling = [line for line in lines if line.strip() and not line.startswith(_FRAMES)][-shown:]
+    tail = " Its last lines:\n" + "\n".join(telling) + "\n" if telling else ""
     for phrases, problem, fix in _KNOWN:
         if any(phrase in text for phrase in phrases):
             return TwinError(f"{problem}{tail}", fix)
@@ -116,11 +116,11 @@ def name_stop(job: TrainingJob, said: str) -> TwinError:
     """Why a training ended that left no result: its own reason, or what its phase and the exit status in `said` tell."""
     if named := read_error(job):
         return named
-    phase, kept = read_phase(job), kept_for_the_next_run(job.model_dir)
+    phase, left = read_phase(job), kept_for_the_next_run(job.model_dir)
     if re.search(r"(?:code|status|signal)\D{0,3}(?:-9|137|9)\b|OOMKilled", said):
-        return out_of_memory(phase, f" {kept[0].upper()}{kept[1:]}.", killed=True)
+        return out_of_memory(phase, f" {left[0].upper()}{left[1:]}.", killed=True)
     return TwinError(
-        f"The training stopped while {phase} without giving a reason ({said:.300}); {kept}.",
+        f"The training stopped while {phase} without giving a reason ({said:.300}); {left}.",
         f"read {job.log_file}, then start it again.",
     )
 

@@ -53,10 +53,10 @@ def _sft_check(tokenizer: Any, config: dict[str, Any]) -> Callable[[dict[str, An
     strategy = load(tokenizer, DictDefault(config), dict(config["datasets"][0]))
 
     def check(row: dict[str, Any]) -> list[str]:
-        *asked, answer = row["messages"]
+        *turns, answer = row["messages"]
         trained = strategy.tokenize_prompt({"messages": row["messages"]})
         ids, labels = trained["input_ids"], trained["labels"]
-        prompt = served_prompt(tokenizer, asked)
+        prompt = served_prompt(tokenizer, turns)
         prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
         learnt = [i for i, label in enumerate(labels) if label != _IGNORED]
         text = tokenizer.decode([ids[i] for i in learnt])
@@ -66,8 +66,8 @@ def _sft_check(tokenizer: Any, config: dict[str, Any]) -> Callable[[dict[str, An
             faults.append(f"serving asks with {prompt[-_SHOWN:]!r}, training begins {start[-_SHOWN:]!r}")
         elif learnt and learnt[0] != len(prompt_ids):
             faults.append(f"the loss begins at token {learnt[0]}, the answer at {len(prompt_ids)}")
-        if text != (wanted := answer["content"] + tokenizer.eos_token):
-            faults.append(f"learnt is {_ends(text)}, not {_ends(wanted)}")
+        if text != (expected := answer["content"] + tokenizer.eos_token):
+            faults.append(f"learnt is {_ends(text)}, not {_ends(expected)}")
         return faults
 
     return check
@@ -88,8 +88,8 @@ def _dpo_check(tokenizer: Any, config: dict[str, Any]) -> Callable[[dict[str, An
                 f"serving asks with {prompt[-_SHOWN:]!r}, training with {trained['prompt'][-_SHOWN:]!r}"
             )
         for side in ("chosen", "rejected"):
-            if trained[side] != (wanted := row[side]["content"] + tokenizer.eos_token):
-                faults.append(f"{side} is {_ends(trained[side])}, not {_ends(wanted)}")
+            if trained[side] != (expected := row[side]["content"] + tokenizer.eos_token):
+                faults.append(f"{side} is {_ends(trained[side])}, not {_ends(expected)}")
         whole = tokenizer.apply_chat_template([*row["messages"], row["chosen"]], tokenize=False)
         if not whole.startswith(prompt + row["chosen"]["content"]):
             faults.append(f"after the prompt SFT has {whole[len(prompt) :][:_SHOWN]!r}, DPO the answer")

@@ -53,8 +53,8 @@ def ensure_base_model(
             lineage = _lineage(profile, {"weights": folder_hash(folder)}, settings.seed)
             return registry.find(lineage) or _save(settings, registry, profile, folder, lineage)
         lineage = _lineage(profile, {"hub": source}, settings.seed)
-        if known := registry.find(lineage):
-            return known
+        if registered := registry.find(lineage):
+            return registered
         return _save(settings, registry, profile, _fetch(settings, source, on_progress), lineage)
 
 
@@ -81,8 +81,8 @@ def _nano(
 ) -> ModelVersion:
     text, steps = base_text(settings.seed), profile.nano_steps
     lineage = _lineage(profile, plan(text, steps, shape), settings.seed)
-    if known := registry.find(lineage):
-        return known
+    if registered := registry.find(lineage):
+        return registered
     with tempfile.TemporaryDirectory(dir=settings.cache_dir) as scratch:
         folder = Path(scratch) / "nano"
         metrics = build_nano_base(folder, text, settings.seed, steps, on_progress, shape)

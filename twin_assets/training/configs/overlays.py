@@ -79,8 +79,8 @@ def learnt_config(config: dict[str, Any]) -> dict[str, Any]:
 
     `formats` are the datasets as they are read, without where they lie.
     """
-    kept = {key: value for key, value in config.items() if key not in _NOT_HASHED}
-    return kept | {"formats": [_without_path(d) for d in config["datasets"]]}
+    learnt = {key: value for key, value in config.items() if key not in _NOT_HASHED}
+    return learnt | {"formats": [_without_path(d) for d in config["datasets"]]}
 
 
 def config_hash(config: dict[str, Any]) -> str:
@@ -118,8 +118,8 @@ def _overlay(name: str, stage: TrainingStage) -> dict[str, Any]:
 def _read(name: str) -> dict[str, Any]:
     path = FOLDER / name
     if not path.is_file():
-        known = ", ".join(sorted(p.relative_to(FOLDER).as_posix() for p in FOLDER.glob("*/*.yaml")))
-        raise TwinError(f"There is no training config {name!r}.", f"name one of: {known}.")
+        names = ", ".join(sorted(p.relative_to(FOLDER).as_posix() for p in FOLDER.glob("*/*.yaml")))
+        raise TwinError(f"There is no training config {name!r}.", f"name one of: {names}.")
     try:
         values = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:

@@ -73,9 +73,11 @@ def read_experiments(warehouse: Path, persona: str) -> list[Experiment]:
     try:
         with duckdb.connect(str(warehouse), read_only=True) as connection:
             query = f"select {fields} from experiments where persona = ? order by started_at, run_id"  # noqa: S608
-            found = connection.execute(query, [persona])
-            names = [column[0] for column in found.description or []]
-            return [Experiment.model_validate(dict(zip(names, row, strict=True))) for row in found.fetchall()]
+            result = connection.execute(query, [persona])
+            names = [column[0] for column in result.description or []]
+            return [
+                Experiment.model_validate(dict(zip(names, row, strict=True))) for row in result.fetchall()
+            ]
     except (duckdb.CatalogException, duckdb.IOException):
         raise TwinError(
             f"{warehouse.name} has no experiments that can be read.", "materialise `experiments`."

@@ -92,11 +92,11 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
     layer = _layer_bytes(shape, width, rank)
     # Korthikanti et al. 2022, section 5: with full recomputation a layer keeps its input, and one layer is open.
     stream = width if rank or sharded else 4  # the embeddings' format, see _model_bytes
-    kept = shape.layers * shape.hidden * stream + layer if checkpointed else shape.layers * layer
+    per_token = shape.layers * shape.hidden * stream + layer if checkpointed else shape.layers * layer
     used = {
         "weights": weights,
         "trained": trained / shards,
-        "activations": tokens * kept,
+        "activations": tokens * per_token,
         "logits": tokens * shape.vocabulary * (width + (_DPO_LOGITS if dpo else _LOGITS)),
     }
     passes = _passes(bool(rank), checkpointed, dpo)
@@ -213,10 +213,10 @@ def _layer_bytes(shape: Architecture, width: int, rank: int) -> float:
     """
     query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     if rank:
-        kept = 38 * shape.hidden + 10 * query + 4 * key + 12 * shape.intermediate + 14 * rank
+        values = 38 * shape.hidden + 10 * query + 4 * key + 12 * shape.intermediate + 14 * rank
     else:
-        kept = 26 * shape.hidden + 4 * query + 4 * key + 8 * shape.intermediate
-    return kept * width / 2
+        values = 26 * shape.hidden + 4 * query + 4 * key + 8 * shape.intermediate
+    return values * width / 2
 
 
 def _passes(adapter: bool, checkpointed: bool, dpo: bool) -> int:

@@ -33,7 +33,7 @@ def tuning_dataset(lake: Lake, manifest: Manifest, folder: Path) -> Manifest:
             "collect more of the persona's writing.",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    for side, kept in sides.items():
-        (folder / f"{side}.jsonl").write_text("".join(row.model_dump_json() + "\n" for row in kept))
-    counts = {side: len(kept) for side, kept in sides.items()}
+    for side, side_rows in sides.items():
+        (folder / f"{side}.jsonl").write_text("".join(row.model_dump_json() + "\n" for row in side_rows))
+    counts = {side: len(side_rows) for side, side_rows in sides.items()}
     return manifest.model_copy(update={"version": f"{manifest.version}-tuning", "counts": counts})

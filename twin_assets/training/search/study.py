@@ -85,8 +85,8 @@ def search(
     data = folder / f"data-{manifest.version}"
     tuning = tuning_dataset(lake, manifest, data)
     config = compose_config(profile, STAGE, base.path, data, folder, settings, tuning.counts)
-    wanted = space or load_space(STAGE)
-    shipped = shipped_values(wanted, config)
+    dimensions = space or load_space(STAGE)
+    shipped = shipped_values(dimensions, config)
     parts = [
         manifest.persona,
         profile.name,
@@ -112,7 +112,7 @@ def search(
                 break
             trial = study.ask()
             values = {
-                dimension: wanted[dimension].suggest(trial, dimension, value)
+                dimension: dimensions[dimension].suggest(trial, dimension, value)
                 for dimension, value in shipped.items()
             }
             state = _try(lake, settings, study, trial, prepare(values))

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.support.machine import growth
+from twin_assets.core.text.front_matter import split_front_matter
 from twin_assets.feature.crawl.formats.text.fields import describe, more_closed
-from twin_assets.feature.crawl.formats.text.frontmatter import split_front_matter
 from twin_assets.feature.crawl.formats.values import as_time
 
 FORMS = {
@@ -197,6 +197,18 @@ def test_time_grows_no_faster_than_lines_that_never_close(line: str) -> None:
             split_front_matter(line * times)
 
     assert growth(read, 1_000, 4) < 12
+
+
+@pytest.mark.parametrize(
+    ("lead", "pump", "end"),
+    [("+++", "\t", "!"), ("", "\n", " "), ("%", "\t", "!"), ("% a\n%", "\t", "!"), ("{\n", "\n", "x"), ("---\na: [\nb", " ", "\n---\n")],
+)  # fmt: skip
+def test_time_grows_no_faster_than_white_space(lead: str, pump: str, end: str) -> None:
+    def read(times: int) -> None:
+        with suppress(ValueError):
+            split_front_matter(lead + pump * times + end)
+
+    assert growth(read, 5_000, 4) < 12
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,8 @@ def _sign(page: str, refused: bool) -> str | None:
     if len(page) > _PAGE_LETTERS:
         return None
     seen = " ".join(_TAG.sub(" ", _UNSEEN.sub(" ", page)).split())
-    found = _TITLE.search(page)
-    title = re.split(r" [|–—-] ", " ".join(found[1].split()))[0] if found else ""
+    match = _TITLE.search(page)
+    title = re.split(r" [|–—-] ", " ".join(match[1].split()))[0] if match else ""
     kind = next((kind for kind, sign in _TITLES if sign.fullmatch(title)), None)
     if kind and (refused or len(seen) <= _TITLED_LETTERS[kind]):
         return kind

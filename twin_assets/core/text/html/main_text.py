@@ -46,14 +46,14 @@ def chosen_texts(root: html.HtmlElement, fast: bool = True) -> tuple[set[str], l
     `fast` leaves out its comparison with readability and jusText.
     """
     try:
-        found = bare_extraction(
+        document = bare_extraction(
             root, include_comments=False, include_formatting=True, output_format="xml", fast=fast
         )
     except (etree.LxmlError, AttributeError, IndexError, KeyError, AssertionError, RecursionError):
         return set(), []  # markup that it trips over; the page counts as one without text
-    if not isinstance(found, Document):
+    if not isinstance(document, Document):
         return set(), []
-    text = "".join(found.body.itertext())
+    text = "".join(document.body.itertext())
     signs = set(SIGN.findall(text))
     if signs or fast:
         return signs, []
@@ -64,4 +64,4 @@ def chosen_texts(root: html.HtmlElement, fast: bool = True) -> tuple[set[str], l
     again = {sign: part for sign, part in zip(SIGN.findall(shown), parts, strict=True) if part in said}
     if 2 * sum(map(len, again.values())) >= len(said):
         return set(again), []
-    return set(), [line for part in found.body.itertext() if (line := " ".join(part.split()))]
+    return set(), [line for part in document.body.itertext() if (line := " ".join(part.split()))]

@@ -85,8 +85,8 @@ def page_meta(text: str) -> dict[str, Any]:
 def _title(tree: html.HtmlElement, articles: list[dict[str, Any]], metas: dict[str, list[str]]) -> str | None:
     declared = [value for name in _TITLE_META for value in metas.get(name, [])]
     declared += [node["headline"] for node in articles if isinstance(node.get("headline"), str)]
-    if found := _first(declared):
-        return found
+    if title := _first(declared):
+        return title
     whole = _first(tree.xpath("//head/title/text()")) or _first(tree.xpath("//title/text()"))
     headings = [_line(h) for h in tree.iter("h1")]
     # "The late clock | Notes of Casey": the heading is the title, the rest the site's.
@@ -105,8 +105,8 @@ def _published(
     )
     declared += tree.xpath(f"//time[{_CLASS.format('dt-published')} or @pubdate]/@datetime")
     declared += tree.xpath("//article//time/@datetime") or tree.xpath("//time/@datetime")
-    if found := _first(declared, r".*\d.*"):
-        return found
+    if date := _first(declared, r".*\d.*"):
+        return date
     try:
         return find_date(tree, original_date=True, extensive_search=False, outputformat="%Y-%m-%d")
     except (ValueError, TypeError, OverflowError):
@@ -124,17 +124,17 @@ def _authors(
     declared = [
         name for node in articles for name in _people(node.get("author") or node.get("creator"), named)
     ]
-    if found := _names(declared):
-        return found
+    if names := _names(declared):
+        return names
     for name in _AUTHOR_META:
-        if found := _names(metas.get(name, [])):
-            return found
+        if names := _names(metas.get(name, [])):
+            return names
     for path in _AUTHOR_PATHS:
         elements = tree.xpath(path)
         # Many bylines are a list of articles, or comments: the page as a whole says nothing then.
-        found = _names([element.get("content") or _line(element) for element in elements])
-        if found:
-            return found if len(found) <= 3 else []
+        names = _names([element.get("content") or _line(element) for element in elements])
+        if names:
+            return names if len(names) <= 3 else []
     return []
 
 
@@ -194,23 +194,23 @@ def _is(node: dict[str, Any], kind: re.Pattern[str]) -> bool:
 
 
 def _metas(tree: html.HtmlElement) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    metas: dict[str, list[str]] = {}
     for meta in tree.iter("meta"):
         name = meta.get("property") or meta.get("name") or meta.get("itemprop")
         if name and (content := meta.get("content", "").strip()):
-            found.setdefault(name.strip().lower(), []).append(content)
-    return found
+            metas.setdefault(name.strip().lower(), []).append(content)
+    return metas
 
 
 def _names(values: list[str]) -> list[str]:
     """Names in order, each once: no addresses of profiles, no names of accounts."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for value in values:
         name = " ".join(unescape(value).split()).strip(" ,;|·-")
         name = re.sub(r"^(?:by|written by|posted by|author:)\s+", "", name, flags=re.IGNORECASE)
         if name and len(name) <= _MAX_NAME and "://" not in name and name.lower() not in _NO_NAMES:
-            found[name] = None
-    return list(found)[:_MAX_AUTHORS]
+            names[name] = None
+    return list(names)[:_MAX_AUTHORS]
 
 
 def _first(values: list[Any], form: str = r".+") -> str | None:

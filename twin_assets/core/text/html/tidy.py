@@ -171,18 +171,18 @@ def _drawn_formula(element: html.HtmlElement) -> None:
             _write(element, source, True)
     elif element.tag == "img":
         _write(element, element.get("alt", ""), False)
-    elif found := _annotation(element):
+    elif annotations := _annotation(element):
         display = (
             "katex-display" in classes(element.getparent())
             or element.get("display") in ("true", "block")
             or element.find(".//math[@display='block']") is not None
         )
-        _write(element, found[0].text or "", display)
+        _write(element, annotations[0].text or "", display)
 
 
 def _replace_formula(element: html.HtmlElement) -> None:
-    found = _annotation(element)
-    source = (found[0].text or "") if found else element.get("alttext", "")
+    annotations = _annotation(element)
+    source = (annotations[0].text or "") if annotations else element.get("alttext", "")
     if source.strip():
         _write(element, source, element.get("display") == "block")
     elif not element.text_content().strip():

@@ -56,7 +56,7 @@ def clean_documents(
 ) -> CleaningResult:
     """Clean every document; drop, with a reason, what nothing should be learnt from. `turns` are the messages of
     conversations by document id (`talks`)."""
-    kept: list[CleanedDocument] = []
+    passed: list[CleanedDocument] = []
     dropped: dict[str, list[str]] = {}
     removed: Counter[str] = Counter()
     read: list[tuple[Document, _Writing]] = []
@@ -82,9 +82,9 @@ def clean_documents(
         if reasons:
             dropped.setdefault(reasons[0], []).append(document.doc_id)
         else:
-            kept.append(cleaned)
+            passed.append(cleaned)
     return CleaningResult(
-        documents=sorted(kept, key=lambda d: d.doc_id),
+        documents=sorted(passed, key=lambda d: d.doc_id),
         dropped=dict(sorted(dropped.items())),
         removed={kind: n for kind, n in removed.items() if kind not in ALL_KINDS},
         masked={kind: n for kind, n in removed.items() if kind in ALL_KINDS},
@@ -128,12 +128,12 @@ def _cleaned(document: Document, writing: "_Writing", mask_personal_data: bool) 
 def _with_exchanges(document: CleanedDocument, turns: str, mask_personal_data: bool) -> CleanedDocument:
     """The document with what was asked and answered in it; without answers that cleaning took apart."""
     kinds = kinds_to_mask(mask_personal_data)
-    found = [
+    exchanges = [
         Exchange(asked=mask(one.asked, kinds)[0], answered=mask(one.answered, kinds)[0])
         for one in exchanges_of(turns)
     ]
-    kept = [one for one in found if one.answered in document.voice_text]
-    return document.model_copy(update={"exchanges": kept})
+    whole = [one for one in exchanges if one.answered in document.voice_text]
+    return document.model_copy(update={"exchanges": whole})
 
 
 def leaks(documents: list[CleanedDocument], mask_personal_data: bool = True) -> Counter[str]:
@@ -190,7 +190,7 @@ def _writing(document: Document) -> _Writing:
     else:
         text = document.body.replace("\r\n", "\n").strip("\n")
         return _Writing([text] if document.category == "code" else text.split("\n\n"), [], False)
-    kept: list[str] = []
+    writing: list[str] = []
     removed: list[str] = []
     for number, block in enumerate(blocks):
         # Code, headings, items and quotations are never lines of a site's: "## Comments" may head an article's part.
@@ -205,10 +205,10 @@ def _writing(document: Document) -> _Writing:
         ):
             kind = "repeated_title"
         if kind is None:
-            kept.append(block)
+            writing.append(block)
         else:
             removed.append(kind)
-    return _Writing(kept, removed, True)
+    return _Writing(writing, removed, True)
 
 
 def _furniture(blocks: list[str], language: str | None) -> set[str]:

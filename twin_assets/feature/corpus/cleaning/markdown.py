@@ -23,14 +23,12 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 from mdit_py_plugins.myst_role import myst_role_plugin
 
+from twin_assets.core.text.front_matter import without_front_matter
 from twin_assets.core.text.html.blocks import html_blocks as html_blocks
 from twin_assets.feature.corpus.cleaning.line_breaks import JOIN, SOFT, Breaks, breaks_of, mended
 from twin_assets.feature.corpus.cleaning.template_marks import GONE, Marks, fenced
 from twin_assets.feature.corpus.offline_sentences import give_unstructured_a_pipeline
 
-_FRONT_MATTER = re.compile(
-    r"\A---[ \t]*\n(?=[\w-]+[ \t]*:)(?:(?>[\w -]+:|[ \t]+\S|- |#)[^\n]*\n|[ \t]*\n)+?---[ \t]*(?:\n|\Z)"
-)
 # A word in pointed brackets is a tag only where HTML has it and its attributes have values: `a <b and c> d` is a comparison.
 _TAG = re.compile(
     r"</?(?:a|abbr|address|article|aside|b|big|blockquote|br|button|caption|center|cite|code|col|colgroup|dd|del|details|dfn|div|dl"
@@ -97,7 +95,7 @@ def markdown_blocks(body: str) -> list[str]:
     Code stays as written, with the language it names; notes come last, as on a page. A break of a line inside
     a paragraph is kept, unless the whole text shows that an editor made them (line_breaks.py).
     """
-    return _read(_FRONT_MATTER.sub("", body.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")))
+    return _read(without_front_matter(body.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def _read(text: str, breaks: Breaks = "kept") -> list[str]:
@@ -181,8 +179,8 @@ class _Reader:
                 return ["\n".join(row for row in rows if row.strip(" |"))]
             case "html_block":
                 # Some readers of Markdown go on inside HTML, so links are undone there too.
-                found = html_blocks(self.marks.hidden(node.content))
-                return [block if block.startswith("```") else self._tidied(block) for block in found]
+                inner_blocks = html_blocks(self.marks.hidden(node.content))
+                return [block if block.startswith("```") else self._tidied(block) for block in inner_blocks]
             case "math_block" | "math_block_label":
                 return [f"$$\n{self.marks.shown(node.content).strip()}\n$$"]
             case "amsmath":
@@ -209,7 +207,7 @@ class _Reader:
         head = _CHUNK_HEAD.match(info)
         assert head
         name, words = head["name"].lower(), head["words"].strip()
-        options = "".join(found[0] for found in _OPTION.finditer(code))
+        options = "".join(option[0] for option in _OPTION.finditer(code))
         bare = _OPTION.sub("", code).strip("\n")
         if name == "math":
             return [f"$$\n{bare}\n$$"]

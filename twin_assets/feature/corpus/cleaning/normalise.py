@@ -24,17 +24,17 @@ def normalise(text: str) -> str:
 
 def normalise_all(texts: list[str]) -> list[str]:
     """`normalise` of each text, three times as quick where they are ASCII."""
-    found = [""] * len(texts)
+    normalised = [""] * len(texts)
     for first in range(0, len(texts), _TEXTS_AT_ONCE):
         ascii_at = []
         for i in range(first, min(first + _TEXTS_AT_ONCE, len(texts))):
             if texts[i].isascii():
                 ascii_at.append(i)
             else:
-                found[i] = normalise(texts[i])
+                normalised[i] = normalise(texts[i])
         for i, text in zip(ascii_at, _normalise_ascii([texts[i] for i in ascii_at]), strict=True):
-            found[i] = text
-    return found
+            normalised[i] = text
+    return normalised
 
 
 def _normalise_ascii(texts: list[str]) -> list[str]:

@@ -38,12 +38,12 @@ def _repeated(texts: list[list[str]]) -> list[int]:
         max(
             (
                 length
-                for length in range(1, len(known))
-                if len(beside[tuple(known[:length])]) >= MIN_TEXTS and _counts(blocks[:length])
+                for length in range(1, len(block_words))
+                if len(beside[tuple(block_words[:length])]) >= MIN_TEXTS and _counts(blocks[:length])
             ),
             default=0,
         )
-        for blocks, known in zip(texts, words, strict=True)
+        for blocks, block_words in zip(texts, words, strict=True)
     ]
 
 

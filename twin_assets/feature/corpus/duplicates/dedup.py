@@ -114,7 +114,7 @@ def _components(size: int, links: list[Pairs]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _result(
-    documents: list[CleanedDocument], labels: np.ndarray, weakest: np.ndarray, known: Mapping[str, str]
+    documents: list[CleanedDocument], labels: np.ndarray, weakest: np.ndarray, earlier_ids: Mapping[str, str]
 ) -> DedupResult:
     order = np.argsort(labels, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(labels))[:-1])
@@ -124,7 +124,7 @@ def _result(
         members = [documents[i] for i in group]
         chosen = min(members, key=lambda d: (VISIBILITIES.index(d.visibility), -d.words, *_age(d)))
         ids = [d.doc_id for d in members]
-        cluster_id = _cluster_id(members, known)
+        cluster_id = _cluster_id(members, earlier_ids)
         duplicates = [i for i in ids if i != chosen.doc_id]
         unique.append(UniqueDocument(**chosen.model_dump(), cluster_id=cluster_id, duplicates=duplicates))
         if len(members) > 1:
@@ -144,9 +144,11 @@ def _result(
     )
 
 
-def _cluster_id(members: list[CleanedDocument], known: Mapping[str, str]) -> str:
+def _cluster_id(members: list[CleanedDocument], earlier_ids: Mapping[str, str]) -> str:
     eldest = sorted(members, key=_age)
-    return next((known[d.doc_id] for d in eldest if d.doc_id in known), text_hash(eldest[0].doc_id))
+    return next(
+        (earlier_ids[d.doc_id] for d in eldest if d.doc_id in earlier_ids), text_hash(eldest[0].doc_id)
+    )
 
 
 def _age(document: CleanedDocument) -> tuple[datetime, str]:

@@ -74,8 +74,8 @@ def signatures(texts: pa.LargeStringArray, runner: Runner | None = None) -> np.n
     )
     hashes = np.empty((len(texts), HASHES), dtype=np.uint32)
     for batch in frame.select(daft.col("at"), minhash.alias("hashes")).to_arrow().to_batches():
-        found = batch.column("hashes").flatten().to_numpy(zero_copy_only=False)
-        hashes[batch.column("at").to_numpy()] = found.reshape(-1, HASHES)
+        rows = batch.column("hashes").flatten().to_numpy(zero_copy_only=False)
+        hashes[batch.column("at").to_numpy()] = rows.reshape(-1, HASHES)
     return hashes
 
 
@@ -109,7 +109,7 @@ def candidate_pairs(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     of m documents gives 9m pairs, not m²/2.
     """
     n = len(hashes)
-    found = [np.empty(0, np.int64)]
+    codes = [np.empty(0, np.int64)]
     for band in range(BANDS):
         columns = hashes[:, band * ROWS : (band + 1) * ROWS].astype(np.uint64)
         keys = _mix(_mix(_mix(columns[:, 0]) + columns[:, 1]) + columns[:, 2])
@@ -126,16 +126,16 @@ def candidate_pairs(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             by = [*hashes[np.ix_(members[chosen], nearby)].T[::-1], bucket[chosen]]
             members[chosen] = members[chosen][np.lexsort(by)]
             first = np.repeat(np.cumsum(size) - size, size)
-            found.append(_codes(members[first[chosen]], members[chosen], n))
+            codes.append(_codes(members[first[chosen]], members[chosen], n))
         for step in range(1, min(int(size.max(initial=1)), FULL_BUCKET)):
             here = bucket[step:] == bucket[:-step]
             if step > NEIGHBOURS:
                 here &= ~oversize[step:]
-            found.append(_codes(members[:-step][here], members[step:][here], n))
+            codes.append(_codes(members[:-step][here], members[step:][here], n))
         # A bucket that recurs in every band must not pile up copies of its pairs.
-        if sum(map(len, found)) > _CODES_AT_ONCE:
-            found = [np.unique(np.concatenate(found))]
-    left, right = np.divmod(np.unique(np.concatenate(found)), n)
+        if sum(map(len, codes)) > _CODES_AT_ONCE:
+            codes = [np.unique(np.concatenate(codes))]
+    left, right = np.divmod(np.unique(np.concatenate(codes)), n)
     return left[left != right], right[left != right]
 
 
@@ -157,10 +157,10 @@ def jaccard(texts: pa.LargeStringArray, left: np.ndarray, right: np.ndarray) -> 
     edges = [0, *(np.flatnonzero(np.diff(blocks)) + 1), len(a)]
     for lo, hi in pairwise(edges):
         lengths = sizes[a[lo:hi]]
-        wanted = keys[_ranges(starts[a[lo:hi]], lengths)] & np.uint64(0xFFFFFFFF)
-        wanted |= np.repeat(b[lo:hi], lengths).astype(np.uint64) << np.uint64(32)
-        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        shared[lo:hi] = np.add.reduceat(keys[at] == wanted, np.cumsum(lengths) - lengths, dtype=np.int64)
+        sought = keys[_ranges(starts[a[lo:hi]], lengths)] & np.uint64(0xFFFFFFFF)
+        sought |= np.repeat(b[lo:hi], lengths).astype(np.uint64) << np.uint64(32)
+        at = np.minimum(np.searchsorted(keys, sought), len(keys) - 1)
+        shared[lo:hi] = np.add.reduceat(keys[at] == sought, np.cumsum(lengths) - lengths, dtype=np.int64)
     return shared / (sizes[a] + sizes[b] - shared)
 
 

@@ -32,10 +32,10 @@ def semantic_pairs(
     lengths = np.asarray(words)[order]
     sorted_vectors = np.ascontiguousarray(np.asarray(vectors)[order], dtype=np.float32)
     limits = np.searchsorted(lengths * SEMANTIC_LENGTH_RATIO, lengths, side="right")
-    found: list[Pairs] = []
+    pairs: list[Pairs] = []
     for top in range(0, n, rows):
         bottom = min(top + rows, n)
-        kept = NO_PAIRS
+        best = NO_PAIRS
         for left in range(top, int(limits[bottom - 1]), columns):
             right = min(left + columns, n)
             cosines = sorted_vectors[top:bottom] @ sorted_vectors[left:right].T
@@ -44,9 +44,9 @@ def semantic_pairs(
             i, j = i + top, j + left
             allowed = (j > i) & (j < limits[i])
             new = Pairs(i[allowed], j[allowed], similarity[allowed])
-            kept = _best(Pairs(*map(np.concatenate, zip(kept, new, strict=True))), partners)
-        found.append(kept)
-    i, j, similarity = map(np.concatenate, zip(*found, strict=True))
+            best = _best(Pairs(*map(np.concatenate, zip(best, new, strict=True))), partners)
+        pairs.append(best)
+    i, j, similarity = map(np.concatenate, zip(*pairs, strict=True))
     a, b = order[i], order[j]
     return Pairs(np.minimum(a, b), np.maximum(a, b), np.minimum(similarity, 1.0))
 

@@ -24,20 +24,20 @@ Matches = Callable[[str], bool]
 _LITTER = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)")
 
 
-def archive_members(path: Path, wanted: str) -> Iterator[tuple[str, bytes]]:
+def archive_members(path: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
     """Path and bytes of every member whose path matches the regular expression, in the archive's order.
 
     `path` is a zip, a tar file (also compressed), a folder, or a single file that itself matches. Where nothing
     matches, zips inside are looked into, one level deep: an export may come in parts, or be zipped once more.
     Raises ValueError, with what is wrong, for what is none of these, and for what could harm.
     """
-    found = False
+    has_member = False
     inner: list[str] = []
     budget = _Budget()
-    for name, data in _members(path, lambda name: _matches(wanted, name, inner), budget):
-        found = True
+    for name, data in _members(path, lambda name: _matches(pattern, name, inner), budget):
+        has_member = True
         yield name, data
-    if found or not inner:
+    if has_member or not inner:
         return
     again = frozenset(inner)
     for name, data in _members(path, again.__contains__, budget):
@@ -45,7 +45,7 @@ def archive_members(path: Path, wanted: str) -> Iterator[tuple[str, bytes]]:
             archive = zipfile.ZipFile(io.BytesIO(data))
         except zipfile.BadZipFile:
             raise ValueError(f"{name} inside is not a zip file") from None
-        for member, content in _zip(archive, lambda member: bool(_matches(wanted, member, [])), budget):
+        for member, content in _zip(archive, lambda member: bool(_matches(pattern, member, [])), budget):
             yield f"{name}/{member}", content
 
 
@@ -91,12 +91,12 @@ class _Budget:
             raise ValueError(f"member {name} is a zip bomb")
 
 
-def _matches(wanted: str, name: str, inner: list[str]) -> bool:
+def _matches(pattern: str, name: str, inner: list[str]) -> bool:
     if _LITTER.search(name):
         return False
     if name.lower().endswith(".zip"):
         inner.append(name)
-    return re.search(wanted, name) is not None
+    return re.search(pattern, name) is not None
 
 
 def _members(path: Path, matches: Matches, budget: _Budget) -> Iterator[tuple[str, bytes]]:

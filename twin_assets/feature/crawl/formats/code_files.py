@@ -135,14 +135,14 @@ def signers(path: str, text: str) -> list[str]:
         for line in text.splitlines()[: 2 * _HEAD_LINES]
         if _COMMENT.match(line) or " by " in f" {line.lower()}"
     )
-    found = []
+    people = []
     for match in _SIGNER.finditer(head):
         name = re.split(r"\.\s|\.$|\ball rights|\*/| - | and | & ", match[match.lastgroup or 0], maxsplit=1)[
             0
         ].strip(" .*\t")
         if _PERSON.fullmatch(name) and not _NOT_A_PERSON.search(name) and any(c.isupper() for c in name):
-            found.append(name)
-    return found
+            people.append(name)
+    return people
 
 
 def kind_of(path: str) -> tuple[Category, str]:

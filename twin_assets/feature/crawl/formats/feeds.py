@@ -46,10 +46,10 @@ def read_feed(data: bytes, content_type: str = "", url: str = "") -> Feed:
     """The feed in these bytes, whose address was `url`. Raises ValueError when they hold none."""
     text = without_preface(decode_feed(data, content_type))
     if text.lstrip("\ufeff \t\r\n")[:1] == "{":
-        found = _json_feed(text)
-        if found is None:
+        feed = _json_feed(text)
+        if feed is None:
             raise ValueError("JSON that is no feed")
-        return _read_json(found, url)
+        return _read_json(feed, url)
     if not is_feed(content_type, text):
         raise ValueError("found neither RSS, Atom nor JSON Feed")
     return _read_xml(text, url)
@@ -57,18 +57,18 @@ def read_feed(data: bytes, content_type: str = "", url: str = "") -> Feed:
 
 def _read_xml(text: str, url: str) -> Feed:
     # By bytes in a stream: a string might be taken for an address or a path.
-    found = feedparser.parse(
+    parsed = feedparser.parse(
         io.BytesIO(strict_xml(mend_xml(text).encode("utf-8", "replace"))),
         response_headers={"content-type": "application/xml; charset=utf-8"},
         sanitize_html=False,
         resolve_relative_uris=False,
     )
-    feed = found.feed
+    feed = parsed.feed
     title, home = plain_title(feed.get("title")), _address(feed.get("link"), url)
-    rows = found.entries[:MAX_ENTRIES]
+    rows = parsed.entries[:MAX_ENTRIES]
     entries = [_xml_entry(row, url or home or "", title, home) for row in rows]
     # Atom's authors hold for every entry that names none; RSS's editor signs only where nobody else does.
-    inherits = str(found.get("version", "")).startswith("atom")
+    inherits = str(parsed.get("version", "")).startswith("atom")
     entries = _signed(entries, _authors(feed, title), inherits)
     following = next((link.get("href") for link in feed.get("links", []) if link.get("rel") == "next"), None)
     return Feed(
@@ -208,24 +208,24 @@ def _address(address: Any, base: str) -> str | None:
 
 def _json_feed(text: str) -> dict[str, Any] | None:
     try:
-        found = json.loads(text.lstrip("\ufeff"))
+        feed = json.loads(text.lstrip("\ufeff"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or not isinstance(found.get("items"), list):
+    if not isinstance(feed, dict) or not isinstance(feed.get("items"), list):
         return None
-    declared = "jsonfeed.org/version" in str(found.get("version", ""))
-    return found if declared or "home_page_url" in found or "feed_url" in found else None
+    declared = "jsonfeed.org/version" in str(feed.get("version", ""))
+    return feed if declared or "home_page_url" in feed or "feed_url" in feed else None
 
 
-def _read_json(found: dict[str, Any], url: str) -> Feed:
-    title, home = plain_title(found.get("title")), _address(found.get("home_page_url"), url)
-    rows = found["items"][:MAX_ENTRIES]
+def _read_json(feed: dict[str, Any], url: str) -> Feed:
+    title, home = plain_title(feed.get("title")), _address(feed.get("home_page_url"), url)
+    rows = feed["items"][:MAX_ENTRIES]
     entries = [_json_entry(row, url or home or "", title) for row in rows if isinstance(row, dict)]
-    entries = _signed(entries, _json_authors(found, title), inherits=True)
+    entries = _signed(entries, _json_authors(feed, title), inherits=True)
     return Feed(
         title=title,
         home=home,
-        next=_address(found.get("next_url"), url),
+        next=_address(feed.get("next_url"), url),
         entries=told_apart(settle_texts(entries)),
         broken=sum(not isinstance(row, dict) for row in rows),
     )

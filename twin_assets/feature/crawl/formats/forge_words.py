@@ -39,7 +39,7 @@ def own_words(body: str) -> str:
     """
     text = _HTML_COMMENT.sub("", body.replace("\r\n", "\n"))
     text = _answer(text)
-    kept: list[tuple[str, bool]] = []  # a line, and whether it is code
+    lines: list[tuple[str, bool]] = []  # a line, and whether it is code
     fence, suggested = "", False
     for line in text.split("\n"):
         mark = _FENCE.match(line)
@@ -49,14 +49,14 @@ def own_words(body: str) -> str:
             if opens:
                 suggested = mark[2].startswith("suggestion")
             if not suggested:
-                kept.append((line, True))
+                lines.append((line, True))
             suggested = suggested and opens
         elif fence:
             if not suggested:
-                kept.append((line, True))
+                lines.append((line, True))
         elif not _is_forms(line):
-            kept.append((line, False))
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(_without_empty_headings(kept))).strip()
+            lines.append((line, False))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(_without_empty_headings(lines))).strip()
 
 
 def _answer(text: str) -> str:
@@ -74,14 +74,14 @@ def _is_forms(line: str) -> bool:
 
 
 def _is_form_heading(line: str) -> bool:
-    found = _HEADING.match(line)
-    title = (found["marked"] or found["bold"]).strip(" *_:") if found else ""
+    match = _HEADING.match(line)
+    title = (match["marked"] or match["bold"]).strip(" *_:") if match else ""
     return bool(title) and _FORM_HEADING.fullmatch(re.sub(r"^\W+", "", title)) is not None
 
 
 def _without_empty_headings(lines: list[tuple[str, bool]]) -> list[str]:
     """Lines without the headings that nothing follows before the next of their kind, or at all."""
-    kept: list[str] = []
+    staying: list[str] = []
     following = 0  # how deep a heading the next line with words is; 7: it is none; 0: there is none
     for line, is_code in reversed(lines):
         mark = None if is_code else _MARK.match(line)
@@ -90,5 +90,5 @@ def _without_empty_headings(lines: list[tuple[str, bool]]) -> list[str]:
             continue
         if line.strip():
             following = depth
-        kept.append(line)
-    return kept[::-1]
+        staying.append(line)
+    return staying[::-1]

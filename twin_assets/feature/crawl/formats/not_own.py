@@ -84,9 +84,9 @@ def not_own_reason(path: str) -> str | None:
     if _VENDOR_FILES.search(name[-300:]):
         return "vendored"
     suffix = pure.suffix.lower()
-    known = suffix in _PROSE_SUFFIXES
-    stem, shouted = (pure.stem.lower(), pure.stem) if known else (name, pure.name)
-    if not known and not re.match(r"licen[cs]e|copying", name):
+    is_prose = suffix in _PROSE_SUFFIXES
+    stem, shouted = (pure.stem.lower(), pure.stem) if is_prose else (name, pure.name)
+    if not is_prose and not re.match(r"licen[cs]e|copying", name):
         return None
     if any(part in ("licenses", "licences") for part in folders):
         return "licence text"

@@ -21,11 +21,6 @@ from twin_assets.feature.crawl.formats.talks.whatsapp import is_whatsapp
 from twin_assets.feature.crawl.formats.text.encodings import decode_text
 from twin_assets.feature.crawl.formats.text.files import is_readable
 
-KINDS = (
-    "exports of LinkedIn, X, Medium, Substack, WordPress (.xml), Ghost (.json), Mastodon and Bluesky (.car); mail "
-    "(mbox, Maildir, .eml); chats of Telegram (JSON), WhatsApp (text), Slack and Discord; transcripts (.vtt, .srt); "
-    "folders and files of writing (Obsidian, Jekyll, Hugo, Markdown, HTML, PDF, DOCX and such)"
-)
 _HEAD = 65_536
 _LABEL = 60
 _MAX_NAME_BYTES = 255
@@ -179,15 +174,15 @@ def _is_tar(path: Path) -> bool:
 
 def _of_members(path: Path, suffix: str) -> Kind:
     names = member_names(path)
-    found = _export(path, names, suffix) or _talk(path, names, suffix) or _writing(names)
-    if found is None:
+    kind = _export(path, names, suffix) or _talk(path, names, suffix) or _writing(names)
+    if kind is None:
         reason = next(
             (why for pattern, why in _UNREAD.items() if any(re.search(pattern, n) for n in names)), None
         )
         if reason:
             raise ValueError(f"it is {reason}")
         raise ValueError(f"it is of no kind that is read. Inside: {_inside(names)}")
-    return found
+    return kind
 
 
 def _export(path: Path, names: list[str], suffix: str) -> Kind | None:
@@ -320,22 +315,22 @@ def _of_content(path: Path, head: bytes, name: str) -> Kind:
 
 
 def _of_json(path: Path) -> Kind:
-    found = _json(path.read_bytes())
-    if found is None:
+    data = _json(path.read_bytes())
+    if data is None:
         raise ValueError("JSON that is not whole: download it again")
-    if is_telegram(found):
+    if is_telegram(data):
         return Kind("chats", "Telegram's export", file=".json")
-    if isinstance(found, dict) and isinstance(found.get("orderedItems"), list):
+    if isinstance(data, dict) and isinstance(data.get("orderedItems"), list):
         return Kind("mastodon", "Mastodon's posts", file="outbox.json")
-    if _has_ghost_posts(found):
+    if _has_ghost_posts(data):
         return Kind("ghost", "Ghost's export", file=".json")
-    if isinstance(found, dict) and "nbformat" in found and is_readable(Path("a.ipynb")):
+    if isinstance(data, dict) and "nbformat" in data and is_readable(Path("a.ipynb")):
         return Kind("web", "a notebook", folded=True, file=".ipynb")
     keys = (
-        ", ".join(list(found)[:8])
-        if isinstance(found, dict)
-        else f"a list of {len(found)}"
-        if isinstance(found, list)
+        ", ".join(list(data)[:8])
+        if isinstance(data, dict)
+        else f"a list of {len(data)}"
+        if isinstance(data, list)
         else "a value"
     )
     raise ValueError(f"it is of no kind that is read. Inside: JSON ({keys[:200]})")
@@ -364,22 +359,22 @@ def _is_x(data: bytes) -> bool:
 
 
 def _is_outbox(data: bytes) -> bool:
-    found = _json(data)
-    return isinstance(found, dict) and "orderedItems" in found
+    value = _json(data)
+    return isinstance(value, dict) and "orderedItems" in value
 
 
 def _is_ghost(data: bytes) -> bool:
     return b'"posts"' in data and _has_ghost_posts(_json(data))
 
 
-def _has_ghost_posts(found: Any) -> bool:
+def _has_ghost_posts(data: Any) -> bool:
     """Tables below `db`, or directly below `data`; or posts with what only Ghost's posts have."""
-    databases = found.get("db", found) if isinstance(found, dict) else None
+    databases = data.get("db", data) if isinstance(data, dict) else None
     for one in databases if isinstance(databases, list) else [databases]:
         tables = one.get("data", one) if isinstance(one, dict) else None
         posts = tables.get("posts") if isinstance(tables, dict) else None
         if isinstance(posts, list) and (
-            "db" in found
+            "db" in data
             or any(isinstance(p, dict) and p.keys() & {"mobiledoc", "lexical", "html"} for p in posts[:20])
         ):
             return True

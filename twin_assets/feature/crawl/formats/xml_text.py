@@ -41,8 +41,8 @@ def root_name(text: str) -> str:
         at = _BLANK.match(text, at).end()  # type: ignore[union-attr]
         opened = next((marks for marks in _BEFORE_ROOT if text.startswith(marks[0], at)), None)
         if opened is None:
-            found = _ELEMENT.match(text, at)
-            return found.group(1).lower() if found else ""
+            match = _ELEMENT.match(text, at)
+            return match.group(1).lower() if match else ""
         end = text.find(opened[1], at)
         if opened[1] == ">" and 0 <= text.find("[", at) < end:  # a doctype with declarations of its own
             end = text.find(">", max(text.find("]", at), at))
@@ -117,12 +117,12 @@ _STARTS = [
 
 def _codec(name: str) -> str | None:
     try:
-        found = codecs.lookup(name).name
+        codec = codecs.lookup(name).name
     except LookupError:
         return None
     # Browsers read these as their supersets: https://encoding.spec.whatwg.org/#names-and-labels
     return {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "shift_jis": "cp932"}.get(
-        found, found
+        codec, codec
     )
 
 
@@ -185,7 +185,7 @@ def _with_prefixes(data: bytes) -> bytes:
     )
     return re.sub(
         rb"<(?:[\w-]{1,30}:)?(?:rss|rdf|feed|channel)\b",
-        lambda found: found.group() + more,
+        lambda match: match.group() + more,
         data,
         count=1,
         flags=re.I,
@@ -200,9 +200,9 @@ def mended_entities(text: str) -> str:
 _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{1,30});")
 
 
-def _numbered(found: re.Match[str]) -> str:
-    name = found.group(1)
+def _numbered(match: re.Match[str]) -> str:
+    name = match.group(1)
     if name in ("amp", "lt", "gt", "quot", "apos"):
-        return found.group()
-    known = html5.get(f"{name};")
-    return "".join(f"&#{ord(letter)};" for letter in known) if known else f"&amp;{name};"
+        return match.group()
+    letters = html5.get(f"{name};")
+    return "".join(f"&#{ord(letter)};" for letter in letters) if letters else f"&amp;{name};"

@@ -40,20 +40,20 @@ class PatientRetry(RetryMiddleware):
     """Scrapy's retries, each after a wait."""
 
     async def process_response(self, request: Request, response: Response) -> Request | Response:
-        asked = wait_asked(response.headers.get("Retry-After"), datetime.now(UTC))
+        retry_after = wait_asked(response.headers.get("Retry-After"), datetime.now(UTC))
         # A refusal that names its end is a limit: GitHub's secondary one.
-        limited = response.status == 403 and asked is not None
+        limited = response.status == 403 and retry_after is not None
         if response.status not in self.retry_http_codes and not limited:
             return response
-        if asked is not None and asked > LONGEST_WAIT:
-            log.warning("%s asks to wait %.0f s: left for the next crawl", request.url, asked)
+        if retry_after is not None and retry_after > LONGEST_WAIT:
+            log.warning("%s asks to wait %.0f s: left for the next crawl", request.url, retry_after)
             return response
         again = self._retry(request, f"HTTP {response.status}")
         if again is None:
             return response
         tried = int(request.meta.get("retry_times", 0))
         base = self.crawler.settings.getfloat("TWIN_BACKOFF")
-        wait = asked if asked is not None else backoff(base, tried, random.random())
+        wait = retry_after if retry_after is not None else backoff(base, tried, random.random())
         log.info("HTTP %s from %s: again in %.1f s", response.status, request.url, wait)
         await asyncio.sleep(wait)
         return again

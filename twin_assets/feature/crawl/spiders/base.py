@@ -19,7 +19,7 @@ from scrapy.http import Response
 from twisted.internet.error import DNSLookupError
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.persona.definition import Persona
+from twin_assets.core.persona.definition import Persona, source_title
 from twin_assets.core.persona.identity import Identity
 from twin_assets.core.records import Category, Visibility
 from twin_assets.core.storage.raw import RawItem, body_hash
@@ -43,15 +43,15 @@ _LOGIN = re.compile(
 )
 
 
-def is_led_to_login(asked: str, response: Response) -> bool:
+def is_led_to_login(url: str, response: Response) -> bool:
     """Whether an address led to another one where one signs in: what is there is no answer to what was asked."""
     there = urlsplit(response.url)
     return (
-        response.url != asked
+        response.url != url
         and bool(
             _LOGIN.search(there.path) or re.search(r"^(?:login|signin|sso|auth|accounts)\.", there.netloc)
         )
-        and not _LOGIN.search(urlsplit(asked).path)
+        and not _LOGIN.search(urlsplit(url).path)
     )
 
 
@@ -69,9 +69,8 @@ class _Ask:
 
 
 class SourceSpider(scrapy.Spider):
-    """A spider of one source. Subclasses set `name`, `title` and implement `begin`."""
+    """A spider of one source. Subclasses set `name`, which is the source's, and implement `begin`."""
 
-    title = "source"
     key_setting: str | None = None  # the setting that must hold one, where the source insists
     key_page = ""
     unknown_fix = "check the address in the persona's YAML."
@@ -108,7 +107,7 @@ class SourceSpider(scrapy.Spider):
         secret = getattr(settings, cls.key_setting) if cls.key_setting else None
         if cls.key_setting and (secret is None or not secret.get_secret_value().strip()):
             raise TwinError(
-                f"{cls.title} needs a token and none is set.",
+                f"{source_title(cls.name)} needs a token and none is set.",
                 f"set TWIN_{cls.key_setting.upper()}; get one at {cls.key_page}.",
             )
 
@@ -162,12 +161,12 @@ class SourceSpider(scrapy.Spider):
                 else:
                     self.keep_part(within)
                 return None
-        known = self.store.state.validators.get(url)
+        validator = self.store.state.validators.get(url)
         sent = dict(headers or {})
-        if known and known.etag:
-            sent["If-None-Match"] = known.etag
-        elif known and known.last_modified:
-            sent["If-Modified-Since"] = known.last_modified
+        if validator and validator.etag:
+            sent["If-None-Match"] = validator.etag
+        elif validator and validator.last_modified:
+            sent["If-Modified-Since"] = validator.last_modified
 
         ask = _Ask(url, listing, within)
         self.parts += within is not None
@@ -202,14 +201,14 @@ class SourceSpider(scrapy.Spider):
         url, listing = ask.url, ask.listing
         if response.status == 304:
             self.report.not_modified += 1
-            known = self.store.state.validators[url]
-            self._keep(url, known, listing)
-            ids = known.memo.get("ids", [])
+            validator = self.store.state.validators[url]
+            self._keep(url, validator, listing)
+            ids = validator.memo.get("ids", [])
             self.listed.update(ids)
             self.report.unchanged += len(self.store.state.known.keys() & set(ids))
-            self.report.saved_bytes += known.size
+            self.report.saved_bytes += validator.size
             if unchanged:
-                yield from unchanged(known.memo)
+                yield from unchanged(validator.memo)
             return
         text = response.text if hasattr(response, "text") else ""
         mitigated = response.headers.get("cf-mitigated") == b"challenge"
@@ -287,7 +286,7 @@ class SourceSpider(scrapy.Spider):
         self.skip(reason, f"{where} ({detail})" if detail else where)
 
     def _sentence(self, where: str, problem: str, fix: str) -> str:
-        return f"{self.title}: {where} {_verb(problem)}. Fix: {fix}"
+        return f"{source_title(self.name)}: {where} {_verb(problem)}. Fix: {fix}"
 
     def bug(self, where: str) -> None:
         """Count an answer or item that our own code failed on. What it held is unknown, so nothing counts as deleted."""
@@ -406,8 +405,8 @@ class SourceSpider(scrapy.Spider):
 
     def known_unchanged(self, item_id: str, mark: str, requests: int) -> bool:
         """Whether an item is stored with the mark that its listing shows now; `requests` were not needed."""
-        known = self.store.state.known.get(item_id)
-        if known is None or known.mark != mark:
+        item = self.store.state.known.get(item_id)
+        if item is None or item.mark != mark:
             return False
         self.listed.add(item_id)
         self.report.unchanged += 1

@@ -39,10 +39,10 @@ def next_page(response: Response, api: str) -> str | None:
     A link back to the answer itself is none; `SourceSpider.fetch` ends longer circles.
     """
     header = b", ".join(response.headers.getlist("Link")).decode("latin-1")[:20_000]
-    for found in _LINK.finditer(header):
-        relation = _RELATION.search(found.group(2))
+    for link in _LINK.finditer(header):
+        relation = _RELATION.search(link.group(2))
         if relation and "next" in (relation.group(1) or relation.group(2)).lower().split():
-            address = urljoin(response.url, found.group(1).strip())
+            address = urljoin(response.url, link.group(1).strip())
             # The token goes along, so only the API itself may be the next page.
             return address if address.startswith(api.rstrip("/") + "/") and address != response.url else None
     return None

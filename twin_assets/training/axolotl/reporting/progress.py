@@ -50,8 +50,8 @@ class Progress:
 
     def read(self, line: str) -> tuple[bool, str | None]:
         """Take in a line of output; whether it was a report, and what a person should hear of it at once."""
-        _, found, text = line.partition(PREFIX)
-        if not found:
+        _, prefix, text = line.partition(PREFIX)
+        if not prefix:
             return False, None
         report = json.loads(text)
         match report["event"]:

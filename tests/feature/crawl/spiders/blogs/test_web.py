@@ -9,7 +9,7 @@ import pytest
 from demo.sites import DemoSites
 from tests.feature.crawl.writing import crawl, settings, stored, web_persona, write, write_article
 from twin_assets.core.persona.definition import Web
-from twin_assets.feature.crawl.formats.text.frontmatter import split_front_matter
+from twin_assets.core.text.front_matter import split_front_matter
 from twin_assets.settings import ROOT
 
 CORPORA = Path(os.environ.get("TWIN_TEST_CORPORA", ROOT.parent / "shared" / "corpora"))

@@ -36,12 +36,12 @@ def mobiledoc_html(source: str) -> str:
 
 def _loaded(source: str) -> dict[str, Any]:
     try:
-        found = json.loads(source)
+        document = json.loads(source)
     except (ValueError, RecursionError):
         raise ValueError("no JSON") from None
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise ValueError("no document")
-    return found
+    return document
 
 
 class _Lexical:

@@ -41,10 +41,10 @@ def read_ghost(path: Path, site: str | None = None) -> Iterator[GhostPost | None
     """
     for name, data in _files(path):
         try:
-            found = json.loads(data)
+            export = json.loads(data)
         except (ValueError, RecursionError):
             raise ValueError(f"{name} is not JSON") from None
-        tables = _tables(found)
+        tables = _tables(export)
         if tables is None:
             raise ValueError(f"{name} is no Ghost export (it has no posts)")
         signers = _signers(tables)
@@ -74,16 +74,16 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
         raise ValueError(f"unreadable file ({error.strerror})") from None
 
 
-def _tables(found: Any) -> dict[str, Any] | None:
+def _tables(data: Any) -> dict[str, Any] | None:
     """The object that holds `posts`: `db[0].data` since 1.0, `data` before, or the file itself."""
     for _ in range(4):
-        if isinstance(found, list) and found:
-            found = found[0]
-        if not isinstance(found, dict):
+        if isinstance(data, list) and data:
+            data = data[0]
+        if not isinstance(data, dict):
             return None
-        if isinstance(found.get("posts"), list):
-            return found
-        found = found.get("db") or found.get("data")
+        if isinstance(data.get("posts"), list):
+            return data
+        data = data.get("db") or data.get("data")
     return None
 
 

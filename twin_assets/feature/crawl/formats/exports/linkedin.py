@@ -81,11 +81,11 @@ def unquoted(texts: list[str]) -> list[str]:
     lines = [text.replace("\r\n", "\n").strip() for text in texts]
     if any(text.count("\n") != len(re.findall('"\n"', text)) for text in lines):
         return lines
-    found = []
+    plain_texts = []
     for text in lines:
         plain = text.replace('"\n"', "\n")
-        found.append(plain.removesuffix('"') if plain != text and plain.count('"') % 2 else plain)
-    return found
+        plain_texts.append(plain.removesuffix('"') if plain != text and plain.count('"') % 2 else plain)
+    return plain_texts
 
 
 def read_shares(data: bytes) -> list[dict[str, str]]:
@@ -102,7 +102,7 @@ def read_shares(data: bytes) -> list[dict[str, str]]:
         cells = [row[name] for row in rows[:200] if row.get(name)]
         return sum(map(bool, map(holds, cells))) / len(cells) if cells else 0.0
 
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     tests: dict[str, Callable[[str], Any]] = {
         "sharelink": lambda cell: re.search(r"urn(%3A|:)li|/feed/update/", cell),
         "date": read_time,
@@ -110,12 +110,12 @@ def read_shares(data: bytes) -> list[dict[str, str]]:
         "sharecommentary": lambda cell: not re.match(r"\S+://\S+$", cell),
     }
     for role, holds in tests.items():
-        fits = [name for name in sorted(names - set(found.values())) if share(name, holds) > 0.5]
+        fits = [name for name in sorted(names - set(columns.values())) if share(name, holds) > 0.5]
         if fits:
-            found[role] = max(fits, key=lambda name: sum(len(row.get(name, "")) for row in rows[:200]))
-    if not found.keys() >= {"sharelink", "sharecommentary"}:
+            columns[role] = max(fits, key=lambda name: sum(len(row.get(name, "")) for row in rows[:200]))
+    if not columns.keys() >= {"sharelink", "sharecommentary"}:
         raise ValueError("no columns of posts and their links in it")
-    return [{role: row[name] for role, name in found.items() if name in row} for row in rows]
+    return [{role: row[name] for role, name in columns.items() if name in row} for row in rows]
 
 
 def read_article(data: bytes) -> ArticlePage:

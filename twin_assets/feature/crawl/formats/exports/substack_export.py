@@ -29,9 +29,9 @@ def read_substack_export(path: Path) -> Iterator[ExportedPost]:
     """Every post of the zip. Raises ValueError, with what is wrong, for what is no such zip."""
     rows: dict[str, dict[str, str]] = {}
     csv.field_size_limit(_LARGEST_FIELD)
-    found = False
+    has_table = False
     for _, data in archive_members(path, r"(^|/)posts\.csv$"):
-        found = True
+        has_table = True
         try:
             for row in csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace"), newline="")):
                 fields = {
@@ -43,7 +43,7 @@ def read_substack_export(path: Path) -> Iterator[ExportedPost]:
                     rows[name.partition(".")[0]] = fields
         except csv.Error as error:
             raise ValueError(f"broken posts.csv ({error})") from None
-    if not found:
+    if not has_table:
         raise ValueError("posts.csv is missing, which tells posts from drafts")
     seen: set[str] = set()
     for name, data in archive_members(path, r"(^|/)posts/[^/]+\.html?$"):

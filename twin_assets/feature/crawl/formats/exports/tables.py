@@ -20,8 +20,8 @@ def decode(data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        found = from_bytes(data[:200_000]).best()
-        return data.decode(found.encoding if found else "cp1252", "replace")
+        guess = from_bytes(data[:200_000]).best()
+        return data.decode(guess.encoding if guess else "cp1252", "replace")
 
 
 def column(name: str) -> str:

@@ -60,12 +60,12 @@ def read_wxr(path: Path, on_cut: Callable[[str], None] = lambda name: None) -> I
             raise ValueError(f"damaged gzip file ({error})") from None
         return
     if zipfile.is_zipfile(path):
-        found = False
+        has_export = False
         for name, data in archive_members(path, r"\.xml$"):
             if "__MACOSX" not in name:
-                found = True
+                has_export = True
                 yield from _items(io.BytesIO(data), name, on_cut)
-        if not found:
+        if not has_export:
             raise ValueError("no .xml file in the zip")
         return
     try:
@@ -191,11 +191,11 @@ def _joined(home: str, link: str) -> str:
 
 def _fields(element: Any) -> dict[str, str]:
     """The texts of an element's children by name; the first of several alike."""
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for child in element:
         if isinstance(child.tag, str):
-            found.setdefault(_tag(child), "".join(child.itertext()).strip())
-    return found
+            fields.setdefault(_tag(child), "".join(child.itertext()).strip())
+    return fields
 
 
 # Fields of the plugins that show a post to some readers only, and what they say when it is for everybody.
@@ -346,17 +346,17 @@ def shown_html(content: str) -> str:
     parts = _KEPT.split(_BLOCK_MARK.sub("", text))
     closing = {m.group(1).lower() for part in parts[::2] for m in re.finditer(r"\[/([A-Za-z][\w-]*)\]", part)}
 
-    def unmarked(found: re.Match[str]) -> str:
-        name = found.group(1).lower()
-        is_mark = name in closing or name in _NAMED or "=" in found.group()
-        return "" if is_mark else found.group()
+    def unmarked(match: re.Match[str]) -> str:
+        name = match.group(1).lower()
+        is_mark = name in closing or name in _NAMED or "=" in match.group()
+        return "" if is_mark else match.group()
 
     parts[::2] = [_MARK.sub(unmarked, part) for part in parts[::2]]
     return "".join(parts).strip() if blocks else _paragraphs("".join(parts).strip())
 
 
-def _as_code(found: re.Match[str]) -> str:
-    name, attributes, code = found.groups()
+def _as_code(match: re.Match[str]) -> str:
+    name, attributes, code = match.groups()
     language = re.search(r"(?:lang|language)=[\"']?([\w+#-]+)", attributes)
     named = (
         language.group(1)

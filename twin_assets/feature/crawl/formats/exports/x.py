@@ -99,7 +99,7 @@ class Account:
 
         Where nothing does, it is who is answered in answers to posts of the archive.
         """
-        found = next(iter(inner(files, "account", "account")), {})
+        account = next(iter(inner(files, "account", "account")), {})
         last: dict[str, Any] = {}
         answered: Counter[str] = Counter()
         for tweet in tweets.values():
@@ -108,8 +108,8 @@ class Account:
                 answered[tweet.answered] += 1
         history = inner(files, "protected_history", "protectedHistory")
         newest: dict[str, Any] = max(history, key=lambda row: str(row.get("protectedAt")), default={})
-        name = found.get("username") or found.get("screen_name") or last.get("screen_name") or "i"
-        number = found.get("accountId") or found.get("id") or last.get("id_str")
+        name = account.get("username") or account.get("screen_name") or last.get("screen_name") or "i"
+        number = account.get("accountId") or account.get("id") or last.get("id_str")
         number = number or next((user for user, _ in answered.most_common(1)), None)
         protected = (
             str(newest.get("action", "")).lower().startswith("protect") or last.get("protected") is True
@@ -144,8 +144,8 @@ class Notes:
                 urls = _url_map(
                     core.get("urls") or (entities.get("urls") if isinstance(entities, dict) else None)
                 )
-                found = Note(text, _time(note.get("createdAt"), 0), urls)
-                self.notes.setdefault(_compared(text)[:_KEY], []).append(found)
+                made = Note(text, _time(note.get("createdAt"), 0), urls)
+                self.notes.setdefault(_compared(text)[:_KEY], []).append(made)
 
     def whole(self, tweet: Tweet) -> Note | None:
         """The note of a post that is cut short, or None."""
@@ -164,8 +164,8 @@ class Notes:
 
 def inner(files: dict[str, list[Any]], kind: str, name: str) -> list[dict[str, Any]]:
     """The records of a file, out of the object that holds each."""
-    found = [row.get(name, row) for row in files.get(kind, []) if isinstance(row, dict)]
-    return [row for row in found if isinstance(row, dict)]
+    records = [row.get(name, row) for row in files.get(kind, []) if isinstance(row, dict)]
+    return [row for row in records if isinstance(row, dict)]
 
 
 def _compared(text: str) -> str:
@@ -231,14 +231,14 @@ def _salvaged(text: str, at: int, decoder: json.JSONDecoder) -> tuple[list[Any],
     head = re.compile(r"\{\s*\"" + first.group(1) + r"\"\s*:")
     rows: list[Any] = []
     lost = 0
-    found: re.Match[str] | None = first
-    while found:
+    match: re.Match[str] | None = first
+    while match:
         try:
-            row, end = decoder.raw_decode(text, found.start())
+            row, end = decoder.raw_decode(text, match.start())
             rows.append(row)
         except (ValueError, RecursionError):
-            lost, end = lost + 1, found.end()
-        found = head.search(text, end)
+            lost, end = lost + 1, match.end()
+        match = head.search(text, end)
     return rows, lost
 
 
@@ -253,20 +253,20 @@ def _links(*holders: dict[str, Any]) -> dict[str, str]:
 
 def _url_map(rows: Any) -> dict[str, str]:
     """Short address to long one, in both spellings that X has for them."""
-    found = {}
+    addresses = {}
     for row in rows if isinstance(rows, list) else []:
         if not isinstance(row, dict):
             continue
         short = row.get("url") or row.get("shortUrl")
         long = row.get("expanded_url") or row.get("expandedUrl") or short
         if isinstance(short, str) and isinstance(long, str):
-            found[short] = long
-    return found
+            addresses[short] = long
+    return addresses
 
 
 def _plain(text: str) -> str:
     """Text without the five references that X writes, and nothing else that looks like one."""
-    return re.sub(r"&(amp|lt|gt|quot|#39);", lambda found: html.unescape(found.group()), text)
+    return re.sub(r"&(amp|lt|gt|quot|#39);", lambda match: html.unescape(match.group()), text)
 
 
 def _time(text: Any, number: int) -> datetime | None:

@@ -106,7 +106,7 @@ def speech(cues: list[Cue], own: set[str] | None) -> str:
 
 def _cues(lines: list[str]) -> tuple[list[tuple[float, float, str]], int]:
     """Times and text of each cue, and how many had a broken time."""
-    found: list[tuple[float, float, str]] = []
+    cues: list[tuple[float, float, str]] = []
     bad = at = 0
     while at < len(lines):
         line = lines[at]
@@ -129,8 +129,8 @@ def _cues(lines: list[str]) -> tuple[list[tuple[float, float, str]], int]:
                 at += 1
             if at < len(lines) and "-->" in lines[at] and body and re.fullmatch(r"\s*\d+\s*", body[-1]):
                 body.pop()  # the next cue's number, without an empty line before it
-            found.append((_seconds(timing.group(1)), _seconds(timing.group(2)), "\n".join(body).strip()))
-    return found, bad
+            cues.append((_seconds(timing.group(1)), _seconds(timing.group(2)), "\n".join(body).strip()))
+    return cues, bad
 
 
 def _goes_on(lines: list[str], at: int) -> bool:
@@ -157,11 +157,11 @@ def _voices(start: float, end: float, body: str) -> list[Cue]:
     ]
 
 
-def _labels(raw: list[tuple[float, float, str]], known: tuple[str, ...]) -> set[str]:
+def _labels(raw: list[tuple[float, float, str]], speakers: tuple[str, ...]) -> set[str]:
     """Prefixes that are speakers' names: alike in form to a name, and told as `read_captions` says."""
     counts: dict[str, int] = {}
-    sure = {name.casefold() for name in known}
-    found: set[str] = set()
+    sure = {name.casefold() for name in speakers}
+    labels: set[str] = set()
     for _, _, body in raw:
         lines = _bare(body)
         for number, line in enumerate(lines):
@@ -175,8 +175,8 @@ def _labels(raw: list[tuple[float, float, str]], known: tuple[str, ...]) -> set[
             counts[name] = counts.get(name, 0) + 1
             marked = label and (label.group(1) or label.group(2) or (name.isupper() and len(name) > 2))
             if marked or name.casefold() in sure:
-                found.add(name)
-    return found | {name for name, count in counts.items() if count > 1}
+                labels.add(name)
+    return labels | {name for name, count in counts.items() if count > 1}
 
 
 def _is_name(text: str) -> bool:

@@ -24,18 +24,18 @@ def discord_chats(files: dict[str, bytes]) -> Iterator[tuple[Chat, list[str]]]:
     A package holds nobody else's messages, so these conversations have one side.
     """
     for path, data in sorted(files.items()):
-        found = _CHANNEL.search(path)
-        if not found:
+        channel = _CHANNEL.search(path)
+        if not channel:
             continue
         try:
-            rows = load_json(data) if found.group(2) == "json" else _csv(data)
+            rows = load_json(data) if channel.group(2) == "json" else _csv(data)
         except ValueError:
             rows = None
         if not isinstance(rows, list):
-            yield Chat("discord", found.group(1), found.group(1)), [path]
+            yield Chat("discord", channel.group(1), channel.group(1)), [path]
             continue
         messages = [_message(row) for row in rows if isinstance(row, dict)]
-        yield Chat("discord", found.group(1), found.group(1), messages), []
+        yield Chat("discord", channel.group(1), channel.group(1), messages), []
 
 
 def _csv(data: bytes) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def _message(row: dict[str, Any]) -> Message:
 
 def _time(text: Any) -> datetime | None:
     try:
-        found = datetime.fromisoformat(str(text))
+        time = datetime.fromisoformat(str(text))
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

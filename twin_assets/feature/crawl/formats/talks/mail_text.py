@@ -130,11 +130,11 @@ def _shown(header: object) -> str:
 
 def _time(header: object) -> datetime | None:
     try:
-        found = parsedate_to_datetime(str(header))
-        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        time = parsedate_to_datetime(str(header))
+        time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return found if 1970 <= found.year <= 2100 else None
+    return time if 1970 <= time.year <= 2100 else None
 
 
 def _reason(headers: Message) -> str | None:

@@ -97,7 +97,7 @@ def _mbox(file: io.BufferedReader, where: str) -> Iterator[MailEntry]:
 
 def _folder(folder: Path) -> Iterator[MailEntry]:
     root = folder.resolve()
-    found = False
+    has_mail = False
     for count, path in enumerate(sorted(folder.rglob("*"))):
         if count > MAX_FILES:
             raise ValueError(f"more than {MAX_FILES:,} files")
@@ -105,21 +105,21 @@ def _folder(folder: Path) -> Iterator[MailEntry]:
             continue
         where = path.relative_to(folder).as_posix()
         if path.parent.name in ("cur", "new") and (path.parent.parent / "cur").is_dir():
-            found = True
+            has_mail = True
             flags = found_flags.group(1) if (found_flags := _MAILDIR_FLAGS.search(path.name)) else ""
             place = unsent_folder(path.parent.parent.relative_to(folder).as_posix())
             yield _single(
                 path, where, place or ("draft" if "D" in flags else "trash" if "T" in flags else None)
             )
         elif path.suffix.lower() in (".eml", ".emlx"):
-            found = True
+            has_mail = True
             yield _single(path, where, unsent_folder(path.parent.relative_to(folder).as_posix()))
         elif path.suffix.lower() not in _NO_MAIL and not path.name.startswith("."):
             with path.open("rb") as file:
                 if file.peek(5)[:5] == b"From ":
-                    found = True
+                    has_mail = True
                     yield from _mbox(file, where)
-    if not found:
+    if not has_mail:
         raise ValueError("no mailbox in it")
 
 
@@ -136,12 +136,12 @@ def _emlx(data: bytes) -> bytes:
 
 
 def _zip(path: Path) -> Iterator[MailEntry]:
-    found = False
+    has_mail = False
     for name, data in archive_members(path, _MEMBERS):
-        found = True
+        has_mail = True
         if name.lower().endswith(".eml"):
             yield MailEntry(name, data, unsent_folder(name.rpartition("/")[0]))
         else:
             yield from _mbox(io.BufferedReader(io.BytesIO(data)), name)
-    if not found:
+    if not has_mail:
         raise ValueError("no mailbox in it")

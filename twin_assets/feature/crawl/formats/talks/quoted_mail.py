@@ -160,8 +160,10 @@ def own_part(text: str) -> str:
             if not _PICTURE.match(lines[at]):
                 regions[-1].append(lines[at])
             at += 1
-    kept = ("\n".join(line.rstrip() for line in _without_signature(region)).strip("\n") for region in regions)
-    return "\n\n".join(part for part in kept if part)
+    parts = (
+        "\n".join(line.rstrip() for line in _without_signature(region)).strip("\n") for region in regions
+    )
+    return "\n\n".join(part for part in parts if part)
 
 
 def _fenced_lines(lines: list[str]) -> list[bool]:

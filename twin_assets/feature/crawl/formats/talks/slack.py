@@ -116,8 +116,8 @@ def _text(markup: str, users: dict[str, tuple[str, ...]]) -> str:
     """mrkdwn as its sender saw it: names for ids, labels for links; quoted lines are taken out."""
     lines = [line for line in markup.split("\n") if not line.startswith(("&gt;", ">"))]
 
-    def shown(found: re.Match[str]) -> str:
-        sign, target, label = found.groups()
+    def shown(match: re.Match[str]) -> str:
+        sign, target, label = match.groups()
         if sign == "@":
             return f"@{label or users.get(target, (target,))[0]}"
         if sign == "#":

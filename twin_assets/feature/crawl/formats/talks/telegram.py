@@ -21,11 +21,11 @@ def telegram_chats(data: dict[str, Any]) -> Iterator[Chat]:
     """The chats of an export. Notes to oneself (Saved Messages) are marked as left out."""
     owner = data.get("personal_information")
     owner_id = str(owner["user_id"]) if isinstance(owner, dict) and owner.get("user_id") else ""
-    found = [data] if isinstance(data.get("messages"), list) else []
+    chats = [data] if isinstance(data.get("messages"), list) else []
     for part in (data.get("chats"), data.get("left_chats")):
         if isinstance(part, dict) and isinstance(part.get("list"), list):
-            found += [chat for chat in part["list"] if isinstance(chat, dict)]
-    for chat in found:
+            chats += [chat for chat in part["list"] if isinstance(chat, dict)]
+    for chat in chats:
         rows = chat.get("messages")
         notes = chat.get("type") == "saved_messages"
         yield Chat(

@@ -76,10 +76,10 @@ def _plain(line: str) -> str:
 def _message(number: int, at: datetime | None, text: str) -> Message:
     """A line without "Name: " is WhatsApp's own, e.g. that somebody joined."""
     head = text.lstrip(_MARKS)
-    found = _SENDER.match(head.translate(dict.fromkeys(map(ord, _MARKS)))) if head else None
-    if not found:
+    sender = _SENDER.match(head.translate(dict.fromkeys(map(ord, _MARKS)))) if head else None
+    if not sender:
         return Message(str(number), at, "", (), text, left_out="a system message")
-    name = found.group(1).strip()
+    name = sender.group(1).strip()
     body = text[text.index(":") + 1 :].removeprefix(" ")
     said_by_app = body.startswith("\u200e")
     words = body.translate(dict.fromkeys(map(ord, _MARKS))).strip()

@@ -94,9 +94,9 @@ def _detected(data: bytes) -> str | None:
 
 
 def _declared(data: bytes) -> str | None:
-    found = _DECLARED.search(data[:_HEAD])
+    match = _DECLARED.search(data[:_HEAD])
     try:
-        name = codecs.lookup(found[1].decode("ascii")).name if found else None
+        name = codecs.lookup(match[1].decode("ascii")).name if match else None
     except LookupError:
         return None
     return _AS_WRITTEN.get(name, name) if name else None

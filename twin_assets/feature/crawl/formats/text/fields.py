@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from twin_assets.core.records import Visibility, most_closed
-from twin_assets.feature.crawl.formats.text.frontmatter import Fields
+from twin_assets.core.text.front_matter import Fields
 from twin_assets.feature.crawl.formats.values import as_time
 
 # Names of fields in lower case, without spaces, _ and -: publishedAt, published_at and published-at are one.
@@ -54,22 +54,22 @@ class Described:
 
 def describe(fields: Fields, now: dt.datetime | None = None) -> Described:
     """Read front matter, a document's metadata or an outliner's properties; case, _, - and spaces make no difference."""
-    found = _plain(fields)
-    inside = [_plain(found[name]) for name in _INSIDE if isinstance(found.get(name), dict)]
-    title = found.get("title")
+    plain = _plain(fields)
+    inside = [_plain(plain[name]) for name in _INSIDE if isinstance(plain.get(name), dict)]
+    title = plain.get("title")
     url = next(
-        (found[k] for k in ("canonicalurl", "canonical", "url", "permalink") if k in found),
+        (plain[k] for k in ("canonicalurl", "canonical", "url", "permalink") if k in plain),
         None,
     )
-    language = next((str(found[k]) for k in ("lang", "language", "locale") if found.get(k)), "")
+    language = next((str(plain[k]) for k in ("lang", "language", "locale") if plain.get(k)), "")
     return Described(
         title=str(title).strip() or None if isinstance(title, str | int | float | dt.date) else None,
-        authors=[name for part in (found, *inside) for key in _AUTHORS for name in _names(part.get(key))],
+        authors=[name for part in (plain, *inside) for key in _AUTHORS for name in _names(part.get(key))],
         url=url if isinstance(url, str) and re.match(r"https?://[^\s/]", url) else None,
-        published_at=next((time for key in _DATES if (time := as_time(found.get(key)))), None),
+        published_at=next((time for key in _DATES if (time := as_time(plain.get(key)))), None),
         language=language[:2].lower() if re.match(r"[A-Za-z]{2}(?:[-_]|$)", language) else None,
-        visibility=_visibility(found),
-        left_out=_left_out(found, now or dt.datetime.now(dt.UTC)),
+        visibility=_visibility(plain),
+        left_out=_left_out(plain, now or dt.datetime.now(dt.UTC)),
     )
 
 
@@ -112,41 +112,43 @@ def _no(value: Any) -> bool:
     )
 
 
-def _left_out(found: Fields, now: dt.datetime) -> str | None:
-    if any(_yes(found.get(key)) for key in _PRIVATE):
+def _left_out(fields: Fields, now: dt.datetime) -> str | None:
+    if any(_yes(fields.get(key)) for key in _PRIVATE):
         return "private"
-    if any(_yes(found.get(key)) for key in _DRAFT):
+    if any(_yes(fields.get(key)) for key in _DRAFT):
         return "draft"
     for key in _STATUS:
-        states = found.get(key)
+        states = fields.get(key)
         for state in states if isinstance(states, list) else [states]:
             if isinstance(state, str) and (reason := _UNPUBLISHED.get(state.strip().lower())):
                 return reason
-    if _yes(found.get("hidden")):
+    if _yes(fields.get("hidden")):
         return "hidden"
-    if any(_no(found.get(key)) for key in _PUBLISHED) or any(_yes(found.get(key)) for key in _NOT_PUBLISHED):
+    if any(_no(fields.get(key)) for key in _PUBLISHED) or any(
+        _yes(fields.get(key)) for key in _NOT_PUBLISHED
+    ):
         return "not published"
     # Hugo renders nothing with `build: {render: never}`, Eleventy with `permalink: false`.
-    build = found.get("build")
+    build = fields.get("build")
     unbuilt = isinstance(build, dict) and (_no(build.get("render")) or build.get("render") == "link")
-    if found.get("permalink") is False or unbuilt:
+    if fields.get("permalink") is False or unbuilt:
         return "not published"
-    if any(found.get(key) and not _no(found.get(key)) for key in _BEHIND_PASSWORD):
+    if any(fields.get(key) and not _no(fields.get(key)) for key in _BEHIND_PASSWORD):
         return "behind a password"
-    if any(time and time < now for time in (as_time(found.get(key)) for key in _EXPIRES)):
+    if any(time and time < now for time in (as_time(fields.get(key)) for key in _EXPIRES)):
         return "no longer published"
-    if "excalidrawplugin" in found:
+    if "excalidrawplugin" in fields:
         return "a drawing"
     # Hugo and Jekyll build nothing from the future either.
-    dates = [as_time(found.get(key)) for key in ("date", "publishdate", "published")]
+    dates = [as_time(fields.get(key)) for key in ("date", "publishdate", "published")]
     if any(time and time > now + dt.timedelta(days=1) for time in dates):
         return "dated in the future"
     return None
 
 
-def _visibility(found: Fields) -> Visibility | None:
+def _visibility(fields: Fields) -> Visibility | None:
     """The audience a text names for itself; one by a word that isn't known counts as private."""
     said = next(
-        (str(found[key]).strip().lower() for key in _VISIBILITY if isinstance(found.get(key), str)), ""
+        (str(fields[key]).strip().lower() for key in _VISIBILITY if isinstance(fields.get(key), str)), ""
     )
     return _SEEN_BY.get(said, "private") if said else None

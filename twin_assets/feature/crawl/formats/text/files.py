@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from twin_assets.core.records import Visibility
+from twin_assets.core.text.front_matter import Fields, bounded, split_front_matter
 from twin_assets.core.text.html.meta import page_meta
 from twin_assets.core.text.pdf import read_pdf_apart
 from twin_assets.feature.corpus.cleaning.markdown import markdown_blocks
 from twin_assets.feature.crawl.formats.text.encodings import decode_text
 from twin_assets.feature.crawl.formats.text.fields import describe
-from twin_assets.feature.crawl.formats.text.frontmatter import Fields, bounded, split_front_matter
 from twin_assets.feature.crawl.formats.text.markup import (
     html_without_liquid,
     mdx_as_markdown,
@@ -78,12 +78,12 @@ def read_file(name: str, data: bytes) -> FileText:
     limit = MAX_FILE_BYTES if suffix in _PACKED else MAX_TEXT_BYTES
     if len(data) > limit:
         raise ValueError(f"larger than {limit // 1_000_000} MB")
-    found = READERS[suffix](data)
-    return found.model_copy(
+    text = READERS[suffix](data)
+    return text.model_copy(
         update={
-            "title": found.title or _title_in_name(path),
-            "published_at": found.published_at or _date_in_path(path),
-            "fields": bounded(found.fields),
+            "title": text.title or _title_in_name(path),
+            "published_at": text.published_at or _date_in_path(path),
+            "fields": bounded(text.fields),
         }
     )
 
@@ -94,27 +94,27 @@ def is_readable(path: Path) -> bool:
 
 
 def _described(body: str, fields: Fields, mime: str = "text/markdown", title: str | None = None) -> FileText:
-    found = describe(fields)
+    described = describe(fields)
     return FileText(
         body=body,
         mime=mime,
-        title=found.title or title,
-        authors=found.authors,
-        url=found.url,
-        published_at=found.published_at,
-        language=found.language,
-        visibility=found.visibility,
-        left_out=found.left_out,
+        title=described.title or title,
+        authors=described.authors,
+        url=described.url,
+        published_at=described.published_at,
+        language=described.language,
+        visibility=described.visibility,
+        left_out=described.left_out,
         fields=fields,
     )
 
 
 def _heading(body: str) -> str | None:
     """The title that a Markdown text begins with, as its first block will say it."""
-    found = _HEADING.match(body[:5000])
-    if not found:
+    match = _HEADING.match(body[:5000])
+    if not match:
         return None
-    blocks = markdown_blocks(f"# {(found[1] or found[2]).strip()}")
+    blocks = markdown_blocks(f"# {(match[1] or match[2]).strip()}")
     return blocks[0].removeprefix("## ") if blocks else None
 
 
@@ -159,16 +159,16 @@ def _html(data: bytes) -> FileText:
 
 
 def _pdf(data: bytes) -> FileText:
-    found = read_pdf_apart(data, PDF_SECONDS)
+    pdf = read_pdf_apart(data, PDF_SECONDS)
     # A PDF's author is often the account of a computer; only a full name is a byline.
-    signed = [found.author] if found.author and " " in found.author.strip() else []
+    signed = [pdf.author] if pdf.author and " " in pdf.author.strip() else []
     return FileText(
-        body=found.text,
+        body=pdf.text,
         mime="text/plain",
-        title=found.title,
+        title=pdf.title,
         authors=signed,
-        published_at=found.created,
-        fields={"from": "application/pdf", "pages": found.pages},
+        published_at=pdf.created,
+        fields={"from": "application/pdf", "pages": pdf.pages},
     )
 
 
@@ -194,8 +194,8 @@ def _markup_by_pandoc(kind: str) -> Callable[[bytes], FileText]:
 
 def _under_front_matter(text: str, kind: str) -> tuple[str, Fields]:
     fields, body = split_front_matter(text)
-    markdown, found = read_with_pandoc(kind, body.encode())
-    return markdown, found | fields
+    markdown, metadata = read_with_pandoc(kind, body.encode())
+    return markdown, metadata | fields
 
 
 _PACKED = {".pdf", ".docx", ".odt", ".epub", ".ipynb", ".rtf"}
@@ -228,13 +228,13 @@ def _title_in_name(path: PurePosixPath) -> str | None:
 def _date_in_path(path: PurePosixPath) -> datetime | None:
     """The day in a file's name or its folder's, else in folders by year, month and perhaps day."""
     for name in (path.stem, path.parent.name):
-        found = _DATE_IN_NAME.match(name) or _DATE_AT_END.search(name)
-        if found and (day := as_time("-".join(part for part in found.groups() if part))):
+        match = _DATE_IN_NAME.match(name) or _DATE_AT_END.search(name)
+        if match and (day := as_time("-".join(part for part in match.groups() if part))):
             return day
-    if (found := _DAY_IN_YEAR.search(path.as_posix())) and (day := as_time("-".join(found.groups()))):
+    if (match := _DAY_IN_YEAR.search(path.as_posix())) and (day := as_time("-".join(match.groups()))):
         return day
-    if found := _DATE_IN_FOLDERS.search(path.as_posix()):
-        return as_time(f"{found[1]}-{found[2]}-{found[3] or 1}")
+    if match := _DATE_IN_FOLDERS.search(path.as_posix()):
+        return as_time(f"{match[1]}-{match[2]}-{match[3] or 1}")
     return None
 
 

@@ -4,7 +4,7 @@ import json
 import re
 from html import escape
 
-from twin_assets.feature.crawl.formats.text.frontmatter import Fields, bounded, split_front_matter
+from twin_assets.core.text.front_matter import Fields, bounded, split_front_matter
 from twin_assets.feature.crawl.formats.text.pandoc import read_with_pandoc
 
 # Directives of Sphinx that list, draw or include; what stands below them is no text.
@@ -35,24 +35,24 @@ def read_rst(text: str) -> tuple[str, Fields]:
     body = _RST_CITATION.sub("", _RST_DROPPED.sub("", body + "\n"))
     for pattern, name in _RST_RENAMED:
         body = pattern.sub(name, body)
-    markdown, found = read_with_pandoc("rst", body.encode())
-    return markdown, found | fields
+    markdown, metadata = read_with_pandoc("rst", body.encode())
+    return markdown, metadata | fields
 
 
 def read_org(text: str) -> tuple[str, Fields]:
     """(Markdown, fields): its #+KEYWORDS. Drawers, plans and what is marked COMMENT or noexport are left out."""
     fields, body = split_front_matter(text)
     said = {key.lower(): value.strip() for key, value in _ORG_FIELD.findall(body)}
-    markdown, found = read_with_pandoc("org", _ORG_DROPPED.sub("", body).encode())
-    return markdown, said | found | fields
+    markdown, metadata = read_with_pandoc("org", _ORG_DROPPED.sub("", body).encode())
+    return markdown, said | metadata | fields
 
 
 def read_asciidoc(text: str) -> tuple[str, Fields]:
     """(Markdown, fields): the header's title, author, date and attributes, also JBake's and Antora's."""
     fields, body = split_front_matter(text)
     said = dict(_ADOC_FIELD.findall(body.partition("\n\n")[0]))
-    markdown, found = read_with_pandoc("asciidoc", _ADOC_DROPPED.sub("", body).encode())
-    return markdown, said | found | fields
+    markdown, metadata = read_with_pandoc("asciidoc", _ADOC_DROPPED.sub("", body).encode())
+    return markdown, said | metadata | fields
 
 
 _CODE = re.compile(
@@ -92,7 +92,7 @@ _LIQUID = re.compile(
 
 def html_without_liquid(body: str) -> str:
     """An HTML text of a Jekyll site without its builder's tags; highlighted code becomes <pre>."""
-    code = _LIQUID_CODE.sub(lambda found: f"<pre><code>{escape(found[1].strip(chr(10)))}</code></pre>", body)
+    code = _LIQUID_CODE.sub(lambda match: f"<pre><code>{escape(match[1].strip(chr(10)))}</code></pre>", body)
     return _LIQUID.sub("", code)
 
 

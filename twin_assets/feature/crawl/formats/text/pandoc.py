@@ -90,7 +90,7 @@ class _Walk:
         self.notes: list[Node] = []
 
     def blocks(self, nodes: list[Node]) -> list[Node]:
-        return [kept for node in nodes for kept in self._block(node)]
+        return [block for node in nodes for block in self._block(node)]
 
     def _block(self, node: Node) -> Iterator[Node]:
         kind: str = node["t"]
@@ -152,7 +152,7 @@ class _Walk:
         return [{"t": "Space"} if node["t"] in ("LineBreak", "SoftBreak") else node for node in flat]
 
     def _inlines(self, nodes: list[Node]) -> list[Node]:
-        return [kept for node in nodes for kept in self._inline(node)]
+        return [inline for node in nodes for inline in self._inline(node)]
 
     def _inline(self, node: Node) -> Iterator[Node]:
         kind: str = node["t"]

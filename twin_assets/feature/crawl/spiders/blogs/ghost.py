@@ -10,7 +10,6 @@ _UNPUBLISHED = {"draft": "draft", "scheduled": "scheduled, not published yet"}
 
 class GhostSpider(SourceSpider):
     name = "ghost"
-    title = "Ghost"
     unknown_fix = (
         "check ghost.export in the persona's YAML, and add the names that sign the posts to also_known_as."
     )
@@ -19,10 +18,10 @@ class GhostSpider(SourceSpider):
         assert self.persona.ghost
         declared = self.persona.ghost
         try:
-            for found in read_ghost(declared.export, declared.url):
-                if found is None:
+            for post in read_ghost(declared.export, declared.url):
+                if post is None:
                     self.skip("row that is no post", declared.export.name)
-                elif item := self._post(found):
+                elif item := self._post(post):
                     yield item
         except ValueError as error:
             self.fail(
@@ -32,27 +31,27 @@ class GhostSpider(SourceSpider):
                 "set ghost.export to the .json file that Ghost's settings export.",
             )
 
-    def _post(self, found: GhostPost) -> RawItem | None:
-        where = found.url or found.slug or found.post_id
-        if found.status not in _PUBLISHED:
-            self.skip(_UNPUBLISHED.get(found.status, "not published"), where)
-        elif not self.is_own(*found.authors):
-            self.skip("by another author", f"{where} (by {found.authors[0]})")
-        elif not found.html:
+    def _post(self, post: GhostPost) -> RawItem | None:
+        where = post.url or post.slug or post.post_id
+        if post.status not in _PUBLISHED:
+            self.skip(_UNPUBLISHED.get(post.status, "not published"), where)
+        elif not self.is_own(*post.authors):
+            self.skip("by another author", f"{where} (by {post.authors[0]})")
+        elif not post.html:
             self.skip("no text", where)
-        elif found.post_id in self.listed:
+        elif post.post_id in self.listed:
             self.skip("twice in the export", where)
         else:
-            closed = found.visibility != "public" or found.status == "sent" or found.mail_only
+            closed = post.visibility != "public" or post.status == "sent" or post.mail_only
             return self.item(
-                found.post_id,
+                post.post_id,
                 category="article",
-                url=found.url or f"ghost:{found.slug or found.post_id}",
-                title=found.title,
-                published_at=found.published_at,
+                url=post.url or f"ghost:{post.slug or post.post_id}",
+                title=post.title,
+                published_at=post.published_at,
                 mime="text/html",
-                body=found.html,
+                body=post.html,
                 visibility=self.members_only() if closed else None,
-                payload={"type": found.kind, "visibility": found.visibility, "authors": found.authors},
+                payload={"type": post.kind, "visibility": post.visibility, "authors": post.authors},
             )
         return None

@@ -27,7 +27,6 @@ EXPORTED, LIVE = "export", "live"
 
 class MediumSpider(SourceSpider):
     name = "medium"
-    title = "Medium"
     unknown_fix = "check medium.feed in the persona's YAML; it looks like https://medium.com/feed/@name."
 
     def begin(self) -> Answers:
@@ -138,9 +137,9 @@ class MediumSpider(SourceSpider):
             pattern = r"(^|/)posts/[^/]+\.html?$"
             # The export is one account's: whoever signs most of it is that account, whatever it is called.
             signers = Counter(
-                plain_title(found.decode("utf-8", "replace"))
+                plain_title(byline.decode("utf-8", "replace"))
                 for _, data in archive_members(self.declared.export, pattern)
-                for found in _P_AUTHOR.findall(data[-5_000:])
+                for byline in _P_AUTHOR.findall(data[-5_000:])
             )
             self.account = next(
                 (who for who, count in signers.most_common(1) if count > signers.total() / 2), None
@@ -200,8 +199,8 @@ class MediumSpider(SourceSpider):
             self.skip("response to a story", name)
             return None
         self.whole.add(item_id)
-        known = self.store.state.known.get(item_id)
-        if known and known.mark != EXPORTED and not (known.mark or "").startswith(SNIPPET):
+        item = self.store.state.known.get(item_id)
+        if item and item.mark != EXPORTED and not (item.mark or "").startswith(SNIPPET):
             self.listed.add(item_id)  # the web's version is newer than any export, and whole
             return None
         return self.item(
@@ -227,5 +226,5 @@ def _is_untitled(body: html.HtmlElement, title: str | None) -> bool:
 
 def story_id(address: str) -> str | None:
     """The id that ends a story's address or its file's name; None when it is no story."""
-    found = _STORY.search(urlsplit(address).path.rstrip("/").rsplit("/", 1)[-1])
-    return found.group(1) if found else None
+    match = _STORY.search(urlsplit(address).path.rstrip("/").rsplit("/", 1)[-1])
+    return match.group(1) if match else None

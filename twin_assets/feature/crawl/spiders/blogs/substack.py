@@ -34,7 +34,6 @@ _THIN_KINDS = {"podcast": "recording", "video": "recording", "thread": "discussi
 
 class SubstackSpider(SourceSpider):
     name = "substack"
-    title = "Substack"
     unknown_fix = "check substack.url in the persona's YAML; it looks like https://name.substack.com."
 
     @classmethod
@@ -189,16 +188,16 @@ class SubstackSpider(SourceSpider):
 
     def parse_whole_feed(self, response: Response) -> Answers:
         """Posts of the feed that are known by address, or that the archive has never shown us."""
-        known = {k.url.rstrip("/").rsplit("/", 1)[-1]: i for i, k in self.store.state.known.items()}
+        id_by_slug = {k.url.rstrip("/").rsplit("/", 1)[-1]: i for i, k in self.store.state.known.items()}
         for entry in _feed(response):
             slug = _slug(entry)
             if not self.is_own(*entry.authors):
                 self.skip("by another author", f"{entry.url} (by {entry.authors[0]})")
-            elif slug not in known:
+            elif slug not in id_by_slug:
                 # The feed has no numeric id: an item stored without it would be a second document later.
                 self.skip("only in the feed, waits for the archive", entry.url)
-            elif entry.body and entry.text == "whole" and known[slug] not in self.whole:
-                yield self._entry_item(known[slug], entry, False)
+            elif entry.body and entry.text == "whole" and id_by_slug[slug] not in self.whole:
+                yield self._entry_item(id_by_slug[slug], entry, False)
         self.fail(
             f"{self.base}/api/v1/archive",
             "was blocked; only known posts of the feed were read",
@@ -250,8 +249,8 @@ class SubstackSpider(SourceSpider):
             closed = row.get("audience", "everyone").strip() not in ("everyone", "")
             closed |= row.get("type", "") == "adhoc_email"  # it went to some readers and has no page
             self.whole.add(post.post_id)
-            known = self.store.state.known.get(post.post_id)
-            if known and known.mark != EXPORTED and not closed:
+            item = self.store.state.known.get(post.post_id)
+            if item and item.mark != EXPORTED and not closed:
                 self.listed.add(post.post_id)  # the web's version is newer than any export
                 return None
             return self.item(

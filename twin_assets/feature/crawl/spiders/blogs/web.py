@@ -33,7 +33,6 @@ ENTRY, PAGE = "feed:", "page"
 
 class WebSpider(SourceSpider):
     name = "web"
-    title = "Web"
     unknown_fix = "check web.pages and web.sitemaps in the persona's YAML."
 
     def begin(self) -> Answers:
@@ -91,32 +90,32 @@ class WebSpider(SourceSpider):
                 return None
             if facts.st_size > MAX_FILE_BYTES:
                 raise ValueError(f"larger than {MAX_FILE_BYTES // 1_000_000} MB")
-            found = read_file(name, path.read_bytes())
+            text = read_file(name, path.read_bytes())
         except (ValueError, OSError) as error:
             if item_id in self.store.state.known:
                 self.listed.add(item_id)  # it is there, so it isn't deleted
             problem = error.strerror if isinstance(error, OSError) else str(error).partition(" (")[0]
             self.skip(f"unreadable file: {problem}", f"{item_id}: {error}")
             return None
-        if found.left_out or not found.body.strip():
-            self.skip(found.left_out or "empty file", item_id)
+        if text.left_out or not text.body.strip():
+            self.skip(text.left_out or "empty file", item_id)
             return None
-        if not self.is_own(*found.authors):
-            self.skip("by another author", f"{item_id} (by {found.authors[0]})")
+        if not self.is_own(*text.authors):
+            self.skip("by another author", f"{item_id} (by {text.authors[0]})")
             return None
         return self.item(
             item_id,
             category="article",
-            url=found.url or path.resolve().as_uri(),
-            title=found.title,
-            author=found.author,
-            published_at=found.published_at,
-            mime=found.mime,
-            body=found.body,
+            url=text.url or path.resolve().as_uri(),
+            title=text.title,
+            author=text.author,
+            published_at=text.published_at,
+            mime=text.mime,
+            body=text.body,
             mark=mark,
-            language=found.language,
-            visibility=more_closed(self.visibility, found.visibility),
-            payload=json.loads(json.dumps(found.fields, default=str)),
+            language=text.language,
+            visibility=more_closed(self.visibility, text.visibility),
+            payload=json.loads(json.dumps(text.fields, default=str)),
         )
 
     def parse_named(self, response: Response, url: str) -> Answers:
@@ -176,22 +175,22 @@ class WebSpider(SourceSpider):
 
     def _read(self, response: Response, name: str, url: str, item_id: str, modified: str | None) -> RawItem:
         try:
-            found = read_file(name, response.body)
+            text = read_file(name, response.body)
         except ValueError as error:
             raise Unreadable(str(error)) from None
         self.remember(response, url, {"ids": [item_id]}, leaf=True)
-        title = found.title if found.title != "page" else None
+        title = text.title if text.title != "page" else None
         return self.item(
             item_id,
             category="article",
             url=url,
             title=title,
-            author=found.author,
-            mime=found.mime,
-            published_at=found.published_at,
-            body=found.body,
+            author=text.author,
+            mime=text.mime,
+            published_at=text.published_at,
+            body=text.body,
             mark=modified or PAGE,
-            payload=json.loads(json.dumps(found.fields, default=str)),
+            payload=json.loads(json.dumps(text.fields, default=str)),
         )
 
     def _feed(self, response: Response, url: str, page: int = 1) -> Answers:
@@ -233,8 +232,8 @@ class WebSpider(SourceSpider):
 
     def _entry(self, entry: Entry, feed: Feed, url: str) -> Answers:
         mark = ENTRY + text_hash(f"{entry.title} {entry.published_at} {entry.updated_at} {entry.body}")[:16]
-        known = self.store.state.known.get(entry.id)
-        if known and known.mark and not known.mark.startswith(ENTRY):
+        item = self.store.state.known.get(entry.id)
+        if item and item.mark and not item.mark.startswith(ENTRY):
             self.listed.add(entry.id)  # collected as a page, which has more than its feed
             self.report.unchanged += 1
         elif entry.text == "whole" or not self._has_page(entry, feed, url):

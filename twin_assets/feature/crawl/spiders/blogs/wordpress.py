@@ -14,15 +14,14 @@ _UNPUBLISHED = {
 
 class WordPressSpider(SourceSpider):
     name = "wordpress"
-    title = "WordPress"
     unknown_fix = "check wordpress.export in the persona's YAML, and add the names that sign the posts to also_known_as."
 
     def begin(self) -> Answers:
         assert self.persona.wordpress
         export = self.persona.wordpress.export
         try:
-            for found in read_wxr(export, self._cut):
-                if item := self._post(found):
+            for post in read_wxr(export, self._cut):
+                if item := self._post(post):
                     yield item
         except ValueError as error:
             self.fail(
@@ -36,31 +35,31 @@ class WordPressSpider(SourceSpider):
         self.skip("the end of an export that is cut off", name)
         self.listing_complete = False  # what it lacks is not deleted
 
-    def _post(self, found: WordPressItem) -> RawItem | None:
-        where = found.link or found.title or found.post_id
-        if found.kind not in _WRITING:
-            self.skip("no post or page (attachment, menu, revision and such)", f"{found.kind}: {where}")
-        elif found.status != "publish":
-            self.skip(_UNPUBLISHED.get(found.status, "not published"), where)
-        elif found.password:
+    def _post(self, post: WordPressItem) -> RawItem | None:
+        where = post.link or post.title or post.post_id
+        if post.kind not in _WRITING:
+            self.skip("no post or page (attachment, menu, revision and such)", f"{post.kind}: {where}")
+        elif post.status != "publish":
+            self.skip(_UNPUBLISHED.get(post.status, "not published"), where)
+        elif post.password:
             self.skip("behind a password", where)
-        elif not self.is_own(*found.authors):
-            self.skip("by another author", f"{where} (by {found.authors[0]})")
-        elif not found.html:
+        elif not self.is_own(*post.authors):
+            self.skip("by another author", f"{where} (by {post.authors[0]})")
+        elif not post.html:
             self.skip("no text", where)
-        elif found.post_id in self.listed:
+        elif post.post_id in self.listed:
             self.skip("twice in the export", where)
         else:
-            times = [time for text in found.dates if (time := parse_time(text))]
+            times = [time for text in post.dates if (time := parse_time(text))]
             return self.item(
-                found.post_id,
+                post.post_id,
                 category="article",
-                url=found.link if "://" in found.link else f"wordpress:{where}",
-                title=found.title,
+                url=post.link if "://" in post.link else f"wordpress:{where}",
+                title=post.title,
                 published_at=times[0] if times else None,
                 mime="text/html",
-                body=found.html,
-                visibility=self.members_only() if found.closed else None,
-                payload={"type": found.kind, "tags": found.tags, "authors": found.authors},
+                body=post.html,
+                visibility=self.members_only() if post.closed else None,
+                payload={"type": post.kind, "tags": post.tags, "authors": post.authors},
             )
         return None

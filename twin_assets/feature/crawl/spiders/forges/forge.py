@@ -10,9 +10,9 @@ from typing import Any
 from scrapy.http import Response
 
 from twin_assets.core.records import Visibility
+from twin_assets.core.text.front_matter import split_front_matter
 from twin_assets.feature.crawl.formats.code_files import kind_of, signers, text_refusal
 from twin_assets.feature.crawl.formats.forge_words import own_words
-from twin_assets.feature.crawl.formats.text.frontmatter import split_front_matter
 from twin_assets.feature.crawl.formats.values import as_time, parse_time
 from twin_assets.feature.crawl.items import SAMPLES
 from twin_assets.feature.crawl.spiders.base import Answers, SourceSpider
@@ -75,8 +75,8 @@ class ForgeSpider(SourceSpider):
 
     def before_deletions(self) -> None:
         if self.unnamed:
-            known = self.store.state.known
-            self.listed.update(i for i in known if not any(i.startswith(f"{name}/") for name in self.met))
+            items = self.store.state.known
+            self.listed.update(i for i in items if not any(i.startswith(f"{name}/") for name in self.met))
 
     def note(self, memo: dict[str, Any], reason: str, where: str) -> None:
         """Count something left out, and keep that in a list's memo: a list that is the same next time says it again."""

@@ -30,7 +30,6 @@ def _no_issues(response: Response) -> str | None:
 
 class GitHubSpider(ForgeSpider):
     name = "github"
-    title = "GitHub"
     key_setting = "github_token"
     key_page = "https://github.com/settings/tokens"
     unknown_fix = "check github.user and github.repositories in the persona's YAML."
@@ -134,11 +133,11 @@ class GitHubSpider(ForgeSpider):
         return memo
 
     def _repository(self, repo: dict[str, Any], memo: dict[str, Any]) -> Iterator[dict[str, str]]:
-        wanted, name = self.declared.repositories, str(repo["full_name"])
+        declared, name = self.declared.repositories, str(repo["full_name"])
         self.met.add(name)
         if repo.get("fork"):
             self.note(memo, "fork", name)
-        elif wanted and name not in wanted and name.rsplit("/", 1)[-1] not in wanted:
+        elif declared and name not in declared and name.rsplit("/", 1)[-1] not in declared:
             self.note(memo, "repository not wanted", name)
         elif not repo.get("default_branch"):
             self.note(memo, "empty repository", name)

@@ -30,7 +30,6 @@ def _no_words(response: Response) -> str | None:
 
 class GitLabSpider(ForgeSpider):
     name = "gitlab"
-    title = "GitLab"
     unknown_fix = "check gitlab.user and gitlab.projects in the persona's YAML."
 
     def begin_lists(self) -> Answers:
@@ -105,12 +104,12 @@ class GitLabSpider(ForgeSpider):
         yield from self.each(rows, self._project, where, "path_with_namespace", self.odd_repository)
 
     def _project(self, project: dict[str, Any]) -> Answers:
-        wanted, name = self.declared.projects, project["path_with_namespace"]
+        declared, name = self.declared.projects, project["path_with_namespace"]
         self.met.add(name)
         if project.get("forked_from_project"):
             self.skip("fork", name)
             return
-        if wanted and project["path"] not in wanted and name not in wanted:
+        if declared and project["path"] not in declared and name not in declared:
             self.skip("project not wanted", name)
             return
         base = f"{self.api}/projects/{project['id']}"

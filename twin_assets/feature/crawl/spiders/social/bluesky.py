@@ -20,7 +20,6 @@ _UNREADABLE = "a record that can't be read"
 
 class BlueskySpider(SocialSpider):
     name = "bluesky"
-    title = "Bluesky"
     unknown_fix = (
         "set bluesky.archive to the CAR file that Bluesky gives under Settings, Account, Export my data."
     )
@@ -43,12 +42,12 @@ class BlueskySpider(SocialSpider):
         path = self.persona.bluesky.archive
         records: dict[str, dict[str, Any]] = {}
         did, lost = "", 0
-        wanted = r"\.car$|(^|/)(app\.bsky\.(feed\.post|feed\.repost|actor\.profile)/[\w.~-]+|_commit)\.json$"
-        for name, data in archive_members(path, wanted):
+        pattern = r"\.car$|(^|/)(app\.bsky\.(feed\.post|feed\.repost|actor\.profile)/[\w.~-]+|_commit)\.json$"
+        for name, data in archive_members(path, pattern):
             if name.endswith(".car"):
                 return read_repository(data)
-            found = re.search(r"(did:[a-z]+:[\w.%-]+)/", f"{path.name}/{name}")
-            did = did or (found.group(1) if found else "")
+            match = re.search(r"(did:[a-z]+:[\w.%-]+)/", f"{path.name}/{name}")
+            did = did or (match.group(1) if match else "")
             try:
                 record = load_json(data)
             except ValueError:

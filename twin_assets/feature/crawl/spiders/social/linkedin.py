@@ -41,7 +41,6 @@ _OTHER_COLUMNS = {"date", "link", "message"}
 
 class LinkedInSpider(SourceSpider):
     name = "linkedin"
-    title = "LinkedIn"
     key_setting = "linkedin_token"
     key_page = f"https://www.linkedin.com/developers/tools/oauth. {_WHERE}; anywhere else, {_EXPORT}"
     obeys_robots = False
@@ -128,11 +127,11 @@ class LinkedInSpider(SourceSpider):
                 kind = column(re.split(r"[\d.(-]", name.rsplit("/", 1)[-1])[0])
                 try:
                     if not name.endswith(".csv"):
-                        found = list(self._exported_article(name, data))
+                        items = list(self._exported_article(name, data))
                     elif kind == "shares":
-                        found = list(self._shares(read_shares(data), name))
+                        items = list(self._shares(read_shares(data), name))
                     else:
-                        found = []
+                        items = []
                         rows = read_table(data, _MEDIA_COLUMNS | _OTHER_COLUMNS)
                         if kind == "richmedia":
                             media += [(name, row) for row in rows]
@@ -142,8 +141,8 @@ class LinkedInSpider(SourceSpider):
                     self.skip("a file that can't be read", f"{name}: {error}")
                     self.listing_complete = False  # what it held is not deleted
                     continue
-                texts += [_compared(f"{item.title or ''} {item.body}") for item in found]
-                yield from found
+                texts += [_compared(f"{item.title or ''} {item.body}") for item in items]
+                yield from items
             for name, row in media:
                 yield from self._medium(name, row, texts)
         except ValueError as error:
@@ -221,7 +220,7 @@ class LinkedInSpider(SourceSpider):
             self.skip("a picture of the profile or of an article", when or link)
         elif len(re.findall(r"\w", text)) < 2 or not _compared(text) or re.fullmatch(r"\S+\.\w{2,4}", text):
             self.skip("media without words", when or link)
-        elif any(_compared(text) in known for known in texts):
+        elif any(_compared(text) in post for post in texts):
             self.skip("media whose words a post has", when or link)
         else:
             texts.append(_compared(text))

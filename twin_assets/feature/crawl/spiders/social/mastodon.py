@@ -26,7 +26,6 @@ _UNREADABLE = "a record that can't be read"
 
 class MastodonSpider(SocialSpider):
     name = "mastodon"
-    title = "Mastodon"
     unknown_fix = (
         "set mastodon.archive to the archive that the server prepares under Preferences, Import and export."
     )
@@ -135,8 +134,8 @@ def _listed(value: Any) -> list[Any]:
 def _language(note: dict[str, Any]) -> str | None:
     codes = list(note.get("contentMap") or {})
     # Some servers write zhcn for zh-CN.
-    found = re.fullmatch(r"(zh|[a-z]{2,3})([-_]?[a-z]+)*", str(codes[0]).lower()) if len(codes) == 1 else None
-    return found.group(1) if found else None
+    match = re.fullmatch(r"(zh|[a-z]{2,3})([-_]?[a-z]+)*", str(codes[0]).lower()) if len(codes) == 1 else None
+    return match.group(1) if match else None
 
 
 def _text(note: dict[str, Any]) -> tuple[str, list[str]]:

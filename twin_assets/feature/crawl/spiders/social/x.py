@@ -33,7 +33,6 @@ _UNREADABLE = "a record that can't be read"
 
 class XSpider(SocialSpider):
     name = "x"
-    title = "X"
     unknown_fix = (
         "set x.archive to the zip that X prepares under Settings, Your account, Download an archive."
     )
@@ -117,7 +116,7 @@ class XSpider(SocialSpider):
 def _shown(text: str, links: dict[str, str], user: str) -> str:
     """The post's words, with real addresses in place of t.co; without its pictures', or a quoted post's."""
     text = re.sub(rf"^\s*(?:@{re.escape(user)}\s+)+", "", text, flags=re.I)
-    text = LINK.sub(lambda found: links.get(found.group(), found.group()), text).strip()
+    text = LINK.sub(lambda match: links.get(match.group(), match.group()), text).strip()
     return _TAIL.sub("", text).strip()
 
 

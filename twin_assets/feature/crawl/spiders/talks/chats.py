@@ -38,7 +38,6 @@ _LONG = 1_500
 
 class ChatsSpider(SourceSpider):
     name = "chats"
-    title = "Chats"
     unknown_fix = (
         f"name exports in chats.files ({KINDS}), and in also_known_as the names that the persona bears there."
     )
@@ -80,16 +79,16 @@ class ChatsSpider(SourceSpider):
                     self.skip("an unreadable file", f"{path.name}/{member}")
                 yield chat
             return
-        found = False
+        has_export = False
         for name, data in files.items():
             try:
                 chats = list(self._file(_label(name, path), data))
             except ValueError as error:
                 self.skip("an unreadable file", f"{path.name}/{name}: {error}")
                 continue
-            found = True
+            has_export = True
             yield from chats
-        if not found:
+        if not has_export:
             raise ValueError("no export of a known kind in it")
 
     def _file(self, name: str, data: bytes) -> Iterator[Chat]:

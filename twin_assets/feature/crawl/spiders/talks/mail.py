@@ -15,7 +15,6 @@ _LONG = 800
 
 class MailSpider(SourceSpider):
     name = "mail"
-    title = "Mail"
     unknown_fix = (
         f"name mailboxes in mail.files ({KINDS}), and in also_known_as the persona's e-mail addresses."
     )

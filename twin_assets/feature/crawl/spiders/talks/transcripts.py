@@ -22,7 +22,6 @@ _LONG = 800
 
 class TranscriptsSpider(SourceSpider):
     name = "transcripts"
-    title = "Transcripts"
     unknown_fix = (
         "name .vtt or .srt files (or folders) in transcripts.files, and in also_known_as the names that the persona "
         "bears as a speaker."
@@ -57,24 +56,24 @@ class TranscriptsSpider(SourceSpider):
             self.skip("left out by the persona's patterns", item_id)
             return None
         try:
-            found = read_captions(self._text(path), self._names())
+            captions = read_captions(self._text(path), self._names())
         except ValueError as error:
             self.listed.add(item_id)  # it is there, so it isn't deleted
             self.fail(
                 str(path), f"unreadable transcript: {error}", False, "give .vtt or .srt files with times."
             )
             return None
-        if found.bad:
-            self.skip("a cue with a broken time", item_id, found.bad)
-        own = {name for name in found.speakers() if self.authors.is_named(name)}
-        if found.voiced and not own:
-            names = ", ".join(found.speakers())[:200]
+        if captions.bad:
+            self.skip("a cue with a broken time", item_id, captions.bad)
+        own = {name for name in captions.speakers() if self.authors.is_named(name)}
+        if captions.voiced and not own:
+            names = ", ".join(captions.speakers())[:200]
             self.skip("no speaker is the persona", f"{item_id}: {names or 'speakers change, without names'}")
             return None
-        others = sum(cue.speaker not in own for cue in found.cues) if found.voiced else 0
+        others = sum(cue.speaker not in own for cue in captions.cues) if captions.voiced else 0
         if others:
             self.skip("somebody else speaks", item_id, others)
-        body = speech(found.cues, own if found.voiced else None)
+        body = speech(captions.cues, own if captions.voiced else None)
         if not body:
             self.skip("a transcript without words", item_id)
             return None
@@ -86,7 +85,7 @@ class TranscriptsSpider(SourceSpider):
             published_at=_date(path.stem),
             mime="text/plain",
             body=body,
-            payload={"seconds": round(found.cues[-1].end), "speakers": len(found.speakers())},
+            payload={"seconds": round(captions.cues[-1].end), "speakers": len(captions.speakers())},
         )
 
     def _names(self) -> tuple[str, ...]:
@@ -104,5 +103,5 @@ class TranscriptsSpider(SourceSpider):
 
 def _date(stem: str) -> datetime | None:
     """A day in a file's name, as recorders put it there."""
-    found = _DATE.search(stem)
-    return as_time("-".join(found.groups())) if found else None
+    match = _DATE.search(stem)
+    return as_time("-".join(match.groups())) if match else None

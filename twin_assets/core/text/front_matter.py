@@ -18,29 +18,33 @@ MAX_BLOCK = 100_000  # characters
 MAX_VALUES = 10_000  # a few lines of YAML aliases can stand for billions
 
 _FENCED = re.compile(
-    r"\A\s*(?P<fence>\+{3,}|-{3,}|;{3,})[ \t]*(?P<language>ya?ml|toml|json)?[ \t]*(?:#[^\n]*)?\n(?P<fields>.*?)(?:\n)?^(?:(?P=fence)|\.\.\.)[ \t]*(?:\n|\Z)",
+    r"\A\s*+(?P<fence>\+{3,}|-{3,}|;{3,})[ \t]*+(?P<language>ya?ml|toml|json)?[ \t]*+(?:#[^\n]*)?\n(?P<fields>.*?)(?:\n)?^(?:(?P=fence)|\.\.\.)[ \t]*(?:\n|\Z)",
     re.DOTALL | re.MULTILINE | re.IGNORECASE,
 )
 # Hexo's, without the fence above: lines that look like YAML, down to a rule.
 _HALF_FENCED = re.compile(
-    r"\A\s*((?:(?:[A-Za-z][\w -]{0,40}:(?:[ \t][^\n]*)?|[ \t]*-[ \t][^\n]*|[ \t]+(?!-[ \t])\S[^\n]*|[ \t]*)\n)+)-{3,}[ \t]*(?:\n|\Z)"
+    r"\A\s*+((?:(?:[A-Za-z][\w -]{0,40}:(?:[ \t][^\n]*)?|[ \t]*-[ \t][^\n]*|[ \t]+(?!-[ \t])\S[^\n]*|[ \t]*)\n)+)-{3,}[ \t]*(?:\n|\Z)"
+)
+# YAML alone, each line of which looks like fields: a rule may stand above a text that has another below it.
+_LEFT_IN_BODY = re.compile(
+    r"\A---[ \t]*\n(?=[\w-]+[ \t]*:)(?:(?>[\w -]+:|[ \t]+\S|- |#)[^\n]*\n|[ \t]*\n)+?---[ \t]*(?:\n|\Z)"
 )
 _COMMENTED = re.compile(r"\A\s*+<!--[ \t]*+\n?(.*?)-->[ \t]*(?:\n|\Z)", re.DOTALL)
-_PROPERTIES = re.compile(r"\A\s*((?:(?:-[ \t]+)?[A-Za-z][\w-]{0,40}::(?:[ \t][^\n]*)?(?:\n|\Z))+)")
+_PROPERTIES = re.compile(r"\A\s*+((?:(?:-[ \t]+)?[A-Za-z][\w-]{0,40}::(?:[ \t][^\n]*)?(?:\n|\Z))+)")
 _PANDOC = re.compile(
-    r"\A%[ \t]+(?P<title>[^\n]+(?:\n[ \t]+[^\n]+)*)\n(?:%[ \t]*(?P<author>[^\n]*(?:\n[ \t]+[^\n]+)*)\n(?:%[ \t]*(?P<date>[^\n]*)\n)?)?[ \t]*\n"
+    r"\A%[ \t]++(?P<title>[^\n]++(?:\n[ \t]++\S[^\n]*+)*+)\n(?:%[ \t]*+(?P<author>[^\n]*+(?:\n[ \t]++\S[^\n]*+)*+)\n(?:%[ \t]*+(?P<date>[^\n]*+)\n)?)?[ \t]*+\n"
 )
 _UNFENCED = re.compile(
-    r"\A\s*((?:[A-Za-z][\w .-]{0,40}:(?:[ \t][^\n]*)?\n(?:[ \t]+\S[^\n]*\n)*)+)(?:[ \t]*\n|\Z)"
+    r"\A\s*+((?:[A-Za-z][\w .-]{0,40}:(?:[ \t][^\n]*)?\n(?:[ \t]+\S[^\n]*\n)*)+)(?:[ \t]*\n|\Z)"
 )
-_NIKOLA = re.compile(r"\A\s*(?:<!--\s*\n?)?((?:\.\. [a-z_-]+:[^\n]*\n)+)(?:\s*-->)?")
+_NIKOLA = re.compile(r"\A\s*+(?:<!--\s*+)?((?:\.\. [a-z_-]+:[^\n]*\n)+)(?:\s*-->)?")
 _KNOWN = {
     "title", "date", "author", "authors", "slug", "tags", "category", "status", "summary", "modified", "lang", "keywords",
     "subtitle", "description", "template", "permalink", "link", "published", "draft", "private", "publish", "layout",
     "public", "created", "type", "categories",
 }  # fmt: skip
 _NOT_PLAIN = re.compile(r"[|>][+-]?\d*|[&*][\w-]+|\[[^\]]*|\{[^}]*")
-_LINE = re.compile(r"^(?P<key>[\w][\w .-]*?)[ \t]*[:=][ \t]*(?P<value>.*)$")
+_LINE = re.compile(r"^(?P<key>\w[\w.-]*+(?: ++[\w.-]++)*+)[ \t]*+[:=][ \t]*+(?P<value>.*)$")
 
 
 def split_front_matter(text: str) -> tuple[Fields, str]:
@@ -50,37 +54,45 @@ def split_front_matter(text: str) -> tuple[Fields, str]:
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     head = text[:MAX_BLOCK]
-    if found := _FENCED.match(head):
-        fields = _fenced(found["fence"], found["fields"], (found["language"] or "").lower())
+    if match := _FENCED.match(head):
+        fields = _fenced(match["fence"], match["fields"], (match["language"] or "").lower())
         # A rule above a text and another below it are none; nobody leaves a line empty above fields.
-        odd = found["fields"].startswith("\n") or len(found["fence"]) > 3
+        odd = match["fields"].startswith("\n") or len(match["fence"]) > 3
         if fields is None or (odd and not _KNOWN & fields.keys()):
             return {}, text
-        return bounded(fields), text[found.end() :].lstrip("\n")
+        return bounded(fields), text[match.end() :].lstrip("\n")
     if re.match(r"\s*\{\s*[\"}]", text):
         return _json(text)
-    if found := _NIKOLA.match(head):
-        lines = [line[3:].partition(":") for line in found[1].splitlines()]
-        return _nikola({key: value.strip() for key, _, value in lines}), text[found.end() :].lstrip("\n")
-    if (found := _COMMENTED.match(head)) and (fields := _commented(found[1].rstrip())):
-        return fields, text[found.end() :].lstrip("\n")
-    if found := _PANDOC.match(head):
-        return {key: value for key, value in found.groupdict().items() if value}, text[found.end() :].lstrip(
+    if match := _NIKOLA.match(head):
+        lines = [line[3:].partition(":") for line in match[1].splitlines()]
+        return _nikola({key: value.strip() for key, _, value in lines}), text[match.end() :].lstrip("\n")
+    if (match := _COMMENTED.match(head)) and (fields := _commented(match[1].rstrip())):
+        return fields, text[match.end() :].lstrip("\n")
+    if match := _PANDOC.match(head):
+        return {key: value for key, value in match.groupdict().items() if value}, text[match.end() :].lstrip(
             "\n"
         )
-    if found := _PROPERTIES.match(head):
-        lines = [line.lstrip("- \t").partition("::") for line in found[1].splitlines()]
-        return {key.lower(): value.strip() for key, _, value in lines}, text[found.end() :].lstrip("\n")
-    if (found := _HALF_FENCED.match(head)) and found[1].strip().count("\n"):
-        fields = _fenced("---", found[1], "") or {}
+    if match := _PROPERTIES.match(head):
+        lines = [line.lstrip("- \t").partition("::") for line in match[1].splitlines()]
+        return {key.lower(): value.strip() for key, _, value in lines}, text[match.end() :].lstrip("\n")
+    if (match := _HALF_FENCED.match(head)) and match[1].strip().count("\n"):
+        fields = _fenced("---", match[1], "") or {}
         if len(_KNOWN & {key.lower() for key in fields}) > 1:
-            return bounded(fields), text[found.end() :].lstrip("\n")
-    if found := _UNFENCED.match(head + ("" if text.endswith("\n") else "\n")):
-        fields = _unfenced(found[1])
-        known = _KNOWN & fields.keys()
-        if next(iter(fields)) in _KNOWN and ("title" in known or len(known) > 1):
-            return fields, text[found.end() :].lstrip("\n")
+            return bounded(fields), text[match.end() :].lstrip("\n")
+    if match := _UNFENCED.match(head + ("" if text.endswith("\n") else "\n")):
+        fields = _unfenced(match[1])
+        usual = _KNOWN & fields.keys()
+        if next(iter(fields)) in _KNOWN and ("title" in usual or len(usual) > 1):
+            return fields, text[match.end() :].lstrip("\n")
     return {}, text
+
+
+def without_front_matter(body: str) -> str:
+    """The body of an item, with line feeds, without YAML that was left above it, such as where it can't be read.
+
+    For what is no file: a post may begin with a rule, or with a line that `split_front_matter` would take for a field.
+    """
+    return _LEFT_IN_BODY.sub("", body.removeprefix("\ufeff"))
 
 
 def _commented(inside: str) -> Fields:
@@ -132,9 +144,9 @@ def _by_line(block: str) -> Fields:
     for line in block.split("\n"):
         if key and (item := re.match(r"^\s*-\s+(.+)$", line)):
             fields[key] = [*(fields[key] if isinstance(fields.get(key), list) else []), _scalar(item[1])]
-        elif found := _LINE.match(line):
-            key = found["key"].strip()
-            value = found["value"].strip()
+        elif match := _LINE.match(line):
+            key = match["key"].strip()
+            value = match["value"].strip()
             inside = re.fullmatch(r"\[(.*)\]", value)
             if inside:
                 fields[key] = [_scalar(part) for part in inside[1].split(",") if part.strip()]
@@ -165,7 +177,7 @@ def _json(text: str) -> tuple[Fields, str]:
         if whole and _is_json(whole[1] + whole[2]):
             return _json(whole[1] + whole[2] + text[whole.end() :])
         # Prose may begin with a brace; only what looks like fields to the end of a line is broken.
-        if re.match(r"\s*\{\s*\n\s*\"[\w-]+\"\s*:", text):
+        if re.match(r"\s*+\{[^\S\n]*+\n\s*+\"[\w-]+\"\s*+:", text):
             raise ValueError("broken front matter (not JSON)") from None
         return {}, text
     if not isinstance(fields, dict) or text[end:].lstrip(" \t")[:1] not in ("", "\n"):
