@@ -35,7 +35,8 @@ def persona_sense(
 
 @lru_cache(maxsize=2)
 def _fitted(reference: str, embedder: str, cache_dir: Path, author: tuple[str, ...]) -> SenseMeter:
-    embedding = load_embedder(embedder)
+    embedding, model = load_embedder(embedder), load_reference(reference, cache_dir)
     kept: KeptValues[str] = KeptValues(cache_dir / "sense.sqlite", "passages")
-    meter = PassageMeter(load_reference(reference, cache_dir), embedding.embed, embedding.fingerprint, kept)
-    return SenseMeter.fit(meter, list(author))
+    fitted = SenseMeter.fit(PassageMeter(model, embedding.embed, embedding.fingerprint, kept), list(author))
+    model.load()  # with the author's figures kept it was not asked yet, and must not fail halfway
+    return fitted

@@ -45,6 +45,10 @@ class ReferenceModel:
             made_of = str(getattr(self._loaded[1].config, "_commit_hash", None) or self.name)
         return fingerprint([made_of, TOKENS, cpu_has_bfloat16()], 12)
 
+    def load(self) -> None:
+        """Load now rather than with the first text. Raises TwinError when the model can't be fetched or loaded."""
+        _ = self._loaded
+
     def losses(self, texts: list[str]) -> list[np.ndarray]:
         """The negative log-likelihood of each token given those before it, in nats: for each text an array of shape
         (tokens,), at most TOKENS, float32.
