@@ -6,6 +6,7 @@ from twin_assets.evaluation.gate import MEMORISED, GateResult
 
 # What brings a measure that falls short further, by the name of its gate.
 HELPS = {
+    "reads_as_language": "a larger base model, or one that was trained on more text: this one writes no sentences that hold together",
     "voice_beats_baseline": "collect more of the author's own writing, or start from a larger base model, which picks up a voice from fewer texts",
     "not_copied": "train for fewer epochs, or on more writing: a small corpus that is seen often is recited",
     "refuses": "give the persona more `questions:` that its writing can't answer, and find the threshold again with `twin calibrate`",

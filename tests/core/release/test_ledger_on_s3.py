@@ -59,13 +59,14 @@ def test_writers_on_s3_that_lose_answers_and_are_killed_leave_one_history(tmp_pa
             writers = [
                 subprocess.Popen(
                     [sys.executable, "-c", WRITE, f"writer{round_}{n}"],
-                    cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                    cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                    bufsize=0,  # a buffer would take what comes after "ready" too, and keep it
                 )
                 for n in range(2)
             ]  # fmt: skip
             for writer in writers:
                 assert writer.stdout
-                assert writer.stdout.readline() == "ready\n"
+                assert writer.stdout.readline() == b"ready\n"
             began, deadline = len(list(straight.keys("ledger"))), time.monotonic() + PATIENCE
             while len(list(straight.keys("ledger"))) < began + 25 and time.monotonic() < deadline:
                 if line.lose <= 0 and rng.random() < 0.5:
@@ -76,7 +77,7 @@ def test_writers_on_s3_that_lose_answers_and_are_killed_leave_one_history(tmp_pa
                 writer.send_signal(signal.SIGKILL)
                 time.sleep(rng.random() * 0.05)
             for writer in writers:
-                out, err = writer.communicate()
+                out, err = (said.decode() for said in writer.communicate())
                 killed += writer.returncode == -signal.SIGKILL
                 assert "Error" not in err, err[-2000:]
                 told += [int(number) for number in out.split()]
