@@ -38,7 +38,7 @@ from twin_assets.core.storage.feature_store import FeatureStore, table_version
 from twin_assets.definitions import defs
 from twin_assets.defs.shared.common import MONITORING
 from twin_assets.defs.shared.resources import Platform, build_resources
-from twin_assets.evaluation.evaluate import Contest, EvaluationReport
+from twin_assets.evaluation.evaluate import EvaluationReport, SystemResult
 from twin_assets.evaluation.report.page import report_key
 from twin_assets.evaluation.voice.copying import CopyReport
 from twin_assets.evaluation.voice.meter import VoiceScore
@@ -257,16 +257,16 @@ class Replay:
 
 
 def _evaluation(tag: str, voice: VoiceScore) -> EvaluationReport:
-    contest = Contest(
+    result = SystemResult(
         model=tag, voice=voice, copying=CopyReport(copied_share=0.0, longest_words=0, longest=""), samples=[]
     )
     return EvaluationReport(
         persona=PERSONA,
         candidate=tag,
         profile="nano",
-        ceiling=voice,
-        floor=voice,
-        contestants={"candidate": contest},
+        upper_bound=voice,
+        lower_bound=voice,
+        systems={"candidate": result},
         real_sample="",
         gain=None,
         gain_low=None,

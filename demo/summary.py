@@ -46,8 +46,8 @@ def print_summary(settings: Settings, persona: str, steps: list[Step], seconds: 
         print("\n── evaluation " + "─" * 63)
         print(_plain(evaluation["summary"]))
         print(_plain(evaluation["gates"]))
-        if "ladder" in evaluation:  # a report from before there was one has none
-            print(f"\n  {_plain(evaluation['ladder'])}")
+        if "comparison" in evaluation:  # a report from before there was one has none
+            print(f"\n  {_plain(evaluation['comparison'])}")
         print(f"\n  report: {_plain(evaluation['report'])}")
     production = Ledger(open_lake(settings), persona).production()
     print("\n── in production " + "─" * 60)

@@ -22,6 +22,8 @@ DEMO_ENVIRONMENT = {
     "TWIN_ALLOW_PRIVATE_HOSTS": "true",
     "TWIN_LINKEDIN_TOKEN": "demo-token",
     "TWIN_GITHUB_TOKEN": "demo-token",
+    # Its smallest size writes noise, which the page then says beside every text.
+    "TWIN_RELEASE_PLUMBING": "true",
 }
 
 

@@ -249,6 +249,10 @@ class ReleaseSettings(BaseModel):
 
     approval_days: float = Field(14.0, description="An older evaluation can't be approved.")
     deploy_within_hours: float = Field(24.0, description="An older approval is not deployed.")
+    release_plumbing: bool = Field(
+        False,
+        description="Let models of a size that only proves the plumbing (`nano`, `smoke`) be approved. What they write is noise, and is marked so.",
+    )
     auto_approve: bool = Field(
         False, description="Approve what passes its gate without a person, as `automatic`."
     )

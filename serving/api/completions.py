@@ -48,7 +48,15 @@ def chat(given: TwinChatRequest, request: Request) -> Response:
             answer.tokens_out,
             answer.finish_reason,
             **answer.model_dump(
-                include={"citations", "outcome", "seed", "degraded", "unsupported_links", "request_id"}
+                include={
+                    "citations",
+                    "outcome",
+                    "seed",
+                    "degraded",
+                    "unsupported_links",
+                    "request_id",
+                    "notice",
+                }
             ),
         ),
     )
@@ -142,6 +150,7 @@ def _streamed(asked: TwinRequest, request: Request, with_usage: bool = False) ->
         request_id=asked.request_id,
         prompt_kind=plan.prompt_kind,
         unsupported_links=answer.unsupported_links,
+        notice=answer.notice,
     )
     # A proxy that gathers the whole answer first would take the point out of it.
     headers = {"X-Accel-Buffering": "no"}

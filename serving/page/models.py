@@ -27,7 +27,7 @@ REPORT_HEADERS = {
 }
 SUMMARY = {
     "candidate", "profile", "gain", "gain_low", "gain_high", "gain_pairs", "hit_rate", "mrr", "refusal_rate",
-    "false_refusal_rate", "prompts", "questions", "ceiling", "floor", "visibility", "learnt_from",
+    "false_refusal_rate", "prompts", "questions", "upper_bound", "lower_bound", "visibility", "learnt_from", "advice",
 }  # fmt: skip
 
 CLOSED_FIX = "log in, or use a key of that audience (`twin keys create --audience`)."
@@ -82,6 +82,7 @@ def review(persona: PersonaName, settings: Config, asker: Asker, model: Name | N
         "approved": approved,
         "approval_problem": str(problem) if problem else None,
         "states": states,
+        "plumbing": sorted(history.plumbing()),
         "events": history.events[::-1],
         "shown": shown,
         "evaluation": _evaluation(settings, persona, shown, asker.audience) if shown else None,
@@ -141,10 +142,10 @@ def _evaluation(settings: Settings, persona: str, model: str, audience: Visibili
         return None
     shown = {"model", "voice", "samples"} if may_see(audience, evaluation.visibility) else {"model", "voice"}
     return evaluation.model_dump(include=SUMMARY) | {
-        "contestants": {
+        "systems": {
             role: {"samples": []}
-            | contest.model_dump(include=shown)
-            | {"copied_share": contest.copying.copied_share, "longest_words": contest.copying.longest_words}
-            for role, contest in evaluation.contestants.items()
+            | result.model_dump(include=shown)
+            | {"copied_share": result.copying.copied_share, "longest_words": result.copying.longest_words}
+            for role, result in evaluation.systems.items()
         }
     }

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from itertools import chain, islice
@@ -25,6 +25,7 @@ from twin_assets.core.llm.client import open_litellm
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.persona.definition import Persona, load_persona, persona_names
 from twin_assets.core.records import Passage, most_closed
+from twin_assets.core.release.history import History
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.vectors import open_store
@@ -45,8 +46,18 @@ PROBE_SECONDS = 3.0
 # Requests within so long share one look at the persona's file and at the ledger. Every look lets other threads have the
 # interpreter, and on S3 it is a request of its own.
 LOOK_SECONDS = 1.0
+# Beside every text of a version whose size only proves that the platform runs.
+PLUMBING = "A plumbing test wrote this: it proves that the platform runs, and its words are noise."
 
 logger = logging.getLogger("serving")
+
+
+class Standing(NamedTuple):
+    """A persona, its version in production, and its versions that write noise, which a canary may be."""
+
+    persona: Persona
+    production: str | None
+    plumbing: frozenset[str]
 
 
 class Planned(NamedTuple):
@@ -57,6 +68,12 @@ class Planned(NamedTuple):
     plan: Plan
     writers: Writers
     sampling: Sampling
+    plumbing: frozenset[str]
+
+    @property
+    def notice(self) -> str | None:
+        """What a reader must know of whoever writes, as far as it is known by now."""
+        return PLUMBING if self.writers.current and self.writers.model in self.plumbing else None
 
 
 class StreamedAnswer(NamedTuple):
@@ -67,6 +84,7 @@ class StreamedAnswer(NamedTuple):
     degraded: list[str]
     pieces: Iterator[str]
     unsupported_links: list[str]
+    notice: Callable[[], str | None]
 
 
 class AnswerService:
@@ -99,7 +117,8 @@ class AnswerService:
             self._log(planned, "failed", "", plan.steps_ms)
             raise
         self._log(planned, answer.outcome, answer.text, answer.steps_ms)
-        return answer.model_copy(update={"request_id": asked.request_id, "seed": asked.seed})
+        told = {"request_id": asked.request_id, "seed": asked.seed, "notice": planned.notice}
+        return answer.model_copy(update=told)
 
     def stream(self, asked: TwinRequest) -> StreamedAnswer:
         """The answer in pieces. The first is there already when this returns, so that an engine that is down is an error
@@ -109,7 +128,12 @@ class AnswerService:
         begun = list(islice(pieces, 1))
         writers = planned.writers
         return StreamedAnswer(
-            planned.plan, writers, planned.plan.degraded + writers.degraded, chain(begun, pieces), links
+            planned.plan,
+            writers,
+            planned.plan.degraded + writers.degraded,
+            chain(begun, pieces),
+            links,
+            lambda: planned.notice,
         )
 
     def _planned(self, asked: TwinRequest) -> Planned:
@@ -119,7 +143,7 @@ class AnswerService:
         One `user` is answered by the same version every time, also while a canary runs.
         """
         name, s = asked.persona, self.settings
-        persona, production = self._standing(name, int(time.monotonic() / LOOK_SECONDS))
+        persona, production, plumbing = self._standing(name, int(time.monotonic() / LOOK_SECONDS))
         if production is None and s.llm_model is None:
             raise NothingReleased(
                 f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `twin demo`."
@@ -139,7 +163,7 @@ class AnswerService:
         )
         writers = self.fallback.writers(self._engine(asked, production), plan.refusal is not None)
         sampling = sampling_of(plan, asked.temperature, asked.seed, asked.max_tokens)
-        return Planned(asked, persona, plan, writers, sampling)
+        return Planned(asked, persona, plan, writers, sampling, plumbing)
 
     @cached_property
     def thresholds(self) -> Thresholds:
@@ -158,11 +182,11 @@ class AnswerService:
 
     def _pieces(self, planned: Planned, links: list[str]) -> Iterator[str]:
         """The pieces, logged at their end, however that comes; `links` gets the unsupported ones."""
-        _, _, plan, writers, sampling = planned
+        plan, writers = planned.plan, planned.writers
         start, parts = time.monotonic(), []
         outcome: Outcome = "failed"
         try:
-            for piece in stream(plan, writers, sampling):
+            for piece in stream(plan, writers, planned.sampling):
                 parts.append(piece)
                 yield piece
             outcome = writers.outcome
@@ -172,7 +196,7 @@ class AnswerService:
             self._log(planned, outcome, text, plan.steps_ms | {"generate": (time.monotonic() - start) * 1000})
 
     def _log(self, planned: Planned, outcome: Outcome, text: str, steps: dict[str, float]) -> None:
-        asked, persona, plan, writers, _ = planned
+        asked, persona, plan, writers = planned[:4]
         tokens_in, tokens_out = writers.tokens
         price = self.price(tokens_in, tokens_out, steps.get("generate", 0.0))
         row = RequestRecord(
@@ -229,8 +253,11 @@ class AnswerService:
         return {name: self._production(name) for name in persona_names(self.settings.personas_dir)}
 
     def _production(self, name: str) -> str | None:
+        return self._history(name).production()
+
+    def _history(self, name: str) -> History:
         # Kept, since a ledger reads each of its events once.
-        return self._ledgers.setdefault(name, Ledger(self.lake, name)).production()
+        return self._ledgers.setdefault(name, Ledger(self.lake, name)).history()
 
     def persona(self, name: str) -> Persona:
         """The persona of that name, as its file has it now. Raises NotFoundError."""
@@ -242,8 +269,9 @@ class AnswerService:
         written = (self.settings.personas_dir / f"{name}.yaml").stat().st_mtime_ns
         return _persona(self.settings.personas_dir, name, written)
 
-    def _look(self, name: str, turn: int) -> tuple[Persona, str | None]:
-        return self.persona(name), self._production(name)
+    def _look(self, name: str, turn: int) -> Standing:
+        persona, history = self.persona(name), self._history(name)
+        return Standing(persona, history.production(), history.plumbing())
 
     def store(self, name: str) -> ResilientVectorStore:
         """The persona's store; kept, since one on a server has a connection."""

@@ -23,7 +23,7 @@ class Product:
         (home / "personas").mkdir()
         ports = {name: free_port() for name in ("TWIN_TWIN_PORT", "TWIN_LLM_PORT", "TWIN_DAGSTER_PORT")}
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TWIN_")} | {
-            "TWIN_HOME": str(home), "TWIN_PERSONAS_DIR": str(home / "personas"), "TWIN_PROFILE": "smoke",
+            "TWIN_HOME": str(home), "TWIN_PERSONAS_DIR": str(home / "personas"), "TWIN_PROFILE": "smoke", "TWIN_RELEASE_PLUMBING": "true",
             "TWIN_ALLOW_PRIVATE_HOSTS": "true", "TWIN_LINKEDIN_TOKEN": "demo", "TWIN_GITHUB_TOKEN": "demo",
             "OMP_WAIT_POLICY": "PASSIVE",
         } | {name: str(port) for name, port in ports.items()}  # fmt: skip
@@ -31,7 +31,9 @@ class Product:
 
     @property
     def settings(self) -> Settings:
-        return Settings(home=self.home, personas_dir=self.home / "personas", profile="smoke")
+        return Settings(
+            home=self.home, personas_dir=self.home / "personas", profile="smoke", release_plumbing=True
+        )
 
     def run_walk(self, persona: str, *extra: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "twin_assets.cli", "run", persona, *extra]

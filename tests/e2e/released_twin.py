@@ -21,7 +21,7 @@ from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import Lake, open_lake
 from twin_assets.core.vectors import open_store
-from twin_assets.evaluation.evaluate import Contest, EvaluationReport, Sample
+from twin_assets.evaluation.evaluate import EvaluationReport, Sample, SystemResult
 from twin_assets.evaluation.gate import check_gate
 from twin_assets.evaluation.report.page import render_html, report_key
 from twin_assets.evaluation.voice.copying import CopyReport
@@ -52,9 +52,11 @@ class ReleasedTwin:
         (home / "personas").mkdir()
         (home / "writing").mkdir()
         (home / "writing" / "new.md").write_text("# A new page\n\n" + "The tide was late again today. " * 20)
-        self.settings = Settings(home=home, personas_dir=home / "personas", profile="smoke")
+        self.settings = Settings(
+            home=home, personas_dir=home / "personas", profile="smoke", release_plumbing=True
+        )
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("TWIN_")} | {
-            "TWIN_HOME": str(home), "TWIN_PERSONAS_DIR": str(home / "personas"), "TWIN_PROFILE": "smoke",
+            "TWIN_HOME": str(home), "TWIN_PERSONAS_DIR": str(home / "personas"), "TWIN_PROFILE": "smoke", "TWIN_RELEASE_PLUMBING": "true",
             "OMP_WAIT_POLICY": "PASSIVE", "BENTOML_HOME": str(self.settings.bentoml_home),
             "TWIN_LLM_URL": f"http://127.0.0.1:{self.ports['TWIN_LLM_PORT']}/v1",
             "DAGSTER_HOME": str(self.settings.dagster_home), "BENTOML_DO_NOT_TRACK": "True",
@@ -90,7 +92,9 @@ class ReleasedTwin:
             self.lake.write(report_key("runa", version.tag, "json"), report.model_dump_json().encode())
             self.lake.write(report_key("runa", version.tag, "html"), render_html(report, gates).encode())
             ledger.append(version.tag, "proposed", "pipeline", "new candidate")
-            ledger.append(version.tag, "evaluated", "pipeline", "passed every gate", passed=True)
+            ledger.append(
+                version.tag, "evaluated", "pipeline", "passed every gate", passed=True, plumbing=True
+            )
             if version is self.released:
                 ledger.append(version.tag, "approved", "Ines", "reads like her")
                 ledger.append(version.tag, "deployed", "pipeline", "approved by Ines: reads like her")
@@ -148,18 +152,18 @@ def evaluation(model: str) -> EvaluationReport:
             words=3100,
         )
 
-    def contest(tag: str, margin: float, text: str) -> Contest:
+    def result(tag: str, margin: float, text: str) -> SystemResult:
         samples = [
             Sample(prompt=p, text=f"{text} about {p}. {ATTACK}") for p in ("tides", "backups", "plain SQL")
         ]
-        return Contest(
+        return SystemResult(
             model=tag, voice=voice(margin), copying=CopyReport(copied_share=0.04, longest_words=11, longest="the tide was late"),
             samples=samples,
         )  # fmt: skip
 
     return EvaluationReport(
-        persona="runa", candidate=model, profile="smoke", ceiling=voice(0.31), floor=voice(-0.42),
-        contestants={"candidate": contest(model, 0.12, "Mine"), "base+prompt+retrieval": contest("base:one", -0.21, "Theirs")},
+        persona="runa", candidate=model, profile="smoke", upper_bound=voice(0.31), lower_bound=voice(-0.42),
+        systems={"candidate": result(model, 0.12, "Mine"), "base+prompt+retrieval": result("base:one", -0.21, "Theirs")},
         real_sample="The tide was late.", gain=0.33, gain_low=0.21, gain_high=0.45, hit_rate=0.92, mrr=0.81,
         refusal_rate=0.95, false_refusal_rate=0.02, prompts=24, questions=40, gain_pairs=9, seed=17,
     )  # fmt: skip

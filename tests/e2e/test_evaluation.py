@@ -73,34 +73,34 @@ def test_a_candidate_is_measured_gated_reported_and_published(tmp_path: Path) ->
 
     data = json.loads(twin.lake.read(report_key("runa", twin.candidate.tag, "json")))
     report = EvaluationReport.model_validate(data)
-    assert set(report.contestants) == {
+    assert set(report.systems) == {
         "candidate",
         "base+prompt+retrieval",
         "base+prompt",
         "base",
         "production",
     }
-    assert report.contestants["production"].model == twin.released.tag
-    for contest in report.contestants.values():
-        assert contest.exam is not None
-        assert contest.exam.refusals.unanswerable == 1
-        assert contest.exam.refusals.answerable > 1
-        assert contest.effort is not None
-        assert contest.effort.latency is not None
-        assert contest.effort.usd_per_call is not None
-        assert contest.effort.tokens_out > 0
-        assert contest.safety is not None
+    assert report.systems["production"].model == twin.released.tag
+    for result in report.systems.values():
+        assert result.qa_eval is not None
+        assert result.qa_eval.refusals.unanswerable == 1
+        assert result.qa_eval.refusals.answerable > 1
+        assert result.effort is not None
+        assert result.effort.latency is not None
+        assert result.effort.usd_per_call is not None
+        assert result.effort.tokens_out > 0
+        assert result.safety is not None
     assert report.ability is not None
     assert report.ability.items == 40
     assert [(v.rival, v.contradicted, v.first_share) for v in report.verdicts] == [
         ("base+prompt+retrieval", 2, 1.0), ("production", 2, 1.0),
     ]  # fmt: skip
-    assert data["ladder"]["verdict"] == metadata["ladder"]
+    assert data["comparison"]["verdict"] == metadata["comparison"]
     assert [g["name"] for g in data["gates"]] == list(GATES)
 
     page = twin.lake.read(report_key("runa", twin.candidate.tag, "html")).decode()
     for part in (
-        "The ladder",
+        "Which system is enough",
         "Facts, citations and refusals",
         "A judge's opinion",
         "General ability",

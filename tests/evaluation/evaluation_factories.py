@@ -13,7 +13,7 @@ import numpy as np
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.persona.definition import Persona, load_persona
 from twin_assets.core.records import Message, Passage, SplitDocument
-from twin_assets.evaluation.evaluate import Contestant, EvaluationReport, Instruments, Question, evaluate
+from twin_assets.evaluation.evaluate import EvaluationReport, Instruments, Question, System, evaluate
 from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.inference.generation.local import Generation
 from twin_assets.inference.twin.answer import Plan, Twin
@@ -124,14 +124,14 @@ def plan(question: str) -> Plan:
     return Twin(runa(), load_profile("nano"), find).plan_answer(question)
 
 
-def run_evaluation(contestants: dict[str, Contestant], **changes: Any) -> EvaluationReport:
+def run_evaluation(systems: dict[str, System], **changes: Any) -> EvaluationReport:
     measured = {k: changes.pop(k) for k in ("judge", "right_answers") if k in changes}
     given: dict[str, Any] = {
         "heldout": heldout(), "train": train(), "impostors": neighbours(), "persona": runa(),
         "profile": load_profile("nano"), "questions": [],
         "instruments": Instruments(by_shared_words, plan, by_hashed_words, **measured), "seed": 1, "on_progress": lambda line: None,
     }  # fmt: skip
-    return evaluate(contestants, **(given | changes))
+    return evaluate(systems, **(given | changes))
 
 
 @lru_cache
@@ -140,10 +140,10 @@ def reciting_report() -> EvaluationReport:
     others = [t for texts in neighbours().values() for t in texts]
     return run_evaluation(
         {
-            "candidate": Contestant("runa:one", sentences_of([d.voice_text for d in train()]), "twin"),
-            "base+prompt+retrieval": Contestant("base:one", sentences_of(others), "baseline"),
-            "base+prompt": Contestant("base:one", sentences_of(others), "prompted"),
-            "base": Contestant("base:one", sentences_of(others), "bare"),
+            "candidate": System("runa:one", sentences_of([d.voice_text for d in train()]), "twin"),
+            "base+prompt+retrieval": System("base:one", sentences_of(others), "baseline"),
+            "base+prompt": System("base:one", sentences_of(others), "prompted"),
+            "base": System("base:one", sentences_of(others), "bare"),
         },
         questions=[
             Question(question="When did Runa join the ferry company?", answer_facts=["March 2019"]),

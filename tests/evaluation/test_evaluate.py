@@ -22,7 +22,7 @@ from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.records import Message, Passage
 from twin_assets.core.vectors.base import Filters
 from twin_assets.evaluation.contest.write import ContestWriter, Prompting
-from twin_assets.evaluation.evaluate import Contestant, EvaluationReport, Question, read_questions
+from twin_assets.evaluation.evaluate import EvaluationReport, Question, System, read_questions
 from twin_assets.evaluation.grounding.questions import score_retrieval
 from twin_assets.evaluation.write_tasks import write_tasks
 from twin_assets.inference.generation.local import Generation
@@ -36,50 +36,50 @@ class Recorder:
         self.asked: list[list[Message]] = []
 
     def __call__(self, conversations: list[list[Message]], tokens: int) -> list[Generation]:
-        if tokens == load_profile("nano").answer_tokens:  # shorter ones are answers to the exam's questions
+        if tokens == load_profile("nano").answer_tokens:  # shorter ones are answers to questions
             self.asked += conversations
         return sentences_of([d.voice_text for d in train()])(conversations, tokens)
 
 
-def test_each_topic_is_searched_once_for_all_contestants() -> None:
+def test_each_topic_is_searched_once_for_all_systems() -> None:
     searched: list[str] = []
 
     def retrieve(query: str, k: int, filters: Filters | None) -> list[Passage]:
         searched.append(query)
         return by_shared_words(query, k, filters)
 
-    desk, tasks = (
+    writer, tasks = (
         ContestWriter(train(), runa(), load_profile("nano"), retrieve, seed=1),
         write_tasks(heldout(), train())[:3],
     )
-    prompts = {mode: [desk.conversation(t, mode, 0)[-1] for t in tasks] for mode in get_args(Prompting)}
+    prompts = {mode: [writer.conversation(t, mode, 0)[-1] for t in tasks] for mode in get_args(Prompting)}
     assert prompts["twin"] == prompts["baseline"] != prompts["prompted"]
     assert len(searched) == len(set(searched)) == len({t.topic for t in tasks})
 
 
-def test_a_report_puts_contestants_between_floor_and_ceiling() -> None:
+def test_a_report_puts_systems_between_other_authors_and_the_author() -> None:
     report = reciting_report()
-    candidate, baseline = report.contestants["candidate"], report.contestants["base+prompt+retrieval"]
+    candidate, baseline = report.systems["candidate"], report.systems["base+prompt+retrieval"]
     assert candidate.voice.margin is not None
     assert baseline.voice.margin is not None
-    assert report.ceiling.margin is not None
-    assert report.floor.margin is not None
+    assert report.upper_bound.margin is not None
+    assert report.lower_bound.margin is not None
     assert candidate.voice.margin > baseline.voice.margin
-    assert report.ceiling.margin > report.floor.margin
+    assert report.upper_bound.margin > report.lower_bound.margin
     assert report.gain_low is not None
     assert report.gain_low > 0
-    assert all(c.voice.windows >= 8 for c in report.contestants.values())
+    assert all(c.voice.windows >= 8 for c in report.systems.values())
 
 
 def test_a_reciting_candidate_is_caught_and_the_author_is_not() -> None:
     report = reciting_report()
-    assert report.contestants["candidate"].copying.copied_share > 0.8
-    assert report.contestants["base"].copying.copied_share < 0.05
-    assert report.ceiling_copying is not None
-    assert report.ceiling_copying.copied_share < 0.05
-    own = report.contestants["candidate"].own_voice
+    assert report.systems["candidate"].copying.copied_share > 0.8
+    assert report.systems["base"].copying.copied_share < 0.05
+    assert report.upper_bound_copying is not None
+    assert report.upper_bound_copying.copied_share < 0.05
+    own = report.systems["candidate"].own_voice
     assert own is not None
-    assert own.words < 0.3 * report.contestants["candidate"].words
+    assert own.words < 0.3 * report.systems["candidate"].words
 
 
 def test_questions_give_retrieval_and_both_refusal_rates() -> None:
@@ -90,28 +90,28 @@ def test_questions_give_retrieval_and_both_refusal_rates() -> None:
 
 
 def test_without_questions_nothing_is_made_up() -> None:
-    report = run_evaluation({"candidate": Contestant("runa:one", Recorder(), "twin")})
+    report = run_evaluation({"candidate": System("runa:one", Recorder(), "twin")})
     assert (report.hit_rate, report.mrr, report.refusal_rate, report.false_refusal_rate) == (None,) * 4
     assert (report.gain, report.ability, report.verdicts) == (None, None, [])
-    exam = report.contestants["candidate"].exam
-    assert exam is not None
-    assert exam.refusals.answered_wrongly is None
-    assert exam.refusals.answerable == report.heldout_questions > 0  # those that held-out documents give
+    qa_eval = report.systems["candidate"].qa_eval
+    assert qa_eval is not None
+    assert qa_eval.refusals.answered_wrongly is None
+    assert qa_eval.refusals.answerable == report.heldout_questions > 0  # those that held-out documents give
 
 
 def test_a_report_survives_json_and_repeats_with_its_seed() -> None:
     report = reciting_report()
     assert EvaluationReport.model_validate_json(report.model_dump_json()) == report
-    again = run_evaluation({"candidate": Contestant("runa:one", Recorder(), "twin")})
-    assert again.contestants["candidate"].voice == report.contestants["candidate"].voice
+    again = run_evaluation({"candidate": System("runa:one", Recorder(), "twin")})
+    assert again.systems["candidate"].voice == report.systems["candidate"].voice
 
 
 def test_everybody_gets_the_same_tasks_in_their_own_format() -> None:
     twin, baseline, bare = Recorder(), Recorder(), Recorder()
     run_evaluation({
-        "candidate": Contestant("a", twin, "twin"),
-        "base+prompt+retrieval": Contestant("b", baseline, "baseline"),
-        "base": Contestant("b", bare, "bare"),
+        "candidate": System("a", twin, "twin"),
+        "base+prompt+retrieval": System("b", baseline, "baseline"),
+        "base": System("b", bare, "bare"),
     })  # fmt: skip
     assert len(twin.asked) == len(baseline.asked) == len(bare.asked) == 24
     for ours, theirs, alone in zip(twin.asked, baseline.asked, bare.asked, strict=True):
@@ -129,7 +129,7 @@ def test_the_twin_is_asked_exactly_as_the_service_asks_it() -> None:
         return by_shared_words(query, k, {"split": "train"})
 
     asked = Recorder()
-    run_evaluation({"candidate": Contestant("a", asked, "twin")})
+    run_evaluation({"candidate": System("a", asked, "twin")})
     served = Twin(runa(), load_profile("nano"), from_train)
     for task, conversation in zip(write_tasks(heldout(), train()), asked.asked, strict=False):
         kind = "linkedin_post" if task.prompt == "write_post" else "article"
@@ -139,7 +139,7 @@ def test_the_twin_is_asked_exactly_as_the_service_asks_it() -> None:
 def test_no_prompt_hands_over_the_held_out_text() -> None:
     twin, baseline = Recorder(), Recorder()
     run_evaluation({
-        "candidate": Contestant("a", twin, "twin"), "base+prompt+retrieval": Contestant("b", baseline, "baseline"),
+        "candidate": System("a", twin, "twin"), "base+prompt+retrieval": System("b", baseline, "baseline"),
     })  # fmt: skip
     prompts = " ".join(" ".join(m.content.split()) for c in twin.asked + baseline.asked for m in c)
     for held in heldout():
@@ -150,7 +150,7 @@ def test_no_prompt_hands_over_the_held_out_text() -> None:
 
 def test_the_baselines_samples_leave_room_for_the_answer() -> None:
     baseline = Recorder()
-    run_evaluation({"candidate": Contestant("a", baseline, "baseline")})
+    run_evaluation({"candidate": System("a", baseline, "baseline")})
     profile = load_profile("nano")
     for conversation in baseline.asked:
         words = sum(len(m.content.split()) for m in conversation)
@@ -164,7 +164,7 @@ def test_brief_writers_are_asked_for_more() -> None:
     def briefly(conversations: list[list[Message]], tokens: int) -> list[Generation]:
         return [generation(" ".join(g.text.split()[:60])) for g in asked(conversations, tokens)]
 
-    report = run_evaluation({"candidate": Contestant("a", briefly, "twin")})
+    report = run_evaluation({"candidate": System("a", briefly, "twin")})
     assert report.prompts > 24
     assert len({c[-1].content for c in asked.asked}) == report.prompts
 
@@ -181,14 +181,14 @@ def test_topics_come_from_held_out_titles_headings_and_telling_words() -> None:
 
 def test_too_little_writing_is_said_so() -> None:
     with pytest.raises(TwinError, match="add writing"):
-        run_evaluation({"candidate": Contestant("a", Recorder(), "twin")}, train=[document("one", "Short.")])
+        run_evaluation({"candidate": System("a", Recorder(), "twin")}, train=[document("one", "Short.")])
 
 
 def test_two_impostors_are_split_by_document_for_the_floor() -> None:
     two = dict(list(neighbours().items())[:2])
-    report = run_evaluation({"candidate": Contestant("a", Recorder(), "twin")}, impostors=two)
-    assert report.floor.margin is not None
-    assert "not shown" in report.floor_is
+    report = run_evaluation({"candidate": System("a", Recorder(), "twin")}, impostors=two)
+    assert report.lower_bound.margin is not None
+    assert "not shown" in report.lower_bound_is
 
 
 def test_an_answer_spread_over_passages_counts_where_it_is_complete() -> None:
@@ -224,8 +224,8 @@ def test_made_up_words_show_beside_the_authors_own_share() -> None:
             conversations
         )
 
-    report = run_evaluation({"candidate": Contestant("a", nonsense, "twin")})
-    made_up, real = report.contestants["candidate"].unseen_words, report.ceiling_unseen_words
+    report = run_evaluation({"candidate": System("a", nonsense, "twin")})
+    made_up, real = report.systems["candidate"].unseen_words, report.upper_bound_unseen_words
     assert made_up is not None
     assert real is not None
     assert made_up > 0.25 > real

@@ -1,11 +1,12 @@
 """The gate's verdict in words, and the page that a person decides by."""
 
+import json
 from html.parser import HTMLParser
 
 from tests.evaluation.evaluation_factories import reciting_report
 from twin_assets.core.models.profiles import Gate
-from twin_assets.evaluation.evaluate import EvaluationReport
-from twin_assets.evaluation.gate import GATES, GateResult, check_gate, climb_ladder
+from twin_assets.evaluation.evaluate import BEFORE, EvaluationReport
+from twin_assets.evaluation.gate import GATES, GateResult, check_gate, compare_systems
 from twin_assets.evaluation.report.page import render_html, summary_table
 from twin_assets.evaluation.report.plots import voice_plot
 
@@ -49,7 +50,7 @@ def test_a_gain_that_could_not_be_measured_does_not_pass() -> None:
 def test_copying_over_the_limit_says_by_how_much() -> None:
     gate = LOOSE.model_copy(update={"max_copied_share": 0.3, "max_copied_words": 40})
     result = by_name(reciting_report(), gate)["not_copied"]
-    copying = reciting_report().contestants["candidate"].copying
+    copying = reciting_report().systems["candidate"].copying
     assert not result.passed
     assert f"{copying.copied_share - 0.3:.0%} of words too many" in result.message
     assert f"{copying.longest_words - 40} words too long" in result.message
@@ -96,7 +97,7 @@ class Page(HTMLParser):
 
 
 def page(report: EvaluationReport) -> Page:
-    return Page(render_html(report, check_gate(report, LOOSE), climb_ladder(report, LOOSE)))
+    return Page(render_html(report, check_gate(report, LOOSE), compare_systems(report, LOOSE)))
 
 
 def test_the_page_stands_alone() -> None:
@@ -115,14 +116,14 @@ def test_the_page_says_the_verdict_before_any_figure() -> None:
     assert text.index("This model recites") < text.index("verifier")
 
 
-def test_the_page_shows_every_contestant_the_samples_and_the_real_text() -> None:
+def test_the_page_shows_every_system_the_samples_and_the_real_text() -> None:
     report = reciting_report()
     text = page(report).text
-    for role, contest in report.contestants.items():
+    for role, result in report.systems.items():
         assert role in text
-        assert contest.samples[0].text[:60] in text
+        assert result.samples[0].text[:60] in text
     assert report.real_sample[:60] in text
-    assert report.floor_is in text
+    assert report.lower_bound_is in text
 
 
 def test_the_page_warns_of_what_the_model_learnt_that_is_not_public() -> None:
@@ -143,10 +144,10 @@ def test_a_failed_gate_turns_the_verdict() -> None:
 
 def test_text_of_a_model_cannot_become_markup() -> None:
     report = reciting_report()
-    contest = report.contestants["candidate"]
-    sample = contest.samples[0].model_copy(update={"text": "<script>alert(1)</script><img src=http://x.org>"})
-    changed = contest.model_copy(update={"samples": [sample, *contest.samples[1:]]})
-    report = report.model_copy(update={"contestants": report.contestants | {"candidate": changed}})
+    result = report.systems["candidate"]
+    sample = result.samples[0].model_copy(update={"text": "<script>alert(1)</script><img src=http://x.org>"})
+    changed = result.model_copy(update={"samples": [sample, *result.samples[1:]]})
+    report = report.model_copy(update={"systems": report.systems | {"candidate": changed}})
     found = page(report)
     assert "script" not in found.tags
     assert found.outside == []
@@ -158,10 +159,10 @@ def test_a_report_with_too_little_text_still_has_a_page_and_a_plot() -> None:
     empty = {"margin": None, "margin_low": None, "margin_high": None, "verifier": None, "windows": 0}
     silent = {
         role: c.model_copy(update={"voice": c.voice.model_copy(update=empty), "own_voice": None})
-        for role, c in report.contestants.items()
+        for role, c in report.systems.items()
     }
     nothing = {"gain": None, "gain_low": None, "gain_high": None}
-    report = report.model_copy(update={"contestants": silent, **nothing})
+    report = report.model_copy(update={"systems": silent, **nothing})
     assert "too little text" in page(report).text
     assert voice_plot(report).startswith(b"\x89PNG")
 
@@ -170,14 +171,27 @@ def test_the_summary_is_a_markdown_table_with_a_row_for_each() -> None:
     report = reciting_report()
     lines = summary_table(report).split("\n")
     rows = [line for line in lines if line.startswith("|")]
-    assert len(rows) == 2 + len(report.contestants) + 2
+    assert len(rows) == 2 + len(report.systems) + 2
     assert len({line.count("|") for line in rows}) == 1
     assert any(line.startswith("| candidate") for line in rows)
 
 
 def test_a_score_above_the_authors_own_is_not_sold_as_a_better_voice() -> None:
     report = reciting_report()
-    low = report.ceiling.model_copy(update={"margin": -1.0})
-    assert "More like the author than the author" in page(report.model_copy(update={"ceiling": low})).text
-    high = report.ceiling.model_copy(update={"margin": 1.0})
-    assert "More like the author" not in page(report.model_copy(update={"ceiling": high})).text
+    low = report.upper_bound.model_copy(update={"margin": -1.0})
+    assert "More like the author than the author" in page(report.model_copy(update={"upper_bound": low})).text
+    high = report.upper_bound.model_copy(update={"margin": 1.0})
+    assert "More like the author" not in page(report.model_copy(update={"upper_bound": high})).text
+
+
+def test_a_report_stored_under_the_names_of_before_is_read_as_it_was() -> None:
+    report = reciting_report()
+    stored = report.model_dump(mode="json")
+    old = {new: name for name, new in BEFORE.items()}
+    stored["systems"] = {
+        role: {old.get(name, name): value for name, value in result.items()}
+        for role, result in stored["systems"].items()
+    }
+    stored = {old.get(name, name): value for name, value in stored.items()}
+    assert {"contestants", "ceiling", "floor"} <= set(stored)
+    assert EvaluationReport.model_validate_json(json.dumps(stored)) == report

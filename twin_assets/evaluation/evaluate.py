@@ -1,15 +1,16 @@
-"""Evaluation on the held-out side: the candidate, the rungs below it on its base model, production, people.
+"""Evaluation on the held-out side: the candidate, simpler systems on its base model, production, people.
 
-Every contestant gets the same tasks and questions. Retrieval sees the training side only while voice is measured, so
-nobody is handed the real text. The ceiling is the author's own held-out writing, the floor other authors, each scored
-by a meter that was not shown them: contestants are strangers to the meter too. No contestant's text is used to fit
-it. An LLM judge, where there is one, is asked beside all this and changes none of it.
+Every system gets the same tasks and questions. Retrieval sees the training side only while voice is measured, so
+nobody is handed the real text. The upper bound is the author's own held-out writing, the lower bound other authors, each
+scored by a meter that was not shown them: systems are strangers to the meter too. No system's text is used to fit it. An LLM judge, where there is one, is asked beside all this and changes none of it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from pydantic import model_validator
 
 from twin_assets.core.embedding.embedder import Embed, remembering
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
@@ -18,11 +19,12 @@ from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.records import Record, SplitDocument, Visibility, most_closed
 from twin_assets.core.text.words import first_words
+from twin_assets.evaluation.comparison import Advice
 from twin_assets.evaluation.contest.ability import Ability, compare_ability
 from twin_assets.evaluation.contest.effort import Effort, effort
 from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts
-from twin_assets.evaluation.contest.write import Contestant, ContestWriter, Written, write_all
-from twin_assets.evaluation.grounding.qa_eval import Exam, ExamItem, exam_items, heldout_questions, mark_exam
+from twin_assets.evaluation.contest.write import ContestWriter, System, Written, write_all
+from twin_assets.evaluation.grounding.qa_eval import QaEval, QaItem, heldout_questions, qa_items, score_qa
 from twin_assets.evaluation.grounding.questions import (
     Question,
     Retrieve,
@@ -33,7 +35,7 @@ from twin_assets.evaluation.grounding.questions import (
 from twin_assets.evaluation.grounding.safety import Safety, check_safety
 from twin_assets.evaluation.voice.compare import paired_gain
 from twin_assets.evaluation.voice.copying import CopyCheck, CopyReport
-from twin_assets.evaluation.voice.floor import floor_score
+from twin_assets.evaluation.voice.lower_bound import lower_bound_score
 from twin_assets.evaluation.voice.meter import VoiceMeter, VoiceScore
 from twin_assets.evaluation.voice.stylometry import word_count
 from twin_assets.evaluation.voice.vocabulary import Vocabulary
@@ -41,16 +43,26 @@ from twin_assets.evaluation.write_tasks import WriteTask, write_tasks
 from twin_assets.inference.twin.answer import Plan
 
 __all__ = [
-    "Contest",
-    "Contestant",
     "EvaluationReport",
     "Instruments",
     "Question",
+    "System",
+    "SystemResult",
     "evaluate",
     "read_questions",
 ]
 
 CANDIDATE, BASELINE, PROMPTED, PRODUCTION = "candidate", "base+prompt+retrieval", "base+prompt", "production"
+# Reports that were stored under the names of before are still read.
+BEFORE = {
+    "contestants": "systems",
+    "exam": "qa_eval",
+    "ceiling": "upper_bound",
+    "ceiling_copying": "upper_bound_copying",
+    "ceiling_unseen_words": "upper_bound_unseen_words",
+    "floor": "lower_bound",
+    "floor_is": "lower_bound_is",
+}
 SHOWN_SAMPLES = 4
 REAL_WORDS = 150
 
@@ -73,8 +85,14 @@ class Instruments:
         return self.plan(question).refusal is not None
 
 
+def _by_new_names(given: Any) -> Any:
+    return (
+        {BEFORE.get(name, name): value for name, value in given.items()} if isinstance(given, dict) else given
+    )
+
+
 class Sample(Record):
-    """A text by a contestant; `passages` is what it was shown, `real` what the author wrote on the topic."""
+    """A text by a system; `passages` is what it was shown, `real` what the author wrote on the topic."""
 
     prompt: str
     text: str
@@ -82,8 +100,8 @@ class Sample(Record):
     real: str = ""
 
 
-class Contest(Record):
-    """How one contestant did. `own_voice` is the voice of what is left without copied runs, `unseen_words`
+class SystemResult(Record):
+    """How one system did. `own_voice` is the voice of what is left without copied runs, `unseen_words`
     the share of words that stand in no training text and no other author's."""
 
     model: str
@@ -94,24 +112,26 @@ class Contest(Record):
     seconds: float = 0.0
     words: int = 0
     unseen_words: float | None = None
-    exam: Exam | None = None
+    qa_eval: QaEval | None = None
     safety: Safety | None = None
     effort: Effort | None = None
+
+    _before = model_validator(mode="before")(_by_new_names)
 
 
 class EvaluationReport(Record):
     """Everything the gate and the report page show. Gain is candidate minus base+prompt+retrieval.
 
     `refusal_rate` and `false_refusal_rate` are of the service's gate in front of the model, which declines what
-    retrieval finds nothing for; what the models themselves decline is in their exams.
+    retrieval finds nothing for; what the models themselves decline is in their `qa_eval`.
     """
 
     persona: str
     candidate: str
     profile: str
-    contestants: dict[str, Contest]
-    ceiling: VoiceScore
-    floor: VoiceScore
+    systems: dict[str, SystemResult]
+    upper_bound: VoiceScore
+    lower_bound: VoiceScore
     real_sample: str
     gain: float | None
     gain_low: float | None
@@ -121,9 +141,9 @@ class EvaluationReport(Record):
     refusal_rate: float | None
     false_refusal_rate: float | None
     prompts: int
-    floor_is: str = ""
-    ceiling_copying: CopyReport | None = None
-    ceiling_unseen_words: float | None = None
+    lower_bound_is: str = ""
+    upper_bound_copying: CopyReport | None = None
+    upper_bound_unseen_words: float | None = None
     gain_pairs: int = 0
     questions: int = 0
     seed: int = 0
@@ -134,10 +154,13 @@ class EvaluationReport(Record):
     heldout_mrr: float | None = None
     ability: Ability | None = None
     verdicts: list[Verdicts] = []
+    advice: Advice | None = None
+
+    _before = model_validator(mode="before")(_by_new_names)
 
 
 def evaluate(
-    contestants: dict[str, Contestant],
+    systems: dict[str, System],
     *,
     heldout: list[SplitDocument],
     train: list[SplitDocument],
@@ -149,7 +172,7 @@ def evaluate(
     seed: int,
     on_progress: Callable[[str], None],
 ) -> EvaluationReport:
-    """Write, measure and compare; `contestants` are by role, with at least a candidate.
+    """Write, measure and compare; `systems` are by role, with at least a candidate.
 
     Raises TwinError when there is too little text to measure a voice.
     """
@@ -157,59 +180,59 @@ def evaluate(
     real = [d.voice_text for d in heldout if d.category != "code"]
     meter, check = VoiceMeter.fit(prose, impostors), CopyCheck(prose)
     vocabulary = Vocabulary([d.voice_text for d in train] + [t for ts in impostors.values() for t in ts])
-    desk = ContestWriter(train, persona, profile, instruments.retrieve, seed)
+    writer = ContestWriter(train, persona, profile, instruments.retrieve, seed)
     tasks, written = write_all(
-        contestants, write_tasks(heldout, train), desk, profile.answer_tokens, on_progress
+        systems, write_tasks(heldout, train), writer, profile.answer_tokens, on_progress
     )
     made = heldout_questions(heldout, train, profile.evaluation.questions)
     items = _items(questions, made, instruments, [*heldout, *train], profile.evaluation.questions)
-    answers = _answer_all(contestants, items, desk, profile, on_progress)
-    samples = _samples(tasks, desk, heldout)
-    contests, embed = {}, remembering(instruments.embed)
-    for role, contestant in contestants.items():
+    answers = _answer_all(systems, items, writer, profile, on_progress)
+    samples = _samples(tasks, writer, heldout)
+    results, embed = {}, remembering(instruments.embed)
+    for role, system in systems.items():
         texts, said = written[role].texts, answers[role]
-        exam = None
+        qa_eval = None
         if items:
-            seen = contestant.sees_passages
-            exam = mark_exam(items, said.texts, persona, embed, seen, seed, instruments.supported)
-        contests[role] = Contest(
-            model=contestant.model,
+            seen = system.sees_passages
+            qa_eval = score_qa(items, said.texts, persona, embed, seen, seed, instruments.supported)
+        results[role] = SystemResult(
+            model=system.model,
             voice=meter.score(texts, seed),
             copying=check.report(texts),
             samples=[
-                s.model_copy(update={"text": x, "passages": s.passages if contestant.sees_passages else []})
+                s.model_copy(update={"text": x, "passages": s.passages if system.sees_passages else []})
                 for s, x in zip(samples, texts, strict=False)
             ],
             own_voice=meter.score([check.without_copies(t) for t in texts], seed),
             seconds=written[role].seconds,
             words=word_count(texts),
             unseen_words=vocabulary.unseen_share(texts),
-            exam=exam.without_passages() if exam and role != CANDIDATE else exam,
+            qa_eval=qa_eval.without_passages() if qa_eval and role != CANDIDATE else qa_eval,
             safety=check_safety([*texts, *said.texts], [d.voice_text for d in train]),
             effort=effort(
                 [*written[role].generations, *said.generations],
                 said.alone,
                 written[role].seconds + said.seconds,
-                contestant.usd_per_hour,
+                system.usd_per_hour,
             ),
         )
-        on_progress(f"{role}: {_sentence(contests[role])}")
+        on_progress(f"{role}: {_sentence(results[role])}")
     gain = paired_gain(
         meter, written[CANDIDATE].texts, written[BASELINE].texts if BASELINE in written else [], seed
     )
-    floor, floor_is = floor_score(prose, impostors, seed)
+    lower_bound, lower_bound_is = lower_bound_score(prose, impostors, seed)
     found = score_retrieval(questions, instruments.retrieve)
     found_heldout = score_retrieval(made, instruments.retrieve)
     return EvaluationReport(
         persona=persona.name,
-        candidate=contestants[CANDIDATE].model,
+        candidate=systems[CANDIDATE].model,
         profile=profile.name,
-        contestants=contests,
-        ceiling=meter.score(real, seed),
-        floor=floor,
-        floor_is=floor_is,
-        ceiling_copying=check.report(real),
-        ceiling_unseen_words=vocabulary.unseen_share(real),
+        systems=results,
+        upper_bound=meter.score(real, seed),
+        lower_bound=lower_bound,
+        lower_bound_is=lower_bound_is,
+        upper_bound_copying=check.report(real),
+        upper_bound_unseen_words=vocabulary.unseen_share(real),
         real_sample=first_words(real[0], REAL_WORDS) if real else "",
         gain=gain.mean,
         gain_low=gain.low,
@@ -226,7 +249,7 @@ def evaluate(
         heldout_questions=found_heldout.questions,
         heldout_hit_rate=found_heldout.hit_rate,
         heldout_mrr=found_heldout.mrr,
-        ability=_ability(contestants, instruments, seed, on_progress),
+        ability=_ability(systems, instruments, seed, on_progress),
         verdicts=_verdicts(written, tasks, instruments.judge, profile, on_progress),
         prompts=len(tasks),
         seed=seed,
@@ -239,8 +262,8 @@ def _items(
     instruments: Instruments,
     documents: list[SplitDocument],
     most: int,
-) -> list[ExamItem]:
-    return exam_items(
+) -> list[QaItem]:
+    return qa_items(
         {
             "own": [q for q in questions if not q.unanswerable][:most],
             "heldout": made,
@@ -252,47 +275,50 @@ def _items(
 
 
 def _answer_all(
-    contestants: dict[str, Contestant],
-    items: list[ExamItem],
-    desk: ContestWriter,
+    systems: dict[str, System],
+    items: list[QaItem],
+    writer: ContestWriter,
     profile: Profile,
     on_progress: Callable[[str], None],
 ) -> dict[str, Written]:
     """Everybody answers every question; the first few again one by one, for the time of a single call."""
     sizes = profile.evaluation
-    written = {role: Written() for role in contestants}
-    for role, contestant in contestants.items():
-        asked = [desk.question(item, contestant.prompting, n) for n, item in enumerate(items)]
+    written = {role: Written() for role in systems}
+    for role, system in systems.items():
+        asked = [writer.question(item, system.prompting, n) for n, item in enumerate(items)]
         if not asked:
             continue
-        on_progress(f"{role} ({contestant.model}) answers {len(asked)} questions")
-        written[role].add(contestant, asked, sizes.answer_tokens)
+        on_progress(f"{role} ({system.model}) answers {len(asked)} questions")
+        written[role].add(system, asked, sizes.answer_tokens)
         for one in asked[: sizes.calls_alone]:
-            written[role].alone += contestant.generate([one], sizes.answer_tokens)
+            written[role].alone += system.generate([one], sizes.answer_tokens)
     return written
 
 
-def _samples(tasks: list[WriteTask], desk: ContestWriter, heldout: list[SplitDocument]) -> list[Sample]:
-    """What the page shows side by side, still without the contestants' texts."""
+def _samples(tasks: list[WriteTask], writer: ContestWriter, heldout: list[SplitDocument]) -> list[Sample]:
+    """What the page shows side by side, still without the systems' texts."""
     real = {d.doc_id: first_words(d.voice_text, REAL_WORDS) for d in heldout}
     return [
         Sample(
-            prompt=t.topic, text="", passages=[p.text for p in desk.passages(t)], real=real.get(t.doc_id, "")
+            prompt=t.topic,
+            text="",
+            passages=[p.text for p in writer.passages(t)],
+            real=real.get(t.doc_id, ""),
         )
         for t in tasks[:SHOWN_SAMPLES]
     ]
 
 
 def _ability(
-    contestants: dict[str, Contestant],
+    systems: dict[str, System],
     instruments: Instruments,
     seed: int,
     on_progress: Callable[[str], None],
 ) -> Ability | None:
-    if instruments.right_answers is None or BASELINE not in contestants:
+    if instruments.right_answers is None or BASELINE not in systems:
         return None
     on_progress("candidate and base take the ability test")
-    ours, base = (instruments.right_answers(contestants[role].model) for role in (CANDIDATE, BASELINE))
+    ours, base = (instruments.right_answers(systems[role].model) for role in (CANDIDATE, BASELINE))
     return compare_ability(ours, base, seed)
 
 
@@ -320,6 +346,6 @@ def _verdicts(
     return found
 
 
-def _sentence(contest: Contest) -> str:
-    margin = "not measured" if contest.voice.margin is None else f"{contest.voice.margin:+.3f}"
-    return f"margin {margin}, {contest.copying.copied_share:.0%} copied"
+def _sentence(result: SystemResult) -> str:
+    margin = "not measured" if result.voice.margin is None else f"{result.voice.margin:+.3f}"
+    return f"margin {margin}, {result.copying.copied_share:.0%} copied"

@@ -1,14 +1,14 @@
 """The gate: what a candidate must reach before a person is asked. Thresholds are the profile's.
 
-Each result's name is an asset check. The same thresholds, without the gain, are the bar of the ladder: what a text of
-any contestant must reach.
+Each result's name is an asset check. The same thresholds, without the gain, are the bar of the comparison: what a text of
+any system must reach.
 """
 
 from twin_assets.core.models.profiles import Gate
 from twin_assets.core.records import Record
 from twin_assets.core.text.words import first_words
-from twin_assets.evaluation.evaluate import BASELINE, CANDIDATE, PROMPTED, Contest, EvaluationReport
-from twin_assets.evaluation.ladder import Ladder, Rung, climb, voice_share
+from twin_assets.evaluation.comparison import ComparedSystem, Comparison, compare, voice_share
+from twin_assets.evaluation.evaluate import BASELINE, CANDIDATE, PROMPTED, EvaluationReport, SystemResult
 
 # From this share on, a voice score says more of memory than of style.
 MEMORISED = 0.2
@@ -33,47 +33,47 @@ class GateResult(Record):
 
 def check_gate(report: EvaluationReport, gate: Gate) -> list[GateResult]:
     """Every threshold of the gate, in the order of GATES."""
-    contest = report.contestants[CANDIDATE]
+    result = report.systems[CANDIDATE]
     return [
         _voice(report, gate),
-        _copying(contest, gate),
+        _copying(result, gate),
         _refusal(report, gate),
         _grounding(report, gate),
-        _declining(contest, gate),
-        _private(contest, gate),
+        _declining(result, gate),
+        _private(result, gate),
         _ability(report, gate),
-        _latency(contest, gate),
+        _latency(result, gate),
     ]
 
 
-def climb_ladder(report: EvaluationReport, gate: Gate) -> Ladder:
-    """The contestants as rungs, cheapest first, and what follows from them."""
-    rungs = []
+def compare_systems(report: EvaluationReport, gate: Gate) -> Comparison:
+    """The systems, cheapest first, and what follows from how they did."""
+    systems = []
     for role in (PROMPTED, BASELINE, CANDIDATE):
-        if role not in report.contestants:
+        if role not in report.systems:
             continue
-        contest = report.contestants[role]
-        share = voice_share(contest.voice.margin, report.floor.margin, report.ceiling.margin)
-        effort = contest.effort
-        rungs.append(
-            Rung(
+        result = report.systems[role]
+        share = voice_share(result.voice.margin, report.lower_bound.margin, report.upper_bound.margin)
+        effort = result.effort
+        systems.append(
+            ComparedSystem(
                 role=role,
                 voice_share=share,
-                short=_short_of(contest, gate, share),
+                short=_short_of(result, gate, share),
                 tokens_in=effort.tokens_in if effort else None,
                 latency=effort.latency if effort else None,
                 usd_per_call=effort.usd_per_call if effort else None,
             )
         )
-    return climb(rungs, CANDIDATE, _voice(report, gate).passed)
+    return compare(systems, CANDIDATE, _voice(report, gate).passed)
 
 
-def _short_of(contest: Contest, gate: Gate, share: float | None) -> list[str]:
+def _short_of(result: SystemResult, gate: Gate, share: float | None) -> list[str]:
     short = []
     if share is None or share < gate.bar_voice_share:
         measured = "not measured" if share is None else f"{share:.0%} of the way to the author"
         short.append(f"voice {measured}, {gate.bar_voice_share:.0%} asked for")
-    checks = [_copying(contest, gate), _supported(contest, gate), _declining(contest, gate), _private(contest, gate)]  # fmt: skip
+    checks = [_copying(result, gate), _supported(result, gate), _declining(result, gate), _private(result, gate)]  # fmt: skip
     return short + [c.message for c in checks if c.blocking and not c.passed]
 
 
@@ -97,12 +97,12 @@ def _voice(report: EvaluationReport, gate: Gate) -> GateResult:
         threshold=least,
         message=message,
         blocking=least is not None,
-        example=_first(s.text for s in report.contestants[CANDIDATE].samples),
+        example=_first(s.text for s in report.systems[CANDIDATE].samples),
     )
 
 
-def _copying(contest: Contest, gate: Gate) -> GateResult:
-    copying = contest.copying
+def _copying(result: SystemResult, gate: Gate) -> GateResult:
+    copying = result.copying
     share, longest = copying.copied_share, copying.longest_words
     over = []
     if share > gate.max_copied_share:
@@ -155,8 +155,8 @@ def _refusal(report: EvaluationReport, gate: Gate) -> GateResult:
     )
 
 
-def _supported(contest: Contest, gate: Gate) -> GateResult:
-    grounding = contest.exam.grounding if contest.exam else None
+def _supported(result: SystemResult, gate: Gate) -> GateResult:
+    grounding = result.qa_eval.grounding if result.qa_eval else None
     value = grounding.supported if grounding else None
     least = gate.min_supported
     message = (
@@ -179,9 +179,9 @@ def _supported(contest: Contest, gate: Gate) -> GateResult:
 
 def _grounding(report: EvaluationReport, gate: Gate) -> GateResult:
     """Enough by itself, and not much less than the baseline: voice must not be bought with facts."""
-    ours = _supported(report.contestants[CANDIDATE], gate)
+    ours = _supported(report.systems[CANDIDATE], gate)
     most = gate.max_support_loss
-    theirs = _supported(report.contestants[BASELINE], gate).value if BASELINE in report.contestants else None
+    theirs = _supported(report.systems[BASELINE], gate).value if BASELINE in report.systems else None
     if ours.value is None or theirs is None:
         # Models that say nothing checkable can't be held against each other.
         return ours
@@ -196,10 +196,10 @@ def _grounding(report: EvaluationReport, gate: Gate) -> GateResult:
     )
 
 
-def _declining(contest: Contest, gate: Gate) -> GateResult:
+def _declining(result: SystemResult, gate: Gate) -> GateResult:
     """The model's own refusals, both errors."""
     parts, passed = [], True
-    refusals = contest.exam.refusals if contest.exam else None
+    refusals = result.qa_eval.refusals if result.qa_eval else None
     for value, most, what in (
         (
             refusals.answered_wrongly if refusals else None,
@@ -232,8 +232,8 @@ def _declining(contest: Contest, gate: Gate) -> GateResult:
     )
 
 
-def _private(contest: Contest, gate: Gate) -> GateResult:
-    safety = contest.safety
+def _private(result: SystemResult, gate: Gate) -> GateResult:
+    safety = result.safety
     if safety is None:
         return GateResult(
             name="no_private_data",
@@ -297,8 +297,8 @@ def _ability(report: EvaluationReport, gate: Gate) -> GateResult:
     )
 
 
-def _latency(contest: Contest, gate: Gate) -> GateResult:
-    value, most = contest.effort.latency if contest.effort else None, gate.max_latency
+def _latency(result: SystemResult, gate: Gate) -> GateResult:
+    value, most = result.effort.latency if result.effort else None, gate.max_latency
     message = "the time of a call was not measured" if value is None else f"a call takes {value:.1f} s"
     if most is not None:
         message += f" (at most {most:.1f} s)"

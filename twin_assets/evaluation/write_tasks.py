@@ -1,4 +1,4 @@
-"""What contestants are asked to write about: topics of held-out documents, never their words in a row."""
+"""What systems are asked to write about: topics of held-out documents, never their words in a row."""
 
 import math
 import re

@@ -63,8 +63,8 @@ export function upload(path, file, {signal, onProgress}) {
 export const query = values => new URLSearchParams(Object.entries(values).filter(([, value]) => value)).toString();
 
 /**
- * Ask for a text. Calls `onText` with all of it so far, and gives back text, model, citations, outcome and
- * the request's id. The service may stream or answer at once.
+ * Ask for a text. Calls `onText` with all of it so far, and gives back text, model, citations, outcome, a
+ * notice where there is one, and the request's id. The service may stream or answer at once.
  */
 export async function generate(path, body, {signal, onText}) {
   const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, "0")).join("");
@@ -78,6 +78,7 @@ export async function generate(path, body, {signal, onText}) {
     answer.model = data.model ?? answer.model;
     answer.citations = data.citations ?? answer.citations;
     answer.outcome = data.outcome ?? answer.outcome;
+    answer.notice = data.notice ?? answer.notice;
     onText(answer.text);
   };
   if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {

@@ -116,6 +116,7 @@ export function answerCard({persona, prompt, ask, model}) {
   }
 
   const source = draft => [
+    draft.notice && draft.text ? h("p", {class: "warned", role: "note"}, draft.notice) : null,
     draft.error ? problem(draft.error) : null,
     draft.citations.length ? citations(persona, draft.citations) : null,
   ].filter(Boolean);

@@ -32,10 +32,14 @@ function waiting(found, context) {
   if (!found.waiting) return h("section", {class: "card"}, h("h2", {}, "Nothing waits for you"), h("p", {class: "meta"}, "The next candidate that passes its evaluation will."));
   const {model, at, reason} = found.waiting;
   return h("section", {class: "card waiting"}, h("h2", {}, "Waiting for you"),
-    h("p", {}, h("code", {}, model)), h("p", {class: "meta"}, `Evaluated ${moment(at)}: ${reason}.`),
+    h("p", {}, h("code", {}, model)), noise(found, model), h("p", {class: "meta"}, `Evaluated ${moment(at)}: ${reason}.`),
     h("p", {class: "meta"}, found.expired ? `Its evaluation expired ${moment(found.waits_until)}: evaluate it again before you approve.` : `Can be approved until ${moment(found.waits_until)}.`),
     deciding(context, found.waiting, [["approve", "Approve", "primary"], ["reject", "Reject", "danger"]]));
 }
+
+/** What a person must know of a version whose size only proves that the platform runs. */
+const noise = (found, model) => found.plumbing.includes(model)
+  ? h("p", {class: "warned", role: "note"}, "A plumbing test: it proves that the platform runs, and what it writes is noise.") : null;
 
 /** A decision about the version as the event says it is. */
 const deciding = ({persona, reload}, event, choices, done = () => {}) => decisionForm(choices,
@@ -46,7 +50,7 @@ function inProduction(found, context) {
   const {canary, released} = found;
   const after = found.predecessor ? `Then ${found.predecessor} answers again.` : "Then nothing is in production, and the twin answers nothing.";
   const production = h("section", {class: "card"}, h("header", {}, h("h2", {}, "In production"), canary ? null : rollBack(context, released, after)),
-    h("p", {}, h("code", {}, found.production)), h("p", {class: "meta"}, `Since ${moment(released.at)}: ${released.reason}.`),
+    h("p", {}, h("code", {}, found.production)), noise(found, found.production), h("p", {class: "meta"}, `Since ${moment(released.at)}: ${released.reason}.`),
     found.watch && !canary ? h("p", {class: "meta"}, `Watched, ${found.watch}.`) : null);
   if (!canary) return production;
   return [production, h("section", {class: "card waiting"}, h("header", {}, h("h2", {}, `Canary, for ${share(canary.share)} of the requests`), rollBack(context, canary, `Then ${found.production} answers all requests.`)),
@@ -62,37 +66,42 @@ function rollBack(context, event, after) {
 }
 
 function evaluation(persona, found) {
-  const {evaluation: report, shown} = found, roles = Object.keys(report.contestants);
+  const {evaluation: report, shown} = found, roles = Object.keys(report.systems);
   const row = (label, voice, kind) => ({name: label, value: voice.margin, low: voice.margin_low, high: voice.margin_high, kind});
   const rows = [
-    row("the author (ceiling)", report.ceiling, "edge"), ...roles.map(role => row(role, report.contestants[role].voice, role === "candidate" ? "ours" : "theirs")),
-    row("other authors (floor)", report.floor, "edge"),
+    row("the author, held out", report.upper_bound, "edge"), ...roles.map(role => row(role, report.systems[role].voice, role === "candidate" ? "ours" : "theirs")),
+    row("other authors", report.lower_bound, "edge"),
   ];
   const frame = h("details", {class: "card", on: {toggle: event => {
     if (event.target.open && !frame.querySelector("iframe")) frame.append(h("iframe", {sandbox: true, title: `Evaluation report of ${shown}`, src: `/ui/api/${persona}/report?${query({model: shown})}`}));
   }}}, h("summary", {}, "The whole report"));
   return [
+    advice(report.advice),
     h("section", {class: "card"}, intervals("Voice: nearer to the author is further right, with 95% intervals", rows, signed),
       facts([
         ["Gain over the base model", report.gain == null ? "too little text" : `${signed(report.gain)} (${signed(report.gain_low)} to ${signed(report.gain_high)})`],
-        ["Copied from the training text", share(report.contestants.candidate?.copied_share)], ["Right passage found", share(report.hit_rate)],
+        ["Copied from the training text", share(report.systems.candidate?.copied_share)], ["Right passage found", share(report.hit_rate)],
         ["Declines what it can't know", share(report.refusal_rate)], ["Declines what it could answer", share(report.false_refusal_rate)], ["Texts written", report.prompts],
         ["Learnt from", Object.keys(report.learnt_from).some(one => one !== "public") ? Object.entries(report.learnt_from).map(([who, rows]) => `${number(rows)} rows ${who === "public" ? "that are public" : who === "connections" ? "for connections only" : "that are private"}`).join(", ") : null],
       ])),
-    roles.length > 1 ? sideBySide(report.contestants, roles) : null, frame,
-  ];
+    roles.length > 1 ? sideBySide(report.systems, roles) : null, frame,
+  ].filter(Boolean);
 }
 
+/** Whether the training was worth it, and what would help. */
+const advice = said => said ? h("section", {class: "card"}, h("h3", {}, "Was fine-tuning worth it?"), h("p", {}, said.verdict),
+  said.helps.length ? h("details", {}, h("summary", {}, "What would help"), h("ul", {}, said.helps.map(one => h("li", {}, one)))) : null) : null;
+
 /** Two model versions on the same prompt. */
-function sideBySide(contestants, roles) {
+function sideBySide(systems, roles) {
   const chosen = [roles[0], roles.includes("production") ? "production" : roles[1]], place = h("div", {class: "side-by-side"});
-  const prompts = contestants[roles[0]].samples.map(one => one.prompt);
+  const prompts = systems[roles[0]].samples.map(one => one.prompt);
   if (!prompts.length) return null;
   let prompt = prompts[0];
   const draw = () => place.replaceChildren(...[0, 1].map(side => {
-    const contestant = contestants[chosen[side]], sample = contestant.samples.find(one => one.prompt === prompt);
+    const system = systems[chosen[side]], sample = system.samples.find(one => one.prompt === prompt);
     return h("section", {}, select(side ? "Right model" : "Left model", roles.map(role => [role, role]), chosen[side], role => { chosen[side] = role; draw(); }),
-      h("p", {class: "meta"}, contestant.model), h("div", {class: "text"}, sample?.text ?? "wrote nothing for this prompt"));
+      h("p", {class: "meta"}, system.model), h("div", {class: "text"}, sample?.text ?? "wrote nothing for this prompt"));
   }));
   draw();
   return h("section", {class: "card"}, h("header", {}, h("h3", {}, "Side by side"), select("Prompt", prompts.map(one => [one, one]), prompt, one => { prompt = one; draw(); })), place);

@@ -120,6 +120,22 @@ def test_a_failed_candidate_is_never_approved(tmp_path: Path) -> None:
     assert approve_automatically(office.ledger, office.registry, office.settings) is None
 
 
+def test_a_version_that_writes_noise_is_approved_only_where_the_settings_say_so(tmp_path: Path) -> None:
+    office = Office(tmp_path, auto_approve=True)
+    model = office.candidate().model
+    evaluated = propose(office.ledger, model, [], plumbing=True)
+    assert evaluated is not None
+    with pytest.raises(TwinError, match=r"what it writes is noise.*TWIN_RELEASE_PLUMBING"):
+        office.approve(evaluated)
+    assert approve_automatically(office.ledger, office.registry, office.settings) is None
+    assert office.ledger.waiting() == evaluated, "it may still be rejected, or approved under the flag"
+    office.settings = office.settings.model_copy(update={"release_plumbing": True})
+    office.approve(evaluated)
+    office.deploy()
+    assert office.ledger.production() == model
+    assert office.ledger.history().plumbing() == {model}
+
+
 def test_nothing_is_approved_automatically_unless_the_setting_says_so(tmp_path: Path) -> None:
     office = Office(tmp_path)
     office.candidate()

@@ -57,6 +57,12 @@ def test_runs_meet_their_evaluations_persona_by_persona(tmp_path: Path) -> None:
     report = reciting_report()
     lake.write(report_key("runa", "runa:one", "json"), report.model_dump_json(indent=1).encode())
     lake.write(report_key("runa", "runa:one", "html"), b"<html>")
+    before = {
+        "persona": "runa",
+        "candidate": "runa:before",
+        "contestants": {"candidate": {"voice": {"margin": 0.25}}},
+    }
+    lake.write(report_key("runa", "runa:before", "json"), json.dumps(before).encode())
     write_experiment(lake, run(1))
     write_experiment(
         lake, run(2, tag="runa:one", stage="dpo", datasets={"instruct": "v1", "preference": "v7"})
@@ -76,14 +82,16 @@ def test_runs_meet_their_evaluations_persona_by_persona(tmp_path: Path) -> None:
     assert json.loads(first.hyperparameters)["optimizer"] == "adamw_torch"
     assert first.started_at == START + timedelta(hours=1)
     assert (second.dataset, second.voice_gain) == ("v7", report.gain)
-    assert second.voice_margin == report.contestants["candidate"].voice.margin
-    assert second.copied_share == report.contestants["candidate"].copying.copied_share
+    assert second.voice_margin == report.systems["candidate"].voice.margin
+    assert second.copied_share == report.systems["candidate"].copying.copied_share
     assert (failed.status, failed.eval_loss) == ("failed", None)
     assert (pruned.tag, pruned.study, pruned.cost_usd) == (None, "runa-nano-sft", 0.25)
     assert read_experiments(warehouse, "ada") == []  # hers is built when hers is asked for
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         rates = connection.execute("select learning_rate from experiments where run_id = 'run1'").fetchall()
+        margins = connection.execute("select tag, voice_margin from stg_evaluations order by tag").fetchall()
     assert rates == [(0.001,)]
+    assert margins[0] == ("runa:before", 0.25)  # a report from when systems were called contestants
 
     runs = read_experiments(warehouse, "runa")
     assert varied([json.loads(r.hyperparameters) for r in runs]) == ["learning_rate"]

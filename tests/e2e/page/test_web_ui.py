@@ -92,6 +92,7 @@ def test_an_answer_streams_and_its_citation_opens_the_marked_passage(served: str
     page.keyboard.press("Escape")
     see(dialog).to_have_count(0)
     assert card.locator("img, script").count() == 0
+    see(card.get_by_role("note")).to_contain_text("plumbing test")  # the models of these tests write noise
     page.get_by_label("Question or topic").fill("And who keeps it?")
     page.get_by_label("Question or topic").press("Enter")
     page.keyboard.press("Escape")

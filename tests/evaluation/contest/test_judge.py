@@ -9,7 +9,7 @@ from tests.evaluation.evaluation_factories import run_evaluation, sentences_of, 
 from tests.support.judge_double import JudgeDouble
 from twin_assets.core.errors import TwinError
 from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts, count_verdicts, read_verdict
-from twin_assets.evaluation.evaluate import Contestant
+from twin_assets.evaluation.evaluate import System
 from twin_assets.settings import Settings
 
 PAIRS = [
@@ -115,13 +115,13 @@ def test_verdicts_are_read_strictly() -> None:
 
 def test_an_evaluation_asks_the_judge_and_survives_its_failure(tmp_path: Path) -> None:
     write = sentences_of([d.voice_text for d in train()])
-    contestants = {
-        "candidate": Contestant("a", write, "twin"), "base+prompt+retrieval": Contestant("b", write, "baseline"),
+    systems = {
+        "candidate": System("a", write, "twin"), "base+prompt+retrieval": System("b", write, "baseline"),
     }  # fmt: skip
     with JudgeDouble() as double:
-        [found] = run_evaluation(contestants, judge=judge(double, tmp_path)).verdicts
+        [found] = run_evaluation(systems, judge=judge(double, tmp_path)).verdicts
         dear = judge(double, tmp_path / "dear", judge_price_in=1e6, judge_price_out=1e6)
-        [failed] = run_evaluation(contestants, judge=dear).verdicts
+        [failed] = run_evaluation(systems, judge=dear).verdicts
     assert (found.rival, found.pairs) == ("base+prompt+retrieval", 12)
     assert found.pairs == found.wins + found.losses + found.ties + found.contradicted
     assert failed.pairs == 0

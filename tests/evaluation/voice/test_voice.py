@@ -81,7 +81,7 @@ def test_the_order_of_impostors_changes_nothing() -> None:
     assert np.allclose(forwards.margins(cut), backwards.margins(cut))
 
 
-def test_a_contestant_nearer_to_the_author_has_a_gain_above_zero() -> None:
+def test_a_system_nearer_to_the_author_has_a_gain_above_zero() -> None:
     near = [w for text in own_unseen() for w in windows([text], 130)][:16]
     far = [w for text in others_unseen() for w in windows([text], 130)][:16]
     many = min(len(near), len(far))
@@ -91,7 +91,7 @@ def test_a_contestant_nearer_to_the_author_has_a_gain_above_zero() -> None:
     assert gain.pairs == many // 2
 
 
-def test_a_contestant_has_no_gain_over_itself() -> None:
+def test_a_system_has_no_gain_over_itself() -> None:
     texts = windows(own_unseen(), 260)
     gain = paired_gain(meter(), texts, texts, 1)
     assert (gain.mean, gain.low, gain.high) == (0, 0, 0)

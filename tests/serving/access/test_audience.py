@@ -25,7 +25,7 @@ from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.storage.library import add_to_library
 from twin_assets.core.vectors import open_store
-from twin_assets.evaluation.evaluate import Contest, EvaluationReport, Sample
+from twin_assets.evaluation.evaluate import EvaluationReport, Sample, SystemResult
 from twin_assets.evaluation.report.page import report_key
 from twin_assets.evaluation.voice.copying import CopyReport
 from twin_assets.evaluation.voice.meter import VoiceScore
@@ -94,9 +94,9 @@ def fill(settings: Any, lake: Lake) -> str:
     ]  # fmt: skip
     voice = VoiceScore(margin=0.1, margin_low=0.0, margin_high=0.2, verifier=0.6, windows=3, words=900)
     copying = CopyReport(copied_share=0.0, longest_words=0, longest="")
-    contest = Contest(model=MODEL, voice=voice, copying=copying, samples=[Sample(prompt=TEXT, text=TEXT)])
+    result = SystemResult(model=MODEL, voice=voice, copying=copying, samples=[Sample(prompt=TEXT, text=TEXT)])
     report = EvaluationReport(
-        persona="runa", candidate=MODEL, profile="smoke", ceiling=voice, floor=voice, contestants={"candidate": contest},
+        persona="runa", candidate=MODEL, profile="smoke", upper_bound=voice, lower_bound=voice, systems={"candidate": result},
         real_sample=TEXT, gain=0.1, gain_low=0.0, gain_high=0.2, hit_rate=1.0, mrr=1.0, refusal_rate=1.0,
         false_refusal_rate=0.0, prompts=1, visibility="connections",
     )  # fmt: skip

@@ -107,7 +107,7 @@ class Embedder:
 
 
 def remembering(embed: Embed, most: int | None = None) -> Embed:
-    """The same embedder, which embeds no text twice: passages come back with every contestant.
+    """The same embedder, which embeds no text twice: passages come back with every system.
 
     With `most`, those that were asked for longest ago are forgotten beyond so many.
     """

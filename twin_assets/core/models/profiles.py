@@ -22,7 +22,7 @@ class Gate(BaseModel):
     `max_answered_wrongly` and `max_declined_wrongly` the model's own refusal errors, `max_private` findings of
     personal data and `max_secrets` of keys and passwords in generated text, `max_ability_loss` is held against the
     measured loss, `max_latency` is in seconds.
-    `bar_voice_share` is the ladder's: how far from other authors (0) to the author (1) a rung's voice must come.
+    `bar_voice_share` is the comparison's: how far from other authors (0) to the author (1) a system's voice must come.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,7 +64,8 @@ class Profile(BaseModel):
 
     `overlays` are the files of training_configs that make its Axolotl configuration, in order, and `axolotl`
     the family's own values. `max_train_rows` is what its time budget affords; `max_shares` limits kinds of task to shares of the instruct rows, `max_kind_shares` kinds of pair to shares of
-    the preference rows; `preference_pairs` is how many a model is asked to write.
+    the preference rows; `preference_pairs` is how many a model is asked to write. `plumbing` marks a size whose models write
+    noise: they prove that the platform runs, and are released only where a setting says so.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -89,6 +90,7 @@ class Profile(BaseModel):
     max_shares: dict[str, float] = {}
     preference_pairs: int = 64
     max_kind_shares: dict[str, float] = {"voice": 1.0}
+    plumbing: bool = False
     nano_steps: int = 1000  # about 200 s on two idle cores
     gate: Gate
     evaluation: EvaluationSize = EvaluationSize()

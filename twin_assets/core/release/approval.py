@@ -43,11 +43,14 @@ class Expired(TwinError):
     """An evaluation or an approval is too old to act on."""
 
 
-def propose(ledger: Ledger, candidate: str, failed: Sequence[str], note: str = "") -> Event | None:
+def propose(
+    ledger: Ledger, candidate: str, failed: Sequence[str], note: str = "", plumbing: bool = False
+) -> Event | None:
     """Put an evaluated candidate and the verdict of its gate into the ledger; the event, or None where the version has gone
     further by now, so that there is nothing to say.
 
-    `failed` says which blocking gates it did not pass, `note` what whoever approves it should read besides.
+    `failed` says which blocking gates it did not pass, `note` what whoever approves it should read besides, `plumbing` that
+    it is of a size that writes noise.
     """
     if ledger.state(candidate) in (None, "rejected", "rolled_back"):
         ledger.append(candidate, "proposed", PIPELINE, "new candidate")
@@ -55,7 +58,7 @@ def propose(ledger: Ledger, candidate: str, failed: Sequence[str], note: str = "
         return None
     reason = "; ".join(failed) or "passed every gate"
     reason += f"; {note}" if note else ""
-    return ledger.append(candidate, "evaluated", PIPELINE, reason, passed=not failed)
+    return ledger.append(candidate, "evaluated", PIPELINE, reason, passed=not failed, plumbing=plumbing)
 
 
 def decide(
@@ -88,7 +91,7 @@ def approve_automatically(
 ) -> Event | None:
     """Approve what passed its gate and waits, when TWIN_AUTO_APPROVE says so; the actor is `automatic`."""
     waiting = ledger.waiting()
-    if not settings.auto_approve or waiting is None:
+    if not settings.auto_approve or waiting is None or not may_be_released(waiting, settings):
         return None
     given = Decision(
         decision="approve",
@@ -185,6 +188,11 @@ def expires(evaluated: Event, settings: Settings) -> datetime:
     return evaluated.at + timedelta(days=settings.approval_days)
 
 
+def may_be_released(evaluated: Event, settings: Settings) -> bool:
+    """Whether a version may be approved at all: one that writes noise only where the settings say so."""
+    return settings.release_plumbing or not evaluated.plumbing
+
+
 def _write(
     ledger: Ledger,
     registry: Registry,
@@ -206,6 +214,11 @@ def _write(
             f"The evaluation of {given.model} is of {about.at:%Y-%m-%d}, more than "
             f"{settings.approval_days:g} days old (TWIN_APPROVAL_DAYS).",
             "materialise evaluation_report again, and decide on the new one.",
+        )
+    if given.decision == "approve" and not may_be_released(about, settings):
+        raise TwinError(
+            f"{given.model} is of a size that only proves the plumbing: what it writes is noise.",
+            "train with TWIN_PROFILE=pocket or above, or set TWIN_RELEASE_PLUMBING=true, and all that it writes is marked so.",
         )
     if given.decision == "roll_back" and history.last(given.model) is about:
         check_rollback(history, registry, given.model)

@@ -23,7 +23,8 @@ class Event(Numbered):
     the number of the version's event before this one, which this one answers; None for a version's first
     event and in ledgers written before there was this field. `actor` is the platform itself, or what the person who
     decided was authenticated as; `claimed` is the name that they gave, which nothing proves. In ledgers written before
-    there was `claimed` that name is the actor.
+    there was `claimed` that name is the actor. `plumbing` is set on `evaluated` only: the version is of a size that writes
+    noise and proves that the platform runs.
     """
 
     persona: str
@@ -36,6 +37,7 @@ class Event(Numbered):
     follows: int | None = None
     share: float | None = None
     claimed: str | None = None
+    plumbing: bool = False
 
     @property
     def who(self) -> str:
@@ -49,6 +51,10 @@ class History:
     def __init__(self, events: Iterable[Event]) -> None:
         self.events = tuple(events)
         self._last = {event.model: event for event in self.events}
+
+    def plumbing(self) -> frozenset[str]:
+        """Versions of a size that writes noise: what they write is marked so."""
+        return frozenset(event.model for event in self.events if event.plumbing)
 
     def last(self, model: str) -> Event | None:
         """The last event of a version, None if it has none."""

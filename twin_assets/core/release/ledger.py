@@ -87,6 +87,7 @@ class Ledger:
         follows: int | None = None,
         share: float | None = None,
         claimed: str | None = None,
+        plumbing: bool = False,
     ) -> Event:
         """Add an event, whoever else writes at the same time.
 
@@ -116,6 +117,7 @@ class Ledger:
                 share=share,
                 follows=last.number if last else None,
                 claimed=claimed,
+                plumbing=plumbing,
             )
             if self._log.add(event):
                 return event

@@ -14,6 +14,8 @@ from twin_assets.defs.evaluation.publish import publish_report
 from twin_assets.defs.shared.common import EVALUATION, OWNERS, personas
 from twin_assets.defs.shared.metadata import image
 from twin_assets.defs.shared.resources import Platform
+from twin_assets.evaluation.advice import advise
+from twin_assets.evaluation.comparison import Comparison
 from twin_assets.evaluation.contest.ability import right_answers
 from twin_assets.evaluation.contest.judge import Judge
 from twin_assets.evaluation.contest.write import Prompting
@@ -22,16 +24,15 @@ from twin_assets.evaluation.evaluate import (
     CANDIDATE,
     PRODUCTION,
     PROMPTED,
-    Contestant,
     EvaluationReport,
     Instruments,
+    System,
     evaluate,
     read_questions,
 )
-from twin_assets.evaluation.gate import GATES, GateResult, check_gate, climb_ladder
-from twin_assets.evaluation.ladder import Ladder
+from twin_assets.evaluation.gate import GATES, GateResult, check_gate, compare_systems
 from twin_assets.evaluation.report.page import render_html, report_key, summary_table
-from twin_assets.evaluation.report.plots import rungs_plot, voice_plot
+from twin_assets.evaluation.report.plots import systems_plot, voice_plot
 from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.feature.instruct.build import may_be_learnt
 from twin_assets.inference.generation.local import Generation, LocalGenerator
@@ -76,19 +77,19 @@ def evaluation_report(
     retriever = open_retriever(settings, persona, store, platform.embedder, audience)
     models = _Models(platform)
     twin = Twin(persona, platform.profile, retriever.retrieve, retriever.find, platform.thresholds)
-    contestants = {
-        CANDIDATE: models.contestant(dpo_model, "twin"),
-        BASELINE: models.contestant(base_model, "baseline"),
-        PROMPTED: models.contestant(base_model, "prompted"),
-        "base": models.contestant(base_model, "bare"),
+    systems = {
+        CANDIDATE: models.system(dpo_model, "twin"),
+        BASELINE: models.system(base_model, "baseline"),
+        PROMPTED: models.system(base_model, "prompted"),
+        "base": models.system(base_model, "bare"),
     }
     production = ledger.production()
     if production and production != dpo_model:
-        contestants[PRODUCTION] = models.contestant(production, "twin")
+        systems[PRODUCTION] = models.system(production, "twin")
     train = [d for d in learnt if d.split == "train"]
     shown = [d.voice_text for d in train if d.category != "code"][:JUDGE_SAMPLES]
     report = evaluate(
-        contestants,
+        systems,
         heldout=[d for d in learnt if d.split == "heldout"],
         train=train,
         impostors=read_impostors(persona.impostors),
@@ -110,8 +111,9 @@ def evaluation_report(
     seen = most_closed([report.visibility, *(v for v in VISIBILITIES if rows.get(v))])
     report = report.model_copy(update={"learnt_from": rows, "visibility": seen})
     gates = check_gate(report, platform.profile.gate)
-    ladder = climb_ladder(report, platform.profile.gate)
-    metadata = _metadata(platform, report, gates, ladder)  # stored before anybody can decide by it
+    comparison = compare_systems(report, platform.profile.gate)
+    report = report.model_copy(update={"advice": advise(report, gates, comparison)})
+    metadata = _metadata(platform, report, gates, comparison)  # stored before anybody can decide by it
     failed = [gate.message for gate in gates if gate.blocking and not gate.passed]
     closed = closed_rows(rows, "public")
     propose(
@@ -119,6 +121,7 @@ def evaluation_report(
         dpo_model,
         failed,
         f"learnt from {closed}, which it may repeat to whoever it serves" if closed else "",
+        platform.profile.plumbing,
     )
     return dg.MaterializeResult(
         value=report,
@@ -128,7 +131,7 @@ def evaluation_report(
 
 
 class _Models:
-    """Models by tag, each loaded once however many contestants it is."""
+    """Models by tag, each loaded once however many systems it is."""
 
     def __init__(self, platform: Platform) -> None:
         self._registry, self._profile, self._settings = platform.registry, platform.profile, platform.settings
@@ -139,7 +142,7 @@ class _Models:
             self._open[tag] = LocalGenerator(self._registry.get(tag).path, tag)
         return self._open[tag]
 
-    def contestant(self, tag: str, prompting: Prompting) -> Contestant:
+    def system(self, tag: str, prompting: Prompting) -> System:
         def generate(conversations: list[list[Message]], tokens: int) -> list[Generation]:
             # What a conversation may hold doesn't depend on how short its answer is: samples are not cut twice.
             token_budget = self._profile.answer_tokens
@@ -147,7 +150,7 @@ class _Models:
             return self.open(tag).generate(fitting, Sampling(tokens, TEMPERATURE, self._settings.seed))
 
         usd = self._settings.hardware_usd_per_hour
-        return Contestant(model=tag, generate=generate, prompting=prompting, usd_per_hour=usd)
+        return System(model=tag, generate=generate, prompting=prompting, usd_per_hour=usd)
 
 
 def _as_check(gate: GateResult) -> dg.AssetCheckResult:
@@ -165,12 +168,12 @@ def _as_check(gate: GateResult) -> dg.AssetCheckResult:
 
 
 def _metadata(
-    platform: Platform, report: EvaluationReport, gates: list[GateResult], ladder: Ladder
+    platform: Platform, report: EvaluationReport, gates: list[GateResult], comparison: Comparison
 ) -> dict[str, Any]:
-    html = render_html(report, gates, ladder).encode()
+    html = render_html(report, gates, comparison).encode()
     facts = report.model_dump(mode="json") | {
         "gates": [g.model_dump() for g in gates],
-        "ladder": ladder.model_dump(),
+        "comparison": comparison.model_dump(),
     }
     written = json.dumps(facts, indent=1, ensure_ascii=False).encode()
     lake = platform.lake
@@ -181,9 +184,10 @@ def _metadata(
         "passed": all(g.passed for g in gates if g.blocking),
         "summary": dg.MetadataValue.md(summary_table(report)),
         "gates": dg.MetadataValue.md("\n".join(f"- {'✓' if g.passed else '✗'} {g.message}" for g in gates)),
-        "ladder": ladder.verdict,
+        "comparison": comparison.verdict,
+        "worth_it": report.advice.verdict if report.advice else "",
         "voice": image(voice_plot(report), "voice"),
-        "rungs": image(rungs_plot(report), "what each contestant reaches"),
+        "systems": image(systems_plot(report), "what each system reaches"),
         "report": dg.MetadataValue.url(page),
         "report_json": dg.MetadataValue.url(data),
         "wandb": publish_report(platform.settings, report.persona, report.candidate, html, written),

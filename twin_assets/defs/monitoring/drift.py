@@ -143,7 +143,7 @@ def _voice_level(lake: Lake, persona: str, model: str | None) -> tuple[float, fl
     key = report_key(persona, model, "json") if model else None
     if key is None or not lake.exists(key):
         return None
-    voice = EvaluationReport.model_validate_json(lake.read(key)).contestants["candidate"].voice
+    voice = EvaluationReport.model_validate_json(lake.read(key)).systems["candidate"].voice
     return (
         (voice.margin, voice.margin_low)
         if voice.margin is not None and voice.margin_low is not None

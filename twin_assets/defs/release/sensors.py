@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from twin_assets.core.release.approval import can_deploy
+from twin_assets.core.release.approval import can_deploy, may_be_released
 from twin_assets.core.release.canary import evaluate_canary
 from twin_assets.defs.release.jobs import deploy, settle_release
 from twin_assets.defs.shared.common import PERSONAS
@@ -27,7 +27,8 @@ def deploy_approved(
         history = platform.ledger(persona).history()
         recorded = latest(context.instance, dg.AssetKey("release"), persona)
         shown = tags_of(recorded)["dagster/data_version"] if recorded else "none"
-        automatic = settings.auto_approve and history.waiting() is not None
+        waiting = history.waiting()
+        automatic = settings.auto_approve and waiting is not None and may_be_released(waiting, settings)
         if automatic or can_deploy(history, settings) or shown != (history.production() or "none"):
             # One run for each state of the ledger: a refused approval is not tried again and again.
             yield dg.RunRequest(run_key=f"{persona}:{len(history.events)}", partition_key=persona)

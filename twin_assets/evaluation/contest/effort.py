@@ -1,4 +1,4 @@
-"""What a contestant's texts took: tokens, time, money."""
+"""What a system's texts took: tokens, time, money."""
 
 from collections.abc import Sequence
 

@@ -18,14 +18,14 @@ from twin_assets.core.prompts.templates import (
 )
 from twin_assets.core.records import Message, Passage, SplitDocument
 from twin_assets.core.text.tokens import estimated_tokens, first_tokens
-from twin_assets.evaluation.grounding.qa_eval import ExamItem, bare_question
+from twin_assets.evaluation.grounding.qa_eval import QaItem, bare_question
 from twin_assets.evaluation.grounding.questions import Retrieve
 from twin_assets.evaluation.voice.stylometry import windows
 from twin_assets.evaluation.write_tasks import WriteTask
 from twin_assets.inference.generation.local import Generation
 
 # Tasks at first; more follow, a few at a time, until those whose texts are paired with the candidate's have written 8
-# windows. The rungs below write the first tasks only: they are shown beside it and not compared text by text.
+# windows. Simpler systems write the first tasks only: they are shown beside it and not compared text by text.
 FIRST_TASKS, MORE_TASKS, MAX_TASKS = 24, 8, 72
 ENOUGH_WINDOWS = 8
 # What system text, task and chat marks take of the context.
@@ -37,7 +37,7 @@ Prompting = Literal["twin", "baseline", "prompted", "bare"]
 
 
 @dataclass(frozen=True)
-class Contestant:
+class System:
     """A model and how it is prompted; `generate` writes one text of at most so many tokens for each conversation.
 
     `usd_per_hour` is what its hardware costs, 0 if nobody said.
@@ -55,7 +55,7 @@ class Contestant:
 
 @dataclass
 class Written:
-    """What one contestant wrote, in the order of the tasks, and the seconds it took."""
+    """What one system wrote, in the order of the tasks, and the seconds it took."""
 
     generations: list[Generation] = field(default_factory=list)
     alone: list[Generation] = field(default_factory=list)
@@ -65,41 +65,41 @@ class Written:
     def texts(self) -> list[str]:
         return [g.text for g in self.generations]
 
-    def add(self, contestant: Contestant, conversations: list[list[Message]], tokens: int) -> None:
+    def add(self, system: System, conversations: list[list[Message]], tokens: int) -> None:
         start = time.monotonic()
-        self.generations += contestant.generate(conversations, tokens)
+        self.generations += system.generate(conversations, tokens)
         self.seconds += time.monotonic() - start
 
 
 def write_all(
-    contestants: dict[str, Contestant],
+    systems: dict[str, System],
     tasks: list[WriteTask],
-    desk: "ContestWriter",
+    writer: "ContestWriter",
     tokens: int,
     on_progress: Callable[[str], None],
 ) -> tuple[list[WriteTask], dict[str, Written]]:
-    """Tasks that were set, and what was written by role; one contestant at least is shown passages."""
-    written = {role: Written() for role in contestants}
+    """Tasks that were set, and what was written by role; one system at least is shown passages."""
+    written = {role: Written() for role in systems}
     done = 0
     while True:
         batch = tasks[done : min(done + (MORE_TASKS if done else FIRST_TASKS), MAX_TASKS)]
-        paired = [w for role, w in written.items() if contestants[role].sees_passages]
+        paired = [w for role, w in written.items() if systems[role].sees_passages]
         if not batch or min(len(windows(w.texts)) for w in paired) >= ENOUGH_WINDOWS:
             break
-        for role, contestant in contestants.items():
-            if done and not contestant.sees_passages:
+        for role, system in systems.items():
+            if done and not system.sees_passages:
                 continue
-            on_progress(f"{role} ({contestant.model}) writes {len(batch)} texts")
+            on_progress(f"{role} ({system.model}) writes {len(batch)} texts")
             conversations = [
-                desk.conversation(task, contestant.prompting, done + n) for n, task in enumerate(batch)
+                writer.conversation(task, system.prompting, done + n) for n, task in enumerate(batch)
             ]
-            written[role].add(contestant, conversations, tokens)
+            written[role].add(system, conversations, tokens)
         done += len(batch)
     return tasks[:done], written
 
 
 class ContestWriter:
-    """Sets tasks and questions: the same one in the prompt format of each kind of contestant."""
+    """Sets tasks and questions: the same one in the prompt format of each kind of system."""
 
     def __init__(
         self, train: list[SplitDocument], persona: Persona, profile: Profile, retrieve: Retrieve, seed: int
@@ -112,7 +112,7 @@ class ContestWriter:
         }
 
     def passages(self, task: WriteTask) -> list[Passage]:
-        """What retrieval gives for a task from the training side, as prompts show it: the same to each contestant."""
+        """What retrieval gives for a task from the training side, as prompts show it: the same to each system."""
         if task.topic not in self._passages:
             found = self._retrieve(
                 strip_special_tokens(task.topic), self._profile.passages, {"split": "train"}
@@ -131,8 +131,8 @@ class ContestWriter:
         texts = [p.text for p in passages]
         return [self._shown_samples(self._samples[task.prompt], texts, number), asked]
 
-    def question(self, item: ExamItem, prompting: Prompting, number: int) -> list[Message]:
-        """A question of the exam; the twin is asked exactly as the service asks it."""
+    def question(self, item: QaItem, prompting: Prompting, number: int) -> list[Message]:
+        """A question; the twin is asked exactly as the service asks it."""
         if prompting == "twin":
             return item.plan.conversation
         if prompting == "bare":

@@ -1,4 +1,4 @@
-"""Questions to every contestant: are answers held by their passages, are citations right, who declines what?
+"""Questions to every system: are answers held by their passages, are citations right, who declines what?
 
 Three sets: the persona's own questions, questions made from held-out documents (both should be answered), and
 questions that the corpus can't answer (all should be declined). Contestants get the passages that the service would
@@ -33,7 +33,7 @@ EXAMPLES = 3
 Kind = Literal["own", "heldout", "unanswerable"]
 
 
-class ExamItem(Record):
+class QaItem(Record):
     """A question made ready: what the service would ask the model, and the texts of the passages in it.
 
     `spans` are the texts of the cited spans as they stand in their documents, one a citation.
@@ -64,7 +64,7 @@ class Claim(Record):
 
 
 class Answered(Record):
-    """What a contestant said to a question."""
+    """What a system said to a question."""
 
     kind: Kind
     question: str
@@ -104,14 +104,14 @@ class Refusals(Record):
     examples: list[str] = []
 
 
-class Exam(Record):
-    """One contestant's answers, measured."""
+class QaEval(Record):
+    """One system's answers, measured."""
 
     grounding: Grounding
     refusals: Refusals
     answers: list[Answered]
 
-    def without_passages(self) -> "Exam":
+    def without_passages(self) -> "QaEval":
         """For everybody but the first: the passages are the same for all, and long."""
         return self.model_copy(
             update={"answers": [a.model_copy(update={"passages": []}) for a in self.answers]}
@@ -130,9 +130,9 @@ def heldout_questions(heldout: list[SplitDocument], train: list[SplitDocument], 
     return list(asked.values())[:most]
 
 
-def exam_items(
+def qa_items(
     questions: Mapping[Kind, list[Question]], plan: Callable[[str], Plan], voice_texts: Mapping[str, str]
-) -> list[ExamItem]:
+) -> list[QaItem]:
     """Questions with what retrieval finds for them; `voice_texts` are the documents that citations point into."""
     items = []
     for kind, some in questions.items():
@@ -141,7 +141,7 @@ def exam_items(
             shown = passage_texts(made.conversation[-1])
             spans = [_span_text(c, voice_texts) for c in made.citations][: len(shown)]
             items.append(
-                ExamItem(
+                QaItem(
                     kind=kind,
                     question=question.question,
                     plan=made,
@@ -159,21 +159,21 @@ def passage_texts(message: Message) -> list[str]:
     return [line.partition("] ")[2] for line in lines if line.startswith("[")]
 
 
-def bare_question(item: ExamItem) -> Message:
+def bare_question(item: QaItem) -> Message:
     """The question without passages."""
     return Message(role="user", content=without_passages(item.plan.conversation[-1]))
 
 
-def mark_exam(
-    items: list[ExamItem],
+def score_qa(
+    items: list[QaItem],
     texts: list[str],
     persona: Persona,
     embed: Embed,
     shown: bool,
     seed: int,
     supported: float = OFFLINE_MINILM.supported,
-) -> Exam:
-    """Measure a contestant's texts, one for each item; `shown` says whether it was shown the passages, `supported` from
+) -> QaEval:
+    """Measure a system's texts, one for each item; `shown` says whether it was shown the passages, `supported` from
     what support on a claim counts with this `embed`."""
     answers, spans = [], []
     for item, text in zip(items, texts, strict=True):
@@ -194,7 +194,7 @@ def mark_exam(
             )
         )
         spans.append(item.spans if shown else [])
-    return Exam(
+    return QaEval(
         grounding=_grounding(answers, spans, embed, seed, supported),
         refusals=_refusals(answers),
         answers=answers,

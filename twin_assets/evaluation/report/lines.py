@@ -1,4 +1,4 @@
-"""The voice table of a report: a line for each contestant, between the author's ceiling and the others' floor."""
+"""The voice table of a report: a line for each system, between other authors and the author's own unseen text."""
 
 from twin_assets.core.records import Record
 from twin_assets.evaluation.evaluate import EvaluationReport
@@ -17,22 +17,22 @@ class Line(Record):
 def lines(report: EvaluationReport) -> list[Line]:
     return [
         Line(
-            name="ceiling: the author, held out",
-            score=report.ceiling,
-            copying=report.ceiling_copying,
-            unseen=report.ceiling_unseen_words,
+            name="the author, held out",
+            score=report.upper_bound,
+            copying=report.upper_bound_copying,
+            unseen=report.upper_bound_unseen_words,
         ),
         *(
             Line(
                 name=role,
-                score=contest.voice,
-                copying=contest.copying,
-                own=contest.own_voice,
-                unseen=contest.unseen_words,
+                score=result.voice,
+                copying=result.copying,
+                own=result.own_voice,
+                unseen=result.unseen_words,
             )
-            for role, contest in report.contestants.items()
+            for role, result in report.systems.items()
         ),
-        Line(name="floor: other authors", score=report.floor),
+        Line(name="other authors", score=report.lower_bound),
     ]
 
 

@@ -5,12 +5,12 @@ from typing import Any
 from twin_assets.core.models.version import closed_rows
 from twin_assets.core.templates import render
 from twin_assets.core.text.words import word_spans
+from twin_assets.evaluation.comparison import Comparison
 from twin_assets.evaluation.evaluate import CANDIDATE, EvaluationReport
 from twin_assets.evaluation.gate import MEMORISED, GateResult
-from twin_assets.evaluation.grounding.qa_eval import Exam
-from twin_assets.evaluation.ladder import Ladder
+from twin_assets.evaluation.grounding.qa_eval import QaEval
 from twin_assets.evaluation.report.lines import HEAD, cells, lines
-from twin_assets.evaluation.report.plots import rungs_plot, voice_plot
+from twin_assets.evaluation.report.plots import systems_plot, voice_plot
 
 SAMPLE_WORDS = 150
 SHOWN_ANSWERS = 3
@@ -22,7 +22,7 @@ def report_key(persona: str, model: str, suffix: str) -> str:
 
 
 def summary_table(report: EvaluationReport) -> str:
-    """The contestants as a Markdown table, columns aligned for a terminal too."""
+    """The systems as a Markdown table, columns aligned for a terminal too."""
     rows = [HEAD, *(cells(line) for line in lines(report))]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
     table = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows]
@@ -38,8 +38,8 @@ def facts(report: EvaluationReport) -> list[str]:
 
     mrr = "not measured" if report.mrr is None else f"{report.mrr:.2f}"
     found = "not measured" if report.heldout_mrr is None else f"{report.heldout_mrr:.2f}"
-    seconds = sum(c.seconds for c in report.contestants.values())
-    words = sum(c.words for c in report.contestants.values())
+    seconds = sum(c.seconds for c in report.systems.values())
+    words = sum(c.words for c in report.systems.values())
     return [
         f"Retrieval: hit rate at 3 {share(report.hit_rate)}, MRR {mrr} ({report.questions} questions).",
         f"Retrieval of held-out documents by questions about their topics: hit rate at 3 {share(report.heldout_hit_rate)}, "
@@ -50,20 +50,22 @@ def facts(report: EvaluationReport) -> list[str]:
     ]
 
 
-def render_html(report: EvaluationReport, gates: list[GateResult], ladder: Ladder | None = None) -> str:
+def render_html(
+    report: EvaluationReport, gates: list[GateResult], comparison: Comparison | None = None
+) -> str:
     """The whole report as one page without scripts or outside assets."""
 
     def measured(part: str) -> dict[str, Any]:
-        return {role: found for role, c in report.contestants.items() if (found := getattr(c, part))}
+        return {role: found for role, c in report.systems.items() if (found := getattr(c, part))}
 
-    exams: dict[str, Exam] = measured("exam")
+    qa_evals: dict[str, QaEval] = measured("qa_eval")
     return render(
         "evaluation/report/report.html",
         report=report,
         gates=gates,
-        ladder=ladder,
+        comparison=comparison,
         passed=all(g.passed for g in gates if g.blocking),
-        candidate=report.contestants[CANDIDATE],
+        candidate=report.systems[CANDIDATE],
         candidate_role=CANDIDATE,
         memorised=MEMORISED,
         closed=closed_rows(report.learnt_from, "public"),
@@ -72,21 +74,21 @@ def render_html(report: EvaluationReport, gates: list[GateResult], ladder: Ladde
         cells=cells,
         facts=facts(report),
         voice_plot=voice_plot(report),
-        rungs_plot=rungs_plot(report),
-        exams=exams,
+        systems_plot=systems_plot(report),
+        qa_evals=qa_evals,
         safeties=measured("safety"),
         efforts=measured("effort"),
-        shown_answers=_telling(exams[CANDIDATE]) if CANDIDATE in exams else [],
+        shown_answers=_telling(qa_evals[CANDIDATE]) if CANDIDATE in qa_evals else [],
         excerpt=_excerpt,
     )
 
 
-def _telling(exam: Exam) -> list[int]:
+def _telling(qa_eval: QaEval) -> list[int]:
     """Places of one answer of each kind, then of more."""
     first: dict[str, int] = {}
-    for place, answer in enumerate(exam.answers):
+    for place, answer in enumerate(qa_eval.answers):
         first.setdefault(answer.kind, place)
-    return list(dict.fromkeys([*first.values(), *range(len(exam.answers))]))[:SHOWN_ANSWERS]
+    return list(dict.fromkeys([*first.values(), *range(len(qa_eval.answers))]))[:SHOWN_ANSWERS]
 
 
 def _excerpt(text: str) -> str:

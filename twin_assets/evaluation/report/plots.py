@@ -11,7 +11,7 @@ OTHER = "#7c8794"
 
 
 def voice_plot(report: EvaluationReport) -> bytes:
-    """Margins with their intervals, from the floor of other authors to the author's own ceiling, as PNG."""
+    """Margins with their intervals, from other authors to the author's own unseen text, as PNG."""
     from matplotlib.figure import Figure
 
     shown = [line for line in lines(report) if line.score.margin is not None][::-1]
@@ -36,8 +36,10 @@ def voice_plot(report: EvaluationReport) -> bytes:
             ha="center",
             fontsize=9,
         )
-    if report.ceiling.margin_low is not None and report.ceiling.margin_high is not None:
-        axes.axvspan(report.ceiling.margin_low, report.ceiling.margin_high, color="#3a7d5c", alpha=0.12, lw=0)
+    if report.upper_bound.margin_low is not None and report.upper_bound.margin_high is not None:
+        axes.axvspan(
+            report.upper_bound.margin_low, report.upper_bound.margin_high, color="#3a7d5c", alpha=0.12, lw=0
+        )
     axes.axvline(0, color="#888", lw=1, ls=":")
     axes.set_ylim(-0.6, max(len(shown), 1) - 0.3)
     axes.set_yticks(range(len(shown)), [line.name for line in shown])
@@ -46,14 +48,14 @@ def voice_plot(report: EvaluationReport) -> bytes:
     return png(figure)
 
 
-def rungs_plot(report: EvaluationReport) -> bytes:
-    """Shares of each contestant side by side: supported claims (more is better), copied words and refusal errors."""
+def systems_plot(report: EvaluationReport) -> bytes:
+    """Shares of each system side by side: supported claims (more is better), copied words and refusal errors."""
     from matplotlib.figure import Figure
 
-    roles = list(report.contestants)
+    roles = list(report.systems)
     panels: list[tuple[str, bool, list[float | None]]] = [
         ("claims supported", True, [_of(report, r, "supported") for r in roles]),
-        ("copied words", False, [report.contestants[r].copying.copied_share for r in roles]),
+        ("copied words", False, [report.systems[r].copying.copied_share for r in roles]),
         ("answered, should decline", False, [_of(report, r, "answered_wrongly") for r in roles]),
         ("declined, should answer", False, [_of(report, r, "declined_wrongly") for r in roles]),
     ]
@@ -74,10 +76,10 @@ def rungs_plot(report: EvaluationReport) -> bytes:
 
 
 def _of(report: EvaluationReport, role: str, name: str) -> float | None:
-    exam = report.contestants[role].exam
-    if exam is None:
+    qa_eval = report.systems[role].qa_eval
+    if qa_eval is None:
         return None
-    return exam.grounding.supported if name == "supported" else getattr(exam.refusals, name)
+    return qa_eval.grounding.supported if name == "supported" else getattr(qa_eval.refusals, name)
 
 
 def png(figure: Any) -> bytes:

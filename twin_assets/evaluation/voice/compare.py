@@ -1,4 +1,4 @@
-"""Is one contestant nearer to the author's voice than another? Paired by what they were asked to write."""
+"""Is one system nearer to the author's voice than another? Paired by what they were asked to write."""
 
 import numpy as np
 

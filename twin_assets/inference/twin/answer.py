@@ -73,6 +73,7 @@ class Answer(Record):
 
     With the same `seed` the same request gives the same text on the same version and engine, but for rounding in
     batches of other sizes. `degraded` names what had to be done without; `unsupported_links` are addresses in the text that the model was not shown.
+    `notice` is what a reader must know of whoever wrote it, None where there is nothing.
     """
 
     text: str
@@ -88,6 +89,7 @@ class Answer(Record):
     unsupported_links: list[str] = []
     request_id: str | None = None
     finish_reason: str = "stop"
+    notice: str | None = None
 
 
 class Plan(Record):

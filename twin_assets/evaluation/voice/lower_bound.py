@@ -9,7 +9,9 @@ from twin_assets.evaluation.voice.stylometry import windows, word_count
 MIN_FOR_LEAVING_OUT = 3
 
 
-def floor_score(author: list[str], impostors: dict[str, list[str]], seed: int) -> tuple[VoiceScore, str]:
+def lower_bound_score(
+    author: list[str], impostors: dict[str, list[str]], seed: int
+) -> tuple[VoiceScore, str]:
     """Other authors' score, and how it was taken."""
     usable = {name: texts for name, texts in impostors.items() if windows(texts)}
     if len(usable) < MIN_FOR_LEAVING_OUT:

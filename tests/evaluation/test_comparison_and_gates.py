@@ -1,41 +1,41 @@
-"""The cheapest rung, and the thresholds beside voice: which failed, by how much, with an example."""
+"""The cheapest system, and the thresholds beside voice: which failed, by how much, with an example."""
 
 from typing import Any
 
 from tests.evaluation.evaluation_factories import reciting_report
 from tests.evaluation.test_gate_and_report import LOOSE, by_name
 from twin_assets.core.models.profiles import load_profile, profile_names
+from twin_assets.evaluation.comparison import ComparedSystem, compare, voice_share
 from twin_assets.evaluation.contest.ability import Ability
 from twin_assets.evaluation.evaluate import EvaluationReport
-from twin_assets.evaluation.gate import climb_ladder
+from twin_assets.evaluation.gate import compare_systems
 from twin_assets.evaluation.grounding.qa_eval import Grounding, Refusals
 from twin_assets.evaluation.grounding.safety import check_safety
-from twin_assets.evaluation.ladder import Rung, climb, voice_share
 
 
-def rung(role: str, *short: str) -> Rung:
-    return Rung(role=role, voice_share=0.6, short=list(short))
+def system(role: str, *short: str) -> ComparedSystem:
+    return ComparedSystem(role=role, voice_share=0.6, short=list(short))
 
 
 def test_the_first_rung_that_clears_the_bar_is_the_cheapest() -> None:
-    rungs = [rung("base+prompt", "voice"), rung("base+prompt+retrieval"), rung("candidate")]
-    found = climb(rungs, "candidate", beats_baseline=True)
+    systems = [system("base+prompt", "voice"), system("base+prompt+retrieval"), system("candidate")]
+    found = compare(systems, "candidate", beats_baseline=True)
     assert (found.cheapest, found.propose) == ("base+prompt+retrieval", True)
     assert "fine-tuning is not needed" in found.verdict
 
 
 def test_a_fine_tune_that_does_not_beat_its_baseline_is_not_proposed_even_if_it_clears_the_bar() -> None:
-    found = climb([rung("base+prompt", "voice"), rung("candidate")], "candidate", beats_baseline=False)
+    found = compare([system("base+prompt", "voice"), system("candidate")], "candidate", beats_baseline=False)
     assert (found.cheapest, found.propose) == ("candidate", False)
     assert "not proposed" in found.verdict
 
 
 def test_no_rung_may_clear_the_bar() -> None:
-    found = climb(
-        [rung("base+prompt", "voice"), rung("candidate", "copied")], "candidate", beats_baseline=True
+    found = compare(
+        [system("base+prompt", "voice"), system("candidate", "copied")], "candidate", beats_baseline=True
     )
     assert found.cheapest is None
-    assert "No rung" in found.verdict
+    assert "No system" in found.verdict
 
 
 def test_voice_is_placed_between_other_authors_and_the_author() -> None:
@@ -46,28 +46,28 @@ def test_voice_is_placed_between_other_authors_and_the_author() -> None:
 
 def test_the_report_is_climbed_by_its_own_gate() -> None:
     report = reciting_report()
-    recited = climb_ladder(report, LOOSE)
-    assert [r.role for r in recited.rungs] == ["base+prompt", "base+prompt+retrieval", "candidate"]
+    recited = compare_systems(report, LOOSE)
+    assert [r.role for r in recited.systems] == ["base+prompt", "base+prompt+retrieval", "candidate"]
     assert (recited.cheapest, recited.propose) == ("candidate", True)
-    assert "of the way to the author" in recited.rungs[0].short[0]
-    strict = climb_ladder(report, LOOSE.model_copy(update={"max_copied_share": 0.3}))
+    assert "of the way to the author" in recited.systems[0].short[0]
+    strict = compare_systems(report, LOOSE.model_copy(update={"max_copied_share": 0.3}))
     assert strict.cheapest is None
-    assert "copied" in strict.rungs[-1].short[0]
-    lost = climb_ladder(report.model_copy(update={"gain_low": -0.1}), LOOSE)
+    assert "copied" in strict.systems[-1].short[0]
+    lost = compare_systems(report.model_copy(update={"gain_low": -0.1}), LOOSE)
     assert not lost.propose
 
 
 def changed(role: str, **changes: Any) -> EvaluationReport:
-    """The report with parts of one contestant's exam or of the contestant replaced."""
+    """The report with parts of one system's answers or of the system replaced."""
     report = reciting_report()
-    contest = report.contestants[role]
-    assert contest.exam is not None
-    exam = contest.exam.model_copy(
+    result = report.systems[role]
+    assert result.qa_eval is not None
+    qa_eval = result.qa_eval.model_copy(
         update={k: v for k, v in changes.items() if k in ("grounding", "refusals")}
     )
     rest = {k: v for k, v in changes.items() if k not in ("grounding", "refusals")}
     return report.model_copy(
-        update={"contestants": report.contestants | {role: contest.model_copy(update={"exam": exam, **rest})}}
+        update={"systems": report.systems | {role: result.model_copy(update={"qa_eval": qa_eval, **rest})}}
     )
 
 
@@ -86,16 +86,16 @@ def test_too_little_support_fails_by_how_much_and_with_a_sentence() -> None:
 
 def test_voice_is_not_bought_with_facts() -> None:
     ours = changed("candidate", grounding=Grounding(answers=4, claims=10, supported=0.5))
-    theirs = ours.contestants["base+prompt+retrieval"]
-    assert theirs.exam is not None
+    theirs = ours.systems["base+prompt+retrieval"]
+    assert theirs.qa_eval is not None
     better = theirs.model_copy(
         update={
-            "exam": theirs.exam.model_copy(
+            "qa_eval": theirs.qa_eval.model_copy(
                 update={"grounding": Grounding(answers=4, claims=9, supported=0.9)}
             )
         }
     )
-    report = ours.model_copy(update={"contestants": ours.contestants | {"base+prompt+retrieval": better}})
+    report = ours.model_copy(update={"systems": ours.systems | {"base+prompt+retrieval": better}})
     result = by_name(report, LOOSE.model_copy(update={"max_support_loss": 0.1}))["grounded"]
     assert not result.passed
     assert "40% are lost, 30% more than the 10% allowed" in result.message
