@@ -14,7 +14,7 @@ are the other authors of the language, a quarter of them at a time, and never in
 
 AUCs are means over authors, the worst author beside them, of windows of one size. "strangers pass" and "author passes" are
 shares of windows above the limit that 5% of strangers' windows are promised to pass; figures are means of 24 windows.
-Controls are nonsense made from the author's held-out texts, scored as a candidate's would be.
+Controls are nonsense made from the author's held-out texts, scored as a candidate's would be, and a small model's articles.
 """
 
 import os
@@ -195,7 +195,14 @@ def nonsense(own: list[str], held: list[str], author: str) -> dict[str, list[str
         "sentences shuffled": shuffled[:MOST_WINDOWS],
         "Markov chain of two words": windows([chain(words, 2, CANDIDATE_WINDOWS * 300, draw)]),
         "Markov chain of three words": windows([chain(words, 3, CANDIDATE_WINDOWS * 300, draw)]),
+        "articles by SmolLM2-135M-Instruct": windows(model_text())[:MOST_WINDOWS],
     }
+
+
+def model_text() -> list[str]:
+    """What a small model wrote from titles, a stranger to every author (benchmarks/model_text.py)."""
+    file = ROOT / "benchmarks" / "model_text" / "bare.md"
+    return [part for part in re.split(r"^# .+$", file.read_text(), flags=re.MULTILINE) if part.strip()]
 
 
 def chain(words: list[str], order: int, length: int, draw: random.Random) -> str:

@@ -34,6 +34,7 @@ from twin_assets.evaluation.gate import GATES, GateResult, check_gate, compare_s
 from twin_assets.evaluation.report.page import render_html, report_key, summary_table
 from twin_assets.evaluation.report.plots import systems_plot, voice_plot
 from twin_assets.evaluation.voice.impostors import read_impostors
+from twin_assets.evaluation.voice.persona_meter import persona_background
 from twin_assets.feature.instruct.build import may_be_learnt
 from twin_assets.inference.generation.local import Generation, LocalGenerator
 from twin_assets.inference.generation.sampling import Sampling
@@ -93,6 +94,7 @@ def evaluation_report(
         heldout=[d for d in learnt if d.split == "heldout"],
         train=train,
         impostors=read_impostors(persona.impostors),
+        background=persona_background(persona, corpus_split, platform.lake, settings.impostors_dir),
         persona=persona,
         profile=platform.profile,
         instruments=Instruments(

@@ -9,7 +9,7 @@ from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.shared.common import MONITORING, OWNERS, READS_OUTSIDE, personas
 from twin_assets.defs.shared.metadata import image, sample_table
 from twin_assets.defs.shared.resources import Platform
-from twin_assets.evaluation.voice.persona_meter import persona_meter
+from twin_assets.evaluation.voice.persona_meter import persona_instrument, persona_meter
 from twin_assets.inference.twin.log_days import compact_days
 from twin_assets.monitoring.erasure import finish_erasures, remove_texts
 from twin_assets.monitoring.report.plots import cost_plot, quality_plot
@@ -57,6 +57,7 @@ def scored_requests(
         settings.monitor_sample_per_hour,
         settings.seed,
         platform.thresholds.supported,
+        lambda: persona_instrument(persona, corpus_split, lake, settings.impostors_dir),
     )
     run = score_new(lake, scorer)
     compacted = compact_days(lake, persona.name, settings.now.date())

@@ -151,9 +151,9 @@ class VoiceInstrument:
         """Where each window stands from strangers (0) to the author (1), neither end a limit."""
         return self._placed(self.logits(cut))
 
-    def passes(self, cut: list[str]) -> np.ndarray:
-        """Whether each window is above what ERROR of strangers' windows reach."""
-        return self.logits(cut) > self.calibration.limit
+    def share(self, cut: list[str]) -> float:
+        """The figure of these windows, in [0, 1], without an interval."""
+        return float(np.clip(self.positions(cut).mean(), 0.0, 1.0))
 
     def figure(self, texts: list[str], seed: int, reads_as_language: bool | None = None) -> VoiceFigure:
         """The figure of all texts together. `reads_as_language` False means that the text failed sense: it has none."""
