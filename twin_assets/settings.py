@@ -101,6 +101,16 @@ class CrawlSettings(BaseModel):
     )
 
 
+class VoiceSettings(BaseModel):
+    """Voice metric"""
+
+    impostors_dir: Path | None = Field(
+        None,
+        description="Folder with a folder of Markdown for each writer that voices are told from; `impostors` in the "
+        "lake if unset. `twin impostors fetch` fills it.",
+    )
+
+
 class TeacherSettings(BaseModel):
     """Teacher"""
 
@@ -426,6 +436,7 @@ class Settings(
     RetrievalSettings,
     DataWorkSettings,
     CrawlSettings,
+    VoiceSettings,
     TeacherSettings,
     JudgeSettings,
     SenseSettings,

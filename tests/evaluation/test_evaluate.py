@@ -24,6 +24,7 @@ from twin_assets.core.vectors.base import Filters
 from twin_assets.evaluation.contest.write import ContestWriter, Prompting
 from twin_assets.evaluation.evaluate import EvaluationReport, Question, System, read_questions
 from twin_assets.evaluation.grounding.questions import score_retrieval
+from twin_assets.evaluation.voice.background import Background
 from twin_assets.evaluation.write_tasks import write_tasks
 from twin_assets.inference.generation.local import Generation
 from twin_assets.inference.twin.answer import Twin
@@ -69,6 +70,40 @@ def test_a_report_puts_systems_between_other_authors_and_the_author() -> None:
     assert report.gain_low is not None
     assert report.gain_low > 0
     assert all(c.voice.windows >= 8 for c in report.systems.values())
+
+
+def test_a_report_has_figures_from_other_people_to_the_author_and_the_gain_is_one_of_figures() -> None:
+    report = reciting_report()
+    author, candidate = report.upper_bound.figure, report.systems["candidate"].voice.figure
+    baseline = report.systems["base+prompt+retrieval"].voice.figure
+    assert author is not None
+    assert candidate is not None
+    assert baseline is not None
+    assert author.value is not None
+    assert candidate.value is not None
+    assert baseline.value is not None
+    assert 0 <= baseline.value < 0.5 < author.value <= 1
+    assert candidate.value > baseline.value
+    assert report.gain_in == "figure"
+    assert report.gain is not None
+    assert abs(report.gain) <= 1
+    assert report.told_from == len(neighbours())
+    assert "twin impostors fetch" in (report.voice_caution or "")
+
+
+def test_without_other_writers_of_the_language_there_is_no_figure_and_margins_are_compared() -> None:
+    others = [t for texts in neighbours().values() for t in texts]
+    systems = {
+        "candidate": System("runa:one", sentences_of([d.voice_text for d in train()]), "twin"),
+        "base+prompt+retrieval": System("base:one", sentences_of(others), "baseline"),
+    }
+    report = run_evaluation(systems, background=Background({}))
+    figure = report.systems["candidate"].voice.figure
+    assert figure is not None
+    assert figure.value is None
+    assert "too little writing" in (figure.note or "")
+    assert report.gain_in == "margin"
+    assert report.gain is not None
 
 
 def test_a_reciting_candidate_is_caught_and_the_author_is_not() -> None:

@@ -4,6 +4,8 @@ import json
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
+
 from tests.evaluation.evaluation_factories import reciting_report
 from twin_assets.core.models.profiles import Gate
 from twin_assets.evaluation.evaluate import BEFORE, EvaluationReport
@@ -254,6 +256,61 @@ def test_a_score_above_the_authors_own_is_not_sold_as_a_better_voice() -> None:
     assert "More like the author than the author" in page(report.model_copy(update={"upper_bound": low})).text
     high = report.upper_bound.model_copy(update={"margin": 1.0})
     assert "More like the author" not in page(report.model_copy(update={"upper_bound": high})).text
+
+
+def test_page_and_gate_say_in_a_sentence_where_the_voice_stands() -> None:
+    report = reciting_report()
+    figure = report.systems["candidate"].voice.figure
+    assert figure is not None
+    said = f"On the way from other people's writing (0) to the author's own new texts (1) this stands at {figure.value:.2f}."
+    shown = page(report).text
+    assert said in shown
+    assert "The author was told from 4 other people" in shown
+    assert "twin impostors fetch" in shown
+    assert said in by_name(report, LOOSE)["voice_beats_baseline"].message
+
+
+def test_what_is_more_typical_than_the_author_is_flagged_wherever_the_figure_stands() -> None:
+    report = reciting_report()
+    candidate = report.systems["candidate"]
+    assert candidate.voice.figure is not None
+    typical = candidate.voice.figure.model_copy(
+        update={"value": 1.0, "low": 1.0, "high": 1.0, "typical": True}
+    )
+    voice = candidate.voice.model_copy(update={"figure": typical})
+    flagged = report.model_copy(
+        update={"systems": report.systems | {"candidate": candidate.model_copy(update={"voice": voice})}}
+    )
+    assert "More like the author than the author" in page(flagged).text
+    assert "1.00 !" in page(flagged).text
+    assert "no praise" in by_name(flagged, LOOSE)["voice_beats_baseline"].message
+    assert voice_plot(flagged) != voice_plot(report)
+
+
+def test_the_comparison_asks_the_figure_and_reports_from_before_there_was_one_their_margins() -> None:
+    report = reciting_report()
+    figure = report.systems["candidate"].voice.figure
+    assert figure is not None
+    shares = {one.role: one.voice_share for one in compare_systems(report, LOOSE).systems}
+    assert shares["candidate"] == figure.value
+    stored = report.model_dump(mode="json", exclude={"gain_in", "told_from", "voice_caution"})
+    for score in (
+        stored["upper_bound"],
+        stored["lower_bound"],
+        *(s["voice"] for s in stored["systems"].values()),
+    ):
+        score.pop("figure")
+    before = EvaluationReport.model_validate_json(json.dumps(stored))
+    assert before.gain_in == "margin"
+    margin = before.systems["candidate"].voice.margin
+    assert margin is not None
+    assert before.lower_bound.margin is not None
+    assert before.upper_bound.margin is not None
+    place = (margin - before.lower_bound.margin) / (before.upper_bound.margin - before.lower_bound.margin)
+    (asked,) = [one for one in compare_systems(before, LOOSE).systems if one.role == "candidate"]
+    assert asked.voice_share == pytest.approx(place)
+    assert "in margins" in by_name(before, LOOSE)["voice_beats_baseline"].message
+    assert voice_plot(before)[:4] == b"\x89PNG"
 
 
 def test_a_report_stored_under_the_names_of_before_is_read_as_it_was() -> None:

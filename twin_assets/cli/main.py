@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from twin_assets.cli import data, demo, keys, pipeline, registry, release, settings
+from twin_assets.cli import data, demo, impostors, keys, pipeline, registry, release, settings
 from twin_assets.cli.base import command, group, read_settings
 
 TRY, WORK, LOOK_AFTER, INSTALL = "Try it", "Your twin", "Models and data", "This installation"
@@ -50,6 +50,7 @@ def up() -> None:
 app.add_typer(release.app, name="release", rich_help_panel=WORK)
 app.add_typer(registry.app, name="registry", rich_help_panel=LOOK_AFTER)
 data.add_to(app, LOOK_AFTER)
+app.add_typer(impostors.app, name="impostors", rich_help_panel=LOOK_AFTER)
 settings.add_to(app, INSTALL)
 
 

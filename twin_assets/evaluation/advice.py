@@ -32,7 +32,7 @@ def advise(report: EvaluationReport, gates: list[GateResult], comparison: Compar
 
 
 def _worth(report: EvaluationReport, comparison: Comparison) -> bool | None:
-    if comparison.cheapest not in (None, CANDIDATE):
+    if report.gain_note or comparison.cheapest not in (None, CANDIDATE):
         return False
     if report.gain_low is None or report.gain_high is None:
         return None
@@ -40,6 +40,8 @@ def _worth(report: EvaluationReport, comparison: Comparison) -> bool | None:
 
 
 def _verdict(report: EvaluationReport, comparison: Comparison, worth: bool | None) -> str:
+    if report.gain_note:
+        return f"Fine-tuning was not worth it: {report.gain_note}."
     if report.gain is None or report.gain_low is None or report.gain_high is None:
         gain = "how much nearer it comes to the voice was not measured"
     else:

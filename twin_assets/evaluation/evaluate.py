@@ -7,7 +7,7 @@ scored by a meter that was not shown them: systems are strangers to the meter to
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import model_validator
@@ -35,10 +35,13 @@ from twin_assets.evaluation.grounding.questions import (
 )
 from twin_assets.evaluation.grounding.safety import Safety, check_safety
 from twin_assets.evaluation.sense.meter import SenseMeter, SenseScore
+from twin_assets.evaluation.voice.background import Background
 from twin_assets.evaluation.voice.compare import paired_gain
 from twin_assets.evaluation.voice.copying import CopyCheck, CopyReport
+from twin_assets.evaluation.voice.instrument import VoiceInstrument, no_figure
 from twin_assets.evaluation.voice.lower_bound import lower_bound_score
 from twin_assets.evaluation.voice.meter import VoiceMeter, VoiceScore
+from twin_assets.evaluation.voice.persona_meter import voice_instrument
 from twin_assets.evaluation.voice.stylometry import word_count
 from twin_assets.evaluation.voice.vocabulary import Vocabulary
 from twin_assets.evaluation.write_tasks import WriteTask, write_tasks
@@ -66,6 +69,7 @@ BEFORE = {
     "floor_is": "lower_bound_is",
 }
 SHOWN_SAMPLES = 4
+NOISE = "the candidate does not read as language, so that nearness to a voice would say nothing"
 REAL_WORDS = 150
 
 
@@ -125,7 +129,9 @@ class SystemResult(Record):
 
 
 class EvaluationReport(Record):
-    """Everything the gate and the report page show. Gain is candidate minus base+prompt+retrieval.
+    """Everything the gate and the report page show. Gain is candidate minus base+prompt+retrieval, of voice figures, or of
+    margins (`gain_in`) where there are too few writers for a figure. `told_from` is how many other people the figure
+    tells the author from, `voice_caution` what is weak about that.
 
     `refusal_rate` and `false_refusal_rate` are of the service's gate in front of the model, which declines what
     retrieval finds nothing for; what the models themselves decline is in their `qa_eval`.
@@ -151,6 +157,10 @@ class EvaluationReport(Record):
     upper_bound_unseen_words: float | None = None
     upper_bound_sense: SenseScore | None = None
     gain_pairs: int = 0
+    gain_in: Literal["margin", "figure"] = "margin"
+    gain_note: str | None = None
+    told_from: int = 0
+    voice_caution: str | None = None
     questions: int = 0
     seed: int = 0
     visibility: Visibility = "public"
@@ -178,14 +188,18 @@ def evaluate(
     questions: list[Question],
     seed: int,
     on_progress: Callable[[str], None],
+    background: Background | None = None,
 ) -> EvaluationReport:
-    """Write, measure and compare; `systems` are by role, with at least a candidate.
+    """Write, measure and compare; `systems` are by role, with at least a candidate. `background` is whom the voice figure
+    tells the author from; the impostors without it.
 
     Raises TwinError when there is too little text to measure a voice.
     """
     prose = [d.voice_text for d in train if d.category != "code"]
     real = [d.voice_text for d in heldout if d.category != "code"]
+    background = background or Background(impostors)
     meter, check = VoiceMeter.fit(prose, impostors), CopyCheck(prose)
+    voice = _Voice(meter, voice_instrument(prose, background), background, seed)
     vocabulary = Vocabulary([d.voice_text for d in train] + [t for ts in impostors.values() for t in ts])
     writer = ContestWriter(train, persona, profile, instruments.retrieve, seed)
     every_task = write_tasks(heldout, train)
@@ -202,16 +216,17 @@ def evaluate(
         if items:
             seen = system.sees_passages
             qa_eval = score_qa(items, said.texts, persona, embed, seen, seed, instruments.supported)
+        sense = _sense(texts, instruments, profile, seed)
         results[role] = SystemResult(
             model=system.model,
-            sense=_sense(texts, instruments, profile, seed),
-            voice=meter.score(texts, seed),
+            sense=sense,
+            voice=voice.score(texts, sense.reads),
             copying=check.report(texts),
             samples=[
                 s.model_copy(update={"text": x, "passages": s.passages if system.sees_passages else []})
                 for s, x in zip(samples, texts, strict=False)
             ],
-            own_voice=meter.score([check.without_copies(t) for t in texts], seed),
+            own_voice=voice.score([check.without_copies(t) for t in texts], sense.reads),
             seconds=written[role].seconds,
             words=word_count(texts),
             unseen_words=vocabulary.unseen_share(texts),
@@ -225,9 +240,11 @@ def evaluate(
             ),
         )
         on_progress(f"{role}: {_sentence(results[role])}")
-    gain = paired_gain(
-        meter, written[CANDIDATE].texts, written[BASELINE].texts if BASELINE in written else [], seed
-    )
+    baseline = written[BASELINE].texts if BASELINE in written else []
+    candidate = results[CANDIDATE].sense
+    noise = candidate is not None and candidate.reads is False
+    # Averaged noise is near to any author: what it gains means nothing.
+    gain = paired_gain(voice.of_windows, [] if noise else written[CANDIDATE].texts, baseline, seed)
     lower_bound, lower_bound_is = lower_bound_score(prose, impostors, seed)
     found = score_retrieval(questions, instruments.retrieve)
     found_heldout = score_retrieval(made, instruments.retrieve)
@@ -236,7 +253,7 @@ def evaluate(
         candidate=systems[CANDIDATE].model,
         profile=profile.name,
         systems=results,
-        upper_bound=meter.score(real, seed),
+        upper_bound=voice.score(real),
         lower_bound=lower_bound,
         lower_bound_is=lower_bound_is,
         upper_bound_copying=check.report(real),
@@ -247,6 +264,10 @@ def evaluate(
         gain_low=gain.low,
         gain_high=gain.high,
         gain_pairs=gain.pairs,
+        gain_in="figure" if voice.instrument else "margin",
+        gain_note=NOISE if noise else None,
+        told_from=len(background.people),
+        voice_caution=background.weakness,
         hit_rate=found.hit_rate,
         mrr=found.mrr,
         questions=len(questions),
@@ -270,6 +291,29 @@ def _sense(texts: list[str], instruments: Instruments, profile: Profile, seed: i
     if instruments.sense is None:
         return SenseScore(note=instruments.no_sense)
     return instruments.sense.score(texts, profile.evaluation.passages, seed)
+
+
+@dataclass(frozen=True)
+class _Voice:
+    """Both voice measures of a text; without an instrument there is no figure, and margins are compared."""
+
+    meter: VoiceMeter
+    instrument: VoiceInstrument | None
+    background: Background
+    seed: int
+
+    def score(self, texts: list[str], reads_as_language: bool | None = None) -> VoiceScore:
+        if self.instrument is None:
+            figure = no_figure(
+                f"there is too little writing of the author or of other people of the language "
+                f"({len(self.background.people)} are known) to tell a voice"
+            )
+        else:
+            figure = self.instrument.figure(texts, self.seed, reads_as_language)
+        return self.meter.score(texts, self.seed).model_copy(update={"figure": figure})
+
+    def of_windows(self, cut: list[str]) -> float:
+        return self.instrument.share(cut) if self.instrument else float(self.meter.margins(cut).mean())
 
 
 def _items(
@@ -398,5 +442,6 @@ def _verdicts(
 
 
 def _sentence(result: SystemResult) -> str:
-    margin = "not measured" if result.voice.margin is None else f"{result.voice.margin:+.3f}"
-    return f"margin {margin}, {result.copying.copied_share:.0%} copied"
+    figure = result.voice.figure
+    measured = "not measured" if figure is None or figure.value is None else f"{figure.value:.2f}"
+    return f"voice {measured} (0 others, 1 the author), {result.copying.copied_share:.0%} copied"

@@ -10,6 +10,7 @@ from twin_assets.core.text.words import first_words
 from twin_assets.evaluation.comparison import ComparedSystem, Comparison, compare, voice_share
 from twin_assets.evaluation.evaluate import BASELINE, CANDIDATE, PROMPTED, EvaluationReport, SystemResult
 from twin_assets.evaluation.sense.meter import SenseScore
+from twin_assets.evaluation.voice.instrument import sentence
 
 # From this share on, a voice score says more of memory than of style.
 MEMORISED = 0.2
@@ -55,7 +56,7 @@ def compare_systems(report: EvaluationReport, gate: Gate) -> Comparison:
         if role not in report.systems:
             continue
         result = report.systems[role]
-        share = voice_share(result.voice.margin, report.lower_bound.margin, report.upper_bound.margin)
+        share = _share(result, report)
         effort = result.effort
         systems.append(
             ComparedSystem(
@@ -68,6 +69,13 @@ def compare_systems(report: EvaluationReport, gate: Gate) -> Comparison:
             )
         )
     return compare(systems, CANDIDATE, _voice(report, gate).passed)
+
+
+def _share(result: SystemResult, report: EvaluationReport) -> float | None:
+    """The voice figure; in reports stored before there was one, the margin's place between others and the author."""
+    if result.voice.figure is not None:
+        return result.voice.figure.value
+    return voice_share(result.voice.margin, report.lower_bound.margin, report.upper_bound.margin)
 
 
 def _short_of(result: SystemResult, gate: Gate, share: float | None) -> list[str]:
@@ -114,17 +122,27 @@ def _at(which: str, value: float | None) -> str:
 
 def _voice(report: EvaluationReport, gate: Gate) -> GateResult:
     low, least = report.gain_low, gate.min_margin_gain
-    if low is None:
+    if report.gain_note:
+        message = f"voice gain over base+prompt+retrieval was not measured: {report.gain_note}"
+    elif low is None:
         message = (
             "voice gain over base+prompt+retrieval could not be measured: too little text was written "
             f"({report.gain_pairs} pairs of 250-word windows)"
         )
     else:
         message = (
-            f"voice gain over base+prompt+retrieval is {report.gain:+.3f} (95% interval from {low:+.3f})"
+            f"voice gain over base+prompt+retrieval is {report.gain:+.3f} (95% interval from {low:+.3f}; "
+            + (
+                "0 is as other people write, 1 as the author does)"
+                if report.gain_in == "figure"
+                else "in margins)"
+            )
         )
         if least is not None:
             message += f"; its lower end must be above {least:+.3f}: {'above' if low > least else 'short'} by {abs(low - least):.3f}"
+    figure = report.systems[CANDIDATE].voice.figure
+    if figure is not None:
+        message += f". {sentence(figure)}"
     return GateResult(
         name="voice_beats_baseline",
         passed=least is None or (low is not None and low > least),

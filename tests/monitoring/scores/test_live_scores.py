@@ -15,6 +15,7 @@ from twin_assets.core.persona.definition import load_persona
 from twin_assets.core.storage.lake import Lake, LocalLake
 from twin_assets.evaluation.sense.meter import SenseMeter
 from twin_assets.evaluation.sense.passages import PassageMeter, some_passages
+from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.inference.twin.request_log import RequestRecord, write_object
 from twin_assets.monitoring.report.plots import quality_plot
@@ -243,3 +244,27 @@ def test_a_classifier_by_setting_takes_the_place_of_the_word_list(tmp_path: Path
     assert open_toxicity(None)[0] == "word list"
     with pytest.raises(TwinError, match="can't be loaded"):
         open_toxicity(str(tmp_path / "nothing"))
+
+
+def test_a_days_texts_have_a_figure_from_other_people_to_the_author() -> None:
+    own, others = ([d.voice_text for d in heldout()], neighbours()["marcus-vale"])
+    known = {name: texts for name, texts in neighbours().items() if name != "marcus-vale"}
+    instrument = VoiceInstrument.fit([d.voice_text for d in train()], known)
+    rows = [
+        request(n, prompt_kind="write_post", model=model, answer=text)
+        for model, texts in (("runa:own", own), ("runa:other", others))
+        for n, text in enumerate(texts)
+    ]
+    days = day_voices("2026-01-01", rows, meter(), instrument)
+    assert all(len(day.places) == len(day.margins) for day in days)
+    found = {one.model: one for one in pooled(days, 1)}
+    ours, theirs = found["runa:own"], found["runa:other"]
+    assert ours.figure is not None
+    assert theirs.figure is not None
+    assert ours.figure_low is not None
+    assert ours.figure_high is not None
+    assert 0 <= ours.figure_low <= ours.figure <= ours.figure_high <= 1
+    assert theirs.figure < ours.figure - 0.3
+    (before,) = pooled([days[0].model_copy(update={"places": []})], 1)  # a day that was kept without places
+    assert before.figure is None
+    assert before.margin is not None

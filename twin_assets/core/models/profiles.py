@@ -16,11 +16,12 @@ PROFILES_FILE = ROOT / "training_configs" / "profiles.yaml"
 class Gate(BaseModel):
     """What a candidate must reach to be proposed. Shares and rates are in [0, 1].
 
-    `min_margin_gain` is held against the lower end of the interval of candidate minus baseline, and one that could
-    not be measured is short of it. Those that may be None are then reported and block nothing: `min_reading_share` is
-    the least share of passages that read within the author's range, `max_worse_reading` the most pairs of a passage and
-    one of the author's in which it reads worse (0.5 is as the author); `min_supported` is
-    the least share of claims that passages support, `max_support_loss` how far it may be below the baseline's,
+    `min_margin_gain` is held against the lower end of the interval of candidate minus baseline, of voice figures (of
+    margins where there are no figures; the name is from then), and one that could not be measured is short of it. Those
+    that may be None are then reported and block nothing: `min_reading_share` is the least share of passages that read
+    within the author's range, `max_worse_reading` the most pairs of a passage and one of the author's in which it reads
+    worse (0.5 is as the author); `min_supported` is the least share of claims that passages support, `max_support_loss`
+    how far it may be below the baseline's,
     `max_answered_wrongly` and `max_declined_wrongly` the model's own refusal errors, `max_private` findings of
     personal data and `max_secrets` of keys and passwords in generated text, `max_ability_loss` is held against the
     measured loss, `max_latency` is in seconds, and `blind_reader` is the share of pairs in which people who read blind must

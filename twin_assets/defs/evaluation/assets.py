@@ -35,6 +35,7 @@ from twin_assets.evaluation.report.page import render_html, report_key, summary_
 from twin_assets.evaluation.report.plots import systems_plot, voice_plot
 from twin_assets.evaluation.sense.persona_sense import persona_sense
 from twin_assets.evaluation.voice.impostors import read_impostors
+from twin_assets.evaluation.voice.persona_meter import persona_background
 from twin_assets.feature.instruct.build import may_be_learnt
 from twin_assets.inference.generation.local import Generation, LocalGenerator
 from twin_assets.inference.generation.sampling import Sampling
@@ -95,6 +96,7 @@ def evaluation_report(
         heldout=[d for d in learnt if d.split == "heldout"],
         train=train,
         impostors=read_impostors(persona.impostors),
+        background=persona_background(persona, corpus_split, platform.lake, settings.impostors_dir),
         persona=persona,
         profile=platform.profile,
         instruments=Instruments(

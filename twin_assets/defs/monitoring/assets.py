@@ -10,7 +10,7 @@ from twin_assets.defs.shared.common import MONITORING, OWNERS, READS_OUTSIDE, pe
 from twin_assets.defs.shared.metadata import image, sample_table
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.evaluation.sense.persona_sense import persona_sense
-from twin_assets.evaluation.voice.persona_meter import persona_meter
+from twin_assets.evaluation.voice.persona_meter import persona_instrument, persona_meter
 from twin_assets.inference.twin.log_days import compact_days
 from twin_assets.monitoring.erasure import finish_erasures, remove_texts
 from twin_assets.monitoring.report.plots import cost_plot, quality_plot
@@ -60,6 +60,7 @@ def scored_requests(
         settings.seed,
         platform.thresholds.supported,
         sense,
+        lambda: persona_instrument(persona, corpus_split, lake, settings.impostors_dir),
     )
     run = score_new(lake, scorer)
     compacted = compact_days(lake, persona.name, settings.now.date())

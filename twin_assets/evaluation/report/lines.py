@@ -3,6 +3,7 @@
 from twin_assets.core.records import Record
 from twin_assets.evaluation.evaluate import EvaluationReport
 from twin_assets.evaluation.voice.copying import CopyReport
+from twin_assets.evaluation.voice.instrument import VoiceFigure
 from twin_assets.evaluation.voice.meter import VoiceScore
 
 
@@ -38,8 +39,10 @@ def lines(report: EvaluationReport) -> list[Line]:
 
 HEAD = [
     "",
-    "voice margin",
+    "voice, 0 to 1",
     "95% interval",
+    "voice margin",
+    "margin, 95%",
     "verifier",
     "windows",
     "copied",
@@ -56,7 +59,19 @@ def cells(line: Line) -> list[str]:
     interval = "" if score.margin is None else f"{score.margin_low:+.3f} to {score.margin_high:+.3f}"
     verifier = "" if score.verifier is None else f"{score.verifier:.2f}"
     unseen = "" if line.unseen is None else f"{line.unseen:.0%}"
-    return [line.name, signed(score.margin), interval, verifier, str(score.windows), *copies, own, unseen]
+    return [
+        line.name, *_figure(score.figure), signed(score.margin), interval, verifier, str(score.windows), *copies, own, unseen,
+    ]  # fmt: skip
+
+
+def _figure(figure: VoiceFigure | None) -> list[str]:
+    """The calibrated figure and its interval; `!` marks what is more typical than the author."""
+    if figure is None or figure.value is None or figure.low is None or figure.high is None:
+        return ["", ""]
+    return [
+        f"{figure.value:.2f}{' !' if figure.typical else ''}",
+        f"{figure.low:.2f} to {figure.high:.2f}",
+    ]
 
 
 def signed(value: float | None) -> str:

@@ -12,6 +12,7 @@ from twin_assets.evaluation.gate import MEMORISED, GateResult
 from twin_assets.evaluation.grounding.qa_eval import QaEval
 from twin_assets.evaluation.report.lines import HEAD, cells, lines
 from twin_assets.evaluation.report.plots import systems_plot, voice_plot
+from twin_assets.evaluation.voice.instrument import sentence
 
 SAMPLE_WORDS = 150
 SHOWN_ANSWERS = 3
@@ -74,6 +75,7 @@ def render_html(
         closed=closed_rows(report.learnt_from, "public"),
         voice_head=HEAD,
         voice_lines=lines(report),
+        sentence=sentence,
         cells=cells,
         facts=facts(report),
         voice_plot=voice_plot(report),

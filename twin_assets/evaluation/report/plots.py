@@ -11,7 +11,12 @@ OTHER = "#7c8794"
 
 
 def voice_plot(report: EvaluationReport) -> bytes:
-    """Margins with their intervals, from other authors to the author's own unseen text, as PNG."""
+    """Voice figures with their intervals, from other people (0) to the author's own unseen text (1), as PNG.
+
+    Of reports from before there were figures, margins.
+    """
+    if any(line.score.figure and line.score.figure.value is not None for line in lines(report)):
+        return _figures_plot(report)
     from matplotlib.figure import Figure
 
     shown = [line for line in lines(report) if line.score.margin is not None][::-1]
@@ -44,6 +49,31 @@ def voice_plot(report: EvaluationReport) -> bytes:
     axes.set_ylim(-0.6, max(len(shown), 1) - 0.3)
     axes.set_yticks(range(len(shown)), [line.name for line in shown])
     axes.set_xlabel("voice margin (above 0: nearer to the author than to any impostor)")
+    axes.spines[["top", "right"]].set_visible(False)
+    return png(figure)
+
+
+def _figures_plot(report: EvaluationReport) -> bytes:
+    from matplotlib.figure import Figure
+
+    shown = [
+        (x.name, x.score.figure) for x in lines(report) if x.score.figure and x.score.figure.value is not None
+    ]
+    figure = Figure(figsize=(7, 0.5 * len(shown) + 1.1), layout="constrained")
+    axes = figure.subplots()
+    for at, (name, voice) in enumerate(shown[::-1]):
+        value, low, high = voice.value or 0.0, voice.low or 0.0, voice.high or 0.0
+        colour = COLOURS.get(name, OTHER)
+        axes.plot([low, high], [at, at], color=colour, lw=4, solid_capstyle="round")
+        # A hollow point is no praise: nearer to the author's average than the author is.
+        axes.plot([value], [at], "o", color=colour, ms=8, mfc="white" if voice.typical else colour)
+        label = f"{value:.2f}" + (" too typical" if voice.typical else "")
+        axes.annotate(label, (value, at), (0, 8), textcoords="offset points", ha="center", fontsize=9)
+    axes.set_xlim(-0.08, 1.12)
+    axes.set_ylim(-0.6, max(len(shown), 1) - 0.3)
+    axes.set_yticks(range(len(shown)), [name for name, _ in shown[::-1]])
+    axes.set_xticks([0, 0.5, 1], ["0\nother people", "0.5", "1\nthe author"])
+    axes.set_xlabel("voice: whose writing this is like")
     axes.spines[["top", "right"]].set_visible(False)
     return png(figure)
 

@@ -48,6 +48,8 @@ MARGIN = 1.0
 TELLS_WORDS, TELLS_ORDER = 0.85, 0.7
 # A passage of the author has the lower loss in so many pairs: the set's is unusually low.
 UNUSUALLY_LOW = 0.2
+# Where a profile's gate says nothing else: passages in the author's range, and pairs in which they read worse.
+LEAST_SHARE, MOST_WORSE = 0.8, 0.8
 
 
 class SenseScore(Record):
@@ -77,6 +79,13 @@ class SenseScore(Record):
     @property
     def unusually_low(self) -> bool:
         return self.worse_loss is not None and self.worse_loss < UNUSUALLY_LOW
+
+    @property
+    def reads(self) -> bool | None:
+        """Whether it reads as language by the customary limits; None where it can't be told."""
+        if self.share is None or self.worse is None:
+            return None
+        return not self.short_of(LEAST_SHARE, MOST_WORSE)
 
     def short_of(self, least_share: float | None, most_worse: float | None) -> list[str]:
         """What keeps it from reading as language, in words: too small a share of passages in the author's range, or one

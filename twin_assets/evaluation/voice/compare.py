@@ -1,10 +1,11 @@
 """Is one system nearer to the author's voice than another? Paired by what they were asked to write."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from twin_assets.core.records import Record
 from twin_assets.evaluation.bootstrap import bootstrap
-from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import WINDOW, windows, word_count
 
 # An interval from fewer pairs says little.
@@ -12,7 +13,7 @@ MIN_PAIRS = 4
 
 
 class Gain(Record):
-    """Mean difference of margins with its 95% interval; None where there is too little text."""
+    """Mean difference with its 95% interval; None where there is too little text."""
 
     mean: float | None
     low: float | None
@@ -20,8 +21,8 @@ class Gain(Record):
     pairs: int
 
 
-def paired_gain(meter: VoiceMeter, ours: list[str], theirs: list[str], seed: int) -> Gain:
-    """Margin of `ours` minus margin of `theirs`, where text n of both answers the same prompt.
+def paired_gain(score: Callable[[list[str]], float], ours: list[str], theirs: list[str], seed: int) -> Gain:
+    """Score of `ours` minus score of `theirs`, where text n of both answers the same prompt. `score` is of windows.
 
     One text is too short to measure, so consecutive prompts are pooled into blocks that hold a window of
     250 words or more of both; the bootstrap draws blocks, each with both its sides.
@@ -29,13 +30,9 @@ def paired_gain(meter: VoiceMeter, ours: list[str], theirs: list[str], seed: int
     blocks = _blocks(ours, theirs)
     if len(blocks) < MIN_PAIRS:
         return Gain(mean=None, low=None, high=None, pairs=len(blocks))
-    differences = np.array([_mean(meter, ours[a:b]) - _mean(meter, theirs[a:b]) for a, b in blocks])
+    differences = np.array([score(windows(ours[a:b])) - score(windows(theirs[a:b])) for a, b in blocks])
     low, high = bootstrap(differences, seed)
     return Gain(mean=float(differences.mean()), low=low, high=high, pairs=len(blocks))
-
-
-def _mean(meter: VoiceMeter, texts: list[str]) -> float:
-    return float(meter.margins(windows(texts)).mean())
 
 
 def _blocks(ours: list[str], theirs: list[str]) -> list[tuple[int, int]]:

@@ -18,6 +18,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Record
 from twin_assets.core.text.content_words import function_words
 from twin_assets.evaluation.bootstrap import bootstrap
+from twin_assets.evaluation.voice.instrument import VoiceFigure
 from twin_assets.evaluation.voice.stylometry import (
     WINDOW,
     frequencies,
@@ -36,7 +37,8 @@ MIN_WINDOWS = 2
 class VoiceScore(Record):
     """Means over windows with 95% intervals; None where there was too little text, with the reason.
 
-    `margin` is in [-2, 2], above 0 nearer to the author than to any impostor; `verifier` in [0, 1].
+    `margin` is in [-2, 2], above 0 nearer to the author than to any impostor; `verifier` in [0, 1]. `figure` is what is
+    judged by: the calibrated way from strangers to the author, None in reports stored before there was one.
     """
 
     margin: float | None
@@ -48,6 +50,7 @@ class VoiceScore(Record):
     windows: int
     words: int
     note: str | None = None
+    figure: VoiceFigure | None = None
 
 
 @dataclass

@@ -1,25 +1,72 @@
-"""The voice meter of a persona, fitted once a process for the same writing: an hour's scoring and drift both ask for it."""
+"""How a persona's voice is measured, fitted once a process for the same writing: an hour's scoring and drift both ask for it."""
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.records import SplitDocument
+from twin_assets.core.storage.lake import Lake
+from twin_assets.evaluation.voice.background import Background, gather
 from twin_assets.evaluation.voice.impostors import read_impostors
+from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import VoiceMeter
+
+Texts = tuple[tuple[str, tuple[str, ...]], ...]
+# In the lake, where `twin impostors fetch` keeps them.
+FETCHED = "impostors"
 
 
 def persona_meter(persona: Persona, corpus: Sequence[SplitDocument]) -> VoiceMeter | None:
     """Fitted on the training side's prose and the persona's impostors; None where that is too little to know a voice by."""
     prose = tuple(d.voice_text for d in corpus if d.split == "train" and d.category != "code")
-    impostors = read_impostors(persona.impostors)
-    return _fitted(prose, tuple((name, tuple(texts)) for name, texts in sorted(impostors.items())))
+    return _fitted(prose, _frozen(read_impostors(persona.impostors)))
+
+
+def persona_background(
+    persona: Persona, corpus: Sequence[SplitDocument], lake: Lake, folder: Path | None
+) -> Background:
+    """Whom the persona is told from: named impostors, and the writers of `folder`, or of the lake without one."""
+    if folder is None and any(True for _ in lake.keys(FETCHED)):
+        folder = lake.local(FETCHED)
+    own = [d.voice_text for d in corpus if d.category != "code"]
+    named = read_impostors(persona.impostors)
+    return gather([persona.full_name, *persona.also_known_as], own, named, folder)
+
+
+def persona_instrument(
+    persona: Persona, corpus: Sequence[SplitDocument], lake: Lake, folder: Path | None
+) -> VoiceInstrument | None:
+    """Fitted on the training side's prose and everybody the persona can be told from."""
+    prose = [d.voice_text for d in corpus if d.split == "train" and d.category != "code"]
+    return voice_instrument(prose, persona_background(persona, corpus, lake, folder))
+
+
+def voice_instrument(author: Sequence[str], background: Background) -> VoiceInstrument | None:
+    """Fitted on the author's training texts; None where there is too little of the author or of other people."""
+    return _calibrated(tuple(author), _frozen(background.people), _frozen(background.packages))
+
+
+def _frozen(writers: dict[str, list[str]]) -> Texts:
+    return tuple((name, tuple(texts)) for name, texts in sorted(writers.items()))
+
+
+def _thawed(writers: Texts) -> dict[str, list[str]]:
+    return {name: list(texts) for name, texts in writers}
 
 
 @lru_cache(maxsize=2)
-def _fitted(author: tuple[str, ...], impostors: tuple[tuple[str, tuple[str, ...]], ...]) -> VoiceMeter | None:
+def _fitted(author: tuple[str, ...], impostors: Texts) -> VoiceMeter | None:
     try:
-        return VoiceMeter.fit(list(author), {name: list(texts) for name, texts in impostors})
+        return VoiceMeter.fit(list(author), _thawed(impostors))
+    except TwinError:
+        return None
+
+
+@lru_cache(maxsize=2)
+def _calibrated(author: tuple[str, ...], people: Texts, packages: Texts) -> VoiceInstrument | None:
+    try:
+        return VoiceInstrument.fit(author, _thawed(people), more=_thawed(packages))
     except TwinError:
         return None

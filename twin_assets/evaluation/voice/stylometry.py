@@ -61,7 +61,9 @@ def tokens(text: str) -> list[str]:
 def frequent_features(texts: list[str], n: int = FEATURES) -> list[str]:
     """The `n` most frequent words and marks, those used in only one text left out."""
     per_text = [Counter(tokens(t)) for t in texts]
-    total: Counter[str] = sum(per_text, Counter())
+    total: Counter[str] = Counter()
+    for counts in per_text:
+        total.update(counts)
     spread = Counter(token for counts in per_text for token in counts)
     common = [t for t, _ in sorted(total.items(), key=lambda i: (-i[1], i[0])) if spread[t] > 1]
     return common[:n]

@@ -28,7 +28,7 @@ from twin_assets.settings import Settings, load_settings
 
 BY_ANOTHER = "by another author"  # as spiders say it of what another name signs
 ERASED = "erased for good by the persona"
-USER_AGENT = "llm-twin-crawler/0.1 (collects its owner's own writing; obeys robots.txt)"
+USER_AGENT = "llm-twin-crawler/0.1 (collects its owner's own and openly licensed writing; obeys robots.txt)"
 log = logging.getLogger("crawl")
 
 

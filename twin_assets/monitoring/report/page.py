@@ -94,8 +94,12 @@ def _scores(scored: Quality | None, voice: ModelVoice | None) -> dict[str, str]:
         }
     if voice:
         cells |= {
-            "voice": _margin(voice.margin),
-            "voice, 95%": f"{_margin(voice.margin_low)} to {_margin(voice.margin_high)}",
+            "voice": _figure(voice.figure) if voice.figure is not None else _margin(voice.margin),
+            "voice, 95%": (
+                f"{_figure(voice.figure_low)} to {_figure(voice.figure_high)}"
+                if voice.figure is not None
+                else f"{_margin(voice.margin_low)} to {_margin(voice.margin_high)}"
+            ),
         }
     return cells
 
@@ -121,6 +125,11 @@ def _alerted(told: Sequence[Batch]) -> list[str]:
 
 def _share(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.0%}"
+
+
+def _figure(value: float | None) -> str:
+    """From 0, as other people write, to 1, as the author does; without a sign, which margins have."""
+    return UNKNOWN if value is None else f"{value:.2f}"
 
 
 def _margin(value: float | None) -> str:

@@ -7,7 +7,7 @@ an answer.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -22,6 +22,7 @@ from twin_assets.core.text.privacy import scan
 from twin_assets.core.text.words import count_words
 from twin_assets.evaluation.grounding.claims import Embed, claim_support, claims_of
 from twin_assets.evaluation.sense.meter import SenseMeter
+from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import prose, windows
 from twin_assets.inference.twin.request_log import RequestRecord, day_objects, identity, log_days
@@ -48,7 +49,8 @@ class ScoringRun(Record):
 @dataclass
 class LiveScorer:
     """How requests are scored. `passages` maps chunk ids to texts; without a `meter` no voice is measured, without
-    `sense` not whether a text reads as language. A claim counts from `supported` on with this `embed`."""
+    `sense` not whether a text reads as language. A claim counts from `supported` on with this `embed`. `instrument` is
+    asked for once there is something to measure: it takes seconds to fit."""
 
     persona: Persona
     passages: dict[str, str]
@@ -59,6 +61,7 @@ class LiveScorer:
     seed: int
     supported: float = OFFLINE_MINILM.supported
     sense: SenseMeter | None = None
+    instrument: Callable[[], VoiceInstrument | None] = lambda: None
 
     def score(self, rows: list[RequestRecord], shares: dict[Stratum, float]) -> list[ScoredRequest]:
         """Scores of rows; `shares` says how much of each hour and version is in the sample."""
@@ -149,7 +152,7 @@ def _score_day(lake: Lake, scorer: LiveScorer, day: str, batch: int, run: Scorin
     if not scored:
         return run
     if scorer.meter:
-        add_voices(lake, persona, day, scorer.meter)
+        add_voices(lake, persona, day, scorer.meter, scorer.instrument())
     return ScoringRun(scored=run.scored + scored, sampled=run.sampled + sampled, days=[*run.days, day])
 
 

@@ -12,6 +12,7 @@ from twin_assets.core.records import Record
 from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.lake import Lake
 from twin_assets.evaluation.bootstrap import bootstrap
+from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import MIN_WINDOWS, VoiceMeter
 from twin_assets.evaluation.voice.stylometry import windows, word_count
 from twin_assets.inference.twin.request_log import RequestRecord, day_objects
@@ -24,13 +25,15 @@ Kind = Literal["write", "answer"]
 
 
 class DayVoice(Record):
-    """The windows of what a version wrote on a day (UTC), one margin each; none for fewer than 250 words."""
+    """The windows of what a version wrote on a day (UTC), one margin each; none for fewer than 250 words. `places` are
+    where the same windows stand from other people (0) to the author (1), neither end a limit; none without an instrument."""
 
     day: str
     model: str
     kind: Kind
     words: int
     margins: list[float]
+    places: list[float] = []
 
     @property
     def margin(self) -> float | None:
@@ -45,7 +48,9 @@ def kind_of(row: RequestRecord) -> Kind | None:
     return "answer" if row.prompt_kind == "answer" else None
 
 
-def day_voices(day: str, rows: Iterable[RequestRecord], meter: VoiceMeter) -> list[DayVoice]:
+def day_voices(
+    day: str, rows: Iterable[RequestRecord], meter: VoiceMeter, instrument: VoiceInstrument | None = None
+) -> list[DayVoice]:
     """The voice of each version, texts and answers apart; the first MOST_WORDS words of each."""
     texts: dict[tuple[str, Kind], list[str]] = defaultdict(list)
     counts: dict[tuple[str, Kind], int] = defaultdict(int)
@@ -61,16 +66,19 @@ def day_voices(day: str, rows: Iterable[RequestRecord], meter: VoiceMeter) -> li
             kind=kind,
             words=counts[model, kind],
             margins=meter.margins(cut).tolist() if (cut := windows(written)) else [],
+            places=instrument.positions(cut).tolist() if cut and instrument else [],
         )
         for (model, kind), written in sorted(texts.items())
     ]
 
 
-def add_voices(lake: Lake, persona: str, day: str, meter: VoiceMeter) -> None:
+def add_voices(
+    lake: Lake, persona: str, day: str, meter: VoiceMeter, instrument: VoiceInstrument | None = None
+) -> None:
     """Measure a day anew from all its log objects."""
     erased = erased_list(lake, persona)
     rows = (row for _, logged in day_objects(lake, persona, day) for row in erased.without(logged))
-    voices = day_voices(day, rows, meter)
+    voices = day_voices(day, rows, meter, instrument)
     lines = "".join(voice.model_dump_json() + "\n" for voice in voices)
     lake.write(f"{FOLDER}/{persona}/{day}.jsonl", lines.encode())
 
@@ -103,7 +111,14 @@ def _pooled(model: str, kind: Kind, days: list[DayVoice], seed: int) -> ModelVoi
     if len(margins) < MIN_WINDOWS:
         return ModelVoice(model=model, kind=kind, margin=None, words=words, windows=len(margins))
     low, high = bootstrap(margins, seed)
+    places = np.array([place for one in days for place in one.places])
+    figure: tuple[float | None, ...] = (None, None, None)
+    if len(places) >= MIN_WINDOWS:
+        figure = tuple(np.clip([places.mean(), *bootstrap(places, seed)], 0.0, 1.0).tolist())
     return ModelVoice(
+        figure=figure[0],
+        figure_low=figure[1],
+        figure_high=figure[2],
         model=model,
         kind=kind,
         margin=float(margins.mean()),

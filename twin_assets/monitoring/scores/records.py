@@ -61,7 +61,8 @@ class ScoredRequest(Asked):
 
 
 class ModelVoice(Record):
-    """The voice of all texts of a kind by one model version; None with too little text."""
+    """The voice of all texts of a kind by one model version; None with too little text. `figure` is the calibrated one,
+    from other people (0) to the author (1)."""
 
     model: str
     margin: float | None
@@ -70,6 +71,9 @@ class ModelVoice(Record):
     margin_low: float | None = None
     margin_high: float | None = None
     windows: int = 0
+    figure: float | None = None
+    figure_low: float | None = None
+    figure_high: float | None = None
 
 
 def score_requests(requests: list[RequestRecord], passages: dict[str, str]) -> list[ScoredRequest]:

@@ -21,8 +21,8 @@ from twin_assets.training.jobs import read_history, read_result
 class Experiment(Record):
     """A row of the mart: a run with what its evaluation found, where it was evaluated.
 
-    Losses are in nats a token; they compare within a stage and a dataset. `voice_gain` is the voice margin of
-    the candidate minus that of the base model with prompt and retrieval.
+    Losses are in nats a token; they compare within a stage and a dataset. `voice_gain` is the voice figure
+    of the candidate minus that of the base model with prompt and retrieval; of margins in reports without figures.
     """
 
     run_id: str
