@@ -32,6 +32,15 @@ class Comparison(Record):
     verdict: str
 
 
+class Advice(Record):
+    """Whether the fine-tune was `worth` its training, None where that can't be said; `helps` is what would bring what falls
+    short further."""
+
+    worth: bool | None
+    verdict: str
+    helps: list[str] = []
+
+
 def compare(systems: list[ComparedSystem], candidate: str, beats_baseline: bool) -> Comparison:
     """`systems` cheapest first. A fine-tune is proposed only if it beats the same base with prompt and retrieval,
     whatever else it clears; that a cheaper system is enough is said, and left to the person."""

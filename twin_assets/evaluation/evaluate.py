@@ -19,6 +19,7 @@ from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.records import Record, SplitDocument, Visibility, most_closed
 from twin_assets.core.text.words import first_words
+from twin_assets.evaluation.comparison import Advice
 from twin_assets.evaluation.contest.ability import Ability, compare_ability
 from twin_assets.evaluation.contest.effort import Effort, effort
 from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts
@@ -153,6 +154,7 @@ class EvaluationReport(Record):
     heldout_mrr: float | None = None
     ability: Ability | None = None
     verdicts: list[Verdicts] = []
+    advice: Advice | None = None
 
     _before = model_validator(mode="before")(_by_new_names)
 

@@ -76,6 +76,7 @@ function evaluation(persona, found) {
     if (event.target.open && !frame.querySelector("iframe")) frame.append(h("iframe", {sandbox: true, title: `Evaluation report of ${shown}`, src: `/ui/api/${persona}/report?${query({model: shown})}`}));
   }}}, h("summary", {}, "The whole report"));
   return [
+    advice(report.advice),
     h("section", {class: "card"}, intervals("Voice: nearer to the author is further right, with 95% intervals", rows, signed),
       facts([
         ["Gain over the base model", report.gain == null ? "too little text" : `${signed(report.gain)} (${signed(report.gain_low)} to ${signed(report.gain_high)})`],
@@ -84,8 +85,12 @@ function evaluation(persona, found) {
         ["Learnt from", Object.keys(report.learnt_from).some(one => one !== "public") ? Object.entries(report.learnt_from).map(([who, rows]) => `${number(rows)} rows ${who === "public" ? "that are public" : who === "connections" ? "for connections only" : "that are private"}`).join(", ") : null],
       ])),
     roles.length > 1 ? sideBySide(report.systems, roles) : null, frame,
-  ];
+  ].filter(Boolean);
 }
+
+/** Whether the training was worth it, and what would help. */
+const advice = said => said ? h("section", {class: "card"}, h("h3", {}, "Was fine-tuning worth it?"), h("p", {}, said.verdict),
+  said.helps.length ? h("details", {}, h("summary", {}, "What would help"), h("ul", {}, said.helps.map(one => h("li", {}, one)))) : null) : null;
 
 /** Two model versions on the same prompt. */
 function sideBySide(systems, roles) {

@@ -14,6 +14,7 @@ from twin_assets.defs.evaluation.publish import publish_report
 from twin_assets.defs.shared.common import EVALUATION, OWNERS, personas
 from twin_assets.defs.shared.metadata import image
 from twin_assets.defs.shared.resources import Platform
+from twin_assets.evaluation.advice import advise
 from twin_assets.evaluation.comparison import Comparison
 from twin_assets.evaluation.contest.ability import right_answers
 from twin_assets.evaluation.contest.judge import Judge
@@ -111,6 +112,7 @@ def evaluation_report(
     report = report.model_copy(update={"learnt_from": rows, "visibility": seen})
     gates = check_gate(report, platform.profile.gate)
     comparison = compare_systems(report, platform.profile.gate)
+    report = report.model_copy(update={"advice": advise(report, gates, comparison)})
     metadata = _metadata(platform, report, gates, comparison)  # stored before anybody can decide by it
     failed = [gate.message for gate in gates if gate.blocking and not gate.passed]
     closed = closed_rows(rows, "public")
@@ -183,6 +185,7 @@ def _metadata(
         "summary": dg.MetadataValue.md(summary_table(report)),
         "gates": dg.MetadataValue.md("\n".join(f"- {'✓' if g.passed else '✗'} {g.message}" for g in gates)),
         "comparison": comparison.verdict,
+        "worth_it": report.advice.verdict if report.advice else "",
         "voice": image(voice_plot(report), "voice"),
         "systems": image(systems_plot(report), "what each system reaches"),
         "report": dg.MetadataValue.url(page),
