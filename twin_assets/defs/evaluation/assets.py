@@ -31,6 +31,7 @@ from twin_assets.evaluation.evaluate import (
     read_questions,
 )
 from twin_assets.evaluation.gate import GATES, GateResult, check_gate, compare_systems
+from twin_assets.evaluation.grounding.made_questions import read_public
 from twin_assets.evaluation.report.page import render_html, report_key, summary_table
 from twin_assets.evaluation.report.plots import systems_plot, voice_plot
 from twin_assets.evaluation.voice.impostors import read_impostors
@@ -102,6 +103,8 @@ def evaluation_report(
             right_answers=lambda tag: right_answers(models.open(tag)),
             judge=Judge(settings, shown) if settings.judge_model else None,
             supported=platform.thresholds.supported,
+            same_subject=platform.thresholds.same_subject,
+            public_questions=tuple(read_public(settings.public_questions, settings.seed)),
         ),
         questions=read_questions(persona.questions),
         seed=settings.seed,

@@ -76,6 +76,11 @@ def render_html(
         voice_plot=voice_plot(report),
         systems_plot=systems_plot(report),
         qa_evals=qa_evals,
+        question_sets_of_models=[
+            (role, name, refusals)
+            for role, qa_eval in qa_evals.items()
+            for name, refusals in qa_eval.refusals_by_set.items()
+        ],
         safeties=measured("safety"),
         efforts=measured("effort"),
         shown_answers=_telling(qa_evals[CANDIDATE]) if CANDIDATE in qa_evals else [],
