@@ -146,6 +146,11 @@ class JudgeSettings(BaseModel):
     judge_budget_usd: float = Field(2.0, description="An evaluation stops before it costs more; 0: no limit.")
     judge_price_in: float | None = Field(None, description="US dollars a million prompt tokens.")
     judge_price_out: float | None = Field(None, description="US dollars a million answer tokens.")
+    public_questions: Path | None = Field(
+        None,
+        description="File of public questions, one a line, which no persona can answer: how often they are declined is "
+        "reported by itself.",
+    )
     judge_max_tokens: int = Field(
         60, gt=0, description="What a judge may write for a verdict, its thinking included."
     )

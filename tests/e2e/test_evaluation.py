@@ -17,6 +17,7 @@ from twin_assets.defs.shared.common import personas
 from twin_assets.defs.shared.resources import build_resources
 from twin_assets.evaluation.evaluate import EvaluationReport
 from twin_assets.evaluation.gate import GATES
+from twin_assets.evaluation.grounding.qa_eval import MADE
 from twin_assets.evaluation.report.page import report_key
 from twin_assets.settings import ROOT
 
@@ -83,8 +84,10 @@ def test_a_candidate_is_measured_gated_reported_and_published(tmp_path: Path) ->
     assert report.systems["production"].model == twin.released.tag
     for result in report.systems.values():
         assert result.qa_eval is not None
-        assert result.qa_eval.refusals.unanswerable == 1
-        assert result.qa_eval.refusals.answerable > 1
+        assert (result.qa_eval.refusals.unanswerable, result.qa_eval.refusals.answerable) == (1, 1)
+        made = result.qa_eval.refusals_by_set[MADE]
+        assert made.answerable > 1
+        assert made.unanswerable > 0
         assert result.effort is not None
         assert result.effort.latency is not None
         assert result.effort.usd_per_call is not None

@@ -1,16 +1,19 @@
 """Evaluation end to end: small real writers over the demo's texts."""
 
+from html import unescape
 from typing import get_args
 
 import pytest
 
 from tests.evaluation.evaluation_factories import (
+    by_hashed_words,
     by_shared_words,
     document,
     generation,
     heldout,
     neighbours,
     passage,
+    plan,
     reciting_report,
     run_evaluation,
     runa,
@@ -22,8 +25,10 @@ from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.records import Message, Passage
 from twin_assets.core.vectors.base import Filters
 from twin_assets.evaluation.contest.write import ContestWriter, Prompting
-from twin_assets.evaluation.evaluate import EvaluationReport, Question, System, read_questions
+from twin_assets.evaluation.evaluate import EvaluationReport, Instruments, Question, System, read_questions
+from twin_assets.evaluation.grounding.qa_eval import MADE, PUBLIC, WRITTEN
 from twin_assets.evaluation.grounding.questions import score_retrieval
+from twin_assets.evaluation.report.page import render_html
 from twin_assets.evaluation.voice.background import Background
 from twin_assets.evaluation.write_tasks import write_tasks
 from twin_assets.inference.generation.local import Generation
@@ -130,8 +135,32 @@ def test_without_questions_nothing_is_made_up() -> None:
     assert (report.gain, report.ability, report.verdicts) == (None, None, [])
     qa_eval = report.systems["candidate"].qa_eval
     assert qa_eval is not None
-    assert qa_eval.refusals.answered_wrongly is None
+    assert list(qa_eval.refusals_by_set) == [s.written_by for s in report.question_sets] == [MADE]
     assert qa_eval.refusals.answerable == report.heldout_questions > 0  # those that held-out documents give
+    assert qa_eval.refusals == qa_eval.refusals_by_set[MADE]
+
+
+def test_questions_are_counted_by_who_wrote_them_and_never_together() -> None:
+    own = [Question(question="Who won the football World Cup in 2022?", unanswerable=True)]
+    public = (Question(question="Is throat cancer treatable?", unanswerable=True),)
+    instruments = Instruments(by_shared_words, plan, by_hashed_words, public_questions=public)
+    report = run_evaluation(
+        {"candidate": System("runa:one", Recorder(), "twin")}, questions=own, instruments=instruments
+    )
+    counts = {s.written_by: (s.answerable > 0, s.unanswerable) for s in report.question_sets}
+    assert counts[WRITTEN] == (False, 1)
+    assert counts[PUBLIC] == (False, 1)
+    assert counts[MADE][0]
+    assert counts[MADE][1] > 1
+    assert {s.written_by: s.declined for s in report.question_sets}[WRITTEN] == 1.0
+    qa_eval = report.systems["candidate"].qa_eval
+    assert qa_eval is not None
+    by_set = {name: (r.answerable > 0, r.unanswerable) for name, r in qa_eval.refusals_by_set.items()}
+    assert by_set == counts
+    assert qa_eval.refusals == qa_eval.refusals_by_set[WRITTEN]
+    page = render_html(report, [])
+    for name in (WRITTEN, MADE, PUBLIC):
+        assert unescape(page).count(name) == 2, name
 
 
 def test_a_report_survives_json_and_repeats_with_its_seed() -> None:

@@ -25,10 +25,23 @@ from twin_assets.evaluation.contest.ability import Ability, compare_ability
 from twin_assets.evaluation.contest.effort import Effort, effort
 from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts
 from twin_assets.evaluation.contest.write import ContestWriter, System, Written, write_all
-from twin_assets.evaluation.grounding.qa_eval import QaEval, QaItem, heldout_questions, qa_items, score_qa
+from twin_assets.evaluation.grounding.made_questions import make_questions
+from twin_assets.evaluation.grounding.qa_eval import (
+    MADE,
+    PUBLIC,
+    SETS,
+    WRITTEN,
+    Kind,
+    QaEval,
+    QaItem,
+    qa_items,
+    score_qa,
+)
 from twin_assets.evaluation.grounding.questions import (
     Question,
+    QuestionSet,
     Retrieve,
+    measure_set,
     read_questions,
     refusal_rate,
     score_retrieval,
@@ -77,7 +90,8 @@ REAL_WORDS = 150
 class Instruments:
     """What an evaluation measures with. `plan` is the service's `Twin.plan_answer`; `right_answers` gives each item
     of the ability test 1 or 0 for a model version; without it, a judge or `sense`, that part is left out, of the last
-    with `no_sense` for the reason. A claim counts from `supported` on with this `embed`."""
+    with `no_sense` for the reason. A claim counts from `supported` on with this `embed`, two passages are about one thing
+    from `same_subject` on. `public_questions` are of nobody's corpus."""
 
     retrieve: Retrieve
     plan: Callable[[str], Plan]
@@ -87,6 +101,8 @@ class Instruments:
     supported: float = OFFLINE_MINILM.supported
     sense: SenseMeter | None = None
     no_sense: str = "this profile leaves it out"
+    same_subject: float = OFFLINE_MINILM.same_subject
+    public_questions: tuple[Question, ...] = ()
 
     def would_refuse(self, question: str) -> bool:
         """Whether the service's own gate declines, before any model is asked."""
@@ -171,6 +187,7 @@ class EvaluationReport(Record):
     ability: Ability | None = None
     verdicts: list[Verdicts] = []
     blind_pairs: list[BlindPair] = []
+    question_sets: list[QuestionSet] = []
     advice: Advice | None = None
 
     _before = model_validator(mode="before")(_by_new_names)
@@ -205,11 +222,25 @@ def evaluate(
     every_task = write_tasks(heldout, train)
     tasks, written = write_all(systems, every_task, writer, profile.answer_tokens, on_progress)
     further = every_task[len(tasks) : len(tasks) + profile.evaluation.blind_texts]
-    made = heldout_questions(heldout, train, profile.evaluation.questions)
+    embed = remembering(instruments.embed)
+    on_progress("questions are made from held-out documents and from strangers' writing")
+    made = make_questions(
+        heldout,
+        train,
+        impostors,
+        # A model that writes noise asks nothing.
+        generate=None if profile.plumbing or BASELINE not in systems else systems[BASELINE].generate,
+        retrieve=instruments.retrieve,
+        embed=embed,
+        same_subject=instruments.same_subject,
+        public=list(instruments.public_questions),
+        most=profile.evaluation.questions,
+        seed=seed,
+    )
     items = _items(questions, made, instruments, [*heldout, *train], profile.evaluation.questions)
     answers = _answer_all(systems, items, writer, profile, on_progress)
     samples = _samples(tasks, writer, heldout)
-    results, embed = {}, remembering(instruments.embed)
+    results = {}
     for role, system in systems.items():
         texts, said = written[role].texts, answers[role]
         qa_eval = None
@@ -247,7 +278,8 @@ def evaluate(
     gain = paired_gain(voice.of_windows, [] if noise else written[CANDIDATE].texts, baseline, seed)
     lower_bound, lower_bound_is = lower_bound_score(prose, impostors, seed)
     found = score_retrieval(questions, instruments.retrieve)
-    found_heldout = score_retrieval(made, instruments.retrieve)
+    sets = _sets(questions, made, instruments)
+    of_made = next((s for s in sets if s.written_by == MADE), None)
     return EvaluationReport(
         persona=persona.name,
         candidate=systems[CANDIDATE].model,
@@ -276,9 +308,10 @@ def evaluate(
             [q for q in questions if not q.unanswerable], instruments.would_refuse
         ),
         visibility=most_closed(d.visibility for d in (*heldout, *train)),
-        heldout_questions=found_heldout.questions,
-        heldout_hit_rate=found_heldout.hit_rate,
-        heldout_mrr=found_heldout.mrr,
+        heldout_questions=of_made.answerable if of_made else 0,
+        heldout_hit_rate=of_made.hit_rate if of_made else None,
+        heldout_mrr=of_made.mrr if of_made else None,
+        question_sets=sets,
         ability=_ability(systems, instruments, seed, on_progress),
         verdicts=_verdicts(written, tasks, instruments.judge, profile, on_progress),
         blind_pairs=_blind_pairs(systems, tasks, further, written, writer, heldout, profile, on_progress),
@@ -316,9 +349,24 @@ class _Voice:
         return self.instrument.share(cut) if self.instrument else float(self.meter.margins(cut).mean())
 
 
+def _sets(
+    questions: list[Question], made: dict[Kind, list[Question]], instruments: Instruments
+) -> list[QuestionSet]:
+    """Retrieval and the gate in front, by who wrote the questions; sets without questions are left out."""
+    by_set = {
+        WRITTEN: questions,
+        **{name: [q for kind in SETS[name] for q in made.get(kind, [])] for name in (MADE, PUBLIC)},
+    }
+    return [
+        measure_set(name, some, instruments.retrieve, instruments.would_refuse)
+        for name, some in by_set.items()
+        if some
+    ]
+
+
 def _items(
     questions: list[Question],
-    made: list[Question],
+    made: dict[Kind, list[Question]],
     instruments: Instruments,
     documents: list[SplitDocument],
     most: int,
@@ -326,8 +374,8 @@ def _items(
     return qa_items(
         {
             "own": [q for q in questions if not q.unanswerable][:most],
-            "heldout": made,
             "unanswerable": [q for q in questions if q.unanswerable][:most],
+            **made,
         },
         instruments.plan,
         {d.doc_id: d.voice_text for d in documents},

@@ -7,7 +7,13 @@ import pytest
 
 from twin_assets.core.embedding.calibrate import PASSAGES, calibrate, calibrate_folder, equated, read_passages
 from twin_assets.core.embedding.embedder import Embedder, _source, load_embedder
-from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, calibration_key, thresholds_of
+from twin_assets.core.embedding.thresholds import (
+    OFFLINE_MINILM,
+    Calibration,
+    Thresholds,
+    calibration_key,
+    thresholds_of,
+)
 from twin_assets.core.errors import TwinError
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.settings import ROOT, Settings
@@ -49,6 +55,7 @@ def test_another_embedder_is_refused_until_it_is_calibrated(
     calibrate_folder(Settings(), writing)
 
     found = thresholds_of(lake, embedder)
+    assert OFFLINE_MINILM.supported < found.supported < 1
     assert all(getattr(found, name) > getattr(OFFLINE_MINILM, name) + 0.02 for name in CUT)
     assert found.duplicate <= found.contaminated <= 1
     # By its own threshold it takes no more passages for one subject than the carried one does; by that one's, most.
@@ -64,6 +71,23 @@ def test_another_embedder_is_refused_until_it_is_calibrated(
     lake.write(calibration_key(embedder.fingerprint), b"{}")
     with pytest.raises(TwinError, match="damaged thresholds"):
         thresholds_of(lake, embedder)
+
+
+def test_a_calibration_of_before_counts_claims_by_the_support_of_today() -> None:
+    """Half a cosine stood in it: an embedder that says 0.85 for 0.65 had its threshold 0.1 higher."""
+    stored = {
+        "embedder": "other",
+        "fingerprint": "f",
+        "pairs": 9,
+        "thresholds": {"supported": 0.75, "duplicate": 0.99},
+    }
+    before = Calibration.model_validate(stored).of_today()
+    assert OFFLINE_MINILM.supported + 0.1 < before.supported < 0.8
+    assert before.duplicate == 0.99
+    same = Calibration(embedder="other", fingerprint="f", pairs=9, thresholds=Thresholds(supported=0.65))
+    assert same.of_today().supported == OFFLINE_MINILM.supported
+    now = same.model_copy(update={"version": 2})
+    assert now.of_today().supported == 0.65
 
 
 def test_too_little_writing_makes_no_thresholds() -> None:

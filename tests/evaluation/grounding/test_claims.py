@@ -36,12 +36,13 @@ def auc(good: np.ndarray, bad: np.ndarray) -> float:
 
 def test_supported_sentences_score_above_others(scores: dict[str, np.ndarray]) -> None:
     others = np.concatenate([v for k, v in scores.items() if k != "supported"])
-    assert auc(scores["supported"], others) > 0.92
+    assert auc(scores["supported"], others) > 0.91
     for kind in ("number", "name", "invented", "elsewhere"):
         assert auc(scores["supported"], scores[kind]) > 0.95, kind
     assert auc(scores["supported"], scores["negated"]) > 0.6  # the known blind spot
     assert (scores["supported"] >= OFFLINE_MINILM.supported).mean() > 0.9
-    assert (others >= OFFLINE_MINILM.supported).mean() < 0.25
+    assert (others >= OFFLINE_MINILM.supported).mean() < 0.3
+    assert (scores["number"] >= OFFLINE_MINILM.supported).mean() == 0
 
 
 def test_a_claim_may_draw_on_two_passages() -> None:
@@ -59,6 +60,28 @@ def test_numbers_count_in_words_and_in_digits() -> None:
         for c in ("Loading the ferry took 7 minutes.", "Loading the ferry took 9 minutes.")
     )
     assert right > OFFLINE_MINILM.supported > wrong
+
+
+def test_words_that_are_scattered_over_a_long_passage_support_less() -> None:
+    claim = "The Skua carries oak beams to the pier at Stenna."
+    near = "The Skua carries oak beams from the yard to the pier at Stenna."
+    filler = "Nobody on the island remembers who painted the lighthouse or why the lamp was green for a year."
+    scattered = ["The Skua is a ferry.", "It carries mail.", "Oak grows slowly.", "The beams were cut.", "A pier is long.",
+                 "Stenna is a town."]  # fmt: skip
+    far = " ".join(f"{part} {filler} {filler} {filler}" for part in scattered)
+    assert set(fact_words(claim)) <= set(fact_words(far))
+    close, apart = (claim_support([claim], [passage], EMBED)[0] for passage in (near, far))
+    assert close > OFFLINE_MINILM.supported > apart
+
+
+def test_every_claim_is_held_against_every_passage_on_its_own() -> None:
+    claims = ["The Skua carries 31 passengers [1].", "Stenna has a pier made of oak."]
+    passages = ["The Skua carries 31 passengers.", "Stenna has a pier made of oak. It is old."]
+    table = support(claims, passages, EMBED)
+    assert table.shape == (2, 2)
+    assert (table.argmax(axis=1) == [0, 1]).all()
+    alone = [support([claim], passages, EMBED)[0] for claim in claims]
+    assert np.allclose(table, alone, atol=0.01)
 
 
 def test_no_text_is_embedded_twice() -> None:

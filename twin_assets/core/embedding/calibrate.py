@@ -14,7 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from twin_assets.core.embedding.embedder import Embedder, load_embedder
-from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Calibration, Thresholds, calibration_key
+from twin_assets.core.embedding.thresholds import (
+    CALIBRATION,
+    OFFLINE_MINILM,
+    TYPICAL_COSINE,
+    Calibration,
+    Thresholds,
+    calibration_key,
+    supported_at,
+)
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.retrieval_options import RetrievalOptions
 from twin_assets.core.storage.lake import open_lake
@@ -44,7 +52,7 @@ def calibrate(embedder: Embedder, passages: list[str], seed: int = 17) -> Calibr
     thresholds = Thresholds(
         answerable=equated(measured.answerable, *of_short),
         # Of these two only a part is a cosine.
-        supported=measured.supported + (equated(measured.supported, *of_short) - measured.supported) / 2,
+        supported=supported_at(equated(TYPICAL_COSINE, *of_short)),
         weak=measured.weak + (equated(measured.weak, *of_short) - measured.weak) * alpha,
         contaminated=equated(measured.contaminated, *of_whole),
         duplicate=equated(measured.duplicate, *of_whole),
@@ -59,6 +67,7 @@ def calibrate(embedder: Embedder, passages: list[str], seed: int = 17) -> Calibr
         fingerprint=embedder.fingerprint,
         pairs=len(short) + len(whole),
         thresholds=rounded,
+        version=CALIBRATION,
     )
 
 

@@ -31,6 +31,7 @@ from twin_assets.evaluation.evaluate import (
     read_questions,
 )
 from twin_assets.evaluation.gate import GATES, GateResult, check_gate, compare_systems
+from twin_assets.evaluation.grounding.made_questions import read_public
 from twin_assets.evaluation.report.page import render_html, report_key, summary_table
 from twin_assets.evaluation.report.plots import systems_plot, voice_plot
 from twin_assets.evaluation.sense.persona_sense import persona_sense
@@ -108,6 +109,8 @@ def evaluation_report(
             supported=platform.thresholds.supported,
             sense=sense,
             no_sense=no_sense,
+            same_subject=platform.thresholds.same_subject,
+            public_questions=tuple(read_public(settings.public_questions, settings.seed)),
         ),
         questions=read_questions(persona.questions),
         seed=settings.seed,

@@ -1,8 +1,8 @@
 """Questions to every system: are answers held by their passages, are citations right, who declines what?
 
-Three sets: the persona's own questions, questions made from held-out documents (both should be answered), and
-questions that the corpus can't answer (all should be declined). Contestants get the passages that the service would
-give them. Here the model itself is asked, also where the service's gate would have declined in its place.
+The persona's own questions and those made from held-out documents should be answered; those that the corpus can't
+answer, its own, made from strangers' writing, or public, should be declined. Each set is counted by itself. Systems get
+the passages that the service would give them. Here the model itself is asked, also where the service's gate would have declined in its place.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +30,19 @@ from twin_assets.evaluation.write_tasks import write_tasks
 from twin_assets.inference.twin.answer import Citation, Plan
 
 EXAMPLES = 3
-Kind = Literal["own", "heldout", "unanswerable"]
+Kind = Literal["own", "heldout", "unanswerable", "made_unanswerable", "public_unanswerable"]
+UNANSWERABLE = ("unanswerable", "made_unanswerable", "public_unanswerable")
+# Who wrote the questions, and their kinds.
+WRITTEN, MADE, PUBLIC = (
+    "the persona's own questions, written by whoever set it up",
+    "made from held-out documents and from strangers' writing",
+    "a public set",
+)
+SETS: dict[str, tuple[Kind, ...]] = {
+    WRITTEN: ("own", "unanswerable"),
+    MADE: ("heldout", "made_unanswerable"),
+    PUBLIC: ("public_unanswerable",),
+}
 
 
 class QaItem(Record):
@@ -48,7 +60,7 @@ class QaItem(Record):
 
     @property
     def should_answer(self) -> bool:
-        return self.kind != "unanswerable"
+        return self.kind not in UNANSWERABLE
 
 
 class Claim(Record):
@@ -105,11 +117,13 @@ class Refusals(Record):
 
 
 class QaEval(Record):
-    """One system's answers, measured."""
+    """One system's answers, measured. `refusals` are those of the persona's own questions, or where it has none of the
+    made ones; no figure is of both."""
 
     grounding: Grounding
     refusals: Refusals
     answers: list[Answered]
+    refusals_by_set: dict[str, Refusals] = {}
 
     def without_passages(self) -> "QaEval":
         """For everybody but the first: the passages are the same for all, and long."""
@@ -194,10 +208,12 @@ def score_qa(
             )
         )
         spans.append(item.spans if shown else [])
+    by_set = refusals_by_set(answers)
     return QaEval(
         grounding=_grounding(answers, spans, embed, seed, supported),
-        refusals=_refusals(answers),
+        refusals=by_set.get(WRITTEN) or by_set.get(MADE) or Refusals(),
         answers=answers,
+        refusals_by_set=by_set,
     )
 
 
@@ -246,9 +262,15 @@ def _citations(
     return sum(map(sum, pairs)), sum(map(len, pairs)), sum(map(any, pairs)), sum(map(bool, marks))
 
 
+def refusals_by_set(answers: list[Answered]) -> dict[str, Refusals]:
+    """Refusals by who wrote the questions, each set by itself; those without answers are left out."""
+    by_set = {name: [a for a in answers if a.kind in kinds] for name, kinds in SETS.items()}
+    return {name: _refusals(some) for name, some in by_set.items() if some}
+
+
 def _refusals(answers: list[Answered]) -> Refusals:
-    should = [a for a in answers if a.kind != "unanswerable"]
-    should_not = [a for a in answers if a.kind == "unanswerable"]
+    should = [a for a in answers if a.kind not in UNANSWERABLE]
+    should_not = [a for a in answers if a.kind in UNANSWERABLE]
     wrong = [a for a in should_not if not a.declined] + [a for a in should if a.declined]
     return Refusals(
         answered_wrongly=_share([not a.declined for a in should_not]),

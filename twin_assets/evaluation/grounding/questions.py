@@ -35,6 +35,19 @@ class RetrievalScore(Record):
     questions: int
 
 
+class QuestionSet(Record):
+    """Retrieval and the gate in front of the model on questions of one origin. `declined` is the share of its
+    unanswerable questions that the gate declines, `declined_wrongly` that of its answerable ones; None for none."""
+
+    written_by: str
+    answerable: int
+    unanswerable: int
+    hit_rate: float | None = None
+    mrr: float | None = None
+    declined: float | None = None
+    declined_wrongly: float | None = None
+
+
 def read_questions(path: Path | None) -> list[Question]:
     """The persona's questions; none when it names no file. Raises TwinError on a file that doesn't fit."""
     if path is None:
@@ -72,6 +85,24 @@ def refusal_rate(questions: list[Question], would_refuse: Callable[[str], bool])
     """Share of questions that are declined; None for no questions."""
     refused = [would_refuse(q.question) for q in questions]
     return sum(refused) / len(refused) if refused else None
+
+
+def measure_set(
+    written_by: str, questions: list[Question], retrieve: Retrieve, would_refuse: Callable[[str], bool]
+) -> QuestionSet:
+    """Retrieval and refusals of the gate on the questions of one origin."""
+    found = score_retrieval(questions, retrieve)
+    answerable = [q for q in questions if not q.unanswerable]
+    unanswerable = [q for q in questions if q.unanswerable]
+    return QuestionSet(
+        written_by=written_by,
+        answerable=len(answerable),
+        unanswerable=len(unanswerable),
+        hit_rate=found.hit_rate,
+        mrr=found.mrr,
+        declined=refusal_rate(unanswerable, would_refuse),
+        declined_wrongly=refusal_rate(answerable, would_refuse),
+    )
 
 
 def _rank(question: Question, passages: list[Passage]) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from twin_assets.core.blind_readings import Reading, findings, sentence
+from twin_assets.core.blind_readings import Reading, findings
 from twin_assets.core.models.version import closed_rows
 from twin_assets.core.templates import render
 from twin_assets.core.text.words import word_spans
@@ -81,6 +81,11 @@ def render_html(
         voice_plot=voice_plot(report),
         systems_plot=systems_plot(report),
         qa_evals=qa_evals,
+        question_sets_of_models=[
+            (role, name, refusals)
+            for role, qa_eval in qa_evals.items()
+            for name, refusals in qa_eval.refusals_by_set.items()
+        ],
         safeties=measured("safety"),
         efforts=measured("effort"),
         senses={"the author, held out": report.upper_bound_sense} | measured("sense")
@@ -101,7 +106,7 @@ def with_blind_readings(page: bytes, some: list[Reading], model: str) -> bytes:
     part = render(
         "evaluation/report/blind.html",
         found=[
-            (one, sentence(one, f"{readers} readers" if readers > 1 else "those who read"))
+            (one, finding_sentence(one, f"{readers} readers" if readers > 1 else "those who read"))
             for one in findings(some, model).values()
             if one.answers
         ],
