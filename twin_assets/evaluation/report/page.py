@@ -3,6 +3,7 @@
 from typing import Any
 
 from twin_assets.core.blind_readings import Reading, findings
+from twin_assets.core.blind_readings import sentence as finding_sentence
 from twin_assets.core.models.version import closed_rows
 from twin_assets.core.templates import render
 from twin_assets.core.text.words import word_spans
