@@ -59,14 +59,14 @@ def test_a_sync_that_is_killed_is_finished_by_the_next(tmp_path: Path) -> None:
         at_first, more = files(index), rng.randrange(1, 16)
         process = subprocess.Popen(
             [sys.executable, "-c", SYNC, index, file],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
         )  # fmt: skip
         assert process.stdout
-        assert process.stdout.readline() == "ready\n"
+        assert process.stdout.readline() == b"ready\n"
         while files(index) < at_first + more and process.poll() is None:
             time.sleep(0.001)
         process.kill()
-        said = process.communicate()[0]
+        said = process.communicate()[0].decode()
         after = stored_in(index) if files(index) else {}
         steps.append((after != before, after == target, "done" in said))
         midway += files(index) > at_first and "done" not in said

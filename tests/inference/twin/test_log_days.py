@@ -275,13 +275,13 @@ def test_processes_that_write_compact_erase_and_are_killed_lose_and_double_nothi
                     [sys.executable, "-c", WORK, who, str(written)],
                     cwd=ROOT,
                     stdout=subprocess.PIPE,
-                    text=True,
+                    bufsize=0,  # a buffer would take what comes after "ready" too, and keep it
                 )
                 for who in ("write", "compact", "erase")
             }
             for worker in workers.values():
                 assert worker.stdout
-                assert worker.stdout.readline() == "ready\n"
+                assert worker.stdout.readline() == b"ready\n"
             deadline = time.monotonic() + 1.0 + rng.random()
             while time.monotonic() < deadline:
                 seen = Counter(r.request_id for r in iter_requests(lake, "runa"))
