@@ -125,7 +125,7 @@ def plan(question: str) -> Plan:
 
 
 def run_evaluation(systems: dict[str, System], **changes: Any) -> EvaluationReport:
-    measured = {k: changes.pop(k) for k in ("judge", "right_answers") if k in changes}
+    measured = {k: changes.pop(k) for k in ("judge", "right_answers", "sense") if k in changes}
     given: dict[str, Any] = {
         "heldout": heldout(), "train": train(), "impostors": neighbours(), "persona": runa(),
         "profile": load_profile("nano"), "questions": [],

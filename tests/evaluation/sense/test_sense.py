@@ -9,12 +9,24 @@ import numpy as np
 import pytest
 
 from tests.evaluation.counted_words import CountedWords
-from tests.evaluation.evaluation_factories import by_hashed_words, heldout, train
+from tests.evaluation.evaluation_factories import (
+    by_hashed_words,
+    generation,
+    heldout,
+    neighbours,
+    run_evaluation,
+    sentences_of,
+    train,
+)
 from tests.support.unspaced_texts import japanese
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import load_profile
+from twin_assets.core.records import Message
 from twin_assets.core.storage.kept import KeptValues
+from twin_assets.evaluation.advice import advise
+from twin_assets.evaluation.evaluate import System
+from twin_assets.evaluation.gate import check_gate, compare_systems
 from twin_assets.evaluation.sense.meter import (
     MIN_OWN,
     MIN_PASSAGES,
@@ -27,6 +39,7 @@ from twin_assets.evaluation.sense.meter import (
 from twin_assets.evaluation.sense.passages import LENGTHS, PassageMeter, passages, some_passages
 from twin_assets.evaluation.sense.persona_sense import persona_sense
 from twin_assets.evaluation.sense.reference import TOKENS, ReferenceModel
+from twin_assets.inference.generation.local import Generation
 from twin_assets.settings import Settings
 
 SKUA = "The Skua was stuck on the mud at Stenna for 47 minutes with 31 passengers aboard."
@@ -86,6 +99,31 @@ def test_nonsense_of_her_own_words_does_not(sense: SenseMeter) -> None:
         assert not reads(score), (kind, score)
         if kind != "chain of order 2":
             assert score.worst is not None, kind
+
+
+@pytest.mark.e2e
+def test_noise_has_no_voice_and_gains_nothing(sense: SenseMeter) -> None:
+    others = sentences_of([t for texts in neighbours().values() for t in texts])
+
+    def noise(conversations: list[list[Message]], tokens: int) -> list[Generation]:
+        return [generation(chain) for chain in word_chains(author(), 2, len(conversations), words=130)]
+
+    report = run_evaluation(
+        {"candidate": System("a", noise, "twin"), "base+prompt+retrieval": System("b", others, "baseline")},
+        sense=sense,
+    )
+    candidate = report.systems["candidate"]
+    assert candidate.sense is not None
+    assert candidate.sense.reads is False
+    assert candidate.voice.margin is not None, "it is nearer to the author than the author is"
+    assert candidate.voice.figure is None or candidate.voice.figure.value is None
+    assert (report.gain, report.gain_low) == (None, None)
+    gate = load_profile("pocket").gate
+    results = {r.name: r for r in check_gate(report, gate)}
+    assert not results["reads_as_language"].passed
+    assert not results["voice_beats_baseline"].passed
+    assert "does not read as language" in results["voice_beats_baseline"].message
+    assert advise(report, list(results.values()), compare_systems(report, gate)).worth is False
 
 
 @pytest.mark.e2e
