@@ -28,7 +28,8 @@ from twin_assets.evaluation.grounding.claims import (
     evidence,
     missing_number,
 )
-from twin_assets.settings import ROOT
+from twin_assets.evaluation.grounding.entailment import open_measure
+from twin_assets.settings import ROOT, load_settings
 
 DEVELOPMENT = "dev_all_subset_balanced.jsonl"
 PUBLIC = {
@@ -78,12 +79,13 @@ def line(name: str, labelled_by: str, rows: list[Row]) -> None:
     from sklearn.metrics import f1_score
 
     embed = remembering(load_embedder("offline-minilm").embed)
+    measure, supported = open_measure(load_settings(), embed, OFFLINE_MINILM.supported)
     truth = np.array([row.supported for row in rows])
-    ours = np.array([claim_support([row.claim], row.passages, embed)[0] for row in rows])
+    ours = np.array([claim_support([row.claim], row.passages, measure)[0] for row in rows])
     peers = np.array([evidence([row.claim], ["\n".join(row.passages)], embed)[0, 0] for row in rows])
     groups = np.unique([row.group for row in rows], return_inverse=True)[1]
     low, high = interval(truth, ours, groups)
-    passed = ours >= OFFLINE_MINILM.supported
+    passed = ours >= supported
     macro = float(f1_score(truth, passed, average="macro"))
     print(f"| {name} | {labelled_by} | {len(rows)} | {auc(truth, ours):.3f} ({low:.3f} to {high:.3f}) | "
           f"{auc(truth, words_alone(rows)):.3f} | {auc(truth, peers[:, EVIDENCE.index('cosine')]):.3f} | "

@@ -161,12 +161,17 @@ class JudgeSettings(BaseModel):
 
 
 class SenseSettings(BaseModel):
-    """Reading as language"""
+    """Reading as language, and support of claims"""
 
     reference_model: str = Field(
         "smollm2-135m",
         description="Small language model that says whether a text reads as language: `smollm2-135m` (English, fetched "
         "by pip), a folder, a hub id with an optional `@revision`, or `none`.",
+    )
+    entailment_model: str | None = Field(
+        None,
+        description="Says whether passages support a claim, in place of the measure by words and meaning: a folder or hub "
+        "id of a classifier of sentence pairs with a label `entailment`.",
     )
 
 

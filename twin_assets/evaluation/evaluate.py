@@ -25,6 +25,7 @@ from twin_assets.evaluation.contest.ability import Ability, compare_ability
 from twin_assets.evaluation.contest.effort import Effort, effort
 from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts
 from twin_assets.evaluation.contest.write import ContestWriter, System, Written, write_all
+from twin_assets.evaluation.grounding.claims import Measure, by_mix
 from twin_assets.evaluation.grounding.made_questions import make_questions
 from twin_assets.evaluation.grounding.qa_eval import (
     MADE,
@@ -90,7 +91,8 @@ REAL_WORDS = 150
 class Instruments:
     """What an evaluation measures with. `plan` is the service's `Twin.plan_answer`; `right_answers` gives each item
     of the ability test 1 or 0 for a model version; without it, a judge or `sense`, that part is left out, of the last
-    with `no_sense` for the reason. A claim counts from `supported` on with this `embed`, two passages are about one thing
+    with `no_sense` for the reason. A claim counts from `supported` on with this `measure`, by
+    default the mix with `embed`, two passages are about one thing
     from `same_subject` on. `public_questions` are of nobody's corpus."""
 
     retrieve: Retrieve
@@ -99,6 +101,7 @@ class Instruments:
     right_answers: Callable[[str], np.ndarray] | None = None
     judge: Judge | None = None
     supported: float = OFFLINE_MINILM.supported
+    measure: Measure | None = None
     sense: SenseMeter | None = None
     no_sense: str = "this profile leaves it out"
     same_subject: float = OFFLINE_MINILM.same_subject
@@ -223,6 +226,7 @@ def evaluate(
     tasks, written = write_all(systems, every_task, writer, profile.answer_tokens, on_progress)
     further = every_task[len(tasks) : len(tasks) + profile.evaluation.blind_texts]
     embed = remembering(instruments.embed)
+    measure = instruments.measure or by_mix(embed)
     on_progress("questions are made from held-out documents and from strangers' writing")
     made = make_questions(
         heldout,
@@ -246,7 +250,7 @@ def evaluate(
         qa_eval = None
         if items:
             seen = system.sees_passages
-            qa_eval = score_qa(items, said.texts, persona, embed, seen, seed, instruments.supported)
+            qa_eval = score_qa(items, said.texts, persona, measure, seen, seed, instruments.supported)
         sense = _sense(texts, instruments, profile, seed)
         results[role] = SystemResult(
             model=system.model,

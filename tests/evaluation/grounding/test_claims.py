@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from twin_assets.core.embedding.embedder import load_embedder, remembering
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.evaluation.grounding.claims import (
+    by_mix,
     claim_support,
     claims_of,
     fact_words,
@@ -26,7 +27,8 @@ ITEMS: list[dict[str, Any]] = yaml.safe_load((ROOT / "benchmarks" / "claims.yaml
 def scores() -> dict[str, np.ndarray]:
     kinds = ("supported", "number", "name", "invented", "negated", "elsewhere")
     return {
-        kind: np.concatenate([claim_support(i[kind], [i["passage"]], EMBED) for i in ITEMS]) for kind in kinds
+        kind: np.concatenate([claim_support(i[kind], [i["passage"]], by_mix(EMBED)) for i in ITEMS])
+        for kind in kinds
     }
 
 
@@ -47,7 +49,9 @@ def test_supported_sentences_score_above_others(scores: dict[str, np.ndarray]) -
 
 def test_a_claim_may_draw_on_two_passages() -> None:
     passages = ["The Skua carries 31 passengers.", "Stenna has a pier made of oak."]
-    [both] = claim_support(["The Skua carries 31 passengers to the oak pier at Stenna."], passages, EMBED)
+    [both] = claim_support(
+        ["The Skua carries 31 passengers to the oak pier at Stenna."], passages, by_mix(EMBED)
+    )
     alone = support(["The Skua carries 31 passengers to the oak pier at Stenna."], passages, EMBED)
     assert alone.shape == (1, 2)
     assert both > alone.max()
@@ -56,7 +60,7 @@ def test_a_claim_may_draw_on_two_passages() -> None:
 def test_numbers_count_in_words_and_in_digits() -> None:
     assert fact_words("Seven boats and 1,140 pounds") == ["7", "boat", "1140", "pound"]
     [right], [wrong] = (
-        claim_support([c], ["It took seven minutes to load the ferry."], EMBED)
+        claim_support([c], ["It took seven minutes to load the ferry."], by_mix(EMBED))
         for c in ("Loading the ferry took 7 minutes.", "Loading the ferry took 9 minutes.")
     )
     assert right > OFFLINE_MINILM.supported > wrong
@@ -70,7 +74,7 @@ def test_words_that_are_scattered_over_a_long_passage_support_less() -> None:
                  "Stenna is a town."]  # fmt: skip
     far = " ".join(f"{part} {filler} {filler} {filler}" for part in scattered)
     assert set(fact_words(claim)) <= set(fact_words(far))
-    close, apart = (claim_support([claim], [passage], EMBED)[0] for passage in (near, far))
+    close, apart = (claim_support([claim], [passage], by_mix(EMBED))[0] for passage in (near, far))
     assert close > OFFLINE_MINILM.supported > apart
 
 
@@ -101,4 +105,4 @@ def test_questions_and_empty_phrases_are_no_claims() -> None:
     text = "Why was it late? Well, there it is. The clock of the pilot boat was an hour slow [2]."
     assert claims_of(text) == ["The clock of the pilot boat was an hour slow [2]."]
     assert marks_in(claims_of(text)[0]) == [2]
-    assert claim_support(["Tides turn twice."], [], EMBED).tolist() == [0.0]
+    assert claim_support(["Tides turn twice."], [], by_mix(EMBED)).tolist() == [0.0]

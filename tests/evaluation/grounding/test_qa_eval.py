@@ -10,6 +10,7 @@ from tests.evaluation.evaluation_factories import (
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.prompts.templates import refusal
 from twin_assets.core.records import Passage
+from twin_assets.evaluation.grounding.claims import by_mix
 from twin_assets.evaluation.grounding.qa_eval import (
     QaEval,
     bare_question,
@@ -41,7 +42,7 @@ def qa_eval(texts: dict[str, str], unanswerable: dict[str, str] | None = None, s
     }
     items = qa_items(questions, plan, SHELF)  # type: ignore[arg-type]
     said = [*texts.values(), *(unanswerable or {}).values()]
-    return score_qa(items, said, runa(), by_hashed_words, shown, seed=1)
+    return score_qa(items, said, runa(), by_mix(by_hashed_words), shown, seed=1)
 
 
 def test_claims_are_held_against_the_passages_that_were_found() -> None:
@@ -73,7 +74,7 @@ def test_marks_are_citations_of_their_sentence_only() -> None:
 
 def test_a_citation_whose_offsets_are_wrong_holds_nothing() -> None:
     items = qa_items({"own": [Question(question="Why?")]}, plan, dict.fromkeys(SHELF, "x" * 400))
-    found = score_qa(items, ["The pilot clock was an hour slow."], runa(), by_hashed_words, True, 1)
+    found = score_qa(items, ["The pilot clock was an hour slow."], runa(), by_mix(by_hashed_words), True, 1)
     assert found.grounding.supported == 1.0
     assert found.grounding.precision == 0.0
 

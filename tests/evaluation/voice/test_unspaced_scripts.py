@@ -13,7 +13,7 @@ from twin_assets.core.prompts.refusals import declines
 from twin_assets.core.prompts.templates import looked_for, refusal
 from twin_assets.core.records import Passage
 from twin_assets.core.text.words import count_words
-from twin_assets.evaluation.grounding.claims import claim_support, claims_of
+from twin_assets.evaluation.grounding.claims import by_mix, claim_support, claims_of
 from twin_assets.evaluation.grounding.questions import Question, score_retrieval
 from twin_assets.evaluation.voice.copying import CopyCheck
 from twin_assets.evaluation.voice.meter import VoiceMeter
@@ -83,7 +83,7 @@ def test_claims_are_sentences_and_what_a_passage_says_supports_them(embedder: Em
     )
     assert len(claims) == 2
     said, invented = claim_support(
-        claims, ["昨日、船長のアウドさんは古い時刻表を静かに読み直した。"], embedder.embed
+        claims, ["昨日、船長のアウドさんは古い時刻表を静かに読み直した。"], by_mix(embedder.embed)
     )
     assert said > invented
 

@@ -13,6 +13,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.feedback.store import Feedback, add_feedback
 from twin_assets.core.persona.definition import load_persona
 from twin_assets.core.storage.lake import Lake, LocalLake
+from twin_assets.evaluation.grounding.claims import by_mix
 from twin_assets.evaluation.sense.meter import SenseMeter
 from twin_assets.evaluation.sense.passages import PassageMeter, some_passages
 from twin_assets.evaluation.voice.instrument import VoiceInstrument
@@ -36,7 +37,7 @@ INVENTED = "Volcanoes near Naples erupted during breakfast in 1944."
 def scorer(**changes: Any) -> LiveScorer:
     given: dict[str, Any] = {
         "persona": load_persona(ROOT / "personas", "runa"), "passages": PASSAGES,
-        "embed": load_embedder("offline-minilm").embed, "meter": None, "is_toxic": by_words,
+        "measure": by_mix(load_embedder("offline-minilm").embed), "meter": None, "is_toxic": by_words,
         "sample_per_hour": 1000, "seed": 17,
     }  # fmt: skip
     return LiveScorer(**(given | changes))
@@ -196,7 +197,9 @@ def test_voices_are_pooled_by_version_and_day_and_short_texts_give_no_figure(tmp
         request(301, answer=own[1], prompt_kind="rewrite"),  # somebody else's draft is in it
     ]  # fmt: skip
     log(lake, "a", *rows)
-    score_new(lake, scorer(meter=meter(), embed=load_embedder("offline-minilm").embed, sample_per_hour=1))
+    score_new(
+        lake, scorer(meter=meter(), measure=by_mix(load_embedder("offline-minilm").embed), sample_per_hour=1)
+    )
     found = {(v.model, v.kind): v for v in read_voices(lake, "runa")}
     assert set(found) == {("runa:one", "write"), ("runa:two", "answer"), ("runa:one", "answer")}
     short = found["runa:one", "answer"]

@@ -67,7 +67,7 @@ def test_money_is_counted_in_rows_metrics_and_on_the_page(asked: tuple[Server, d
         assert row.cost == pytest.approx(row.steps_ms["generate"] / 1000)  # a dollar a second
     headers = {"Authorization": "Bearer open sesame"}
     score_new(server.answers.lake, LiveScorer(
-        load_persona(server.settings.personas_dir, "runa"), {}, lambda texts: (_ for _ in ()).throw(AssertionError(texts)),
+        load_persona(server.settings.personas_dir, "runa"), {}, lambda claims, _: (_ for _ in ()).throw(AssertionError(claims)),
         None, by_words, 10, 17,
     ))  # fmt: skip
     shown = server.client.get("/ui/api/runa/monitoring", headers=headers).json()

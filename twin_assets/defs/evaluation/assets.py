@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from twin_assets.core.embedding.embedder import remembering
 from twin_assets.core.models.version import closed_rows
 from twin_assets.core.prompts.templates import prompts_fingerprint
 from twin_assets.core.records import VISIBILITIES, Message, SplitDocument, most_closed
@@ -31,6 +32,7 @@ from twin_assets.evaluation.evaluate import (
     read_questions,
 )
 from twin_assets.evaluation.gate import GATES, GateResult, check_gate, compare_systems
+from twin_assets.evaluation.grounding.entailment import open_measure
 from twin_assets.evaluation.grounding.made_questions import read_public
 from twin_assets.evaluation.report.page import render_html, report_key, summary_table
 from twin_assets.evaluation.report.plots import systems_plot, voice_plot
@@ -92,6 +94,8 @@ def evaluation_report(
     train = [d for d in learnt if d.split == "train"]
     sense, no_sense = persona_sense(settings, platform.profile, train)
     shown = [d.voice_text for d in train if d.category != "code"][:JUDGE_SAMPLES]
+    embed = remembering(platform.embedder.embed)
+    measure, supported = open_measure(settings, embed, platform.thresholds.supported)
     report = evaluate(
         systems,
         heldout=[d for d in learnt if d.split == "heldout"],
@@ -103,10 +107,11 @@ def evaluation_report(
         instruments=Instruments(
             retrieve=retriever.retrieve,
             plan=twin.plan_answer,
-            embed=platform.embedder.embed,
+            embed=embed,
             right_answers=lambda tag: right_answers(models.open(tag)),
             judge=Judge(settings, shown) if settings.judge_model else None,
-            supported=platform.thresholds.supported,
+            supported=supported,
+            measure=measure,
             sense=sense,
             no_sense=no_sense,
             same_subject=platform.thresholds.same_subject,

@@ -9,6 +9,7 @@ from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.shared.common import MONITORING, OWNERS, READS_OUTSIDE, personas
 from twin_assets.defs.shared.metadata import image, sample_table
 from twin_assets.defs.shared.resources import Platform
+from twin_assets.evaluation.grounding.entailment import open_measure
 from twin_assets.evaluation.sense.persona_sense import persona_sense
 from twin_assets.evaluation.voice.persona_meter import persona_instrument, persona_meter
 from twin_assets.inference.twin.log_days import compact_days
@@ -49,16 +50,17 @@ def scored_requests(
     finished = finish_erasures(settings, lake, persona.name)
     bare = remove_texts(lake, persona.name, persona.log_text_days, settings.now.date())
     sense, no_sense = persona_sense(settings, platform.profile, corpus_split)
+    measure, supported = open_measure(settings, platform.embedder.embed_kept, platform.thresholds.supported)
     rule, is_toxic = open_toxicity(settings.toxicity_model)
     scorer = LiveScorer(
         persona,
         {c.chunk_id: c.text for c in embeddings},
-        platform.embedder.embed_kept,
+        measure,
         persona_meter(persona, corpus_split),
         is_toxic,
         settings.monitor_sample_per_hour,
         settings.seed,
-        platform.thresholds.supported,
+        supported,
         sense,
         lambda: persona_instrument(persona, corpus_split, lake, settings.impostors_dir),
     )

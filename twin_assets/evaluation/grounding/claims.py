@@ -24,6 +24,8 @@ from twin_assets.core.text.content_words import ENGLISH, is_function_word, k_pre
 from twin_assets.core.text.words import UNSPACED, has_unspaced, sentences, spaced, terms
 
 Embed = Callable[[list[str]], np.ndarray]
+# Support of each claim by each passage, shape (claims, passages), in [0, 1].
+Measure = Callable[[list[str], list[str]], np.ndarray]
 
 # What is looked at, and what each weighs in the logit.
 EVIDENCE = ("cosine", "words", "name", "length")
@@ -120,12 +122,17 @@ def evidence(claims: list[str], passages: list[str], embed: Embed) -> np.ndarray
     return table
 
 
-def claim_support(claims: list[str], passages: list[str], embed: Embed) -> np.ndarray:
+def by_mix(embed: Embed) -> Measure:
+    """`support` with that embedder."""
+    return lambda claims, passages: support(claims, passages, embed)
+
+
+def claim_support(claims: list[str], passages: list[str], measure: Measure) -> np.ndarray:
     """Support of each claim by the passages: by the best one, or by all together where it draws on several."""
     if not claims or not passages:
         return np.zeros(len(claims))
     together = [*passages, "\n".join(passages)] if len(passages) > 1 else passages
-    return support(claims, together, embed).max(axis=1)
+    return measure(claims, together).max(axis=1)
 
 
 def marks_in(claim: str) -> list[int]:

@@ -18,11 +18,10 @@ from twin_assets.core.records import Message, Record, SplitDocument
 from twin_assets.core.text.words import first_words
 from twin_assets.evaluation.bootstrap import bootstrap
 from twin_assets.evaluation.grounding.claims import (
-    Embed,
+    Measure,
     claim_support,
     claims_of,
     marks_in,
-    support,
 )
 from twin_assets.evaluation.grounding.questions import Question
 from twin_assets.evaluation.voice.stylometry import prose
@@ -182,18 +181,18 @@ def score_qa(
     items: list[QaItem],
     texts: list[str],
     persona: Persona,
-    embed: Embed,
+    measure: Measure,
     shown: bool,
     seed: int,
     supported: float = OFFLINE_MINILM.supported,
 ) -> QaEval:
     """Measure a system's texts, one for each item; `shown` says whether it was shown the passages, `supported` from
-    what support on a claim counts with this `embed`."""
+    what support on a claim counts with this `measure`."""
     answers, spans = [], []
     for item, text in zip(items, texts, strict=True):
         declined = declines(text, persona)
         claims = [] if declined or not item.should_answer else claims_of(prose(text))
-        scores = claim_support(claims, item.passages, embed)
+        scores = claim_support(claims, item.passages, measure)
         answers.append(
             Answered(
                 kind=item.kind,
@@ -210,7 +209,7 @@ def score_qa(
         spans.append(item.spans if shown else [])
     by_set = refusals_by_set(answers)
     return QaEval(
-        grounding=_grounding(answers, spans, embed, seed, supported),
+        grounding=_grounding(answers, spans, measure, seed, supported),
         refusals=by_set.get(WRITTEN) or by_set.get(MADE) or Refusals(),
         answers=answers,
         refusals_by_set=by_set,
@@ -218,7 +217,7 @@ def score_qa(
 
 
 def _grounding(
-    answers: list[Answered], spans: list[list[str]], embed: Embed, seed: int, supported: float
+    answers: list[Answered], spans: list[list[str]], measure: Measure, seed: int, supported: float
 ) -> Grounding:
     stated = [(a, s) for a, s in zip(answers, spans, strict=True) if a.claims and a.passages]
     claims = [c for a, _ in stated for c in a.claims]
@@ -226,7 +225,7 @@ def _grounding(
         return Grounding(answers=len(stated), claims=0)
     hits, cited, held, marked = 0, 0, 0, 0
     for answer, texts in stated:
-        found = _citations([c.text for c in answer.claims], texts, embed, supported)
+        found = _citations([c.text for c in answer.claims], texts, measure, supported)
         hits, cited, held, marked = (a + b for a, b in zip((hits, cited, held, marked), found, strict=True))
     shares = np.array([np.mean([c.supported for c in a.claims]) for a, _ in stated])
     low, high = bootstrap(shares, seed) if len(shares) > 1 else (None, None)
@@ -244,7 +243,7 @@ def _grounding(
 
 
 def _citations(
-    claims: list[str], spans: list[str], embed: Embed, supported: float
+    claims: list[str], spans: list[str], measure: Measure, supported: float
 ) -> tuple[int, int, int, int]:
     """Citations that support a claim, citations, claims that one of their citations supports, claims with marks.
 
@@ -252,7 +251,7 @@ def _citations(
     """
     if not spans:
         return 0, 0, 0, 0
-    supports = support(claims, spans, embed) >= supported
+    supports = measure(claims, spans) >= supported
     marks = [marks_in(c) for c in claims]
     if not any(marks):
         return int(supports.any(axis=0).sum()), len(spans), int(supports.any(axis=1).sum()), 0

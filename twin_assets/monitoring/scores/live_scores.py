@@ -20,7 +20,7 @@ from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.text.privacy import scan
 from twin_assets.core.text.words import count_words
-from twin_assets.evaluation.grounding.claims import Embed, claim_support, claims_of
+from twin_assets.evaluation.grounding.claims import Measure, claim_support, claims_of
 from twin_assets.evaluation.sense.meter import SenseMeter
 from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import VoiceMeter
@@ -49,12 +49,12 @@ class ScoringRun(Record):
 @dataclass
 class LiveScorer:
     """How requests are scored. `passages` maps chunk ids to texts; without a `meter` no voice is measured, without
-    `sense` not whether a text reads as language. A claim counts from `supported` on with this `embed`. `instrument` is
+    `sense` not whether a text reads as language. A claim counts from `supported` on with this `measure`. `instrument` is
     asked for once there is something to measure: it takes seconds to fit."""
 
     persona: Persona
     passages: dict[str, str]
-    embed: Embed
+    measure: Measure
     meter: VoiceMeter | None
     is_toxic: IsToxic
     sample_per_hour: int
@@ -113,7 +113,7 @@ class LiveScorer:
         if not passages or len(passages) < len(row.retrieved):
             return {}
         claims = claims_of(prose(answer))
-        held = claim_support(claims, passages, self.embed) >= self.supported
+        held = claim_support(claims, passages, self.measure) >= self.supported
         return {"claims": len(claims), "grounded_share": float(held.mean()) if claims else None}
 
     def _voice(self, answer: str) -> dict[str, object]:
