@@ -48,6 +48,8 @@ def print_summary(settings: Settings, persona: str, steps: list[Step], seconds: 
         print(_plain(evaluation["gates"]))
         if "comparison" in evaluation:  # a report from before there was one has none
             print(f"\n  {_plain(evaluation['comparison'])}")
+        if "worth_it" in evaluation:
+            print(f"  {_plain(evaluation['worth_it'])}")
         print(f"\n  report: {_plain(evaluation['report'])}")
     production = Ledger(open_lake(settings), persona).production()
     print("\n── in production " + "─" * 60)

@@ -17,7 +17,7 @@ def system(role: str, *short: str) -> ComparedSystem:
     return ComparedSystem(role=role, voice_share=0.6, short=list(short))
 
 
-def test_the_first_rung_that_clears_the_bar_is_the_cheapest() -> None:
+def test_the_first_system_that_clears_the_bar_is_the_cheapest() -> None:
     systems = [system("base+prompt", "voice"), system("base+prompt+retrieval"), system("candidate")]
     found = compare(systems, "candidate", beats_baseline=True)
     assert (found.cheapest, found.propose) == ("base+prompt+retrieval", True)
@@ -30,7 +30,15 @@ def test_a_fine_tune_that_does_not_beat_its_baseline_is_not_proposed_even_if_it_
     assert "not proposed" in found.verdict
 
 
-def test_no_rung_may_clear_the_bar() -> None:
+def test_a_size_that_need_not_beat_its_baseline_is_not_said_to() -> None:
+    lost = reciting_report().model_copy(update={"gain": None, "gain_low": None, "gain_high": None})
+    plumbing = compare_systems(lost, LOOSE.model_copy(update={"min_margin_gain": None}))
+    assert plumbing.propose
+    assert "is not known" in plumbing.verdict
+    assert not compare_systems(lost, LOOSE).propose
+
+
+def test_no_system_may_clear_the_bar() -> None:
     found = compare(
         [system("base+prompt", "voice"), system("candidate", "copied")], "candidate", beats_baseline=True
     )
@@ -44,7 +52,7 @@ def test_voice_is_placed_between_other_authors_and_the_author() -> None:
     assert voice_share(0.1, 0.5, 0.2) is None
 
 
-def test_the_report_is_climbed_by_its_own_gate() -> None:
+def test_the_report_is_compared_by_its_own_gate() -> None:
     report = reciting_report()
     recited = compare_systems(report, LOOSE)
     assert [r.role for r in recited.systems] == ["base+prompt", "base+prompt+retrieval", "candidate"]

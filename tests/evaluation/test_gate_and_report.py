@@ -77,6 +77,8 @@ def test_reading_that_was_not_measured_passes_only_where_nothing_is_asked() -> N
     stopped = by_name(report, SENSE)["reads_as_language"]
     assert (stopped.passed, stopped.blocking) == (False, True)
     assert "TWIN_REFERENCE_MODEL is none" in stopped.message
+    noise = by_name(reading(share=0.1), LOOSE)["reads_as_language"]
+    assert (noise.passed, noise.blocking, noise.mark) == (False, False, "!")
     reported = by_name(report, LOOSE)["reads_as_language"]
     assert (reported.passed, reported.blocking) == (True, False)
 

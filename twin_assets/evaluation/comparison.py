@@ -41,9 +41,10 @@ class Advice(Record):
     helps: list[str] = []
 
 
-def compare(systems: list[ComparedSystem], candidate: str, beats_baseline: bool) -> Comparison:
+def compare(systems: list[ComparedSystem], candidate: str, beats_baseline: bool | None) -> Comparison:
     """`systems` cheapest first. A fine-tune is proposed only if it beats the same base with prompt and retrieval,
-    whatever else it clears; that a cheaper system is enough is said, and left to the person."""
+    whatever else it clears; that a cheaper system is enough is said, and left to the person. None: it does not, or that was
+    not measured, and the gate does not ask for it."""
     cheapest = next((r.role for r in systems if r.clears), None)
     if cheapest is None:
         first = "No system clears the bar."
@@ -51,12 +52,14 @@ def compare(systems: list[ComparedSystem], candidate: str, beats_baseline: bool)
         first = "Fine-tuning is the cheapest system that clears the bar."
     else:
         first = f"{cheapest} is the cheapest system that clears the bar: fine-tuning is not needed for that."
-    second = (
-        "The fine-tune beats its own baseline: if it passes its gate, it is proposed."
-        if beats_baseline
-        else "The fine-tune does not beat its own baseline, base+prompt+retrieval, and is not proposed."
+    second = {
+        True: "The fine-tune beats its own baseline: if it passes its gate, it is proposed.",
+        False: "The fine-tune does not beat its own baseline, base+prompt+retrieval, and is not proposed.",
+        None: "That the fine-tune beats its own baseline, base+prompt+retrieval, is not known, and not asked for at this size.",
+    }[beats_baseline]
+    return Comparison(
+        systems=systems, cheapest=cheapest, propose=beats_baseline is not False, verdict=f"{first} {second}"
     )
-    return Comparison(systems=systems, cheapest=cheapest, propose=beats_baseline, verdict=f"{first} {second}")
 
 
 def voice_share(margin: float | None, lower_bound: float | None, upper_bound: float | None) -> float | None:

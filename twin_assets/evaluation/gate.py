@@ -32,6 +32,13 @@ class GateResult(Record):
     blocking: bool = True
     example: str | None = None
 
+    @property
+    def mark(self) -> str:
+        """A sign for it: passed or not, and a fainter one where nothing is asked."""
+        if self.blocking:
+            return "✓" if self.passed else "✗"
+        return "·" if self.passed else "!"
+
 
 def check_gate(report: EvaluationReport, gate: Gate) -> list[GateResult]:
     """Every threshold of the gate, in the order of GATES."""
@@ -68,7 +75,9 @@ def compare_systems(report: EvaluationReport, gate: Gate) -> Comparison:
                 usd_per_call=effort.usd_per_call if effort else None,
             )
         )
-    return compare(systems, CANDIDATE, _voice(report, gate).passed)
+    low, least = report.gain_low, gate.min_margin_gain
+    beats = low is not None and low > (least or 0.0)
+    return compare(systems, CANDIDATE, beats or (None if least is None else False))
 
 
 def _share(result: SystemResult, report: EvaluationReport) -> float | None:
@@ -105,13 +114,14 @@ def _reading(result: SystemResult, gate: Gate) -> GateResult:
             message += (
                 "; it is unusually easy to predict, as a model's own prose is, which is held against nobody"
             )
+    asked = least is not None or most is not None
     return GateResult(
         name="reads_as_language",
-        passed=not short,
+        passed=not short if asked else found.reads is not False,
         value=found.share,
         threshold=least,
         message=message,
-        blocking=least is not None or most is not None,
+        blocking=asked,
         example=_first([found.worst]) if found.worst else None,
     )
 

@@ -197,7 +197,7 @@ def _metadata(
         "candidate": report.candidate,
         "passed": all(g.passed for g in gates if g.blocking),
         "summary": dg.MetadataValue.md(summary_table(report)),
-        "gates": dg.MetadataValue.md("\n".join(f"- {'✓' if g.passed else '✗'} {g.message}" for g in gates)),
+        "gates": dg.MetadataValue.md("\n".join(f"- {g.mark} {g.message}" for g in gates)),
         "comparison": comparison.verdict,
         "worth_it": report.advice.verdict if report.advice else "",
         "voice": image(voice_plot(report), "voice"),
