@@ -29,6 +29,7 @@ REPORT_HEADERS = {
 SUMMARY = {
     "candidate", "profile", "gain", "gain_low", "gain_high", "gain_pairs", "hit_rate", "mrr", "refusal_rate",
     "false_refusal_rate", "prompts", "questions", "upper_bound", "lower_bound", "visibility", "learnt_from", "advice",
+    "gain_in", "gain_note", "voice_caution",
 }  # fmt: skip
 
 CLOSED_FIX = "log in, or use a key of that audience (`twin keys create --audience`)."

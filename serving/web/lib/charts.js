@@ -75,3 +75,22 @@ export function intervals(title, rows, format) {
           h("circle", {cx: x(row.value), cy: at, r: 4}, h("title", {}, `${row.name}: ${format(row.value)}`)));
       })));
 }
+
+/**
+ * Shares from 0 to 1 with their intervals, one row each: {name, value, low, high, kind}. `ends` says what 0 and 1 are; a row
+ * without a value says so.
+ */
+export function shares(title, rows, ends, format) {
+  const from = 138, to = W - 8, height = rows.length * 24 + 24, x = value => from + Math.min(Math.max(value, 0), 1) * (to - from);
+  return h("figure", {}, h("figcaption", {}, title),
+    h("svg", {viewBox: `0 0 ${W} ${height}`, role: "img", "aria-label": title, class: "chart"},
+      h("g", {class: "grid"}, [0, 1].map(end => h("line", {x1: x(end), x2: x(end), y1: 2, y2: height - 18}))),
+      h("text", {x: from, y: height - 4}, ends[0]), h("text", {x: to, y: height - 4, "text-anchor": "end"}, ends[1]),
+      rows.map((row, n) => {
+        const at = n * 24 + 16, name = h("text", {x: 0, y: at + 4}, row.name);
+        return h("g", {class: `interval ${row.kind}`}, name, row.value == null
+          ? h("text", {x: from + 6, y: at + 4}, "no figure")
+          : [h("line", {x1: x(row.low ?? row.value), x2: x(row.high ?? row.value), y1: at, y2: at}),
+            h("circle", {cx: x(row.value), cy: at, r: 4}, h("title", {}, `${row.name}: ${format(row.value)}`))]);
+      })));
+}

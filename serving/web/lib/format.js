@@ -2,6 +2,7 @@
 
 export const number = value => value == null ? "–" : new Intl.NumberFormat("en-GB").format(value);
 export const share = value => value == null ? "–" : `${(value * 100).toFixed(value > 0 && value < 0.1 ? 1 : 0)}%`;
+export const figure = value => value == null ? "–" : value.toFixed(2);
 export const signed = value => value == null ? "–" : `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(3)}`;
 export const decimal = value => value == null ? "–" : Number.isInteger(value) ? number(value) : value.toPrecision(4);
 export const day = value => value ? new Date(value).toLocaleDateString("en-GB", {day: "numeric", month: "short", year: "numeric"}) : "no date";

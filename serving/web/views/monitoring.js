@@ -2,13 +2,14 @@
 // say. On a narrow screen all but what matters first is folded.
 
 import {get} from "../lib/api.js";
-import {bars, intervals, lines} from "../lib/charts.js";
+import {bars, intervals, lines, shares} from "../lib/charts.js";
 import {empty, h, select} from "../lib/dom.js";
-import {capital, dollars, millis, moment, number, share, shortModel, signed, words} from "../lib/format.js";
+import {capital, dollars, figure, millis, moment, number, share, shortModel, signed, words} from "../lib/format.js";
 import {table} from "../lib/table.js";
 
 const SPANS = [["7", "7 days"], ["30", "30 days"], ["90", "90 days"]];
 const DAY_MS = 86_400_000;
+const LEAST_READING = 0.8; // of the sampled passages, as the gate has it
 
 export default async function monitoring({persona}) {
   const place = h("div");
@@ -52,16 +53,21 @@ function quality({versions, days, voices, scored_until: until}, dates, labels) {
   if (!versions.length) return group("Quality", h("p", {class: "meta"}, "Nothing is scored yet. The hourly job `monitor` in Dagster scores what was logged."));
   const byDay = new Map(days.map(one => [one.group, one]));
   const of = key => dates.map(date => byDay.get(date)?.[key] ?? null);
-  const voiced = voices.filter(one => one.margin != null), short = voices.filter(one => one.margin == null);
+  // Nonsense of an author's words is near to any author: where texts don't read as language, no voice is shown.
+  const noise = new Set(versions.filter(one => one.reads != null && one.reads < LEAST_READING).map(one => one.group));
+  const voiced = voices.filter(one => one.margin != null && !noise.has(one.model)), figured = voiced.filter(one => one.figure != null), short = voices.filter(one => one.margin == null);
   return group("Quality", h("p", {class: "meta"}, `Scored up to ${moment(until)}. Claims are checked on a sample of answers; leaks and abuse in all.`),
     h("div", {class: "charts"},
       lines("Claims that the passages support", labels, [{name: "supported", values: of("grounded")}], share),
       lines("Best passage's score", labels, [{name: "median", values: of("top_score_p50")}, {name: "lowest tenth", values: of("top_score_p10")}], share),
-      voiced.length ? intervals("Voice of texts (right of the line: the author's side)", voiced.map(one => ({name: shortModel(one.model), value: one.margin, low: one.margin_low, high: one.margin_high, kind: "ours"})), signed) : null),
+      figured.length ? shares("Voice of texts", figured.map(one => ({name: shortModel(one.model), value: one.figure, low: one.figure_low, high: one.figure_high, kind: "ours"})), ["0: as other people", "1: as the author"], figure)
+      : voiced.length ? intervals("Voice margin of texts (right of the line: the author's side)", voiced.map(one => ({name: shortModel(one.model), value: one.margin, low: one.margin_low, high: one.margin_high, kind: "ours"})), signed) : null),
+    [...noise].map(model => h("p", {class: "warned", role: "note"}, `${shortModel(model)} does not read as language, so that its voice can't be said.`)),
     short.map(one => h("p", {class: "meta"}, `${shortModel(one.model)}: ${number(one.words)} words of texts, too few to know its voice.`)),
     table("Quality by model version", [
       ["Version", row => h("code", {}, shortModel(row.group))],
       ["Supported", row => row.grounded_low == null ? share(row.grounded) : `${share(row.grounded)} (${share(row.grounded_low)}–${share(row.grounded_high)})`, "number"],
+      ["Reads as language", row => share(row.reads), "number"],
       ["of answers", row => number(row.grounded_answers), "number"], ["Declined", row => share(row.declined), "number"],
       ["Leaks", row => number(row.leaks), "number"], ["Abuse", row => number(row.toxic), "number"], ["Texts", row => number(row.texts), "number"],
     ], versions));

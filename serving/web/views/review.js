@@ -3,8 +3,8 @@
 import {get, post, query} from "../lib/api.js";
 import {decisionForm, who} from "../lib/decision.js";
 import {dialog, empty, facts, h, select, button} from "../lib/dom.js";
-import {intervals} from "../lib/charts.js";
-import {moment, number, share, signed, words} from "../lib/format.js";
+import {intervals, shares} from "../lib/charts.js";
+import {capital, figure, moment, number, share, signed, words} from "../lib/format.js";
 import {table} from "../lib/table.js";
 import blind from "./blind.js";
 import pairs from "./pairs.js";
@@ -68,25 +68,32 @@ function rollBack(context, event, after) {
 
 function evaluation(persona, found) {
   const {evaluation: report, shown} = found, roles = Object.keys(report.systems);
-  const row = (label, voice, kind) => ({name: label, value: voice.margin, low: voice.margin_low, high: voice.margin_high, kind});
-  const rows = [
-    row("the author, held out", report.upper_bound, "edge"), ...roles.map(role => row(role, report.systems[role].voice, role === "candidate" ? "ours" : "theirs")),
-    row("other authors", report.lower_bound, "edge"),
-  ];
   const frame = h("details", {class: "card", on: {toggle: event => {
     if (event.target.open && !frame.querySelector("iframe")) frame.append(h("iframe", {sandbox: true, title: `Evaluation report of ${shown}`, src: `/ui/api/${persona}/report?${query({model: shown})}`}));
   }}}, h("summary", {}, "The whole report"));
   return [
     advice(report.advice),
-    h("section", {class: "card"}, intervals("Voice: nearer to the author is further right, with 95% intervals", rows, signed),
+    h("section", {class: "card"}, voices(report, roles),
       facts([
-        ["Gain over the base model", report.gain == null ? "too little text" : `${signed(report.gain)} (${signed(report.gain_low)} to ${signed(report.gain_high)})`],
+        ["Gain over the base model", report.gain == null ? report.gain_note ?? "too little text" : `${signed(report.gain)} (${signed(report.gain_low)} to ${signed(report.gain_high)})`],
         ["Copied from the training text", share(report.systems.candidate?.copied_share)], ["Right passage found", share(report.hit_rate)],
         ["Declines what it can't know", share(report.refusal_rate)], ["Declines what it could answer", share(report.false_refusal_rate)], ["Texts written", report.prompts],
         ["Learnt from", Object.keys(report.learnt_from).some(one => one !== "public") ? Object.entries(report.learnt_from).map(([who, rows]) => `${number(rows)} rows ${who === "public" ? "that are public" : who === "connections" ? "for connections only" : "that are private"}`).join(", ") : null],
       ])),
     roles.length > 1 ? sideBySide(report.systems, roles) : null, frame,
   ].filter(Boolean);
+}
+
+/** How near each is to the author: by the figure, whose ends are other people and the author, or in reports of before by margins. */
+function voices(report, roles) {
+  const rows = [["the author, held out", report.upper_bound, "edge"], ...roles.map(role => [role, report.systems[role].voice, role === "candidate" ? "ours" : "theirs"])];
+  if (rows.every(([, voice]) => voice.figure?.value == null)) return intervals("Voice margin: nearer to the author is further right, with 95% intervals",
+    [...rows, ["other authors", report.lower_bound, "edge"]].map(([name, voice, kind]) => ({name, value: voice.margin, low: voice.margin_low, high: voice.margin_high, kind})), signed);
+  const notes = rows.flatMap(([name, voice]) => voice.figure?.value == null ? [`${name}: ${voice.figure?.note ?? "not measured"}.`]
+    : voice.figure.typical ? [`${name}: closer to the author's average than the author's own texts, which is no praise.`] : []);
+  return [shares("Voice, with 95% intervals", rows.map(([name, {figure}, kind]) => ({name, value: figure?.value, low: figure?.low, high: figure?.high, kind})),
+    ["0: as other people", "1: as the author"], figure), notes.map(note => h("p", {class: "meta"}, note)),
+  report.voice_caution ? h("p", {class: "warned", role: "note"}, `${capital(report.voice_caution)}.`) : null];
 }
 
 /** Whether the training was worth it, and what would help. */

@@ -129,6 +129,7 @@ def test_a_version_that_writes_noise_is_approved_only_where_the_settings_say_so(
     model = office.candidate().model
     evaluated = propose(office.ledger, model, [], plumbing=True)
     assert evaluated is not None
+    assert evaluated.reason == "passed every gate; it only proves that the platform runs"
     with pytest.raises(TwinError, match=r"what it writes is noise.*TWIN_RELEASE_PLUMBING"):
         office.approve(evaluated)
     assert approve_automatically(office.ledger, office.registry, office.settings) is None

@@ -63,6 +63,7 @@ def propose(
     if ledger.state(candidate) not in ("proposed", "evaluated"):
         return None
     reason = "; ".join(failed) or "passed every gate"
+    reason += "; it only proves that the platform runs" if plumbing else ""
     reason += f"; {note}" if note else ""
     return ledger.append(candidate, "evaluated", PIPELINE, reason, passed=not failed, plumbing=plumbing)
 

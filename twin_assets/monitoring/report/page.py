@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from twin_assets.core.templates import render
+from twin_assets.evaluation.sense.meter import LEAST_SHARE
 from twin_assets.monitoring.alerts.lifecycle import Batch
 from twin_assets.monitoring.drift.plots import drift_plot, has_plot
 from twin_assets.monitoring.drift.report import FAMILIES, Signal
@@ -84,15 +85,19 @@ def _use(one: VersionUsage) -> dict[str, str]:
 
 
 def _scores(scored: Quality | None, voice: ModelVoice | None) -> dict[str, str]:
-    cells = dict.fromkeys(("supported", "supported, 95%", "voice", "voice, 95%", "leaks", "abuse"), UNKNOWN)
+    names = ("supported", "supported, 95%", "reads as language", "voice", "voice, 95%", "leaks", "abuse")
+    cells = dict.fromkeys(names, UNKNOWN)
     if scored:
         cells |= {
             "supported": _share(scored.grounded),
             "supported, 95%": f"{_share(scored.grounded_low)} to {_share(scored.grounded_high)}",
+            "reads as language": _share(scored.reads),
             "leaks": str(scored.leaks),
             "abuse": str(scored.toxic),
         }
-    if voice:
+    if scored and scored.reads is not None and scored.reads < LEAST_SHARE:
+        cells["voice"] = "noise has none"
+    elif voice:
         cells |= {
             "voice": _figure(voice.figure) if voice.figure is not None else _margin(voice.margin),
             "voice, 95%": (
