@@ -42,7 +42,9 @@ def retain(lake: Lake) -> None:
 
 
 def score(lake: Lake) -> None:
-    score_new(lake, scorer(embed=lambda texts: np.zeros((len(texts), 8), dtype=np.float32)), since=SINCE)
+    score_new(
+        lake, scorer(measure=lambda claims, passages: np.zeros((len(claims), len(passages)))), since=SINCE
+    )
 
 
 def writing(name: str) -> str:

@@ -46,7 +46,7 @@ MOST_STRANGERS = 60
 # Passages that are looked at for whether the corpus answers a stranger's question.
 LOOKED_AT = 5
 MOST_PUBLIC, MOST_BYTES = 2000, 10_000_000
-_NUMBERED = re.compile(r"^[\w.-]*\d[\w.-]*\t")
+_NUMBERED = re.compile(r"^(?=[^\t\d]*+\d)[\w.-]*+\t")
 
 
 def make_questions(

@@ -18,13 +18,13 @@ OWN = "llm-twin-platform"
 MIN_WORDS, MIN_FUNCTION_WORDS, MAX_SIGNS = 12, 0.3, 0.1
 
 _CHANGES = re.compile(
-    r"^[#\s]*(?:change ?log|changes|history|release (?:notes|history)|licen[cs]e|news|what.s new.*)\s*$",
+    r"^[# \t]*+(?:change ?log|changes|history|release (?:notes|history)|licen[cs]e|news|what.s new[^\n]*+)[ \t]*+$",
     re.IGNORECASE | re.MULTILINE,
 )
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_DIRECTIVE = re.compile(r"^\.\. .*(?:\n[ \t]+\S.*|\n[ \t]*(?=\n[ \t]))*", re.MULTILINE)
-_LITERAL = re.compile(r"::[ \t]*\n(?:[ \t]*\n|[ \t]+\S.*\n)+")
-_ROLE = re.compile(r":[\w:]+:`([^`<]*)(?:<[^>]*>)?`")
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_DIRECTIVE = re.compile(r"^\.\. [^\n]*+(?:\n[ \t]++\S[^\n]*+|\n[ \t]*+(?=\n[ \t]))*+", re.MULTILINE)
+_LITERAL = re.compile(r"::[ \t]*+\n(?:[ \t]*+\n|[ \t]++\S[^\n]*+\n)++")
+_ROLE = re.compile(r"(?<![\w:]):(?:\w++:)++`([^`<]*+)(?:<[^>]*+>)?+`")
 _REST_LINK = re.compile(r"`([^`<]{0,200}?)\s*<[^<>`]{0,500}>`_+")
 _CODE = re.compile(r"``[^`\n]*``|\|[\w -]+\|_?")
 _REFERENCE = re.compile(r"\[([^\[\]]*)\]\[[^\[\]]*\]")
