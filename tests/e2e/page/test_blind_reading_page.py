@@ -72,7 +72,7 @@ def test_a_reader_finds_by_keyboard_that_they_tell_both_apart(
     see(question).to_be_focused()
     for n in range(8):
         key = {"left": ("1", "ArrowLeft"), "right": ("2", "ArrowRight")}[side_of_candidate(page, twin)][n % 2]
-        before = place.locator(".side-by-side").inner_text()
+        before = texts_of(page)
         page.keyboard.press(key)
         see(place.locator(".side-by-side")).not_to_have_text(before)
         see(place.get_by_role("status")).to_have_text("Noted.")
@@ -119,6 +119,11 @@ def test_keys_that_are_for_something_else_choose_nothing(
     assert readings(twin.lake, "runa") == []
 
 
+def texts_of(page: Any) -> str:
+    """Both texts, as `to_have_text` compares them."""
+    return str(card(page).locator(".side-by-side").text_content())
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_it_fits_is_read_by_thumb_and_answered_once(
@@ -151,7 +156,7 @@ def test_it_fits_is_read_by_thumb_and_answered_once(
     )
     choose[0].click()
     see(card(page).get_by_role("status")).to_have_text("Noted.")
-    before = card(page).locator(".side-by-side").inner_text()
+    before = texts_of(page)
     card(page).get_by_role("button", name="I know one of these").click()
     see(card(page).get_by_role("status")).to_have_text("Skipped.")
     see(card(page).locator(".side-by-side")).not_to_have_text(before)
@@ -161,11 +166,11 @@ def test_it_fits_is_read_by_thumb_and_answered_once(
     ]
     for _ in range(7):
         side = 0 if side_of_candidate(page, twin) == "left" else 1
-        before = card(page).locator(".side-by-side").inner_text()
+        before = texts_of(page)
         choose[side].click()
         see(card(page).locator(".side-by-side")).not_to_have_text(before)
     while card(page).get_by_role("heading", level=3).inner_text().startswith("Which one is closer"):
-        before = card(page).locator(".side-by-side").inner_text()
+        before = texts_of(page)
         choose[0].click()
         see(card(page).locator(".side-by-side")).not_to_have_text(before)
     choose[0].click()
