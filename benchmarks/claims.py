@@ -23,6 +23,7 @@ from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.core.text.words import sentences
 from twin_assets.evaluation.grounding.claims import (
     EVIDENCE,
+    by_mix,
     claim_support,
     claims_of,
     evidence,
@@ -79,7 +80,8 @@ def line(name: str, labelled_by: str, rows: list[Row]) -> None:
     from sklearn.metrics import f1_score
 
     embed = remembering(load_embedder("offline-minilm").embed)
-    measure, supported = open_measure(load_settings(), embed, OFFLINE_MINILM.supported)
+    entailed, supported = open_measure(load_settings(), OFFLINE_MINILM.supported)
+    measure = entailed or by_mix(embed)
     truth = np.array([row.supported for row in rows])
     ours = np.array([claim_support([row.claim], row.passages, measure)[0] for row in rows])
     peers = np.array([evidence([row.claim], ["\n".join(row.passages)], embed)[0, 0] for row in rows])

@@ -38,8 +38,8 @@ from twin_assets.core.storage.feature_store import FeatureStore, table_version
 from twin_assets.definitions import defs
 from twin_assets.defs.shared.common import MONITORING
 from twin_assets.defs.shared.resources import Platform, build_resources
-from twin_assets.evaluation.evaluate import EvaluationReport, SystemResult
 from twin_assets.evaluation.report.page import report_key
+from twin_assets.evaluation.results import EvaluationReport, SystemResult
 from twin_assets.evaluation.voice.copying import CopyReport
 from twin_assets.evaluation.voice.meter import VoiceScore
 from twin_assets.evaluation.voice.persona_meter import persona_meter

@@ -17,8 +17,8 @@ from twin_assets.core.release.approval import Decision, decide, expires, refused
 from twin_assets.core.release.canary import evaluate_canary
 from twin_assets.core.release.ledger import Event, EventKind, Ledger
 from twin_assets.core.storage.lake import open_lake
-from twin_assets.evaluation.evaluate import EvaluationReport
 from twin_assets.evaluation.report.page import report_key, with_blind_readings
+from twin_assets.evaluation.results import EvaluationReport
 from twin_assets.settings import Settings
 
 # The report is a page of its own: it may draw, and neither run nor load anything.

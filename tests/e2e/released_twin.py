@@ -22,9 +22,9 @@ from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import Lake, open_lake
 from twin_assets.core.vectors import open_store
 from twin_assets.evaluation.blind_pairs import BlindPair, Drafts, blind_pairs
-from twin_assets.evaluation.evaluate import EvaluationReport, Sample, SystemResult
 from twin_assets.evaluation.gate import check_gate
 from twin_assets.evaluation.report.page import render_html, report_key
+from twin_assets.evaluation.results import EvaluationReport, Sample, SystemResult
 from twin_assets.evaluation.voice.copying import CopyReport
 from twin_assets.evaluation.voice.meter import VoiceScore
 from twin_assets.feature.index.chunk import chunk_documents

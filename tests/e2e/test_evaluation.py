@@ -15,10 +15,10 @@ from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.defs.evaluation.assets import evaluation_report
 from twin_assets.defs.shared.common import personas
 from twin_assets.defs.shared.resources import build_resources
-from twin_assets.evaluation.evaluate import EvaluationReport
 from twin_assets.evaluation.gate import GATES
 from twin_assets.evaluation.grounding.qa_eval import MADE
 from twin_assets.evaluation.report.page import report_key
+from twin_assets.evaluation.results import EvaluationReport
 from twin_assets.settings import ROOT
 
 pytestmark = pytest.mark.e2e

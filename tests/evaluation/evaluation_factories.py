@@ -13,7 +13,8 @@ import numpy as np
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.persona.definition import Persona, load_persona
 from twin_assets.core.records import Message, Passage, SplitDocument
-from twin_assets.evaluation.evaluate import EvaluationReport, Instruments, Question, System, evaluate
+from twin_assets.evaluation.evaluate import Instruments, Question, System, evaluate
+from twin_assets.evaluation.results import EvaluationReport
 from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.inference.generation.local import Generation
 from twin_assets.inference.twin.answer import Plan, Twin

@@ -7,10 +7,10 @@ from tests.evaluation.test_gate_and_report import LOOSE, by_name
 from twin_assets.core.models.profiles import load_profile, profile_names
 from twin_assets.evaluation.comparison import ComparedSystem, compare, voice_share
 from twin_assets.evaluation.contest.ability import Ability
-from twin_assets.evaluation.evaluate import EvaluationReport
 from twin_assets.evaluation.gate import compare_systems
 from twin_assets.evaluation.grounding.qa_eval import Grounding, Refusals
 from twin_assets.evaluation.grounding.safety import check_safety
+from twin_assets.evaluation.results import EvaluationReport
 
 
 def system(role: str, *short: str) -> ComparedSystem:

@@ -25,10 +25,11 @@ from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.records import Message, Passage
 from twin_assets.core.vectors.base import Filters
 from twin_assets.evaluation.contest.write import ContestWriter, Prompting
-from twin_assets.evaluation.evaluate import EvaluationReport, Instruments, Question, System, read_questions
+from twin_assets.evaluation.evaluate import Instruments, Question, System, read_questions
 from twin_assets.evaluation.grounding.qa_eval import MADE, PUBLIC, WRITTEN
 from twin_assets.evaluation.grounding.questions import score_retrieval
 from twin_assets.evaluation.report.page import render_html
+from twin_assets.evaluation.results import EvaluationReport
 from twin_assets.evaluation.voice.background import Background
 from twin_assets.evaluation.write_tasks import write_tasks
 from twin_assets.inference.generation.local import Generation

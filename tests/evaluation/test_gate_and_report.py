@@ -8,10 +8,10 @@ import pytest
 
 from tests.evaluation.evaluation_factories import reciting_report
 from twin_assets.core.models.profiles import Gate
-from twin_assets.evaluation.evaluate import BEFORE, EvaluationReport
 from twin_assets.evaluation.gate import GATES, GateResult, check_gate, compare_systems
 from twin_assets.evaluation.report.page import render_html, summary_table
 from twin_assets.evaluation.report.plots import voice_plot
+from twin_assets.evaluation.results import BEFORE, EvaluationReport
 from twin_assets.evaluation.sense.meter import SenseScore
 
 LOOSE = Gate(min_margin_gain=0.0, max_copied_share=1.0, max_copied_words=10_000, min_refusal_rate=0.0)

@@ -1,8 +1,8 @@
 """Was the fine-tune worth its training, and what would help? In words for whoever has to decide."""
 
 from twin_assets.evaluation.comparison import Advice, Comparison
-from twin_assets.evaluation.evaluate import BASELINE, CANDIDATE, EvaluationReport
 from twin_assets.evaluation.gate import MEMORISED, GateResult
+from twin_assets.evaluation.results import BASELINE, CANDIDATE, EvaluationReport
 
 # What brings a measure that falls short further, by the name of its gate.
 HELPS = {

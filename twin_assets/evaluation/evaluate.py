@@ -2,27 +2,25 @@
 
 Every system gets the same tasks and questions. Retrieval sees the training side only while voice is measured, so
 nobody is handed the real text. The upper bound is the author's own held-out writing, the lower bound other authors, each
-scored by a meter that was not shown them: systems are strangers to the meter too. No system's text is used to fit it. An LLM judge, where there is one, is asked beside all this and changes none of it.
+scored by a meter that was not shown them: systems are strangers to the meter too. No system's text is used to fit it. An LLM judge, where
+there is one, is asked beside all this and changes none of it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
-from pydantic import model_validator
 
 from twin_assets.core.embedding.embedder import Embed, remembering
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
-from twin_assets.core.records import Record, SplitDocument, Visibility, most_closed
+from twin_assets.core.records import SplitDocument, most_closed
 from twin_assets.core.text.words import first_words
 from twin_assets.evaluation.blind_pairs import BlindPair, Drafts, blind_pairs
-from twin_assets.evaluation.comparison import Advice
 from twin_assets.evaluation.contest.ability import Ability, compare_ability
-from twin_assets.evaluation.contest.effort import Effort, effort
+from twin_assets.evaluation.contest.effort import effort
 from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts
 from twin_assets.evaluation.contest.write import ContestWriter, System, Written, write_all
 from twin_assets.evaluation.grounding.claims import Measure, by_mix
@@ -33,7 +31,6 @@ from twin_assets.evaluation.grounding.qa_eval import (
     SETS,
     WRITTEN,
     Kind,
-    QaEval,
     QaItem,
     qa_items,
     score_qa,
@@ -44,14 +41,21 @@ from twin_assets.evaluation.grounding.questions import (
     Retrieve,
     measure_set,
     read_questions,
-    refusal_rate,
-    score_retrieval,
 )
-from twin_assets.evaluation.grounding.safety import Safety, check_safety
+from twin_assets.evaluation.grounding.safety import check_safety
+from twin_assets.evaluation.results import (
+    BASELINE,
+    CANDIDATE,
+    PRODUCTION,
+    PROMPTED,
+    EvaluationReport,
+    Sample,
+    SystemResult,
+)
 from twin_assets.evaluation.sense.meter import SenseMeter, SenseScore
 from twin_assets.evaluation.voice.background import Background
 from twin_assets.evaluation.voice.compare import paired_gain
-from twin_assets.evaluation.voice.copying import CopyCheck, CopyReport
+from twin_assets.evaluation.voice.copying import CopyCheck
 from twin_assets.evaluation.voice.instrument import VoiceInstrument, no_figure
 from twin_assets.evaluation.voice.lower_bound import lower_bound_score
 from twin_assets.evaluation.voice.meter import VoiceMeter, VoiceScore
@@ -62,26 +66,13 @@ from twin_assets.evaluation.write_tasks import WriteTask, write_tasks
 from twin_assets.inference.twin.answer import Plan
 
 __all__ = [
-    "EvaluationReport",
     "Instruments",
     "Question",
     "System",
-    "SystemResult",
     "evaluate",
     "read_questions",
 ]
 
-CANDIDATE, BASELINE, PROMPTED, PRODUCTION = "candidate", "base+prompt+retrieval", "base+prompt", "production"
-# Reports that were stored under the names of before are still read.
-BEFORE = {
-    "contestants": "systems",
-    "exam": "qa_eval",
-    "ceiling": "upper_bound",
-    "ceiling_copying": "upper_bound_copying",
-    "ceiling_unseen_words": "upper_bound_unseen_words",
-    "floor": "lower_bound",
-    "floor_is": "lower_bound_is",
-}
 SHOWN_SAMPLES = 4
 NOISE = "the candidate does not read as language, so that nearness to a voice would say nothing"
 REAL_WORDS = 150
@@ -92,8 +83,7 @@ class Instruments:
     """What an evaluation measures with. `plan` is the service's `Twin.plan_answer`; `right_answers` gives each item
     of the ability test 1 or 0 for a model version; without it, a judge or `sense`, that part is left out, of the last
     with `no_sense` for the reason. A claim counts from `supported` on with this `measure`, by
-    default the mix with `embed`, two passages are about one thing
-    from `same_subject` on. `public_questions` are of nobody's corpus."""
+    default the mix with `embed`, two passages are about one thing from `same_subject` on. `public_questions` are of nobody's corpus."""
 
     retrieve: Retrieve
     plan: Callable[[str], Plan]
@@ -110,90 +100,6 @@ class Instruments:
     def would_refuse(self, question: str) -> bool:
         """Whether the service's own gate declines, before any model is asked."""
         return self.plan(question).refusal is not None
-
-
-def _by_new_names(given: Any) -> Any:
-    return (
-        {BEFORE.get(name, name): value for name, value in given.items()} if isinstance(given, dict) else given
-    )
-
-
-class Sample(Record):
-    """A text by a system; `passages` is what it was shown, `real` what the author wrote on the topic."""
-
-    prompt: str
-    text: str
-    passages: list[str] = []
-    real: str = ""
-
-
-class SystemResult(Record):
-    """How one system did. `own_voice` is the voice of what is left without copied runs, `unseen_words`
-    the share of words that stand in no training text and no other author's, `sense` whether it reads as language."""
-
-    model: str
-    voice: VoiceScore
-    copying: CopyReport
-    samples: list[Sample]
-    own_voice: VoiceScore | None = None
-    seconds: float = 0.0
-    words: int = 0
-    unseen_words: float | None = None
-    qa_eval: QaEval | None = None
-    safety: Safety | None = None
-    effort: Effort | None = None
-    sense: SenseScore | None = None
-
-    _before = model_validator(mode="before")(_by_new_names)
-
-
-class EvaluationReport(Record):
-    """Everything the gate and the report page show. Gain is candidate minus base+prompt+retrieval, of voice figures, or of
-    margins (`gain_in`) where there are too few writers for a figure. `told_from` is how many other people the figure
-    tells the author from, `voice_caution` what is weak about that.
-
-    `refusal_rate` and `false_refusal_rate` are of the service's gate in front of the model, which declines what
-    retrieval finds nothing for; what the models themselves decline is in their `qa_eval`.
-    """
-
-    persona: str
-    candidate: str
-    profile: str
-    systems: dict[str, SystemResult]
-    upper_bound: VoiceScore
-    lower_bound: VoiceScore
-    real_sample: str
-    gain: float | None
-    gain_low: float | None
-    gain_high: float | None
-    hit_rate: float | None
-    mrr: float | None
-    refusal_rate: float | None
-    false_refusal_rate: float | None
-    prompts: int
-    lower_bound_is: str = ""
-    upper_bound_copying: CopyReport | None = None
-    upper_bound_unseen_words: float | None = None
-    upper_bound_sense: SenseScore | None = None
-    gain_pairs: int = 0
-    gain_in: Literal["margin", "figure"] = "margin"
-    gain_note: str | None = None
-    told_from: int = 0
-    voice_caution: str | None = None
-    questions: int = 0
-    seed: int = 0
-    visibility: Visibility = "public"
-    learnt_from: dict[str, int] = {}
-    heldout_questions: int = 0
-    heldout_hit_rate: float | None = None
-    heldout_mrr: float | None = None
-    ability: Ability | None = None
-    verdicts: list[Verdicts] = []
-    blind_pairs: list[BlindPair] = []
-    question_sets: list[QuestionSet] = []
-    advice: Advice | None = None
-
-    _before = model_validator(mode="before")(_by_new_names)
 
 
 def evaluate(
@@ -281,9 +187,10 @@ def evaluate(
     # Averaged noise is near to any author: what it gains means nothing.
     gain = paired_gain(voice.of_windows, [] if noise else written[CANDIDATE].texts, baseline, seed)
     lower_bound, lower_bound_is = lower_bound_score(prose, impostors, seed)
-    found = score_retrieval(questions, instruments.retrieve)
     sets = _sets(questions, made, instruments)
-    of_made = next((s for s in sets if s.written_by == MADE), None)
+    of_written, of_made = (
+        next((s for s in sets if s.written_by == origin), None) for origin in (WRITTEN, MADE)
+    )
     return EvaluationReport(
         persona=persona.name,
         candidate=systems[CANDIDATE].model,
@@ -304,13 +211,11 @@ def evaluate(
         gain_note=NOISE if noise else None,
         told_from=len(background.people),
         voice_caution=background.weakness,
-        hit_rate=found.hit_rate,
-        mrr=found.mrr,
+        hit_rate=of_written.hit_rate if of_written else None,
+        mrr=of_written.mrr if of_written else None,
         questions=len(questions),
-        refusal_rate=refusal_rate([q for q in questions if q.unanswerable], instruments.would_refuse),
-        false_refusal_rate=refusal_rate(
-            [q for q in questions if not q.unanswerable], instruments.would_refuse
-        ),
+        refusal_rate=of_written.declined if of_written else None,
+        false_refusal_rate=of_written.declined_wrongly if of_written else None,
         visibility=most_closed(d.visibility for d in (*heldout, *train)),
         heldout_questions=of_made.answerable if of_made else 0,
         heldout_hit_rate=of_made.hit_rate if of_made else None,

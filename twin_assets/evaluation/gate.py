@@ -8,7 +8,7 @@ from twin_assets.core.models.profiles import Gate
 from twin_assets.core.records import Record
 from twin_assets.core.text.words import first_words
 from twin_assets.evaluation.comparison import ComparedSystem, Comparison, compare, voice_share
-from twin_assets.evaluation.evaluate import BASELINE, CANDIDATE, PROMPTED, EvaluationReport, SystemResult
+from twin_assets.evaluation.results import BASELINE, CANDIDATE, PROMPTED, EvaluationReport, SystemResult
 from twin_assets.evaluation.sense.meter import SenseScore
 from twin_assets.evaluation.voice.instrument import sentence
 

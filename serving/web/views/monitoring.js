@@ -9,7 +9,6 @@ import {table} from "../lib/table.js";
 
 const SPANS = [["7", "7 days"], ["30", "30 days"], ["90", "90 days"]];
 const DAY_MS = 86_400_000;
-const LEAST_READING = 0.8; // of the sampled passages, as the gate has it
 
 export default async function monitoring({persona}) {
   const place = h("div");
@@ -54,7 +53,7 @@ function quality({versions, days, voices, scored_until: until}, dates, labels) {
   const byDay = new Map(days.map(one => [one.group, one]));
   const of = key => dates.map(date => byDay.get(date)?.[key] ?? null);
   // Nonsense of an author's words is near to any author: where texts don't read as language, no voice is shown.
-  const noise = new Set(versions.filter(one => one.reads != null && one.reads < LEAST_READING).map(one => one.group));
+  const noise = new Set(versions.filter(one => one.noise).map(one => one.group));
   const voiced = voices.filter(one => one.margin != null && !noise.has(one.model)), figured = voiced.filter(one => one.figure != null), short = voices.filter(one => one.margin == null);
   return group("Quality", h("p", {class: "meta"}, `Scored up to ${moment(until)}. Claims are checked on a sample of answers; leaks and abuse in all.`),
     h("div", {class: "charts"},

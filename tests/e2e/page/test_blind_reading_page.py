@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.released_twin import ReleasedTwin, pairs_to_read
-from tests.e2e.web_browser import SIZES, TWIN, Pages, chromium, see, services
+from tests.e2e.web_browser import SIZES, TWIN, Pages, see, services
 from twin_assets.core.blind_readings import FOLDER, findings, readings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
@@ -17,23 +17,9 @@ Open = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> ReleasedTwin:
-    home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("TWIN_HOME", str(home))
-        return ReleasedTwin(home)
-
-
-@pytest.fixture(scope="module")
 def served(twin: ReleasedTwin) -> Iterator[str]:
     with services(twin, TWIN) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.web_browser import SIZES, Pages, chromium, see
+from tests.e2e.web_browser import SIZES, Pages, see
 from tests.serving.page.test_uploads import Dagster, dagster
 from tests.serving.twin_server import Server, install, serving
 from twin_assets.core.persona.definition import load_persona
@@ -17,12 +17,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 
 ATTACK = "<img src=x onerror=\"document.title='owned'\">"
 TEXT = f"The ferry was late, since the tide had turned before the crew came aboard {ATTACK} and nobody had told us. "
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

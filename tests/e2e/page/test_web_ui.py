@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.e2e.released_twin import ReleasedTwin
-from tests.e2e.web_browser import LLM, SIZES, TWIN, WAIT_MS, Pages, ask, chromium, see, services
+from tests.e2e.web_browser import LLM, SIZES, TWIN, WAIT_MS, Pages, ask, see, services
 from tests.support.machine import free_port
 from twin_assets.core.feedback.pairs import pair_reviews
 from twin_assets.core.feedback.store import read_feedback
@@ -29,23 +29,9 @@ Open = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> ReleasedTwin:
-    home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("TWIN_HOME", str(home))  # the embedder is made ready once, for the services too
-        return ReleasedTwin(home)
-
-
-@pytest.fixture(scope="module")
 def served(twin: ReleasedTwin) -> Iterator[str]:
     with services(twin, LLM, TWIN) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

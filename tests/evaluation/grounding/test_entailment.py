@@ -66,14 +66,12 @@ def test_the_best_part_of_a_long_passage_counts(tmp_path: Path) -> None:
 
 
 def test_the_setting_chooses_and_what_is_no_such_model_is_named(tmp_path: Path) -> None:
-    def never(texts: list[str]) -> np.ndarray:
-        raise AssertionError("the embedder is not asked")
-
     chosen = Settings(entailment_model=save_model(tmp_path / "a", ["entailment", "neutral"]))
-    measure, supported = open_measure(chosen, never, 0.55)
+    measure, supported = open_measure(chosen, 0.55)
     assert supported == ENTAILED
+    assert measure is not None
     assert measure(CLAIMS, PASSAGES).shape == (2, 2)
-    assert open_measure(Settings(entailment_model=None), never, 0.55)[1] == 0.55
+    assert open_measure(Settings(entailment_model=None), 0.55) == (None, 0.55)
     with pytest.raises(TwinError, match=r"has no label `entailment` \(it has: toxic, fine\)"):
         EntailmentModel(save_model(tmp_path / "b", ["toxic", "fine"])).support(CLAIMS, PASSAGES)
     with pytest.raises(TwinError, match=r"can't be loaded.*TWIN_ENTAILMENT_MODEL"):

@@ -25,8 +25,8 @@ from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.storage.library import add_to_library
 from twin_assets.core.vectors import open_store
-from twin_assets.evaluation.evaluate import EvaluationReport, Sample, SystemResult
 from twin_assets.evaluation.report.page import report_key
+from twin_assets.evaluation.results import EvaluationReport, Sample, SystemResult
 from twin_assets.evaluation.voice.copying import CopyReport
 from twin_assets.evaluation.voice.meter import VoiceScore
 from twin_assets.inference.twin.request_log import read_requests

@@ -5,7 +5,6 @@ from typing import Any
 
 import dagster as dg
 
-from twin_assets.core.embedding.embedder import remembering
 from twin_assets.core.models.version import closed_rows
 from twin_assets.core.prompts.templates import prompts_fingerprint
 from twin_assets.core.records import VISIBILITIES, Message, SplitDocument, most_closed
@@ -20,22 +19,13 @@ from twin_assets.evaluation.comparison import Comparison
 from twin_assets.evaluation.contest.ability import right_answers
 from twin_assets.evaluation.contest.judge import Judge
 from twin_assets.evaluation.contest.write import Prompting
-from twin_assets.evaluation.evaluate import (
-    BASELINE,
-    CANDIDATE,
-    PRODUCTION,
-    PROMPTED,
-    EvaluationReport,
-    Instruments,
-    System,
-    evaluate,
-    read_questions,
-)
+from twin_assets.evaluation.evaluate import Instruments, System, evaluate, read_questions
 from twin_assets.evaluation.gate import GATES, GateResult, check_gate, compare_systems
 from twin_assets.evaluation.grounding.entailment import open_measure
 from twin_assets.evaluation.grounding.made_questions import read_public
 from twin_assets.evaluation.report.page import render_html, report_key, summary_table
 from twin_assets.evaluation.report.plots import systems_plot, voice_plot
+from twin_assets.evaluation.results import BASELINE, CANDIDATE, PRODUCTION, PROMPTED, EvaluationReport
 from twin_assets.evaluation.sense.persona_sense import persona_sense
 from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.evaluation.voice.persona_meter import persona_background
@@ -94,8 +84,7 @@ def evaluation_report(
     train = [d for d in learnt if d.split == "train"]
     sense, no_sense = persona_sense(settings, platform.profile, train)
     shown = [d.voice_text for d in train if d.category != "code"][:JUDGE_SAMPLES]
-    embed = remembering(platform.embedder.embed)
-    measure, supported = open_measure(settings, embed, platform.thresholds.supported)
+    measure, supported = open_measure(settings, platform.thresholds.supported)
     report = evaluate(
         systems,
         heldout=[d for d in learnt if d.split == "heldout"],
@@ -107,7 +96,7 @@ def evaluation_report(
         instruments=Instruments(
             retrieve=retriever.retrieve,
             plan=twin.plan_answer,
-            embed=embed,
+            embed=platform.embedder.embed,
             right_answers=lambda tag: right_answers(models.open(tag)),
             judge=Judge(settings, shown) if settings.judge_model else None,
             supported=supported,

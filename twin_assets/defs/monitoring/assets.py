@@ -1,6 +1,7 @@
 """Monitoring: production's requests scored, counted in the warehouse, and priced. `drift` compares them."""
 
 from datetime import date, datetime, timedelta
+from functools import cache
 
 import dagster as dg
 
@@ -9,6 +10,7 @@ from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.shared.common import MONITORING, OWNERS, READS_OUTSIDE, personas
 from twin_assets.defs.shared.metadata import image, sample_table
 from twin_assets.defs.shared.resources import Platform
+from twin_assets.evaluation.grounding.claims import by_mix
 from twin_assets.evaluation.grounding.entailment import open_measure
 from twin_assets.evaluation.sense.persona_sense import persona_sense
 from twin_assets.evaluation.voice.persona_meter import persona_instrument, persona_meter
@@ -50,19 +52,19 @@ def scored_requests(
     finished = finish_erasures(settings, lake, persona.name)
     bare = remove_texts(lake, persona.name, persona.log_text_days, settings.now.date())
     sense, no_sense = persona_sense(settings, platform.profile, corpus_split)
-    measure, supported = open_measure(settings, platform.embedder.embed_kept, platform.thresholds.supported)
+    measure, supported = open_measure(settings, platform.thresholds.supported)
     rule, is_toxic = open_toxicity(settings.toxicity_model)
     scorer = LiveScorer(
         persona,
         {c.chunk_id: c.text for c in embeddings},
-        measure,
+        measure or by_mix(platform.embedder.embed_kept),
         persona_meter(persona, corpus_split),
         is_toxic,
         settings.monitor_sample_per_hour,
         settings.seed,
         supported,
         sense,
-        lambda: persona_instrument(persona, corpus_split, lake, settings.impostors_dir),
+        cache(lambda: persona_instrument(persona, corpus_split, lake, settings.impostors_dir)),
     )
     run = score_new(lake, scorer)
     compacted = compact_days(lake, persona.name, settings.now.date())

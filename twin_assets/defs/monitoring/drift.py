@@ -17,9 +17,9 @@ from twin_assets.core.storage.lake import Lake
 from twin_assets.defs.shared.common import MONITORING, OWNERS, personas
 from twin_assets.defs.shared.metadata import image, sample_table
 from twin_assets.defs.shared.resources import Platform
-from twin_assets.evaluation.evaluate import EvaluationReport
 from twin_assets.evaluation.grounding.questions import read_questions
 from twin_assets.evaluation.report.page import report_key
+from twin_assets.evaluation.results import EvaluationReport
 from twin_assets.evaluation.voice.persona_meter import persona_meter
 from twin_assets.evaluation.voice.stylometry import windows
 from twin_assets.feature.instruct.build import may_be_learnt

@@ -12,7 +12,7 @@ import numpy as np
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.text.words import word_spans
-from twin_assets.evaluation.grounding.claims import Embed, Measure, by_mix
+from twin_assets.evaluation.grounding.claims import Measure
 from twin_assets.settings import Settings
 
 # From this probability on a claim is supported: more likely than not.
@@ -71,11 +71,12 @@ def parts_of(passage: str) -> list[str]:
     return [passage[spans[at][0] : spans[min(at + PART, len(spans)) - 1][1]] for at in starts if spans]
 
 
-def open_measure(settings: Settings, embed: Embed, supported: float) -> tuple[Measure, float]:
-    """What claims are measured by, and from what support on one counts: `supported` is that of the mix with `embed`."""
+def open_measure(settings: Settings, supported: float) -> tuple[Measure | None, float]:
+    """What claims are measured by, None for the mix (`claims.by_mix`), and from what support on one counts: `supported` is
+    that of the mix."""
     if settings.entailment_model:
         return _model(settings.entailment_model).support, ENTAILED
-    return by_mix(embed), supported
+    return None, supported
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,7 @@
 """The voice table of a report: a line for each system, between other authors and the author's own unseen text."""
 
 from twin_assets.core.records import Record
-from twin_assets.evaluation.evaluate import EvaluationReport
+from twin_assets.evaluation.results import EvaluationReport
 from twin_assets.evaluation.voice.copying import CopyReport
 from twin_assets.evaluation.voice.instrument import VoiceFigure
 from twin_assets.evaluation.voice.meter import VoiceScore

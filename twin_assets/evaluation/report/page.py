@@ -8,11 +8,11 @@ from twin_assets.core.models.version import closed_rows
 from twin_assets.core.templates import render
 from twin_assets.core.text.words import word_spans
 from twin_assets.evaluation.comparison import Comparison
-from twin_assets.evaluation.evaluate import CANDIDATE, EvaluationReport
 from twin_assets.evaluation.gate import MEMORISED, GateResult
 from twin_assets.evaluation.grounding.qa_eval import QaEval
 from twin_assets.evaluation.report.lines import HEAD, cells, lines
 from twin_assets.evaluation.report.plots import systems_plot, voice_plot
+from twin_assets.evaluation.results import CANDIDATE, EvaluationReport
 from twin_assets.evaluation.voice.instrument import sentence
 
 SAMPLE_WORDS = 150

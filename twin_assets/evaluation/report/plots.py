@@ -3,8 +3,8 @@
 import io
 from typing import Any
 
-from twin_assets.evaluation.evaluate import BASELINE, CANDIDATE, EvaluationReport
 from twin_assets.evaluation.report.lines import lines
+from twin_assets.evaluation.results import BASELINE, CANDIDATE, EvaluationReport
 
 COLOURS = {CANDIDATE: "#b05a2c", BASELINE: "#456990"}
 OTHER = "#7c8794"

@@ -12,6 +12,7 @@ from twin_assets.core.storage.kept import KeptValues
 from twin_assets.evaluation.sense.meter import SenseMeter
 from twin_assets.evaluation.sense.passages import PassageMeter
 from twin_assets.evaluation.sense.reference import load_reference
+from twin_assets.evaluation.training_prose import training_prose
 from twin_assets.settings import Settings
 
 
@@ -26,7 +27,7 @@ def persona_sense(
         return None, "TWIN_REFERENCE_MODEL is none"
     if profile.evaluation.passages == 0:
         return None, f"the profile {profile.name} leaves it out"
-    prose = tuple(d.voice_text for d in corpus if d.split == "train" and d.category != "code")
+    prose = training_prose(corpus)
     try:
         return _fitted(settings.reference_model, settings.embedder, settings.cache_dir, prose), ""
     except TwinError as error:

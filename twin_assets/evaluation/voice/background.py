@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from twin_assets.core.persona.impostors import ATTRIBUTION
 from twin_assets.evaluation.voice.copying import CopyCheck
 from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.evaluation.voice.package_prose import package_prose
 from twin_assets.evaluation.voice.stylometry import WINDOW, tokens, word_count
 
-ATTRIBUTION = "ATTRIBUTION.txt"
 # Of a writer's words, this share may stand in the persona's texts in runs of eight: quotations, not the same text.
 MOST_SHARED = 0.03
 # The author's commonest words, and which share of the author's use of them another writer of the language reaches.

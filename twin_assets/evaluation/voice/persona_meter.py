@@ -6,30 +6,29 @@ from pathlib import Path
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.definition import Persona
+from twin_assets.core.persona.impostors import IMPOSTORS
 from twin_assets.core.records import SplitDocument
 from twin_assets.core.storage.lake import Lake
+from twin_assets.evaluation.training_prose import training_prose
 from twin_assets.evaluation.voice.background import Background, gather
 from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import VoiceMeter
 
 Texts = tuple[tuple[str, tuple[str, ...]], ...]
-# In the lake, where `twin impostors fetch` keeps them.
-FETCHED = "impostors"
 
 
 def persona_meter(persona: Persona, corpus: Sequence[SplitDocument]) -> VoiceMeter | None:
     """Fitted on the training side's prose and the persona's impostors; None where that is too little to know a voice by."""
-    prose = tuple(d.voice_text for d in corpus if d.split == "train" and d.category != "code")
-    return _fitted(prose, _frozen(read_impostors(persona.impostors)))
+    return _fitted(training_prose(corpus), _frozen(read_impostors(persona.impostors)))
 
 
 def persona_background(
     persona: Persona, corpus: Sequence[SplitDocument], lake: Lake, folder: Path | None
 ) -> Background:
     """Whom the persona is told from: named impostors, and the writers of `folder`, or of the lake without one."""
-    if folder is None and any(True for _ in lake.keys(FETCHED)):
-        folder = lake.local(FETCHED)
+    if folder is None and any(True for _ in lake.keys(IMPOSTORS)):
+        folder = lake.local(IMPOSTORS)
     own = [d.voice_text for d in corpus if d.category != "code"]
     named = read_impostors(persona.impostors)
     return gather([persona.full_name, *persona.also_known_as], own, named, folder)
@@ -39,8 +38,7 @@ def persona_instrument(
     persona: Persona, corpus: Sequence[SplitDocument], lake: Lake, folder: Path | None
 ) -> VoiceInstrument | None:
     """Fitted on the training side's prose and everybody the persona can be told from."""
-    prose = [d.voice_text for d in corpus if d.split == "train" and d.category != "code"]
-    return voice_instrument(prose, persona_background(persona, corpus, lake, folder))
+    return voice_instrument(training_prose(corpus), persona_background(persona, corpus, lake, folder))
 
 
 def voice_instrument(author: Sequence[str], background: Background) -> VoiceInstrument | None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.definition import Persona
+from twin_assets.core.persona.impostors import ATTRIBUTION, IMPOSTORS
 from twin_assets.core.persona.sources import Url
 from twin_assets.core.records import CleanedDocument, Document
 from twin_assets.core.storage.lake import Lake, LocalLake
@@ -25,8 +26,6 @@ from twin_assets.feature.crawl.crawl import crawl_source
 from twin_assets.settings import Settings
 
 TABLE = Path(__file__).with_name("writers.yaml")
-ATTRIBUTION = "ATTRIBUTION.txt"
-IMPOSTORS = "impostors"  # in the lake
 # More words of one writer make the metric no better, and the folder no nicer a guest.
 MOST_WORDS = 40_000
 MIN_WORDS = 100  # of a piece

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from twin_assets.core.templates import render
-from twin_assets.evaluation.sense.meter import LEAST_SHARE
 from twin_assets.monitoring.alerts.lifecycle import Batch
 from twin_assets.monitoring.drift.plots import drift_plot, has_plot
 from twin_assets.monitoring.drift.report import FAMILIES, Signal
@@ -95,7 +94,7 @@ def _scores(scored: Quality | None, voice: ModelVoice | None) -> dict[str, str]:
             "leaks": str(scored.leaks),
             "abuse": str(scored.toxic),
         }
-    if scored and scored.reads is not None and scored.reads < LEAST_SHARE:
+    if scored and scored.noise:
         cells["voice"] = "noise has none"
     elif voice:
         cells |= {

@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 import numpy as np
+from pydantic import computed_field
 
 from twin_assets.core.records import Record
 from twin_assets.evaluation.bootstrap import bootstrap
+from twin_assets.evaluation.sense.meter import LEAST_SHARE
 from twin_assets.monitoring.scores.records import ScoredRequest
 
 DRAWS = 500
@@ -39,6 +41,12 @@ class Quality(Record):
     up: int = 0
     down: int = 0
     edited: int = 0
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def noise(self) -> bool:
+        """Too few passages read as language for a voice to mean anything."""
+        return self.reads is not None and self.reads < LEAST_SHARE
 
 
 def quality_by(rows: Iterable[ScoredRequest], group: Callable[[ScoredRequest], str]) -> list[Quality]:
