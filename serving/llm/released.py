@@ -136,7 +136,7 @@ class ReleasedModels:
     def _load(self, persona: str, tag: str, since: int) -> LocalGenerator | None:
         try:
             s = self._settings
-            fresh = LocalGenerator(self._registry.get(tag).path, tag, s.llm_batch, s.llm_waiting)
+            fresh = LocalGenerator.of(self._registry, tag, s.llm_batch, s.llm_waiting)
             fresh.load()
             # Without a chat template, say, it loads and can't be asked: found out here, no request is hurt.
             fresh.generate([TRIAL], Sampling(1))

@@ -43,11 +43,11 @@ def models(persona: PersonaName, settings: Config) -> list[dict[str, Any]]:
     """Model versions of the persona and the base models under them, newest first."""
     versions, states = Registry(settings).list(), states_of(Ledger(open_lake(settings), persona).events())
     own = [v for v in versions if v.lineage.persona == persona]
-    parents = {v.lineage.parent for v in own}
+    under = {v.lineage.parent for v in own} | {v.base.tag for v in own if v.base}
     return [
         v.model_dump(exclude={"path"}) | {"state": states.get(v.tag)}
         for v in versions
-        if v in own or v.tag in parents
+        if v in own or v.tag in under
     ]
 
 

@@ -104,12 +104,23 @@ def export_model(tag: ModelTag, folder: NewFolder) -> None:
 
     Transformers and every engine load the folder as it is. docs/registry.md says what each file is.
     """
-    from twin_assets.core.models.registry import Registry
+    from twin_assets.core.models.registry import STORE_FILE, Registry
+    from twin_assets.core.models.whole import whole_folder
 
-    version = Registry(read_settings()).get(tag)
+    settings = read_settings()
+    version = Registry(settings).get(tag)
     _refuse_full(folder)
-    shutil.copytree(version.path, folder, dirs_exist_ok=True)
-    typer.echo(f"{folder}  {version.size_bytes / 1e6:.1f} MB, for {version.about.visibility} use")
+    whole = whole_folder(settings, version)
+    shutil.copytree(whole, folder, dirs_exist_ok=True)
+    if version.base:
+        (folder / "adapter").mkdir()
+        for path in version.path.iterdir():
+            beside = path.name in ("README.md", "version.json", "training")
+            target = folder / path.name if beside else folder / "adapter" / path.name
+            if path.name != STORE_FILE:
+                (shutil.copytree if path.is_dir() else shutil.copy2)(path, target)
+    size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    typer.echo(f"{folder}  {size / 1e6:.1f} MB, for {version.about.visibility} use")
 
 
 @command(

@@ -31,7 +31,8 @@ def show(persona: OnlyPersona = None, as_json: AsJson = False) -> None:
         return
     for version, state in rows:
         typer.echo(
-            f"{version.created_at:%Y-%m-%d %H:%M}  {version.tag}  {version.size_bytes / 1e6:.1f} MB  {state or ''}"
+            f"{version.created_at:%Y-%m-%d %H:%M}  {version.tag}  {version.size_bytes / 1e6:.1f} MB"
+            f"{f' on {version.base.tag}' if version.base else ''}  {state or ''}"
         )
 
 

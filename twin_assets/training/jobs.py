@@ -4,11 +4,7 @@ A job is named by its inputs, so that nothing trains twice: the registry is aske
 folder for a finished run that never got registered.
 """
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,14 +12,15 @@ from typing import Any
 
 from twin_assets.core.datasets.rows import Manifest
 from twin_assets.core.errors import TwinError
+from twin_assets.core.models.adapters import copy_adapter, is_adapter, join_adapters, why_not_apart
 from twin_assets.core.models.environment import environment
 from twin_assets.core.models.families import Architecture
 from twin_assets.core.models.profiles import Profile
-from twin_assets.core.models.registry import About, Lineage, ModelVersion, Registry
+from twin_assets.core.models.registry import About, BaseRef, Lineage, ModelVersion, Registry
+from twin_assets.core.models.whole import merge_within, whole_folder
 from twin_assets.core.persona.definition import load_persona, persona_names
-from twin_assets.core.processes import run_within
 from twin_assets.core.records import most_closed
-from twin_assets.settings import ROOT, Settings
+from twin_assets.settings import Settings
 from twin_assets.training.axolotl.failures import name_failure
 from twin_assets.training.axolotl.phases import MERGING
 from twin_assets.training.axolotl.reporting.progress import read_points
@@ -45,9 +42,15 @@ TRAINING_CODE_VERSION = "2"
 
 _BYTES_A_TOKEN = 4  # of English, as the vocabularies of the large families count
 
-_MODEL_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json",
-                "tokenizer*", "special_tokens_map.json", "chat_template.jinja", "vocab.json", "merges.txt",
-                "added_tokens.json")  # fmt: skip
+_TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "chat_template.jinja", "vocab.json", "merges.txt",
+                    "added_tokens.json")  # fmt: skip
+_MODEL_FILES = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    *_TOKENIZER_FILES,
+)
 
 
 def prepare_job(
@@ -65,16 +68,17 @@ def prepare_job(
 
     `stage` is "sft" or "dpo". `overrides` replaces values of the composed configuration; `runs` names the
     folder of the cache that the job's own folder lies in. Raises TwinError when the dataset is of the wrong
-    kind or has no training rows, or when the machine is too small.
+    kind or has no training rows, or when the machine is too small. A parent that is an adapter is merged first, unless
+    the version is there already and nothing will train.
     """
     checked = _check_inputs(stage, manifest)
     datasets: dict[str, str] = {manifest.kind: manifest.version}
     if checked == "dpo":
         datasets |= {k: v for k, v in parent.lineage.datasets.items() if k == "instruct"}
 
-    def compose(output_dir: Path) -> dict[str, Any]:
+    def compose(output_dir: Path, parent_path: Path = parent.path) -> dict[str, Any]:
         composed = compose_config(
-            profile, checked, parent.path, dataset_dir, output_dir, settings, manifest.counts
+            profile, checked, parent_path, dataset_dir, output_dir, settings, manifest.counts
         )
         return composed | dict(overrides or {})
 
@@ -92,14 +96,17 @@ def prepare_job(
     )
     folder = settings.cache_dir / runs / persona / f"{stage}-{lineage.inputs_hash}"
     folder.mkdir(parents=True, exist_ok=True)
+    parent_path = _parent_path(
+        settings, parent, trains=runs != "training" or not Registry(settings).find(lineage)
+    )
     job = TrainingJob(
         folder=folder,
         stage=checked,
         lineage=lineage,
-        parent_path=parent.path,
+        parent_path=parent_path,
         dataset_dir=dataset_dir,
         rows=manifest.counts,
-        config=compose(folder / "model"),
+        config=compose(folder / "model", parent_path),
         wandb_mode=settings.wandb_mode,
         checkpoint_seconds=settings.training_checkpoint_seconds,
         hours=settings.training_hours,
@@ -155,7 +162,8 @@ def done(settings: Settings, job: TrainingJob) -> ModelVersion | None:
 
 
 def finish_job(settings: Settings, job: TrainingJob) -> ModelVersion:
-    """Register what the run made, a LoRA adapter merged into its base and kept beside it; returns the version.
+    """Register what the run made; returns the version. A LoRA adapter is kept apart from its base; one that was trained on
+    top of another is joined with that, so that it stands on the same base; one for which that can't be is merged.
 
     The weights move to the registry; config, log and history stay in the job's folder. Raises
     TwinError when the run has not finished.
@@ -165,15 +173,21 @@ def finish_job(settings: Settings, job: TrainingJob) -> ModelVersion:
         raise TwinError(f"The training in {job.folder} has not finished.", "run it (again).")
     clean = job.folder / "registered"
     shutil.rmtree(clean, ignore_errors=True)
-    if (job.model_dir / "adapter_config.json").is_file():
-        _merge_adapter(job, clean)
-    else:
+    about = job.about.model_copy(update={"environment": environment() | result.environment})
+    base = None
+    if not is_adapter(job.model_dir):
         _copy_model(job.model_dir, clean)
+    else:
+        parent = Registry(settings).get(job.lineage.parent or "")
+        try:
+            base = _keep_apart(job, parent, clean)
+        except TwinError as error:
+            about = about.model_copy(update={"merged_because": error.problem})
+            _merge_adapter(job, whole_folder(settings, parent), clean)
     (clean / "training").mkdir()
     write_config(learnt_config(job.config), clean / "training" / "config.yaml")
     link = str(result.wandb_dir) if result.wandb_dir else None
-    about = job.about.model_copy(update={"environment": environment() | result.environment})
-    version = Registry(settings).save(clean, job.lineage, result.metrics, link, about)
+    version = Registry(settings).save(clean, job.lineage, result.metrics, link, about, base=base)
     shutil.rmtree(clean)
     shutil.rmtree(job.model_dir)
     return version
@@ -223,27 +237,41 @@ def _copy_model(source: Path, target: Path) -> None:
             shutil.copy2(path, target / path.name)
 
 
-def _merge_adapter(job: TrainingJob, target: Path) -> None:
-    command = [sys.executable, "-m", "twin_assets.training.axolotl.merge"]
-    ended = run_within(
-        job.hours * 3600,
-        "Merging the adapter",
-        "set TWIN_TRAINING_HOURS higher, or see what keeps the disk busy.",
-        [*command, str(job.parent_path), str(job.model_dir), str(target)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
-    )
+def _parent_path(settings: Settings, parent: ModelVersion, trains: bool) -> Path:
+    """The parent as a whole model; where nothing trains, a folder with its shape and tokenizer is enough."""
+    if trains:
+        return whole_folder(settings, parent)
+    base = Registry(settings).base_of(parent)
+    return base.path if base else parent.path
+
+
+def _keep_apart(job: TrainingJob, parent: ModelVersion, target: Path) -> BaseRef:
+    """Write the adapter with its tokenizer into `target`; returns what it stands on. Raises TwinError that says why it has
+    to be merged."""
+    base = parent.as_base
+    if reason := why_not_apart(job.model_dir):
+        raise TwinError(f"The adapter can't be kept apart from its base: {reason}.", "merge it.")
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for pattern in _TOKENIZER_FILES:
+        for path in job.model_dir.glob(pattern):
+            shutil.copy2(path, target / path.name)
+    if parent.base:
+        join_adapters(parent.path, job.model_dir, target, base.tag)
+    else:
+        copy_adapter(job.model_dir, target, base.tag)
+    return base
+
+
+def _merge_adapter(job: TrainingJob, parent: Path, target: Path) -> None:
+    """Write the whole model into `target`, and the adapter by itself below it."""
+    shutil.rmtree(target, ignore_errors=True)
+    ended = merge_within(job.hours, parent, job.model_dir, target)
     if ended.returncode:
         raise name_failure(ended.returncode, (ended.stdout + ended.stderr).splitlines(), MERGING)
     folder = target / "adapter"
     folder.mkdir()
-    shutil.copy2(job.model_dir / "adapter_model.safetensors", folder)
-    # PEFT writes where the base lay on this machine; elsewhere only its name means anything.
-    config = json.loads((job.model_dir / "adapter_config.json").read_text())
-    config["base_model_name_or_path"] = job.lineage.parent
-    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2))
+    copy_adapter(job.model_dir, folder, job.lineage.parent or "")
 
 
 def _languages(settings: Settings, persona: str) -> list[str]:

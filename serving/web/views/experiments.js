@@ -47,7 +47,7 @@ const facets = row => ({
   version: row.tag, stage: name(row.lineage.stage), profile: row.lineage.profile, parent: row.lineage.parent ?? "none",
   datasets: Object.entries(row.lineage.datasets).map(([kind, version]) => `${kind} ${version}`).join(", ") || "none",
   configuration: row.lineage.config_hash, code: row.lineage.code_version, prompts: row.lineage.prompts, seed: String(row.lineage.seed),
-  weights: row.weights_hash, size: bytes(row.size_bytes),
+  weights: row.weights_hash, "stands on": row.base?.tag ?? "nothing: a whole model", size: bytes(row.size_bytes),
 });
 
 const lineage = row => facts([...Object.entries(facets(row)).map(([key, value]) => [key, value]),

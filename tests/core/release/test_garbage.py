@@ -57,6 +57,19 @@ def test_what_stays_is_whole(history: tuple[list[ModelVersion], list[str]], keep
         )
 
 
+def test_the_base_of_an_adapter_stays_whoevers_it_is(tmp_path: Path) -> None:
+    registry = Registry(Settings(home=tmp_path))
+    base = save(registry, tmp_path / "base", lineage("base", persona="ada", number=1), 0)
+    for n in range(2, 4):  # newer bases of the same group, so that the first would go
+        save(registry, tmp_path / f"base{n}", lineage("base", persona="ada", number=n), n)
+    adapter = save(registry, tmp_path / "sft", lineage("sft", "twin-runa-sft:gone"), 5, base=base.as_base)
+    kept = reasons_to_keep(registry.list(), {}, 1)
+    assert kept[base.tag] == f"base of {adapter.tag}"
+    assert f"{base.tag.split(':')[0]}:{lineage('base', persona='ada', number=2).inputs_hash}" not in kept
+    registry.delete(adapter.tag)
+    assert base.tag not in reasons_to_keep(registry.list(), {}, 1)
+
+
 def _group(version: ModelVersion) -> tuple[str, str, str]:
     return version.lineage.persona, version.lineage.stage, version.lineage.profile
 

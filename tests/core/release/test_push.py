@@ -16,6 +16,7 @@ from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import Registry, weights_hash
 from twin_assets.core.records import Message
+from twin_assets.core.release.lineage import trace
 from twin_assets.core.release.push import pull_version, push_version
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.settings import Settings
@@ -94,6 +95,46 @@ def test_a_version_moves_through_the_hub_with_its_card(tmp_path: Path) -> None:
             pull_version(there, "twin-runa-dpo:nope", "hub")
         with pytest.raises(TwinError, match="is a base model"):
             push_version(here, base.tag, "hub", "public")
+
+
+def test_an_adapter_brings_its_base_through_a_bucket_and_never_another_one(
+    tmp_path: Path, bucket: Any
+) -> None:
+    here, there, third = (
+        home(tmp_path / n, registry_url="s3://models/adapters") for n in ("here", "there", "third")
+    )
+    base, sft, dpo = family(Registry(here), tmp_path / "scratch", adapters=True)
+    assert set(push_version(here, dpo.tag, "s3", "public", client=bucket)) == {dpo.tag, base.tag}
+    pulled = pull_version(there, dpo.tag, "s3", client=bucket)
+    assert [v.record() for v in pulled] == [dpo.record(), base.record()]
+    assert trace(Registry(there), open_lake(there), dpo.tag).missing == [sft.tag]
+    assert pull_version(there, dpo.tag, "s3", client=bucket) == pulled[:1]
+    # What is here under the base's name has other weights.
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text('{"other": true}')
+    other = Registry(third).save(tmp_path / "other", base.lineage)
+    both = f"{dpo.tag} is an adapter on .*{base.weights_hash}; {other.tag} has the weights {other.weights_hash} here"
+    with pytest.raises(TwinError, match=both):
+        pull_version(third, dpo.tag, "s3", client=bucket)
+    assert [v.tag for v in Registry(third).list()] == [base.tag]
+
+
+def test_an_adapter_from_the_hub_is_refused_where_its_base_is_not(tmp_path: Path) -> None:
+    with HubDouble() as hub:
+        here, there = on_hub(tmp_path / "here", hub), on_hub(tmp_path / "there", hub)
+        base, _, dpo = family(Registry(here), tmp_path / "scratch", adapters=True)
+        push_version(here, dpo.tag, "hub", "public")
+        files = hub.repos["ada/twin-runa-dpo"]["files"]
+        assert set(files) == {
+            "README.md", "version.json", "adapter_config.json", "adapter_model.safetensors", "training/config.yaml",
+        }  # fmt: skip
+        assert "library_name: peft" in files["README.md"].decode()
+        assert f"stands on | {base.tag}" in files["README.md"].decode()
+        with pytest.raises(TwinError, match=f"is an adapter on {base.tag} with .*doesn't have.*base_model"):
+            pull_version(there, dpo.tag, "hub")
+        assert Registry(there).list() == []
+        save(Registry(there), tmp_path / "scratch" / "base", base.lineage)
+        assert [v.record() for v in pull_version(there, dpo.tag, "hub")] == [dpo.record()]
 
 
 @pytest.mark.parametrize(("trained", "now"), [("public", "private"), ("connections", "public")])

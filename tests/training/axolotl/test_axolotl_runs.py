@@ -1,6 +1,7 @@
 """Real Axolotl runs on a tiny model, through the process that Dagster starts."""
 
 import json
+import shutil
 import signal
 import tempfile
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.training.training_factories import (
 )
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import ModelVersion, Registry
+from twin_assets.core.models.whole import merge, whole_folder
 from twin_assets.training.axolotl.failures import read_error
 from twin_assets.training.configs.job import TrainingJob
 from twin_assets.training.jobs import done, finish_job, prepare_job, read_history, read_result
@@ -40,8 +42,8 @@ def sft_job(home: Path, *overlays: str, rows: int = 20) -> TrainingJob:
     )
 
 
-def weights(version: ModelVersion) -> dict[str, torch.Tensor]:
-    return AutoModelForCausalLM.from_pretrained(version.path).state_dict()
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return AutoModelForCausalLM.from_pretrained(folder).state_dict()
 
 
 def lengthen_a_row(train_file: Path) -> None:
@@ -102,8 +104,8 @@ def train_sft_and_dpo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = AutoTokenizer.from_pretrained(sft.path)
     assert tokenizer.chat_template == AutoTokenizer.from_pretrained(job.parent_path).chat_template
     assert not (sft.path / "training_args.bin").exists()
-    before = weights(tiny_base(platform))
-    assert any(not torch.equal(before[name], tensor) for name, tensor in weights(sft).items())
+    before = weights(tiny_base(platform).path)
+    assert any(not torch.equal(before[name], tensor) for name, tensor in weights(sft.path).items())
 
     manifest = preference_dataset(tmp_path / "preference", 20)
     dpo_job = prepare_job(platform, profile(), "dpo", sft, manifest, tmp_path / "preference", "runa")
@@ -122,18 +124,55 @@ def train_sft_and_dpo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {v.lineage.stage for v in Registry(platform).list()} == {"base", "sft", "dpo"}
 
 
-def test_an_adapter_is_merged_into_its_base(tmp_path: Path) -> None:
+def test_adapters_of_sft_and_of_dpo_stand_on_the_one_base(tmp_path: Path) -> None:
+    platform = settings(tmp_path)
     config = overlay(tmp_path, sequence_len=512, num_epochs=1, learning_rate=0.01)
+    lora = profile("methods/lora.yaml", config)
+    job = sft_job(tmp_path, "methods/lora.yaml", config, rows=8)
+    status, output = train(job)
+    assert status == 0, output
+    sft, base = finish_job(platform, job), tiny_base(platform)
+    assert sft.metrics["rows_trained"] == 8
+    assert sft.base == base.as_base
+    assert not (sft.path / "config.json").exists()
+    assert AutoTokenizer.from_pretrained(sft.path).chat_template
+    config_of_sft = json.loads((sft.path / "adapter_config.json").read_text())
+    assert (config_of_sft["base_model_name_or_path"], config_of_sft["r"]) == (base.tag, 32)
+
+    manifest = preference_dataset(tmp_path / "preference", 8)
+    dpo_job = prepare_job(platform, lora, "dpo", sft, manifest, tmp_path / "preference", "runa")
+    assert dpo_job.parent_path == whole_folder(platform, sft)
+    before, trained_on = weights(base.path), weights(dpo_job.parent_path)
+    assert any(not torch.equal(before[name], tensor) for name, tensor in trained_on.items())
+    status, output = train(dpo_job)
+    assert status == 0, output
+    merge(dpo_job.parent_path, dpo_job.model_dir, tmp_path / "as before")
+    dpo = finish_job(platform, dpo_job)
+    assert dpo.base == base.as_base
+    assert json.loads((dpo.path / "adapter_config.json").read_text())["r"] == 64
+    together, one_by_one = weights(whole_folder(platform, dpo)), weights(tmp_path / "as before")
+    for name, tensor in together.items():
+        assert torch.allclose(tensor, one_by_one[name], atol=1e-5), name
+    # Nothing to train: the parent isn't merged for it.
+    shutil.rmtree(dpo_job.parent_path)
+    again = prepare_job(platform, lora, "dpo", sft, manifest, tmp_path / "preference", "runa")
+    assert done(platform, again) == dpo
+    assert not dpo_job.parent_path.exists()
+
+
+def test_an_adapter_that_can_not_be_kept_apart_is_merged_and_says_why(tmp_path: Path) -> None:
+    config = overlay(tmp_path, sequence_len=512, num_epochs=1, learning_rate=0.01, peft_use_dora=True)
     job = sft_job(tmp_path, "methods/lora.yaml", config, rows=8)
     status, output = train(job)
     assert status == 0, output
     version = finish_job(settings(tmp_path), job)
-    assert version.metrics["rows_trained"] == 8
+    assert version.base is None
+    assert "DoRA" in version.about.merged_because
+    assert "DoRA" in (version.path / "README.md").read_text()
     assert not (version.path / "adapter_config.json").exists()
     kept = json.loads((version.path / "adapter" / "adapter_config.json").read_text())
     assert kept["base_model_name_or_path"] == version.lineage.parent
-    assert (version.path / "adapter" / "adapter_model.safetensors").stat().st_size > 0
-    before, after = weights(tiny_base(settings(tmp_path))), weights(version)
+    before, after = weights(tiny_base(settings(tmp_path)).path), weights(version.path)
     assert before.keys() == after.keys()
     assert any(not torch.equal(before[name], tensor) for name, tensor in after.items())
 

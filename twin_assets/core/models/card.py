@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from twin_assets.core.models.adapters import read_config
 from twin_assets.core.models.version import ModelVersion, closed_rows
 from twin_assets.core.templates import render
 
@@ -25,6 +26,7 @@ def render_card(version: ModelVersion, hub_namespace: str | None = None) -> str:
         about=about,
         front_matter=_front_matter(version, hub_namespace),
         has_config=version.config_file.is_file(),
+        rank=read_config(version.path)["r"] if version.base else None,
         has_adapter=(version.path / "adapter").is_dir(),
         closed=closed_rows(about.learnt_from, "public"),
         open_to=_OPEN_TO[about.visibility],
@@ -44,7 +46,7 @@ def _front_matter(version: ModelVersion, hub_namespace: str | None) -> str:
         license=license if is_listed else "other",
         license_name=None if is_listed else about.license,
         language=about.languages or None,
-        library_name="transformers",
+        library_name="peft" if version.base else "transformers",
         pipeline_tag="text-generation",
         base_model=about.base_model.split("@")[0] if from_hub else None,
         datasets=[f"{hub_namespace}/{lineage.persona}-{kind}" for kind in kinds] or None,

@@ -4,19 +4,19 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.hashing import folder_hash
+from twin_assets.core.hashing import fingerprint, folder_hash
 from twin_assets.core.models.card import render_card
-from twin_assets.core.models.version import About, Lineage, ModelVersion, Stage
+from twin_assets.core.models.version import About, BaseRef, Lineage, ModelVersion, Stage, find_base
 from twin_assets.settings import Settings
 
-__all__ = ["About", "Lineage", "ModelVersion", "Registry", "Stage", "weights_hash"]
+__all__ = ["About", "BaseRef", "Lineage", "ModelVersion", "Registry", "Stage", "weights_hash"]
 
 RECORD = "version.json"
 STORE_FILE = "model.yaml"  # BentoML's own, in every version's folder
@@ -35,7 +35,7 @@ class Registry:
         self._models, self._staging = settings.bentoml_home / "models", settings.bentoml_home / "staging"
         self._models.mkdir(parents=True, exist_ok=True)
         self._store = ModelStore(self._models)
-        self._hub_namespace = settings.hub_namespace
+        self._hub_namespace, self._cache = settings.hub_namespace, settings.cache_dir
 
     def save(
         self,
@@ -45,10 +45,11 @@ class Registry:
         run_link: str | None = None,
         about: About = About(),
         created_at: datetime | None = None,
+        base: BaseRef | None = None,
     ) -> ModelVersion:
         """Store a copy of `folder` as a model version named by its inputs; the same inputs, the same tag.
 
-        A version that is there already is returned as it is. Its card and record are written beside it. It
+        With a `base` the folder is an adapter's on it. A version that is there already is returned as it is. Its card and record are written beside it. It
         appears in the store whole or, when the process is killed, not at all.
         """
         import bentoml
@@ -63,7 +64,7 @@ class Registry:
             "run_link": run_link or "",
             "created_at": (created_at or datetime.now(UTC)).isoformat(),
             "weights_hash": weights_hash(folder),
-        }
+        } | ({"base": base.model_dump()} if base else {})
         labels = {
             "persona": lineage.persona, "stage": lineage.stage, "profile": lineage.profile,
             "config": lineage.config_hash, "seed": str(lineage.seed),
@@ -127,6 +128,18 @@ class Registry:
                 f"The registry has no model {tag[:120]!r} (known: {tags}).", "train, import or pull it."
             ) from None
 
+    def base_of(self, version: ModelVersion) -> ModelVersion | None:
+        """The whole model that an adapter stands on; None for a whole model.
+
+        Raises TwinError naming both when the registry doesn't have it, or has other weights under its name.
+        """
+        if version.base is None:
+            return None
+        versions = self.list()
+        if found := find_base(versions, version.base):
+            return found
+        raise lacks_base(version.tag, version.base, versions)
+
     def list(self, persona: str | None = None) -> list[ModelVersion]:
         """All versions, newest first; of one persona if given."""
         import bentoml
@@ -143,10 +156,30 @@ class Registry:
         return sorted(of_persona, key=lambda v: v.created_at, reverse=True)
 
     def delete(self, tag: str) -> None:
-        """Remove a version for good, at once. `registry_gc` decides which may go."""
-        folder = self.get(tag).path
+        """Remove a version for good, at once, and the whole model that an adapter was merged to. `registry_gc` decides which
+        may go."""
+        version = self.get(tag)
         with self._stage() as staged:
-            folder.rename(staged / folder.name)
+            version.path.rename(staged / version.path.name)
+        shutil.rmtree(self.whole_place(version), ignore_errors=True)
+
+    def whole_place(self, version: ModelVersion) -> Path:
+        """Where `core.models.whole` keeps the whole model of an adapter, by its content."""
+        return self._cache / "whole" / fingerprint([version.weights_hash, version.as_base.weights_hash])
+
+
+def lacks_base(tag: str, base: BaseRef, versions: Iterable[ModelVersion]) -> TwinError:
+    """What to raise about an adapter whose base is not among the versions."""
+    stands = f"{tag} is an adapter on {base.tag} with the weights {base.weights_hash}"
+    if other := next((v for v in versions if v.tag == base.tag), None):
+        return TwinError(
+            f"{stands}; {other.tag} has the weights {other.weights_hash} here.",
+            "train it again on the base that is here, or bring both from the installation that trained it.",
+        )
+    return TwinError(
+        f"{stands}, which this registry doesn't have.",
+        "pull the base from S3, or materialise `base_model` here with the profile that it was trained with.",
+    )
 
 
 def weights_hash(folder: Path) -> str:
@@ -167,5 +200,6 @@ def _version(model: Any) -> ModelVersion:
         run_link=metadata["run_link"] or None,
         created_at=datetime.fromisoformat(made) if made else model.creation_time.astimezone(UTC),
         weights_hash=metadata["weights_hash"],
+        base=BaseRef.model_validate(metadata["base"]) if metadata.get("base") else None,
         size_bytes=sum(p.stat().st_size for p in path.rglob("*") if p.is_file()),
     )

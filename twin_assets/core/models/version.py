@@ -1,6 +1,6 @@
 """What is known of a model version: where it comes from, what may be done with it, how it did."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -34,12 +34,21 @@ class Lineage(Record):
         return f"twin-{self.persona}-{self.stage}:{self.inputs_hash}"
 
 
+class BaseRef(Record):
+    """The whole model that an adapter stands on: its tag, and the hash of its own files. Those with the same hash are
+    the same model, whatever their tags."""
+
+    tag: str
+    weights_hash: str
+
+
 class About(Record):
     """What a model card says beyond the lineage; no part of a version's identity.
 
     `base_model` is what the profile names: a hub id, a folder, or `nano`. `environment` holds the versions
     of the code and libraries that it was made with. `learnt_from` counts dataset rows by who may see them, those of
-    its parents among them; `visibility` is that of the most closed, and no more open than the persona.
+    its parents among them; `visibility` is that of the most closed, and no more open than the persona. `merged_because`
+    says why an adapter was merged into its base where one could not be kept apart.
     """
 
     license: str = "other"
@@ -48,6 +57,7 @@ class About(Record):
     base_model: str = ""
     environment: dict[str, str] = {}
     learnt_from: dict[str, int] = {}
+    merged_because: str = ""
 
 
 def closed_rows(learnt_from: Mapping[str, int], declared: Visibility) -> str:
@@ -65,7 +75,8 @@ def closed_rows(learnt_from: Mapping[str, int], declared: Visibility) -> str:
 class VersionRecord(Record):
     """What travels with a version's folder, wherever it is stored. `tag` is its name everywhere.
 
-    `weights_hash` covers the model's own files, not the card and records beside them.
+    `weights_hash` covers the model's own files, not the card and records beside them. With a `base` those are an
+    adapter's, which is nothing without that model; without one, a whole model's.
     """
 
     tag: str
@@ -74,10 +85,11 @@ class VersionRecord(Record):
     metrics: dict[str, float] = {}
     created_at: datetime
     weights_hash: str
+    base: BaseRef | None = None
 
 
 class ModelVersion(VersionRecord):
-    """A version stored here. `path` is its folder of weights and tokenizer."""
+    """A version stored here. `path` is its folder: a whole model with its tokenizer, or an adapter with the tokenizer."""
 
     path: Path
     run_link: str | None = None
@@ -91,3 +103,14 @@ class ModelVersion(VersionRecord):
     def record(self) -> VersionRecord:
         """The part that travels."""
         return VersionRecord.model_validate(self.model_dump())
+
+    @property
+    def as_base(self) -> BaseRef:
+        """What an adapter that is trained on this version stands on."""
+        return self.base or BaseRef(tag=self.tag, weights_hash=self.weights_hash)
+
+
+def find_base(versions: Iterable[ModelVersion], base: BaseRef) -> ModelVersion | None:
+    """The whole model with those weights: the one of that name, else any; None when there is none."""
+    same = [v for v in versions if v.base is None and v.weights_hash == base.weights_hash]
+    return next((v for v in same if v.tag == base.tag), same[0] if same else None)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import Registry
-from twin_assets.core.models.version import ModelVersion
+from twin_assets.core.models.version import ModelVersion, find_base
 from twin_assets.core.records import Record
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import Lake
@@ -24,7 +24,7 @@ def collect_garbage(registry: Registry, lake: Lake, keep_last: int = 3, dry_run:
     """Remove old versions of all personas: all but the newest `keep_last` of each persona, stage and profile.
 
     Never goes: what is in production or a canary, what a rollback brings back, what waits for a person or for
-    deployment, and every parent of a version that stays. Raises TwinError when `keep_last` is below 1: the
+    deployment, and every parent of a version that stays, and the base that an adapter stands on. Raises TwinError when `keep_last` is below 1: the
     newest version may be in the middle of its evaluation.
     """
     if keep_last < 1:
@@ -64,7 +64,8 @@ def in_use_by(ledger: Ledger) -> dict[str, str]:
 def reasons_to_keep(
     versions: Iterable[ModelVersion], in_use: dict[str, str], keep_last: int
 ) -> dict[str, str]:
-    """The versions that stay, each with the reason: in use, among the newest, or a parent of one of them."""
+    """The versions that stay, each with the reason: in use, among the newest, or what one of them was trained from or
+    stands on, whoever's it is."""
     by_tag = {version.tag: version for version in versions}
     reasons = {tag: reason for tag, reason in in_use.items() if tag in by_tag}
     groups: dict[tuple[str, str, str], list[ModelVersion]] = defaultdict(list)
@@ -74,9 +75,14 @@ def reasons_to_keep(
     for group in groups.values():
         for version in group[:keep_last]:
             reasons.setdefault(version.tag, f"among the newest {keep_last}")
-    for tag in list(reasons):
-        parent = by_tag.get(by_tag[tag].lineage.parent or "")
-        while parent is not None and parent.tag not in reasons:
-            reasons[parent.tag] = f"parent of {tag}"
-            parent = by_tag.get(parent.lineage.parent or "")
+    needed = list(reasons)
+    for tag in needed:  # grows meanwhile: what is kept needs its own
+        version = by_tag[tag]
+        under = [("parent", by_tag.get(version.lineage.parent or ""))]
+        if version.base:
+            under.append(("base", find_base(by_tag.values(), version.base)))
+        for what, other in under:
+            if other is not None and other.tag not in reasons:
+                reasons[other.tag] = f"{what} of {tag}"
+                needed.append(other.tag)
     return reasons

@@ -8,7 +8,7 @@ from twin_assets.core.datasets.rows import Kind, dataset_folder
 from twin_assets.core.datasets.store import read_manifest, read_rows
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import Registry
-from twin_assets.core.models.version import ModelVersion, VersionRecord
+from twin_assets.core.models.version import ModelVersion, VersionRecord, find_base
 from twin_assets.core.records import Record
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import Lake
@@ -30,8 +30,8 @@ class DatasetFacts(Record):
 class Provenance(Record):
     """Where a model version comes from.
 
-    `parents` are the models it was trained from, the nearest first; `missing` names those that this
-    registry doesn't have. `configs` holds what each trained version of the chain was trained with.
+    `parents` are the models it was trained from, the nearest first; `missing` names those of them, and of the bases that
+    adapters stand on, that this registry doesn't have. `configs` holds what each trained version of the chain was trained with.
     """
 
     model: VersionRecord
@@ -52,12 +52,14 @@ def which_data(registry: Registry, lake: Lake, persona: str) -> Provenance:
 def trace(registry: Registry, lake: Lake, tag: str) -> Provenance:
     """Where a model version comes from. Raises TwinError when the registry doesn't have it."""
     chain, missing = model_chain(registry, tag)
+    here = registry.list()
+    bases = [version.base for version in chain if version.base and not find_base(here, version.base)]
     persona = chain[0].lineage.persona
     datasets: list[Any] = sorted(chain[0].lineage.datasets.items())
     return Provenance(
         model=chain[0].record(),
         parents=[version.record() for version in chain[1:]],
-        missing=missing,
+        missing=list(dict.fromkeys([*missing, *(base.tag for base in bases)])),
         datasets=[_facts(lake, persona, kind, version) for kind, version in datasets],
         configs={v.tag: yaml.safe_load(v.config_file.read_text()) for v in chain if v.config_file.is_file()},
     )

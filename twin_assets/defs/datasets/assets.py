@@ -104,7 +104,7 @@ def preference_dataset(
     prompts = select_pair_prompts(rows, profile.preference_pairs, shares, seed)
     context.log.info(f"writing {len(prompts)} rejected answers with {sft_model}")
     written = generate_all(
-        LocalGenerator(platform.registry.get(sft_model).path, sft_model),
+        LocalGenerator.of(platform.registry, sft_model),
         [prompt.conversation for prompt in prompts],
         [min(prompt.max_tokens, profile.answer_tokens) for prompt in prompts],
         temperature=REJECTED_TEMPERATURE,

@@ -142,7 +142,7 @@ class _Models:
 
     def open(self, tag: str) -> LocalGenerator:
         if tag not in self._open:
-            self._open[tag] = LocalGenerator(self._registry.get(tag).path, tag)
+            self._open[tag] = LocalGenerator.of(self._registry, tag)
         return self._open[tag]
 
     def system(self, tag: str, prompting: Prompting) -> System:

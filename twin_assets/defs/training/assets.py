@@ -159,6 +159,7 @@ def _model_metadata(version: ModelVersion) -> dict[str, Any]:
         "parent": version.lineage.parent or "none",
         "datasets": dg.MetadataValue.json(version.lineage.datasets),
         "metrics": dg.MetadataValue.json(version.metrics),
+        "stands_on": version.base.tag if version.base else "nothing: a whole model",
         "size_mb": round(version.size_bytes / 1e6, 1),
         "folder": dg.MetadataValue.path(version.path),
     }

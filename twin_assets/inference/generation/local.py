@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.cpu import cpu_has_bfloat16
+from twin_assets.core.models.registry import Registry
 from twin_assets.core.prompts.templates import served_prompt
 from twin_assets.core.records import Message, Record
 from twin_assets.inference.generation.engine import MAX_ROWS, MAX_WAITING, Engine, GenerationHandle
@@ -43,14 +44,31 @@ class Generator(Protocol):
 
 
 class LocalGenerator:
-    """A Hugging Face model folder in this process, on a GPU where there is one."""
+    """A model of a Hugging Face folder in this process, on a GPU where there is one."""
 
     def __init__(
-        self, path: Path, model: str, max_rows: int = MAX_ROWS, max_waiting: int = MAX_WAITING
+        self,
+        path: Path,
+        model: str,
+        max_rows: int = MAX_ROWS,
+        max_waiting: int = MAX_WAITING,
+        base: Path | None = None,
     ) -> None:
-        """At most `max_rows` texts are written at once, and `max_waiting` requests wait for their turn."""
-        self.path, self.model = path, model
+        """With a `base`, the folder of a whole model, `path` holds an adapter on it.
+
+        At most `max_rows` texts are written at once, and `max_waiting` requests wait for their turn.
+        """
+        self.path, self.model, self._base = path, model, base
         self._max_rows, self._max_waiting = max_rows, max_waiting
+
+    @classmethod
+    def of(
+        cls, registry: Registry, tag: str, max_rows: int = MAX_ROWS, max_waiting: int = MAX_WAITING
+    ) -> "LocalGenerator":
+        """A version of the registry. Raises TwinError when that, or the base that it stands on, isn't there."""
+        version = registry.get(tag)
+        base = registry.base_of(version)
+        return cls(version.path, tag, max_rows, max_waiting, base.path if base else None)
 
     @cached_property
     def loaded(self) -> tuple[Any, Any]:
@@ -59,7 +77,11 @@ class LocalGenerator:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self.path)
-        model = AutoModelForCausalLM.from_pretrained(self.path)
+        model = AutoModelForCausalLM.from_pretrained(self._base or self.path)
+        if self._base:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, str(self.path)).merge_and_unload()
         if torch.cuda.is_available():
             model = model.to("cuda")
         elif not cpu_has_bfloat16():

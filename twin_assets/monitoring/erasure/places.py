@@ -48,7 +48,7 @@ PLACES = (
     Place("crawl_state", ("lake/state",), "ids and addresses of what is known", documents.from_crawl_state),
     Place("raw", ("lake/raw",), "every version of every document, the library's too", documents.from_raw),
     Place("mirror", ("cache/lake-mirror",), "copies of the lake's objects: one goes when its object changes or goes"),
-    Place("models", ("bentoml",), "weights, which forget nothing: an erasure names the versions that learnt from it"),
+    Place("models", ("bentoml", "cache/whole"), "weights, which forget nothing: an erasure names the versions that learnt from it"),
     Place("erased", ("lake/erased",), "hashes and ids of what was erased, and when"),
     Place(
         "figures",
