@@ -1,7 +1,7 @@
 """The models that serve each persona, as the release ledger says; swapped without a restart.
 
 A new version is loaded before it gets its first request, and an old one is freed after its last: requests
-hold the model that they began with.
+hold the model that they began with. Versions that are adapters on one base share it in memory, whoever's they are.
 """
 
 import gc
@@ -24,7 +24,7 @@ from twin_assets.core.release.canary import apply_verdict
 from twin_assets.core.release.history import History
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import open_lake
-from twin_assets.inference.generation.engine import Engine, GenerationHandle, StepFailed
+from twin_assets.inference.generation.engine import EngineVersion, GenerationHandle, StepFailed
 from twin_assets.inference.generation.local import LocalGenerator
 from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.settings import Settings
@@ -207,8 +207,8 @@ class ReleasedModels:
                 async for piece in pieces:
                     yield piece
 
-    def engines(self) -> list[tuple[str, Engine]]:
-        """Version and engine of all that is served."""
+    def engines(self) -> list[tuple[str, EngineVersion]]:
+        """All that is served by version, with its part of the engine's work."""
         return [(g.model, g.engine) for route in list(self._routes.values()) for g in _models(route)]
 
     def all(self) -> list[tuple[str, str]]:
