@@ -18,6 +18,7 @@ INFERENCE = CORE | {"twin_assets.inference"}
 EVALUATION = INFERENCE | {"twin_assets.evaluation"}
 MONITORING = EVALUATION | {"twin_assets.monitoring"}
 PIPELINES = MONITORING | {"twin_assets.feature", "twin_assets.training"}
+EXPORT = EVALUATION | {"twin_assets.export"}
 MAY_IMPORT = {
     "twin_assets.core": CORE,
     "twin_assets.feature": CORE | {"twin_assets.feature"},
@@ -25,8 +26,9 @@ MAY_IMPORT = {
     "twin_assets.inference": INFERENCE,
     "twin_assets.evaluation": EVALUATION,
     "twin_assets.monitoring": MONITORING,
+    "twin_assets.export": EXPORT,
     "twin_assets.defs": PIPELINES | {"twin_assets.defs"},
-    "twin_assets.cli": PIPELINES | {"twin_assets.defs", "twin_assets.definitions", "twin_assets.cli", "serving", "demo"},
+    "twin_assets.cli": PIPELINES | EXPORT | {"twin_assets.defs", "twin_assets.definitions", "twin_assets.cli", "serving", "demo"},
     "serving": MONITORING | {"serving"},
     "demo": PIPELINES | {"twin_assets.defs", "twin_assets.definitions", "twin_assets.cli", "serving", "demo"},
 }  # fmt: skip

@@ -28,10 +28,10 @@ class TellsErrors(TyperGroup):
             raise typer.Exit(1) from None
 
 
-def group(about: str) -> typer.Typer:
+def group(about: str, kind: type[TellsErrors] = TellsErrors) -> typer.Typer:
     """A command of commands. A fault of ours shows a plain traceback, without the values of variables: some are secret."""
     return typer.Typer(
-        cls=TellsErrors,
+        cls=kind,
         help=about,
         no_args_is_help=True,
         pretty_exceptions_enable=False,

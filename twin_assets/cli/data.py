@@ -2,18 +2,31 @@
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from twin_assets.cli.base import AsJson, ModelTag, PersonaName, command, group, read_settings
+from twin_assets.cli.base import AsJson, ModelTag, PersonaName, TellsErrors, command, group, read_settings
 from twin_assets.core.errors import TwinError
 
 if TYPE_CHECKING:
+    from twin_assets.core.models.version import ModelVersion
+    from twin_assets.export.export import JudgeExport
+    from twin_assets.settings import Settings
     from twin_assets.training.fit.machine import Machine
 
-export = group("Copies a model version, or a dataset version, into a folder of yours.")
+
+class _VersionFirst(TellsErrors):
+    """`twin export VERSION` is `twin export version VERSION`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        is_version = args and args[0] not in self.commands and not args[0].startswith("-")
+        return super().resolve_command(ctx, ["version", *args] if is_version else args)
+
+
+export = group("Copies a model version, or a dataset version, into a folder of yours.", _VersionFirst)
 
 NewFolder = Annotated[
     Path,
@@ -98,6 +111,104 @@ def rebuild(tag: ModelTag) -> None:
         raise TwinError(f"Another model came of the inputs of {tag}.", "see the comparison above.")
 
 
+@command(
+    export,
+    "twin export ada --format gguf --quantize q8_0 --to ~/ada-gguf",
+    "twin export twin-ada-dpo:f3a1d279f275 --format merged --to ~/ada-model",
+    "twin export ada --format adapter --to ~/ada-adapter",
+    name="version",
+)
+def export_version(
+    version: Annotated[
+        str, typer.Argument(help="A model version; or a persona, for what it has in production.")
+    ],
+    to: Annotated[
+        Path, typer.Option("--to", metavar="FOLDER", help="A folder that is not there yet.", file_okay=False)
+    ],
+    format: Annotated[
+        Literal["gguf", "merged", "adapter"],
+        typer.Option(
+            help="For llama.cpp and Ollama; whole weights for transformers; or only the LoRA adapter."
+        ),
+    ] = "gguf",
+    quantize: Annotated[
+        Literal["f16", "q8_0", "q4_0", "q4_k_m"],
+        typer.Option(help="Of a GGUF file; q4_k_m needs llama.cpp's quantiser or llama-cpp-python."),
+    ] = "q8_0",
+    judge: Annotated[
+        bool,
+        typer.Option(
+            "--judge/--no-judge", help="Measure what voice and sense a GGUF file lost; it takes minutes."
+        ),
+    ] = True,
+) -> None:
+    """Writes a version for other programs: a GGUF file with Ollama's Modelfile, whole weights, or its adapter.
+
+    The card beside it says what the quantisation lost. The folder appears whole, or not at all. `twin export VERSION` is
+    short for `twin export version VERSION`.
+    """
+    from twin_assets.core.models.whole import whole_folder
+    from twin_assets.core.persona.definition import load_persona
+    from twin_assets.core.prompts.templates import system_message
+    from twin_assets.export.export import export_version as write_version
+    from twin_assets.export.export import refuse_full
+
+    settings = read_settings()
+    chosen = _version_of(settings, version)
+    name = chosen.lineage.persona
+    system = system_message(load_persona(settings.personas_dir, name)).content if name != "shared" else None
+    refuse_full(to)
+    whole = chosen.path if format == "adapter" else whole_folder(settings, chosen)
+    judged = _judge(settings, chosen) if judge else None
+    folder = write_version(chosen, whole, to, format, quantize, system, judged)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    typer.echo(f"{folder}  {chosen.tag}, {size / 1e6:.1f} MB, for {chosen.about.visibility} use")
+
+
+def _version_of(settings: "Settings", name: str) -> "ModelVersion":
+    """The version of a tag, or what the persona of that name has in production."""
+    from twin_assets.core.models.registry import Registry
+    from twin_assets.core.persona.definition import persona_names
+    from twin_assets.core.release.ledger import Ledger
+    from twin_assets.core.storage.lake import open_lake
+
+    if name in persona_names(settings.personas_dir):
+        production = Ledger(open_lake(settings), name).production()
+        if production is None:
+            raise TwinError(
+                f"{name} has nothing in production.", "name a version; `twin registry show` lists them."
+            )
+        name = production
+    return Registry(settings).get(name)
+
+
+def _judge(settings: "Settings", version: "ModelVersion") -> "JudgeExport":
+    """Judges by the persona's held-out writing, and says as it goes what it does."""
+    from twin_assets.export.judge import ExportVerdict, judge_export
+    from twin_assets.export.measures import open_measures
+    from twin_assets.export.readers import TransformersReader, open_reader
+
+    def judge(file: Path, folder: Path) -> ExportVerdict | str:
+        from transformers import AutoTokenizer
+
+        from twin_assets.core.storage.lake import open_lake
+
+        if version.lineage.persona == "shared":
+            return "a base model has nobody's voice"
+        try:
+            measures = open_measures(settings, open_lake(settings), version)
+            with closing(TransformersReader(folder)) as ours, closing(open_reader(file, folder)) as theirs:
+                tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+                return judge_export(
+                    ours, theirs, tokenizer, measures, lambda said: typer.echo(said, err=True)
+                )
+        except TwinError as error:
+            typer.echo(f"not judged: {error}", err=True)
+            return error.problem.rstrip(".")
+
+    return judge
+
+
 @command(export, "twin export model twin-ada-dpo:f3a1d279f275 ~/ada-model", name="model")
 def export_model(tag: ModelTag, folder: NewFolder) -> None:
     """Copies a model version: whole weights and the adapter beside them, tokenizer, card, configuration and record.
@@ -106,10 +217,11 @@ def export_model(tag: ModelTag, folder: NewFolder) -> None:
     """
     from twin_assets.core.models.registry import STORE_FILE, Registry
     from twin_assets.core.models.whole import whole_folder
+    from twin_assets.export.export import refuse_full
 
     settings = read_settings()
     version = Registry(settings).get(tag)
-    _refuse_full(folder)
+    refuse_full(folder)
     whole = whole_folder(settings, version)
     shutil.copytree(whole, folder, dirs_exist_ok=True)
     if version.base:
@@ -142,6 +254,7 @@ def export_dataset(
     from twin_assets.core.datasets.rows import dataset_folder
     from twin_assets.core.datasets.store import latest_version, read_manifest
     from twin_assets.core.storage.lake import open_lake
+    from twin_assets.export.export import refuse_full
 
     lake = open_lake(read_settings())
     chosen = version or latest_version(lake, persona, kind)
@@ -152,7 +265,7 @@ def export_dataset(
             f"{persona} has no {kind} dataset {chosen or ''}".rstrip() + ".",
             f"make it with `twin run {persona}`, or leave out --version for the newest.",
         ) from None
-    _refuse_full(folder)
+    refuse_full(folder)
     erase_rows(lake, persona, kind)  # an erasure that broke off may have left some in the files
     prefix = dataset_folder(persona, kind, manifest.version)
     for key in lake.keys(prefix):
@@ -160,11 +273,6 @@ def export_dataset(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(lake.read(key))
     typer.echo(f"{folder}  version {manifest.version}, {manifest.counts}, for {manifest.visibility} use")
-
-
-def _refuse_full(folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()):
-        raise TwinError(f"{folder} is not empty.", "name a folder that isn't there yet, or an empty one.")
 
 
 def erase(

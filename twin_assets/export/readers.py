@@ -1,0 +1,164 @@
+"""Reads an exported GGUF file with somebody else's code, to hold it against the model that it was made of.
+
+llama.cpp where `llama_cpp` can be imported: it is what Ollama and LM Studio run. Else transformers, which reads the file's
+values back and computes in floats; it takes neither the file's cutting of words nor Llama 3's frequencies from it.
+"""
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from twin_assets.core.errors import TwinError
+from twin_assets.core.prompts.templates import served_prompt
+from twin_assets.core.records import Message
+from twin_assets.inference.generation.local import Generation, LocalGenerator
+from twin_assets.inference.generation.sampling import REPETITION_PENALTY, TOP_K, TOP_P, Sampling
+
+INSTALL = "`pip install llama-cpp-python`, and export again."
+WINDOW = 512  # tokens that a loss is measured over
+
+
+class Reader(Protocol):
+    """Closed by whoever opened it."""
+
+    name: str
+
+    def close(self) -> None: ...
+
+    def tokens(self, text: str) -> list[int]:
+        """A prompt's tokens; marks of the chat template are single ones."""
+        ...
+
+    def losses(self, tokens: Sequence[int]) -> np.ndarray:
+        """Negative log-likelihood in nats of each token but the first, shape (tokens - 1,); at most WINDOW tokens."""
+        ...
+
+    def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
+        """One text for each conversation, as the service would write it."""
+        ...
+
+
+class TransformersReader:
+    """A folder, or a GGUF file that transformers reads."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises TwinError for a file with frequencies of its own, which transformers leaves out."""
+        self.name = "transformers"
+        if path.suffix == ".gguf" and _has_factors(path):
+            raise TwinError(
+                "transformers does not read Llama 3's frequencies from a GGUF file.",
+                INSTALL,
+            )
+        is_file = path.suffix == ".gguf"
+        self._generator = _FromFile(path, path.stem) if is_file else LocalGenerator(path, path.name)
+
+    def close(self) -> None:
+        pass
+
+    def tokens(self, text: str) -> list[int]:
+        return list(self._generator.loaded[0](text, add_special_tokens=False)["input_ids"])
+
+    def losses(self, tokens: Sequence[int]) -> np.ndarray:
+        import torch
+
+        model = self._generator.loaded[1]
+        ids = torch.tensor([list(tokens)], device=model.device)
+        with torch.inference_mode():
+            return _losses(model(ids).logits[0, :-1].float().cpu().numpy(), tokens)
+
+    def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
+        fitting = [self._generator.fit(c, sampling.max_tokens) for c in conversations]
+        return self._generator.generate(fitting, sampling)
+
+
+class _FromFile(LocalGenerator):
+    @cached_property
+    def loaded(self) -> tuple[Any, Any]:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        where: dict[str, Any] = {"gguf_file": self.path.name, "local_files_only": True}
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self.path.parent, **where)
+            model = AutoModelForCausalLM.from_pretrained(self.path.parent, **where)
+        except (RuntimeError, ValueError, OSError) as error:  # a shape that it doesn't take from such files
+            raise TwinError(
+                f"transformers can't read {self.path.name}: {str(error).splitlines()[0][:200]}", INSTALL
+            ) from None
+        model.generation_config.eos_token_id = tokenizer.eos_token_id
+        return tokenizer, model.eval()
+
+
+class LlamaCppReader:
+    """llama.cpp in this process, by its Python binding."""
+
+    def __init__(self, file: Path, template_of: Path) -> None:
+        """`template_of` is the folder whose chat template renders the prompts: the file's is the same text."""
+        import llama_cpp
+        from transformers import AutoTokenizer
+
+        self.name = f"llama.cpp (llama-cpp-python {llama_cpp.__version__})"
+        self._tokenizer = AutoTokenizer.from_pretrained(template_of, local_files_only=True)
+        self._model = llama_cpp.Llama(
+            str(file), n_ctx=0, logits_all=False, last_n_tokens_size=1 << 16, verbose=False
+        )
+        self._scoring = llama_cpp.Llama(str(file), n_ctx=WINDOW, logits_all=True, verbose=False)
+
+    def close(self) -> None:
+        self._model.close()
+        self._scoring.close()
+
+    def tokens(self, text: str) -> list[int]:
+        return list(self._model.tokenize(text.encode(), add_bos=False, special=True))
+
+    def losses(self, tokens: Sequence[int]) -> np.ndarray:
+        self._scoring.reset()
+        self._scoring.eval(list(tokens))
+        return _losses(self._scoring.scores[: len(tokens) - 1], tokens)
+
+    def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
+        return list(self._written(conversations, sampling))
+
+    def _written(self, conversations: list[list[Message]], sampling: Sampling) -> Iterator[Generation]:
+        for n, conversation in enumerate(conversations):
+            prompt = self.tokens(served_prompt(self._tokenizer, [m.model_dump() for m in conversation]))
+            answer = self._model.create_completion(
+                prompt,
+                max_tokens=sampling.max_tokens,
+                temperature=sampling.temperature,
+                top_k=TOP_K,
+                top_p=TOP_P,
+                min_p=0.0,
+                repeat_penalty=REPETITION_PENALTY,
+                seed=(sampling.seed or 0) + n,
+            )
+            choice: dict[str, Any] = answer["choices"][0]
+            yield Generation(
+                text=choice["text"].strip(),
+                tokens_in=len(prompt),
+                tokens_out=answer["usage"]["completion_tokens"],
+                finish_reason=choice["finish_reason"] or "stop",
+                seconds=0.0,
+            )
+
+
+def open_reader(file: Path, original: Path) -> Reader:
+    """The best reader at hand of a GGUF file made of the folder `original`. Raises TwinError where none can read it."""
+    if importlib.util.find_spec("llama_cpp"):
+        return LlamaCppReader(file, original)
+    return TransformersReader(file)
+
+
+def _losses(logits: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
+    high = logits.max(axis=-1, keepdims=True)
+    total = np.log(np.exp(logits - high).sum(axis=-1)) + high[:, 0]
+    return total - logits[np.arange(len(tokens) - 1), np.asarray(tokens[1:])]
+
+
+def _has_factors(file: Path) -> bool:
+    import gguf
+
+    return any(tensor.name == "rope_freqs.weight" for tensor in gguf.GGUFReader(file).tensors)
