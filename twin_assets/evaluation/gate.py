@@ -75,7 +75,7 @@ def compare_systems(report: EvaluationReport, gate: Gate) -> Comparison:
                 usd_per_call=effort.usd_per_call if effort else None,
             )
         )
-    low, least = report.gain_low, gate.min_margin_gain
+    low, least = report.gain_low, gate.min_voice_gain
     beats = low is not None and low > (least or 0.0)
     return compare(systems, CANDIDATE, beats or (None if least is None else False))
 
@@ -131,7 +131,7 @@ def _at(which: str, value: float | None) -> str:
 
 
 def _voice(report: EvaluationReport, gate: Gate) -> GateResult:
-    low, least = report.gain_low, gate.min_margin_gain
+    low, least = report.gain_low, gate.min_voice_gain
     if report.gain_note:
         message = f"voice gain over base+prompt+retrieval was not measured: {report.gain_note}"
     elif low is None:
