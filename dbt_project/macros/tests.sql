@@ -11,3 +11,7 @@
   {# Both are there, or neither. #}
   select {{ column_name }} from {{ model }} where ({{ column_name }} is null) <> ({{ other }} is null)
 {% endtest %}
+
+{% test never_with(model, column_name, other) %}
+  select {{ column_name }} from {{ model }} where {{ column_name }} is not null and {{ other }} is not null
+{% endtest %}

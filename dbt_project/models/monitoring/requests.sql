@@ -19,6 +19,7 @@ select
   score.sense_share,
   score.sense_loss,
   score.sense_coherence,
+  score.voice_figure,
   score.voice_margin,
   feedback.thumb,
   coalesce(feedback.edited, false) as edited,

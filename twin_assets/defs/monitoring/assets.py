@@ -88,7 +88,17 @@ def scored_requests(
             "versions": dg.MetadataValue.md(quality_table(versions)),
             "voices": sample_table(
                 pooled(voices, settings.seed),
-                ["model", "kind", "margin", "margin_low", "margin_high", "words", "windows"],
+                [
+                    "model",
+                    "kind",
+                    "figure",
+                    "figure_low",
+                    "figure_high",
+                    "margin",
+                    "words",
+                    "windows",
+                    "note",
+                ],
             ),
             "by_day": image(quality_plot(quality_by(rows, lambda row: f"{row.time:%Y-%m-%d}"), voices)),
             "sample": sample_table(

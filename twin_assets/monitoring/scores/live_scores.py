@@ -26,7 +26,7 @@ from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import prose, windows
 from twin_assets.inference.twin.request_log import RequestRecord, day_objects, identity, log_days
-from twin_assets.monitoring.scores.live_voice import add_voices
+from twin_assets.monitoring.scores.live_voice import add_voices, is_noise
 from twin_assets.monitoring.scores.records import ScoredRequest, score_requests
 from twin_assets.monitoring.scores.scored import StoredScore, last_scored_day, scored_in, write_scores
 from twin_assets.monitoring.scores.toxicity import IsToxic
@@ -48,8 +48,8 @@ class ScoringRun(Record):
 
 @dataclass
 class LiveScorer:
-    """How requests are scored. `passages` maps chunk ids to texts; without a `meter` no voice is measured, without
-    `sense` not whether a text reads as language. A claim counts from `supported` on with this `measure`. `instrument` is
+    """How requests are scored. `passages` maps chunk ids to texts; without `sense` it is not measured whether a text
+    reads as language, and without an instrument a `meter` measures the voice, by the measure of before. A claim counts from `supported` on with this `measure`. `instrument` is
     asked for once there is something to measure: it takes seconds to fit."""
 
     persona: Persona
@@ -73,7 +73,7 @@ class LiveScorer:
             )
             for row, scored in zip(rows, score_requests(rows, self.passages), strict=True)
         ]
-        return self._with_sense(rows, found)
+        return self._with_voice(rows, self._with_sense(rows, found))
 
     def _with_sense(self, rows: list[RequestRecord], found: list[ScoredRequest]) -> list[ScoredRequest]:
         """All texts of the sample at once: a model reads them in batches."""
@@ -103,7 +103,7 @@ class LiveScorer:
             "declined": row.outcome == "refused" or declines(row.answer, self.persona),
         }
         if chosen and row.outcome == "answered":
-            fields |= self._grounding(row, row.answer) if row.kind == "answer" else self._voice(row.answer)
+            fields |= self._grounding(row, row.answer) if row.kind == "answer" else {}
         return fields
 
     def _grounding(self, row: RequestRecord, answer: str) -> dict[str, object]:
@@ -116,9 +116,26 @@ class LiveScorer:
         held = claim_support(claims, passages, self.measure) >= self.supported
         return {"claims": len(claims), "grounded_share": float(held.mean()) if claims else None}
 
+    def _with_voice(self, rows: list[RequestRecord], found: list[ScoredRequest]) -> list[ScoredRequest]:
+        """Of texts of the sample that are not noise."""
+        for at, (row, one) in enumerate(zip(rows, found, strict=True)):
+            if (
+                one.weight > 0
+                and row.answer
+                and row.kind == "write"
+                and row.outcome == "answered"
+                and not is_noise(one)
+            ):
+                found[at] = one.model_copy(update=self._voice(row.answer))
+        return found
+
     def _voice(self, answer: str) -> dict[str, object]:
         cut = windows([answer])
-        return {"voice_margin": float(self.meter.margins(cut).mean())} if self.meter and cut else {}
+        if not cut:
+            return {}
+        if instrument := self.instrument():
+            return {"voice_figure": instrument.share(cut)}
+        return {"voice_margin": float(self.meter.margins(cut).mean())} if self.meter else {}
 
 
 def score_new(lake: Lake, scorer: LiveScorer, since: date | None = None, batch: int = BATCH) -> ScoringRun:
@@ -151,8 +168,7 @@ def _score_day(lake: Lake, scorer: LiveScorer, day: str, batch: int, run: Scorin
         scored, sampled = scored + len(stored), sampled + sum(one.weight > 0 for one in stored)
     if not scored:
         return run
-    if scorer.meter:
-        add_voices(lake, persona, day, scorer.meter, scorer.instrument())
+    add_voices(lake, persona, day, scorer.meter, scorer.instrument(), read=scorer.sense is not None)
     return ScoringRun(scored=run.scored + scored, sampled=run.sampled + sampled, days=[*run.days, day])
 
 
