@@ -17,6 +17,7 @@ select
   score.grounded_share,
   score.support,
   score.sense_share,
+  score.sense_far,
   score.sense_loss,
   score.sense_coherence,
   score.voice_figure,

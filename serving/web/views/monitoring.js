@@ -67,7 +67,7 @@ function quality({versions, days, voices, voice_days: byDays, scored_until: unti
       lines("Best passage's score", labels, [{name: "median", values: of("top_score_p50")}, {name: "lowest tenth", values: of("top_score_p10")}], share),
       figured.length ? shares("Voice of texts", figured.map(one => ({name: shortModel(one.model), value: one.figure, low: one.figure_low, high: one.figure_high, kind: "ours"})), ["0: as other people", "1: as the author"], figure)
       : before.length ? intervals("Old measure: voice margin of texts, which noise raises", before.map(one => ({name: shortModel(one.model), value: one.margin, low: one.margin_low, high: one.margin_high, kind: "ours"})), signed) : null,
-      lines("Passages that read as language", labels, [{name: "read as language", values: of("reads")}], share),
+      lines("Passages that read as language", labels, [{name: "in the author's range", values: of("reads")}, {name: "worse than nearly all of the author's", values: of("far")}], share),
       figures.length ? lines("Voice by day (0: other people, 1: the author)", labels, figures, figure, 1) : null,
       margins.length ? table("Old measure: voice margin by day", [
         ["Day", row => row.day], ["Version", row => h("code", {}, shortModel(row.model))], ["Margin", row => signed(row.margin), "number"],

@@ -146,7 +146,7 @@ def test_the_warehouse_has_each_request_once_before_and_after_its_day_is_compact
     assert [one[0] for one in mart()] == ["0", "2", "3", "4"]
 
 
-SENSE = "sense_share, sense_loss, sense_coherence"
+SENSE = "sense_share, sense_far, sense_loss, sense_coherence"
 
 
 def score(lake: LocalLake, number: int, name: str, **found: Any) -> None:
@@ -162,7 +162,7 @@ def test_what_reads_as_language_is_in_the_marts_also_of_a_home_that_was_made_bef
     lake = LocalLake(home / "lake")
     log(home, "a", 0)
     log(home, "b", 1)
-    score(lake, 0, "a", sense_share=0.5, sense_loss=4.25, sense_coherence=0.375)
+    score(lake, 0, "a", sense_share=0.5, sense_far=0.25, sense_loss=4.25, sense_coherence=0.375)
     [key] = lake.keys(f"{FOLDER}/runa")
     score(lake, 1, "b")
     older = next(other for other in lake.keys(f"{FOLDER}/runa") if other != key)
@@ -171,7 +171,7 @@ def test_what_reads_as_language_is_in_the_marts_also_of_a_home_that_was_made_bef
     pq.write_table(table.drop_columns([n for n in table.column_names if n.startswith("sense_")]), buffer)
     lake.write(older, buffer.getvalue())  # as it was stored before anything was read as language
     monitor(home)
-    expected = [("0", 0.5, 4.25, 0.375), ("1", None, None, None)]
+    expected = [("0", 0.5, 0.25, 4.25, 0.375), ("1", None, None, None, None)]
     for table_name in ("requests", "stg_scores"):
         assert rows(home, f"select request_id, {SENSE} from {table_name} order by 1") == expected
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:

@@ -119,11 +119,11 @@ def test_the_voice_is_held_against_its_release_or_its_own_beginning() -> None:
 
 
 def test_texts_that_stop_reading_as_language_are_an_alarm_that_asks_for_no_rebuild() -> None:
-    requests = week(0, 100, sense_share=1.0) + week(7, 60, sense_share=0.0, days=3)
+    requests = week(0, 100, sense_far=0.0) + week(7, 60, sense_share=0.9, sense_far=0.8, days=3)
     [found] = [s for s in watch_requests(requests, MONDAY + timedelta(days=10), "runa:one") if s.drifted]
     assert (found.name, found.rebuild) == ("reading", False)
-    assert "fewer texts read as language (runa:one): 0% of" in found.sentence
-    assert drifted(week(0, 100, sense_share=1.0) + week(7, 60, sense_share=1.0), 14) == set()
+    assert "fewer texts read as language (runa:one): 20% of" in found.sentence
+    assert drifted(week(0, 100, sense_far=0.0) + week(7, 60, sense_far=0.0), 14) == set()
 
 
 def test_windows_are_cut_in_the_order_of_time_and_leftovers_wait() -> None:

@@ -336,3 +336,21 @@ def test_a_text_has_a_figure_of_its_own_or_none_where_it_is_noise() -> None:
     )  # too few other writers are known for a figure
     assert old.voice_figure is None
     assert old.voice_margin is not None
+
+
+def test_a_day_of_which_half_is_far_out_is_noise_though_most_lies_in_the_authors_range() -> None:
+    rows = scorer().score([request(n, prompt_kind="write_post", answer=TRUE) for n in range(20)], {})
+    mixed = [
+        one.model_copy(update={"sense_share": 0.9, "sense_far": float(n % 2)}) for n, one in enumerate(rows)
+    ]
+    usual = [
+        one.model_copy(update={"sense_share": 0.9, "sense_far": float(n == 7)}) for n, one in enumerate(rows)
+    ]
+    assert (quality_of("all", mixed).far, quality_of("all", mixed).noise) == (0.5, True)
+    assert (quality_of("all", usual).far, quality_of("all", usual).noise) == (0.05, False)
+    assert not quality_of(
+        "all", [one.model_copy(update={"sense_far": None}) for one in mixed]
+    ).noise  # of before
+    text = request(5, prompt_kind="write_post", answer=TRUE)
+    assert not Reading(mixed).may_speak(text)
+    assert Reading(usual).may_speak(text)

@@ -20,7 +20,8 @@ class Gate(BaseModel):
     baseline, of voice figures, of margins where there are no figures, and one that could not be measured is short of it.
     Those that may be None are then reported and block nothing: `min_reading_share` is the least share of passages that read
     within the author's range, `max_worse_reading` the most pairs of a passage and one of the author's in which it reads
-    worse (0.5 is as the author); `min_supported` is the least share of claims that passages support, `max_support_loss`
+    worse (0.5 is as the author), `usually_far_reading` the share of passages that may read worse than 95% of the author's,
+    beyond what chance adds; `min_supported` is the least share of claims that passages support, `max_support_loss`
     how far it may be below the baseline's,
     `max_answered_wrongly` and `max_declined_wrongly` the model's own refusal errors, `max_private` findings of
     personal data and `max_secrets` of keys and passwords in generated text, `max_ability_loss` is held against the
@@ -34,6 +35,7 @@ class Gate(BaseModel):
     min_voice_gain: float | None
     min_reading_share: float | None = None
     max_worse_reading: float | None = None
+    usually_far_reading: float | None = None
     max_copied_share: float
     max_copied_words: int
     min_refusal_rate: float

@@ -80,10 +80,15 @@ def _grounded(r: ScoredRequest) -> float | None:
     return r.grounded_share
 
 
+def _readable(r: ScoredRequest) -> float | None:
+    """The share of passages that are not far out: of shuffled sentences most lie in the author's range, and most far out."""
+    return None if r.sense_far is None else 1 - r.sense_far
+
+
 METRICS = (
     Metric("retrieval", "traffic", lambda r: r.top_score, True, 0.05, "requests find worse passages", "passages are as near as before", rebuild=True, by_model=False, form=".2f"),
     Metric("grounding", "quality", _grounded, True, 0.1, "answers are less supported by their passages", "answers are as well supported as before"),
-    Metric("reading", "quality", lambda r: r.sense_share, True, 0.1, "fewer texts read as language", "texts read as language as before"),
+    Metric("reading", "quality", _readable, True, 0.1, "fewer texts read as language", "texts read as language as before"),
     Metric("feedback", "quality", lambda r: None if r.feedback is None else float(r.feedback == "up"), True, 0.15, "people like the answers less", "people like the answers as before"),
     Metric("failed", "quality", lambda r: float(r.outcome == "failed"), False, 0.05, "more requests fail", "no more requests fail"),
     Metric("personal data", "quality", lambda r: None if r.personal_data is None else float(r.personal_data > 0), False, 0.02, "more answers hold personal data", "no more answers hold personal data"),

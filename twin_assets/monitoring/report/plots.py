@@ -84,7 +84,8 @@ def quality_plot(days: Sequence[Quality], voices: Sequence[DayVoice]) -> bytes:
         if one.grounded_low is not None and one.grounded_high is not None:
             grounded.plot([at, at], [one.grounded_low, one.grounded_high], color=ACCENT, lw=3, alpha=0.35)
     _line(declined, [one.declined for one in shown], SECOND)
-    _line(reads, [one.reads for one in shown], ACCENT)
+    _line(reads, [one.reads for one in shown], ACCENT, "in the author's range")
+    _line(reads, [one.far for one in shown], OTHER, "worse than nearly all of the author's")
     _line(scores, [one.top_score_p50 for one in shown], SECOND, "median")
     _line(scores, [one.top_score_p10 for one in shown], OTHER, "lowest tenth")
     for axes, title in (
@@ -96,7 +97,8 @@ def quality_plot(days: Sequence[Quality], voices: Sequence[DayVoice]) -> bytes:
         axes.set_ylim(-0.03, 1.03)
         axes.set_title(title, loc="left", fontsize=10)
         _days(axes, names)
-    scores.legend(frameon=False, fontsize=8, loc="lower left")
+    for axes in filter(lambda one: one.lines, (scores, reads)):
+        axes.legend(frameon=False, fontsize=8, loc="lower left")
     figures = [(v.day, v.model, v.figure) for v in voices if v.kind == "write"]
     _voices(voice[0], "voice of texts (0: other people, 1: the author)", figures, names)
     voice[0].set_ylim(-0.03, 1.03)

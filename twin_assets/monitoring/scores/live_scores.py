@@ -86,8 +86,7 @@ class LiveScorer:
             return found
         for at, sense in zip(texts, self.sense.read(list(texts.values())), strict=True):
             if sense:
-                values = {"share": sense.share, "loss": sense.loss, "coherence": sense.coherence}
-                found[at] = found[at].model_copy(update={f"sense_{name}": v for name, v in values.items()})
+                found[at] = found[at].model_copy(update={f"sense_{name}": value for name, value in sense})
         return found
 
     def _of_text(self, row: RequestRecord, share: float) -> dict[str, object]:

@@ -15,11 +15,11 @@ from twin_assets.core.records import Record
 from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.lake import Lake
 from twin_assets.evaluation.bootstrap import bootstrap
-from twin_assets.evaluation.sense.meter import LEAST_SHARE
 from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import MIN_WINDOWS, VoiceMeter
 from twin_assets.evaluation.voice.stylometry import WINDOW, windows, word_count
 from twin_assets.inference.twin.request_log import RequestRecord, day_objects
+from twin_assets.monitoring.scores.live_quality import Quality, quality_of
 from twin_assets.monitoring.scores.records import ModelVoice, ScoredRequest
 from twin_assets.monitoring.scores.scored import read_day
 
@@ -35,7 +35,7 @@ class DayVoice(Record):
     """The windows of what a version wrote on a day (UTC). `places` are where they stand from other people (0) to the author
     (1), neither end a limit; `margins` are the measure of before, of days that were scored before there was a figure and of
     personas with too few other writers for one. Neither for fewer than 250 words, nor for texts that don't read as language.
-    `reads` is the share of passages that do, None where none could be read."""
+    `reads` is the share of passages that do, None where none could be read; `noise` says that they were too few."""
 
     day: str
     model: str
@@ -44,6 +44,7 @@ class DayVoice(Record):
     margins: list[float]
     places: list[float] = []
     reads: float | None = None
+    noise: bool = False
 
     @property
     def figure(self) -> float | None:
@@ -59,10 +60,10 @@ class DayVoice(Record):
 
 
 class Reading:
-    """Which texts may have a voice, by how those of the sample read."""
+    """Which texts may have a voice, by how those of the sample read: each day, version and kind taken together."""
 
     def __init__(self, scored: Iterable[ScoredRequest]) -> None:
-        shares: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
+        groups: dict[tuple[str, str, Kind], list[ScoredRequest]] = defaultdict(list)
         self._noise = set[tuple[str, datetime]]()
         for one in scored:
             kind = kind_of(one)
@@ -71,25 +72,22 @@ class Reading:
             if is_noise(one):
                 self._noise.add((one.request_id, one.time))
             if one.weight > 0:
-                shares[_day(one), one.model, kind].append((one.sense_share, one.weight))
-        self._shares = {
-            of: float(np.average([s for s, _ in some], weights=[w for _, w in some]))
-            for of, some in shares.items()
-        }
+                groups[_day(one), one.model, kind].append(one)
+        self._qualities = {of: quality_of(of[1], rows) for of, rows in groups.items()}
 
     def __bool__(self) -> bool:
         """Whether anything was read at all."""
-        return bool(self._shares)
+        return bool(self._qualities)
 
-    def share(self, day: str, model: str, kind: Kind) -> float | None:
-        """The weighted share of a version's passages that read as the author's own do; None where none was read."""
-        return self._shares.get((day, model, kind))
+    def of(self, day: str, model: str, kind: Kind) -> Quality | None:
+        """How a version's texts of a day read; None where none was read."""
+        return self._qualities.get((day, model, kind))
 
     def may_speak(self, row: RequestRecord) -> bool:
         """Whether a text is of a version that read as language that day, and is not itself known to be noise."""
         kind = kind_of(row)
-        share = kind and self.share(_day(row), row.model, kind)
-        return share is not None and share >= LEAST_SHARE and (row.request_id, row.time) not in self._noise
+        found = kind and self.of(_day(row), row.model, kind)
+        return found is not None and not found.noise and (row.request_id, row.time) not in self._noise
 
 
 def is_noise(one: ScoredRequest) -> bool:
@@ -127,6 +125,7 @@ def day_voices(
     voices = []
     for (model, kind), written in sorted(texts.items()):
         cut = windows(written)
+        read = None if reading is None else reading.of(day, model, kind)
         voices.append(
             DayVoice(
                 day=day,
@@ -135,7 +134,8 @@ def day_voices(
                 words=counts[model, kind],
                 margins=meter.margins(cut).tolist() if cut and meter and instrument is None else [],
                 places=instrument.positions(cut).tolist() if cut and instrument else [],
-                reads=None if reading is None else reading.share(day, model, kind),
+                reads=None if read is None else read.reads,
+                noise=read is not None and read.noise,
             )
         )
     return voices
@@ -210,7 +210,7 @@ def _interval(
 
 
 def _why_none(days: list[DayVoice], words: int) -> str:
-    if any(one.reads is not None and one.reads < LEAST_SHARE for one in days):
+    if any(one.noise for one in days):
         return "what it wrote does not read as language, and nonsense has no voice"
     if words < MIN_WINDOWS * WINDOW:
         return f"{words:,} words of texts, too few to know its voice"

@@ -24,8 +24,8 @@ class ScoredRequest(Asked):
     that the answer refuses in its words, `personal_data` counts the findings of `core.privacy` in it.
     `grounded_share` is the supported share of its `claims`; `voice_figure` says where a text of at least one window
     stands from other people (0) to the author (1), None for one that doesn't read as language, and `voice_margin` is the
-    measure of before, of rows without a figure; `sense_share` is the share of a text's first passages that read as the author's own do, with their mean
-    `sense_loss` in nats a token and `sense_coherence`, a cosine, None for fewer than 50 words. These are measured for a
+    measure of before, of rows without a figure; `sense_share` is the share of a text's first passages that read as the author's own do, `sense_far` that of
+    passages which read worse than 95% of the author's, with their mean `sense_loss` in nats a token and `sense_coherence`, a cosine, None for fewer than 50 words. These are measured for a
     sample only, `weight` standing for how many requests each of it counts (0: not in the sample). Times are in
     milliseconds. The feedback is the latest of each kind; `edited_share` is the share of the answer that a person
     changed.
@@ -56,6 +56,7 @@ class ScoredRequest(Asked):
     voice_margin: float | None = None
     voice_figure: float | None = None
     sense_share: float | None = None
+    sense_far: float | None = None
     sense_loss: float | None = None
     sense_coherence: float | None = None
     feedback: Literal["up", "down"] | None = None
