@@ -50,7 +50,7 @@ class ScoringRun(Record):
 class LiveScorer:
     """How requests are scored. `passages` maps chunk ids to texts; without `sense` it is not measured whether a text
     reads as language, and without an instrument a `meter` measures the voice, by the measure of before. A claim counts from `supported` on with this `measure`. `instrument` is
-    asked for once there is something to measure: it takes seconds to fit."""
+    asked for once there is something to measure: it takes seconds to fit. `no_voice` says why there is neither."""
 
     persona: Persona
     passages: dict[str, str]
@@ -62,6 +62,7 @@ class LiveScorer:
     supported: float = OFFLINE_MINILM.supported
     sense: SenseMeter | None = None
     instrument: Callable[[], VoiceInstrument | None] = lambda: None
+    no_voice: Callable[[], str | None] = lambda: None
 
     def score(self, rows: list[RequestRecord], shares: dict[Stratum, float]) -> list[ScoredRequest]:
         """Scores of rows; `shares` says how much of each hour and version is in the sample."""
@@ -167,7 +168,9 @@ def _score_day(lake: Lake, scorer: LiveScorer, day: str, batch: int, run: Scorin
         scored, sampled = scored + len(stored), sampled + sum(one.weight > 0 for one in stored)
     if not scored:
         return run
-    add_voices(lake, persona, day, scorer.meter, scorer.instrument(), read=scorer.sense is not None)
+    instrument = scorer.instrument()
+    why_none = scorer.no_voice() if instrument is None and scorer.meter is None else None
+    add_voices(lake, persona, day, scorer.meter, instrument, scorer.sense is not None, why_none)
     return ScoringRun(scored=run.scored + scored, sampled=run.sampled + sampled, days=[*run.days, day])
 
 

@@ -35,7 +35,8 @@ class DayVoice(Record):
     """The windows of what a version wrote on a day (UTC). `places` are where they stand from other people (0) to the author
     (1), neither end a limit; `margins` are the measure of before, of days that were scored before there was a figure and of
     personas with too few other writers for one. Neither for fewer than 250 words, nor for texts that don't read as language.
-    `reads` is the share of passages that do, None where none could be read; `noise` says that they were too few."""
+    `reads` is the share of passages that do, None where none could be read; `noise` says that they were too few;
+    `why_none` why this persona has neither measure."""
 
     day: str
     model: str
@@ -45,6 +46,7 @@ class DayVoice(Record):
     places: list[float] = []
     reads: float | None = None
     noise: bool = False
+    why_none: str | None = None
 
     @property
     def figure(self) -> float | None:
@@ -148,15 +150,19 @@ def add_voices(
     meter: VoiceMeter | None,
     instrument: VoiceInstrument | None = None,
     read: bool = False,
+    why_none: str | None = None,
 ) -> None:
-    """Measure a day anew from all its log objects; `read` says that its scores tell what reads as language. Nothing is
-    measured without a meter or an instrument."""
-    if meter is None and instrument is None:
+    """Measure a day anew from all its log objects; `read` says that its scores tell what reads as language, `why_none` why
+    there is neither meter nor instrument. Without these three nothing is kept."""
+    if meter is None and instrument is None and why_none is None:
         return
     erased = erased_list(lake, persona)
     rows = (row for _, logged in day_objects(lake, persona, day) for row in erased.without(logged))
     reading = Reading(read_day(lake, persona, day)) if read else None
-    voices = day_voices(day, rows, meter, instrument, reading)
+    voices = [
+        one.model_copy(update={"why_none": why_none})
+        for one in day_voices(day, rows, meter, instrument, reading)
+    ]
     lines = "".join(voice.model_dump_json() + "\n" for voice in voices)
     lake.write(f"{FOLDER}/{persona}/{day}.jsonl", lines.encode())
 
@@ -210,6 +216,8 @@ def _interval(
 
 
 def _why_none(days: list[DayVoice], words: int) -> str:
+    if why := next((one.why_none for one in days if one.why_none), None):
+        return why
     if any(one.noise for one in days):
         return "what it wrote does not read as language, and nonsense has no voice"
     if words < MIN_WINDOWS * WINDOW:
