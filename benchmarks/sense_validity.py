@@ -11,6 +11,8 @@ files (default ../shared/reality/authors). Documents are halved at random. One h
 Chains of order 1 to 4 draw each word from those that follow the last 1 to 4 in the fitted half: what they repeat of it
 is told by the copy check.
 
+Last come sets of 48 passages drawn from the held-out ones, of which none, 30% or 50% are such nonsense instead.
+
 AUC is of the author's fitted passages over these. "read" says whether the gate of the profile pocket passes the set,
 "copied" the share of words in runs of eight and more of the fitted half, and whether the gate fails it for them.
 Figures of passages are kept in TWIN_HOME, so that a second run takes seconds.
@@ -34,6 +36,8 @@ from twin_assets.settings import ROOT, load_settings
 
 MODEL_TEXT = ROOT / "benchmarks" / "model_text" / "bare.md"
 OWN, OTHERS, SEED = 80, 32, 0
+SET, DRAWS = 48, 50
+MIXED = ("words shuffled", "sentences shuffled", "chain of order 1", "chain of order 2")
 HEAD = [
     "author",
     "text",
@@ -43,6 +47,7 @@ HEAD = [
     "coherence",
     "AUC coherence",
     "in range",
+    "far out",
     "reads",
     "copied",
 ]
@@ -66,6 +71,7 @@ def main() -> None:
     print("| " + " | ".join(HEAD) + " |\n" + "|---" * len(HEAD) + "|")
     start = time.monotonic()
     passed: dict[str, list[tuple[bool, bool, float | None]]] = {}
+    drawn: dict[tuple[str, float], list[float]] = {}
     for name in sys.argv[1:] or authors:
         others = [text for other, texts in authors.items() if other != name for text in texts]
         own, sets = controls(authors[name], others)
@@ -74,12 +80,23 @@ def main() -> None:
             score, copied = sense.score(texts, len(texts), SEED, keep=True), copies.report(texts)
             print("| " + " | ".join([name, kind, *cells(score, copied)]) + " |", flush=True)
             passed.setdefault(kind, []).append((reads(score), not_copied(copied), score.share))
-        print(f"| {name} | told from noise | | | {sense.words_told:.3f} | | {sense.order_told:.3f} | | | | |")
+        print(
+            f"| {name} | told from noise | | | {sense.words_told:.3f} | | {sense.order_told:.3f} | | | | | |"
+        )
+        for of, part in [("", 0.0), *((kind, part) for kind in MIXED for part in (0.3, 0.5))]:
+            found = [reads(sense.score(some, SET, SEED, keep=True)) for some in mixed(sets, of, part)]
+            drawn.setdefault((of, part), []).append(sum(found) / len(found))
     print("\n| text | sets that pass | sets that read as language | least in range |\n|---|---|---|---|")
     for kind, found in passed.items():
         both, read = sum(r and c for r, c, _ in found), sum(r for r, _, _ in found)
         least = min((s for _, _, s in found if s is not None), default=float("nan"))
         print(f"| {kind} | {both} of {len(found)} | {read} of {len(found)} | {least:.3f} |")
+    print(f"\n| sets of {SET}, {DRAWS} an author | read as language | by author |\n|---|---|---|")
+    for (of, part), shares in drawn.items():
+        what = f"{part:.0%} {of}" if of else "held-out alone"
+        print(
+            f"| {what} | {sum(shares) / len(shares):.1%} | {', '.join(f'{share:.0%}' for share in shares)} |"
+        )
     print(f"\n{time.monotonic() - start:.0f} s")
 
 
@@ -98,9 +115,18 @@ def controls(author: list[str], others: list[str]) -> tuple[list[str], dict[str,
     }
 
 
+def mixed(sets: dict[str, list[str]], of: str, part: float) -> list[list[str]]:
+    """Sets of SET passages, of which a part is of another kind."""
+    draw, other = random.Random(SEED), round(SET * part)
+    return [
+        [*draw.sample(sets["held-out"], SET - other), *(draw.choices(sets[of], k=other) if other else [])]
+        for _ in range(DRAWS)
+    ]
+
+
 def reads(score: SenseScore) -> bool:
     gate = load_profile("pocket").gate
-    return not score.short_of(gate.min_reading_share, gate.max_worse_reading)
+    return not score.short_of(gate.min_reading_share, gate.max_worse_reading, gate.usually_far_reading)
 
 
 def not_copied(report: CopyReport) -> bool:
@@ -114,7 +140,7 @@ def cells(score: SenseScore, copied: CopyReport) -> list[str]:
 
     return [
         str(score.passages), shown(score.loss, ".2f"), shown(score.worse_loss, ".3f"), shown(score.coherence, ".3f"),
-        shown(score.less_coherent, ".3f"), shown(score.worse, ".3f"), shown(score.share, ".1%"), "yes" if reads(score) else "no",
+        shown(score.less_coherent, ".3f"), shown(score.worse, ".3f"), shown(score.share, ".1%"), shown(score.far, ".1%"), "yes" if reads(score) else "no",
         f"{copied.copied_share:.0%}{'' if not_copied(copied) else ', fails'}",
     ]  # fmt: skip
 

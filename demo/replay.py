@@ -42,7 +42,7 @@ from twin_assets.evaluation.report.page import report_key
 from twin_assets.evaluation.results import EvaluationReport, SystemResult
 from twin_assets.evaluation.voice.copying import CopyReport
 from twin_assets.evaluation.voice.meter import VoiceScore
-from twin_assets.evaluation.voice.persona_meter import persona_meter
+from twin_assets.evaluation.voice.persona_meter import persona_instrument, persona_meter
 from twin_assets.evaluation.voice.stylometry import windows
 from twin_assets.feature.index.chunk import chunk_documents
 from twin_assets.feature.index.embed import embed_chunks
@@ -250,10 +250,14 @@ class Replay:
     def _voice_at_release(self, corpus: list[SplitDocument], persona: Persona) -> VoiceScore:
         """What an evaluation of the good versions would have measured."""
         meter = persona_meter(persona, corpus)
+        instrument = persona_instrument(
+            persona, corpus, self.platform.lake, self.platform.settings.impostors_dir
+        )
         assert meter is not None
+        assert instrument is not None
         written = [self.traffic._text(self.traffic._own, 160) for _ in range(60)]
         assert windows(written)
-        return meter.score(written, 17)
+        return meter.score(written, 17).model_copy(update={"figure": instrument.figure(written, 17)})
 
 
 def _evaluation(tag: str, voice: VoiceScore) -> EvaluationReport:

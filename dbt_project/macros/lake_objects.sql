@@ -1,25 +1,35 @@
 {# Tables that mirror immutable objects of the lake: each is read once, and rows of one that is gone go too.
 
-   An object that lost rows (erased requests, texts past their days) comes back under another name. #}
+   An object that lost rows (erased requests, texts past their days) comes back under another name. A table of before
+   that lacks a column is emptied and read again: its rows, whoever's they are, don't have what the objects say. #}
 
 {% macro object_name(path) %}regexp_extract(replace({{ path }}, '\', '/'), '[^/]+/[^/]+$'){% endmacro %}
 
 {% macro files_of(pattern) %}{{ return('select file from glob(' ~ quoted(pattern) ~ ')') }}{% endmacro %}
 
-{% macro forget_gone(standing) %}
+{% macro lacks_columns(columns) %}
+  {# Whether the table that stands was made before one of these columns was. #}
+  {% if not execute or not is_incremental() %}{{ return(false) }}{% endif %}
+  {% set there = adapter.get_columns_in_relation(this) | map(attribute='name') | map('lower') | list %}
+  {{ return(columns | map('lower') | reject('in', there) | list | length > 0) }}
+{% endmacro %}
+
+{% macro forget_gone(standing, columns=[]) %}
   {# `standing` is a query for the files that there are. #}
-  {% if is_incremental() %}
+  {% if lacks_columns(columns) %}
+  delete from {{ this }}
+  {% elif is_incremental() %}
   delete from {{ this }}
   where persona = {{ quoted(var('persona')) }}
     and lake_object not in (select {{ object_name('file') }} from ({{ standing }}))
   {% endif %}
 {% endmacro %}
 
-{% macro unseen_files(standing) %}
+{% macro unseen_files(standing, columns=[]) %}
   {% if not execute %}{{ return([]) }}{% endif %}
   {% set query %}
     select file from ({{ standing }})
-    {% if is_incremental() %}
+    {% if is_incremental() and not lacks_columns(columns) %}
     where {{ object_name('file') }} not in (
       select lake_object from {{ this }} where persona = {{ quoted(var('persona')) }}
     )

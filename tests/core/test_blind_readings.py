@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.s3_double import lake_in
 from twin_assets.core.blind_readings import (
     CLOSE,
     FEWEST,
     AlreadyRead,
     Choice,
+    Reading,
     add_reading,
     finding,
     findings,
@@ -21,7 +23,8 @@ from twin_assets.core.blind_readings import (
     settled,
 )
 from twin_assets.core.errors import TwinError
-from twin_assets.core.storage.lake import LocalLake
+from twin_assets.core.hashing import text_hash
+from twin_assets.core.storage.lake import LocalLake, S3Lake
 
 
 def answer(
@@ -148,6 +151,37 @@ def test_a_damaged_answer_is_named(tmp_path: Path) -> None:
     lake = LocalLake(tmp_path)
     answer(lake, 1, True)
     [key] = lake.keys("blind_readings")
-    lake.write(key, b"{")
+    lake.write(key.replace("1.json", "2.json"), b"{")
     with pytest.raises(TwinError, match=r"blind_readings/runa/.* is damaged"):
         readings(lake, "runa")
+
+
+def test_an_answer_costs_as_many_requests_whatever_was_answered_before(tmp_path: Path) -> None:
+    """Three readers on a real S3 server, counted as they leave the client: what one has read is not read again."""
+    with lake_in("s3", tmp_path) as lake:
+        assert isinstance(lake, S3Lake)
+        asked: list[str] = []
+        lake.client.meta.events.register(
+            "before-send.s3", lambda event_name, **_: asked.append(event_name.rsplit(".", 1)[1])
+        )
+
+        def cost(pair: int) -> list[str]:
+            """Requests of an answer, and of the view that follows it."""
+            asked.clear()
+            answer(lake, pair, right=True, reader=f"reader {pair % 3}")
+            assert len(readings(lake, "runa")) == pair + 1
+            return list(asked)
+
+        costs = [cost(pair) for pair in range(24)]
+        assert costs[0] == costs[-1] == ["ListObjectsV2", "PutObject", "ListObjectsV2"]
+        elsewhere = Reading(**readings(lake, "runa")[-1].model_dump() | {"number": 99, "texts": ["x"]})
+        key = f"blind_readings/runa/{text_hash(elsewhere.reader)}/00000099.json"
+        lake.write(key, elsewhere.model_dump_json().encode())  # by another process
+        asked.clear()
+        assert len(readings(lake, "runa")) == 25
+        assert asked == ["ListObjectsV2", "GetObject"]
+        lake.delete(key)
+        assert len(readings(lake, "runa")) == 24
+        lake.write(key, b"{}")  # the number is given again
+        with pytest.raises(TwinError, match="is damaged"):
+            readings(lake, "runa")

@@ -10,7 +10,7 @@ from twin_assets.evaluation.advice import HELPS, advise
 from twin_assets.evaluation.comparison import Advice, Comparison
 from twin_assets.evaluation.gate import GATES, check_gate, compare_systems
 
-LOOSE = Gate(min_margin_gain=0.0, max_copied_share=1.0, max_copied_words=10_000, min_refusal_rate=0.0)
+LOOSE = Gate(min_voice_gain=0.0, max_copied_share=1.0, max_copied_words=10_000, min_refusal_rate=0.0)
 NOBODY = Comparison(systems=[], cheapest=None, propose=True, verdict="")
 
 

@@ -32,7 +32,7 @@ def test_a_fine_tune_that_does_not_beat_its_baseline_is_not_proposed_even_if_it_
 
 def test_a_size_that_need_not_beat_its_baseline_is_not_said_to() -> None:
     lost = reciting_report().model_copy(update={"gain": None, "gain_low": None, "gain_high": None})
-    plumbing = compare_systems(lost, LOOSE.model_copy(update={"min_margin_gain": None}))
+    plumbing = compare_systems(lost, LOOSE.model_copy(update={"min_voice_gain": None}))
     assert plumbing.propose
     assert "is not known" in plumbing.verdict
     assert not compare_systems(lost, LOOSE).propose

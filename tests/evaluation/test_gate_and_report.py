@@ -14,7 +14,7 @@ from twin_assets.evaluation.report.plots import voice_plot
 from twin_assets.evaluation.results import BEFORE, EvaluationReport
 from twin_assets.evaluation.sense.meter import SenseScore
 
-LOOSE = Gate(min_margin_gain=0.0, max_copied_share=1.0, max_copied_words=10_000, min_refusal_rate=0.0)
+LOOSE = Gate(min_voice_gain=0.0, max_copied_share=1.0, max_copied_words=10_000, min_refusal_rate=0.0)
 
 
 def by_name(report: EvaluationReport, gate: Gate) -> dict[str, GateResult]:
@@ -103,7 +103,7 @@ def test_the_page_says_who_reads_as_language() -> None:
 
 def test_a_gain_below_its_threshold_says_how_much_is_missing() -> None:
     report = reciting_report().model_copy(update={"gain": 0.05, "gain_low": -0.02, "gain_high": 0.12})
-    result = by_name(report, LOOSE.model_copy(update={"min_margin_gain": 0.1}))["voice_beats_baseline"]
+    result = by_name(report, LOOSE.model_copy(update={"min_voice_gain": 0.1}))["voice_beats_baseline"]
     assert not result.passed
     assert "must be above +0.100: short by 0.120" in result.message
 
@@ -119,7 +119,7 @@ def test_a_gain_that_could_not_be_measured_does_not_pass() -> None:
     assert not result.passed
     assert "too little text" in result.message
     assert "2 pairs" in result.message
-    reported = by_name(report, LOOSE.model_copy(update={"min_margin_gain": None}))["voice_beats_baseline"]
+    reported = by_name(report, LOOSE.model_copy(update={"min_voice_gain": None}))["voice_beats_baseline"]
     assert (reported.passed, reported.blocking, reported.message) == (True, False, result.message)
 
 

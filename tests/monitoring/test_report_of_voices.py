@@ -18,6 +18,7 @@ VOICE = ModelVoice(
         (None, VOICE, ("0.90", "0.80 to 1.00")),  # not measured: nothing is known against it
         (0.3, VOICE, ("noise has none", "–")),
         (0.95, None, ("–", "–")),
+        (0.95, VOICE.model_copy(update={"figure": None}), ("+0.31 (old measure)", "+0.20 to +0.40")),
     ],
 )
 def test_what_does_not_read_as_language_has_no_voice(

@@ -35,6 +35,9 @@ CLOSE = 0.75
 FEWEST = 8
 # How far ahead answers are counted.
 _AHEAD = 200
+# An answer never changes, so each is read once a process: by where it lies. About 1 KB each.
+MOST_KEPT = 50_000
+_KEPT: dict[str, "Reading"] = {}
 
 Kind = Literal["author", "base"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -137,18 +140,41 @@ def gate_problem(some: Iterable[Reading], model: str, least: float) -> str | Non
 
 
 def readings(lake: Lake, persona: str, reader: str | None = None) -> list[Reading]:
-    """Answers of one reader, or of all, about any version. Raises TwinError when one is damaged."""
-    folders = [_folder(persona, reader)] if reader else [f"{FOLDER}/{persona}"]
-    found = []
-    for folder in folders:
-        for key in lake.keys(folder):
-            try:
-                found.append(Reading.model_validate_json(lake.read(key)))
-            except ValidationError:
-                raise TwinError(
-                    f"The blind reading {key} is damaged.", "bring it back from a backup, or remove it."
-                ) from None
-    return found
+    """Answers of one reader, or of all, about any version: one listing, and what this process has not read yet. Raises
+    TwinError when one is damaged."""
+    folder = _folder(persona, reader) if reader else f"{FOLDER}/{persona}"
+    keys = list(lake.keys(folder))
+    _forget_gone(lake, folder, keys)
+    return [one for key in keys if (one := _kept(lake, key)) is not None]
+
+
+def _kept(lake: Lake, key: str) -> Reading | None:
+    """None for one that was taken away since it was listed."""
+    if (found := _KEPT.get(lake.uri(key))) is not None:
+        return found
+    try:
+        found = Reading.model_validate_json(lake.read(key))
+    except KeyError:
+        return None
+    except ValidationError:
+        raise TwinError(
+            f"The blind reading {key} is damaged.", "bring it back from a backup, or remove it."
+        ) from None
+    return _keep(lake, key, found)
+
+
+def _keep(lake: Lake, key: str, one: Reading) -> Reading:
+    if len(_KEPT) >= MOST_KEPT:
+        _KEPT.clear()
+    _KEPT[lake.uri(key)] = one
+    return one
+
+
+def _forget_gone(lake: Lake, folder: str, keys: list[str]) -> None:
+    """A number that somebody took out by hand is given again."""
+    there, below = set(map(lake.uri, keys)), f"{lake.uri(folder)}/"
+    for gone in [kept for kept in list(_KEPT) if kept.startswith(below) and kept not in there]:
+        _KEPT.pop(gone, None)
 
 
 def add_reading(
@@ -186,7 +212,7 @@ def add_reading(
             at=max([datetime.now(UTC), *(r.at for r in before)]),
         )
         if log.add(given):
-            return given
+            return _keep(lake, log.key(given.number), given)
 
 
 def _folder(persona: str, reader: str) -> str:

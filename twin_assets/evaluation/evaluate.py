@@ -126,6 +126,7 @@ def evaluate(
     background = background or Background(impostors)
     meter, check = VoiceMeter.fit(prose, impostors), CopyCheck(prose)
     voice = _Voice(meter, voice_instrument(prose, background), background, seed)
+    no_voice = background.no_figure
     vocabulary = Vocabulary([d.voice_text for d in train] + [t for ts in impostors.values() for t in ts])
     writer = ContestWriter(train, persona, profile, instruments.retrieve, seed)
     every_task = write_tasks(heldout, train)
@@ -185,8 +186,12 @@ def evaluate(
     candidate = results[CANDIDATE].sense
     noise = candidate is not None and candidate.reads is False
     # Averaged noise is near to any author: what it gains means nothing.
-    gain = paired_gain(voice.of_windows, [] if noise else written[CANDIDATE].texts, baseline, seed)
-    lower_bound, lower_bound_is = lower_bound_score(prose, impostors, seed)
+    gain_note = NOISE if noise else no_voice
+    gain = paired_gain(voice.of_windows, [] if gain_note else written[CANDIDATE].texts, baseline, seed)
+    if no_voice:
+        lower_bound, lower_bound_is = _unmeasured([], no_voice), f"not measured: {no_voice}"
+    else:
+        lower_bound, lower_bound_is = lower_bound_score(prose, impostors, seed)
     sets = _sets(questions, made, instruments)
     of_written, of_made = (
         next((s for s in sets if s.written_by == origin), None) for origin in (WRITTEN, MADE)
@@ -207,8 +212,8 @@ def evaluate(
         gain_low=gain.low,
         gain_high=gain.high,
         gain_pairs=gain.pairs,
-        gain_in="figure" if voice.instrument else "margin",
-        gain_note=NOISE if noise else None,
+        gain_in="figure" if voice.instrument or no_voice else "margin",
+        gain_note=gain_note,
         told_from=len(background.people),
         voice_caution=background.weakness,
         hit_rate=of_written.hit_rate if of_written else None,
@@ -245,6 +250,10 @@ class _Voice:
     seed: int
 
     def score(self, texts: list[str], reads_as_language: bool | None = None) -> VoiceScore:
+        if (
+            why := self.background.no_figure
+        ):  # a margin from people of another language would be one of languages
+            return _unmeasured(texts, why)
         if self.instrument is None:
             figure = no_figure(
                 f"there is too little writing of the author or of other people of the language "
@@ -256,6 +265,13 @@ class _Voice:
 
     def of_windows(self, cut: list[str]) -> float:
         return self.instrument.share(cut) if self.instrument else float(self.meter.margins(cut).mean())
+
+
+def _unmeasured(texts: list[str], why: str) -> VoiceScore:
+    return VoiceScore(
+        margin=None, margin_low=None, margin_high=None, verifier=None, windows=0, words=word_count(texts), note=why,
+        figure=no_figure(why),
+    )  # fmt: skip
 
 
 def _sets(

@@ -75,7 +75,7 @@ def compare_systems(report: EvaluationReport, gate: Gate) -> Comparison:
                 usd_per_call=effort.usd_per_call if effort else None,
             )
         )
-    low, least = report.gain_low, gate.min_margin_gain
+    low, least = report.gain_low, gate.min_voice_gain
     beats = low is not None and low > (least or 0.0)
     return compare(systems, CANDIDATE, beats or (None if least is None else False))
 
@@ -99,7 +99,7 @@ def _short_of(result: SystemResult, gate: Gate, share: float | None) -> list[str
 def _reading(result: SystemResult, gate: Gate) -> GateResult:
     """Before any question of voice: averaged nonsense is nearer to an author's habits than the author's own text."""
     found, least, most = result.sense or SenseScore(), gate.min_reading_share, gate.max_worse_reading
-    short = found.short_of(least, most)
+    short = found.short_of(least, most, gate.usually_far_reading)
     if found.share is None or found.worse is None:
         message = f"whether it reads as language was not measured: {found.note or 'by the version that evaluated it'}"
     else:
@@ -114,7 +114,7 @@ def _reading(result: SystemResult, gate: Gate) -> GateResult:
             message += (
                 "; it is unusually easy to predict, as a model's own prose is, which is held against nobody"
             )
-    asked = least is not None or most is not None
+    asked = any(limit is not None for limit in (least, most, gate.usually_far_reading))
     return GateResult(
         name="reads_as_language",
         passed=not short if asked else found.reads is not False,
@@ -131,7 +131,7 @@ def _at(which: str, value: float | None) -> str:
 
 
 def _voice(report: EvaluationReport, gate: Gate) -> GateResult:
-    low, least = report.gain_low, gate.min_margin_gain
+    low, least = report.gain_low, gate.min_voice_gain
     if report.gain_note:
         message = f"voice gain over base+prompt+retrieval was not measured: {report.gain_note}"
     elif low is None:

@@ -1,5 +1,8 @@
 -- Every training run: configuration, data, metrics, cost and time, with its evaluation where there is one.
-{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ forget_persona() }}") }}
+{{ config(
+  materialized='incremental', incremental_strategy='append', on_schema_change='append_new_columns',
+  pre_hook="{{ forget_persona() }}"
+) }}
 
 select
   run.run_id,
@@ -29,6 +32,8 @@ select
   run.metrics,
   (run.metrics ->> 'train_loss')::double as train_loss,
   (run.metrics ->> 'eval_loss')::double as eval_loss,
+  evaluation.sense_share,
+  evaluation.voice_figure,
   evaluation.voice_margin,
   evaluation.voice_gain,
   evaluation.voice_gain_low,

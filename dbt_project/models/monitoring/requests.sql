@@ -1,6 +1,9 @@
 -- One row a request of production, with its scores and what people said of it.
 -- The persona's rows are joined anew each time, as scores and feedback come after the request.
-{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ forget_persona() }}") }}
+{{ config(
+  materialized='incremental', incremental_strategy='append', on_schema_change='append_new_columns',
+  pre_hook="{{ forget_persona() }}"
+) }}
 
 select
   request.* exclude (personal_data, lake_object),
@@ -13,6 +16,11 @@ select
   score.claims,
   score.grounded_share,
   score.support,
+  score.sense_share,
+  score.sense_far,
+  score.sense_loss,
+  score.sense_coherence,
+  score.voice_figure,
   score.voice_margin,
   feedback.thumb,
   coalesce(feedback.edited, false) as edited,

@@ -1,18 +1,12 @@
 -- What the live scorers found of each request. Only score objects that weren't read before.
 {% set scores = files_of(var('scores_dir') ~ '/' ~ var('persona') ~ '/*/*.parquet') %}
 {{ config(
-  materialized='incremental', incremental_strategy='append',
-  pre_hook="{{ forget_gone(files_of(var('scores_dir') ~ '/' ~ var('persona') ~ '/*/*.parquet')) }}"
+  materialized='incremental', incremental_strategy='append', on_schema_change='append_new_columns',
+  pre_hook="{{ forget_gone(files_of(var('scores_dir') ~ '/' ~ var('persona') ~ '/*/*.parquet'), score_columns()) }}"
 ) }}
 
-{% set columns = {
-  'request_id': 'varchar', 'time': 'timestamptz', 'persona': 'varchar', 'words': 'bigint', 'declined': 'boolean',
-  'personal_data': 'bigint', 'toxic': 'boolean', 'weight': 'double', 'claims': 'bigint', 'grounded_share': 'double',
-  'support': 'double', 'voice_margin': 'double'
-} %}
-
 with scored as (
-  {{ read_parquet_files(columns, unseen_files(scores)) }}
+  {{ read_parquet_files(score_columns(), unseen_files(scores, score_columns())) }}
 ),
 
 typed as (

@@ -46,10 +46,10 @@ export function bars(title, labels, series, format = String) {
   return figure(title, frame(title, labels, top, format, marks), series);
 }
 
-/** Lines; a null value is a gap. */
-export function lines(title, labels, series, format = String) {
+/** Lines; a null value is a gap. They end at `most` where that is given. */
+export function lines(title, labels, series, format = String, most = null) {
   const known = series.flatMap(one => one.values).filter(value => value != null);
-  const top = ceiling(Math.max(...known, 0)), slot = (W - LEFT - RIGHT) / Math.max(labels.length, 1);
+  const top = most ?? ceiling(Math.max(...known, 0)), slot = (W - LEFT - RIGHT) / Math.max(labels.length, 1);
   const marks = series.map((one, s) => {
     const points = one.values.map((value, n) => value == null ? null : [LEFT + slot * (n + 0.5), y(value, top), n]).filter(Boolean);
     return h("g", {class: `line s${s}`},

@@ -48,21 +48,32 @@ const drift = signals => !signals.length ? null : group("Since the release", tab
 ], signals));
 
 /** Scores by version and day; they come from the hourly run, so the latest requests have none yet. */
-function quality({versions, days, voices, scored_until: until}, dates, labels) {
+function quality({versions, days, voices, voice_days: byDays, scored_until: until}, dates, labels) {
   if (!versions.length) return group("Quality", h("p", {class: "meta"}, "Nothing is scored yet. The hourly job `monitor` in Dagster scores what was logged."));
   const byDay = new Map(days.map(one => [one.group, one]));
   const of = key => dates.map(date => byDay.get(date)?.[key] ?? null);
   // Nonsense of an author's words is near to any author: where texts don't read as language, no voice is shown.
   const noise = new Set(versions.filter(one => one.noise).map(one => one.group));
-  const voiced = voices.filter(one => one.margin != null && !noise.has(one.model)), figured = voiced.filter(one => one.figure != null), short = voices.filter(one => one.margin == null);
+  const said = voices.filter(one => !noise.has(one.model)), figured = said.filter(one => one.figure != null), before = said.filter(one => one.figure == null && one.margin != null);
+  // A day has a figure or the margin of before; the two are never in one chart.
+  const curve = key => [...new Set(byDays.filter(one => one[key] != null).map(one => one.model))].map(model => {
+    const mine = new Map(byDays.filter(one => one.model === model).map(one => [one.day, one[key]]));
+    return {name: shortModel(model), values: dates.map(date => mine.get(date) ?? null)};
+  });
+  const figures = curve("figure"), margins = curve("margin");
   return group("Quality", h("p", {class: "meta"}, `Scored up to ${moment(until)}. Claims are checked on a sample of answers; leaks and abuse in all.`),
     h("div", {class: "charts"},
       lines("Claims that the passages support", labels, [{name: "supported", values: of("grounded")}], share),
       lines("Best passage's score", labels, [{name: "median", values: of("top_score_p50")}, {name: "lowest tenth", values: of("top_score_p10")}], share),
       figured.length ? shares("Voice of texts", figured.map(one => ({name: shortModel(one.model), value: one.figure, low: one.figure_low, high: one.figure_high, kind: "ours"})), ["0: as other people", "1: as the author"], figure)
-      : voiced.length ? intervals("Voice margin of texts (right of the line: the author's side)", voiced.map(one => ({name: shortModel(one.model), value: one.margin, low: one.margin_low, high: one.margin_high, kind: "ours"})), signed) : null),
+      : before.length ? intervals("Old measure: voice margin of texts, which noise raises", before.map(one => ({name: shortModel(one.model), value: one.margin, low: one.margin_low, high: one.margin_high, kind: "ours"})), signed) : null,
+      lines("Passages that read as language", labels, [{name: "in the author's range", values: of("reads")}, {name: "worse than nearly all of the author's", values: of("far")}], share),
+      figures.length ? lines("Voice by day (0: other people, 1: the author)", labels, figures, figure, 1) : null,
+      margins.length ? table("Old measure: voice margin by day", [
+        ["Day", row => row.day], ["Version", row => h("code", {}, shortModel(row.model))], ["Margin", row => signed(row.margin), "number"],
+      ], byDays.filter(one => one.margin != null)) : null),
     [...noise].map(model => h("p", {class: "warned", role: "note"}, `${shortModel(model)} does not read as language, so that its voice can't be said.`)),
-    short.map(one => h("p", {class: "meta"}, `${shortModel(one.model)}: ${number(one.words)} words of texts, too few to know its voice.`)),
+    said.filter(one => one.note).map(one => h("p", {class: "meta"}, `${shortModel(one.model)}: ${one.note}.`)),
     table("Quality by model version", [
       ["Version", row => h("code", {}, shortModel(row.group))],
       ["Supported", row => row.grounded_low == null ? share(row.grounded) : `${share(row.grounded)} (${share(row.grounded_low)}–${share(row.grounded_high)})`, "number"],

@@ -87,6 +87,10 @@ function evaluation(persona, found) {
 /** How near each is to the author: by the figure, whose ends are other people and the author, or in reports of before by margins. */
 function voices(report, roles) {
   const rows = [["the author, held out", report.upper_bound, "edge"], ...roles.map(role => [role, report.systems[role].voice, role === "candidate" ? "ours" : "theirs"])];
+  if (rows.every(([, voice]) => voice.figure?.value == null && voice.margin == null)) {
+    const why = [...new Set(rows.map(([, voice]) => voice.figure?.note ?? voice.note ?? "too little text"))];
+    return [h("h3", {}, "Voice: no figure"), why.map(note => h("p", {class: "warned", role: "note"}, `${capital(note)}.`))];
+  }
   if (rows.every(([, voice]) => voice.figure?.value == null)) return intervals("Voice margin: nearer to the author is further right, with 95% intervals",
     [...rows, ["other authors", report.lower_bound, "edge"]].map(([name, voice, kind]) => ({name, value: voice.margin, low: voice.margin_low, high: voice.margin_high, kind})), signed);
   const notes = rows.flatMap(([name, voice]) => voice.figure?.value == null ? [`${name}: ${voice.figure?.note ?? "not measured"}.`]

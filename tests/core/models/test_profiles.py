@@ -4,7 +4,7 @@ import pytest
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.families import TemplateFix, load_families
-from twin_assets.core.models.profiles import load_profile, profile_names
+from twin_assets.core.models.profiles import Gate, load_profile, profile_names
 
 # Parameters as the repositories' safetensors state them, in the order of the families' files.
 PUBLISHED = {
@@ -52,6 +52,15 @@ def test_a_wrong_name_says_what_there_is(name: str, problem: str, fix: str) -> N
         load_profile(name)
     assert problem in refused.value.problem
     assert fix in refused.value.fix
+
+
+def test_a_gate_of_before_is_read_under_its_old_name_and_both_names_at_once_are_refused() -> None:
+    rest = {"max_copied_share": 0.3, "max_copied_words": 40, "min_refusal_rate": 0.5}
+    assert Gate(**rest, min_margin_gain=0.1) == Gate(**rest, min_voice_gain=0.1)
+    assert Gate(**rest, min_margin_gain=None).min_voice_gain is None
+    with pytest.raises(TwinError, match="take min_margin_gain out") as refused:
+        Gate(**rest, min_margin_gain=0.1, min_voice_gain=0.1)
+    assert "min_voice_gain" in refused.value.problem
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -83,6 +83,9 @@ def test_runs_meet_their_evaluations_persona_by_persona(tmp_path: Path) -> None:
     assert first.started_at == START + timedelta(hours=1)
     assert (second.dataset, second.voice_gain) == ("v7", report.gain)
     assert second.voice_margin == report.systems["candidate"].voice.margin
+    figure = report.systems["candidate"].voice.figure
+    assert figure is not None
+    assert (second.voice_figure, first.voice_figure) == (figure.value, None)
     assert second.copied_share == report.systems["candidate"].copying.copied_share
     assert (failed.status, failed.eval_loss) == ("failed", None)
     assert (pruned.tag, pruned.study, pruned.cost_usd) == (None, "runa-nano-sft", 0.25)

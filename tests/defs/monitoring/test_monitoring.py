@@ -1,11 +1,13 @@
 """Production in the graph: the log is scored, the marts are built by dbt, money is counted; erased rows leave all of it."""
 
+import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from tests.evaluation.evaluation_factories import request, train
@@ -20,6 +22,7 @@ from twin_assets.defs.shared.resources import build_resources
 from twin_assets.inference.twin.request_log import write_object
 from twin_assets.monitoring.erasure import erase
 from twin_assets.monitoring.scores.cost_report import read_costs
+from twin_assets.monitoring.scores.scored import FOLDER, StoredScore, read_scored, write_scores
 from twin_assets.settings import Settings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -141,3 +144,41 @@ def test_the_warehouse_has_each_request_once_before_and_after_its_day_is_compact
     assert (second["new"], second["objects_compacted"]) == (1, 0)
     assert [one for one in mart() if one[0] != "4"] == [one for one in before if one[0] != "1"]
     assert [one[0] for one in mart()] == ["0", "2", "3", "4"]
+
+
+SENSE = "sense_share, sense_far, sense_loss, sense_coherence"
+
+
+def score(lake: LocalLake, number: int, name: str, **found: Any) -> None:
+    """A request as the scorers left it, in an object of its own."""
+    row = StoredScore(
+        persona="runa", log=name, request_id=str(number), time=NOW - timedelta(minutes=number), model="runa:one",
+        outcome="answered", top_score=0.8, support=None, **found,
+    )  # fmt: skip
+    write_scores(lake, "runa", f"{NOW:%Y-%m-%d}", [row])
+
+
+def test_what_reads_as_language_is_in_the_marts_also_of_a_home_that_was_made_before(home: Path) -> None:
+    lake = LocalLake(home / "lake")
+    log(home, "a", 0)
+    log(home, "b", 1)
+    score(lake, 0, "a", sense_share=0.5, sense_far=0.25, sense_loss=4.25, sense_coherence=0.375)
+    [key] = lake.keys(f"{FOLDER}/runa")
+    score(lake, 1, "b")
+    older = next(other for other in lake.keys(f"{FOLDER}/runa") if other != key)
+    table = pq.read_table(io.BytesIO(lake.read(older)))
+    buffer = io.BytesIO()
+    pq.write_table(table.drop_columns([n for n in table.column_names if n.startswith("sense_")]), buffer)
+    lake.write(older, buffer.getvalue())  # as it was stored before anything was read as language
+    monitor(home)
+    expected = [("0", 0.5, 0.25, 4.25, 0.375), ("1", None, None, None, None)]
+    for table_name in ("requests", "stg_scores"):
+        assert rows(home, f"select request_id, {SENSE} from {table_name} order by 1") == expected
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        for table_name in ("requests", "stg_scores"):
+            for column in SENSE.split(", "):
+                connection.execute(f"alter table {table_name} drop column {column}")
+    monitor(home)
+    for table_name in ("requests", "stg_scores"):
+        assert rows(home, f"select request_id, {SENSE} from {table_name} order by 1") == expected
+    assert len(read_scored(lake, "runa")) == 2

@@ -32,6 +32,7 @@ from twin_assets.evaluation.sense.meter import (
     MIN_PASSAGES,
     SenseMeter,
     SenseScore,
+    most_far,
     repeated,
     sentences_shuffled,
     word_chains,
@@ -68,7 +69,7 @@ def unseen() -> list[str]:
 
 def reads(score: SenseScore) -> bool:
     gate = load_profile("pocket").gate
-    return not score.short_of(gate.min_reading_share, gate.max_worse_reading)
+    return not score.short_of(gate.min_reading_share, gate.max_worse_reading, gate.usually_far_reading)
 
 
 @pytest.mark.e2e
@@ -99,6 +100,32 @@ def test_nonsense_of_her_own_words_does_not(sense: SenseMeter) -> None:
         assert not reads(score), (kind, score)
         if kind != "chain of order 2":
             assert score.worst is not None, kind
+
+
+@pytest.mark.e2e
+def test_a_set_of_which_half_is_noise_does_not_read_as_language(sense: SenseMeter) -> None:
+    """Means over the set hide it. Real authors' shuffled sentences are in benchmarks/sense_validity.py: the demo persona has
+    one subject, so that her sentences go with each other in any order."""
+    for noise in (dict(nonsense())["words"], word_chains(author(), 1, 12)):
+        mixed = [*unseen()[:12], *noise[:12]]
+        score = sense.score(mixed, 24, 1)
+        assert score.far is not None
+        assert score.far > 0.3
+        assert not reads(score), score
+        assert score.reads is False
+
+
+def test_a_few_passages_far_out_are_chance_and_scores_of_before_are_held_against_nobody() -> None:
+    def short(far: float | None, passages: int) -> list[str]:
+        return SenseScore(passages=passages, share=1.0, worse=0.5, far=far).short_of(0.8, 0.8, 0.08)
+
+    assert short(None, 48) == []
+    assert short(0.0, 48) == short(9 / 48, 48) == short(3 / 8, 8) == []
+    assert short(10 / 48, 48) == [
+        "10 passages read worse than nearly all of the author's, where chance gives up to 9"
+    ]
+    assert len(short(4 / 8, 8)) == 1
+    assert most_far(1) == 1, "one text alone can't be told"
 
 
 @pytest.mark.e2e
@@ -133,6 +160,7 @@ def test_one_text_is_read_by_itself(sense: SenseMeter) -> None:
     assert fine is not None
     assert noise is not None
     assert (fine.share, noise.share, short) == (1.0, 0.0, None)
+    assert (fine.far, noise.far) == (0.0, 1.0)
     assert noise.loss > fine.loss + 1
 
 

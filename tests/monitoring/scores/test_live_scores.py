@@ -22,7 +22,7 @@ from twin_assets.inference.twin.request_log import RequestRecord, write_object
 from twin_assets.monitoring.report.plots import quality_plot
 from twin_assets.monitoring.scores.live_quality import quality_by, quality_of
 from twin_assets.monitoring.scores.live_scores import LiveScorer, score_new, stratum
-from twin_assets.monitoring.scores.live_voice import day_voices, pooled, read_voices
+from twin_assets.monitoring.scores.live_voice import DayVoice, Reading, day_voices, pooled, read_voices
 from twin_assets.monitoring.scores.records import ScoredRequest
 from twin_assets.monitoring.scores.scored import FOLDER, read_scored
 from twin_assets.monitoring.scores.toxicity import by_words, open_toxicity
@@ -259,7 +259,7 @@ def test_a_days_texts_have_a_figure_from_other_people_to_the_author() -> None:
         for n, text in enumerate(texts)
     ]
     days = day_voices("2026-01-01", rows, meter(), instrument)
-    assert all(len(day.places) == len(day.margins) for day in days)
+    assert all(day.places and not day.margins and day.margin is None for day in days)  # one measure a day
     found = {one.model: one for one in pooled(days, 1)}
     ours, theirs = found["runa:own"], found["runa:other"]
     assert ours.figure is not None
@@ -268,6 +268,89 @@ def test_a_days_texts_have_a_figure_from_other_people_to_the_author() -> None:
     assert ours.figure_high is not None
     assert 0 <= ours.figure_low <= ours.figure <= ours.figure_high <= 1
     assert theirs.figure < ours.figure - 0.3
-    (before,) = pooled([days[0].model_copy(update={"places": []})], 1)  # a day that was kept without places
-    assert before.figure is None
-    assert before.margin is not None
+    old = days[0].model_copy(update={"day": "2025-12-31", "places": [], "margins": [0.4, 0.5, 0.6]})
+    (before,) = pooled([old], 1)  # a day that was kept without places
+    assert (before.figure, before.windows, before.note) == (None, 3, None)
+    assert before.margin == pytest.approx(0.5)
+    (both,) = pooled([old, *(day for day in days if day.model == old.model)], 1)
+    assert (both.figure, both.windows) == (
+        found[old.model].figure,
+        found[old.model].windows,
+    )  # nothing of the old day
+    assert both.margin == before.margin
+
+
+def test_noise_has_no_voice_whatever_its_words_are_and_old_days_stay_readable() -> None:
+    """Words of the author in no order: a version that writes them, and one such text of a version that writes well."""
+    own = [d.voice_text for d in heldout()]
+    known = {name: texts for name, texts in neighbours().items() if name != "marcus-vale"}
+    instrument = VoiceInstrument.fit([d.voice_text for d in train()], known)
+    noisy = [" ".join(sorted(text.split(), key=hash)) for text in own]
+    rows = [request(n, prompt_kind="write_post", answer=t, model="runa:own") for n, t in enumerate(own)]
+    rows += [
+        request(100 + n, prompt_kind="write_post", answer=t, model="runa:noise") for n, t in enumerate(noisy)
+    ]
+    rows += [request(200, prompt_kind="write_post", answer=noisy[0], model="runa:own")]
+    rows += [request(300, prompt_kind="write_post", answer=own[0], model="runa:unread")]
+    shares = {"runa:own": 1.0, "runa:noise": 0.0, "runa:unread": None}
+    scored = [found.model_copy(update={"sense_share": shares[row.model], "prompt_kind": row.prompt_kind}) for row, found in zip(rows, scorer().score(rows, {}), strict=True)]  # fmt: skip
+    scored = [
+        one.model_copy(update={"sense_share": 0.0}) if one.request_id == "200" else one for one in scored
+    ]
+    day = f"{rows[0].time:%Y-%m-%d}"
+    voices = {v.model: v for v in day_voices(day, rows, meter(), instrument, Reading(scored))}
+    assert voices["runa:own"].figure is not None
+    clean = day_voices(
+        day, [r for r in rows if r.model == "runa:own" and r.request_id != "200"], None, instrument
+    )
+    assert voices["runa:own"].places == clean[0].places
+    for model in ("runa:noise", "runa:unread"):
+        assert (voices[model].places, voices[model].margins, voices[model].figure) == ([], [], None)
+    notes = {one.model: one.note for one in pooled(voices.values(), 1)}
+    assert notes["runa:own"] is None
+    assert "nonsense has no voice" in str(notes["runa:noise"])
+    before = DayVoice.model_validate_json(
+        '{"day":"2025-12-01","model":"m","kind":"write","words":600,"margins":[0.2,0.4]}'
+    )
+    assert (before.figure, before.margin, before.reads) == (None, pytest.approx(0.3), None)
+    both = quality_plot(quality_by(scored, lambda r: f"{r.time:%Y-%m-%d}"), [*voices.values(), before.model_copy(update={"day": day})])  # fmt: skip
+    assert both.startswith(b"\x89PNG")
+
+
+def test_a_text_has_a_figure_of_its_own_or_none_where_it_is_noise() -> None:
+    counted = CountedWords([d.voice_text for d in train()])
+    passages = PassageMeter(counted, load_embedder("offline-minilm").embed, "minilm")
+    sense = SenseMeter(
+        passages, passages.measure(some_passages([d.voice_text for d in train()], 80)), 1.0, 1.0
+    )
+    instrument = VoiceInstrument.fit([d.voice_text for d in train()], neighbours())
+    own = max((d.voice_text for d in heldout()), key=len)
+    strange = " ".join(f"zq{n}x" for n in range(300))
+    rows = [request(n, answer=text, prompt_kind="write_post") for n, text in enumerate((own, strange))]
+    read, noise = scorer(sense=sense, instrument=lambda: instrument, meter=meter()).score(rows, {})
+    assert read.voice_figure is not None
+    assert 0.5 < read.voice_figure <= 1
+    assert (noise.voice_figure, noise.voice_margin, read.voice_margin) == (None, None, None)
+    [old, _] = scorer(sense=sense, meter=meter()).score(
+        rows, {}
+    )  # too few other writers are known for a figure
+    assert old.voice_figure is None
+    assert old.voice_margin is not None
+
+
+def test_a_day_of_which_half_is_far_out_is_noise_though_most_lies_in_the_authors_range() -> None:
+    rows = scorer().score([request(n, prompt_kind="write_post", answer=TRUE) for n in range(20)], {})
+    mixed = [
+        one.model_copy(update={"sense_share": 0.9, "sense_far": float(n % 2)}) for n, one in enumerate(rows)
+    ]
+    usual = [
+        one.model_copy(update={"sense_share": 0.9, "sense_far": float(n == 7)}) for n, one in enumerate(rows)
+    ]
+    assert (quality_of("all", mixed).far, quality_of("all", mixed).noise) == (0.5, True)
+    assert (quality_of("all", usual).far, quality_of("all", usual).noise) == (0.05, False)
+    assert not quality_of(
+        "all", [one.model_copy(update={"sense_far": None}) for one in mixed]
+    ).noise  # of before
+    text = request(5, prompt_kind="write_post", answer=TRUE)
+    assert not Reading(mixed).may_speak(text)
+    assert Reading(usual).may_speak(text)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.families import DEFAULT_FAMILY, Architecture, Family, TemplateFix, load_families
@@ -16,11 +16,12 @@ PROFILES_FILE = ROOT / "training_configs" / "profiles.yaml"
 class Gate(BaseModel):
     """What a candidate must reach to be proposed. Shares and rates are in [0, 1].
 
-    `min_margin_gain` is held against the lower end of the interval of candidate minus baseline, of voice figures (of
-    margins where there are no figures; the name is from then), and one that could not be measured is short of it. Those
-    that may be None are then reported and block nothing: `min_reading_share` is the least share of passages that read
+    `min_voice_gain` (`min_margin_gain` in files of before) is held against the lower end of the interval of candidate minus
+    baseline, of voice figures, of margins where there are no figures, and one that could not be measured is short of it.
+    Those that may be None are then reported and block nothing: `min_reading_share` is the least share of passages that read
     within the author's range, `max_worse_reading` the most pairs of a passage and one of the author's in which it reads
-    worse (0.5 is as the author); `min_supported` is the least share of claims that passages support, `max_support_loss`
+    worse (0.5 is as the author), `usually_far_reading` the share of passages that may read worse than 95% of the author's,
+    beyond what chance adds; `min_supported` is the least share of claims that passages support, `max_support_loss`
     how far it may be below the baseline's,
     `max_answered_wrongly` and `max_declined_wrongly` the model's own refusal errors, `max_private` findings of
     personal data and `max_secrets` of keys and passwords in generated text, `max_ability_loss` is held against the
@@ -31,9 +32,10 @@ class Gate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    min_margin_gain: float | None
+    min_voice_gain: float | None
     min_reading_share: float | None = None
     max_worse_reading: float | None = None
+    usually_far_reading: float | None = None
     max_copied_share: float
     max_copied_words: int
     min_refusal_rate: float
@@ -48,6 +50,19 @@ class Gate(BaseModel):
     max_latency: float | None = None
     blind_reader: Annotated[float, Field(ge=0, lt=1)] | None = None
     bar_voice_share: float = 0.5
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_new_name(cls, given: Any) -> Any:
+        """Whoever keeps profiles of their own may have the name of before; both at once would leave one unheeded."""
+        if not isinstance(given, dict) or (old := "min_margin_gain") not in given:
+            return given
+        if "min_voice_gain" in given:
+            raise TwinError(
+                f"A gate has both min_voice_gain and {old}, its name of before.",
+                f"take {old} out of profiles.yaml.",
+            )
+        return {"min_voice_gain" if name == old else name: value for name, value in given.items()}
 
 
 class EvaluationSize(BaseModel):

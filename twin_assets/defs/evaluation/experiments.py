@@ -47,7 +47,7 @@ def experiment_comparison(
 def _table(runs: list[Experiment]) -> str:
     """The best first: by stage, then by evaluation loss; runs without one come last."""
     fields = [
-        "stage", "tag", "status", "dataset", "eval_loss", "train_loss", "voice_gain", "voice_margin",
+        "stage", "tag", "status", "dataset", "eval_loss", "train_loss", "voice_gain", "sense_share", "voice_figure",
         "copied_share", "tokens", "seconds", "cost_usd", "started_at",
     ]  # fmt: skip
     ordered = sorted(runs, key=lambda r: (r.stage, r.eval_loss is None, r.eval_loss or 0.0))

@@ -13,7 +13,7 @@ from twin_assets.defs.shared.resources import Platform
 from twin_assets.evaluation.grounding.claims import by_mix
 from twin_assets.evaluation.grounding.entailment import open_measure
 from twin_assets.evaluation.sense.persona_sense import persona_sense
-from twin_assets.evaluation.voice.persona_meter import persona_instrument, persona_meter
+from twin_assets.evaluation.voice.persona_meter import no_voice, persona_instrument, persona_meter
 from twin_assets.inference.twin.log_days import compact_days
 from twin_assets.monitoring.erasure import finish_erasures, remove_texts
 from twin_assets.monitoring.report.plots import cost_plot, quality_plot
@@ -65,6 +65,7 @@ def scored_requests(
         supported,
         sense,
         cache(lambda: persona_instrument(persona, corpus_split, lake, settings.impostors_dir)),
+        cache(lambda: no_voice(persona, corpus_split, lake, settings.impostors_dir)),
     )
     run = score_new(lake, scorer)
     compacted = compact_days(lake, persona.name, settings.now.date())
@@ -88,7 +89,17 @@ def scored_requests(
             "versions": dg.MetadataValue.md(quality_table(versions)),
             "voices": sample_table(
                 pooled(voices, settings.seed),
-                ["model", "kind", "margin", "margin_low", "margin_high", "words", "windows"],
+                [
+                    "model",
+                    "kind",
+                    "figure",
+                    "figure_low",
+                    "figure_high",
+                    "margin",
+                    "words",
+                    "windows",
+                    "note",
+                ],
             ),
             "by_day": image(quality_plot(quality_by(rows, lambda row: f"{row.time:%Y-%m-%d}"), voices)),
             "sample": sample_table(

@@ -20,7 +20,7 @@ from twin_assets.defs.shared.resources import Platform
 from twin_assets.evaluation.grounding.questions import read_questions
 from twin_assets.evaluation.report.page import report_key
 from twin_assets.evaluation.results import EvaluationReport
-from twin_assets.evaluation.voice.persona_meter import persona_meter
+from twin_assets.evaluation.voice.persona_meter import persona_instrument
 from twin_assets.evaluation.voice.stylometry import windows
 from twin_assets.feature.instruct.build import may_be_learnt
 from twin_assets.inference.twin.request_log import RequestRecord, read_requests
@@ -30,6 +30,8 @@ from twin_assets.monitoring.drift.report import FAMILIES, DriftReport, Family, S
 from twin_assets.monitoring.drift.report import drift_report as make_report
 from twin_assets.monitoring.drift.requests import LEVEL_DAYS, VoiceWindow, voice_windows, watch_requests
 from twin_assets.monitoring.drift.writing import document_vectors, watch_writing
+from twin_assets.monitoring.scores.live_voice import Reading, kind_of
+from twin_assets.monitoring.scores.records import ScoredRequest
 from twin_assets.monitoring.scores.scored import read_scored
 
 # Days of requests whose texts are looked at: those of the level, of the last week, and of this one.
@@ -75,7 +77,7 @@ def drift_report(
         now,
         model,
         _similarity(platform, persona, requests),
-        _voice(context, persona, corpus_split, requests),
+        _voice(context, platform, persona, corpus_split, requests, scored),
         _voice_level(platform.lake, persona.name, model),
         platform.thresholds,
     )
@@ -119,36 +121,44 @@ def _similarity(platform: Platform, persona: Persona, requests: list[RequestReco
 
 def _voice(
     context: dg.AssetExecutionContext,
+    platform: Platform,
     persona: Persona,
     corpus: list[SplitDocument],
     requests: list[RequestRecord],
+    scored: list[ScoredRequest],
 ) -> list[VoiceWindow]:
+    """Windows of what was written; where anything was read as language, of what may speak."""
+    reading = Reading(scored)
     written: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
     for r in requests:
-        if r.kind == "write" and r.answer and r.outcome == "answered":
+        if (
+            r.answer
+            and r.outcome == "answered"
+            and kind_of(r) == "write"
+            and (not reading or reading.may_speak(r))
+        ):
             written[r.model].append((r.time, r.answer))
     if not written:
         return []
-    meter = persona_meter(persona, corpus)
-    if meter is None:
+    instrument = persona_instrument(persona, corpus, platform.lake, platform.settings.impostors_dir)
+    if instrument is None:
         context.log.warning(
-            "no voice is measured: there is too little of the author's writing, or of others'"
+            "no voice is watched: there is too little of the author's writing, or of other people's"
         )
         return []
-    return voice_windows(written, windows, meter.margins)
+    return voice_windows(written, windows, instrument.positions)
 
 
 def _voice_level(lake: Lake, persona: str, model: str | None) -> tuple[float, float] | None:
-    """Margin and the lower end of its interval, as evaluated before the release."""
+    """The voice figure and the lower end of its interval, as evaluated before the release; None where it had none, as in
+    reports that were stored before there was one."""
     key = report_key(persona, model, "json") if model else None
     if key is None or not lake.exists(key):
         return None
-    voice = EvaluationReport.model_validate_json(lake.read(key)).systems["candidate"].voice
-    return (
-        (voice.margin, voice.margin_low)
-        if voice.margin is not None and voice.margin_low is not None
-        else None
-    )
+    figure = EvaluationReport.model_validate_json(lake.read(key)).systems["candidate"].voice.figure
+    if figure is None or figure.value is None or figure.low is None:
+        return None
+    return figure.value, figure.low
 
 
 def _metadata(report: DriftReport) -> dict[str, Any]:

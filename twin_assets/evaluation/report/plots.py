@@ -45,6 +45,8 @@ def voice_plot(report: EvaluationReport) -> bytes:
         axes.axvspan(
             report.upper_bound.margin_low, report.upper_bound.margin_high, color="#3a7d5c", alpha=0.12, lw=0
         )
+    if not shown:
+        axes.text(0.5, 0.5, "no voice is measured", ha="center", transform=axes.transAxes)
     axes.axvline(0, color="#888", lw=1, ls=":")
     axes.set_ylim(-0.6, max(len(shown), 1) - 0.3)
     axes.set_yticks(range(len(shown)), [line.name for line in shown])

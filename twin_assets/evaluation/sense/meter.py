@@ -48,8 +48,24 @@ MARGIN = 1.0
 TELLS_WORDS, TELLS_ORDER = 0.85, 0.7
 # A passage of the author has the lower loss in so many pairs: the set's is unusually low.
 UNUSUALLY_LOW = 0.2
+# A passage is far out when it reads worse than this share of the author's. Of authors' own unseen text up to USUALLY_FAR and
+# a little more is, of nonsense most: nonsense in part of a set shows there, where means over the set hide it.
+FAR, USUALLY_FAR = 0.95, 0.08
+CHANCE = 0.99
 # Where a profile's gate says nothing else: passages in the author's range, and pairs in which they read worse.
 LEAST_SHARE, MOST_WORSE = 0.8, 0.8
+
+
+def most_far(passages: int, usual: float = USUALLY_FAR) -> int:
+    """How many of so many passages may be far out by chance (99%), where usually a share is."""
+    from scipy.stats import binom
+
+    return int(binom.ppf(CHANCE, passages, usual))
+
+
+def is_language(share: float, far: float | None, count: int) -> bool:
+    """Whether `count` texts read as language by the customary limits: `share` in the author's range, `far` far out."""
+    return share >= LEAST_SHARE and (far is None or round(far * count) <= most_far(count))
 
 
 class SenseScore(Record):
@@ -57,7 +73,8 @@ class SenseScore(Record):
 
     `share` is the share of passages within the author's range. `worse` is the share of pairs of one of these passages and
     one of the author's in which this one reads worse: 0.5 is as the author, 1 always worse. A passage is as bad as its
-    loss lies above the author's median and its coherence below, in widths of the author's ranges, together. `worse_loss`
+    loss lies above the author's median and its coherence below, in widths of the author's ranges, together. `far` is the
+    share of passages that read worse than 95% of the author's; None in scores stored before it was measured. `worse_loss`
     and `less_coherent` are the same of each alone; a loss lower in more than 0.8 of the pairs is `unusually_low`, as a
     model's own text is. `loss` is in nats a token of the reference model, with the 95% interval of its mean; `coherence`
     a cosine. `worst` is the passage furthest out, `reference` the model.
@@ -66,6 +83,7 @@ class SenseScore(Record):
     passages: int = 0
     share: float | None = None
     worse: float | None = None
+    far: float | None = None
     loss: float | None = None
     loss_low: float | None = None
     loss_high: float | None = None
@@ -85,19 +103,28 @@ class SenseScore(Record):
         """Whether it reads as language by the customary limits; None where it can't be told."""
         if self.share is None or self.worse is None:
             return None
-        return not self.short_of(LEAST_SHARE, MOST_WORSE)
+        return not self.short_of(LEAST_SHARE, MOST_WORSE, USUALLY_FAR)
 
-    def short_of(self, least_share: float | None, most_worse: float | None) -> list[str]:
-        """What keeps it from reading as language, in words: too small a share of passages in the author's range, or one
-        of its passages worse than one of the author's in too many pairs. Limits that are None are not held against it;
-        one that could not be measured is short of any."""
+    def short_of(
+        self, least_share: float | None, most_worse: float | None, usually_far: float | None = None
+    ) -> list[str]:
+        """What keeps it from reading as language, in words: too small a share of passages in the author's range, one
+        of its passages worse than one of the author's in too many pairs, or more of them far out than chance gives where
+        usually a share is. Limits that are None are not held against it; one that could not be measured is short of any."""
         if self.share is None or self.worse is None:
-            return ["not measured"] if least_share is not None or most_worse is not None else []
+            asked = (least_share, most_worse, usually_far)
+            return ["not measured"] if any(limit is not None for limit in asked) else []
         short = []
         if least_share is not None and self.share < least_share:
             short.append(f"{least_share - self.share:.0%} of the passages too few")
         if most_worse is not None and self.worse > most_worse:
             short.append(f"worse in {self.worse - most_worse:.0%} of pairs too many")
+        if usually_far is not None and self.far is not None:
+            far, most = round(self.far * self.passages), most_far(self.passages, usually_far)
+            if far > most:
+                short.append(
+                    f"{far} passages read worse than nearly all of the author's, where chance gives up to {most}"
+                )
         return short
 
 
@@ -105,6 +132,7 @@ class TextSense(Record):
     """How one text reads, by its first READ passages; the fields are SenseScore's."""
 
     share: float
+    far: float
     loss: float
     coherence: float | None
 
@@ -188,6 +216,7 @@ class SenseMeter:
             note = f"{len(found)} passages of 50 words and more; at least {MIN_PASSAGES} are needed"
             return SenseScore(passages=len(found), reference=reference, note=note)
         losses, out = np.array([m.losses[-1] for m in found]), [self._out(m) for m in found]
+        ranks = np.array([self._badness.rank(self._bad(m)) for m in found])
         low, high = bootstrap(losses, seed)
         return SenseScore(
             passages=len(found),
@@ -195,7 +224,8 @@ class SenseMeter:
             loss=float(losses.mean()),
             loss_low=low,
             loss_high=high,
-            worse=_mean([self._badness.rank(self._bad(m)) for m in found]),
+            worse=float(ranks.mean()),
+            far=float((ranks >= FAR).mean()),
             worse_loss=_mean([self._worse_loss(m) for m in found]),
             coherence=_mean([m.coherence for m in found]),
             less_coherent=_mean([self._less_coherent(m) for m in found]),
@@ -221,6 +251,7 @@ class SenseMeter:
             return None
         return TextSense(
             share=sum(self._out(m) <= 0 for m in found) / len(found),
+            far=sum(self._badness.rank(self._bad(m)) >= FAR for m in found) / len(found),
             loss=float(np.mean([m.losses[-1] for m in found])),
             coherence=_mean([m.coherence for m in found]),
         )

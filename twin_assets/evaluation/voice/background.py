@@ -19,6 +19,7 @@ from twin_assets.evaluation.voice.stylometry import WINDOW, tokens, word_count
 MOST_SHARED = 0.03
 # The author's commonest words, and which share of the author's use of them another writer of the language reaches.
 COMMON, SAME_LANGUAGE = 100, 0.5
+OTHER_LANGUAGE = "it is in another language"
 # From so many windows of other people on, packages' prose makes the figure worse (docs/evaluation.md).
 ENOUGH = 100
 
@@ -30,6 +31,17 @@ class Background:
     people: dict[str, list[str]]
     packages: dict[str, list[str]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def no_figure(self) -> str | None:
+        """Why no figure of voice can be given at all: everybody who is known writes in another language."""
+        others = sum(why == OTHER_LANGUAGE for why in self.left_out.values())
+        if self.people or not others:
+            return None
+        return (
+            f"there is no figure for this language: none of {others} other writers who are known writes in it, and who differ in "
+            "language would look like other people; name folders of writers of the language under `impostors:`"
+        )
 
     @property
     def weakness(self) -> str | None:
@@ -67,7 +79,7 @@ def gather(
         if any(one in f"{name} {about}".casefold() for one in called):
             left_out[name] = "it bears the persona's name"
         elif not spoken.is_of(texts):
-            left_out[name] = "it is in another language"
+            left_out[name] = OTHER_LANGUAGE
         elif check.report(list(texts)).copied_share > MOST_SHARED:
             left_out[name] = "it holds text of the persona's"
         return name not in left_out

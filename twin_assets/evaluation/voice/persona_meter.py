@@ -19,8 +19,19 @@ Texts = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def persona_meter(persona: Persona, corpus: Sequence[SplitDocument]) -> VoiceMeter | None:
-    """Fitted on the training side's prose and the persona's impostors; None where that is too little to know a voice by."""
-    return _fitted(training_prose(corpus), _frozen(read_impostors(persona.impostors)))
+    """Fitted on the training side's prose and those of the persona's impostors who write in its language; None where that is
+    too little to know a voice by."""
+    named = read_impostors(persona.impostors)
+    known = gather(_names(persona), _own(corpus), named, packages=False).people
+    return _fitted(training_prose(corpus), _frozen(known))
+
+
+def no_voice(persona: Persona, corpus: Sequence[SplitDocument], lake: Lake, folder: Path | None) -> str:
+    """Why there is no figure, where `persona_instrument` has none."""
+    background = persona_background(persona, corpus, lake, folder)
+    return background.no_figure or (
+        f"there is too little writing of the author, or of other people of the language ({len(background.people)} are known)"
+    )
 
 
 def persona_background(
@@ -29,9 +40,15 @@ def persona_background(
     """Whom the persona is told from: named impostors, and the writers of `folder`, or of the lake without one."""
     if folder is None and any(True for _ in lake.keys(IMPOSTORS)):
         folder = lake.local(IMPOSTORS)
-    own = [d.voice_text for d in corpus if d.category != "code"]
-    named = read_impostors(persona.impostors)
-    return gather([persona.full_name, *persona.also_known_as], own, named, folder)
+    return gather(_names(persona), _own(corpus), read_impostors(persona.impostors), folder)
+
+
+def _names(persona: Persona) -> list[str]:
+    return [persona.full_name, *persona.also_known_as]
+
+
+def _own(corpus: Sequence[SplitDocument]) -> list[str]:
+    return [d.voice_text for d in corpus if d.category != "code"]
 
 
 def persona_instrument(

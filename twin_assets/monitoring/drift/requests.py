@@ -31,24 +31,31 @@ MIN_LEVEL, MAX_LEVEL = 20, 500
 # Without a version before, its own first requests are a version's level.
 FIRST_REQUESTS = 50
 LEVEL_DAYS = 28
-VOICE_REACH = 0.4
+# Of a window from the level, in voice figures: windows of one author spread by about 0.2.
+VOICE_REACH, VOICE_TOLERANCE = 0.5, 0.1
 WEEK = timedelta(days=7)
 
 
 class VoiceWindow(Record):
-    """The voice margin of one window of what a version wrote; `time` is that of its last request."""
+    """Where one window of what a version wrote stands from other people (0) to the author (1), neither end a limit; `time`
+    is that of its last request."""
 
     time: datetime
     model: str
-    margin: float
+    place: float
 
 
 class Sample(Record):
-    """One value in [0, 1]."""
+    """One value in [0, 1]; `shown` is what it says in the metric's own unit, where that is another."""
 
     time: datetime
     model: str
     value: float
+    shown: float | None = None
+
+
+def _shown(samples: Sequence[Sample]) -> float:
+    return float(np.mean([s.value if s.shown is None else s.shown for s in samples]))
 
 
 @dataclass(frozen=True)
@@ -73,9 +80,15 @@ def _grounded(r: ScoredRequest) -> float | None:
     return r.grounded_share
 
 
+def _readable(r: ScoredRequest) -> float | None:
+    """The share of passages that are not far out: of shuffled sentences most lie in the author's range, and most far out."""
+    return None if r.sense_far is None else 1 - r.sense_far
+
+
 METRICS = (
     Metric("retrieval", "traffic", lambda r: r.top_score, True, 0.05, "requests find worse passages", "passages are as near as before", rebuild=True, by_model=False, form=".2f"),
     Metric("grounding", "quality", _grounded, True, 0.1, "answers are less supported by their passages", "answers are as well supported as before"),
+    Metric("reading", "quality", _readable, True, 0.1, "fewer texts read as language", "texts read as language as before"),
     Metric("feedback", "quality", lambda r: None if r.feedback is None else float(r.feedback == "up"), True, 0.15, "people like the answers less", "people like the answers as before"),
     Metric("failed", "quality", lambda r: float(r.outcome == "failed"), False, 0.05, "more requests fail", "no more requests fail"),
     Metric("personal data", "quality", lambda r: None if r.personal_data is None else float(r.personal_data > 0), False, 0.02, "more answers hold personal data", "no more answers hold personal data"),
@@ -106,8 +119,8 @@ def _outside(weak: float) -> Metric:
 
 @dataclass(frozen=True)
 class _Watched:
-    """A metric's samples in [0, 1], the level they are held against, and how a figure is shown: `scale` turns it
-    into the metric's own unit."""
+    """A metric's samples in [0, 1], the level they are held against, and how a figure is shown; `before` is the level
+    in the metric's own unit, where that is another."""
 
     name: str
     family: Family
@@ -119,12 +132,16 @@ class _Watched:
     good: str
     rebuild: bool
     by_model: bool
-    scale: Callable[[float], float] = float
+    before: float | None = None
     form: str = ".0%"
     given_low: float | None = None
 
     def show(self, value: float) -> str:
-        return format(self.scale(value), self.form)
+        return format(value, self.form)
+
+    @property
+    def shown_level(self) -> float:
+        return self.mean if self.before is None else self.before
 
     @property
     def mean(self) -> float:
@@ -152,8 +169,8 @@ def watch_requests(
     """One signal for each metric that has samples, of this week and the last, for the version in production.
 
     `similar` is how near each request's prompt is to the evaluation's questions, by request id, in [0, 1].
-    `voice_level` is the margin at release and the lower end of its interval; without it the version's own first
-    windows count. `thresholds` are those of the embedder that was searched with.
+    `voice_level` is the voice figure at release and the lower end of its interval; without it the version's own first
+    windows count. The windows are of texts that read as language: of noise there is none. `thresholds` are those of the embedder that was searched with.
     """
     scored = sorted((s for s in scored if s.time <= now and not s.canary), key=lambda s: s.time)
     metrics = [_outside(thresholds.weak), *METRICS]
@@ -168,7 +185,7 @@ def watch_requests(
 def voice_windows(
     scored: Mapping[str, list[tuple[datetime, str]]],
     cut: Callable[[list[str]], list[str]],
-    margins: Callable[[list[str]], np.ndarray],
+    places: Callable[[list[str]], np.ndarray],
 ) -> list[VoiceWindow]:
     """Windows of what each version wrote, in the order of time: `scored` holds (time, text) by version.
 
@@ -181,7 +198,7 @@ def voice_windows(
             held.append(text)
             if windows := cut(held):
                 measured += [
-                    VoiceWindow(time=time, model=model, margin=float(m)) for m in margins(windows).tolist()
+                    VoiceWindow(time=time, model=model, place=float(p)) for p in places(windows).tolist()
                 ]
                 held = []
     return measured
@@ -243,32 +260,32 @@ def _split(samples: list[Sample], model: str | None, by_model: bool) -> tuple[li
 def _voice(
     windows: Sequence[VoiceWindow], model: str | None, level: tuple[float, float] | None
 ) -> _Watched | None:
-    """Margins within VOICE_REACH of the level, as [0, 1]: one odd window must not weigh more than that."""
+    """Places within VOICE_REACH of the level, as [0, 1]: one odd window must not weigh more than that."""
     mine = sorted((w for w in windows if w.model == model), key=lambda w: w.time)
     if level is None:
-        first, mine = [w.margin for w in mine[:MIN_LEVEL]], mine[MIN_LEVEL:]
+        first, mine = [w.place for w in mine[:MIN_LEVEL]], mine[MIN_LEVEL:]
         if len(first) < MIN_LEVEL:
             return None
         spread = 2.6 * float(np.std(first, ddof=1)) / np.sqrt(len(first))
         level = float(np.mean(first)), float(np.mean(first) - spread)
     middle, low = level
 
-    def placed(margin: float) -> float:
-        return float(np.clip((margin - middle) / (2 * VOICE_REACH) + 0.5, 0.0, 1.0))
+    def placed(place: float) -> float:
+        return float(np.clip((place - middle) / (2 * VOICE_REACH) + 0.5, 0.0, 1.0))
 
     return _Watched(
         "voice",
         "quality",
-        [Sample(time=w.time, model=w.model, value=placed(w.margin)) for w in mine],
+        [Sample(time=w.time, model=w.model, value=placed(w.place), shown=w.place) for w in mine],
         0.5,
         True,
-        0.05 / (2 * VOICE_REACH),
+        VOICE_TOLERANCE / (2 * VOICE_REACH),
         "the voice has moved away from its release",
         "the voice is as released",
         False,
         True,
-        scale=lambda v: (v - 0.5) * 2 * VOICE_REACH + middle,
-        form="+.2f",
+        before=middle,
+        form=".2f",
         given_low=placed(low),
     )
 
@@ -294,29 +311,29 @@ def _signals(watched: list[_Watched], family: str, now: datetime, model: str | N
 
 
 def _signal(w: _Watched, now: datetime, model: str | None, onset: tuple[datetime, float] | None) -> Signal:
-    recent = [s.value for s in w.samples if s.time >= (onset[0] if onset else week_start(now) - WEEK)]
+    recent = [s for s in w.samples if s.time >= (onset[0] if onset else week_start(now) - WEEK)]
     shown: dict[str, Any] = {
-        "name": w.name, "family": w.family, "rebuild": w.rebuild, "before": w.scale(w.mean), "points": _weeks(w),
+        "name": w.name, "family": w.family, "rebuild": w.rebuild, "before": w.shown_level, "points": _weeks(w),
     }  # fmt: skip
     if not recent:
         return Signal(
             drifted=False, sentence=f"{w.name}: nothing since {week_start(now) - WEEK:%d %b}", **shown
         )
-    after = float(np.mean(recent))
+    after = _shown(recent)
     figures = (
-        f"{w.show(after)} of {len(recent)} after {w.show(w.mean)}"
+        f"{w.show(after)} of {len(recent)} after {w.show(w.shown_level)}"
         if w.name != "voice"
-        else f"margin {w.show(after)} over {len(recent)} windows after {w.show(w.mean)}"
+        else f"figure {w.show(after)} over {len(recent)} windows after {w.show(w.shown_level)}"
     )
     who = f" ({model})" if w.by_model and onset else ""
     sentence = f"{w.bad if onset else w.good}{who}: {figures}"
     if onset is None:
-        return Signal(drifted=False, sentence=sentence, after=w.scale(after), **shown)
+        return Signal(drifted=False, sentence=sentence, after=after, **shown)
     since, strength = onset
     return Signal(
         drifted=True,
         sentence=f"{sentence}, since {since:%d %b %H:%M}",
-        after=w.scale(after),
+        after=after,
         since=since,
         evidence=f"chance alone gives such evidence in less than 1 of {min(strength, 1e6):,.0f} weeks",
         **shown,
@@ -324,12 +341,11 @@ def _signal(w: _Watched, now: datetime, model: str | None, onset: tuple[datetime
 
 
 def _weeks(w: _Watched) -> list[Point]:
-    weeks: dict[datetime, list[float]] = {}
+    weeks: dict[datetime, list[Sample]] = {}
     for s in w.samples:
-        weeks.setdefault(week_start(s.time), []).append(s.value)
+        weeks.setdefault(week_start(s.time), []).append(s)
     return [
-        Point(label=f"{week:%d %b}", value=w.scale(float(np.mean(values))), n=len(values))
-        for week, values in sorted(weeks.items())
+        Point(label=f"{week:%d %b}", value=_shown(some), n=len(some)) for week, some in sorted(weeks.items())
     ]
 
 

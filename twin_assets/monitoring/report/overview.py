@@ -48,6 +48,17 @@ class Training(Record):
     cost: float | None
 
 
+class VoiceDay(Record):
+    """A version's voice on a day (UTC): the figure in [0, 1], or, of days that have none, the margin of before; and the
+    share of passages that read as language. None where it is not known."""
+
+    day: str
+    model: str
+    figure: float | None
+    margin: float | None
+    reads: float | None
+
+
 class LiveQuality(Record):
     """Scores by version and day, and the voice of texts by version and by version and day."""
 
@@ -55,6 +66,7 @@ class LiveQuality(Record):
     days: list[Quality]
     voices: list[ModelVoice]
     day_voices: list[DayVoice]
+    voice_days: list[VoiceDay] = []
     scored_until: datetime | None
 
 
@@ -143,6 +155,10 @@ def _quality(lake: Lake, persona: str, since: date) -> LiveQuality:
         days=quality_by(rows, lambda row: f"{row.time:%Y-%m-%d}"),
         voices=pooled(voices, SEED),
         day_voices=voices,
+        voice_days=[
+            VoiceDay(day=v.day, model=v.model, figure=v.figure, margin=v.margin, reads=v.reads)
+            for v in voices
+        ],
         scored_until=rows[-1].time if rows else None,
     )
 

@@ -98,7 +98,9 @@ def _scores(scored: Quality | None, voice: ModelVoice | None) -> dict[str, str]:
         cells["voice"] = "noise has none"
     elif voice:
         cells |= {
-            "voice": _figure(voice.figure) if voice.figure is not None else _margin(voice.margin),
+            "voice": _figure(voice.figure)
+            if voice.figure is not None
+            else _margin(voice.margin, " (old measure)"),
             "voice, 95%": (
                 f"{_figure(voice.figure_low)} to {_figure(voice.figure_high)}"
                 if voice.figure is not None
@@ -136,8 +138,9 @@ def _figure(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.2f}"
 
 
-def _margin(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:+.2f}"
+def _margin(value: float | None, measure: str = "") -> str:
+    """By the measure of before, which is never to be read as a figure."""
+    return UNKNOWN if value is None else f"{value:+.2f}{measure}"
 
 
 def _ms(value: float | None) -> str:

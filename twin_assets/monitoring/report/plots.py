@@ -69,46 +69,65 @@ def traffic_plot(days: Sequence[Usage]) -> bytes:
 
 
 def quality_plot(days: Sequence[Quality], voices: Sequence[DayVoice]) -> bytes:
-    """By day: claims that passages support with their interval, declined questions, the best passage's score,
-    and the voice of texts by version."""
+    """By day: claims that passages support with their interval, declined questions, the best passage's score, passages that
+    read as language, and the voice of texts by version. Days that have the measure of before are a panel of their own."""
     from matplotlib.figure import Figure
 
     shown = list(days)[-MOST_DAYS:]
     names = [one.group for one in shown]
-    figure = Figure(figsize=(5, 9), layout="constrained")
-    grounded, declined, scores, voice = figure.subplots(4, 1)
+    before = any(v.margin is not None and v.kind == "write" and v.day in names for v in voices)
+    panels = 6 if before else 5
+    figure = Figure(figsize=(5, 2.25 * panels), layout="constrained")
+    grounded, declined, scores, reads, *voice = figure.subplots(panels, 1)
     _line(grounded, [one.grounded for one in shown], ACCENT)
     for at, one in enumerate(shown):
         if one.grounded_low is not None and one.grounded_high is not None:
             grounded.plot([at, at], [one.grounded_low, one.grounded_high], color=ACCENT, lw=3, alpha=0.35)
     _line(declined, [one.declined for one in shown], SECOND)
+    _line(reads, [one.reads for one in shown], ACCENT, "in the author's range")
+    _line(reads, [one.far for one in shown], OTHER, "worse than nearly all of the author's")
     _line(scores, [one.top_score_p50 for one in shown], SECOND, "median")
     _line(scores, [one.top_score_p10 for one in shown], OTHER, "lowest tenth")
     for axes, title in (
         (grounded, "claims supported"),
         (declined, "questions declined"),
         (scores, "best passage's score"),
+        (reads, "passages that read as language"),
     ):
         axes.set_ylim(-0.03, 1.03)
         axes.set_title(title, loc="left", fontsize=10)
         _days(axes, names)
-    scores.legend(frameon=False, fontsize=8, loc="lower left")
-    _voices(voice, voices, names)
+    for axes in filter(lambda one: one.lines, (scores, reads)):
+        axes.legend(frameon=False, fontsize=8, loc="lower left")
+    figures = [(v.day, v.model, v.figure) for v in voices if v.kind == "write"]
+    _voices(voice[0], "voice of texts (0: other people, 1: the author)", figures, names)
+    voice[0].set_ylim(-0.03, 1.03)
+    if before:
+        margins = [(v.day, v.model, v.margin) for v in voices if v.kind == "write"]
+        _voices(voice[1], "old measure: voice margin, which noise raises", margins, names)
     return png(figure)
 
 
-def _voices(axes: Any, voices: Sequence[DayVoice], names: list[str]) -> None:
-    told = [v for v in voices if v.kind == "write" and v.margin is not None and v.day in names]
-    for model, colour in zip(sorted({v.model for v in told}), (ACCENT, SECOND, OTHER, BAD), strict=False):
-        points = [(names.index(v.day), v.margin) for v in told if v.model == model]
+def _voices(axes: Any, title: str, values: Sequence[tuple[str, str, float | None]], names: list[str]) -> None:
+    """A line for each version: `values` are (day, version, value)."""
+    told = [(day, model, value) for day, model, value in values if value is not None and day in names]
+    for model, colour in zip(
+        sorted({model for _, model, _ in told}), (ACCENT, SECOND, OTHER, BAD), strict=False
+    ):
+        points = [(names.index(day), value) for day, of, value in told if of == model]
         axes.plot(*zip(*points, strict=True), "o-", ms=4, color=colour, label=_short(model))
-    axes.set_title("voice margin of texts (above 0: the author's side)", loc="left", fontsize=10)
+    axes.set_title(title, loc="left", fontsize=10)
     if told:
-        axes.axhline(0, color="#888", lw=1, ls=":")
         axes.legend(frameon=False, fontsize=8)
         _days(axes, names)
     else:
-        axes.text(0.5, 0.5, "no day has 500 words of a version yet", ha="center", transform=axes.transAxes)
+        axes.text(
+            0.5,
+            0.5,
+            "no day has 500 words of a version that read as language",
+            ha="center",
+            transform=axes.transAxes,
+        )
         axes.set_axis_off()
 
 

@@ -8,7 +8,7 @@ from pydantic import computed_field
 
 from twin_assets.core.records import Record
 from twin_assets.evaluation.bootstrap import bootstrap
-from twin_assets.evaluation.sense.meter import LEAST_SHARE
+from twin_assets.evaluation.sense.meter import is_language
 from twin_assets.monitoring.scores.records import ScoredRequest
 
 DRAWS = 500
@@ -19,7 +19,7 @@ class Quality(Record):
 
     `grounded` is the weighted share of supported claims over `grounded_answers` of the sample, its 95% interval
     bootstrapped over answers. `reads` is the weighted share of passages that read as the author's own, over `reads_texts`
-    of the sample. `top_score_p10` and `p50` are of the best passage. `declined` counts refusals by
+    of the sample, `far` that of passages which read worse than 95% of the author's. `top_score_p10` and `p50` are of the best passage. `declined` counts refusals by
     gate and in words.
     """
 
@@ -33,6 +33,7 @@ class Quality(Record):
     grounded_answers: int = 0
     reads: float | None = None
     reads_texts: int = 0
+    far: float | None = None
     top_score_p10: float | None = None
     top_score_p50: float | None = None
     leaks: int = 0
@@ -46,7 +47,7 @@ class Quality(Record):
     @property
     def noise(self) -> bool:
         """Too few passages read as language for a voice to mean anything."""
-        return self.reads is not None and self.reads < LEAST_SHARE
+        return self.reads is not None and not is_language(self.reads, self.far, self.reads_texts)
 
 
 def quality_by(rows: Iterable[ScoredRequest], group: Callable[[ScoredRequest], str]) -> list[Quality]:
@@ -69,6 +70,7 @@ def quality_of(group: str, rows: list[ScoredRequest], seed: int = 17) -> Quality
     ]
     stated = [(r.weight, r.grounded_share) for r in rows if r.grounded_share is not None and r.weight > 0]
     read = [(r.weight, r.sense_share) for r in rows if r.sense_share is not None and r.weight > 0]
+    far = [(r.weight, r.sense_far) for r in rows if r.sense_far is not None and r.weight > 0]
     return Quality(
         group=group,
         requests=len(rows),
@@ -76,8 +78,9 @@ def quality_of(group: str, rows: list[ScoredRequest], seed: int = 17) -> Quality
         failed=sum(r.outcome == "failed" for r in rows) / len(rows),
         **_grounded(stated, seed),
         grounded_answers=len(stated),
-        reads=float(np.average([s for _, s in read], weights=[w for w, _ in read])) if read else None,
+        reads=_weighted(read),
         reads_texts=len(read),
+        far=_weighted(far),
         top_score_p10=float(np.percentile(tops, 10)) if tops else None,
         top_score_p50=float(np.percentile(tops, 50)) if tops else None,
         leaks=sum(bool(r.personal_data) for r in rows),
@@ -87,6 +90,11 @@ def quality_of(group: str, rows: list[ScoredRequest], seed: int = 17) -> Quality
         down=sum(r.feedback == "down" for r in rows),
         edited=sum(r.edited_share is not None for r in rows),
     )
+
+
+def _weighted(values: list[tuple[float, float]]) -> float | None:
+    """The mean of (weight, value)."""
+    return float(np.average([v for _, v in values], weights=[w for w, _ in values])) if values else None
 
 
 def _grounded(stated: list[tuple[float, float]], seed: int) -> dict[str, float]:

@@ -26,7 +26,7 @@ from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import prose, windows
 from twin_assets.inference.twin.request_log import RequestRecord, day_objects, identity, log_days
-from twin_assets.monitoring.scores.live_voice import add_voices
+from twin_assets.monitoring.scores.live_voice import add_voices, is_noise
 from twin_assets.monitoring.scores.records import ScoredRequest, score_requests
 from twin_assets.monitoring.scores.scored import StoredScore, last_scored_day, scored_in, write_scores
 from twin_assets.monitoring.scores.toxicity import IsToxic
@@ -48,9 +48,9 @@ class ScoringRun(Record):
 
 @dataclass
 class LiveScorer:
-    """How requests are scored. `passages` maps chunk ids to texts; without a `meter` no voice is measured, without
-    `sense` not whether a text reads as language. A claim counts from `supported` on with this `measure`. `instrument` is
-    asked for once there is something to measure: it takes seconds to fit."""
+    """How requests are scored. `passages` maps chunk ids to texts; without `sense` it is not measured whether a text
+    reads as language, and without an instrument a `meter` measures the voice, by the measure of before. A claim counts from `supported` on with this `measure`. `instrument` is
+    asked for once there is something to measure: it takes seconds to fit. `no_voice` says why there is neither."""
 
     persona: Persona
     passages: dict[str, str]
@@ -62,6 +62,7 @@ class LiveScorer:
     supported: float = OFFLINE_MINILM.supported
     sense: SenseMeter | None = None
     instrument: Callable[[], VoiceInstrument | None] = lambda: None
+    no_voice: Callable[[], str | None] = lambda: None
 
     def score(self, rows: list[RequestRecord], shares: dict[Stratum, float]) -> list[ScoredRequest]:
         """Scores of rows; `shares` says how much of each hour and version is in the sample."""
@@ -73,7 +74,7 @@ class LiveScorer:
             )
             for row, scored in zip(rows, score_requests(rows, self.passages), strict=True)
         ]
-        return self._with_sense(rows, found)
+        return self._with_voice(rows, self._with_sense(rows, found))
 
     def _with_sense(self, rows: list[RequestRecord], found: list[ScoredRequest]) -> list[ScoredRequest]:
         """All texts of the sample at once: a model reads them in batches."""
@@ -86,8 +87,7 @@ class LiveScorer:
             return found
         for at, sense in zip(texts, self.sense.read(list(texts.values())), strict=True):
             if sense:
-                values = {"share": sense.share, "loss": sense.loss, "coherence": sense.coherence}
-                found[at] = found[at].model_copy(update={f"sense_{name}": v for name, v in values.items()})
+                found[at] = found[at].model_copy(update={f"sense_{name}": value for name, value in sense})
         return found
 
     def _of_text(self, row: RequestRecord, share: float) -> dict[str, object]:
@@ -103,7 +103,7 @@ class LiveScorer:
             "declined": row.outcome == "refused" or declines(row.answer, self.persona),
         }
         if chosen and row.outcome == "answered":
-            fields |= self._grounding(row, row.answer) if row.kind == "answer" else self._voice(row.answer)
+            fields |= self._grounding(row, row.answer) if row.kind == "answer" else {}
         return fields
 
     def _grounding(self, row: RequestRecord, answer: str) -> dict[str, object]:
@@ -116,9 +116,26 @@ class LiveScorer:
         held = claim_support(claims, passages, self.measure) >= self.supported
         return {"claims": len(claims), "grounded_share": float(held.mean()) if claims else None}
 
+    def _with_voice(self, rows: list[RequestRecord], found: list[ScoredRequest]) -> list[ScoredRequest]:
+        """Of texts of the sample that are not noise."""
+        for at, (row, one) in enumerate(zip(rows, found, strict=True)):
+            if (
+                one.weight > 0
+                and row.answer
+                and row.kind == "write"
+                and row.outcome == "answered"
+                and not is_noise(one)
+            ):
+                found[at] = one.model_copy(update=self._voice(row.answer))
+        return found
+
     def _voice(self, answer: str) -> dict[str, object]:
         cut = windows([answer])
-        return {"voice_margin": float(self.meter.margins(cut).mean())} if self.meter and cut else {}
+        if not cut:
+            return {}
+        if instrument := self.instrument():
+            return {"voice_figure": instrument.share(cut)}
+        return {"voice_margin": float(self.meter.margins(cut).mean())} if self.meter else {}
 
 
 def score_new(lake: Lake, scorer: LiveScorer, since: date | None = None, batch: int = BATCH) -> ScoringRun:
@@ -151,8 +168,9 @@ def _score_day(lake: Lake, scorer: LiveScorer, day: str, batch: int, run: Scorin
         scored, sampled = scored + len(stored), sampled + sum(one.weight > 0 for one in stored)
     if not scored:
         return run
-    if scorer.meter:
-        add_voices(lake, persona, day, scorer.meter, scorer.instrument())
+    instrument = scorer.instrument()
+    why_none = scorer.no_voice() if instrument is None and scorer.meter is None else None
+    add_voices(lake, persona, day, scorer.meter, instrument, scorer.sense is not None, why_none)
     return ScoringRun(scored=run.scored + scored, sampled=run.sampled + sampled, days=[*run.days, day])
 
 

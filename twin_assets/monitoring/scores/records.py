@@ -22,9 +22,10 @@ class ScoredRequest(Asked):
     `top_score` is the best passage's, in [0, 1]; `support` the share of the answer's content words that
     stand in its passages, None where the text isn't kept, was refused, or had no passages. `declined` says
     that the answer refuses in its words, `personal_data` counts the findings of `core.privacy` in it.
-    `grounded_share` is the supported share of its `claims`, and `voice_margin` that of a text of at least one
-    window; `sense_share` is the share of a text's first passages that read as the author's own do, with their mean
-    `sense_loss` in nats a token and `sense_coherence`, a cosine, None for fewer than 50 words. These are measured for a
+    `grounded_share` is the supported share of its `claims`; `voice_figure` says where a text of at least one window
+    stands from other people (0) to the author (1), None for one that doesn't read as language, and `voice_margin` is the
+    measure of before, of rows without a figure; `sense_share` is the share of a text's first passages that read as the author's own do, `sense_far` that of
+    passages which read worse than 95% of the author's, with their mean `sense_loss` in nats a token and `sense_coherence`, a cosine, None for fewer than 50 words. These are measured for a
     sample only, `weight` standing for how many requests each of it counts (0: not in the sample). Times are in
     milliseconds. The feedback is the latest of each kind; `edited_share` is the share of the answer that a person
     changed.
@@ -53,7 +54,9 @@ class ScoredRequest(Asked):
     claims: int | None = None
     grounded_share: float | None = None
     voice_margin: float | None = None
+    voice_figure: float | None = None
     sense_share: float | None = None
+    sense_far: float | None = None
     sense_loss: float | None = None
     sense_coherence: float | None = None
     feedback: Literal["up", "down"] | None = None
@@ -61,8 +64,9 @@ class ScoredRequest(Asked):
 
 
 class ModelVoice(Record):
-    """The voice of all texts of a kind by one model version; None with too little text. `figure` is the calibrated one,
-    from other people (0) to the author (1)."""
+    """The voice of all texts of a kind by one model version. `figure` is the calibrated one, from other people (0) to the
+    author (1); `margin` is the measure of before, which rewarded noise, and only of days that have no figure. `words` and
+    `windows` are those of the figure, of the margin where there is no figure; `note` says why there is neither."""
 
     model: str
     margin: float | None
@@ -74,6 +78,7 @@ class ModelVoice(Record):
     figure: float | None = None
     figure_low: float | None = None
     figure_high: float | None = None
+    note: str | None = None
 
 
 def score_requests(requests: list[RequestRecord], passages: dict[str, str]) -> list[ScoredRequest]:

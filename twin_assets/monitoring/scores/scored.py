@@ -62,6 +62,12 @@ def _write(lake: Lake, persona: str, day: str, rows: list[StoredScore]) -> None:
     lake.write(f"{FOLDER}/{persona}/{day}/{bytes_hash(identity)}.parquet", data)
 
 
+def read_day(lake: Lake, persona: str, day: str) -> list[ScoredRequest]:
+    """Scored requests of a day of the log (UTC), in no order, without what people said of them."""
+    keys, erased = lake.keys(f"{FOLDER}/{persona}/{day}"), erased_list(lake, persona)
+    return list(once(row for key in keys for row in erased.without(read_part(lake, key))))
+
+
 def read_part(lake: Lake, key: str) -> list[StoredScore]:
     """The rows of one object, erased ones among them; none of one that was replaced meanwhile."""
     try:

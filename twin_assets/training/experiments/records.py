@@ -40,6 +40,8 @@ class Experiment(Record):
     train_loss: float | None = None
     eval_loss: float | None = None
     voice_gain: float | None = None
+    sense_share: float | None = None
+    voice_figure: float | None = None
     voice_margin: float | None = None
     copied_share: float | None = None
     refusal_rate: float | None = None
@@ -68,15 +70,18 @@ def record_run(
 
 
 def read_experiments(warehouse: Path, persona: str) -> list[Experiment]:
-    """The runs of a persona, oldest first. Raises TwinError when the mart was never built."""
-    fields = ", ".join(Experiment.model_fields)
+    """The runs of a persona, oldest first; what the mart of an older home lacks is None. Raises TwinError when it was never
+    built."""
     try:
         with duckdb.connect(str(warehouse), read_only=True) as connection:
-            query = f"select {fields} from experiments where persona = ? order by started_at, run_id"  # noqa: S608
-            result = connection.execute(query, [persona])
+            result = connection.execute(
+                "select * from experiments where persona = ? order by started_at, run_id", [persona]
+            )
             names = [column[0] for column in result.description or []]
+            rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
             return [
-                Experiment.model_validate(dict(zip(names, row, strict=True))) for row in result.fetchall()
+                Experiment(**{name: row[name] for name in Experiment.model_fields if name in row})
+                for row in rows
             ]
     except (duckdb.CatalogException, duckdb.IOException):
         raise TwinError(
