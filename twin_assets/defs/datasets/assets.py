@@ -9,6 +9,7 @@ from twin_assets.core.datasets.diff import diff_versions
 from twin_assets.core.datasets.rows import Kind, Manifest, dataset_folder
 from twin_assets.core.datasets.store import latest_version, read_rows, write_dataset
 from twin_assets.core.hashing import fingerprint
+from twin_assets.core.models.profiles import Profile
 from twin_assets.core.prompts.templates import prompts_fingerprint
 from twin_assets.core.records import EmbeddedChunk, Message, SplitDocument, to_table
 from twin_assets.core.storage.kept import KeptValues
@@ -17,22 +18,24 @@ from twin_assets.defs.shared.code_versions import dataset_version
 from twin_assets.defs.shared.common import DATASETS, OWNERS, personas, when_changed
 from twin_assets.defs.shared.metadata import bar_table, image, sample_table
 from twin_assets.defs.shared.resources import Platform, table_version
-from twin_assets.feature.instruct.backtranslation import Backtranslated, backtranslate
 from twin_assets.feature.instruct.build import (
     build_instruct_rows,
     describe_rows,
     may_be_learnt,
     passages_to_teach,
 )
-from twin_assets.feature.instruct.teacher import Teacher, TeacherRequest, Teaching
+from twin_assets.feature.instruct.teaching.backtranslation import Backtranslated, backtranslate
+from twin_assets.feature.instruct.teaching.teacher import Teacher, TeacherRequest, Teaching
 from twin_assets.feature.plots import lengths_plot
 from twin_assets.feature.preference.build import build_preference_rows, select_pair_prompts
 from twin_assets.feature.preference.length_balance import LengthBalance, length_balance, words_of
 from twin_assets.inference.generation.batches import generate_all
 from twin_assets.inference.generation.local import LocalGenerator
+from twin_assets.settings import Settings
 from twin_assets.training.base_models.base import ensure_base_model
 
 REJECTED_TEMPERATURE = 0.9
+CPU_PARAMETERS = 1e9  # a base model of more writes no requests on a CPU unless it is told to
 
 
 @dg.asset(
@@ -73,7 +76,7 @@ def instruct_dataset(
         # Not the vectors themselves: their last bits differ from one CPU to another.
         "embeddings": fingerprint([[c.chunk_id, c.content_hash, c.embedder] for c in embeddings], 16),
         "profile": profile.name,
-        "teacher": settings.teacher_model or (teaching.model if teaching else "none"),
+        "teacher": teaching.model if teaching else "none",
     }
     dropped = built.dropped | (teaching.dropped if teaching else {})
     result = _store(platform, persona.name, "instruct", built.rows, dropped, parents)
@@ -136,21 +139,38 @@ def _requests_for(
     settings, profile = platform.settings, platform.profile
     if settings.teacher_model:
         return Teacher(settings, say).teach(passages)
-    if profile.plumbing or not settings.backtranslation:
+    if not _base_model_writes(settings, profile):
         return None
     base = ensure_base_model(settings, profile, lambda facts: say(str(facts)))
     generator = LocalGenerator(base.path, base.tag)
 
     def write(conversations: list[list[Message]], tokens: int) -> list[str]:
-        limits = [tokens] * len(conversations)
         return generate_all(
-            generator, conversations, limits, temperature=0.0, seed=settings.seed, on_progress=say
+            generator,
+            conversations,
+            [tokens] * len(conversations),
+            temperature=0.0,
+            seed=settings.seed,
+            on_progress=say,
+            repetition_penalty=1.0,  # the words of the passage are wanted
         )
 
     kept: KeptValues[str] = KeptValues(settings.cache_dir / "requests.sqlite", "written")
     return backtranslate(
         passages, write, platform.embedder.embed, platform.thresholds.agreeing_request, kept, base.tag, say
     )
+
+
+def _base_model_writes(settings: Settings, profile: Profile) -> bool:
+    """Unless a setting says so: where there is a GPU, or of a model that a CPU can bear."""
+    if profile.plumbing:
+        return False  # what writes noise asks for nothing
+    if settings.backtranslation is not None:
+        return settings.backtranslation
+    import torch
+
+    small = profile.architecture is not None and profile.architecture.parameters <= CPU_PARAMETERS
+    return small or torch.cuda.is_available()
 
 
 def _store(

@@ -17,9 +17,9 @@ from twin_assets.core.records import EmbeddedChunk, Message, Passage, SplitDocum
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words, listed
 from twin_assets.feature.instruct.keyphrases import KeyPhrases
-from twin_assets.feature.instruct.lessons import Lesson
 from twin_assets.feature.instruct.passages import passages_of
 from twin_assets.feature.instruct.summaries import Embed, find_summaries
+from twin_assets.feature.instruct.teaching.lessons import Lesson
 
 # Of the writing tasks, how many carry passages, as every served request does.
 SHARE_WITH_PASSAGES = 0.4

@@ -247,7 +247,8 @@ class Engine:
                 torch.tensor(silent).unsqueeze(1), torch.tensor(sorted(self._ends), dtype=torch.long)
             ] = -torch.inf
         temperatures, randoms = [t.sampling.temperature for t in tickets], [t.random for t in tickets]
-        tokens = next_tokens(scores, cache.seen, temperatures, randoms)
+        penalties = [t.sampling.repetition_penalty for t in tickets]
+        tokens = next_tokens(scores, cache.seen, temperatures, randoms, penalties)
         on = [row for row, token in enumerate(tokens) if not tickets[row].take(token, self._ends)]
         self.done.update({"steps": bool(active), "reads": bool(fresh), "tokens": len(tickets)})
         if len(on) < len(tickets):

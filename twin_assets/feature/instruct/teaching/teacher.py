@@ -21,7 +21,7 @@ from twin_assets.core.prompts.templates import render
 from twin_assets.core.records import Record
 from twin_assets.core.storage.kept import KeptValues
 from twin_assets.core.text.tokens import estimated_tokens
-from twin_assets.feature.instruct.lessons import Lesson
+from twin_assets.feature.instruct.teaching.lessons import Lesson
 from twin_assets.settings import Settings
 
 AT_ONCE = 4
@@ -64,6 +64,7 @@ class TeacherRequest(Record):
 class Teaching(Record):
     """Lessons by passage key. `dropped` counts passages without one by reason; cost is in US dollars."""
 
+    model: str
     lessons: dict[str, SyntheticExample]
     dropped: dict[str, int]
     asked: int
@@ -107,6 +108,7 @@ class Teacher:
         self._hosted.check_estimate(estimate)
         self._ask_all(missing, lessons, dropped)
         return Teaching(
+            model=self.model,
             lessons=lessons,
             dropped=dict(dropped),
             asked=len(missing),

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
-from twin_assets.feature.instruct.lessons import Lesson
-from twin_assets.feature.instruct.teacher import TeacherRequest
+from twin_assets.feature.instruct.teaching.lessons import Lesson
+from twin_assets.feature.instruct.teaching.teacher import TeacherRequest
 
 
 def agreeing_lessons(

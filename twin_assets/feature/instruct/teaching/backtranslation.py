@@ -2,8 +2,9 @@
 
 The author's text is the answer, and a model is asked for the request that leads to it (Li et al., "Self-Alignment with
 Instruction Backtranslation", 2023). It sees two examples, since a small model takes a bare task for talk. What it writes is
-kept where it leads back to its passage rather than to any other by the embedder (round-trip consistency: Alberti et
-al., "Synthetic QA Corpora Generation", 2019). No more is asked of it than a topic and a question.
+kept where half of its content words stand in the passage and where it leads back to that rather than to any other by the
+embedder (round-trip consistency: Alberti et al., "Synthetic QA Corpora Generation", 2019). No more is asked of it than a
+topic and a question.
 """
 
 import re
@@ -16,15 +17,18 @@ from twin_assets.core.hashing import fingerprint
 from twin_assets.core.prompts.templates import render
 from twin_assets.core.records import Message, Record
 from twin_assets.core.storage.kept import KeptValues
+from twin_assets.core.text.content_words import content_words
 from twin_assets.core.text.words import count_words, first_words
-from twin_assets.feature.instruct.lessons import Lesson
-from twin_assets.feature.instruct.teacher import TeacherRequest
+from twin_assets.feature.instruct.teaching.lessons import Lesson
+from twin_assets.feature.instruct.teaching.teacher import TeacherRequest
 
 Write = Callable[[list[list[Message]], int], list[str]]  # one text a conversation, of at most so many tokens
 Embed = Callable[[list[str]], np.ndarray]
 
 PASSAGE_WORDS, ANSWER_TOKENS = 90, 32
 QUESTION_WORDS, TITLE_WORDS = range(4, 31), range(2, 15)
+# Read on three authors that we didn't choose the words of: of those under it most are about something else.
+MIN_SHARED = 0.5
 ASKED_AT_ONCE = 96  # and kept: what a stopped run loses
 # Ours: texts that no author's corpus holds, so that what is copied from them never leads back to a passage.
 EXAMPLES = (
@@ -70,7 +74,8 @@ def backtranslate(
     else. `model` identifies who writes: what it wrote of a passage is in `kept`.
     """
     unique = {p.key: p for p in passages}
-    texts = [first_words(p.text, PASSAGE_WORDS) for p in unique.values()]
+    whole = [p.text for p in unique.values()]
+    texts = [first_words(text, PASSAGE_WORDS) for text in whole]
     lessons = {key: Lesson() for key in unique}
     dropped: Counter[str] = Counter()
     asked = cached = 0
@@ -84,7 +89,8 @@ def backtranslate(
         # Rounded, since the last bits differ from one CPU to another.
         near = np.round(embed([field or "-" for field in fields]) @ about.T, 3)
         own = near.diagonal()
-        good = [bool(f) for f in fields] & (own >= near.max(axis=1)) & (own >= same)
+        kept_to = np.array([_keeps_to(field, text) for field, text in zip(fields, whole, strict=True)])
+        good = kept_to & (own >= near.max(axis=1)) & (own >= same)
         dropped[f"base_model_{kind}"] = int(len(texts) - good.sum())
         for key, field, leads_back in zip(unique, fields, good, strict=True):
             if leads_back:
@@ -133,6 +139,12 @@ def _topic(text: str) -> str:
     line = re.sub(r"^(?:title|topic)\s*:\s*", "", _first_line(text), flags=re.IGNORECASE).rstrip(".!")
     fits = count_words(line) in TITLE_WORDS and not re.search(r"[#<>\[\]`{}|]|https?:|[.!?]\s", line)
     return line if fits and not _REPEATS.search(line) else ""
+
+
+def _keeps_to(request: str, passage: str) -> bool:
+    """Whether at least MIN_SHARED of its content words stand in the passage; what a small model adds is seldom there."""
+    words = set(content_words(request))
+    return bool(words) and len(words & set(content_words(passage))) >= MIN_SHARED * len(words)
 
 
 def _first_line(text: str) -> str:
