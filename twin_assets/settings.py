@@ -117,6 +117,11 @@ class TeacherSettings(BaseModel):
     teacher_model: str | None = Field(
         None, description="LiteLLM name of a model that writes instructions; none: they come from the text."
     )
+    backtranslation: bool | None = Field(
+        None,
+        description="Without a teacher, the profile's base model writes topics and questions for the author's passages; if "
+        "unset, on a GPU, or a model of up to a billion parameters on a CPU. Otherwise rules make them.",
+    )
     teacher_url: str | None = Field(None, description="Base URL of an OpenAI-compatible teacher.")
     teacher_api_key: SecretStr | None = Field(None, description="What teacher_url is asked with.")
     teacher_budget_usd: float = Field(

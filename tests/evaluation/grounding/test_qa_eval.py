@@ -1,12 +1,6 @@
 """Answers to questions: what is supported, what is cited, who declines."""
 
-from tests.evaluation.evaluation_factories import (
-    by_hashed_words,
-    heldout,
-    passage,
-    runa,
-    train,
-)
+from tests.evaluation.evaluation_factories import by_hashed_words, heldout, passage, runa, train
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.prompts.templates import refusal
 from twin_assets.core.records import Passage

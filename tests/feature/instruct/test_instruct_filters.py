@@ -14,12 +14,12 @@ from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.prompts.templates import user_message
 from twin_assets.core.records import Message, Passage
 from twin_assets.core.text.content_words import grounded_share
-from twin_assets.feature.instruct.agreement import agreeing_lessons
 from twin_assets.feature.instruct.keyphrases import KeyPhrases
 from twin_assets.feature.instruct.near_requests import near_requests
 from twin_assets.feature.instruct.row_filters import RowFilter, sample_dropped
 from twin_assets.feature.instruct.tasks import make_row
-from twin_assets.feature.instruct.teacher import SyntheticExample, TeacherRequest
+from twin_assets.feature.instruct.teaching.agreement import agreeing_lessons
+from twin_assets.feature.instruct.teaching.teacher import SyntheticExample, TeacherRequest
 
 ANSWER = (
     "We moved the warehouse into the cupboard under the stairs last week, and nobody on the pier has noticed, "

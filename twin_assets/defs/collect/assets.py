@@ -10,13 +10,7 @@ from twin_assets.core.hashing import fingerprint
 from twin_assets.core.persona.definition import SOURCES
 from twin_assets.core.storage.library import LIBRARY
 from twin_assets.core.uploads.staging import drop_replaced, sweep_staged
-from twin_assets.defs.shared.common import (
-    COLLECT,
-    CRAWL_POOL,
-    OWNERS,
-    READS_OUTSIDE,
-    personas,
-)
+from twin_assets.defs.shared.common import COLLECT, CRAWL_POOL, OWNERS, READS_OUTSIDE, personas
 from twin_assets.defs.shared.metadata import left_out_table
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.shared.versions import latest

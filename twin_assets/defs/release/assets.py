@@ -5,11 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from twin_assets.core.release.approval import (
-    approve_automatically,
-    deploy,
-    expires,
-)
+from twin_assets.core.release.approval import approve_automatically, deploy, expires
 from twin_assets.core.release.canary import evaluate_canary
 from twin_assets.core.release.history import Event
 from twin_assets.core.release.ledger import Ledger

@@ -17,12 +17,7 @@ from twin_assets.core.prompts.templates import passages_in, without_passages
 from twin_assets.core.records import Message, Record, SplitDocument
 from twin_assets.core.text.words import first_words
 from twin_assets.evaluation.bootstrap import bootstrap
-from twin_assets.evaluation.grounding.claims import (
-    Measure,
-    claim_support,
-    claims_of,
-    marks_in,
-)
+from twin_assets.evaluation.grounding.claims import Measure, claim_support, claims_of, marks_in
 from twin_assets.evaluation.grounding.questions import Question
 from twin_assets.evaluation.voice.stylometry import prose
 from twin_assets.evaluation.write_tasks import write_tasks

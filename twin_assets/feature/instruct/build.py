@@ -17,14 +17,15 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.records import EmbeddedChunk, Record, SplitDocument
-from twin_assets.feature.instruct.agreement import agreeing_lessons
 from twin_assets.feature.instruct.near_heldout import texts_near_heldout
 from twin_assets.feature.instruct.passages import passages_of
 from twin_assets.feature.instruct.refusals import refusal_row, unanswerable_questions
 from twin_assets.feature.instruct.row_filters import DroppedRow, RowFilter, sample_dropped
 from twin_assets.feature.instruct.shares import OVER_SHARE, within_shares
 from twin_assets.feature.instruct.tasks import RowBuilder
-from twin_assets.feature.instruct.teacher import SyntheticExample, TeacherRequest
+from twin_assets.feature.instruct.teaching.agreement import agreeing_lessons
+from twin_assets.feature.instruct.teaching.lessons import Lesson
+from twin_assets.feature.instruct.teaching.teacher import TeacherRequest
 
 
 class RowsResult(Record):
@@ -46,7 +47,7 @@ def build_instruct_rows(
     profile: Profile,
     seed: int,
     embed: Callable[[list[str]], np.ndarray],
-    lessons: Mapping[str, SyntheticExample] | None = None,
+    lessons: Mapping[str, Lesson] | None = None,
     thresholds: Thresholds = OFFLINE_MINILM,
 ) -> RowsResult:
     """All instruct rows of a corpus; with a teacher's lessons where there are some, by passage key.

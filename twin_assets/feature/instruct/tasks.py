@@ -19,7 +19,7 @@ from twin_assets.core.text.words import count_words, listed
 from twin_assets.feature.instruct.keyphrases import KeyPhrases
 from twin_assets.feature.instruct.passages import passages_of
 from twin_assets.feature.instruct.summaries import Embed, find_summaries
-from twin_assets.feature.instruct.teacher import SyntheticExample
+from twin_assets.feature.instruct.teaching.lessons import Lesson
 
 # Of the writing tasks, how many carry passages, as every served request does.
 SHARE_WITH_PASSAGES = 0.4
@@ -62,7 +62,7 @@ class RowBuilder:
         persona: Persona,
         profile: Profile,
         seed: int,
-        lessons: Mapping[str, SyntheticExample],
+        lessons: Mapping[str, Lesson],
     ) -> None:
         self.documents, self.persona, self.seed, self.profile = documents, persona, seed, profile
         self.lessons = lessons
@@ -97,7 +97,7 @@ class RowBuilder:
             yield self._emit(summary.document, "summarise_article", summary.answer, article=summary.article)
 
     def _rewrites(self, document: SplitDocument, block: str) -> Iterator[InstructRow]:
-        if lesson := self.lessons.get(text_hash(block)):
+        if (lesson := self._lesson(block)).draft:
             yield self._emit(document, "rewrite", block, draft=lesson.draft)
 
     def _emit(
@@ -165,6 +165,9 @@ class RowBuilder:
                     document, "answer", block, self._evidence(document, block), question=one.asked
                 )
 
+    def _lesson(self, block: str) -> Lesson:
+        return self.lessons.get(text_hash(block), Lesson())
+
     def _passages(self, text: str) -> list[str]:
         return passages_of(text, self.profile.answer_tokens)
 
@@ -181,18 +184,18 @@ class RowBuilder:
                 yield self._emit(document, "continue", second, text=ending)
 
     def _topics(self, document: SplitDocument, block: str) -> list[str]:
+        """What a model says that the block is about, else key phrases; of a post its title too."""
         terms = self.phrases.top(block, 4)
-        if lesson := self.lessons.get(text_hash(block)):
-            return [t for t in (lesson.topic, listed(terms[:2])) if t]
-        topics = [listed(terms[:2]), ", ".join(terms[1:4])]
+        topic = self._lesson(block).topic
+        topics = [_topic(topic)] if topic else [listed(terms[:2]), ", ".join(terms[1:4])]
         if document.title and document.category == "post":
             topics.append(_topic(document.title))
         return [t for t in topics if t]
 
     def _outline(self, block: str) -> str:
         """The teacher's points, or the key phrases of paragraphs all over the passage; empty for too few."""
-        if lesson := self.lessons.get(text_hash(block)):
-            return "\n".join(f"- {point}" for point in lesson.outline)
+        if outline := self._lesson(block).outline:
+            return "\n".join(f"- {point}" for point in outline)
         paragraphs = [
             p
             for p in block.split("\n\n")
@@ -210,8 +213,8 @@ class RowBuilder:
 
     def _question(self, title: str, block: str) -> str:
         """The teacher's question, or one about the key phrases; empty for a passage without any."""
-        if lesson := self.lessons.get(text_hash(block)):
-            return lesson.question
+        if question := self._lesson(block).question:
+            return question
         about = listed(self.phrases.top(block, 2))
         language = next(iter(self.persona.languages), "en").split("-")[0]
         ask = _QUESTIONS.get(language, _QUESTIONS["en"])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.engine import MAX_ROWS as BATCH
 from twin_assets.inference.generation.local import Generator
-from twin_assets.inference.generation.sampling import Sampling
+from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling
 
 
 def generate_all(
@@ -17,6 +17,7 @@ def generate_all(
     temperature: float,
     seed: int,
     on_progress: Callable[[str], None],
+    repetition_penalty: float = REPETITION_PENALTY,
 ) -> list[str]:
     """One text for each conversation, in their order, of at most its number of `max_tokens`.
 
@@ -27,7 +28,8 @@ def generate_all(
     start = time.monotonic()
     for first in range(0, len(order), BATCH):
         batch = order[first : first + BATCH]
-        sampling = Sampling(max(max_tokens[at] for at in batch), temperature, seed)
+        most = max(max_tokens[at] for at in batch)
+        sampling = Sampling(most, temperature, seed, repetition_penalty=repetition_penalty)
         written = generator.generate([conversations[at] for at in batch], sampling)
         for at, generation in zip(batch, written, strict=True):
             texts[at] = generation.text

@@ -321,7 +321,8 @@ class Engine:
             rows, ends = torch.tensor(silent, dtype=torch.long).T
             scores[rows, ends] = -torch.inf
         temperatures, randoms = [t.sampling.temperature for t in tickets], [t.random for t in tickets]
-        tokens = next_tokens(scores, cache.seen, temperatures, randoms)
+        penalties = [t.sampling.repetition_penalty for t in tickets]
+        tokens = next_tokens(scores, cache.seen, temperatures, randoms, penalties)
         on = [row for row, token in enumerate(tokens) if not tickets[row].take(token)]
         self._count(tickets, "tokens")
         if len(on) < len(tickets):

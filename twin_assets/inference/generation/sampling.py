@@ -9,12 +9,16 @@ TOP_K, TOP_P, REPETITION_PENALTY = 50, 0.95, 1.1
 
 @dataclass(frozen=True)
 class Sampling:
-    """How one text is written. Temperature 0 is greedy; the same seed gives the same random numbers."""
+    """How one text is written. Temperature 0 is greedy; the same seed gives the same random numbers.
+
+    `repetition_penalty` holds back what the prompt says too: 1 for a text that shall keep to the prompt's words.
+    """
 
     max_tokens: int
     temperature: float = 0.8
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    repetition_penalty: float = REPETITION_PENALTY
 
 
 def new_random(seed: int | None) -> Any:
@@ -29,8 +33,15 @@ def new_random(seed: int | None) -> Any:
     return random
 
 
-def next_tokens(logits: Any, seen: Any, temperatures: list[float], randoms: list[Any]) -> list[int]:
+def next_tokens(
+    logits: Any,
+    seen: Any,
+    temperatures: list[float],
+    randoms: list[Any],
+    penalties: list[float] | None = None,
+) -> list[int]:
     """One token a row. `logits` has shape (rows, vocabulary), as has `seen`, true where a row holds the token.
+    `penalties` are REPETITION_PENALTY unless given.
 
     A repetition penalty (Keskar et al. 2019), then the temperature, the TOP_K likeliest tokens (Fan et al. 2018),
     and of their probability the nucleus (Holtzman et al. 2020): what transformers does, in its order.
@@ -38,9 +49,10 @@ def next_tokens(logits: Any, seen: Any, temperatures: list[float], randoms: list
     import torch
 
     scores = logits.float()
-    scores = torch.where(
-        seen, torch.where(scores < 0, scores * REPETITION_PENALTY, scores / REPETITION_PENALTY), scores
+    penalty = torch.tensor(penalties or [REPETITION_PENALTY] * len(randoms), device=scores.device).unsqueeze(
+        1
     )
+    scores = torch.where(seen, torch.where(scores < 0, scores * penalty, scores / penalty), scores)
     if not any(temperatures):
         return scores.argmax(dim=-1).tolist()
     divisors = torch.tensor([t or 1.0 for t in temperatures], device=scores.device).unsqueeze(1)

@@ -37,7 +37,7 @@ PLACES = (
     Place("tracker", ("wandb",), "reports that wait to be sent", documents.from_tracker),
     Place("logs", ("logs",), "titles and addresses", documents.from_logs),
     Place("runs", ("cache/training", "cache/rebuilds", "cache/search"), "rows as tokens, checkpoints", documents.from_runs),
-    Place("answers_kept", ("cache/teacher.sqlite", "cache/judge.sqlite"), "what a teacher or judge said", documents.from_answers_kept),
+    Place("answers_kept", ("cache/teacher.sqlite", "cache/judge.sqlite", "cache/requests.sqlite"), "what a teacher, a judge or the base model said", documents.from_answers_kept),
     Place("embeddings", ("cache/embeddings-",), "vectors by the hash of their text", documents.from_embeddings),
     Place("crawl_parts", ("cache/crawl",), "what a killed crawl had fetched", documents.from_crawl_parts),
     Place("uploads", ("uploads", "staging"), "exports that were brought", documents.from_uploads),

@@ -14,7 +14,7 @@ from twin_assets.core.hashing import text_hash
 from twin_assets.core.llm.hosted import HostedModel
 from twin_assets.feature.instruct.build import build_instruct_rows, passages_to_teach, unverifiable_rows
 from twin_assets.feature.instruct.row_filters import copied_share
-from twin_assets.feature.instruct.teacher import SyntheticExample, Teacher, TeacherRequest, Teaching
+from twin_assets.feature.instruct.teaching.teacher import SyntheticExample, Teacher, TeacherRequest, Teaching
 from twin_assets.settings import Settings
 
 

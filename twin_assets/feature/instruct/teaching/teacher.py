@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import islice
 from typing import Annotated
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
@@ -21,6 +21,7 @@ from twin_assets.core.prompts.templates import render
 from twin_assets.core.records import Record
 from twin_assets.core.storage.kept import KeptValues
 from twin_assets.core.text.tokens import estimated_tokens
+from twin_assets.feature.instruct.teaching.lessons import Lesson
 from twin_assets.settings import Settings
 
 AT_ONCE = 4
@@ -38,7 +39,7 @@ _ASK_AGAIN = "refused"
 Text = Annotated[str, Field(min_length=3, max_length=4_000)]
 
 
-class SyntheticExample(BaseModel):
+class SyntheticExample(Lesson):
     """What the teacher says of one passage."""
 
     topic: Annotated[str, Field(min_length=3, max_length=160)]
@@ -63,6 +64,7 @@ class TeacherRequest(Record):
 class Teaching(Record):
     """Lessons by passage key. `dropped` counts passages without one by reason; cost is in US dollars."""
 
+    model: str
     lessons: dict[str, SyntheticExample]
     dropped: dict[str, int]
     asked: int
@@ -106,6 +108,7 @@ class Teacher:
         self._hosted.check_estimate(estimate)
         self._ask_all(missing, lessons, dropped)
         return Teaching(
+            model=self.model,
             lessons=lessons,
             dropped=dict(dropped),
             asked=len(missing),

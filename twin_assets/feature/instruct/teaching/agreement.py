@@ -5,22 +5,26 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
-from twin_assets.feature.instruct.teacher import SyntheticExample, TeacherRequest
+from twin_assets.feature.instruct.teaching.lessons import Lesson
+from twin_assets.feature.instruct.teaching.teacher import TeacherRequest
 
 
 def agreeing_lessons(
-    lessons: Mapping[str, SyntheticExample],
+    lessons: Mapping[str, Lesson],
     passages: list[TeacherRequest],
     embed: Callable[[list[str]], np.ndarray],
     thresholds: Thresholds = OFFLINE_MINILM,
-) -> dict[str, SyntheticExample]:
-    """The lessons whose draft, and topic with question, are near to their passage; by passage key."""
+) -> dict[str, Lesson]:
+    """The lessons whose draft, and topic with question, are near to their passage; by passage key. Without a draft, whose
+    topic with question is."""
     taught = {p.key: p.text for p in passages if p.key in lessons}
     if not taught:
         return {}
     about = [lessons[key] for key in taught]
     told = embed(list(taught.values()))
-    drafts = (told * embed([lesson.draft for lesson in about])).sum(axis=1)
+    drafts = (
+        told * embed([lesson.draft or text for lesson, text in zip(about, taught.values(), strict=True)])
+    ).sum(axis=1)
     requests = (told * embed([f"{lesson.topic}\n{lesson.question}" for lesson in about])).sum(axis=1)
     # Rounded, since the last bits differ from one CPU to another.
     agrees = np.round(drafts, 3) >= thresholds.agreeing_draft

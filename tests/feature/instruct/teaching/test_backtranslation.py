@@ -1,0 +1,114 @@
+"""What a base model asks about a passage is a row's request where it leads back to that passage, and only there."""
+
+from pathlib import Path
+
+from tests.feature.instruct.test_datasets import RUNA, demo_documents, embedded
+from twin_assets.core.embedding.embedder import load_embedder
+from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
+from twin_assets.core.models.profiles import load_profile
+from twin_assets.core.prompts.templates import without_passages
+from twin_assets.core.records import Message
+from twin_assets.core.storage.kept import KeptValues
+from twin_assets.feature.instruct.build import build_instruct_rows, passages_to_teach, unverifiable_rows
+from twin_assets.feature.instruct.teaching.backtranslation import Backtranslated, backtranslate
+from twin_assets.feature.instruct.teaching.teacher import TeacherRequest
+
+embed = load_embedder("offline-minilm").embed
+TIDE = (
+    "The tide table came from a file that was a day old, so every crossing was planned for yesterday's water."
+)
+BREAD = "My bread rises on the boiler overnight, and I fold the dough before I go to bed."
+
+
+class Writer:
+    """Writes what a script says of each passage, and remembers what it was asked."""
+
+    def __init__(self, questions: dict[str, str], titles: dict[str, str]) -> None:
+        self.said = {"question": questions, "title": titles}
+        self.asked: list[list[Message]] = []
+
+    def __call__(self, conversations: list[list[Message]], tokens: int) -> list[str]:
+        self.asked += conversations
+        return [self._of(conversation[-1].content) for conversation in conversations]
+
+    def _of(self, asked: str) -> str:
+        kind = "question" if "Write the question" in asked else "title"
+        return next((said for text, said in self.said[kind].items() if text in asked), "")
+
+
+def ask(writer: Writer, folder: Path, texts: tuple[str, ...] = (TIDE, BREAD)) -> Backtranslated:
+    kept: KeptValues[str] = KeptValues(folder / "requests.sqlite", "written")
+    passages = [TeacherRequest(title="", text=text) for text in texts]
+    same = OFFLINE_MINILM.agreeing_request
+    return backtranslate(passages, writer, embed, same, kept, "base:1", lambda line: None)
+
+
+def test_what_leads_back_is_kept_and_what_leads_elsewhere_is_not(tmp_path: Path) -> None:
+    writer = Writer(
+        {TIDE: "Why was the tide table a day old?\nAnd more.", BREAD: "Why was the tide table a day old?"},
+        {TIDE: "Title: A tide table of yesterday.", BREAD: '"Bread that rises overnight"'},
+    )
+    made = ask(writer, tmp_path)
+    tide, bread = (made.lessons[TeacherRequest(title="", text=text).key] for text in (TIDE, BREAD))
+    assert (tide.question, tide.topic) == ("Why was the tide table a day old?", "A tide table of yesterday")
+    assert (bread.question, bread.topic) == ("", "Bread that rises overnight")
+    assert made.dropped == {"base_model_question": 1}
+
+
+def test_chatter_and_circles_are_no_requests(tmp_path: Path) -> None:
+    writer = Writer(
+        {TIDE: "Tide tables are old.", BREAD: "Bread?"},
+        {
+            TIDE: "The tide table of the tide table of the tide table of the tide table of",
+            BREAD: "Bread! #bread #boiler",
+        },
+    )
+    made = ask(writer, tmp_path)
+    assert made.lessons == {}
+    assert made.dropped == {"base_model_question": 2, "base_model_title": 2}
+
+
+def test_nothing_is_asked_twice_also_after_a_stop(tmp_path: Path) -> None:
+    writer = Writer({TIDE: "Why was the tide table old?"}, {TIDE: "An old tide table"})
+    first, again = ask(writer, tmp_path, (TIDE,)), ask(writer, tmp_path)
+    assert (first.asked, first.cached) == (2, 0)
+    assert (again.asked, again.cached) == (2, 2)
+    assert len(writer.asked) == 4
+    # Two examples stand before the passage: a small model takes a bare task for talk.
+    assert [m.role for m in writer.asked[0]] == ["user", "assistant"] * 2 + ["user"]
+
+
+def test_rows_ask_what_the_model_asked_and_answer_with_the_author_to_the_letter(tmp_path: Path) -> None:
+    documents, profile = demo_documents(), load_profile("pocket")
+    passages = passages_to_teach(documents, profile)
+    first = next(
+        p for p in passages if any(p.text in d.voice_text and d.category == "article" for d in documents[1:])
+    )
+    start = first.text[:40]
+    sentence = max(" ".join(first.text.split()[:80]).split(". ")[:-1], key=len)
+    writer = Writer({start: f"{sentence.rstrip('.')[:120]}?"}, {start: " ".join(sentence.split()[:8])})
+    kept: KeptValues[str] = KeptValues(tmp_path / "requests.sqlite", "written")
+    made = backtranslate(passages, writer, embed, 0.2, kept, "base:1", lambda line: None)
+    assert first.key in made.lessons
+    result = build_instruct_rows(
+        documents, embedded(documents, tmp_path), RUNA, profile, 17, embed, made.lessons
+    )
+    asked = [without_passages(r.messages[1]) for r in result.rows if r.messages[-1].content == first.text]
+    lesson = made.lessons[first.key]
+    assert any(lesson.topic[1:] in request for request in asked)
+    assert any(lesson.question in request for request in asked)
+    assert unverifiable_rows(result.rows, documents) == []
+    # A passage that the model has nothing good for is asked for by rules, and a base model makes no drafts.
+    assert {"write_section", "write_post"} & {
+        r.task for r in result.rows if r.messages[-1].content != first.text
+    }
+    assert not any(r.task == "rewrite" for r in result.rows)
+
+
+def test_what_a_model_adds_to_a_passage_is_no_request(tmp_path: Path) -> None:
+    writer = Writer(
+        {TIDE: "Which tide table do captains of merchant fleets prefer in stormy weather?"},
+        {TIDE: "Tide table"},
+    )
+    made = ask(writer, tmp_path, (TIDE,))
+    assert [(one.topic, one.question) for one in made.lessons.values()] == [("Tide table", "")]

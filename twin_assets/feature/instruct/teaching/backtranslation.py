@@ -1,0 +1,151 @@
+"""Requests for the author's passages, written by the profile's own base model: instruction backtranslation.
+
+The author's text is the answer, and a model is asked for the request that leads to it (Li et al., "Self-Alignment with
+Instruction Backtranslation", 2023). It sees two examples, since a small model takes a bare task for talk. What it writes is
+kept where half of its content words stand in the passage and where it leads back to that rather than to any other by the
+embedder (round-trip consistency: Alberti et al., "Synthetic QA Corpora Generation", 2019). No more is asked of it than a
+topic and a question.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from twin_assets.core.hashing import fingerprint
+from twin_assets.core.prompts.templates import render
+from twin_assets.core.records import Message, Record
+from twin_assets.core.storage.kept import KeptValues
+from twin_assets.core.text.content_words import content_words
+from twin_assets.core.text.words import count_words, first_words
+from twin_assets.feature.instruct.teaching.lessons import Lesson
+from twin_assets.feature.instruct.teaching.teacher import TeacherRequest
+
+Write = Callable[[list[list[Message]], int], list[str]]  # one text a conversation, of at most so many tokens
+Embed = Callable[[list[str]], np.ndarray]
+
+PASSAGE_WORDS, ANSWER_TOKENS = 90, 32
+QUESTION_WORDS, TITLE_WORDS = range(4, 31), range(2, 15)
+# Read on three authors that we didn't choose the words of: of those under it most are about something else.
+MIN_SHARED = 0.5
+ASKED_AT_ONCE = 96  # and kept: what a stopped run loses
+# Ours: texts that no author's corpus holds, so that what is copied from them never leads back to a passage.
+EXAMPLES = (
+    {
+        "passage": "I rewrote our backup script last week, and the first thing I did was delete it. Nobody had restored "
+        "anything from it in two years.",
+        "question": "Why did you delete the backup script?",
+        "title": "A backup that nobody restores",
+    },
+    {
+        "passage": "Sourdough wants a warm corner and patience. I keep mine on the fridge, fold it every half hour and "
+        "never look at the clock.",
+        "question": "How do you make your bread rise?",
+        "title": "Making bread rise",
+    },
+)
+KINDS = ("question", "title")
+_REPEATS = re.compile(r"\b(\w+(?:\W+\w+){0,5})(?:\W+\1\b){2}", re.IGNORECASE)
+
+
+class Backtranslated(Record):
+    """Lessons by passage key; `dropped` counts what was written and not kept, by kind."""
+
+    model: str
+    lessons: dict[str, Lesson]
+    dropped: dict[str, int]
+    asked: int
+    cached: int
+
+
+def backtranslate(
+    passages: list[TeacherRequest],
+    write: Write,
+    embed: Embed,
+    same: float,
+    kept: KeptValues[str],
+    model: str,
+    say: Callable[[str], None],
+) -> Backtranslated:
+    """A topic and a question for each passage that the model has good ones for.
+
+    `embed` gives unit vectors, shape (texts, dimensions). A request under the cosine `same` with its passage is about something
+    else. `model` identifies who writes: what it wrote of a passage is in `kept`.
+    """
+    unique = {p.key: p for p in passages}
+    whole = [p.text for p in unique.values()]
+    texts = [first_words(text, PASSAGE_WORDS) for text in whole]
+    lessons = {key: Lesson() for key in unique}
+    dropped: Counter[str] = Counter()
+    asked = cached = 0
+    if not texts:
+        return Backtranslated(model=model, lessons={}, dropped={}, asked=0, cached=0)
+    about = embed(texts)
+    for kind in KINDS:
+        said, fresh = _written(kind, texts, write, kept, model, say)
+        asked, cached = asked + fresh, cached + len(texts) - fresh
+        fields = [_question(text) if kind == "question" else _topic(text) for text in said]
+        # Rounded, since the last bits differ from one CPU to another.
+        near = np.round(embed([field or "-" for field in fields]) @ about.T, 3)
+        own = near.diagonal()
+        kept_to = np.array([_keeps_to(field, text) for field, text in zip(fields, whole, strict=True)])
+        good = kept_to & (own >= near.max(axis=1)) & (own >= same)
+        dropped[f"base_model_{kind}"] = int(len(texts) - good.sum())
+        for key, field, leads_back in zip(unique, fields, good, strict=True):
+            if leads_back:
+                setattr(lessons[key], "question" if kind == "question" else "topic", field)
+    told = {key: lesson for key, lesson in lessons.items() if lesson.topic or lesson.question}
+    return Backtranslated(model=model, lessons=told, dropped=dict(+dropped), asked=asked, cached=cached)
+
+
+def _written(
+    kind: str, texts: list[str], write: Write, kept: KeptValues[str], model: str, say: Callable[[str], None]
+) -> tuple[list[str], int]:
+    """What the model says of each text, and how many it was asked about now."""
+    shots = [
+        message
+        for example in EXAMPLES
+        for message in (_asking(kind, example["passage"]), Message(role="assistant", content=example[kind]))
+    ]
+    conversations = [[*shots, _asking(kind, text)] for text in texts]
+    keys = [fingerprint([model, ANSWER_TOKENS, [m.model_dump() for m in c]]) for c in conversations]
+    known = kept.find(keys)
+    missing = [n for n, key in enumerate(keys) if key not in known]
+    for start in range(0, len(missing), ASKED_AT_ONCE):
+        some = missing[start : start + ASKED_AT_ONCE]
+        fresh = dict(
+            zip([keys[n] for n in some], write([conversations[n] for n in some], ANSWER_TOKENS), strict=True)
+        )
+        kept.keep(fresh)
+        known |= fresh
+        say(f"the base model wrote {start + len(some)} of {len(missing)} {kind}s")
+    return [known[key] for key in keys], len(missing)
+
+
+def _asking(kind: str, passage: str) -> Message:
+    return Message(role="user", content=render(f"teaching/{kind}", passage=passage))
+
+
+def _question(text: str) -> str:
+    """The first line up to its question mark; empty when that is no one question of a fitting length."""
+    line = _first_line(text)
+    asked = line[: line.index("?") + 1] if "?" in line else ""
+    return asked if count_words(asked) in QUESTION_WORDS and not _REPEATS.search(asked) else ""
+
+
+def _topic(text: str) -> str:
+    """A title without its marks, as a topic in a sentence; empty when it is none, was cut off or goes round in circles."""
+    line = re.sub(r"^(?:title|topic)\s*:\s*", "", _first_line(text), flags=re.IGNORECASE).rstrip(".!")
+    fits = count_words(line) in TITLE_WORDS and not re.search(r"[#<>\[\]`{}|]|https?:|[.!?]\s", line)
+    return line if fits and not _REPEATS.search(line) else ""
+
+
+def _keeps_to(request: str, passage: str) -> bool:
+    """Whether at least MIN_SHARED of its content words stand in the passage; what a small model adds is seldom there."""
+    words = set(content_words(request))
+    return bool(words) and len(words & set(content_words(passage))) >= MIN_SHARED * len(words)
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip(" \t\"'*“”") for line in text.splitlines() if line.strip()), "")
