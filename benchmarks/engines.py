@@ -1,0 +1,196 @@
+"""Our engine, `generate` and continuous batching of transformers, and engines of other projects, in one run.
+
+    python -m benchmarks.engines --gguf Q8_0=model.gguf --peer openvino_genai=PYTHON --peer llama_cpp=PYTHON
+                                 [--model FOLDER] [--prompt 400] [--tokens 128] [--rounds 5] [--at-once 1 8 24]
+
+`--model` is a Hugging Face folder (without it the packaged SmolLM2-135M), each `--gguf` the same model as `twin export`
+writes it, each `--peer` an engine of benchmarks/peers with the interpreter that has it. All sample alike, no text ends
+before its last token, prompts are random tokens that no cache knows. Engines take turns within a round. A peer is a
+process that stands still while others are measured. CPU only: on a GPU the peer is vLLM.
+"""
+
+import argparse
+import copy
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from twin_assets.core.models.cpu import cpu_has_bfloat16
+from twin_assets.core.models.packaged import fetch_package, unpack_model
+from twin_assets.inference.generation.engine import Engine
+from twin_assets.inference.generation.grouped_attention import use_grouped_attention
+from twin_assets.inference.generation.sampling import REPETITION_PENALTY, TOP_K, TOP_P, Sampling
+
+Prompts = list[list[int]]
+Writer = Callable[[Prompts, int], float]  # seconds for so many tokens after each prompt
+PEERS = Path(__file__).parent / "peers"
+OURS = "ours"
+
+
+class Peer:
+    """An engine in a process of its own, under an interpreter of its own."""
+
+    def __init__(self, engine: str, python: str, gguf: str) -> None:
+        script = PEERS / f"{engine}_peer.py"
+        if not script.is_file():
+            known = ", ".join(sorted(p.name.removesuffix("_peer.py") for p in PEERS.glob("*_peer.py")))
+            raise SystemExit(f"There is no peer {engine!r}. Fix: use one of {known}.")
+        self._process = subprocess.Popen(
+            [python, str(script), gguf], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        self._name = f"{engine} ({python})"
+        self._answer()
+
+    def __call__(self, prompts: Prompts, tokens: int) -> float:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"prompts": prompts, "tokens": tokens}) + "\n")
+        self._process.stdin.flush()
+        return float(self._answer()["seconds"])
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        answer: dict[str, Any] = json.loads(line) if line else {"error": "its process ended"}
+        if "error" in answer:
+            raise SystemExit(f"{self._name}: {answer['error']}. Fix: run the script by hand to see why.")
+        return answer
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def generate_of(model: Any) -> Writer:
+    """`generate` of transformers: the prompts as one batch."""
+
+    def write(prompts: Prompts, tokens: int) -> float:
+        model.set_attn_implementation("sdpa")  # as transformers has it
+        ids = torch.tensor(prompts)
+        start = time.perf_counter()
+        with torch.inference_mode():
+            model.generate(
+                ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=0.8, top_p=TOP_P, top_k=TOP_K,
+                repetition_penalty=REPETITION_PENALTY, max_new_tokens=tokens, min_new_tokens=tokens, pad_token_id=0,
+            )  # fmt: skip
+        return time.perf_counter() - start
+
+    return write
+
+
+def continuous_of(model: Any) -> Writer:
+    """Continuous batching of transformers; the model is its own, since it changes how that attends."""
+
+    def write(prompts: Prompts, tokens: int) -> float:
+        config = GenerationConfig(
+            do_sample=True, temperature=0.8, top_p=TOP_P, top_k=TOP_K, max_new_tokens=tokens, eos_token_id=-1, pad_token_id=0,
+            repetition_penalty=REPETITION_PENALTY,
+        )  # fmt: skip
+        start = time.perf_counter()
+        done = model.generate_batch(
+            prompts, generation_config=config, progress_bar=False, persistent_manager=True, warmup=False
+        )
+        took = time.perf_counter() - start
+        assert all(len(text.generated_tokens) == tokens for text in done.values()), "a text ended early"
+        return took
+
+    return write
+
+
+def ours_of(model: Any, tokenizer: Any, rows: int) -> Writer:
+    engine = Engine(model, tokenizer, frozenset(), max_rows=rows)
+
+    def write(prompts: Prompts, tokens: int) -> float:
+        use_grouped_attention(model)
+        start = time.perf_counter()
+        handles = [engine.submit(p, Sampling(tokens, seed=n)) for n, p in enumerate(prompts)]
+        readers = [threading.Thread(target=handle.result) for handle in handles]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join()
+        assert all(handle.tokens_out == tokens for handle in handles)
+        return time.perf_counter() - start
+
+    return write
+
+
+def compare(
+    writers: dict[str, Writer], vocabulary: int, prompt: int, tokens: int, rounds: int, many: list[int]
+) -> None:
+    """Prints tokens a second by engine and number of texts, medians over the rounds, and ratios to ours."""
+    torch.manual_seed(1)
+
+    def fresh(texts: int) -> Prompts:
+        return torch.randint(3, vocabulary, (texts, prompt)).tolist()
+
+    for name, write in writers.items():  # kernels are chosen at the first call of a size
+        for texts in many:
+            print(f"warming {name} at {texts}: {write(fresh(texts), 4):.1f} s", flush=True)
+    seconds: dict[tuple[str, int], list[float]] = {}
+    for number in range(rounds):
+        for texts in many:
+            prompts = fresh(texts)
+            for name, write in writers.items():
+                seconds.setdefault((name, texts), []).append(write(prompts, tokens))
+        print(f"round {number + 1} of {rounds}, load average {os.getloadavg()[0]:.1f}", flush=True)
+    print(f"{'':32}" + "".join(f"{f'{n} at once':>26}" for n in many) + "   tokens/s, times ours, range")
+    for name in writers:
+        cells = []
+        for texts in many:
+            took, base = seconds[name, texts], seconds[OURS, texts]
+            speeds = [texts * tokens / s for s in took]
+            ratios = sorted(b / s for b, s in zip(base, took, strict=True))  # within a round
+            told = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            cells.append(f"{statistics.median(speeds):7.1f} {told:>18}")
+        print(f"{name:32}" + "".join(cells))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--gguf", action="append", default=[], metavar="KIND=FILE")
+    parser.add_argument("--peer", action="append", default=[], metavar="ENGINE=PYTHON")
+    parser.add_argument("--prompt", type=int, default=400)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--at-once", type=int, nargs="+", default=[1, 8, 24])
+    parser.add_argument("--without-continuous", action="store_true", help="of transformers: it is slow")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as open_peers:
+        if not (where := given.model):
+            unpack_model(fetch_package(), where := Path(folder))
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(where), AutoTokenizer.from_pretrained(where)
+        model = (model.bfloat16() if cpu_has_bfloat16() else model.float()).eval()
+        model.generation_config.eos_token_id = None
+        print(
+            f"{model.num_parameters() / 1e6:.0f}M parameters, {model.dtype}, {torch.get_num_threads()} threads"
+        )
+        writers: dict[str, Writer] = {
+            OURS: ours_of(model, tokenizer, max(given.at_once)), "generate": generate_of(model)
+        }  # fmt: skip
+        if not given.without_continuous:
+            writers["transformers, continuous"] = continuous_of(copy.deepcopy(model))
+        for kind, file in (g.split("=", 1) for g in given.gguf):
+            for engine, python in (p.split("=", 1) for p in given.peer):
+                peer = Peer(engine, python, file)
+                open_peers.callback(peer.close)
+                writers[f"{engine}, {kind}"] = peer
+        compare(writers, model.config.vocab_size, given.prompt, given.tokens, given.rounds, given.at_once)
+
+
+if __name__ == "__main__":
+    main()
