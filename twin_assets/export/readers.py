@@ -15,7 +15,7 @@ import numpy as np
 from twin_assets.core.errors import TwinError
 from twin_assets.core.prompts.templates import served_prompt
 from twin_assets.core.records import Message
-from twin_assets.inference.generation.local import Generation, LocalGenerator
+from twin_assets.inference.generation.local import Generation, LocalGenerator, WholeModel
 from twin_assets.inference.generation.sampling import REPETITION_PENALTY, TOP_K, TOP_P, Sampling
 
 INSTALL = "`pip install llama-cpp-python`, and export again."
@@ -60,14 +60,13 @@ class TransformersReader:
         pass
 
     def tokens(self, text: str) -> list[int]:
-        return list(self._generator.loaded[0](text, add_special_tokens=False)["input_ids"])
+        return list(self._generator.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def losses(self, tokens: Sequence[int]) -> np.ndarray:
         import torch
 
-        model = self._generator.loaded[1]
-        ids = torch.tensor([list(tokens)], device=model.device)
-        with torch.inference_mode():
+        with self._generator.scoring() as (_, model), torch.inference_mode():
+            ids = torch.tensor([list(tokens)], device=model.device)
             return _losses(model(ids).logits[0, :-1].float().cpu().numpy(), tokens)
 
     def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
@@ -76,20 +75,29 @@ class TransformersReader:
 
 
 class _FromFile(LocalGenerator):
-    @cached_property
-    def loaded(self) -> tuple[Any, Any]:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+    """One whose weights and tokenizer are in a GGUF file."""
 
-        where: dict[str, Any] = {"gguf_file": self.path.name, "local_files_only": True}
+    @cached_property
+    def tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        return self._read(AutoTokenizer)
+
+    @cached_property
+    def _whole(self) -> WholeModel:
+        from transformers import AutoModelForCausalLM
+
+        model = self._read(AutoModelForCausalLM)
+        model.generation_config.eos_token_id = self.tokenizer.eos_token_id
+        return WholeModel(model, self._max_rows)
+
+    def _read(self, kind: Any) -> Any:
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.path.parent, **where)
-            model = AutoModelForCausalLM.from_pretrained(self.path.parent, **where)
+            return kind.from_pretrained(self.path.parent, gguf_file=self.path.name, local_files_only=True)
         except (RuntimeError, ValueError, OSError) as error:  # a shape that it doesn't take from such files
             raise TwinError(
                 f"transformers can't read {self.path.name}: {str(error).splitlines()[0][:200]}", INSTALL
             ) from None
-        model.generation_config.eos_token_id = tokenizer.eos_token_id
-        return tokenizer, model.eval()
 
 
 class LlamaCppReader:

@@ -175,11 +175,9 @@ class LocalGenerator:
 class WholeModel:
     """A whole model in memory, and the engine that writes with it and with adapters on it."""
 
-    def __init__(self, folder: Path, max_rows: int) -> None:
+    def __init__(self, model: Any, max_rows: int) -> None:
         import torch
-        from transformers import AutoModelForCausalLM
 
-        model = AutoModelForCausalLM.from_pretrained(folder)
         if torch.cuda.is_available():
             model = model.to("cuda")
         elif not cpu_has_bfloat16():
@@ -187,6 +185,13 @@ class WholeModel:
         use_grouped_attention(model)
         self.model, self.adapted = model.eval(), AdaptedModel(model)
         self.engine = Engine(model, None, frozenset(), max_rows, adapted=self.adapted)
+
+    @classmethod
+    def load(cls, folder: Path, max_rows: int) -> "WholeModel":
+        """The model of a Hugging Face folder."""
+        from transformers import AutoModelForCausalLM
+
+        return cls(AutoModelForCausalLM.from_pretrained(folder), max_rows)
 
     @property
     def context(self) -> int:
@@ -212,7 +217,7 @@ class HeldModels:
         """The one in memory, or the folder's, loaded now."""
         with self._lock:
             if (held := self._models.get(content)) is None:
-                held = self._models[content] = WholeModel(folder, max_rows)
+                held = self._models[content] = WholeModel.load(folder, max_rows)
             return held
 
     def contents(self) -> list[str]:
