@@ -7,11 +7,10 @@ neighbouring sentences (K-Precision of Adlakha et al. 2023), whether a name of i
 length, since a long one has more of any claim's words by chance. A logistic mix makes one figure of them; a number that
 stands nowhere halves it (Nan et al., "Entity-level Factual Consistency", 2021: entities are where models invent). The
 weights were fitted on claims that other people labelled, the development rows of AttributionBench (Li et al. 2024).
-Tried there and left out, since they added 0.006 of AUC or less: what the passage does for the claim's likelihood under a
-small language model, alignment of tokens by their vectors, shared runs of words, denials.
 
-`benchmarks/claims.py` fits and measures it, on rows that the fit has not seen. What it can't see is a denial in the
-passage's own words, and whether words that stand close together there say the same thing as in the claim.
+`benchmarks/claims.py` fits and measures it, on rows that the fit has not seen; docs/evaluation.md says what was tried
+besides and gained nothing there. What it can't see is a denial in the passage's own words, and whether words that stand
+close together there say the same thing as in the claim.
 """
 
 import re
