@@ -131,23 +131,8 @@ class LocalGenerator:
     ) -> GenerationHandle:
         """Queue a text to be written. Raises TwinError for what can't be asked, EngineBusy when `bounded` and as many wait as may."""
         tokenizer, model = self.loaded
-        try:
-            text = self._prompt(conversation)
-        except (
-            TemplateError
-        ) as error:  # some take no system turn, or no two turns of one role after each other
-            raise TwinError(
-                f"{self.model} does not take these turns: {error}.", "change their roles or their order."
-            ) from None
-        prompt = tokenizer(text, add_special_tokens=False)["input_ids"]
-        if not prompt:
-            raise TwinError("The conversation says nothing.", "give a turn some text.")
-        context = model.config.max_position_embeddings
-        if len(prompt) + sampling.max_tokens > context:
-            raise TwinError(
-                f"The prompt has {len(prompt)} tokens and {sampling.max_tokens} are asked for; {self.model} holds {context}.",
-                "shorten the request, the passages or max_tokens.",
-            )
+        prompt = read_prompt(tokenizer, self.model, conversation)
+        check_room(self.model, len(prompt), sampling.max_tokens, model.config.max_position_embeddings)
         return self.engine.submit(prompt, sampling, self._max_waiting if bounded else None)
 
     def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
@@ -161,6 +146,32 @@ class LocalGenerator:
 
     def stream(self, conversation: list[Message], sampling: Sampling) -> Iterator[str]:
         return iter(self.start(conversation, sampling))
+
+
+def read_prompt(tokenizer: Any, model: str, conversation: list[Message]) -> list[int]:
+    """The tokens that a model is asked with, whatever writes on from them: those that it was trained on.
+
+    Raises TwinError for turns that its chat template refuses, and for no words at all.
+    """
+    try:
+        text = served_prompt(tokenizer, [m.model_dump() for m in conversation])
+    except TemplateError as error:  # some take no system turn, or no two turns of one role after each other
+        raise TwinError(
+            f"{model} does not take these turns: {error}.", "change their roles or their order."
+        ) from None
+    prompt: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    if not prompt:
+        raise TwinError("The conversation says nothing.", "give a turn some text.")
+    return prompt
+
+
+def check_room(model: str, tokens: int, max_tokens: int, context: int) -> None:
+    """Raises TwinError when a prompt of so many tokens and its answer are more than `context` holds."""
+    if tokens + max_tokens > context:
+        raise TwinError(
+            f"The prompt has {tokens} tokens and {max_tokens} are asked for; {model} holds {context}.",
+            "shorten the request, the passages or max_tokens.",
+        )
 
 
 def finished(ticket: GenerationHandle) -> Generation:
