@@ -19,6 +19,7 @@ from serving.llm.hosting import Counts, Host, InProcess, ServedModel
 from serving.llm.observations import Observations
 from serving.llm.vllm.host import VllmHost
 from serving.llm.vllm.servers import Given, Started
+from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import hash_share
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.persona.definition import persona_names
@@ -257,6 +258,8 @@ class ReleasedModels:
 
 
 def _host(settings: Settings, registry: Registry) -> Host:
+    if settings.vllm_url and settings.vllm_command:
+        raise TwinError("TWIN_VLLM_URL and TWIN_VLLM_COMMAND are both set.", "unset one of them.")
     if settings.vllm_url:
         return VllmHost(settings, registry, Given(settings))
     return (

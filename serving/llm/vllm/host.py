@@ -59,8 +59,8 @@ class VllmHost:
             logger.info("vLLM at %s holds %s", server.url, name)
         tokenizer, ends = _read_tokenizer(version, base or version)
         model = VllmModel(tag, tokenizer, ends, server, name, path, held.context, self._places)
-        # Found out here that it can't be asked, no request is hurt.
-        model.start(TRIAL, Sampling(1)).result()
+        # Where it can't be asked, that is found out here, and no request is hurt; however many are on their way.
+        model.start(TRIAL, Sampling(1), bounded=False).result()
         return model
 
     def tend(self, held: Collection[ServedModel], named: Collection[str] | None) -> None:

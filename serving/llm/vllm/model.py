@@ -40,10 +40,10 @@ class Places:
     def __init__(self, most: int) -> None:
         self._most, self._taken, self._lock = most, 0, threading.Lock()
 
-    def take(self) -> None:
-        """Raises EngineBusy."""
+    def take(self, bounded: bool) -> None:
+        """Raises EngineBusy when `bounded` and all are taken."""
         with self._lock:
-            if self._taken >= self._most:
+            if bounded and self._taken >= self._most:
                 raise EngineBusy(f"{self._taken} requests are with vLLM already.", "try again in a moment.")
             self._taken += 1
 
@@ -81,12 +81,14 @@ class VllmModel:
         self.engine = Work()
         self._tokenizer, self._ends, self._context, self._places = tokenizer, ends, context, places
 
-    def start(self, conversation: list[Message], sampling: Sampling) -> GenerationHandle:
-        """Ask for a text. Raises TwinError for what can't be asked, EngineBusy when as many wait as may."""
+    def start(
+        self, conversation: list[Message], sampling: Sampling, bounded: bool = True
+    ) -> GenerationHandle:
+        """Ask for a text. Raises TwinError for what can't be asked, EngineBusy when `bounded` and as many wait as may."""
         prompt = read_prompt(self._tokenizer, self.model, conversation)
         check_room(self.model, len(prompt), sampling.max_tokens, self._context)
         handle = _Handle(prompt, sampling, self._tokenizer, self.engine)
-        self._places.take()
+        self._places.take(bounded)
         self.server.begin(self._write(handle))
         return handle
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from serving.llm.vllm import leash
 from serving.llm.vllm.server import Refused, VllmServer
+from twin_assets.core.errors import TwinError
 from twin_assets.core.models.version import ModelVersion
 from twin_assets.inference.generation.remote import EngineUnavailable
 from twin_assets.settings import Settings
@@ -80,6 +81,12 @@ class Started:
     higher rank than it has room for. They end with this process."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises TwinError when the command has no place for the model or the port."""
+        if missing := [w for w in ("{model}", "{port}") if w not in (settings.vllm_command or "")]:
+            raise TwinError(
+                f"TWIN_VLLM_COMMAND does not say {' and '.join(missing)}.",
+                "write `vllm serve {model} --host 127.0.0.1 --port {port} --enable-lora --max-lora-rank {rank}`.",
+            )
         self._settings = settings
         self._children: list[Child] = []
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_TOKENS = 16
+SICK = 62  # a token at which adapters fail, as the engine does at a step
 
 
 class Refusal(Exception):
@@ -168,6 +169,8 @@ class Handler(BaseHTTPRequestHandler):
             self._event(
                 Refusal(400, "BadRequestError", f"Token id {wrong[0]} is out of vocabulary").body, None
             )
+        elif SICK in prompt and body["model"] in engine.adapters:
+            self._event(Refusal(500, "InternalServerError", "out of memory").body, None)
         else:
             engine.running += 1
             try:

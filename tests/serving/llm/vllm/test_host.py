@@ -7,18 +7,21 @@ import pytest
 
 from serving.llm.released import ReleasedModels
 from serving.llm.vllm.host import VllmHost, adapter_name
+from serving.llm.vllm.model import VllmModel
 from serving.llm.vllm.server import Refused
 from serving.llm.vllm.servers import Given, Started
 from tests.support.machine import PATIENCE, until
 from tests.support.models import PUBLIC, lineage
 from tests.support.mute_server import MuteServer
 from tests.support.releases import Office
+from tests.support.vllm.double import SICK
 from tests.support.vllm.servers import KEY, VllmProcess, make_base, save_adapter
+from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import ModelVersion
 from twin_assets.core.persona.definition import save_persona
 from twin_assets.core.records import Message
 from twin_assets.core.release.history import Event
-from twin_assets.inference.generation.engine import EngineBusy
+from twin_assets.inference.generation.engine import EngineBusy, GenerationHandle, StepFailed
 from twin_assets.inference.generation.remote import EngineUnavailable
 from twin_assets.inference.generation.sampling import Sampling
 
@@ -224,8 +227,58 @@ def test_it_takes_no_more_than_it_may(base: Path, tmp_path: Path) -> None:
         assert model.start(ASKED, Sampling(1)).result()
 
 
+def test_a_version_is_loaded_while_every_place_is_taken(base: Path, tmp_path: Path) -> None:
+    with VllmProcess(base, tmp_path / "log", pace=0.05) as slow:
+        (tmp_path / "home").mkdir()
+        harbour = Harbour(tmp_path / "home", base, slow.url, llm_batch=1, llm_waiting=0)
+        host = harbour.host()
+        model = host.load(harbour.adapter(16).tag)
+        until(lambda: model.engine.done["length"] == 1, "the end of its trial")
+        handle = model.start(ASKED, Sampling(110, temperature=0))
+        assert host.load(harbour.adapter(17).tag)
+        handle.cancel()
+
+
+def test_texts_that_fail_in_vllm_count_against_the_version_that_wrote_them(
+    vllm: VllmProcess, base: Path, tmp_path: Path
+) -> None:
+    harbour = Harbour(tmp_path, base, vllm.url)
+    first, second = harbour.release(), harbour.release()
+    models = ReleasedModels(harbour.settings)
+    sick = [Message(role="user", content=f"ferry{SICK}")]
+    for caller in ("key 1", "key 2", "key 3"):
+        pick = models.pick(second.model, caller=caller)
+        with pytest.raises(StepFailed, match="out of memory"), models.observed(pick):
+            models.start(pick, sick, Sampling(3)).result()
+    until(lambda: harbour.ledger.production() == first.model, "the rollback")
+    assert "3 of 3 requests failed" in harbour.ledger.events()[-1].reason
+    until(lambda: models.pick("runa").generator.model == first.model)
+    model = models.pick("runa").generator
+    assert isinstance(model, VllmModel)
+    unknown = GenerationHandle([99], Sampling(2), None)
+    model.server.begin(failing(unknown, model))
+    with pytest.raises(TwinError, match=r"refused the request .400.: Token id 99 is out of vocabulary"):
+        unknown.result()
+
+
+async def failing(handle: GenerationHandle, model: VllmModel) -> None:
+    try:
+        await model.server.write(handle, model.name, frozenset({1}))
+    except TwinError as error:
+        handle.fail(error)
+
+
+def test_settings_that_can_not_be_meant_are_told(base: Path, tmp_path: Path) -> None:
+    harbour = Harbour(tmp_path, base, "http://127.0.0.1:1", vllm_command="vllm serve {model} --port {port}")
+    with pytest.raises(TwinError, match=r"both set.*unset one"):
+        ReleasedModels(harbour.settings)
+    given = {"vllm_url": None, "vllm_command": "vllm serve base"}
+    with pytest.raises(TwinError, match=r"does not say .model. and .port."):
+        ReleasedModels(harbour.settings.model_copy(update=given))
+
+
 def test_a_command_that_starts_nothing_is_told(base: Path, tmp_path: Path) -> None:
-    command = "sh -c 'echo no such option: {rank}; exit 2'"
+    command = "sh -c 'echo no such option: {rank} {model} {port}; exit 2'"
     harbour = Harbour(tmp_path, base, "", vllm_command=command, vllm_url=None)
     servers = Started(harbour.settings)
     version = harbour.adapter(17)
@@ -247,7 +300,7 @@ def test_our_own_secrets_are_not_for_vllm(
     tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TWIN_LLM_API_KEY", "our-own-secret")
-    harbour = Harbour(tmp_path, base, "", vllm_url=None, vllm_command="env")
+    harbour = Harbour(tmp_path, base, "", vllm_url=None, vllm_command="sh -c 'env; exit 1; {model} {port}'")
     with pytest.raises(EngineUnavailable):
         Started(harbour.settings).of(harbour.adapter(18), harbour.base)
     [log] = (tmp_path / "logs").glob("vllm-*.log")
