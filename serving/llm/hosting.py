@@ -17,11 +17,13 @@ TRIAL = [Message(role="system", content="You are asked."), Message(role="user", 
 class Counts(Protocol):
     """What a model is about and has done: `done` counts steps, reads and tokens, and texts by how they ended."""
 
-    writing: int
     done: Counter[str]
 
     @property
     def waiting(self) -> int: ...
+
+    @property
+    def writing(self) -> int: ...
 
 
 class ServedModel(Protocol):

@@ -14,7 +14,7 @@ ENDINGS = ("stop", "length", "cancelled", "failed")
 
 
 class EngineMetrics(Collector):
-    """A collector of prometheus_client. `engines` is asked each time for version and engine of all that is served."""
+    """A collector of prometheus_client. `engines` is asked each time for all that is served by version."""
 
     def __init__(self, engines: Callable[[], Iterable[tuple[str, Counts]]]) -> None:
         self._engines = engines
@@ -24,7 +24,7 @@ class EngineMetrics(Collector):
         writing = GaugeMetricFamily("twin_llm_writing", "Texts written at the moment.", labels=["version"])
         steps = CounterMetricFamily(
             "twin_llm_steps",
-            "Passes of the model, each a token for every row of the batch.",
+            "Passes of the model that a version had rows in, each a token for every row.",
             labels=["version"],
         )
         reads = CounterMetricFamily("twin_llm_reads", "Passes that read new prompts.", labels=["version"])

@@ -1,7 +1,7 @@
 """The models that serve each persona, as the release ledger says; swapped without a restart.
 
 A new version is loaded before it gets its first request, and an old one is freed after its last: requests
-hold the model that they began with.
+hold the model that they began with. Versions that are adapters on one base share it in memory, whoever's they are.
 """
 
 import gc
@@ -241,7 +241,7 @@ class ReleasedModels:
                     yield piece
 
     def engines(self) -> list[tuple[str, Counts]]:
-        """Version and engine of all that is served."""
+        """All that is served by version, with its part of the engine's work."""
         return [(g.model, g.engine) for route in list(self._routes.values()) for g in _models(route)]
 
     def all(self) -> list[tuple[str, str]]:

@@ -5,11 +5,11 @@ import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from serving.llm.vllm.server import NotHeld, Refused, VllmServer
 from twin_assets.core.records import Message
-from twin_assets.inference.generation.engine import EngineBusy, GenerationHandle
+from twin_assets.inference.generation.engine import EngineBusy, EngineVersion, GenerationHandle
 from twin_assets.inference.generation.local import check_room, read_prompt
 from twin_assets.inference.generation.remote import EngineUnavailable
 from twin_assets.inference.generation.sampling import Sampling
@@ -18,8 +18,9 @@ from twin_assets.inference.generation.sampling import Sampling
 class _Handle(GenerationHandle):
     """One text. Cancelling it breaks off the request, upon which vLLM stops writing."""
 
-    def __init__(self, prompt: list[int], sampling: Sampling, tokenizer: Any, work: "Work") -> None:
-        super().__init__(prompt, sampling, tokenizer)
+    def __init__(self, prompt: list[int], sampling: Sampling, work: "Work") -> None:
+        # Of a version it reads what `Work` has: the tokenizer, and the tokens that end a text.
+        super().__init__(prompt, sampling, cast(EngineVersion, work))
         self._work = work
         self.break_off: Callable[[], None] = lambda: None
 
@@ -27,11 +28,11 @@ class _Handle(GenerationHandle):
         super().cancel()
         self.break_off()
 
-    def take(self, token: int, ends: frozenset[int]) -> bool:
+    def take(self, token: int) -> bool:
         if not self.first_token_seconds:
             self._work.waiting, self._work.writing = self._work.waiting - 1, self._work.writing + 1
         self._work.done["tokens"] += 1
-        return super().take(token, ends)
+        return super().take(token)
 
 
 class Places:
@@ -53,10 +54,11 @@ class Places:
 
 
 class Work:
-    """Counts of one version. A text is waiting until its first token; steps and reads are vLLM's own affair, so those
-    counts stay at nought."""
+    """One version's tokenizer, the tokens that end its texts, and its counts. A text is waiting until its first token; steps
+    and reads are vLLM's own affair, so those counts stay at nought."""
 
-    def __init__(self) -> None:
+    def __init__(self, tokenizer: Any, ends: frozenset[int]) -> None:
+        self.tokenizer, self.ends = tokenizer, ends
         self.waiting, self.writing = 0, 0
         self.done: Counter[str] = Counter()
 
@@ -78,16 +80,16 @@ class VllmModel:
         """`model` is the version's tag; `ends` are the tokens that end a text, `context` how many tokens prompt and text
         may have; `path` the folder of its adapter, None of a whole model."""
         self.model, self.name, self.path, self.server = model, name, path, server
-        self.engine = Work()
-        self._tokenizer, self._ends, self._context, self._places = tokenizer, ends, context, places
+        self.engine = Work(tokenizer, ends)
+        self._context, self._places = context, places
 
     def start(
         self, conversation: list[Message], sampling: Sampling, bounded: bool = True
     ) -> GenerationHandle:
         """Ask for a text. Raises TwinError for what can't be asked, EngineBusy when `bounded` and as many wait as may."""
-        prompt = read_prompt(self._tokenizer, self.model, conversation)
+        prompt = read_prompt(self.engine.tokenizer, self.model, conversation)
         check_room(self.model, len(prompt), sampling.max_tokens, self._context)
-        handle = _Handle(prompt, sampling, self._tokenizer, self.engine)
+        handle = _Handle(prompt, sampling, self.engine)
         self._places.take(bounded)
         self.server.begin(self._write(handle))
         return handle
@@ -122,7 +124,7 @@ class VllmModel:
     async def _written(self, handle: _Handle) -> None:
         for _ in range(2):
             try:
-                return await self.server.write(handle, self.name, self._ends)
+                return await self.server.write(handle, self.name)
             except NotHeld:  # the server was started anew since it was last looked at
                 await self._hold()
         raise EngineUnavailable(

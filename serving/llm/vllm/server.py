@@ -109,7 +109,7 @@ class VllmServer:
             "see its log, and that it was started with --enable-lora on the base that the adapter stands on.",
         )
 
-    async def write(self, handle: GenerationHandle, name: str, ends: frozenset[int]) -> None:
+    async def write(self, handle: GenerationHandle, name: str) -> None:
         """One text, token by token into the handle.
 
         Raises NotHeld while nothing was written, EngineUnavailable when the server is not there or dies, StepFailed
@@ -119,7 +119,7 @@ class VllmServer:
         body = {
             "model": name, "prompt": handle.prompt, "max_tokens": s.max_tokens, "temperature": s.temperature,
             "top_k": TOP_K, "top_p": TOP_P, "repetition_penalty": REPETITION_PENALTY, "seed": s.seed,
-            "min_tokens": 1, "stop_token_ids": sorted(ends), "stream": True, "return_token_ids": True,
+            "min_tokens": 1, "stop_token_ids": sorted(handle.version.ends), "stream": True, "return_token_ids": True,
         }  # fmt: skip
         async with self._asked("/v1/completions", body) as response:
             if response.status_code != 200:
@@ -134,7 +134,7 @@ class VllmServer:
                     break
                 for token in self._tokens(data):
                     # Left at a stop string, which the server doesn't know: it feels that and ends.
-                    if not handle.finish_reason and handle.take(token, ends) and s.stop:
+                    if not handle.finish_reason and handle.take(token) and s.stop:
                         return
         if handle.finish_reason is None:
             raise EngineUnavailable(f"vLLM at {self.url} stopped in the middle.", "try again.")

@@ -5,6 +5,7 @@ import gc
 import json
 import shutil
 import time
+import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from serving.errors import NotFoundError
 from serving.llm.released import ReleasedModels
 from serving.llm.waiting import pieces_of
+from tests.core.models.tiny_llama import tiny_adapter
 from tests.support.machine import PATIENCE
 from tests.support.models import lineage
 from tests.support.releases import Office
@@ -21,6 +23,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.definition import save_persona
 from twin_assets.core.records import Message
 from twin_assets.core.release.history import Event
+from twin_assets.core.release.ledger import Ledger
 from twin_assets.inference.generation.engine import StepFailed
 from twin_assets.inference.generation.local import LocalGenerator
 from twin_assets.inference.generation.sampling import Sampling
@@ -248,3 +251,67 @@ def test_a_version_that_loads_and_can_not_be_asked_hurts_no_request(tmp_path: Pa
     while harbour.ledger.state(broken.model) != "rolled_back":
         assert answer(models) == first.model
     assert "to load it" in harbour.ledger.events()[-1].reason
+
+
+def adapters_of(harbour: Harbour, base: Path, persona: str, *seeds: int) -> list[str]:
+    """Versions of a persona that are adapters on the one base."""
+    under = harbour.registry.save(base, lineage("base"))
+    made = []
+    for seed in seeds:
+        folder = tiny_adapter(base, harbour.home / f"{persona}-adapter{seed}", seed)
+        made_from = lineage("dpo", under.tag, 50 + seed, persona=persona)
+        made.append(harbour.registry.save(folder, made_from, base=under.as_base).tag)
+    return made
+
+
+def test_adapters_of_two_personas_are_served_by_one_base_in_memory_and_freed_one_by_one(
+    tmp_path: Path, base: Path
+) -> None:
+    harbour = Harbour(tmp_path, base)
+    save_persona(tmp_path / "personas", {
+        "name": "ada", "full_name": "Ada Holm", "license": "CC-BY-4.0", "about": "Ada runs ferries.",
+        "web": {"pages": ["https://ada.example/ferries"]},
+    })  # fmt: skip
+    harbour.ready = adapters_of(harbour, base, "runa", 1, 2)
+    others = Ledger(harbour.lake, "ada")
+    [hers] = adapters_of(harbour, base, "ada", 3)
+    others.append(hers, "proposed", "pipeline", "new candidate")
+    others.append(hers, "evaluated", "pipeline", "report", passed=True)
+    others.append(hers, "approved", "Ines", "why")
+    others.append(hers, "deployed", "pipeline", "why")
+    first = harbour.release()
+    models = ReleasedModels(harbour.settings)
+    assert models.all() == [("ada", hers), ("runa", first.model)]
+    picks = [models.pick("ada"), models.pick("runa")]
+    assert picks[0].generator._whole is picks[1].generator._whole
+    pick = picks.pop()
+    handle = models.start(pick, ASKED, Sampling(100, temperature=0))
+    second = harbour.release()
+    wait(lambda: ("runa", second.model) in models.all())
+    assert first.model in models.held(), "a request still needs it"
+    handle.result()
+    for version, engine in models.engines():
+        assert engine.done["tokens"] == 1, f"{version} wrote its trial and nothing of the others"
+    adapter = weakref.ref(pick.generator.engine.adapter)  # type: ignore[arg-type]
+    del pick, handle
+    gc.collect()
+    wait(lambda: models.held() == [hers, second.model])
+    assert adapter() is None
+    assert models.pick("ada").generator._whole is models.pick("runa").generator._whole
+
+
+def test_an_adapter_whose_base_is_another_here_is_rolled_back_while_the_last_one_serves(
+    tmp_path: Path, base: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    harbour = Harbour(tmp_path, base)
+    first = harbour.release()
+    models = ReleasedModels(harbour.settings)
+    under = harbour.registry.save(base, lineage("base"))
+    folder = tiny_adapter(base, tmp_path / "adapter")
+    elsewhere = under.as_base.model_copy(update={"weights_hash": "f" * 16})
+    lost = harbour.registry.save(folder, lineage("dpo", under.tag, 77), base=elsewhere)
+    harbour.approve(harbour.evaluated(lost.tag))
+    harbour.deploy()
+    while harbour.ledger.state(lost.tag) != "rolled_back":
+        assert answer(models) == first.model
+    assert f"weights {'f' * 16}; {under.tag} has the weights {under.weights_hash} here" in caplog.text

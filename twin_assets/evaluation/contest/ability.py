@@ -54,7 +54,6 @@ def right_answers(generator: LocalGenerator) -> np.ndarray:
     from lm_eval.models.huggingface import HFLM
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    tokenizer, model = generator.loaded
     rows = [{"question": i["question"], "answers": i["answers"]} for i in ability_items()]
     config = {
         "task": TASK, "output_type": "multiple_choice", "test_split": "test", "num_fewshot": 0,
@@ -62,8 +61,9 @@ def right_answers(generator: LocalGenerator) -> np.ndarray:
         "doc_to_text": "{{question}}", "doc_to_choice": "{{answers}}", "doc_to_target": 0,
         "metric_list": [{"metric": "acc_norm", "aggregation": "mean", "higher_is_better": True}],
     }  # fmt: skip
-    language_model = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=BATCH)
-    found = evaluate(language_model, {TASK: ConfigurableTask(config=config)}, bootstrap_iters=0)
+    with generator.scoring() as (tokenizer, model):
+        language_model = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=BATCH)
+        found = evaluate(language_model, {TASK: ConfigurableTask(config=config)}, bootstrap_iters=0)
     samples = sorted(found["samples"][TASK], key=lambda s: s["doc_id"])
     return np.array([s["acc_norm"] for s in samples], dtype=float)
 

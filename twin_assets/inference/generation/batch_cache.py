@@ -1,6 +1,6 @@
 """The sequences that a model is writing at once: their key-value cache, padded at the left, rows coming and going."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from twin_assets.core.models.families import Architecture
 
@@ -29,6 +29,15 @@ def token_bytes(model: Any) -> int | None:
     return 2 * shape.layers * shape.kv_heads * shape.head_dim * int(model.dtype.itemsize)
 
 
+class Read(NamedTuple):
+    """Prompts that were read: their logits, shape (prompts, vocabulary), and what makes them rows."""
+
+    logits: Any
+    cache: Any
+    mask: Any
+    seen: Any
+
+
 class BatchCache:
     """A growing batch over a causal language model of transformers.
 
@@ -48,6 +57,12 @@ class BatchCache:
 
     def admit(self, prompts: list[list[int]]) -> Any:
         """Read prompts as new rows after those there are; returns their logits, shape (prompts, vocabulary)."""
+        read = self.read(prompts)
+        self.join(read)
+        return read.logits
+
+    def read(self, prompts: list[list[int]]) -> "Read":
+        """Read prompts without making them rows yet: when that fails, the rows there are stay as they are."""
         import torch
         from transformers import DynamicCache
 
@@ -60,11 +75,14 @@ class BatchCache:
         seen = torch.zeros(logits.shape, dtype=torch.bool, device=device)
         for row, prompt in enumerate(prompts):
             seen[row, prompt] = True
+        return Read(logits, cache, mask, seen)
+
+    def join(self, read: "Read") -> None:
+        """Make what was read new rows after those there are."""
         if self.rows:
-            self._join(cache, mask, seen)
+            self._join(read.cache, read.mask, read.seen)
         else:
-            self._cache, self._mask, self.seen = cache, mask, seen
-        return logits
+            self._cache, self._mask, self.seen = read.cache, read.mask, read.seen
 
     def step(self, tokens: list[int]) -> Any:
         """Append one token to each row; returns the logits after it, shape (rows, vocabulary)."""

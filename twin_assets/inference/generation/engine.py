@@ -1,18 +1,21 @@
 """Writes several texts at once with one model: requests join and leave the batch between two tokens.
 
 Continuous batching as in Orca (Yu et al., OSDI 2022). A step of a batch reads the weights once for all its
-rows, which is what a step costs, so eight texts take little longer than one.
+rows, which is what a step costs, so eight texts take little longer than one. Rows of the bare model and of several
+adapters on it are one batch.
 """
 
 import queue
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 from twin_assets.core.errors import TwinError
-from twin_assets.inference.generation.batch_cache import BatchCache, cache_token_budget
+from twin_assets.inference.generation.batch_cache import BatchCache, Read, cache_token_budget
+from twin_assets.inference.generation.lora import AdaptedModel, Adapter
 from twin_assets.inference.generation.sampling import Sampling, new_random, next_tokens
 from twin_assets.inference.generation.text_stream import TextStream
 
@@ -30,15 +33,18 @@ class EngineBusy(TwinError):
 
 
 class StepFailed(Exception):
-    """A step of the model failed, which ended a batch; `__cause__` says how. All readers of the batch get the same one."""
+    """A step of the model failed, which ended a batch; `__cause__` says how. All readers of the batch get the same one.
 
-    def __init__(self, error: Exception) -> None:
+    `blames` is False where rows of several versions were in the step: it says nothing of any one of them.
+    """
+
+    def __init__(self, error: Exception, blames: bool = True) -> None:
         super().__init__(f"{type(error).__name__}: {error}")
         self.__cause__ = error
-        self._told, self._telling = False, threading.Lock()
+        self._told, self._telling = not blames, threading.Lock()
 
     def first(self) -> bool:
-        """True for the first who asks."""
+        """True for the first who asks, where it counts against a version."""
         with self._telling:
             told, self._told = self._told, True
         return not told
@@ -47,13 +53,13 @@ class StepFailed(Exception):
 class GenerationHandle:
     """One text in the making: iterate over its pieces, or let `result` wait for the whole."""
 
-    def __init__(self, prompt: list[int], sampling: Sampling, tokenizer: Any) -> None:
-        self.prompt, self.sampling = prompt, sampling
+    def __init__(self, prompt: list[int], sampling: Sampling, version: "EngineVersion") -> None:
+        self.prompt, self.sampling, self.version = prompt, sampling, version
         self.random = new_random(sampling.seed)
         self.tokens_out, self.last_token = 0, -1
         self.finish_reason: FinishReason | None = None
         self.started, self.seconds, self.first_token_seconds = time.monotonic(), 0.0, 0.0
-        self._text = TextStream(tokenizer, sampling.stop)
+        self._text = TextStream(version.tokenizer, sampling.stop)
         self._pieces: queue.SimpleQueue[TextDelta] = queue.SimpleQueue()
         self._reader: Callable[[TextDelta], None] = self._pieces.put
         self._handing_over = threading.Lock()
@@ -105,13 +111,13 @@ class GenerationHandle:
         """The whole text."""
         return "".join(self)
 
-    def take(self, token: int, ends: frozenset[int]) -> bool:
+    def take(self, token: int) -> bool:
         """Add a token of the model's; True when the text is complete."""
         self.last_token = token
         self.first_token_seconds = self.first_token_seconds or time.monotonic() - self.started
         if self.cancelled:
             return self.finish("cancelled")
-        if token in ends:
+        if token in self.version.ends:
             return self.finish("stop")
         self.tokens_out += 1
         if piece := self._text.add(token):
@@ -136,8 +142,42 @@ class GenerationHandle:
         return True
 
 
+class EngineVersion:
+    """One of the models that an engine writes with, the bare one or an adapter on it, with its tokenizer and the tokens that
+    end a text. Its queue and its counts are its own: `done` has the steps and reads that it had rows in, tokens, and texts
+    by how they ended."""
+
+    def __init__(
+        self, engine: "Engine", tokenizer: Any, ends: frozenset[int], adapter: Adapter | None = None
+    ) -> None:
+        self.tokenizer, self.ends, self.adapter = tokenizer, ends, adapter
+        self.done: Counter[str] = Counter()
+        self.queue: deque[GenerationHandle] = deque()
+        self._engine = engine
+
+    @property
+    def waiting(self) -> int:
+        """Its requests that are not being written yet."""
+        return len(self.queue)
+
+    @property
+    def writing(self) -> int:
+        """Its rows of the batch, with those whose prompts are being read."""
+        return self._engine.rows_of(self)
+
+    def submit(
+        self, prompt: list[int], sampling: Sampling, max_waiting: int | None = MAX_WAITING
+    ) -> GenerationHandle:
+        """Queue a prompt. Raises EngineBusy when the batch is full and `max_waiting` wait; None is no limit.
+
+        Where several versions wait, one that has less than its equal part of `max_waiting` may still join.
+        """
+        return self._engine.enqueue(GenerationHandle(prompt, sampling, self), max_waiting)
+
+
 class Engine:
-    """One model and the texts it is writing. Its thread lives only while there is something to write."""
+    """One model and the texts that it and the adapters on it are writing. Its thread lives only while there is something
+    to write. Versions that wait take turns, so that the burst of one does not shut out the others."""
 
     def __init__(
         self,
@@ -146,43 +186,60 @@ class Engine:
         ends: frozenset[int],
         max_rows: int = MAX_ROWS,
         token_budget: int | None = None,
+        adapted: AdaptedModel | None = None,
     ) -> None:
         """`ends` are the tokens that end a text; at most `max_rows` are written at once, others wait.
 
         They wait too while the batch could outgrow `token_budget`, the tokens that its cache may hold, padding included;
         without it what a GPU has free when a batch begins. A text alone is always begun.
         """
-        self._model, self._tokenizer, self._ends, self._max_rows = model, tokenizer, ends, max_rows
+        self._model, self._max_rows, self._adapted = model, max_rows, adapted
         self._token_budget = token_budget
+        self.bare = EngineVersion(self, tokenizer, ends)
         self.writing = 0  # rows of the batch, with those whose prompts are being read
-        # Reads and steps of the model, tokens, and texts by how they ended.
+        # Reads and steps of the model, tokens, and texts by how they ended; of all versions.
         self.done: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._waiting: list[GenerationHandle] = []
+        self._turns: deque[EngineVersion] = deque()  # those that have requests waiting, the next first
+        self._rows: Counter[EngineVersion] = Counter()
         self._running = False  # whether there is a thread
 
     def submit(
         self, prompt: list[int], sampling: Sampling, max_waiting: int | None = MAX_WAITING
     ) -> GenerationHandle:
-        """Queue a prompt. Raises EngineBusy when the batch is full and `max_waiting` wait; None is no limit."""
-        ticket = GenerationHandle(prompt, sampling, self._tokenizer)
+        """Queue a prompt for the bare model."""
+        return self.bare.submit(prompt, sampling, max_waiting)
+
+    def enqueue(self, ticket: GenerationHandle, max_waiting: int | None) -> GenerationHandle:
+        """What `EngineVersion.submit` does."""
+        version = ticket.version
         with self._lock:
             # Free rows count too: a burst that the next step takes up is no queue.
-            in_hand = len(self._waiting) + self.writing
-            if max_waiting is not None and in_hand >= self._max_rows + max_waiting:
+            full = max_waiting is not None and self.waiting + self.writing >= self._max_rows + max_waiting
+            if full and len(version.queue) >= self._share(version, max_waiting or 0):
                 raise EngineBusy(
                     f"{max_waiting} requests wait for the model already.", "try again in a moment."
                 )
-            self._waiting.append(ticket)
+            if not version.queue:
+                self._turns.append(version)
+            version.queue.append(ticket)
             if not self._running:
                 self._running = True
                 threading.Thread(target=self._write, daemon=True, name="engine").start()
         return ticket
 
+    def _share(self, version: EngineVersion, max_waiting: int) -> int:
+        others = sum(1 for other in self._turns if other is not version)
+        return max(max_waiting // (others + 1), 1) if others else max_waiting
+
     @property
     def waiting(self) -> int:
         """Requests that are not being written yet."""
-        return len(self._waiting)
+        return sum(len(version.queue) for version in list(self._turns))
+
+    def rows_of(self, version: EngineVersion) -> int:
+        """Rows of the batch that a version has."""
+        return self._rows[version]
 
     def _write(self) -> None:
         import torch
@@ -198,21 +255,24 @@ class Engine:
                 try:
                     active = self._advance(cache, active, fresh)
                 except Exception as error:  # out of memory, say: those requests end, later ones may fit
-                    failure = StepFailed(error)
-                    for ticket in [*active, *fresh]:
-                        ticket.fail(failure)
-                    self.done["failed"] += len(active) + len(fresh)
+                    self._fail([t for t in [*active, *fresh] if t.finish_reason is None], error)
                     active, cache = [], BatchCache(self._model)
-                self.writing = len(active)
+                self._now_writing(active)
+
+    def _now_writing(self, tickets: list[GenerationHandle]) -> None:
+        self.writing, self._rows = len(tickets), Counter(t.version for t in tickets)
 
     def _admitted(self, active: list[GenerationHandle], token_budget: int | None) -> list[GenerationHandle]:
         """Those whose turn it is. With nothing left to do, the thread's end is settled under the lock."""
         fresh: list[GenerationHandle] = []
+        gone: list[GenerationHandle] = []
         with self._lock:
-            gone = [t for t in self._waiting if t.cancelled]
-            self._waiting = [t for t in self._waiting if t not in gone]
-            while self._waiting and len(active) + len(fresh) < self._max_rows:
-                read = [*fresh, self._waiting[0]]
+            for version in self._turns:
+                gone += [t for t in version.queue if t.cancelled]
+                version.queue = deque(t for t in version.queue if not t.cancelled)
+            self._turns = deque(version for version in self._turns if version.queue)
+            while self._turns and len(active) + len(fresh) < self._max_rows:
+                read = [*fresh, self._turns[0].queue[0]]
                 if fresh and max(len(t.prompt) for t in read) * len(read) > READ_TOKENS:
                     break
                 batch = [*active, *read]
@@ -222,12 +282,15 @@ class Engine:
                     and max(t.longest for t in batch) * len(batch) > token_budget
                 ):
                     break
-                fresh.append(self._waiting.pop(0))
-            self.writing = len(active) + len(fresh)
+                version = self._turns.popleft()
+                fresh.append(version.queue.popleft())
+                if version.queue:
+                    self._turns.append(version)
+            self._now_writing([*active, *fresh])
             self._running = bool(self.writing)
         for ticket in gone:  # nobody waits for it any more, so its prompt is not even read
             ticket.finish("cancelled")
-        self.done["cancelled"] += len(gone)
+        self._count(gone, "cancelled")
         return fresh
 
     def _advance(
@@ -236,21 +299,75 @@ class Engine:
         """One token more for each of `active` and `fresh`; returns those that go on."""
         import torch
 
-        logits = [cache.step([t.last_token for t in active])] if active else []
-        if fresh:
-            logits.append(cache.admit([t.prompt for t in fresh]))
-        tickets = [*active, *fresh]
+        logits = []
+        if active:
+            with self._written_by(active):
+                logits.append(cache.step([t.last_token for t in active]))
+            self._count_passes(active, "steps")
+        tickets = list(active)
+        for own, read in self._read(cache, fresh):
+            cache.join(read)
+            logits.append(read.logits)
+            tickets += own
+            self._count_passes(own, "reads")
+        if not tickets:
+            return []
         scores = torch.cat(logits)
         # An answer is never empty: the end can't come before its first word. A sampled one would now and then.
-        if silent := [row for row, ticket in enumerate(tickets) if not ticket.begun]:
-            scores[
-                torch.tensor(silent).unsqueeze(1), torch.tensor(sorted(self._ends), dtype=torch.long)
-            ] = -torch.inf
+        silent = [
+            (row, end) for row, t in enumerate(tickets) if not t.begun for end in sorted(t.version.ends)
+        ]
+        if silent:
+            rows, ends = torch.tensor(silent, dtype=torch.long).T
+            scores[rows, ends] = -torch.inf
         temperatures, randoms = [t.sampling.temperature for t in tickets], [t.random for t in tickets]
         tokens = next_tokens(scores, cache.seen, temperatures, randoms)
-        on = [row for row, token in enumerate(tokens) if not tickets[row].take(token, self._ends)]
-        self.done.update({"steps": bool(active), "reads": bool(fresh), "tokens": len(tickets)})
+        on = [row for row, token in enumerate(tokens) if not tickets[row].take(token)]
+        self._count(tickets, "tokens")
         if len(on) < len(tickets):
-            self.done.update(t.finish_reason or "stop" for n, t in enumerate(tickets) if n not in set(on))
+            for ended in (t for n, t in enumerate(tickets) if n not in set(on)):
+                self._count([ended], ended.finish_reason or "stop")
             cache.keep(on)
         return [tickets[row] for row in on]
+
+    def _read(
+        self, cache: BatchCache, fresh: list[GenerationHandle]
+    ) -> list[tuple[list[GenerationHandle], Read]]:
+        """Prompts as they were read, in one go. Where that fails each version's are read by themselves, so that what one can't
+        read ends only its own."""
+        if not fresh:
+            return []
+        try:
+            with self._written_by(fresh):
+                return [(fresh, cache.read([t.prompt for t in fresh]))]
+        except Exception as error:
+            versions = list(dict.fromkeys(t.version for t in fresh))
+            if len(versions) == 1:
+                self._fail(fresh, error)
+                return []
+        return [
+            read
+            for version in versions
+            for read in self._read(cache, [t for t in fresh if t.version is version])
+        ]
+
+    def _written_by(self, tickets: list[GenerationHandle]) -> AbstractContextManager[None]:
+        if self._adapted is None:
+            return nullcontext()
+        return self._adapted.written_by([t.version.adapter for t in tickets])
+
+    def _fail(self, tickets: list[GenerationHandle], error: Exception) -> None:
+        failure = StepFailed(error, blames=len({t.version for t in tickets}) == 1)
+        for ticket in tickets:
+            ticket.fail(failure)
+        self._count(tickets, "failed")
+
+    def _count(self, tickets: list[GenerationHandle], what: str) -> None:
+        self.done[what] += len(tickets)
+        for ticket in tickets:
+            ticket.version.done[what] += 1
+
+    def _count_passes(self, tickets: list[GenerationHandle], what: str) -> None:
+        self.done[what] += 1
+        for version in {t.version for t in tickets}:
+            version.done[what] += 1

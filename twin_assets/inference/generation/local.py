@@ -1,6 +1,9 @@
 """Text from models, through one interface: here a model in this process; `remote` has engines by URL."""
 
+import threading
+import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +16,15 @@ from twin_assets.core.models.cpu import cpu_has_bfloat16
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.prompts.templates import served_prompt
 from twin_assets.core.records import Message, Record
-from twin_assets.inference.generation.engine import MAX_ROWS, MAX_WAITING, Engine, GenerationHandle
+from twin_assets.inference.generation.engine import (
+    MAX_ROWS,
+    MAX_WAITING,
+    Engine,
+    EngineVersion,
+    GenerationHandle,
+)
 from twin_assets.inference.generation.grouped_attention import use_grouped_attention
+from twin_assets.inference.generation.lora import AdaptedModel
 from twin_assets.inference.generation.sampling import Sampling
 
 
@@ -44,7 +54,8 @@ class Generator(Protocol):
 
 
 class LocalGenerator:
-    """A model of a Hugging Face folder in this process, on a GPU where there is one."""
+    """A model of a Hugging Face folder in this process, on a GPU where there is one. Whole models are in memory once: all
+    generators of one, and of adapters on it, write in its one batch."""
 
     def __init__(
         self,
@@ -53,12 +64,16 @@ class LocalGenerator:
         max_rows: int = MAX_ROWS,
         max_waiting: int = MAX_WAITING,
         base: Path | None = None,
+        content: str | None = None,
     ) -> None:
-        """With a `base`, the folder of a whole model, `path` holds an adapter on it.
+        """With a `base`, the folder of a whole model, `path` holds an adapter on it. `content` is the hash of the whole
+        model, by which one that is in memory is known; without it, that is by its folder.
 
-        At most `max_rows` texts are written at once, and `max_waiting` requests wait for their turn.
+        At most `max_rows` texts are written at once with one whole model (as the first to load it says), and
+        `max_waiting` requests wait for their turn.
         """
         self.path, self.model, self._base = path, model, base
+        self._content = content or str((base or path).resolve())
         self._max_rows, self._max_waiting = max_rows, max_waiting
 
     @classmethod
@@ -68,35 +83,30 @@ class LocalGenerator:
         """A version of the registry. Raises TwinError when that, or the base that it stands on, isn't there."""
         version = registry.get(tag)
         base = registry.base_of(version)
-        return cls(version.path, tag, max_rows, max_waiting, base.path if base else None)
+        content = (base or version).weights_hash
+        return cls(version.path, tag, max_rows, max_waiting, base.path if base else None, content)
 
     @cached_property
-    def loaded(self) -> tuple[Any, Any]:
-        """Tokenizer and model."""
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(self.path)
-        model = AutoModelForCausalLM.from_pretrained(self._base or self.path)
-        if self._base:
-            from peft import PeftModel
-
-            model = PeftModel.from_pretrained(model, str(self.path)).merge_and_unload()
-        if torch.cuda.is_available():
-            model = model.to("cuda")
-        elif not cpu_has_bfloat16():
-            model = model.float()  # a CPU without it emulates it, many times slower
-        use_grouped_attention(model)
-        return tokenizer, model.eval()
+    def _whole(self) -> "WholeModel":
+        return HELD.model(self._content, self._base or self.path, self._max_rows)
 
     @cached_property
-    def engine(self) -> Engine:
+    def tokenizer(self) -> Any:
+        """The version's own, an adapter's too."""
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.path)
+
+    @cached_property
+    def engine(self) -> EngineVersion:
         """What writes the texts, with its counts."""
-        tokenizer, model = self.loaded
-        ends = model.generation_config.eos_token_id
-        also = ends if isinstance(ends, list) else [ends]
-        stops = frozenset(t for t in [tokenizer.eos_token_id, *also] if t is not None)
-        return Engine(model, tokenizer, stops, self._max_rows)
+        return self._whole.version(self.tokenizer, self.path if self._base else None)
+
+    @contextmanager
+    def scoring(self) -> Iterator[tuple[Any, Any]]:
+        """Tokenizer and model, which is this version's for the passes of this thread inside the block."""
+        with self._whole.adapted.written_by([self.engine.adapter]):
+            yield self.tokenizer, self._whole.model
 
     def load(self) -> None:
         """Load now rather than at the first request."""
@@ -104,18 +114,18 @@ class LocalGenerator:
 
     def count_tokens(self, conversation: list[Message]) -> int:
         """Tokens of a prompt as the model will read it."""
-        return len(self.loaded[0](self._prompt(conversation))["input_ids"])
+        return len(self.tokenizer(self._prompt(conversation))["input_ids"])
 
     def _prompt(self, conversation: list[Message]) -> str:
         turns = [m.model_dump() for m in conversation]
-        return served_prompt(self.loaded[0], turns)
+        return served_prompt(self.tokenizer, turns)
 
     def fit(self, conversation: list[Message], max_tokens: int) -> list[Message]:
         """The conversation with its system turn cut at the end as far as the context asks for.
 
         What stands there last are writing samples: a small context gets fewer of them.
         """
-        token_budget = self.loaded[1].config.max_position_embeddings - max_tokens
+        token_budget = self._whole.context - max_tokens
         while (over := self.count_tokens(conversation) - token_budget) > 0 and conversation[
             0
         ].role == "system":
@@ -130,9 +140,8 @@ class LocalGenerator:
         self, conversation: list[Message], sampling: Sampling, bounded: bool = True
     ) -> GenerationHandle:
         """Queue a text to be written. Raises TwinError for what can't be asked, EngineBusy when `bounded` and as many wait as may."""
-        tokenizer, model = self.loaded
-        prompt = read_prompt(tokenizer, self.model, conversation)
-        check_room(self.model, len(prompt), sampling.max_tokens, model.config.max_position_embeddings)
+        prompt = read_prompt(self.tokenizer, self.model, conversation)
+        check_room(self.model, len(prompt), sampling.max_tokens, self._whole.context)
         return self.engine.submit(prompt, sampling, self._max_waiting if bounded else None)
 
     def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
@@ -146,6 +155,57 @@ class LocalGenerator:
 
     def stream(self, conversation: list[Message], sampling: Sampling) -> Iterator[str]:
         return iter(self.start(conversation, sampling))
+
+
+class WholeModel:
+    """A whole model in memory, and the engine that writes with it and with adapters on it."""
+
+    def __init__(self, folder: Path, max_rows: int) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        if torch.cuda.is_available():
+            model = model.to("cuda")
+        elif not cpu_has_bfloat16():
+            model = model.float()  # a CPU without it emulates it, many times slower
+        use_grouped_attention(model)
+        self.model, self.adapted = model.eval(), AdaptedModel(model)
+        self.engine = Engine(model, None, frozenset(), max_rows, adapted=self.adapted)
+
+    @property
+    def context(self) -> int:
+        """Tokens that a prompt and its answer may have together."""
+        return int(self.model.config.max_position_embeddings)
+
+    def version(self, tokenizer: Any, adapter: Path | None) -> EngineVersion:
+        """The bare model or the adapter of a folder, for the engine. Raises TwinError when the adapter doesn't fit."""
+        ends = self.model.generation_config.eos_token_id
+        also = ends if isinstance(ends, list) else [ends]
+        stops = frozenset(t for t in [tokenizer.eos_token_id, *also] if t is not None)
+        return EngineVersion(self.engine, tokenizer, stops, self.adapted.load(adapter) if adapter else None)
+
+
+class HeldModels:
+    """The whole models of this process by their content; one goes with the last generator that uses it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._models: weakref.WeakValueDictionary[str, WholeModel] = weakref.WeakValueDictionary()
+
+    def model(self, content: str, folder: Path, max_rows: int) -> WholeModel:
+        """The one in memory, or the folder's, loaded now."""
+        with self._lock:
+            if (held := self._models.get(content)) is None:
+                held = self._models[content] = WholeModel(folder, max_rows)
+            return held
+
+    def contents(self) -> list[str]:
+        """What is in memory."""
+        return sorted(self._models)
+
+
+HELD = HeldModels()
 
 
 def read_prompt(tokenizer: Any, model: str, conversation: list[Message]) -> list[int]:

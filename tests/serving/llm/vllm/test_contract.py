@@ -18,6 +18,7 @@ import pytest
 from serving.llm.hosting import ServedModel
 from serving.llm.released import ReleasedModels
 from serving.llm.vllm.host import VllmHost, adapter_name
+from serving.llm.vllm.model import Work
 from serving.llm.vllm.server import NotHeld, Refused, VllmServer
 from serving.llm.vllm.servers import Given
 from tests.support.machine import PATIENCE, until
@@ -142,7 +143,7 @@ def test_the_prompt_is_the_trained_one_token_for_token_and_versions_write_differ
     models = [host.load(own.tag), host.load(other.tag)]
     handle = models[0].start(ASKED, Sampling(5, temperature=0))
     handle.result()
-    tokenizer = models[0]._tokenizer
+    tokenizer = models[0].engine.tokenizer
     trained = served_prompt(tokenizer, [{"role": "user", "content": ASKED[0].content}])
     assert trained == "ferry9 ferry2 ferry3 ferry4 ferry5"
     assert handle.prompt == [9, 2, 3, 4, 5]
@@ -211,11 +212,9 @@ def test_a_text_that_was_begun_is_written_to_its_end_when_its_adapter_is_unloade
 
 
 def test_a_name_that_it_does_not_know_is_told_apart(client: VllmServer) -> None:
-    handle = GenerationHandle([2, 3], Sampling(3), None)
+    handle = GenerationHandle([2, 3], Sampling(3), Work(None, frozenset({1})))
     with pytest.raises(NotHeld):
-        asyncio.run_coroutine_threadsafe(
-            client.write(handle, "twin-no:1@x", frozenset({1})), client._loop
-        ).result()
+        asyncio.run_coroutine_threadsafe(client.write(handle, "twin-no:1@x"), client._loop).result()
 
 
 class TwoPersonas(Office):

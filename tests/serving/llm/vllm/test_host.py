@@ -255,7 +255,7 @@ def test_texts_that_fail_in_vllm_count_against_the_version_that_wrote_them(
     until(lambda: models.pick("runa").generator.model == first.model)
     model = models.pick("runa").generator
     assert isinstance(model, VllmModel)
-    unknown = GenerationHandle([99], Sampling(2), None)
+    unknown = GenerationHandle([99], Sampling(2), model.engine)
     model.server.begin(failing(unknown, model))
     with pytest.raises(TwinError, match=r"refused the request .400.: Token id 99 is out of vocabulary"):
         unknown.result()
@@ -263,7 +263,7 @@ def test_texts_that_fail_in_vllm_count_against_the_version_that_wrote_them(
 
 async def failing(handle: GenerationHandle, model: VllmModel) -> None:
     try:
-        await model.server.write(handle, model.name, frozenset({1}))
+        await model.server.write(handle, model.name)
     except TwinError as error:
         handle.fail(error)
 
