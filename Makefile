@@ -11,7 +11,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export BENTOML_DO_NOT_TRACK := True
 export DAGSTER_HOME ?= $(CURDIR)/.twin/dagster
 
-.PHONY: help install demo demo-monitoring twin up test lint types unit e2e chaos validate dg clean
+.PHONY: help install demo demo-monitoring twin up test test-vllm lint types unit e2e chaos validate dg clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,14 @@ unit: install
 
 e2e: install
 	$(BIN)/python -m pytest -m e2e -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder
+
+.vllm/.installed: tests/support/vllm/install.py
+	rm -rf .vllm
+	$(PYTHON) tests/support/vllm/install.py .vllm
+	touch $@
+
+test-vllm: install .vllm/.installed ## The contract with vLLM against a real one, in an environment of its own (6 GB)
+	TWIN_TEST_VLLM=$(CURDIR)/.vllm/bin/vllm $(BIN)/python -m pytest -s tests/serving/llm/vllm/test_contract.py
 
 chaos: install ## Kills, full disks, ill buckets, odd requests: nothing may be lost; CHAOS="killed --seed 7" says which
 	$(BIN)/python -m tests.chaos $(CHAOS)

@@ -354,6 +354,17 @@ class EngineSettings(BaseModel):
     twin_workers: int = Field(
         1, description="Processes of the TwinService; limits are counted in each. The LLM service has one."
     )
+    vllm_url: str | None = Field(
+        None,
+        description="A running vLLM server with LoRA and runtime updating, on which the LLM service loads the adapters that "
+        "the ledger names.",
+    )
+    vllm_api_key: SecretStr | None = Field(None, description="What vllm_url is asked with.")
+    vllm_command: str | None = Field(
+        None,
+        description="Starts such a server beneath the LLM service in place of vllm_url; {model}, {port} and {rank} are filled "
+        "in: `vllm serve {model} --host 127.0.0.1 --port {port} --enable-lora --max-lora-rank {rank}`.",
+    )
     fallback_model: str | None = Field(
         None, description="LiteLLM name of a stronger model that writes when the engine is down; none: 503."
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from twin_assets.inference.generation.engine import EngineVersion
+from serving.llm.hosting import Counts
 
 ENDINGS = ("stop", "length", "cancelled", "failed")
 
@@ -16,7 +16,7 @@ ENDINGS = ("stop", "length", "cancelled", "failed")
 class EngineMetrics(Collector):
     """A collector of prometheus_client. `engines` is asked each time for all that is served by version."""
 
-    def __init__(self, engines: Callable[[], Iterable[tuple[str, EngineVersion]]]) -> None:
+    def __init__(self, engines: Callable[[], Iterable[tuple[str, Counts]]]) -> None:
         self._engines = engines
 
     def collect(self) -> Iterator[Metric]:

@@ -15,7 +15,11 @@ from contextlib import aclosing, contextmanager
 from typing import NamedTuple
 
 from serving.errors import NotFoundError, NothingReleased
+from serving.llm.hosting import Counts, Host, InProcess, ServedModel
 from serving.llm.observations import Observations
+from serving.llm.vllm.host import VllmHost
+from serving.llm.vllm.servers import Given, Started
+from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import hash_share
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.persona.definition import persona_names
@@ -24,14 +28,14 @@ from twin_assets.core.release.canary import apply_verdict
 from twin_assets.core.release.history import History
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import open_lake
-from twin_assets.inference.generation.engine import EngineVersion, GenerationHandle, StepFailed
-from twin_assets.inference.generation.local import LocalGenerator
+from twin_assets.inference.generation.engine import GenerationHandle, StepFailed
+from twin_assets.inference.generation.remote import EngineUnavailable
 from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.settings import Settings
 
 POLL_SECONDS = 1.0
 JUDGE_SECONDS = 2.0
-TRIAL = [Message(role="system", content="You are asked."), Message(role="user", content="Are you there?")]
+COLLECT_SECONDS = 5.0
 
 logger = logging.getLogger("serving")
 
@@ -41,12 +45,12 @@ class Route(NamedTuple):
     while a canary that the ledger names could not be loaded."""
 
     since: int
-    production: LocalGenerator
-    canary: LocalGenerator | None = None
+    production: ServedModel
+    canary: ServedModel | None = None
     share: float = 0.0
     whole: bool = True
 
-    def choose(self, key: str | int | None) -> LocalGenerator:
+    def choose(self, key: str | int | None) -> ServedModel:
         """The canary for its share of the keys, or of the requests where there is no key."""
         if self.canary is None:
             return self.production
@@ -58,7 +62,7 @@ class Pick(NamedTuple):
 
     persona: str
     since: int
-    generator: LocalGenerator
+    generator: ServedModel
     caller: str = ""
 
 
@@ -70,11 +74,18 @@ class ReleasedModels:
         self._lake = open_lake(settings)
         self._ledgers: dict[str, Ledger] = {}
         self._routes: dict[str, Route] = {}
-        self._retired: list[tuple[str, weakref.ref[LocalGenerator]]] = []
+        self._retired: list[tuple[str, weakref.ref[ServedModel]]] = []
         self._seen = Observations(self._lake)
         self._registry = Registry(settings)
+        self._host = _host(settings, self._registry)
         self._judged: dict[str, float] = {}
+        self._collected = 0.0
+        self._named: dict[str, set[str]] = {}  # by persona, what its ledger has serve
+        self._troubles: dict[str, tuple[str, str]] = {}  # by persona, why its version can't be loaded yet
         self.refresh()
+        while self._host.starting:
+            time.sleep(POLL_SECONDS)
+            self.refresh()
         threading.Thread(target=self._poll, daemon=True, name="ledger").start()
 
     def _poll(self) -> None:
@@ -84,15 +95,26 @@ class ReleasedModels:
 
     def refresh(self) -> None:
         """Follow the ledger: load what is new, forget what is not served any more, judge what is watched."""
+        read = True
         for persona in persona_names(self._settings.personas_dir):
             try:
                 self._follow(persona)
             except Exception:
+                read = False
                 # A lake that can't be read for a moment must not take the serving models away.
                 logger.exception(
                     "the release of %s could not be followed; serving goes on as it was", persona
                 )
         self._free_retired()
+        try:
+            self._host.tend(self._held(), set().union(*self._named.values()) if read else None)
+        except Exception:
+            logger.exception("what holds the models could not be looked after")
+
+    def _held(self) -> list[ServedModel]:
+        """Models that a request may still ask."""
+        serving = [model for route in self._routes.values() for model in _models(route)]
+        return serving + [model for _, ref in self._retired if (model := ref()) is not None]
 
     def _follow(self, persona: str) -> None:
         ledger = self._ledgers.setdefault(persona, Ledger(self._lake, persona))
@@ -106,7 +128,8 @@ class ReleasedModels:
             self._route(persona, ledger.history())
 
     def _route(self, persona: str, history: History) -> None:
-        before = self._routes.get(persona)
+        before, canary = self._routes.get(persona), history.canary()
+        self._named[persona] = {tag for tag in (history.production(), canary and canary.model) if tag}
         if history.production() is None:
             self._routes.pop(persona, None)
         elif (before is None or not before.whole or before.since != history.served_since()[-1]) and (
@@ -124,7 +147,7 @@ class ReleasedModels:
         since, canary = history.served_since()[-1], history.canary()
         held = {g.model: g for g in _models(before)} if before else {}
 
-        def model(tag: str) -> LocalGenerator | None:
+        def model(tag: str) -> ServedModel | None:
             return held.get(tag) or self._load(persona, tag, since)
 
         production = model(history.production() or "")
@@ -133,23 +156,31 @@ class ReleasedModels:
         beside = model(canary.model)
         return Route(since, production, beside, canary.share or 0.0, whole=beside is not None)
 
-    def _load(self, persona: str, tag: str, since: int) -> LocalGenerator | None:
+    def _load(self, persona: str, tag: str, since: int) -> ServedModel | None:
         try:
-            s = self._settings
-            fresh = LocalGenerator.of(self._registry, tag, s.llm_batch, s.llm_waiting)
-            fresh.load()
-            # Without a chat template, say, it loads and can't be asked: found out here, no request is hurt.
-            fresh.generate([TRIAL], Sampling(1))
+            fresh = self._host.load(tag)
+        except EngineUnavailable as error:  # no fault of the version's, and the ledger still wants it
+            told = self._troubles.get(persona)
+            # Its words only: an error holds the frames that it passed through, and these the models that were served.
+            self._troubles[persona] = (error.problem, error.fix)
+            if told is None or told[1] != error.fix:  # once, not every second
+                logger.warning("%s is not loaded yet: %s", tag, str(error))
+            return None
         except Exception:
             # The models that serve go on. It counts against the version, so that one that can't be loaded is
             # rolled back while it is watched.
             self._seen.not_loaded(persona, since, tag)
             logger.exception("%s could not be loaded; %s is served as before", tag, persona)
             return None
+        self._troubles.pop(persona, None)
         return fresh
 
     def _free_retired(self) -> None:
         """Give back the memory of models whose last request has ended."""
+        if self._retired and time.monotonic() - self._collected >= COLLECT_SECONDS:
+            # Errors hold the frames that they passed through, in circles that only a collection finds.
+            self._collected = time.monotonic()
+            gc.collect()
         gone = [tag for tag, model in self._retired if model() is None]
         if gone:
             self._retired = [(tag, model) for tag, model in self._retired if model() is not None]
@@ -173,6 +204,8 @@ class ReleasedModels:
                 if generator.model == name:
                     return Pick(persona, route.since, generator, caller)
         if name in persona_names(self._settings.personas_dir):
+            if trouble := self._troubles.get(name):
+                raise EngineUnavailable(*trouble)
             raise NothingReleased(
                 f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `twin demo`."
             )
@@ -207,7 +240,7 @@ class ReleasedModels:
                 async for piece in pieces:
                     yield piece
 
-    def engines(self) -> list[tuple[str, EngineVersion]]:
+    def engines(self) -> list[tuple[str, Counts]]:
         """All that is served by version, with its part of the engine's work."""
         return [(g.model, g.engine) for route in list(self._routes.values()) for g in _models(route)]
 
@@ -224,7 +257,19 @@ class ReleasedModels:
         return [tag for _, tag in self.all()] + [tag for tag, model in self._retired if model() is not None]
 
 
-def _models(route: Route) -> list[LocalGenerator]:
+def _host(settings: Settings, registry: Registry) -> Host:
+    if settings.vllm_url and settings.vllm_command:
+        raise TwinError("TWIN_VLLM_URL and TWIN_VLLM_COMMAND are both set.", "unset one of them.")
+    if settings.vllm_url:
+        return VllmHost(settings, registry, Given(settings))
+    return (
+        VllmHost(settings, registry, Started(settings))
+        if settings.vllm_command
+        else InProcess(settings, registry)
+    )
+
+
+def _models(route: Route) -> list[ServedModel]:
     return [route.production] + ([route.canary] if route.canary else [])
 
 

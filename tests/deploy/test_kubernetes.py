@@ -84,8 +84,9 @@ def check_whole(things: list[dict[str, Any]]) -> None:
         assert template["spec"].get("serviceAccountName", "dagster") in accounts
         for container in containers(deployment):
             assert {m["name"] for m in container["volumeMounts"]} <= set(volumes)
-            secrets = [ref["secretRef"]["name"] for ref in container["envFrom"] if "secretRef" in ref]
-            assert secrets == ["llm-secrets" if name == "llm" else "twin-secrets"]
+            secrets = [ref["secretRef"]["name"] for ref in container.get("envFrom", []) if "secretRef" in ref]
+            # vLLM gets its own key and nothing else.
+            assert secrets == {"llm": ["llm-secrets"], "vllm": []}.get(name, ["twin-secrets"])
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                 assert container.get(probe, {}).get("httpGet", {"port": "http"})["port"] in ports
     for scaler in of_kind(things, "HorizontalPodAutoscaler").values():
@@ -225,7 +226,12 @@ def test_kustomize_renders_what_holds_too(folder: str) -> None:
     check_whole(things)
     [settings] = of_kind(things, "ConfigMap").values()
     check_settings(settings["data"])
-    images = {c["image"] for d in of_kind(things, "Deployment").values() for c in containers(d)}
+    images = {
+        c["image"]
+        for d in of_kind(things, "Deployment").values()
+        for c in containers(d)
+        if c["name"] != "vllm"
+    }
     assert images == {settings["data"]["TWIN_KUBERNETES_IMAGE"]}
 
 
@@ -233,6 +239,24 @@ def test_overlays_change_what_they_say() -> None:
     [gpu] = containers(of_kind(rendered("overlays/gpu"), "Deployment")["llm"])
     assert gpu["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert "llm" not in of_kind(rendered("overlays/vllm"), "Deployment")
+    things = rendered("overlays/vllm-ledger")
+    [vllm] = containers(of_kind(things, "Deployment")["vllm"])
+    [settings] = of_kind(things, "ConfigMap").values()
+    [port] = of_kind(things, "Service")["vllm"]["spec"]["ports"]
+    assert settings["data"]["TWIN_VLLM_URL"] == f"http://vllm:{port['port']}"
+    assert {"--enable-lora", f"--port={vllm['ports'][0]['containerPort']}"} <= set(vllm["command"])
+    environment = {variable["name"]: variable for variable in vllm["env"]}
+    assert environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"]["value"] == "True"
+    assert environment["VLLM_API_KEY"]["valueFrom"]["secretKeyRef"] == {
+        "name": "llm-secrets",
+        "key": "TWIN_VLLM_API_KEY",
+    }
+    [llm] = containers(of_kind(things, "Deployment")["llm"])
+    mounted = [next(m for m in c["volumeMounts"] if m["name"] == "data") for c in (vllm, llm)]
+    assert {m["mountPath"] for m in mounted} == {"/data"}, "adapters are named by folder"
+    assert mounted[0]["readOnly"], "vLLM only reads"
+    [rule] = of_kind(things, "NetworkPolicy")["vllm"]["spec"]["ingress"]
+    assert [w["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for w in rule["from"]] == ["llm"]
     [metric] = of_kind(rendered("overlays/queue-autoscaling"), "HorizontalPodAutoscaler")["llm"]["spec"]["metrics"]  # fmt: skip
     from serving.llm.metrics import EngineMetrics
 

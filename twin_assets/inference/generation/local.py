@@ -140,23 +140,8 @@ class LocalGenerator:
         self, conversation: list[Message], sampling: Sampling, bounded: bool = True
     ) -> GenerationHandle:
         """Queue a text to be written. Raises TwinError for what can't be asked, EngineBusy when `bounded` and as many wait as may."""
-        try:
-            text = self._prompt(conversation)
-        except (
-            TemplateError
-        ) as error:  # some take no system turn, or no two turns of one role after each other
-            raise TwinError(
-                f"{self.model} does not take these turns: {error}.", "change their roles or their order."
-            ) from None
-        prompt = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        if not prompt:
-            raise TwinError("The conversation says nothing.", "give a turn some text.")
-        context = self._whole.context
-        if len(prompt) + sampling.max_tokens > context:
-            raise TwinError(
-                f"The prompt has {len(prompt)} tokens and {sampling.max_tokens} are asked for; {self.model} holds {context}.",
-                "shorten the request, the passages or max_tokens.",
-            )
+        prompt = read_prompt(self.tokenizer, self.model, conversation)
+        check_room(self.model, len(prompt), sampling.max_tokens, self._whole.context)
         return self.engine.submit(prompt, sampling, self._max_waiting if bounded else None)
 
     def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
@@ -226,6 +211,32 @@ class HeldModels:
 
 
 HELD = HeldModels()
+
+
+def read_prompt(tokenizer: Any, model: str, conversation: list[Message]) -> list[int]:
+    """The tokens that a model is asked with, whatever writes on from them: those that it was trained on.
+
+    Raises TwinError for turns that its chat template refuses, and for no words at all.
+    """
+    try:
+        text = served_prompt(tokenizer, [m.model_dump() for m in conversation])
+    except TemplateError as error:  # some take no system turn, or no two turns of one role after each other
+        raise TwinError(
+            f"{model} does not take these turns: {error}.", "change their roles or their order."
+        ) from None
+    prompt: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    if not prompt:
+        raise TwinError("The conversation says nothing.", "give a turn some text.")
+    return prompt
+
+
+def check_room(model: str, tokens: int, max_tokens: int, context: int) -> None:
+    """Raises TwinError when a prompt of so many tokens and its answer are more than `context` holds."""
+    if tokens + max_tokens > context:
+        raise TwinError(
+            f"The prompt has {tokens} tokens and {max_tokens} are asked for; {model} holds {context}.",
+            "shorten the request, the passages or max_tokens.",
+        )
 
 
 def finished(ticket: GenerationHandle) -> Generation:
