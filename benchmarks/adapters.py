@@ -109,6 +109,7 @@ class Arrangement:
         assert self._process.stdin is not None
         print("go", file=self._process.stdin, flush=True)
         self.figures.append(self._told())
+        print(f"  {self.name}: {self.figures[-1]}", flush=True)
 
     def _told(self) -> dict[str, float]:
         assert self._process.stdout is not None
