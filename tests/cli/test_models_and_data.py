@@ -6,9 +6,10 @@ import pwd
 from pathlib import Path
 
 from tests.cli.terminal import Terminal
+from tests.core.models.tiny_llama import tiny_adapter, tiny_llama
 from tests.evaluation.evaluation_factories import request
 from tests.monitoring.scores.test_live_scores import log
-from tests.support.models import family
+from tests.support.models import family, lineage
 from tests.support.releases import Office
 from twin_assets.core.datasets.rows import PreferenceRow
 from twin_assets.core.datasets.store import write_dataset
@@ -63,6 +64,26 @@ def test_versions_are_listed_traced_and_exported_whole(tmp_path: Path) -> None:
     again = terminal.twin("export", "model", sft.tag, str(folder))
     assert (again.exit_code, "is not empty" in again.stderr) == (1, True)
     assert weights_hash(folder) == dpo.weights_hash
+
+
+def test_an_adapter_is_exported_as_a_whole_model_with_itself_beside(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    registry = Registry(terminal.settings)
+    base = registry.save(tiny_llama(tmp_path / "base"), lineage("base"))
+    adapter = tiny_adapter(base.path, tmp_path / "adapter")
+    version = registry.save(adapter, lineage("sft", base.tag), base=base.as_base)
+    listed = terminal.said("registry", "show")
+    assert f"{version.tag}  " in listed
+    assert f" on {base.tag}" in listed
+    folder = tmp_path / "out"
+    assert "MB, for" in terminal.said("export", "model", version.tag, str(folder))
+    assert {"model.safetensors", "config.json", "chat_template.jinja", "README.md", "version.json"} <= {
+        path.name for path in folder.iterdir()
+    }
+    assert not (folder / "adapter_config.json").exists()
+    kept = {path.name for path in (folder / "adapter").iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= kept
+    assert "model.yaml" not in kept
 
 
 def test_a_dataset_is_exported_as_it_is_stored_without_what_was_erased(tmp_path: Path) -> None:

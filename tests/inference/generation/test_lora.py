@@ -68,6 +68,32 @@ def test_every_row_has_the_logits_of_its_own_merged_model(fleet: Path, rows: lis
     assert not rows[0] or not torch.allclose(together[0], apart, atol=1e-2), "the adapter does something"
 
 
+def test_a_stack_serves_passes_of_some_of_its_adapters_grows_and_gives_room_back(fleet: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(fleet / "base")
+    adapted = AdaptedModel(model)
+    names = ["one", "two", "three", "some"]
+    adapters = {name: adapted.load(fleet / name) for name in names}
+    prompt = [3, 20, 7, 5]
+    expected = {name: alone(fleet / f"{name}-merged", prompt, [])[0] for name in names}
+
+    def write(rows: list[str], beside: list[str]) -> None:
+        with (
+            torch.inference_mode(),
+            adapted.written_by([adapters[r] for r in rows], [adapters[b] for b in beside]),
+        ):
+            logits = BatchCache(model).admit([prompt] * len(rows))
+        for row, name in enumerate(rows):
+            assert torch.allclose(logits[row], expected[name], atol=1e-4), (rows, beside, name)
+
+    for rows, beside in [(["one", "two"], []), (["two", "one", "two"], ["three"]), (["some", "three"], names),
+                         (["two"], names), (["three", "two"], names), (["some", "one"], []), (["one", "two"], ["some"])]:  # fmt: skip
+        write(rows, beside)
+    seen = weakref.ref(adapters.pop("some"))
+    assert seen() is None, "a stack holds no adapter"
+    write(["three", "two"], ["one"])
+    assert not adapted._thread.stack.has_dead
+
+
 def generators(fleet: Path, *names: str | None) -> list[LocalGenerator]:
     return [
         LocalGenerator(

@@ -299,13 +299,13 @@ class Engine:
         """One token more for each of `active` and `fresh`; returns those that go on."""
         import torch
 
-        logits = []
+        logits, everyone = [], [*active, *fresh]
         if active:
-            with self._written_by(active):
+            with self._written_by(active, everyone):
                 logits.append(cache.step([t.last_token for t in active]))
             self._count_passes(active, "steps")
         tickets = list(active)
-        for own, read in self._read(cache, fresh):
+        for own, read in self._read(cache, fresh, everyone):
             cache.join(read)
             logits.append(read.logits)
             tickets += own
@@ -332,14 +332,14 @@ class Engine:
         return [tickets[row] for row in on]
 
     def _read(
-        self, cache: BatchCache, fresh: list[GenerationHandle]
+        self, cache: BatchCache, fresh: list[GenerationHandle], everyone: list[GenerationHandle]
     ) -> list[tuple[list[GenerationHandle], Read]]:
         """Prompts as they were read, in one go. Where that fails each version's are read by themselves, so that what one can't
         read ends only its own."""
         if not fresh:
             return []
         try:
-            with self._written_by(fresh):
+            with self._written_by(fresh, everyone):
                 return [(fresh, cache.read([t.prompt for t in fresh]))]
         except Exception as error:
             versions = list(dict.fromkeys(t.version for t in fresh))
@@ -349,13 +349,16 @@ class Engine:
         return [
             read
             for version in versions
-            for read in self._read(cache, [t for t in fresh if t.version is version])
+            for read in self._read(cache, [t for t in fresh if t.version is version], everyone)
         ]
 
-    def _written_by(self, tickets: list[GenerationHandle]) -> AbstractContextManager[None]:
+    def _written_by(
+        self, tickets: list[GenerationHandle], everyone: list[GenerationHandle]
+    ) -> AbstractContextManager[None]:
         if self._adapted is None:
             return nullcontext()
-        return self._adapted.written_by([t.version.adapter for t in tickets])
+        writers, beside = ([t.version.adapter for t in some] for some in (tickets, everyone))
+        return self._adapted.written_by(writers, beside)
 
     def _fail(self, tickets: list[GenerationHandle], error: Exception) -> None:
         failure = StepFailed(error, blames=len({t.version for t in tickets}) == 1)

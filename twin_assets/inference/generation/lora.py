@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,23 +63,32 @@ class AdaptedModel:
         return Adapter(factors)
 
     @contextmanager
-    def written_by(self, adapters: Sequence[Adapter | None]) -> Iterator[None]:
-        """The passes inside have one row for each of `adapters`, None for the bare model; or any number of rows for one."""
-        self._thread.rows = self._rows(adapters)
+    def written_by(
+        self, adapters: Sequence[Adapter | None], beside: Sequence[Adapter | None] = ()
+    ) -> Iterator[None]:
+        """The passes inside have one row for each of `adapters`, None for the bare model; or any number of rows for one.
+
+        `beside` are adapters of the passes right before and after, for which things stay ready.
+        """
+        self._thread.rows = self._rows(adapters, beside)
         try:
             yield
         finally:
             self._thread.rows = None
 
-    def _rows(self, adapters: Sequence[Adapter | None]) -> "_OneForAll | _Gathered | None":
+    def _rows(
+        self, adapters: Sequence[Adapter | None], beside: Sequence[Adapter | None]
+    ) -> "_OneForAll | _Gathered | None":
+        # A stack is of a thread: it goes with the engine's, which ends when there is nothing to write.
+        stack: _Stack | None = getattr(self._thread, "stack", None)
+        if stack is not None and stack.has_dead:
+            stack = self._thread.stack = None
         active = list(dict.fromkeys(a for a in adapters if a is not None))
         if not active:
             return None
         if len(active) == 1 and None not in adapters:
-            self._thread.stack = None
             return _OneForAll(active[0])
-        # A stack is of a thread: it goes with the engine's, which ends when there is nothing to write.
-        stack: _Stack | None = getattr(self._thread, "stack", None)
+        active = list(dict.fromkeys([*active, *(a for a in beside if a is not None)]))
         if stack is None or not stack.take(active):
             stack = self._thread.stack = None  # the old one goes before the new one is made
             stack = self._thread.stack = _Stack(active)
@@ -131,8 +141,6 @@ class _Stack:
         owners = [owner and owner() for owner in self._owners]
         if len(adapters) > self.places or self.places > 2 * max(len(adapters), 2):
             return False
-        if any(owner is not None and owner() is None for owner in self._owners):
-            return False
         free = [place for place, owner in enumerate(owners) if owner not in adapters]
         free.sort(key=lambda place: owners[place] is not None)  # those that nobody has come first
         for adapter in adapters:
@@ -142,6 +150,11 @@ class _Stack:
                 return False
             self._put(free.pop(0), adapter)
         return True
+
+    @property
+    def has_dead(self) -> bool:
+        """Whether it has factors of an adapter that nothing uses any more."""
+        return any(owner is not None and owner() is None for owner in self._owners)
 
     def place_of(self, adapter: Adapter) -> int:
         return next(n for n, owner in enumerate(self._owners) if owner is not None and owner() is adapter)
@@ -163,19 +176,20 @@ class _Gathered:
     def __init__(self, stack: _Stack, adapters: Sequence[Adapter | None]) -> None:
         import torch
 
-        self._stack = stack
         rows: list[list[int]] = [[] for _ in range(stack.places)]
         for row, adapter in enumerate(adapters):
             if adapter is not None:
                 rows[stack.place_of(adapter)].append(row)
+        tensor = partial(torch.tensor, device=next(iter(stack.factors.values()))[0].device)
+        busy = [place for place, own in enumerate(rows) if own]
+        # Of a stack that is mostly idle the few are copied out; of others the idle are computed along.
+        self._busy = tensor(busy) if 2 * len(busy) <= stack.places else None
+        if self._busy is not None:
+            rows = [rows[place] for place in busy]
         most = max(map(len, rows))
-        device = next(iter(stack.factors.values()))[0].device
-        self._from = torch.tensor(
-            [r for own in rows for r in [*own, *[0] * (most - len(own))]], device=device
-        )
-        self._used = torch.tensor(
-            [p * most + n for p, own in enumerate(rows) for n in range(len(own))], device=device
-        )
+        self._stack, self._places = stack, len(rows)
+        self._from = tensor([row for own in rows for row in [*own, *[0] * (most - len(own))]])
+        self._used = tensor([p * most + n for p, own in enumerate(rows) for n in range(len(own))])
         self._to = self._from[self._used]
 
     def added(self, name: str, x: Any, output: Any) -> Any:
@@ -183,8 +197,7 @@ class _Gathered:
 
         if (found := self._stack.factors.get(name)) is None:
             return output
-        a, b = found
-        places, tokens = self._stack.places, x.shape[1]
-        gathered = x[self._from].reshape(places, -1, x.shape[2])
+        a, b = found if self._busy is None else (found[0][self._busy], found[1][self._busy])
+        gathered = x[self._from].reshape(self._places, -1, x.shape[2])
         both = torch.bmm(torch.bmm(gathered, a.transpose(1, 2)), b.transpose(1, 2))
-        return output.index_add(0, self._to, both.reshape(-1, tokens, b.shape[1])[self._used])
+        return output.index_add(0, self._to, both.reshape(-1, x.shape[1], b.shape[1])[self._used])
