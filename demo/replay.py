@@ -72,7 +72,9 @@ class Replay:
     def __init__(self, home: Path, instance: dg.DagsterInstance, **overrides: Any) -> None:
         instance.add_dynamic_partitions("personas", [PERSONA])
         self.instance, self.home = instance, home
-        self.overrides = {"home": str(home), "personas_dir": str(ROOT / "personas")} | overrides
+        # Without a model; and what it serves are sentences in no order, which don't read as language.
+        given = {"home": str(home), "personas_dir": str(ROOT / "personas"), "reference_model": "none"}
+        self.overrides = given | overrides
         self.platform = self._resources(MONDAY)["platform"]
         self.tags: dict[str, str] = {}
         self.released: set[str] = set()

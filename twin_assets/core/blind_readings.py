@@ -15,6 +15,7 @@ answers that are alike and independent; of several readers together it is about 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
+from threading import Lock
 from typing import Literal, get_args
 
 from pydantic import ValidationError
@@ -37,7 +38,6 @@ FEWEST = 8
 _AHEAD = 200
 # An answer never changes, so each is read once a process: by where it lies. About 1 KB each.
 MOST_KEPT = 50_000
-_KEPT: dict[str, "Reading"] = {}
 
 Kind = Literal["author", "base"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -139,42 +139,55 @@ def gate_problem(some: Iterable[Reading], model: str, least: float) -> str | Non
     )
 
 
+class _Known:
+    """What this process has read, by where it lies: at most MOST_KEPT, shared by its threads."""
+
+    def __init__(self) -> None:
+        self._lock, self._kept = Lock(), dict[str, Reading]()
+
+    def get(self, place: str) -> Reading | None:
+        with self._lock:
+            return self._kept.get(place)
+
+    def keep(self, place: str, one: Reading) -> Reading:
+        with self._lock:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[place] = one
+        return one
+
+    def forget_others(self, folder: str, there: set[str]) -> None:
+        """A number that somebody took out by hand is given again."""
+        with self._lock:
+            for gone in [one for one in self._kept if one.startswith(f"{folder}/") and one not in there]:
+                del self._kept[gone]
+
+
+_KNOWN = _Known()
+
+
 def readings(lake: Lake, persona: str, reader: str | None = None) -> list[Reading]:
     """Answers of one reader, or of all, about any version: one listing, and what this process has not read yet. Raises
     TwinError when one is damaged."""
     folder = _folder(persona, reader) if reader else f"{FOLDER}/{persona}"
     keys = list(lake.keys(folder))
-    _forget_gone(lake, folder, keys)
-    return [one for key in keys if (one := _kept(lake, key)) is not None]
+    _KNOWN.forget_others(lake.uri(folder), set(map(lake.uri, keys)))
+    return [one for key in keys if (one := _read(lake, key)) is not None]
 
 
-def _kept(lake: Lake, key: str) -> Reading | None:
+def _read(lake: Lake, key: str) -> Reading | None:
     """None for one that was taken away since it was listed."""
-    if (found := _KEPT.get(lake.uri(key))) is not None:
-        return found
+    place = lake.uri(key)
+    if (known := _KNOWN.get(place)) is not None:
+        return known
     try:
-        found = Reading.model_validate_json(lake.read(key))
+        return _KNOWN.keep(place, Reading.model_validate_json(lake.read(key)))
     except KeyError:
         return None
     except ValidationError:
         raise TwinError(
             f"The blind reading {key} is damaged.", "bring it back from a backup, or remove it."
         ) from None
-    return _keep(lake, key, found)
-
-
-def _keep(lake: Lake, key: str, one: Reading) -> Reading:
-    if len(_KEPT) >= MOST_KEPT:
-        _KEPT.clear()
-    _KEPT[lake.uri(key)] = one
-    return one
-
-
-def _forget_gone(lake: Lake, folder: str, keys: list[str]) -> None:
-    """A number that somebody took out by hand is given again."""
-    there, below = set(map(lake.uri, keys)), f"{lake.uri(folder)}/"
-    for gone in [kept for kept in list(_KEPT) if kept.startswith(below) and kept not in there]:
-        _KEPT.pop(gone, None)
 
 
 def add_reading(
@@ -212,7 +225,7 @@ def add_reading(
             at=max([datetime.now(UTC), *(r.at for r in before)]),
         )
         if log.add(given):
-            return _keep(lake, log.key(given.number), given)
+            return _KNOWN.keep(lake.uri(log.key(given.number)), given)
 
 
 def _folder(persona: str, reader: str) -> str:

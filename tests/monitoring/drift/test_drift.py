@@ -113,6 +113,10 @@ def test_the_voice_is_held_against_its_release_or_its_own_beginning() -> None:
     assert drifted(week(0), 9, voice=voice(7, 0.8, 20), voice_level=level) == set()
     assert drifted(week(0), 9, voice=voice(7, 0.2, 3), voice_level=level) == set(), "too little writing"
     assert drifted(week(0), 9, voice=voice(0, 0.8, 20) + voice(7, 0.2, 20)) == {"voice"}
+    few = week(0, 100, feedback="up", personal_data=0, toxic=False) + week(7, 60, feedback="up", personal_data=0, toxic=False, supported=0.1)  # fmt: skip
+    assert "voice" in drifted(few, 9, voice=voice(7, -0.2, 16), voice_level=(1.0, 1.0)), (
+        "two days of another voice"
+    )
     [signal] = [s for s in watch_requests(week(0), MONDAY + timedelta(days=9), "runa:one", voice=voice(7, 0.2, 20), voice_level=level) if s.name == "voice"]  # fmt: skip
     assert "the voice has moved away from its release (runa:one): figure 0.2" in signal.sentence
     assert "after 0.80" in signal.sentence

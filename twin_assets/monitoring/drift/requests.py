@@ -32,7 +32,7 @@ MIN_LEVEL, MAX_LEVEL = 20, 500
 FIRST_REQUESTS = 50
 LEVEL_DAYS = 28
 # Of a window from the level, in voice figures: windows of one author spread by about 0.2.
-VOICE_REACH, VOICE_TOLERANCE = 0.5, 0.1
+VOICE_REACH, VOICE_TOLERANCE = 0.4, 0.05
 WEEK = timedelta(days=7)
 
 
@@ -55,7 +55,8 @@ class Sample(Record):
 
 
 def _shown(samples: Sequence[Sample]) -> float:
-    return float(np.mean([s.value if s.shown is None else s.shown for s in samples]))
+    """Their mean, in [0, 1]: single windows may lie beyond a figure's ends."""
+    return float(np.clip(np.mean([s.value if s.shown is None else s.shown for s in samples]), 0.0, 1.0))
 
 
 @dataclass(frozen=True)
