@@ -78,11 +78,14 @@ def refuse_full(folder: Path) -> None:
 
 
 def _copy_adapter(version: ModelVersion, staged: Path) -> None:
-    if not (version.path / ADAPTER).is_dir():
+    folder = version.path / ADAPTER
+    if not folder.is_dir():
+        folder = version.path  # a version that is nothing but an adapter
+    if not (folder / "adapter_config.json").is_file():
         raise TwinError(
             f"{version.tag} has no adapter: it was not trained with LoRA.", "use --format merged or gguf."
         )
-    shutil.copytree(version.path / ADAPTER, staged, dirs_exist_ok=True)
+    shutil.copytree(folder, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(STORE_FILE))
 
 
 def _write_gguf(

@@ -13,7 +13,15 @@ from typing import Any, Literal
 
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.generation.batch_cache import BatchCache, cache_token_budget
-from twin_assets.inference.generation.sampling import Sampling, new_random, next_tokens
+from twin_assets.inference.generation.sampling import (
+    TOP_P,
+    Sampling,
+    TokenLogprob,
+    logprob_of,
+    new_random,
+    next_tokens,
+    penalise,
+)
 from twin_assets.inference.generation.text_stream import TextStream
 
 MAX_ROWS = 24  # two CPU cores gain nothing from more
@@ -51,6 +59,8 @@ class GenerationHandle:
         self.prompt, self.sampling = prompt, sampling
         self.random = new_random(sampling.seed)
         self.tokens_out, self.last_token = 0, -1
+        self.written: Counter[int] = Counter()
+        self.logprobs: list[TokenLogprob] = []  # where `sampling` asks for them; grows while it is written
         self.finish_reason: FinishReason | None = None
         self.started, self.seconds, self.first_token_seconds = time.monotonic(), 0.0, 0.0
         self._text = TextStream(tokenizer, sampling.stop)
@@ -241,13 +251,28 @@ class Engine:
             logits.append(cache.admit([t.prompt for t in fresh]))
         tickets = [*active, *fresh]
         scores = torch.cat(logits)
+        logs = {
+            row: scores[row].float().log_softmax(dim=-1)
+            for row, ticket in enumerate(tickets)
+            if ticket.sampling.top_logprobs is not None
+        }
+        for row, ticket in enumerate(tickets):
+            if ticket.written and (ticket.sampling.presence_penalty or ticket.sampling.frequency_penalty):
+                penalise(scores[row], ticket.written, ticket.sampling)
         # An answer is never empty: the end can't come before its first word. A sampled one would now and then.
         if silent := [row for row, ticket in enumerate(tickets) if not ticket.begun]:
             scores[
                 torch.tensor(silent).unsqueeze(1), torch.tensor(sorted(self._ends), dtype=torch.long)
             ] = -torch.inf
         temperatures, randoms = [t.sampling.temperature for t in tickets], [t.random for t in tickets]
-        tokens = next_tokens(scores, cache.seen, temperatures, randoms)
+        top_ps = [TOP_P if t.sampling.top_p is None else t.sampling.top_p for t in tickets]
+        tokens = next_tokens(scores, cache.seen, temperatures, randoms, top_ps)
+        for row, token in enumerate(tokens):
+            if token not in self._ends:
+                tickets[row].written[token] += 1
+                if row in logs:
+                    told = logprob_of(logs[row], token, tickets[row].sampling.top_logprobs or 0)
+                    tickets[row].logprobs.append(told)
         on = [row for row, token in enumerate(tokens) if not tickets[row].take(token, self._ends)]
         self.done.update({"steps": bool(active), "reads": bool(fresh), "tokens": len(tickets)})
         if len(on) < len(tickets):
