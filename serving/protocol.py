@@ -3,20 +3,32 @@
 import json
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from serving.refusal import error_body, error_type
 from twin_assets.core.errors import TwinError
+from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.inference.twin.brief import FORM_OF, Brief, Language, WriteKind
 
 MAX_CHARACTERS = 20_000
 MAX_TURNS = 50
 MAX_LINKS = 3
 MAX_STOPS = 4  # OpenAI's
+MAX_CHOICES = 8
+MAX_TOP_LOGPROBS = 20  # OpenAI's
 DONE = "data: [DONE]\n\n"
 
 # Limits of what a request may hold, so that nothing further in fails on a number or works long on a text.
@@ -26,6 +38,8 @@ Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Seed = Annotated[
     int, Field(ge=-(2**63), lt=2**63)
 ]  # OpenAI's range, and what generators of random numbers take
+TopP = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 StopText = Annotated[str, Field(min_length=1, max_length=200)]
 LinkUrl = Annotated[str, Field(max_length=2000, pattern=r"^https?://")]
 Links = Annotated[list[LinkUrl], Field(max_length=MAX_LINKS)]
@@ -45,6 +59,19 @@ class ChatTurn(BaseModel):
     content: Annotated[str, Field(max_length=MAX_CHARACTERS), BeforeValidator(_plain_text)]
 
 
+# What asks for nothing: clients write such values out.
+_ASKS_NOTHING: tuple[Any, ...] = (None, False, [], {}, "none", "auto", ["text"], {"type": "text"})
+
+
+def _not_done(value: Any) -> Any:
+    if value not in _ASKS_NOTHING:
+        raise ValueError("this service does not do it: leave it out")
+    return value
+
+
+NotDone = Annotated[Any, AfterValidator(_not_done), Field(description="Not done here: refused.")]
+
+
 class StreamOptions(BaseModel):
     """Unknown fields are ignored."""
 
@@ -52,21 +79,66 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """POST /v1/chat/completions. Fields of the protocol that are not here are ignored."""
+    """POST /v1/chat/completions. What would change an answer is done, or refused by name; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
     model: Name = Field(description="A persona; in the LLM service also an exact version.")
     messages: list[ChatTurn] = Field(min_length=1, max_length=MAX_TURNS)
     max_tokens: int | None = Field(None, ge=1, le=8192)
-    max_completion_tokens: int | None = Field(None, ge=1, le=8192, description="Instead of max_tokens.")
+    max_completion_tokens: int | None = Field(
+        None, ge=1, le=8192, description="The newer name of max_tokens; of two the smaller."
+    )
     temperature: Temperature = 0.8
-    n: Literal[1] = Field(1, description="One answer a request.")
+    top_p: TopP | None = Field(None, description="Of the 50 likeliest tokens; 0.95 without it.")
+    presence_penalty: Penalty = 0.0
+    frequency_penalty: Penalty = 0.0
+    n: int = Field(1, ge=1, le=MAX_CHOICES, description="Choices, of seeds that follow each other.")
     seed: Seed | None = None
+    logprobs: bool = Field(
+        False, description="Log-likelihoods of the model's own, before temperature and penalties."
+    )
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
     stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
     user: Name | None = None
+    response_format: NotDone = None
+    tools: NotDone = None
+    tool_choice: NotDone = None
+    functions: NotDone = None
+    function_call: NotDone = None
+    logit_bias: NotDone = None
+    modalities: NotDone = None
+    audio: NotDone = None
+    prediction: NotDone = None
+    reasoning_effort: NotDone = None
+    verbosity: NotDone = None
+    web_search_options: NotDone = None
+
+    @field_validator("top_logprobs")
+    @classmethod
+    def _with_logprobs(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and not info.data.get("logprobs"):
+            raise ValueError("it needs logprobs: true")
+        return value
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    def sampling(self, tokens: int) -> Sampling:
+        """How it is to be written; `tokens` at most where the request sets no limit."""
+        return Sampling(
+            self.max_tokens or tokens,
+            self.temperature,
+            self.seed,
+            self.stops,
+            self.top_p,
+            self.presence_penalty,
+            self.frequency_penalty,
+            (self.top_logprobs or 0) if self.logprobs else None,
+        )
 
     @property
     def wants_usage(self) -> bool:
@@ -75,13 +147,20 @@ class ChatRequest(BaseModel):
 
     @model_validator(mode="after")
     def _one_limit(self) -> "ChatRequest":
-        self.max_tokens = self.max_tokens or self.max_completion_tokens
+        limits = [limit for limit in (self.max_tokens, self.max_completion_tokens) if limit]
+        self.max_tokens = min(limits, default=None)
         return self
 
 
 class TwinChatRequest(ChatRequest):
-    """POST /v1/chat/completions of the twin: `model` is a persona."""
+    """POST /v1/chat/completions of the twin: `model` is a persona.
 
+    An answer has its own citations and form, and goes to a log: there is one a request, and no likelihoods of its tokens.
+    """
+
+    n: Literal[1] = Field(1, description="One answer a request.")
+    logprobs: Literal[False] = Field(False, description="Only the LLM service has them.")
+    top_logprobs: NotDone = None
     links: Links = Field([], description="Pages or papers (PDF) to answer from too.")
 
 
@@ -133,13 +212,28 @@ class LinkRequest(BaseModel):
 def completion(
     model: str, text: str, tokens_in: int, tokens_out: int, finish: str, **extra: Any
 ) -> dict[str, Any]:
+    """A chat completion of one choice; `extra` fields stand beside OpenAI's own."""
+    return completion_of(model, [choice(0, text, finish)], tokens_in, tokens_out, **extra)
+
+
+def choice(
+    index: int, text: str, finish: str, logprobs: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """One of a completion's choices."""
+    said = {"index": index, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
+    return said | {"logprobs": None if logprobs is None else {"content": logprobs}}
+
+
+def completion_of(
+    model: str, choices: Sequence[dict[str, Any]], tokens_in: int, tokens_out: int, **extra: Any
+) -> dict[str, Any]:
     """A chat completion; `extra` fields stand beside OpenAI's own."""
     return {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": model,
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}],
+        "choices": list(choices),
         "usage": usage(tokens_in, tokens_out),
     } | extra
 
@@ -159,7 +253,8 @@ class Events:
     A callable is asked when its turn comes: an engine behind us names the version that writes with its
     first piece, so nothing is sent before that. `last` goes into the final event; with `counts` they follow
     in an event of their own. When the text breaks off, an event with `error` follows, as OpenAI's servers
-    send it.
+    send it. Of several choices `finish_of` says how each ended; `logprobs` gives those of a choice's tokens that it has not
+    given yet.
     """
 
     def __init__(
@@ -167,35 +262,48 @@ class Events:
         model: str | Callable[[], str],
         finish: str | Callable[[], str] = "stop",
         counts: Callable[[], dict[str, int]] | None = None,
+        *,
+        choices: int = 1,
+        finish_of: Callable[[int], str] | None = None,
+        logprobs: Callable[[int], list[dict[str, Any]]] | None = None,
         **last: Any,
     ) -> None:
+        self._finish_of, self._logprobs, self._choices = finish_of, logprobs, choices
         self._model, self._finish, self._counts, self._last = model, finish, counts, last
         self._shared = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "object": "chat.completion.chunk",
             "created": int(time.time()),
         }
-        self._begun = False
+        self._begun: set[int] = set()
 
-    def piece(self, text: str) -> str:
-        return self._beginning() + self._said({"content": text})
+    def piece(self, text: str, index: int = 0) -> str:
+        return self._beginning(index) + self._said({"content": text}, index=index)
 
     def end(self) -> str:
         last = {name: _now(value) for name, value in self._last.items()}
-        done = self._beginning() + self._said({}, _now(self._finish), **last)
+        done = ""
+        for index in range(self._choices):
+            finish = self._finish_of(index) if self._finish_of else _now(self._finish)
+            done += self._beginning(index) + self._said({}, finish, index, **last)
         return done + (self._event([], usage=self._counts()) if self._counts else "") + DONE
 
     def error(self, error: TwinError) -> str:
         return _data(error_body(error_type(error), error.problem, error.fix)) + DONE
 
-    def _beginning(self) -> str:
-        if self._begun:
+    def _beginning(self, index: int) -> str:
+        if index in self._begun:
             return ""
-        self._begun = True
-        return self._said({"role": "assistant", "content": ""})
+        self._begun.add(index)
+        return self._event(
+            [{"index": index, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]
+        )
 
-    def _said(self, delta: dict[str, str], finish: str | None = None, **extra: Any) -> str:
-        return self._event([{"index": 0, "delta": delta, "finish_reason": finish}], **extra)
+    def _said(self, delta: dict[str, str], finish: str | None = None, index: int = 0, **extra: Any) -> str:
+        said: dict[str, Any] = {"index": index, "delta": delta, "finish_reason": finish}
+        if self._logprobs and (told := self._logprobs(index)):
+            said["logprobs"] = {"content": told}
+        return self._event([said], **extra)
 
     def _event(self, choices: list[dict[str, Any]], **extra: Any) -> str:
         return _data(self._shared | {"model": _now(self._model), "choices": choices} | extra)
@@ -212,12 +320,12 @@ def event_stream(events: Events, pieces: Iterable[str]) -> Iterator[str]:
         yield events.end()
 
 
-async def async_event_stream(events: Events, pieces: AsyncGenerator[str]) -> AsyncIterator[str]:
-    """The same on the event loop. Leaving it early leaves `pieces` too."""
+async def async_event_stream(events: Events, pieces: AsyncGenerator[tuple[int, str]]) -> AsyncIterator[str]:
+    """The same on the event loop, of pieces that say of which choice they are. Leaving it early leaves `pieces` too."""
     async with aclosing(pieces):
         try:
-            async for piece in pieces:
-                yield events.piece(piece)
+            async for index, piece in pieces:
+                yield events.piece(piece, index)
         except TwinError as error:
             yield events.error(error)
         else:

@@ -89,6 +89,11 @@ def _made_whole(
 ) -> TwinRequest:
     """The request with its sender, and with a seed where none was given: the answer names it, so that it can be had again."""
     caller = caller_of(request)
+    further: dict[str, Any] = {}
+    if isinstance(given, TwinChatRequest):
+        further = {"stop": given.stops} | given.model_dump(
+            include={"top_p", "presence_penalty", "frequency_penalty"}
+        )
     if given.links:
         caller.require("links", persona)
     return TwinRequest(
@@ -103,6 +108,7 @@ def _made_whole(
         seed=secrets.randbelow(2**31) if given.seed is None else given.seed,
         max_tokens=max_tokens,
         brief=brief,
+        **further,
     )
 
 

@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from serving.errors import NotFoundError, NothingReleased
 from serving.llm.hosting import Counts, Host, InProcess, ServedModel
@@ -36,6 +36,8 @@ from twin_assets.settings import Settings
 POLL_SECONDS = 1.0
 JUDGE_SECONDS = 2.0
 COLLECT_SECONDS = 5.0
+
+Piece = TypeVar("Piece")
 
 logger = logging.getLogger("serving")
 
@@ -233,7 +235,7 @@ class ReleasedModels:
         took = time.monotonic() - start
         self._seen.answered(pick.persona, pick.since, pick.generator.model, took, pick.caller)
 
-    async def stream(self, pick: Pick, pieces: AsyncGenerator[str]) -> AsyncGenerator[str]:
+    async def stream(self, pick: Pick, pieces: AsyncGenerator[Piece]) -> AsyncGenerator[Piece]:
         """The same pieces, counted."""
         with self.observed(pick):
             async with aclosing(pieces):  # a client that goes away must be felt at once

@@ -1,5 +1,7 @@
 """LLMService: OpenAI-compatible chat completions from the models that are in production."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import bentoml
@@ -17,15 +19,14 @@ from serving.errors import install_error_handlers
 from serving.llm.gc_tuning import UNTRACED, keep_steady
 from serving.llm.metrics import EngineMetrics
 from serving.llm.released import Pick, ReleasedModels
-from serving.llm.waiting import pieces_of, whole_text
+from serving.llm.waiting import pieces_of, whole_texts
 from serving.metrics import NOT_BENTOMLS, serve_metrics
 from serving.probes import only_probes
-from serving.protocol import ChatRequest, Events, async_event_stream, completion, usage
+from serving.protocol import ChatRequest, Events, async_event_stream, choice, completion_of, usage
 from serving.refusal import refusal
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.engine import GenerationHandle
 from twin_assets.inference.generation.remote import CALLER_HEADER, MODEL_HEADER
-from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.settings import load_settings
 
 DEFAULT_TOKENS = 256
@@ -73,14 +74,17 @@ class LLMService:
         caller = request.headers.get(CALLER_HEADER) or (request.client.host if request.client else "")
         pick = self.models.pick(given.model, given.user or given.seed, caller)
         # In a thread: templates and tokenizers take milliseconds.
-        ticket = await run_sync(_begin, self.models, pick, given)
+        tickets = await run_sync(_begin, self.models, pick, given)
         if given.stream:
-            return _streamed(self.models, pick, ticket, given)
+            return _streamed(self.models, pick, tickets, given)
         with self.models.observed(pick):
-            text = await whole_text(ticket, request)
-        return completion(
-            pick.generator.model, text, len(ticket.prompt), ticket.tokens_out, ticket.finish_reason or "stop"
-        )
+            texts = await whole_texts(tickets, request)
+        told = _logprobs(tickets)
+        choices = [
+            choice(index, text, ticket.finish_reason or "stop", told(index) if given.logprobs else None)
+            for index, (text, ticket) in enumerate(zip(texts, tickets, strict=True))
+        ]
+        return completion_of(pick.generator.model, choices, *_counts(tickets))
 
 
 def admit(request: HTTPConnection) -> str | Response:
@@ -110,18 +114,55 @@ def admit(request: HTTPConnection) -> str | Response:
 app.add_middleware(Front, hosts=settings.allowed_hosts, admit=admit)
 
 
-def _begin(models: ReleasedModels, pick: Pick, given: ChatRequest) -> GenerationHandle:
+def _begin(models: ReleasedModels, pick: Pick, given: ChatRequest) -> list[GenerationHandle]:
+    """Every choice is queued, or none: they are rows of one batch like other requests."""
     conversation = [Message(role=t.role, content=t.content) for t in given.messages]
-    stop = (given.stop,) if isinstance(given.stop, str) else tuple(given.stop or ())
-    sampling = Sampling(given.max_tokens or DEFAULT_TOKENS, given.temperature, given.seed, stop)
-    return models.start(pick, conversation, sampling)
+    sampling = given.sampling(DEFAULT_TOKENS)
+    tickets: list[GenerationHandle] = []
+    try:
+        for n in range(given.n):
+            # The first choice is what the seed writes alone; after the last seed comes the first.
+            seed = None if given.seed is None else (given.seed + n + 2**63) % 2**64 - 2**63
+            tickets.append(models.start(pick, conversation, replace(sampling, seed=seed)))
+    except BaseException:
+        for ticket in tickets:
+            ticket.cancel()
+        raise
+    return tickets
+
+
+def _counts(tickets: list[GenerationHandle]) -> tuple[int, int]:
+    """Tokens of the prompt, and of all choices."""
+    return len(tickets[0].prompt), sum(ticket.tokens_out for ticket in tickets)
+
+
+def _logprobs(tickets: list[GenerationHandle]) -> Callable[[int], list[dict[str, Any]]]:
+    """What OpenAI tells of a choice's tokens, those that were not told yet."""
+    tokenizer, told = tickets[0].version.tokenizer, [0] * len(tickets)
+
+    def entry(token: int, logprob: float) -> dict[str, Any]:
+        text = tokenizer.decode([token])
+        whole = None if "\ufffd" in text else list(text.encode())  # a part of a character has no text
+        return {"token": text, "logprob": logprob, "bytes": whole}
+
+    def of_choice(index: int) -> list[dict[str, Any]]:
+        fresh = tickets[index].logprobs[told[index] :]
+        told[index] += len(fresh)
+        return [entry(t.token, t.logprob) | {"top_logprobs": [entry(*one) for one in t.top]} for t in fresh]
+
+    return of_choice
 
 
 def _streamed(
-    models: ReleasedModels, pick: Pick, ticket: GenerationHandle, given: ChatRequest
+    models: ReleasedModels, pick: Pick, tickets: list[GenerationHandle], given: ChatRequest
 ) -> StreamingResponse:
     model = pick.generator.model
-    counts = (lambda: usage(len(ticket.prompt), ticket.tokens_out)) if given.wants_usage else None
-    events = Events(model, lambda: ticket.finish_reason or "stop", counts)
-    body = async_event_stream(events, models.stream(pick, pieces_of(ticket)))
+    events = Events(
+        model,
+        counts=(lambda: usage(*_counts(tickets))) if given.wants_usage else None,
+        choices=len(tickets),
+        finish_of=lambda index: tickets[index].finish_reason or "stop",
+        logprobs=_logprobs(tickets) if given.logprobs else None,
+    )
+    body = async_event_stream(events, models.stream(pick, pieces_of(tickets)))
     return StreamingResponse(body, media_type="text/event-stream", headers={MODEL_HEADER: model})

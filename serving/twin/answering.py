@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from itertools import chain, islice
@@ -165,7 +166,13 @@ class AnswerService:
             else twin.plan_answer(request.text, linked=linked)
         )
         writers = self.fallback.writers(self._engine(request, production), plan.refusal is not None)
-        sampling = sampling_of(plan, request.temperature, request.seed, request.max_tokens)
+        sampling = replace(
+            sampling_of(plan, request.temperature, request.seed, request.max_tokens),
+            stop=request.stop,
+            top_p=request.top_p,
+            presence_penalty=request.presence_penalty,
+            frequency_penalty=request.frequency_penalty,
+        )
         return Planned(request, persona, plan, writers, sampling, plumbing)
 
     @cached_property

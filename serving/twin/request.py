@@ -26,6 +26,10 @@ class TwinRequest:
     temperature: float
     seed: int
     max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    top_p: float | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     brief: Brief | None = None
 
     @property

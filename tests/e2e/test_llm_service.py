@@ -172,3 +172,61 @@ def test_numbers_that_no_generator_takes_are_refused_and_fail_no_engine(service:
         assert (answer.status_code, field in answer.json()["error"]["message"]) == (422, True), answer.text
     assert text_of(ask(service, -(2**63), max_tokens=2))
     assert counts().get("failed", 0) == 0
+
+
+def test_several_choices_are_of_seeds_that_follow_each_other(client: openai.OpenAI) -> None:
+    asked = {"model": "runa", "messages": ASKED, "max_tokens": 24, "temperature": 0.9}
+    alone = [
+        client.chat.completions.create(**asked, seed=seed).choices[0].message.content for seed in (7, 8, 9)
+    ]
+    together = client.chat.completions.create(**asked, seed=7, n=3)
+    assert [c.message.content for c in together.choices] == alone
+    assert [c.index for c in together.choices] == [0, 1, 2]
+    assert together.usage.completion_tokens > 24
+    texts, ends = ["", "", ""], list[int]()
+    for event in client.chat.completions.create(**asked, seed=7, n=3, stream=True):
+        for said in event.choices:
+            texts[said.index] += said.delta.content or ""
+            ends += [said.index] if said.finish_reason else []
+    assert (texts, sorted(ends)) == (alone, [0, 1, 2])
+
+
+def test_logprobs_come_in_openai_s_shape_whole_and_streamed(client: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "runa", "messages": ASKED, "max_tokens": 16, "seed": 4}
+    plain = client.chat.completions.create(**asked).choices[0]
+    assert plain.logprobs is None
+    whole = client.chat.completions.create(**asked, logprobs=True, top_logprobs=2).choices[0]
+    assert whole.message.content == plain.message.content
+    told = whole.logprobs.content
+    assert plain.message.content.startswith(told[0].token.strip())
+    assert len(told) == 16
+    assert all(t.logprob <= 0 and len(t.top_logprobs) == 2 for t in told)
+    assert all(t.top_logprobs[0].logprob >= t.top_logprobs[1].logprob for t in told)
+    assert all(bytes(t.bytes).decode() == t.token for t in told if t.bytes is not None)
+    streamed = [
+        t
+        for event in client.chat.completions.create(**asked, logprobs=True, top_logprobs=2, stream=True)
+        for t in (event.choices[0].logprobs.content if event.choices[0].logprobs else [])
+    ]
+    assert [(t.token, t.logprob) for t in streamed] == [(t.token, t.logprob) for t in told]
+
+
+def test_limits_penalties_and_nucleus_are_heeded_and_the_rest_refused_by_name(client: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "runa", "messages": ASKED, "seed": 4}
+    short = client.chat.completions.create(**asked, max_completion_tokens=5)
+    assert (short.usage.completion_tokens, short.choices[0].finish_reason) == (5, "length")
+    greedy = client.chat.completions.create(**asked, max_tokens=20, temperature=0).choices[0].message.content
+    narrow = client.chat.completions.create(**asked, max_tokens=20, temperature=2, top_p=1e-6)
+    assert narrow.choices[0].message.content == greedy
+    varied = client.chat.completions.create(**asked, max_tokens=20, temperature=0, frequency_penalty=2)
+    assert varied.choices[0].message.content != greedy
+    for refused in (
+        {"response_format": {"type": "json_object"}},
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]},
+        {"logit_bias": {"50": -100}},
+        {"n": 9},
+        {"top_logprobs": 2},
+    ):
+        with pytest.raises(openai.UnprocessableEntityError) as error:
+            client.chat.completions.create(**asked, **refused)
+        assert error.value.param == next(iter(refused))

@@ -131,6 +131,8 @@ class LlamaCppReader:
         return list(self._written(conversations, sampling))
 
     def _written(self, conversations: list[list[Message]], sampling: Sampling) -> Iterator[Generation]:
+        import llama_cpp
+
         for n, conversation in enumerate(conversations):
             prompt = self.tokens(served_prompt(self._tokenizer, [m.model_dump() for m in conversation]))
             answer = self._model.create_completion(
@@ -140,7 +142,8 @@ class LlamaCppReader:
                 top_k=TOP_K,
                 top_p=TOP_P,
                 min_p=0.0,
-                repeat_penalty=REPETITION_PENALTY,
+                repeat_penalty=1.0,  # the binding's own leaves the prompt out, which the service's doesn't
+                logits_processor=llama_cpp.LogitsProcessorList([_penalise]),
                 seed=(sampling.seed or 0) + n,
             )
             choice: dict[str, Any] = answer["choices"][0]
@@ -158,6 +161,15 @@ def open_reader(file: Path, original: Path) -> Reader:
     if importlib.util.find_spec("llama_cpp"):
         return LlamaCppReader(file, original)
     return TransformersReader(file)
+
+
+def _penalise(tokens: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The service's repetition penalty: on every token of the prompt and the text."""
+    seen = np.unique(tokens)
+    scores[seen] = np.where(
+        scores[seen] < 0, scores[seen] * REPETITION_PENALTY, scores[seen] / REPETITION_PENALTY
+    )
+    return scores
 
 
 def _losses(logits: np.ndarray, tokens: Sequence[int]) -> np.ndarray:

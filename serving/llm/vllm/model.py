@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from serving.llm.vllm.server import NotHeld, Refused, VllmServer
+from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.engine import EngineBusy, EngineVersion, GenerationHandle
 from twin_assets.inference.generation.local import check_room, read_prompt
@@ -87,6 +88,10 @@ class VllmModel:
         self, conversation: list[Message], sampling: Sampling, bounded: bool = True
     ) -> GenerationHandle:
         """Ask for a text. Raises TwinError for what can't be asked, EngineBusy when `bounded` and as many wait as may."""
+        if sampling.top_logprobs is not None:
+            raise TwinError(
+                "Likelihoods of tokens are told by the platform's own engine only.", "leave logprobs out."
+            )
         prompt = read_prompt(self.engine.tokenizer, self.model, conversation)
         check_room(self.model, len(prompt), sampling.max_tokens, self._context)
         handle = _Handle(prompt, sampling, self.engine)

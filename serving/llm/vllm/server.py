@@ -15,7 +15,7 @@ import httpx
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.generation.engine import GenerationHandle, StepFailed
 from twin_assets.inference.generation.remote import PASSING, EngineUnavailable
-from twin_assets.inference.generation.sampling import REPETITION_PENALTY, TOP_K, TOP_P
+from twin_assets.inference.generation.sampling import TOP_K, TOP_P
 
 CONNECT_SECONDS = 5.0
 LOOK_SECONDS = 10.0
@@ -118,7 +118,8 @@ class VllmServer:
         s = handle.sampling
         body = {
             "model": name, "prompt": handle.prompt, "max_tokens": s.max_tokens, "temperature": s.temperature,
-            "top_k": TOP_K, "top_p": TOP_P, "repetition_penalty": REPETITION_PENALTY, "seed": s.seed,
+            "top_k": TOP_K, "top_p": TOP_P if s.top_p is None else s.top_p, "repetition_penalty": s.repetition_penalty,
+            "presence_penalty": s.presence_penalty, "frequency_penalty": s.frequency_penalty, "seed": s.seed,
             "min_tokens": 1, "stop_token_ids": sorted(handle.version.ends), "stream": True, "return_token_ids": True,
         }  # fmt: skip
         async with self._asked("/v1/completions", body) as response:

@@ -84,6 +84,27 @@ NUMBERS = {
     "max_tokens": [0, -1, 8193, 2**70, float("nan")],
     "max_completion_tokens": [0, 2**70],
     "n": [0, 2, 2**70, float("nan")],
+    "top_p": [0, 1.01, -1, float("nan"), 10**400],
+    "presence_penalty": [2.1, -2.1, float("inf"), float("nan")],
+    "frequency_penalty": [2.1, -2.1, float("inf"), float("nan")],
+    "logprobs": [True],
+    "top_logprobs": [1, -1, 21, 2**70],  # without logprobs
+    "response_format": [
+        {"type": "json_object"},
+        {"type": "json_schema", "json_schema": {"name": "x"}},
+        "json",
+    ],
+    "tools": [[{"type": "function", "function": {"name": "f"}}]],
+    "tool_choice": ["required"],
+    "functions": [[{"name": "f"}]],
+    "function_call": [{"name": "f"}],
+    "logit_bias": [{"50": -100}],
+    "modalities": [["text", "audio"]],
+    "audio": [{"voice": "alloy", "format": "wav"}],
+    "prediction": [{"type": "content", "content": "x"}],
+    "reasoning_effort": ["high"],
+    "verbosity": ["low"],
+    "web_search_options": [{"search_context_size": "low"}],
     "stop": ["", "x" * 201, [""], ["x"] * 5, [["x"]]],
     "user": ["x" * 201],
     "model": ["x" * 201, "\ud800"],
@@ -120,6 +141,7 @@ def test_what_does_not_fit_is_refused_by_name_and_asks_no_engine(
     answer = server.client.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})
     assert answer.status_code == 422, answer.text
     assert field in answer.json()["error"]["message"]
+    assert answer.json()["error"]["param"].split(".")[0] == field
     assert len(engine.asked) == asked
 
 

@@ -29,6 +29,11 @@ MEANT: dict[str, Any] = {
     "until": None, "source": "", "category": "", "user": None, "key": "0" * 12, "seen": None, "language": "en", "tools": None,
     "general": {"full_name": "Ola", "about": "Keeps boats.", "license": "CC-BY-4.0", "name": "runa"},
     "sources": {"medium": {"feed": "https://medium.com/feed/@x"}}, "messages": [{"role": "user", "content": "Hello there!"}],
+    # Of OpenAI's protocol, and not done: anything but nothing is refused.
+    **dict.fromkeys((
+        "response_format", "tools", "tool_choice", "functions", "function_call", "logit_bias", "modalities", "audio",
+        "prediction", "reasoning_effort", "verbosity", "web_search_options", "top_logprobs",
+    )),
 }  # fmt: skip
 
 

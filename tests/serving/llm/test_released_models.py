@@ -111,12 +111,12 @@ def answer(
     return pick.generator.model
 
 
-async def next_of(pieces: AsyncGenerator[str]) -> str:
-    return await anext(pieces)
+async def next_of(pieces: AsyncGenerator[tuple[int, str]]) -> str:
+    return (await anext(pieces))[1]
 
 
-async def rest_of(pieces: AsyncGenerator[str]) -> str:
-    return "".join([piece async for piece in pieces])
+async def rest_of(pieces: AsyncGenerator[tuple[int, str]]) -> str:
+    return "".join([piece async for _, piece in pieces])
 
 
 def test_an_answer_is_finished_by_the_version_that_began_it_which_is_then_freed(harbour: Harbour) -> None:
@@ -124,7 +124,7 @@ def test_an_answer_is_finished_by_the_version_that_began_it_which_is_then_freed(
     models = ReleasedModels(harbour.settings)
     pick = models.pick("runa")
     loop = asyncio.Runner()
-    pieces = models.stream(pick, pieces_of(pick.generator.start(ASKED, Sampling(12, seed=1))))
+    pieces = models.stream(pick, pieces_of([pick.generator.start(ASKED, Sampling(12, seed=1))]))
     begun = loop.run(next_of(pieces))
     del pick
     second = harbour.release()

@@ -16,7 +16,15 @@ from typing import Any, Literal
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.generation.batch_cache import BatchCache, Read, cache_token_budget
 from twin_assets.inference.generation.lora import AdaptedModel, Adapter
-from twin_assets.inference.generation.sampling import Sampling, new_random, next_tokens
+from twin_assets.inference.generation.sampling import (
+    TOP_P,
+    Sampling,
+    TokenLogprob,
+    logprob_of,
+    new_random,
+    next_tokens,
+    penalise,
+)
 from twin_assets.inference.generation.text_stream import TextStream
 
 MAX_ROWS = 24  # two CPU cores gain nothing from more
@@ -57,6 +65,8 @@ class GenerationHandle:
         self.prompt, self.sampling, self.version = prompt, sampling, version
         self.random = new_random(sampling.seed)
         self.tokens_out, self.last_token = 0, -1
+        self.written: Counter[int] = Counter()
+        self.logprobs: list[TokenLogprob] = []  # where `sampling` asks for them; grows while it is written
         self.finish_reason: FinishReason | None = None
         self.started, self.seconds, self.first_token_seconds = time.monotonic(), 0.0, 0.0
         self._text = TextStream(version.tokenizer, sampling.stop)
@@ -313,6 +323,14 @@ class Engine:
         if not tickets:
             return []
         scores = torch.cat(logits)
+        logs = {
+            row: scores[row].float().log_softmax(dim=-1)
+            for row, ticket in enumerate(tickets)
+            if ticket.sampling.top_logprobs is not None
+        }
+        for row, ticket in enumerate(tickets):
+            if ticket.written and (ticket.sampling.presence_penalty or ticket.sampling.frequency_penalty):
+                penalise(scores[row], ticket.written, ticket.sampling)
         # An answer is never empty: the end can't come before its first word. A sampled one would now and then.
         silent = [
             (row, end) for row, t in enumerate(tickets) if not t.begun for end in sorted(t.version.ends)
@@ -321,8 +339,14 @@ class Engine:
             rows, ends = torch.tensor(silent, dtype=torch.long).T
             scores[rows, ends] = -torch.inf
         temperatures, randoms = [t.sampling.temperature for t in tickets], [t.random for t in tickets]
+        top_ps = [TOP_P if t.sampling.top_p is None else t.sampling.top_p for t in tickets]
         penalties = [t.sampling.repetition_penalty for t in tickets]
-        tokens = next_tokens(scores, cache.seen, temperatures, randoms, penalties)
+        tokens = next_tokens(scores, cache.seen, temperatures, randoms, top_ps, penalties)
+        for row, (ticket, token) in enumerate(zip(tickets, tokens, strict=True)):
+            if token not in ticket.version.ends:
+                ticket.written[token] += 1
+                if row in logs:
+                    ticket.logprobs.append(logprob_of(logs[row], token, ticket.sampling.top_logprobs or 0))
         on = [row for row, token in enumerate(tokens) if not tickets[row].take(token)]
         self._count(tickets, "tokens")
         if len(on) < len(tickets):

@@ -54,7 +54,11 @@ class FallbackGenerator:
 
     def _written(self, conversation: list[Message], sampling: Sampling) -> Generation:
         messages = [m.model_dump() for m in conversation]
-        wishes = {"seed": sampling.seed, "stop": list(sampling.stop) or None}
+        wishes = {
+            "seed": sampling.seed, "stop": list(sampling.stop) or None, "top_p": sampling.top_p,
+            "presence_penalty": sampling.presence_penalty or None,
+            "frequency_penalty": sampling.frequency_penalty or None,
+        }  # fmt: skip
         given = {name: value for name, value in wishes.items() if value is not None}
         try:
             answer = self._hosted.complete(

@@ -103,6 +103,8 @@ class RemoteGenerator:
         body = {
             "model": self.name, "messages": [m.model_dump() for m in conversation], "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature, "seed": sampling.seed, "stop": list(sampling.stop) or None, "user": self._user,
+            "top_p": sampling.top_p, "presence_penalty": sampling.presence_penalty or None,
+            "frequency_penalty": sampling.frequency_penalty or None,
         }  # fmt: skip
         return {name: value for name, value in body.items() if value is not None}
 

@@ -1,7 +1,8 @@
 """Chooses the next token of several sequences at once, each with its own settings and its own random numbers."""
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 # A small model left to itself repeats: the usual mild settings against it.
 TOP_K, TOP_P, REPETITION_PENALTY = 50, 0.95, 1.1
@@ -11,14 +12,43 @@ TOP_K, TOP_P, REPETITION_PENALTY = 50, 0.95, 1.1
 class Sampling:
     """How one text is written. Temperature 0 is greedy; the same seed gives the same random numbers.
 
-    `repetition_penalty` holds back what the prompt says too: 1 for a text that shall keep to the prompt's words.
+    `top_p` is TOP_P where it is None. `repetition_penalty` holds back what the prompt says too: 1 for a text that shall keep to
+    the prompt's words. The other penalties are OpenAI's: taken from the logit of a token that the text holds
+    already, once and for each time. With `top_logprobs` the likelihood of each token is kept, and of so many likeliest.
     """
 
     max_tokens: int
     temperature: float = 0.8
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    top_p: float | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    top_logprobs: int | None = None
     repetition_penalty: float = REPETITION_PENALTY
+
+
+class TokenLogprob(NamedTuple):
+    """A token that was written, its log-likelihood in nats, and the likeliest tokens with theirs, best first."""
+
+    token: int
+    logprob: float
+    top: list[tuple[int, float]]
+
+
+def logprob_of(logs: Any, token: int, top: int) -> TokenLogprob:
+    """`logs` are the model's own log-likelihoods, shape (vocabulary,): before temperature, nucleus and penalties."""
+    best, tokens = logs.topk(min(top, logs.shape[-1]))
+    return TokenLogprob(token, float(logs[token]), list(zip(tokens.tolist(), best.tolist(), strict=True)))
+
+
+def penalise(scores: Any, written: Counter[int], sampling: Sampling) -> None:
+    """Take the penalties of a text that holds the tokens `written` from its logits, shape (vocabulary,), in place."""
+    import torch
+
+    tokens = torch.tensor(list(written), device=scores.device)
+    counts = torch.tensor(list(written.values()), device=scores.device, dtype=scores.dtype)
+    scores[tokens] -= sampling.presence_penalty + sampling.frequency_penalty * counts
 
 
 def new_random(seed: int | None) -> Any:
@@ -38,10 +68,11 @@ def next_tokens(
     seen: Any,
     temperatures: list[float],
     randoms: list[Any],
+    top_ps: list[float] | None = None,
     penalties: list[float] | None = None,
 ) -> list[int]:
     """One token a row. `logits` has shape (rows, vocabulary), as has `seen`, true where a row holds the token.
-    `penalties` are REPETITION_PENALTY unless given.
+    `top_ps` are TOP_P and `penalties` REPETITION_PENALTY unless given.
 
     A repetition penalty (Keskar et al. 2019), then the temperature, the TOP_K likeliest tokens (Fan et al. 2018),
     and of their probability the nucleus (Holtzman et al. 2020): what transformers does, in its order.
@@ -59,7 +90,9 @@ def next_tokens(
     best, tokens = (scores / divisors).topk(min(TOP_K, scores.shape[-1]), dim=-1)
     mass = best.softmax(dim=-1)
     before = mass.cumsum(dim=-1) - mass
-    mass = torch.where(before < TOP_P, mass, 0.0)  # the first token always stays: nothing stands before it
+    nucleus = torch.tensor(top_ps or [TOP_P] * len(randoms), device=scores.device).unsqueeze(1)
+    # The first token always stays: nothing stands before it.
+    mass = torch.where(before < nucleus.clamp(min=1e-9), mass, 0.0)
     reached = mass.cumsum(dim=-1)
     drawn = torch.stack([torch.rand(1, generator=random) for random in randoms]).to(scores.device)
     picked = torch.searchsorted(reached, drawn * reached[:, -1:]).clamp(max=mass.shape[-1] - 1)
