@@ -115,12 +115,20 @@ class VllmServer:
         Raises NotHeld while nothing was written, EngineUnavailable when the server is not there or dies, StepFailed
         when it fails at this text, and TwinError when it refuses it.
         """
-        s = handle.sampling
+        said: list[int] = []
+        # An answer is never empty: where white space is all before its end, it is asked for what comes instead.
+        while not await self._write_on(handle, name, said):
+            pass
+
+    async def _write_on(self, handle: GenerationHandle, name: str, said: list[int]) -> bool:
+        """Write on after the tokens `said`, which grows; False when the text was to end before it began."""
+        s, ends = handle.sampling, handle.version.ends
         body = {
-            "model": name, "prompt": handle.prompt, "max_tokens": s.max_tokens, "temperature": s.temperature,
-            "top_k": TOP_K, "top_p": TOP_P if s.top_p is None else s.top_p, "repetition_penalty": s.repetition_penalty,
-            "presence_penalty": s.presence_penalty, "frequency_penalty": s.frequency_penalty, "seed": s.seed,
-            "min_tokens": 1, "stop_token_ids": sorted(handle.version.ends), "stream": True, "return_token_ids": True,
+            "model": name, "prompt": [*handle.prompt, *said], "max_tokens": s.max_tokens - len(said),
+            "temperature": s.temperature, "top_k": TOP_K, "top_p": TOP_P if s.top_p is None else s.top_p,
+            "repetition_penalty": s.repetition_penalty, "presence_penalty": s.presence_penalty,
+            "frequency_penalty": s.frequency_penalty, "seed": s.seed, "min_tokens": 1,
+            "stop_token_ids": sorted(ends), "stream": True, "return_token_ids": True,
         }  # fmt: skip
         async with self._asked("/v1/completions", body) as response:
             if response.status_code != 200:
@@ -134,11 +142,15 @@ class VllmServer:
                 if (data := line.removeprefix("data:").strip()) == "[DONE]":
                     break
                 for token in self._tokens(data):
+                    if token in ends and not handle.begun and not handle.cancelled:
+                        return False
+                    said.append(token)
                     # Left at a stop string, which the server doesn't know: it feels that and ends.
                     if not handle.finish_reason and handle.take(token) and s.stop:
-                        return
+                        return True
         if handle.finish_reason is None:
             raise EngineUnavailable(f"vLLM at {self.url} stopped in the middle.", "try again.")
+        return True
 
     def _tokens(self, data: str) -> list[int]:
         event = json.loads(data)

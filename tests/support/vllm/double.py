@@ -99,7 +99,10 @@ class Engine:
 
     def token(self, weights: bytes, context: list[int], written: int, body: dict[str, Any]) -> int:
         """The next token: of the weights, the text so far, and the seed where it is drawn."""
-        drawn = str(body.get("seed") or time.time_ns()) if body.get("temperature", 1.0) else ""
+        greedy = (
+            not body.get("temperature", 1.0) or body.get("top_p", 1.0) < 1e-3
+        )  # one token is left to draw
+        drawn = "" if greedy else str(body.get("seed") or time.time_ns())
         lot = hashlib.sha256(weights + repr((context, drawn)).encode()).digest()
         token = int.from_bytes(lot[:4], "little") % self.vocabulary
         return (

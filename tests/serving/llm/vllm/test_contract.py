@@ -164,6 +164,10 @@ def test_texts_end_and_count_and_repeat_as_with_our_own_engine(
     model = VllmHost(settings, registry, Given(settings)).load(save_adapter(registry, tmp_path, whole, 3).tag)
     seeded = [text(model, Sampling(12, temperature=1.0, seed=5)) for _ in range(2)]
     assert seeded[0] == seeded[1] != text(model, Sampling(12, temperature=1.0, seed=6))
+    narrow = Sampling(12, temperature=1.0, seed=5, top_p=1e-6)
+    assert text(model, narrow) == text(model, Sampling(12, temperature=0)), "a nucleus of one token"
+    with pytest.raises(TwinError, match="by the platform's own engine only"):
+        model.start(ASKED, Sampling(12, top_logprobs=2))
     handle = model.start(ASKED, Sampling(12, temperature=1.0, seed=5))
     words = handle.result().split()
     assert handle.finish_reason in ("length", "stop")
@@ -171,7 +175,7 @@ def test_texts_end_and_count_and_repeat_as_with_our_own_engine(
     stopped = model.start(ASKED, Sampling(12, temperature=1.0, seed=5, stop=(words[2],)))
     assert stopped.result() == " ".join(words[: words.index(words[2])])
     assert stopped.finish_reason == "stop"
-    until(lambda: model.engine.done["length"] + model.engine.done["stop"] == 6, "counts, of its loading too")
+    until(lambda: model.engine.done["length"] + model.engine.done["stop"] == 8, "counts, of its loading too")
     until(lambda: (model.engine.waiting, model.engine.writing) == (0, 0), "the end of the counts")
     with pytest.raises(TwinError, match=r"holds 128"):
         model.start(ASKED, Sampling(1000))
