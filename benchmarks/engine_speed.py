@@ -19,6 +19,7 @@ from twin_assets.inference.generation.engine import Engine, GenerationHandle
 from twin_assets.inference.generation.grouped_attention import use_grouped_attention
 from twin_assets.inference.generation.sampling import REPETITION_PENALTY, TOP_P, Sampling
 
+QUESTION_TOKENS = 24  # what is asked, after a persona's system turn
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # as LocalGenerator chooses
 
 
@@ -33,7 +34,11 @@ def engine_speed(
     many = at_once or [8]
     model, tokenizer = _loaded(folder, shape, prompt_tokens + tokens)
     torch.manual_seed(1)
-    prompts = [torch.randint(3, model.config.vocab_size, (prompt_tokens,)).tolist() for _ in range(max(many))]
+
+    def fresh(texts: int, tokens: int = prompt_tokens) -> list[list[int]]:
+        """Prompts that the engine has read nothing of."""
+        return torch.randint(3, model.config.vocab_size, (texts, tokens)).tolist()
+
     engine = Engine(model, tokenizer, frozenset(), max_rows=max(many))
 
     def generate(some: list[list[int]], most: int = tokens) -> float:
@@ -66,32 +71,37 @@ def engine_speed(
         return (time.process_time() - start) * 1000 / tokens
 
     for number in [1, *many]:  # kernels are chosen, and on a GPU loaded, at the first call of a size
-        generate(prompts[:number], 4)
-        ours(prompts[:number], 4)
+        generate(fresh(number), 4)
+        ours(fresh(number), 4)
     seen: dict[str, list[float]] = {}
 
     def note(name: str, value: float) -> None:
         seen.setdefault(name, []).append(value)
 
     for _ in range(rounds):
-        note("generate cpu", cpu(lambda: generate(prompts[:1])))
-        note("ours cpu", cpu(lambda: ours(prompts[:1])))
+        note("generate cpu", cpu(lambda: generate(fresh(1))))
+        note("ours cpu", cpu(lambda: ours(fresh(1))))
         for n in many:
-            note(f"ours at {n} cpu", cpu(lambda n=n: ours(prompts[:n])) / n)  # type: ignore[misc]
+            note(f"ours at {n} cpu", cpu(lambda n=n: ours(fresh(n))) / n)  # type: ignore[misc]
         costs = ", ".join(f"{k.removesuffix(' cpu')} {v[-1]:.2f}" for k, v in seen.items())
         print(f"CPU ms a token: {costs}", flush=True)
-    for number in range(rounds):
-        one = [prompts[number % len(prompts)]]
+    for _ in range(rounds):
+        one = fresh(1)
         note("generate", tokens / generate(one))
         took, tickets = ours(one)
         note("ours", tokens / took)
         note("first", tickets[0].first_token_seconds * 1000)
         note("first alone", generate(one, 1) * 1000)
+        start = fresh(1, prompt_tokens - QUESTION_TOKENS)[0]
+        for question in fresh(3, QUESTION_TOKENS):  # the second tells what is shared, the third has it
+            _, tickets = ours([start + question], 1)
+        note("first shared", tickets[0].first_token_seconds * 1000)
         for n in many:
-            took, tickets = ours(prompts[:n])
+            prompts = fresh(n)
+            took, tickets = ours(prompts)
             note(f"ours at {n}", n * tokens / took)
             note(f"first at {n}", statistics.median(t.first_token_seconds for t in tickets) * 1000)
-            note(f"generate of {n}", n * tokens / generate(prompts[:n]))
+            note(f"generate of {n}", n * tokens / generate(prompts))
     middle = {name: statistics.median(values) for name, values in seen.items()}
     _show(model, middle, many, f"prompts of {prompt_tokens} tokens, {tokens} written")
     return middle
@@ -106,7 +116,8 @@ def _show(model: Any, middle: dict[str, float], many: list[int], what: str) -> N
     print(
         f"one text     generate {alone:.1f} tokens/s, ours {middle['ours']:.1f}: {middle['ours'] / alone:.2f} times"
     )
-    print(f"first token  generate {middle['first alone']:.0f} ms, ours {middle['first']:.0f} ms")
+    print(f"first token  generate {middle['first alone']:.0f} ms, ours {middle['first']:.0f} ms, and where all but the last "
+          f"{QUESTION_TOKENS} tokens of the prompt are known {middle['first shared']:.0f} ms")  # fmt: skip
     for n in many:
         ours, batch = middle[f"ours at {n}"], middle[f"generate of {n}"]
         print(f"{f'{n} at once':12} ours {ours:.1f} tokens/s: {ours / alone:.2f} times generate one by one, "

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from twin_assets.core.models.families import Architecture
+from twin_assets.inference.generation.prefixes import Prefix
 
 KEPT_FREE = 0.2  # of a GPU's free memory, for what a step needs besides the cache
 
@@ -61,21 +62,31 @@ class BatchCache:
         self.join(read)
         return read.logits
 
-    def read(self, prompts: list[list[int]]) -> "Read":
-        """Read prompts without making them rows yet: when that fails, the rows there are stay as they are."""
-        import torch
-        from transformers import DynamicCache
+    def read(self, prompts: list[list[int]], prefix: Prefix | None = None) -> "Read":
+        """Read prompts without making them rows yet: when that fails, the rows there are stay as they are.
 
-        length = max(len(p) for p in prompts)
-        device = self._model.device
-        ids = torch.tensor([[0] * (length - len(p)) + p for p in prompts], device=device)
-        mask = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in prompts], device=device)
-        cache = DynamicCache()
-        logits = self._forward(ids, mask, (mask.cumsum(dim=-1) - 1).clamp(min=0), cache)
+        All begin with `prefix`, which was read before; its columns come first, what fills up a shorter prompt after it.
+        """
+        import torch
+
+        start = len(prefix.tokens) if prefix else 0
+        rest = [prompt[start:] for prompt in prompts]
+        length, device = max(map(len, rest)), self._model.device
+        ids = torch.tensor([[0] * (length - len(r)) + r for r in rest], device=device)
+        columns = [[1] * start + [0] * (length - len(r)) + [1] * len(r) for r in rest]
+        mask = torch.tensor(columns, device=device)
+        cache = _begun(prefix, len(prompts))
+        positions = (mask.cumsum(dim=-1) - 1).clamp(min=0)[:, start:]
+        logits = self._forward(ids, mask, positions, cache)
         seen = torch.zeros(logits.shape, dtype=torch.bool, device=device)
         for row, prompt in enumerate(prompts):
             seen[row, prompt] = True
         return Read(logits, cache, mask, seen)
+
+    def read_prefix(self, tokens: list[int], known: Prefix | None = None) -> Prefix:
+        """Read what prompts begin with, from the end of a shorter `known` one on."""
+        read = self.read([tokens], known)
+        return Prefix(tuple(tokens), [(layer.keys, layer.values) for layer in read.cache.layers])
 
     def join(self, read: "Read") -> None:
         """Make what was read new rows after those there are."""
@@ -130,3 +141,13 @@ class BatchCache:
             mine.values = cat([pad(mine.values, (0, 0, here, 0)), pad(new.values, (0, 0, there, 0))])
         self._mask = cat([pad(self._mask, (here, 0)), pad(mask, (there, 0))])
         self.seen = cat([self.seen, seen])
+
+
+def _begun(prefix: Prefix | None, rows: int) -> Any:
+    """A cache of so many rows that have read the prefix."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    for number, (keys, values) in enumerate(prefix.layers if prefix else []):
+        cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), number)
+    return cache

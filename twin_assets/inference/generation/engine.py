@@ -16,6 +16,7 @@ from typing import Any, Literal
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.generation.batch_cache import BatchCache, Read, cache_token_budget
 from twin_assets.inference.generation.lora import AdaptedModel, Adapter
+from twin_assets.inference.generation.prefixes import MIN_TOKENS, Prefix, Prefixes
 from twin_assets.inference.generation.sampling import (
     TOP_P,
     Sampling,
@@ -213,6 +214,7 @@ class Engine:
         self._turns: deque[EngineVersion] = deque()  # those that have requests waiting, the next first
         self._rows: Counter[EngineVersion] = Counter()
         self._running = False  # whether there is a thread
+        self._prefixes = Prefixes()
 
     def submit(
         self, prompt: list[int], sampling: Sampling, max_waiting: int | None = MAX_WAITING
@@ -358,8 +360,35 @@ class Engine:
     def _read(
         self, cache: BatchCache, fresh: list[GenerationHandle], everyone: list[GenerationHandle]
     ) -> list[tuple[list[GenerationHandle], Read]]:
-        """Prompts as they were read, in one go. Where that fails each version's are read by themselves, so that what one can't
-        read ends only its own."""
+        """Prompts as they were read: in one go, but for versions of which a prefix is known. Where that fails each version's are
+        read by themselves, so that what one can't read ends only its own."""
+        by_version: dict[EngineVersion, list[GenerationHandle]] = {}
+        for ticket in fresh:
+            by_version.setdefault(ticket.version, []).append(ticket)
+        reads, together = [], []
+        for version, own in by_version.items():
+            try:
+                with self._written_by(own, everyone):
+                    prefix = self._prefix(cache, version, [t.prompt for t in own])
+                    if prefix:
+                        reads.append((own, cache.read([t.prompt for t in own], prefix)))
+                    else:
+                        together += own
+            except Exception as error:
+                self._fail(own, error)
+        return reads + self._read_together(cache, together, everyone)
+
+    def _prefix(self, cache: BatchCache, version: EngineVersion, prompts: list[list[int]]) -> Prefix | None:
+        """What the version's prompts begin with, read now where it was not yet and is worth it."""
+        known, shared = self._prefixes.known(version, prompts), self._prefixes.worth_keeping(version, prompts)
+        if shared >= (len(known.tokens) if known else 0) + MIN_TOKENS:
+            known = cache.read_prefix(prompts[0][:shared], known)
+            self._prefixes.keep(version, known)
+        return known
+
+    def _read_together(
+        self, cache: BatchCache, fresh: list[GenerationHandle], everyone: list[GenerationHandle]
+    ) -> list[tuple[list[GenerationHandle], Read]]:
         if not fresh:
             return []
         try:
@@ -373,7 +402,7 @@ class Engine:
         return [
             read
             for version in versions
-            for read in self._read(cache, [t for t in fresh if t.version is version], everyone)
+            for read in self._read_together(cache, [t for t in fresh if t.version is version], everyone)
         ]
 
     def _written_by(
