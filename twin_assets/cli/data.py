@@ -113,9 +113,9 @@ def rebuild(tag: ModelTag) -> None:
 
 @command(
     export,
-    "twin export ada --format gguf --quantize q8_0 --to ~/ada-gguf",
-    "twin export twin-ada-dpo:f3a1d279f275 --format merged --to ~/ada-model",
-    "twin export ada --format adapter --to ~/ada-adapter",
+    "twin export version ada --format gguf --quantize q8_0 --to ~/ada-gguf",
+    "twin export version twin-ada-dpo:f3a1d279f275 --format merged --to ~/ada-model",
+    "twin export version ada --format adapter --to ~/ada-adapter",
     name="version",
 )
 def export_version(

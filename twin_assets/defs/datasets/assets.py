@@ -10,6 +10,7 @@ from twin_assets.core.datasets.rows import Kind, Manifest, dataset_folder
 from twin_assets.core.datasets.store import latest_version, read_rows, write_dataset
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.models.profiles import Profile
+from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.templates import prompts_fingerprint
 from twin_assets.core.records import EmbeddedChunk, Message, SplitDocument, to_table
 from twin_assets.core.storage.kept import KeptValues
@@ -60,7 +61,7 @@ def instruct_dataset(
     doc_ids = {document.doc_id for document in corpus_split}
     embeddings = [chunk for chunk in embeddings if chunk.doc_id in doc_ids]
     passages = passages_to_teach(may_be_learnt(corpus_split, persona), profile)
-    teaching = _requests_for(platform, passages, context.log.info)
+    teaching = _requests_for(platform, persona, passages, context.log.info)
     built = build_instruct_rows(
         corpus_split,
         embeddings,
@@ -133,13 +134,15 @@ def preference_dataset(
 
 
 def _requests_for(
-    platform: Platform, passages: list[TeacherRequest], say: Callable[[str], None]
+    platform: Platform, persona: Persona, passages: list[TeacherRequest], say: Callable[[str], None]
 ) -> Teaching | Backtranslated | None:
     """What a teacher, or else the profile's base model, says that the passages answer; None where rules must do."""
     settings, profile = platform.settings, platform.profile
     if settings.teacher_model:
         return Teacher(settings, say).teach(passages)
-    if not _base_model_writes(settings, profile):
+    # The model is asked in English, and answers in it.
+    in_english = not persona.languages or persona.languages[0].startswith("en")
+    if not in_english or not _base_model_writes(settings, profile):
         return None
     base = ensure_base_model(settings, profile, lambda facts: say(str(facts)))
     generator = LocalGenerator.of(platform.registry, base.tag)

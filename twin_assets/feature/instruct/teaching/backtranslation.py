@@ -7,6 +7,7 @@ embedder (round-trip consistency: Alberti et al., "Synthetic QA Corpora Generati
 topic and a question.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -110,14 +111,15 @@ def _written(
     ]
     conversations = [[*shots, _asking(kind, text)] for text in texts]
     keys = [fingerprint([model, ANSWER_TOKENS, [m.model_dump() for m in c]]) for c in conversations]
-    known = kept.find(keys)
+    known = {key: json.loads(value)["said"] for key, value in kept.find(keys).items()}
     missing = [n for n, key in enumerate(keys) if key not in known]
     for start in range(0, len(missing), ASKED_AT_ONCE):
         some = missing[start : start + ASKED_AT_ONCE]
         fresh = dict(
             zip([keys[n] for n in some], write([conversations[n] for n in some], ANSWER_TOKENS), strict=True)
         )
-        kept.keep(fresh)
+        # With its passage, by which an erasure finds what was said of a document.
+        kept.keep({keys[n]: json.dumps({"passage": texts[n], "said": fresh[keys[n]]}) for n in some})
         known |= fresh
         say(f"the base model wrote {start + len(some)} of {len(missing)} {kind}s")
     return [known[key] for key in keys], len(missing)
