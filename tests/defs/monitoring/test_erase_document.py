@@ -130,7 +130,7 @@ def test_no_byte_of_an_erased_document_is_left_and_no_crawl_brings_it_back(setti
     home, lake = settings.home, open_lake(settings)
     doc_id, before = document_of(settings), places_with(home, WORD)
     # The search finds it where it must be: in raw and decoded bytes, in old versions, in archives.
-    for place in ("lake/raw/web", "lake/feature_store/chunks", "lake/feature_store/embeddings", "lake/datasets/runa/instruct", "lake/requests", "lake/feedback", "lake/reports", "lake/state", "vectors/chunks_runa@", "warehouse.duckdb", "dagster", "cache/crawl", "cache/teacher.sqlite", "uploads", "logs", "cache/training"):  # fmt: skip
+    for place in ("lake/raw/web", "lake/feature_store/chunks", "lake/feature_store/embeddings", "lake/datasets/runa/instruct", "lake/requests", "lake/feedback", "lake/reports", "lake/state", "vectors/chunks_runa@", "warehouse.duckdb", "dagster", "cache/crawl", "cache/teacher.sqlite", "cache/requests.sqlite", "uploads", "logs", "cache/training"):  # fmt: skip
         assert any(one.startswith(place) for one in before), place
     others = FeatureStore(lake).read("chunks", "runa")
     items = [item for key in lake.keys("raw") for item in read_items(lake, key)]
@@ -142,7 +142,7 @@ def test_no_byte_of_an_erased_document_is_left_and_no_crawl_brings_it_back(setti
     version = latest_version(lake, "runa", "instruct")
     assert version is not None
     assert told.datasets.keys() == {version}
-    assert told.models == [v.tag for v in Registry(settings).list()]
+    assert told.models == [v.tag for v in Registry(settings).list("runa")]
     assert told.copies == []
     assert None not in told.places.values()
     assert unfinished(lake, "runa") == {}
