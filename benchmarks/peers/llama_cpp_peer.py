@@ -17,6 +17,7 @@ settings.n_ctx, settings.n_batch, settings.n_ubatch, settings.n_seq_max = 24 * 1
 settings.n_threads = settings.n_threads_batch = os.cpu_count()
 settings.kv_unified = True
 context = llama_cpp.llama_init_from_model(model, settings)
+VOCABULARY = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
 memory = llama_cpp.llama_get_memory(context)
 batch = llama_cpp.llama_batch_init(READ, 0, 1)
 
@@ -25,7 +26,7 @@ def chain(seed: int) -> object:
     """The product's order: repetition, the likeliest, the temperature, the nucleus."""
     made = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
     for step in (
-        llama_cpp.llama_sampler_init_penalties(-1, REPETITION_PENALTY, 0.0, 0.0),
+        llama_cpp.llama_sampler_init_penalties(VOCABULARY, settings.n_ctx, REPETITION_PENALTY, 0.0, 0.0),
         llama_cpp.llama_sampler_init_top_k(TOP_K),
         llama_cpp.llama_sampler_init_temp(TEMPERATURE),
         llama_cpp.llama_sampler_init_top_p(TOP_P, 1),
