@@ -42,28 +42,10 @@ def engine_speed(
     engine = Engine(model, tokenizer, frozenset(), max_rows=max(many))
 
     def generate(some: list[list[int]], most: int = tokens) -> float:
-        model.set_attn_implementation("sdpa")  # as transformers has it
-        torch.backends.cuda.enable_cudnn_sdp(True)
-        start = time.perf_counter()
-        ids = torch.tensor(some, device=DEVICE)
-        with torch.inference_mode():
-            model.generate(
-                ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=0.8, top_p=TOP_P, top_k=0,
-                repetition_penalty=REPETITION_PENALTY, max_new_tokens=most, min_new_tokens=most, pad_token_id=0,
-            ).tolist()  # fmt: skip  # which waits for the device
-        return time.perf_counter() - start
+        return written_by_generate(model, some, most)
 
     def ours(some: list[list[int]], most: int = tokens) -> tuple[float, list[GenerationHandle]]:
-        use_grouped_attention(model)
-        start = time.perf_counter()
-        tickets = [engine.submit(p, Sampling(most, seed=n)) for n, p in enumerate(some)]
-        readers = [threading.Thread(target=t.result) for t in tickets]
-        for reader in readers:
-            reader.start()
-        for reader in readers:
-            reader.join()
-        assert all(t.tokens_out == most for t in tickets)
-        return time.perf_counter() - start, tickets
+        return written_by_ours(engine, model, some, most)
 
     def cpu(what: Callable[[], object]) -> float:
         start = time.process_time()
@@ -105,6 +87,36 @@ def engine_speed(
     middle = {name: statistics.median(values) for name, values in seen.items()}
     _show(model, middle, many, f"prompts of {prompt_tokens} tokens, {tokens} written")
     return middle
+
+
+def written_by_generate(model: Any, prompts: list[list[int]], tokens: int) -> float:
+    """Seconds that `generate` takes for so many tokens after each prompt, as one batch."""
+    model.set_attn_implementation("sdpa")  # as transformers has it
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    start = time.perf_counter()
+    ids = torch.tensor(prompts, device=model.device)
+    with torch.inference_mode():
+        model.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=0.8, top_p=TOP_P, top_k=0,
+            repetition_penalty=REPETITION_PENALTY, max_new_tokens=tokens, min_new_tokens=tokens, pad_token_id=0,
+        ).tolist()  # fmt: skip  # which waits for the device
+    return time.perf_counter() - start
+
+
+def written_by_ours(
+    engine: Engine, model: Any, prompts: list[list[int]], tokens: int
+) -> tuple[float, list[GenerationHandle]]:
+    """Seconds that our engine takes for the same with `model`, which is its, and the texts."""
+    use_grouped_attention(model)
+    start = time.perf_counter()
+    handles = [engine.submit(p, Sampling(tokens, seed=n)) for n, p in enumerate(prompts)]
+    readers = [threading.Thread(target=handle.result) for handle in handles]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert all(handle.tokens_out == tokens for handle in handles)
+    return time.perf_counter() - start, handles
 
 
 def _show(model: Any, middle: dict[str, float], many: list[int], what: str) -> None:

@@ -16,7 +16,6 @@ import os
 import statistics
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -26,11 +25,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from benchmarks.engine_speed import written_by_generate, written_by_ours
 from twin_assets.core.models.cpu import cpu_has_bfloat16
 from twin_assets.core.models.packaged import fetch_package, unpack_model
 from twin_assets.inference.generation.engine import Engine
-from twin_assets.inference.generation.grouped_attention import use_grouped_attention
-from twin_assets.inference.generation.sampling import REPETITION_PENALTY, TOP_K, TOP_P, Sampling
+from twin_assets.inference.generation.sampling import REPETITION_PENALTY, TOP_K, TOP_P
 
 Prompts = list[list[int]]
 Writer = Callable[[Prompts, int], float]  # seconds for so many tokens after each prompt
@@ -72,23 +71,6 @@ class Peer:
         self._process.wait()
 
 
-def generate_of(model: Any) -> Writer:
-    """`generate` of transformers: the prompts as one batch."""
-
-    def write(prompts: Prompts, tokens: int) -> float:
-        model.set_attn_implementation("sdpa")  # as transformers has it
-        ids = torch.tensor(prompts)
-        start = time.perf_counter()
-        with torch.inference_mode():
-            model.generate(
-                ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=0.8, top_p=TOP_P, top_k=TOP_K,
-                repetition_penalty=REPETITION_PENALTY, max_new_tokens=tokens, min_new_tokens=tokens, pad_token_id=0,
-            )  # fmt: skip
-        return time.perf_counter() - start
-
-    return write
-
-
 def continuous_of(model: Any) -> Writer:
     """Continuous batching of transformers; the model is its own, since it changes how that attends."""
 
@@ -104,24 +86,6 @@ def continuous_of(model: Any) -> Writer:
         took = time.perf_counter() - start
         assert all(len(text.generated_tokens) == tokens for text in done.values()), "a text ended early"
         return took
-
-    return write
-
-
-def ours_of(model: Any, tokenizer: Any, rows: int) -> Writer:
-    engine = Engine(model, tokenizer, frozenset(), max_rows=rows)
-
-    def write(prompts: Prompts, tokens: int) -> float:
-        use_grouped_attention(model)
-        start = time.perf_counter()
-        handles = [engine.submit(p, Sampling(tokens, seed=n)) for n, p in enumerate(prompts)]
-        readers = [threading.Thread(target=handle.result) for handle in handles]
-        for reader in readers:
-            reader.start()
-        for reader in readers:
-            reader.join()
-        assert all(handle.tokens_out == tokens for handle in handles)
-        return time.perf_counter() - start
 
     return write
 
@@ -179,9 +143,11 @@ def main() -> None:
         print(
             f"{model.num_parameters() / 1e6:.0f}M parameters, {model.dtype}, {torch.get_num_threads()} threads"
         )
+        engine = Engine(model, tokenizer, frozenset(), max_rows=max(given.at_once))
         writers: dict[str, Writer] = {
-            OURS: ours_of(model, tokenizer, max(given.at_once)), "generate": generate_of(model)
-        }  # fmt: skip
+            OURS: lambda prompts, tokens: written_by_ours(engine, model, prompts, tokens)[0],
+            "generate": lambda prompts, tokens: written_by_generate(model, prompts, tokens),
+        }
         if not given.without_continuous:
             writers["transformers, continuous"] = continuous_of(copy.deepcopy(model))
         for kind, file in (g.split("=", 1) for g in given.gguf):

@@ -6,18 +6,19 @@ from typing import Any
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }} {% endfor %}"
 
 
-def tiny_llama(folder: Path, seed: int = 0, layers: int = 2) -> Path:
-    """A whole model with its tokenizer in `folder`."""
+def tiny_llama(folder: Path, seed: int = 0, precision: str = "float32", **shape: int) -> Path:
+    """A whole model with its tokenizer in `folder`; `shape` changes values of its configuration."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     tiny_tokenizer(folder)
-    shape = LlamaConfig(
-        vocab_size=64, hidden_size=16, intermediate_size=24, num_hidden_layers=layers, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=128, bos_token_id=None, eos_token_id=1,
-    )  # fmt: skip
+    usual = {
+        "vocab_size": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "max_position_embeddings": 128, "eos_token_id": 1,
+    }  # fmt: skip
     torch.manual_seed(seed)
-    LlamaForCausalLM(shape).save_pretrained(folder)
+    model = LlamaForCausalLM(LlamaConfig(**usual | shape, bos_token_id=None))
+    model.to(getattr(torch, precision)).save_pretrained(folder)
     return folder
 
 

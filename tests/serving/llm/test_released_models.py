@@ -15,7 +15,7 @@ import pytest
 from serving.errors import NotFoundError
 from serving.llm.released import ReleasedModels
 from serving.llm.waiting import pieces_of
-from tests.core.models.tiny_llama import tiny_adapter
+from tests.core.models.tiny_llama import TEMPLATE, tiny_adapter, tiny_llama
 from tests.support.machine import PATIENCE
 from tests.support.models import lineage
 from tests.support.releases import Office
@@ -28,32 +28,15 @@ from twin_assets.inference.generation.engine import StepFailed
 from twin_assets.inference.generation.local import LocalGenerator
 from twin_assets.inference.generation.sampling import Sampling
 
-TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }} {% endfor %}"
 ASKED = [Message(role="user", content="When does the ferry leave?")]
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama with random weights that knows sixty words."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("base")
-    words = Tokenizer(
-        models.WordLevel({"[UNK]": 0, "[EOS]": 1} | {f"ferry{n}": n for n in range(2, 64)}, unk_token="[UNK]")
-    )  # type: ignore[arg-type]
-    words.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", eos_token="[EOS]")
-    tokenizer.chat_template = TEMPLATE
-    tokenizer.save_pretrained(folder)
-    shape = LlamaConfig(
-        vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-        max_position_embeddings=128, bos_token_id=None, eos_token_id=1,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    LlamaForCausalLM(shape).save_pretrained(folder)
-    return folder
+    return tiny_llama(
+        tmp_path_factory.mktemp("base"), intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
+    )
 
 
 class Harbour(Office):

@@ -10,13 +10,13 @@ from typing import Any, Self
 
 import httpx
 
+from tests.core.models.tiny_llama import TEMPLATE, tiny_llama
 from tests.support.machine import free_port, until
 from tests.support.models import PUBLIC, lineage
 from twin_assets.core.models.registry import BaseRef, ModelVersion, Registry
 
 KEY = "sesame-1234"
 DOUBLE = Path(__file__).parent / "double.py"
-TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }} {% endfor %}"
 REAL = os.environ.get("TWIN_TEST_VLLM", "")
 OPTIONS = ["--max-model-len", "128", "--dtype", "bfloat16", "--enforce-eager", "--max-loras", "4"]
 # Of the real one on a machine with two cores; the double doesn't know them.
@@ -122,24 +122,15 @@ class VllmProcess:
 
 def make_base(folder: Path, seed: int = 0) -> Path:
     """A Llama with random weights that knows sixty words; of a shape that vLLM's attention on CPUs takes."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    words = Tokenizer(
-        models.WordLevel({"[UNK]": 0, "[EOS]": 1} | {f"ferry{n}": n for n in range(2, 64)}, unk_token="[UNK]")
-    )  # type: ignore[arg-type]
-    words.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", eos_token="[EOS]")
-    tokenizer.chat_template = TEMPLATE
-    tokenizer.save_pretrained(folder)
-    shape = LlamaConfig(
-        vocab_size=64, hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
-        max_position_embeddings=128, bos_token_id=None, eos_token_id=1,
-    )  # fmt: skip
-    torch.manual_seed(seed)
-    LlamaForCausalLM(shape).to(torch.bfloat16).save_pretrained(folder)
-    return folder
+    return tiny_llama(
+        folder,
+        seed,
+        "bfloat16",
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
 
 
 def make_adapter(folder: Path, base: Path, rank: int = 4, seed: int = 0, template: str = TEMPLATE) -> Path:

@@ -1,6 +1,7 @@
 """A persona: whose twin it is, where their writing lives, and what may be done with it."""
 
 import json
+import re
 import secrets
 from pathlib import Path
 from string import Template
@@ -113,6 +114,11 @@ class Persona(Part):
             if not refusal.is_valid() or set(refusal.get_identifiers()) - {"looked_for"}:
                 raise ValueError(f"{refusal.template!r} may hold $looked_for, and $$ for a dollar sign")
         return refusals
+
+    @property
+    def first_language(self) -> str:
+        """What the persona writes first of all, without a region: `en` of `en-GB`, and where none is named."""
+        return re.split("[-_]", next(iter(self.languages), "en").lower())[0]
 
     @property
     def learns_from(self) -> Visibility:

@@ -25,8 +25,9 @@ from twin_assets.feature.instruct.build import (
     may_be_learnt,
     passages_to_teach,
 )
-from twin_assets.feature.instruct.teaching.backtranslation import Backtranslated, backtranslate
-from twin_assets.feature.instruct.teaching.teacher import Teacher, TeacherRequest, Teaching
+from twin_assets.feature.instruct.teaching.backtranslation import backtranslate
+from twin_assets.feature.instruct.teaching.lessons import Teaching
+from twin_assets.feature.instruct.teaching.teacher import Teacher, TeacherRequest
 from twin_assets.feature.plots import lengths_plot
 from twin_assets.feature.preference.build import build_preference_rows, select_pair_prompts
 from twin_assets.feature.preference.length_balance import LengthBalance, length_balance, words_of
@@ -135,14 +136,13 @@ def preference_dataset(
 
 def _requests_for(
     platform: Platform, persona: Persona, passages: list[TeacherRequest], say: Callable[[str], None]
-) -> Teaching | Backtranslated | None:
+) -> Teaching | None:
     """What a teacher, or else the profile's base model, says that the passages answer; None where rules must do."""
     settings, profile = platform.settings, platform.profile
     if settings.teacher_model:
         return Teacher(settings, say).teach(passages)
     # The model is asked in English, and answers in it.
-    in_english = not persona.languages or persona.languages[0].startswith("en")
-    if not in_english or not _base_model_writes(settings, profile):
+    if persona.first_language != "en" or not _base_model_writes(settings, profile):
         return None
     base = ensure_base_model(settings, profile, lambda facts: say(str(facts)))
     generator = LocalGenerator.of(platform.registry, base.tag)

@@ -216,8 +216,7 @@ class RowBuilder:
         if question := self._lesson(block).question:
             return question
         about = listed(self.phrases.top(block, 2))
-        language = next(iter(self.persona.languages), "en").split("-")[0]
-        ask = _QUESTIONS.get(language, _QUESTIONS["en"])
+        ask = _QUESTIONS.get(self.persona.first_language, _QUESTIONS["en"])
         return ask.format(about=about, title=title) if about else ""
 
     def _notes(self, document: SplitDocument, block: str, topic: str) -> list[Passage] | None:

@@ -10,7 +10,8 @@ from twin_assets.core.prompts.templates import without_passages
 from twin_assets.core.records import Message
 from twin_assets.core.storage.kept import KeptValues
 from twin_assets.feature.instruct.build import build_instruct_rows, passages_to_teach, unverifiable_rows
-from twin_assets.feature.instruct.teaching.backtranslation import Backtranslated, backtranslate
+from twin_assets.feature.instruct.teaching.backtranslation import backtranslate
+from twin_assets.feature.instruct.teaching.lessons import Teaching
 from twin_assets.feature.instruct.teaching.teacher import TeacherRequest
 
 embed = load_embedder("offline-minilm").embed
@@ -36,7 +37,7 @@ class Writer:
         return next((said for text, said in self.said[kind].items() if text in asked), "")
 
 
-def ask(writer: Writer, folder: Path, texts: tuple[str, ...] = (TIDE, BREAD)) -> Backtranslated:
+def ask(writer: Writer, folder: Path, texts: tuple[str, ...] = (TIDE, BREAD)) -> Teaching:
     kept: KeptValues[str] = KeptValues(folder / "requests.sqlite", "written")
     passages = [TeacherRequest(title="", text=text) for text in texts]
     same = OFFLINE_MINILM.agreeing_request

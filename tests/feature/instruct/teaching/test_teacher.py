@@ -14,7 +14,12 @@ from twin_assets.core.hashing import text_hash
 from twin_assets.core.llm.hosted import HostedModel
 from twin_assets.feature.instruct.build import build_instruct_rows, passages_to_teach, unverifiable_rows
 from twin_assets.feature.instruct.row_filters import copied_share
-from twin_assets.feature.instruct.teaching.teacher import SyntheticExample, Teacher, TeacherRequest, Teaching
+from twin_assets.feature.instruct.teaching.teacher import (
+    PaidTeaching,
+    SyntheticExample,
+    Teacher,
+    TeacherRequest,
+)
 from twin_assets.settings import Settings
 
 
@@ -36,7 +41,7 @@ def passages(count: int) -> list[TeacherRequest]:
     return [TeacherRequest(title="Mud", text=f"Passage number {n}, of some words.") for n in range(count)]
 
 
-def teach(double: TeacherDouble, home: Path, count: int, **changes: Any) -> Teaching:
+def teach(double: TeacherDouble, home: Path, count: int, **changes: Any) -> PaidTeaching:
     return teacher(double, home, **changes).teach(passages(count))
 
 

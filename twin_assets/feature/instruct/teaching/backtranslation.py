@@ -11,16 +11,17 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.prompts.templates import render
-from twin_assets.core.records import Message, Record
+from twin_assets.core.records import Message
 from twin_assets.core.storage.kept import KeptValues
 from twin_assets.core.text.content_words import content_words
 from twin_assets.core.text.words import count_words, first_words
-from twin_assets.feature.instruct.teaching.lessons import Lesson
+from twin_assets.feature.instruct.teaching.lessons import Lesson, Teaching
 from twin_assets.feature.instruct.teaching.teacher import TeacherRequest
 
 Write = Callable[[list[list[Message]], int], list[str]]  # one text a conversation, of at most so many tokens
@@ -46,18 +47,7 @@ EXAMPLES = (
         "title": "Making bread rise",
     },
 )
-KINDS = ("question", "title")
 _REPEATS = re.compile(r"\b(\w+(?:\W+\w+){0,5})(?:\W+\1\b){2}", re.IGNORECASE)
-
-
-class Backtranslated(Record):
-    """Lessons by passage key; `dropped` counts what was written and not kept, by kind."""
-
-    model: str
-    lessons: dict[str, Lesson]
-    dropped: dict[str, int]
-    asked: int
-    cached: int
 
 
 def backtranslate(
@@ -68,7 +58,7 @@ def backtranslate(
     kept: KeptValues[str],
     model: str,
     say: Callable[[str], None],
-) -> Backtranslated:
+) -> Teaching:
     """A topic and a question for each passage that the model has good ones for.
 
     `embed` gives unit vectors, shape (texts, dimensions). A request under the cosine `same` with its passage is about something
@@ -77,27 +67,27 @@ def backtranslate(
     unique = {p.key: p for p in passages}
     whole = [p.text for p in unique.values()]
     texts = [first_words(text, PASSAGE_WORDS) for text in whole]
-    lessons = {key: Lesson() for key in unique}
     dropped: Counter[str] = Counter()
     asked = cached = 0
     if not texts:
-        return Backtranslated(model=model, lessons={}, dropped={}, asked=0, cached=0)
+        return Teaching(model=model, lessons={}, dropped={}, asked=0, cached=0)
     about = embed(texts)
-    for kind in KINDS:
+    told: dict[str, dict[str, str]] = {key: {} for key in unique}
+    for kind, (field, read) in KINDS.items():
         said, fresh = _written(kind, texts, write, kept, model, say)
         asked, cached = asked + fresh, cached + len(texts) - fresh
-        fields = [_question(text) if kind == "question" else _topic(text) for text in said]
+        requests = [read(text) for text in said]
         # Rounded, since the last bits differ from one CPU to another.
-        near = np.round(embed([field or "-" for field in fields]) @ about.T, 3)
+        near = np.round(embed([request or "-" for request in requests]) @ about.T, 3)
         own = near.diagonal()
-        kept_to = np.array([_keeps_to(field, text) for field, text in zip(fields, whole, strict=True)])
+        kept_to = np.array([_keeps_to(request, text) for request, text in zip(requests, whole, strict=True)])
         good = kept_to & (own >= near.max(axis=1)) & (own >= same)
         dropped[f"base_model_{kind}"] = int(len(texts) - good.sum())
-        for key, field, leads_back in zip(unique, fields, good, strict=True):
+        for key, request, leads_back in zip(unique, requests, good, strict=True):
             if leads_back:
-                setattr(lessons[key], "question" if kind == "question" else "topic", field)
-    told = {key: lesson for key, lesson in lessons.items() if lesson.topic or lesson.question}
-    return Backtranslated(model=model, lessons=told, dropped=dict(+dropped), asked=asked, cached=cached)
+                told[key][field] = request
+    lessons = {key: Lesson.model_validate(fields) for key, fields in told.items() if fields}
+    return Teaching(model=model, lessons=lessons, dropped=dict(+dropped), asked=asked, cached=cached)
 
 
 def _written(
@@ -151,3 +141,10 @@ def _keeps_to(request: str, passage: str) -> bool:
 
 def _first_line(text: str) -> str:
     return next((line.strip(" \t\"'*“”") for line in text.splitlines() if line.strip()), "")
+
+
+# What a model is asked for by its prompt file, what it is of a lesson, and how an answer is read.
+KINDS: dict[str, tuple[Literal["question", "topic"], Callable[[str], str]]] = {
+    "question": ("question", _question),
+    "title": ("topic", _topic),
+}

@@ -1,6 +1,10 @@
 """What a model says of one of the author's passages, for requests that the passage answers."""
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel
+
+from twin_assets.core.records import Record
 
 
 class Lesson(BaseModel):
@@ -13,3 +17,14 @@ class Lesson(BaseModel):
     question: str = ""
     outline: list[str] = []
     draft: str = ""
+
+
+class Teaching(Record):
+    """Lessons by passage key, of `model`. `dropped` counts by reason what was not taught; of the passages, or requests about
+    them, so many were `asked` now and `cached` before."""
+
+    model: str
+    lessons: Mapping[str, Lesson]
+    dropped: dict[str, int]
+    asked: int
+    cached: int

@@ -21,7 +21,7 @@ from twin_assets.core.prompts.templates import render
 from twin_assets.core.records import Record
 from twin_assets.core.storage.kept import KeptValues
 from twin_assets.core.text.tokens import estimated_tokens
-from twin_assets.feature.instruct.teaching.lessons import Lesson
+from twin_assets.feature.instruct.teaching.lessons import Lesson, Teaching
 from twin_assets.settings import Settings
 
 AT_ONCE = 4
@@ -61,14 +61,9 @@ class TeacherRequest(Record):
         return text_hash(self.text)
 
 
-class Teaching(Record):
-    """Lessons by passage key. `dropped` counts passages without one by reason; cost is in US dollars."""
+class PaidTeaching(Teaching):
+    """A teacher's: `dropped` counts passages without a lesson. Estimate and cost are in US dollars."""
 
-    model: str
-    lessons: dict[str, SyntheticExample]
-    dropped: dict[str, int]
-    asked: int
-    cached: int
     estimate: float
     cost: float
 
@@ -81,7 +76,7 @@ class Teacher:
         self.model, self._max_tokens = self._hosted.model, settings.teacher_max_tokens
         self._kept: KeptValues[str] = KeptValues(settings.cache_dir / "teacher.sqlite", "lessons")
 
-    def teach(self, passages: list[TeacherRequest]) -> Teaching:
+    def teach(self, passages: list[TeacherRequest]) -> PaidTeaching:
         """A lesson for each passage, from the cache where it is there.
 
         Raises TwinError when the estimate is over the budget, when the budget is spent, and when the model
@@ -107,7 +102,7 @@ class Teacher:
         self._say(f"teacher {self.model}: {len(missing)} to ask, {cached} known, about ${estimate:.2f}")
         self._hosted.check_estimate(estimate)
         self._ask_all(missing, lessons, dropped)
-        return Teaching(
+        return PaidTeaching(
             model=self.model,
             lessons=lessons,
             dropped=dict(dropped),
