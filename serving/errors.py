@@ -43,6 +43,8 @@ def error_response(error: TwinError) -> JSONResponse:
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 400)
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else {}
     body = error_body(error_type(error), error.problem, error.fix)
+    if isinstance(error, RetrievalUnavailable):  # an answer says `without_passages` here
+        body["outcome"] = "refused"
     return JSONResponse(body, status_code=status, headers=headers)
 
 

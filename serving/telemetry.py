@@ -41,6 +41,11 @@ COST = Counter(
 )
 REFUSED = Counter("twin_refused", "Requests that were turned away, by reason.", ["reason"])
 DEGRADED = Counter("twin_degraded", "Answers that did without a part.", ["part"])
+WITHOUT_PASSAGES = Counter(
+    "twin_without_passages",
+    "Requests while the vector store was away: refused, or written without passages.",
+    ["outcome"],
+)
 QUEUE = Gauge("twin_queue", "Requests in hand: running and waiting.", ["state"], multiprocess_mode="livesum")
 LOST_ROWS = Gauge(
     "twin_lost_request_rows", "Rows of the request log that were lost.", multiprocess_mode="livesum"

@@ -48,6 +48,16 @@ class IndexSettings(BaseModel):
     )
     weaviate_api_key: SecretStr | None = Field(None, description="What weaviate_url is asked with.")
     weaviate_grpc_port: int = Field(50051, description="Of a server or embedded; Weaviate Cloud has its own.")
+    weaviate_sync_timeout: float = Field(
+        60.0, gt=0, le=86_400, description="A sync that stored nothing for so many seconds ends."
+    )
+    weaviate_search_timeout: float = Field(
+        2.0, gt=0, le=600, description="Seconds that the twin waits for a search; then it does without."
+    )
+    without_passages: Literal["write", "refuse"] = Field(
+        "write",
+        description="What the twin does with a piece of writing while the vector store is away; questions are refused.",
+    )
 
 
 class RetrievalSettings(BaseModel):

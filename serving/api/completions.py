@@ -16,7 +16,7 @@ from serving.protocol import Events, TwinChatRequest, WriteRequest, completion, 
 from serving.twin.answering import answer_service
 from serving.twin.request import TwinRequest
 from twin_assets.core.errors import TwinError
-from twin_assets.inference.twin.answer import Answer
+from twin_assets.inference.twin.answer import Answer, outcome_of
 from twin_assets.inference.twin.brief import Brief
 
 DEGRADED_HEADER = "X-Twin-Degraded"
@@ -142,7 +142,7 @@ def _streamed(twin_request: TwinRequest, request: Request, with_usage: bool = Fa
         "kind": plan.prompt_kind,
         "passages": len(plan.citations),
         "degraded": answer.degraded,
-        "outcome": writers.outcome,
+        "outcome": outcome_of(plan, writers),
         "stream": True,
     }
     events = Events(
@@ -150,7 +150,7 @@ def _streamed(twin_request: TwinRequest, request: Request, with_usage: bool = Fa
         lambda: writers.finish_reason,
         (lambda: usage(*writers.tokens)) if with_usage else None,
         citations=[c.model_dump() for c in plan.citations],
-        outcome=writers.outcome,
+        outcome=outcome_of(plan, writers),
         seed=twin_request.seed,
         degraded=answer.degraded,
         request_id=twin_request.request_id,

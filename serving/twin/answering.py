@@ -35,9 +35,24 @@ from twin_assets.inference.generation.fallback import FallbackPolicy, Writers
 from twin_assets.inference.generation.remote import EngineUnavailable, RemoteGenerator
 from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.inference.links.read import RecentLinks, linked_passages
-from twin_assets.inference.retrieval.resilient_store import ResilientVectorStore
+from twin_assets.inference.retrieval.resilient_store import (
+    FIX,
+    Breaker,
+    ResilientVectorStore,
+    RetrievalUnavailable,
+)
 from twin_assets.inference.retrieval.retriever import open_retriever
-from twin_assets.inference.twin.answer import Answer, Plan, Twin, sampling_of, stream, write
+from twin_assets.inference.twin.answer import (
+    RETRIEVAL,
+    Answer,
+    Linked,
+    Plan,
+    Twin,
+    outcome_of,
+    sampling_of,
+    stream,
+    write,
+)
 from twin_assets.inference.twin.cost import price_of
 from twin_assets.inference.twin.log_writer import FLUSH_SECONDS, RequestLog
 from twin_assets.inference.twin.request_log import Outcome, RequestRecord
@@ -98,6 +113,8 @@ class AnswerService:
         self.price = price_of(settings)
         self.profile = load_profile(settings.profile)  # parsing it takes longer than routing an answer
         self._stores: dict[str, ResilientVectorStore] = {}
+        away = settings.vector_store == "weaviate"  # files have no server that could be
+        self._breaker = Breaker(settings.weaviate_search_timeout if away else None)
         self._ledgers: dict[str, Ledger] = {}
         self._lock = threading.Lock()
         self._connections = RenewedConnections(settings.llm_url, settings.llm_timeout)
@@ -160,11 +177,7 @@ class AnswerService:
         def linked(about: str, k: int, tokens: int) -> list[Passage]:
             return linked_passages(about, read, k, tokens, embedder)
 
-        plan = (
-            twin.plan_brief(request.brief, linked)
-            if request.brief
-            else twin.plan_answer(request.text, linked=linked)
-        )
+        plan = self._plan(twin, request, linked)
         writers = self.fallback.writers(self._engine(request, production), plan.refusal is not None)
         sampling = replace(
             sampling_of(plan, request.temperature, request.seed, request.max_tokens),
@@ -174,6 +187,21 @@ class AnswerService:
             frequency_penalty=request.frequency_penalty,
         )
         return Planned(request, persona, plan, writers, sampling, plumbing)
+
+    def _plan(self, twin: Twin, request: TwinRequest, linked: Linked) -> Plan:
+        """Raises RetrievalUnavailable for a question while the store is away, and for all else where the settings say so."""
+        try:
+            if request.brief is None:
+                return twin.plan_answer(request.text, linked=linked)
+            plan = twin.plan_brief(request.brief, linked)
+            if RETRIEVAL in plan.degraded:
+                if self.settings.without_passages == "refuse":
+                    raise RetrievalUnavailable(plan.note or "The vector store is away.", FIX)
+                telemetry.WITHOUT_PASSAGES.labels("without_passages").inc()
+            return plan
+        except RetrievalUnavailable:
+            telemetry.WITHOUT_PASSAGES.labels("refused").inc()
+            raise
 
     @cached_property
     def thresholds(self) -> Thresholds:
@@ -205,7 +233,7 @@ class AnswerService:
             for piece in stream(plan, writers, planned.sampling):
                 parts.append(piece)
                 yield piece
-            outcome = writers.outcome
+            outcome = outcome_of(plan, writers)
         finally:
             text = "".join(parts)
             links += plan.unsupported_links(text) if writers.outcome == "answered" else []
@@ -293,7 +321,7 @@ class AnswerService:
         """The persona's store; kept, since one on a server has a connection."""
         with self._lock:
             return self._stores.setdefault(
-                name, ResilientVectorStore(lambda: open_store(self.settings, name))
+                name, ResilientVectorStore(lambda: open_store(self.settings, name), self._breaker)
             )
 
     def request_of(self, persona: str, request_id: str, caller: str) -> RequestRecord:

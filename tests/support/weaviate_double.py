@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from uuid import UUID
 
@@ -44,6 +44,43 @@ class Double:
         self.schema: dict[str, dict[str, Any]] = {}
         self.tenants: dict[tuple[str, str], dict[UUID, tuple[dict[str, Any], np.ndarray]]] = {}
         self.http_port = self.grpc_port = 0
+        self.batches_to_live: int | None = None
+        self.batches = 0
+        self.awake, self.dead = Event(), Event()
+        self.awake.set()
+        self._rest: ThreadingHTTPServer | None = None
+        self._rpc: Any = None
+
+    def start(self, *, with_grpc: bool = True) -> None:
+        """Listen, again on the same ports after `die`."""
+        self.dead.clear()
+        self._rest = ThreadingHTTPServer(("127.0.0.1", self.http_port), handler(self))
+        self._rpc = grpc.server(ThreadPoolExecutor(16))
+        weaviate_pb2_grpc.add_WeaviateServicer_to_server(Grpc(self), self._rpc)
+        self.http_port = self._rest.server_port
+        self.grpc_port = self._rpc.add_insecure_port(f"127.0.0.1:{self.grpc_port}")
+        Thread(target=self._rest.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        if with_grpc:
+            self._rpc.start()
+        else:
+            self._rpc.stop(None).wait()
+
+    def die(self) -> None:
+        """As `kill -9`: what is asked breaks off, and both ports are closed. What was stored stays."""
+        assert self._rest is not None
+        self.dead.set()
+        self._rpc.stop(None).wait()
+        self._rest.shutdown()
+        self._rest.server_close()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """As SIGSTOP: connections are made, and nothing is answered; what was asked is done afterwards."""
+        self.awake.clear()
+        try:
+            yield
+        finally:
+            self.awake.set()
 
     def create(self, definition: dict[str, Any]) -> dict[str, Any]:
         for prop in definition["properties"]:
@@ -100,6 +137,7 @@ class Grpc(weaviate_pb2_grpc.WeaviateServicer):
         self.double = double
 
     def _objects(self, request: Any, context: Any) -> dict[UUID, tuple[dict[str, Any], np.ndarray]]:
+        self.double.awake.wait()
         key = dict(context.invocation_metadata()).get("authorization")
         if self.double.key and key != f"Bearer {self.double.key}":
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "unauthorized: invalid api key")
@@ -109,6 +147,12 @@ class Grpc(weaviate_pb2_grpc.WeaviateServicer):
         return found  # type: ignore[return-value]
 
     def BatchObjects(self, request: Any, context: Any) -> Any:
+        self.double.batches += 1
+        if self.double.batches_to_live is not None and self.double.batches > self.double.batches_to_live:
+            self.double.batches_to_live = None
+            Thread(target=self.double.die).start()
+            self.double.dead.wait()
+            context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
         reply = batch_pb2.BatchObjectsReply()
         for index, new in enumerate(request.objects):
             objects = self._objects(new, context)
@@ -231,6 +275,7 @@ def relative(scores: dict[UUID, float]) -> dict[UUID, float]:
 def handler(double: Double) -> type[BaseHTTPRequestHandler]:
     class Rest(BaseHTTPRequestHandler):
         def answer(self) -> None:
+            double.awake.wait()
             length = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             if double.key and self.headers.get("authorization") != f"Bearer {double.key}":
@@ -256,20 +301,10 @@ def handler(double: Double) -> type[BaseHTTPRequestHandler]:
 def running(key: str | None = None, *, with_grpc: bool = True) -> Iterator[Double]:
     """A double on two free loopback ports; without gRPC, that port is closed."""
     double = Double(key)
-    rest = ThreadingHTTPServer(("127.0.0.1", 0), handler(double))
-    rpc = grpc.server(ThreadPoolExecutor(4))
-    weaviate_pb2_grpc.add_WeaviateServicer_to_server(Grpc(double), rpc)
-    double.http_port, double.grpc_port = rest.server_port, rpc.add_insecure_port("127.0.0.1:0")
-    thread = Thread(target=rest.serve_forever, daemon=True)
-    thread.start()
-    if with_grpc:
-        rpc.start()
-    else:
-        rpc.stop(None).wait()
+    double.start(with_grpc=with_grpc)
     try:
         yield double
     finally:
-        rpc.stop(None).wait()
-        rest.shutdown()
-        rest.server_close()
-        thread.join()
+        double.awake.set()
+        if not double.dead.is_set():
+            double.die()

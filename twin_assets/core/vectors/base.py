@@ -63,6 +63,9 @@ class VectorStore(Protocol):
         """Forget the persona's whole index, to build it with another embedder."""
         ...
 
-    def close(self) -> None:
-        """Give back connections; the next call opens them again. For `contextlib.closing`."""
+    def close(self, *, broken: bool = False) -> None:
+        """Give back connections; the next call opens them again. For `contextlib.closing`.
+
+        `broken`: they failed, and nobody else who shares them is to go on with them.
+        """
         ...

@@ -168,7 +168,7 @@ class LanceStore:
             self._db.drop_table(self._name)
             self._opened = None
 
-    def close(self) -> None:
+    def close(self, *, broken: bool = False) -> None:
         self._opened = None
 
 

@@ -13,7 +13,7 @@ def open_store(settings: Settings, persona: str) -> VectorStore:
         from twin_assets.core.vectors.weaviate import WeaviateStore
         from twin_assets.core.vectors.weaviate_connection import server_of
 
-        return WeaviateStore(server_of(settings), persona)
+        return WeaviateStore(server_of(settings), persona, settings.weaviate_sync_timeout)
     from twin_assets.core.vectors.lance import LanceStore
 
     return LanceStore(settings.vectors_uri, persona)

@@ -1,19 +1,23 @@
 """The server vector store: Weaviate, one collection, a tenant for each persona."""
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
 import numpy as np
 from weaviate import WeaviateClient
+from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter, HybridFusion, MetadataQuery
 from weaviate.collections import Collection
-from weaviate.exceptions import UnexpectedStatusCodeError
+from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateInsertManyAllFailedError
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import EmbeddedChunk, Passage, Visibility
 from twin_assets.core.text.words import has_unspaced, spaced
+from twin_assets.core.vectors.away import Patience, StoreAway, within
 from twin_assets.core.vectors.base import Filters, SyncReport
 from twin_assets.core.vectors.common import (
     FACTS,
@@ -40,30 +44,49 @@ from twin_assets.core.vectors.weaviate_schema import (
 WRITE_AT_ONCE = 200
 READ_AT_ONCE = 500
 DELETE_AT_ONCE = 500
+SYNC_SECONDS = 60.0
+
+Item = TypeVar("Item")
 
 
 class WeaviateStore:
     """See VectorStore. Connects on first use; every method raises TwinError when the server fails."""
 
-    def __init__(self, server: WeaviateServer, persona: str) -> None:
+    def __init__(self, server: WeaviateServer, persona: str, sync_seconds: float = SYNC_SECONDS) -> None:
+        """A sync that makes no progress for `sync_seconds` ends."""
+        self._sync_seconds = sync_seconds
         self._server, self._persona, self._tenant = server, persona, tenant_of(persona)
         self._name = f"{COLLECTION}/{self._tenant}"
-        self._client: WeaviateClient | None = None
+        self._uses = False
         self._seen = self._complete = False
         self._lock = Lock()
 
     def sync(self, chunks: list[EmbeddedChunk]) -> SyncReport:
-        embedder = only_embedder(chunks)
-        with self._server.explained("sync"):
-            there = self._create() if chunks else self._open()
-            if there is None:
-                return SyncReport(added=0, updated=0, deleted=0, unchanged=0)
-            refuse_other_embedder(self._name, _fingerprint(there), embedder)
-            objects = there.iterator(return_properties=FACTS, cache_size=READ_AT_ONCE)
-            stored = {str(o.properties["chunk_id"]): o.properties for o in objects}
-            todo = difference(stored, chunks)
-            self._write(there, todo.changed)
-            self._delete(there, todo.deleted)
+        embedder, patience = only_embedder(chunks), self._patience()
+
+        def opened() -> Collection | None:
+            with self._server.explained("sync"):
+                return self._create() if chunks else self._open()
+
+        # A server that was never there is told at once; patience is for one that goes.
+        if within(self._sync_seconds, opened) is None:
+            return SyncReport(added=0, updated=0, deleted=0, unchanged=0)
+        refuse_other_embedder(self._name, patience.call(self.fingerprint), embedder)
+        todo = difference(self._stored(patience), chunks)
+        done = 0
+        try:
+            for batch in _pieces(todo.changed, WRITE_AT_ONCE):
+                self._write(patience, batch)
+                done += len(batch)
+            for ids in _pieces(todo.deleted, DELETE_AT_ONCE):
+                patience.call(functools.partial(self._delete, ids))
+        except StoreAway as error:
+            wanted = len(todo.changed)
+            raise StoreAway(
+                f"{error.problem} For {self._sync_seconds:.0f} seconds nothing could be stored: {done:,} of {wanted:,} "
+                f"chunks were, {wanted - done:,} are left.",
+                f"{error.fix} The next sync writes only what is left.",
+            ) from None
         return todo.report()
 
     def search(
@@ -129,17 +152,20 @@ class WeaviateStore:
                 self._connected().collections.use(COLLECTION).tenants.remove([self._tenant])
             self._seen = False
 
-    def close(self) -> None:
+    def close(self, *, broken: bool = False) -> None:
         with self._lock:
-            if self._client is not None:
-                self._client = None
+            if broken:
+                CONNECTIONS.give_up(self._server)
+            if self._uses:
+                self._uses = False
                 CONNECTIONS.release(self._server)
 
     def _connected(self) -> WeaviateClient:
         with self._lock:
-            if self._client is None:
-                self._client = CONNECTIONS.acquire(self._server)
-            return self._client
+            if not self._uses:
+                self._uses = True
+                CONNECTIONS.use(self._server)
+        return CONNECTIONS.client(self._server)
 
     def _open(self) -> Collection | None:
         """The persona's part of the collection; None when there is none yet."""
@@ -174,34 +200,77 @@ class WeaviateStore:
         self._seen = True
         return whole.with_tenant(self._tenant)
 
-    def _write(self, there: Collection, chunks: list[EmbeddedChunk]) -> None:
-        if not chunks:
-            return
-        # A batch that is not full waits a second for more, so one is never larger than what there is.
-        with there.batch.fixed_size(batch_size=min(WRITE_AT_ONCE, len(chunks))) as batch:
-            for chunk in chunks:
-                batch.add_object(
-                    properties=as_properties(chunk),
-                    uuid=object_id(self._persona, chunk.chunk_id),
-                    vector={VECTOR: chunk.vector},
-                )
-        failed = there.batch.failed_objects
-        if failed:
+    def _patience(self) -> Patience:
+        return Patience(self._sync_seconds, lambda: self.close(broken=True))
+
+    def _there(self) -> Collection:
+        """As `_open`, over the connection as it is now; TwinError when the tenant is gone."""
+        there = self._open()
+        if there is None:
+            raise TwinError(f"The index {self._name} was removed meanwhile.", "sync again.")
+        return there
+
+    def _stored(self, patience: Patience) -> dict[str, Mapping[str, Any]]:
+        """What every stored chunk says beside its vector, by chunk id."""
+        stored: dict[str, Mapping[str, Any]] = {}
+        after: UUID | None = None
+        while page := patience.call(functools.partial(self._page, after)):
+            stored |= {str(o.properties["chunk_id"]): o.properties for o in page}
+            after = page[-1].uuid
+        return stored
+
+    def _page(self, after: UUID | None) -> list[Any]:
+        with self._server.explained("sync"):
+            return list(
+                self._there()
+                .query.fetch_objects(limit=READ_AT_ONCE, after=after, return_properties=FACTS)
+                .objects
+            )
+
+    def _write(self, patience: Patience, chunks: Sequence[EmbeddedChunk]) -> None:
+        """Store some chunks. TwinError with the first reason when the server refuses one."""
+        objects = [
+            DataObject(
+                properties=as_properties(c),
+                uuid=object_id(self._persona, c.chunk_id),
+                vector={VECTOR: c.vector},
+            )
+            for c in chunks
+        ]
+        again = False
+
+        def write() -> list[str]:
+            nonlocal again
+            if again:
+                # Weaviate leaves an object as it is that it has already, also where the vector index lacks it.
+                self._delete([c.chunk_id for c in chunks])
+            again = True
+            with self._server.explained("sync"):
+                try:
+                    return [e.message for e in self._there().data.insert_many(objects).errors.values()]
+                except WeaviateInsertManyAllFailedError as error:
+                    return [str(error)] * len(objects)
+
+        if failed := patience.call(write):
             raise TwinError(
                 f"Weaviate at {self._server.url} did not store {len(failed)} of {len(chunks)} chunks; "
-                f"the first because: {failed[0].message}",
+                f"the first because: {failed[0]}",
                 "mend that and sync again: what was stored stays, only the rest is written.",
             )
 
-    def _delete(self, there: Collection, chunk_ids: list[str]) -> None:
-        for start in range(0, len(chunk_ids), DELETE_AT_ONCE):
-            ids = [object_id(self._persona, i) for i in chunk_ids[start : start + DELETE_AT_ONCE]]
-            result = there.data.delete_many(where=Filter.by_id().contains_any(ids))
-            if result.failed:
-                raise TwinError(
-                    f"Weaviate at {self._server.url} did not delete {result.failed} of {len(ids)} chunks.",
-                    "see the server's log, and sync again.",
-                )
+    def _delete(self, chunk_ids: Sequence[str]) -> None:
+        ids = [object_id(self._persona, i) for i in chunk_ids]
+        with self._server.explained("sync"):
+            result = self._there().data.delete_many(where=Filter.by_id().contains_any(ids))
+        if result.failed:
+            raise TwinError(
+                f"Weaviate at {self._server.url} did not delete {result.failed} of {len(ids)} chunks.",
+                "see the server's log, and sync again.",
+            )
+
+
+def _pieces(items: list[Item], most: int) -> Iterator[list[Item]]:
+    return (items[start : start + most] for start in range(0, len(items), most))
 
 
 def _fingerprint(there: Collection) -> str | None:

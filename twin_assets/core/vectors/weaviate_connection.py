@@ -1,6 +1,7 @@
 """Connections to Weaviate: a server, Weaviate Cloud or an embedded binary, one a process and address."""
 
 import atexit
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,10 +23,13 @@ from weaviate.exceptions import (
     WeaviateBaseError,
     WeaviateClosedClientError,
     WeaviateConnectionError,
+    WeaviateRetryError,
     WeaviateStartUpError,
+    WeaviateTimeoutError,
 )
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.vectors.away import StoreAway
 from twin_assets.settings import Settings
 
 EMBEDDED = "embedded"
@@ -38,8 +42,17 @@ _START = (
     "that runs; TWIN_VECTOR_STORE=lancedb needs none."
 )
 _UNREACHABLE = (
-    WeaviateConnectionError, WeaviateStartUpError, WeaviateClosedClientError, httpx.HTTPError, OSError,
+    WeaviateConnectionError, WeaviateStartUpError, WeaviateClosedClientError, WeaviateRetryError, WeaviateTimeoutError,
+    httpx.HTTPError, OSError,
 )  # fmt: skip
+# What a server says that goes, or comes, or is behind a proxy that misses it; and a channel that was given up meanwhile.
+_AWAY_STATUS = (502, 503, 504)
+_AWAY_CODES = (
+    grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED,
+)  # fmt: skip
+
+# What the client logs of a write that failed quotes the texts.
+logging.getLogger("weaviate-client").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)
@@ -53,9 +66,16 @@ class WeaviateServer:
 
     @contextmanager
     def explained(self, doing: str) -> Iterator[None]:
-        """Turn what the client raises into a TwinError that names the URL and never the key."""
+        """Turn what the client raises into a TwinError that names the URL and never the key; StoreAway where nobody
+        answers."""
         try:
             yield
+        except ValueError as error:
+            if "closed channel" not in str(error):
+                raise
+            raise StoreAway(
+                f"The connection to Weaviate at {self.url} was given up ({doing}).", _START
+            ) from None
         except (WeaviateBaseError, httpx.HTTPError, grpc.RpcError, OSError) as error:
             # `from None`: what the client raises can quote the header that carries the key.
             raise self._as_twin_error(error, doing) from None
@@ -77,12 +97,23 @@ class WeaviateServer:
                 "its first start downloads the program, and one process at a time can run it: use a server "
                 "(deploy/compose.yaml, TWIN_WEAVIATE_URL) where that does not fit.",
             )
-        if isinstance(error, _UNREACHABLE):
-            return TwinError(f"No Weaviate answers at {self.url} ({doing}): {text}", _START)
+        if _is_away(error) or status in _AWAY_STATUS:
+            return StoreAway(f"No Weaviate answers at {self.url} ({doing}): {text}", _START)
         return TwinError(
             f"Weaviate at {self.url} failed ({doing}): {text}",
             "see the server's log; what was stored before stays, and the same call can be repeated.",
         )
+
+
+def _is_away(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised for, says that nobody answers."""
+    while error is not None:
+        if isinstance(error, _UNREACHABLE):
+            return True
+        if isinstance(error, grpc.RpcError) and getattr(error, "code", lambda: None)() in _AWAY_CODES:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def server_of(settings: Settings) -> WeaviateServer:
@@ -128,6 +159,15 @@ def _is_cloud(url: str) -> bool:
     return (urlsplit(url).hostname or "").endswith((".weaviate.cloud", ".weaviate.network"))
 
 
+class _Shared:
+    """A connection, opened when it is first asked for; `users` have it."""
+
+    def __init__(self) -> None:
+        self.client: WeaviateClient | None = None
+        self.users, self.given_up = 0, False
+        self.connecting = Lock()
+
+
 class WeaviateConnections:
     """Connections by server, each open while somebody uses it.
 
@@ -135,36 +175,60 @@ class WeaviateConnections:
     """
 
     def __init__(self) -> None:
-        self._open: dict[WeaviateServer, tuple[WeaviateClient, int]] = {}  # with the number of users
-        self._lock = Lock()
+        self._open: dict[WeaviateServer, _Shared] = {}
+        self._lock = Lock()  # never held while a server is asked
 
-    def acquire(self, server: WeaviateServer) -> WeaviateClient:
-        """The connection to this server, opened when there is none. Pair with `release`."""
+    def use(self, server: WeaviateServer) -> None:
+        """Count a user of this server's connection. Pair with `release`."""
         with self._lock:
-            client, users = self._open.get(server, (None, 0))
-            if client is None:
+            self._open.setdefault(server, _Shared()).users += 1
+
+    def client(self, server: WeaviateServer) -> WeaviateClient:
+        """The connection to a server that is in use, opened when there is none. Raises TwinError."""
+        with self._lock:
+            shared = self._open.setdefault(server, _Shared())
+        with shared.connecting:
+            if shared.client is None:
                 with server.explained("connect"):
-                    client = _connect(server)
-            self._open[server] = (client, users + 1)
-            return client
+                    shared.client = _connect(server)
+            if shared.given_up:  # while it was opened
+                shared.client.close()
+            return shared.client
+
+    def give_up(self, server: WeaviateServer) -> None:
+        """Close a connection that failed, whoever uses it: the next call opens another.
+
+        A channel that lost its server waits up to two minutes before it looks for it again.
+        """
+        with self._lock:
+            if server in self._open:
+                new = _Shared()
+                new.users = self._open[server].users
+                _close(self._open[server])
+                self._open[server] = new
 
     def release(self, server: WeaviateServer) -> None:
         """Close the connection when nobody else uses it."""
         with self._lock:
             if server not in self._open:
                 return
-            client, users = self._open.pop(server)
-            if users > 1:
-                self._open[server] = (client, users - 1)
-            else:
-                client.close()
+            shared = self._open[server]
+            shared.users -= 1
+            if shared.users <= 0:
+                _close(self._open.pop(server))
 
     def close(self) -> None:
         """Close what is open, whoever uses it."""
         with self._lock:
-            for client, _ in self._open.values():
-                client.close()
+            for shared in self._open.values():
+                _close(shared)
             self._open.clear()
+
+
+def _close(shared: _Shared) -> None:
+    shared.given_up = True
+    if shared.client is not None:
+        shared.client.close()
 
 
 # The process's, closed when it ends: stores are opened in many places, and share it.

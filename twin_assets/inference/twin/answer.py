@@ -31,6 +31,9 @@ CITED_WORDS = 60
 PROMPT_TOKENS = 120  # what the system turn and the words around passages take, at most
 RETRIEVAL = "retrieval"  # in `degraded`: written without the passages that there may have been
 
+Written = Literal["answered", "refused", "without_passages"]
+"""How a request ended that got a text: `without_passages` says that the vector store was away."""
+
 Retrieve = Callable[[str, int], list[Passage]]
 
 
@@ -77,7 +80,7 @@ class Answer(Record):
     """
 
     text: str
-    outcome: Literal["answered", "refused"]
+    outcome: Written
     citations: list[Citation]
     model: str
     prompt_kind: str
@@ -240,6 +243,12 @@ def stream(plan: Plan, writers: Writers, sampling: Sampling) -> Iterator[str]:
                 raise
 
 
+def outcome_of(plan: Plan, writers: Writers) -> Written:
+    """How a plan ends that is written by who writes now."""
+    away = RETRIEVAL in plan.degraded and writers.outcome == "answered"
+    return "without_passages" if away else writers.outcome
+
+
 def _whole(plan: Plan, writers: Writers, sampling: Sampling) -> Answer:
     if writers.current is None:
         return Answer(
@@ -255,7 +264,7 @@ def _whole(plan: Plan, writers: Writers, sampling: Sampling) -> Answer:
     text = "".join(_shape(plan)([written.text]))
     return Answer(
         text=text,
-        outcome="answered",
+        outcome=outcome_of(plan, writers),
         citations=plan.citations,
         model=writers.model,
         prompt_kind=plan.prompt_kind,

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "requests"
 
-Outcome = Literal["answered", "refused", "failed"]
+Outcome = Literal["answered", "refused", "without_passages", "failed"]
 
 
 class RequestRecord(Asked):

@@ -49,7 +49,7 @@ def _usage(name: str, rows: list[RequestRecord]) -> Usage:
     return Usage(
         group=name,
         requests=len(rows),
-        answered=outcomes.count("answered"),
+        answered=outcomes.count("answered") + outcomes.count("without_passages"),
         refused=outcomes.count("refused"),
         failed=outcomes.count("failed"),
         tokens_in=sum(r.tokens_in for r in rows),
