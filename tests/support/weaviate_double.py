@@ -36,6 +36,9 @@ HNSW = {
 }  # fmt: skip
 
 
+OTHER_LENGTH = "vector index: validate vector: new node has a vector with length {}. Existing nodes have vectors with length {}"
+
+
 class Double:
     """What the server holds: collections by name, and objects by collection, tenant and id."""
 
@@ -44,6 +47,14 @@ class Double:
         self.schema: dict[str, dict[str, Any]] = {}
         self.tenants: dict[tuple[str, str], dict[UUID, tuple[dict[str, Any], np.ndarray]]] = {}
         self.http_port = self.grpc_port = 0
+        self.unindexed: dict[tuple[str, str], set[UUID]] = {}
+        """Objects whose vectors no search by vector finds, by collection and tenant."""
+        self.indexed_per_look: int | None = None
+        """Asynchronous indexing, as Weaviate Cloud has it: so many vectors are indexed with each look at the queue."""
+        self.refused: dict[UUID, str] = {}
+        """What is said of objects that can't be indexed: they are stored all the same."""
+        self.queue_stands = False
+        self.searches = 0
         self.batches_to_live: int | None = None
         self.batches = 0
         self.awake, self.dead = Event(), Event()
@@ -103,6 +114,7 @@ class Double:
 
     def rest(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         """Status and answer of one REST call."""
+        path, _, query = path.partition("?")
         parts = path.removeprefix("/v1/").split("/")
         if parts[0] == "meta":
             return 200, {"version": "1.32.0", "hostname": "double", "modules": {}}
@@ -118,12 +130,19 @@ class Double:
         if parts[2:] == ["properties"]:
             self.schema[name]["properties"].append({"indexFilterable": True} | body)
             return 200, body
+        if parts[2:] == ["shards"]:
+            waiting = self.unindexed.get((name, query.removeprefix("tenant=")), set())
+            told = len(waiting) if self.indexed_per_look else 0
+            for i in list(waiting)[: 0 if self.queue_stands else self.indexed_per_look or 0]:
+                waiting.remove(i)
+            return 200, [{"name": query.removeprefix("tenant="), "status": "READY", "vectorQueueSize": told}]
         if parts[2:3] == ["tenants"] and method == "HEAD":
             return (200 if (name, parts[3]) in self.tenants else 404), None
         if parts[2:] == ["tenants"]:
             for tenant in body:
                 if method == "DELETE":
                     self.tenants.pop((name, tenant), None)
+                    self.unindexed.pop((name, tenant), None)
                 elif re.fullmatch(r"[A-Za-z0-9_-]{4,64}", tenant["name"]):
                     self.tenants.setdefault((name, tenant["name"]), {})
                 else:
@@ -147,7 +166,7 @@ class Grpc(weaviate_pb2_grpc.WeaviateServicer):
         return found  # type: ignore[return-value]
 
     def BatchObjects(self, request: Any, context: Any) -> Any:
-        self.double.batches += 1
+        self.double.batches += any(new.vectors for new in request.objects)
         if self.double.batches_to_live is not None and self.double.batches > self.double.batches_to_live:
             self.double.batches_to_live = None
             Thread(target=self.double.die).start()
@@ -157,15 +176,30 @@ class Grpc(weaviate_pb2_grpc.WeaviateServicer):
         for index, new in enumerate(request.objects):
             objects = self._objects(new, context)
             props = MessageToDict(new.properties.non_ref_properties)
-            vector = unpack(new.vectors[0].vector_bytes)
-            dimensions = next((len(v) for _, v in objects.values()), len(vector))
-            if len(vector) != dimensions:
-                text = f"new node has a vector with length {len(vector)}. Existing nodes have {dimensions}"
-                reply.errors.add(index=index, error=text)
-            elif unknown := set(props) - set(self.double.kinds(new.collection)):
+            vector = unpack(new.vectors[0].vector_bytes if new.vectors else b"")
+            i, unindexed = (
+                UUID(new.uuid),
+                self.double.unindexed.setdefault((new.collection, new.tenant), set()),
+            )
+            dimensions = next((len(v) for _, v in objects.values() if len(v)), len(vector))
+            if unknown := set(props) - set(self.double.kinds(new.collection)):
                 reply.errors.add(index=index, error=f"no such properties: {unknown}")
-            else:
-                objects[UUID(new.uuid)] = ({k: v for k, v in props.items() if v is not None}, vector)
+                continue
+            known = i in objects and np.array_equal(objects[i][1], vector)
+            objects[i] = ({k: v for k, v in props.items() if v is not None}, vector)
+            # The server stores first and indexes then: an object that it refuses stays, in no index.
+            if len(vector) and len(vector) != dimensions:
+                unindexed.add(i)
+                reply.errors.add(index=index, error=OTHER_LENGTH.format(len(vector), dimensions))
+            elif reason := self.double.refused.get(i):
+                unindexed.add(i)
+                reply.errors.add(index=index, error=reason)
+            elif self.double.indexed_per_look and not known:
+                unindexed.add(i)
+            elif (
+                not known
+            ):  # a vector that it has already is not indexed again, whether it is in the index or not
+                unindexed.discard(i)
         return reply
 
     def BatchDelete(self, request: Any, context: Any) -> Any:
@@ -173,19 +207,24 @@ class Grpc(weaviate_pb2_grpc.WeaviateServicer):
         doomed = [i for i, (props, _) in objects.items() if matches(request.filters, i, props)]
         for i in doomed:
             del objects[i]
+            self.double.unindexed.get((request.collection, request.tenant), set()).discard(i)
         return batch_delete_pb2.BatchDeleteReply(matches=len(doomed), successful=len(doomed))
 
     def Aggregate(self, request: Any, context: Any) -> Any:
-        count = len(self._objects(request, context))
+        objects = self._objects(request, context)
+        count = sum(matches(request.filters, i, props) for i, (props, _) in objects.items())
         return aggregate_pb2.AggregateReply(single_result={"objects_count": count})
 
     def Search(self, request: Any, context: Any) -> Any:
         objects = self._objects(request, context)
+        self.double.searches += 1
         kept = {i: o for i, o in sorted(objects.items()) if matches(request.filters, i, o[0])}
         scores: dict[UUID, float] = {}
+        unindexed = self.double.unindexed.get((request.collection, request.tenant), set())
+        in_index = {i: o for i, o in kept.items() if len(o[1]) and i not in unindexed}
         if request.HasField("hybrid_search"):
             query = request.hybrid_search
-            near = relative(nearness(kept, unpack(query.vector_bytes), context))
+            near = relative(nearness(in_index, unpack(query.vector_bytes), context))
             words = relative(word_counts(kept, query.query, query.properties))
             sides = [(near, query.alpha), (words, 1 - query.alpha)]
             for side, weight in sides:
@@ -193,7 +232,7 @@ class Grpc(weaviate_pb2_grpc.WeaviateServicer):
                     scores[i] = scores.get(i, 0.0) + weight * score
             kept = {i: kept[i] for i in sorted(scores, key=lambda i: -scores[i])}
         elif request.HasField("near_vector"):
-            near = nearness(kept, unpack(request.near_vector.vectors[0].vector_bytes), context)
+            near = nearness(in_index, unpack(request.near_vector.vectors[0].vector_bytes), context)
             kept = {i: kept[i] for i in sorted(near, key=lambda i: -near[i])}
         elif request.after:
             kept = {i: o for i, o in kept.items() if i > UUID(request.after)}
@@ -201,6 +240,8 @@ class Grpc(weaviate_pb2_grpc.WeaviateServicer):
         for i, (props, vector) in list(kept.items())[: request.limit or 10]:
             result = reply.results.add()
             result.metadata.id_as_bytes = i.bytes
+            if request.metadata.distance:
+                result.metadata.distance, result.metadata.distance_present = 1 - near[i], True
             if request.metadata.score:
                 result.metadata.score, result.metadata.score_present = scores[i], True
             if request.metadata.vector or request.metadata.vectors:
@@ -240,6 +281,8 @@ def matches(f: Any, object_id: UUID, props: dict[str, Any]) -> bool:
             return False
         stored, bound = datetime.fromisoformat(found), datetime.fromisoformat(f.value_text)
         return stored >= bound if f.operator == kind.OPERATOR_GREATER_THAN_EQUAL else stored < bound
+    if f.operator == kind.OPERATOR_NOT_EQUAL and f.target.property == "_id":
+        return str(object_id) != f.value_text
     if f.operator not in (kind.OPERATOR_EQUAL, kind.OPERATOR_CONTAINS_ANY):
         raise NotImplementedError(f.operator)
     allowed = list(f.value_text_array.values) or [f.value_text]

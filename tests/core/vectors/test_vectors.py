@@ -106,6 +106,27 @@ def test_chunks_of_two_embedders_are_refused(store: VectorStore) -> None:
         store.sync([CHUNKS[0], CHUNKS[1].model_copy(update={"embedder": "e2"})])
 
 
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        ([float("nan")] * DIMENSIONS, "length nan"), ([0.0] * DIMENSIONS, "length 0"), ([0.5] * DIMENSIONS, r"length 1\.414"),
+        ([1.0, 0.0], "2 numbers"), ([], "0 numbers"), ([float("inf")] * DIMENSIONS, "length inf"),
+    ],
+)  # fmt: skip
+def test_no_bad_vector_enters_and_the_chunk_is_named(store: VectorStore, bad: list[float], told: str) -> None:
+    for chunks in (
+        [*CHUNKS[:2], chunk("odd", "odd", 0, vector=bad)],
+        [chunk("odd", "odd", 0, vector=bad), *CHUNKS],
+    ):
+        with pytest.raises(TwinError, match=rf"Chunk \w+ has a vector of .*({told}|8 numbers)"):
+            store.sync(chunks)
+        assert store.count() == 0
+    store.sync(CHUNKS)
+    with pytest.raises(TwinError, match=rf"Chunk odd has a vector of {told}"):
+        store.sync([*CHUNKS, chunk("odd", "odd", 0, vector=bad)])
+    assert store.sync(CHUNKS).unchanged == 3
+
+
 def test_similarity_is_the_cosine_and_only_ranking_weighs_words(store: VectorStore) -> None:
     store.sync(CHUNKS)
     for alpha in (0.0, 0.5, 1.0):

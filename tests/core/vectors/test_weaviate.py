@@ -19,7 +19,7 @@ from twin_assets.core.records import EmbeddedChunk
 from twin_assets.core.vectors import VectorStore, open_store
 from twin_assets.core.vectors import weaviate_connection as connection
 from twin_assets.core.vectors.common import BuiltBefore
-from twin_assets.core.vectors.weaviate_schema import COLLECTION, WORDS, object_id, properties
+from twin_assets.core.vectors.weaviate_schema import COLLECTION, MADE, WORDS, object_id, properties
 from twin_assets.settings import Settings
 
 KEY = "sesame-1234"
@@ -61,7 +61,11 @@ def test_an_older_collection_shows_nothing_until_the_next_sync_says_who_may_see_
     afterwards.callback(store.close)
     afterwards.callback(other.close)
     store.sync(CHUNKS)
-    double.forget_property(COLLECTION, "visibility")
+    for name in ("visibility", MADE):
+        double.forget_property(COLLECTION, name)
+    store.close()
+    store = at(double, tmp_path)
+    afterwards.callback(store.close)
 
     def search() -> list[str]:
         asked = np.array(vector(0), dtype=np.float32)
@@ -78,7 +82,7 @@ def test_an_older_collection_shows_nothing_until_the_next_sync_says_who_may_see_
 
 def test_the_schema_types_every_field_of_a_chunk() -> None:
     by_name = {p.name: p for p in properties()}
-    assert set(by_name) - {WORDS} == set(EmbeddedChunk.model_fields) - {"vector"}
+    assert set(by_name) - {WORDS, MADE} == set(EmbeddedChunk.model_fields) - {"vector"}
     assert [n for n, p in by_name.items() if p.indexSearchable] == ["text", WORDS]
     assert by_name["text"].tokenization == Tokenization.WORD
     assert by_name[WORDS].tokenization == Tokenization.LOWERCASE
@@ -116,11 +120,12 @@ def test_a_field_added_to_chunks_later_is_added_to_the_collection(double: Double
 def test_objects_that_fail_are_counted_with_the_first_reason(double: Double, tmp_path: Path) -> None:
     store = at(double, tmp_path)
     store.sync(CHUNKS[:1])
-    short = CHUNKS[1].model_copy(update={"vector": [1.0, 0.0]})
-    with pytest.raises(TwinError, match=r"did not store 1 of 2 chunks.*length 2"):
-        store.sync([CHUNKS[0], short, CHUNKS[2]])
+    double.refused = {object_id("runa-h", "b"): "shard is read-only"}
+    with pytest.raises(TwinError, match=r"did not store 1 of 2 chunks.*shard is read-only"):
+        store.sync(CHUNKS)
     assert store.count() == 2
-    assert store.sync(CHUNKS).model_dump() == {"added": 1, "updated": 0, "deleted": 0, "unchanged": 2}
+    double.refused = {}
+    assert store.sync(CHUNKS).model_dump() == {"added": 1, "updated": 1, "deleted": 0, "unchanged": 1}
     with pytest.raises(TwinError, match="vector lengths"):
         store.search("tide", np.ones(3, dtype=np.float32), 1, embedder="e1")
     store.close()

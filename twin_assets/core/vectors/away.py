@@ -54,7 +54,7 @@ class Patience:
 
     def call(self, ask: Callable[[], Result]) -> Result:
         """What `ask` returns or raises; it may be called many times. StoreAway when the patience is at its end."""
-        told = False
+        first: StoreAway | None = None  # what is told of it: later ones are of its being away
         while True:
             left = self._progress + self._seconds - time.monotonic()
             try:
@@ -64,13 +64,13 @@ class Patience:
                 self._reconnect()
                 left = self._progress + self._seconds - time.monotonic()
                 if left <= 0:
-                    raise
-                if not told:
+                    raise first or error from None
+                if first is None:
                     logger.warning("asked again for %.0f s: %s", left, error.problem)
-                told = True
+                first = first or error
                 time.sleep(min(PAUSE_SECONDS, left))
             else:
                 self._progress = time.monotonic()
-                if told:
+                if first:
                     logger.info("the vector store answers again")
                 return result

@@ -1,9 +1,10 @@
 """What every vector store does in the same way. Pure: no store, no network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from twin_assets.core.errors import TwinError
@@ -18,6 +19,14 @@ FILTERABLE = [f.name for f in arrow_schema(EmbeddedChunk) if pa.types.is_string(
 
 PUBLISHED_FROM, PUBLISHED_UNTIL = "published_from", "published_until"
 """Filters with bounds of `published_at`; chunks without a date are outside every period."""
+
+
+UNIT_WITHIN = 1e-3
+"""How far the length of a vector may be from 1."""
+
+
+class BadVector(TwinError):
+    """A chunk has a vector that no index may hold."""
 
 
 class EmbedderMismatch(TwinError):
@@ -65,6 +74,40 @@ def difference(stored: Mapping[str, Mapping[str, Any]], chunks: list[EmbeddedChu
     updated = [c for i, c in by_id.items() if i in stored and facts(c.model_dump()) != facts(stored[i])]
     deleted = [i for i in stored if i not in by_id]
     return Difference(added, updated, deleted, len(by_id) - len(added) - len(updated))
+
+
+def refuse_bad_vectors(chunks: Sequence[EmbeddedChunk], dimensions: int) -> None:
+    """BadVector, the chunk named, unless every vector is finite, has `dimensions` numbers and the length 1."""
+    fix = "embed it again: materialise embeddings, then vector_index."
+    for start in range(0, len(chunks), 1_000):
+        some = chunks[start : start + 1_000]
+        for chunk in some:
+            if len(chunk.vector) != dimensions:
+                raise BadVector(
+                    f"Chunk {chunk.chunk_id} has a vector of {len(chunk.vector)} numbers, others of {dimensions}.",
+                    fix,
+                )
+        norms = np.linalg.norm(np.array([chunk.vector for chunk in some], dtype=np.float64), axis=1)
+        good = np.abs(norms - 1) <= UNIT_WITHIN  # not for NaN
+        if not good.all():
+            wrong = int(np.argmin(good))
+            raise BadVector(
+                f"Chunk {some[wrong].chunk_id} has a vector of length {norms[wrong]:.4g}, not 1.", fix
+            )
+
+
+def one_length(chunks: Sequence[EmbeddedChunk]) -> int:
+    """How many numbers every vector has; 0 without chunks. BadVector, a chunk named, where one has others."""
+    dimensions = len(chunks[0].vector) if chunks else 0
+    for chunk in chunks:
+        if len(chunk.vector) != dimensions or not dimensions:
+            refuse_bad_vectors([chunk], dimensions or 1)
+    return dimensions
+
+
+def sample(chunks: Sequence[EmbeddedChunk], most: int) -> list[EmbeddedChunk]:
+    """At most so many of the chunks, evenly from all of them."""
+    return [chunks[i * len(chunks) // most] for i in range(most)] if len(chunks) > most else [*chunks]
 
 
 def only_embedder(chunks: list[EmbeddedChunk]) -> str | None:

@@ -20,8 +20,10 @@ from twin_assets.core.vectors.base import Filters, SyncReport
 from twin_assets.core.vectors.common import (
     allowed_values,
     difference,
+    one_length,
     only_embedder,
     period,
+    refuse_bad_vectors,
     refuse_other_embedder,
     refuse_without_visibility,
     seen_only,
@@ -80,10 +82,11 @@ class LanceStore:
         return self._opened
 
     def sync(self, chunks: list[EmbeddedChunk]) -> SyncReport:
-        embedder = only_embedder(chunks)
+        embedder, dimensions = only_embedder(chunks), one_length(chunks)
         there = self._current()
         if there is None:
             todo = difference({}, chunks)
+            refuse_bad_vectors(todo.changed, dimensions)
             if todo.added:
                 self._db.create_table(self._name, _rows(todo.added))
                 self._reindex()
@@ -94,6 +97,7 @@ class LanceStore:
             table.add_columns(missing)
         stored = {r["chunk_id"]: r for r in table.to_arrow().drop_columns(["vector"]).to_pylist()}
         todo = difference(stored, chunks)
+        refuse_bad_vectors(todo.changed, dimensions)
         if todo.changed:
             merge = table.merge_insert("chunk_id").when_matched_update_all().when_not_matched_insert_all()
             merge.execute(_rows(todo.changed))

@@ -1,18 +1,24 @@
 """The server vector store: Weaviate, one collection, a tenant for each persona."""
 
 import functools
+import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from threading import Lock
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID, uuid4
 
 import numpy as np
 from weaviate import WeaviateClient
 from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter, HybridFusion, MetadataQuery
 from weaviate.collections import Collection
-from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateInsertManyAllFailedError
+from weaviate.exceptions import (
+    UnexpectedStatusCodeError,
+    WeaviateInsertManyAllFailedError,
+    WeaviateQueryError,
+)
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import EmbeddedChunk, Passage, Visibility
@@ -22,30 +28,40 @@ from twin_assets.core.vectors.base import Filters, SyncReport
 from twin_assets.core.vectors.common import (
     FACTS,
     allowed_values,
-    difference,
+    one_length,
     only_embedder,
     period,
+    refuse_bad_vectors,
     refuse_other_embedder,
     refuse_without_visibility,
+    sample,
     seen_only,
 )
 from twin_assets.core.vectors.weaviate_connection import CONNECTIONS, WeaviateServer
 from twin_assets.core.vectors.weaviate_schema import (
     COLLECTION,
+    MADE,
     VECTOR,
     WORDS,
     as_properties,
     definition,
+    facts_hash,
+    mark_id,
     object_id,
     properties,
     tenant_of,
 )
 
 WRITE_AT_ONCE = 200
-READ_AT_ONCE = 500
+READ_AT_ONCE = 5_000
 DELETE_AT_ONCE = 500
 SYNC_SECONDS = 60.0
+QUEUE_LOOK_SECONDS = 0.25
+# Before a sync trusts what is stored, so many chunks must be among the nearest of their own vectors.
+SAMPLED, NEAREST, SAME_VECTOR = 10, 10, 1e-3
+OTHER_LENGTH = "vector lengths"  # in what the server says when it is asked for a vector of another length
 
+logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 
@@ -62,24 +78,42 @@ class WeaviateStore:
         self._lock = Lock()
 
     def sync(self, chunks: list[EmbeddedChunk]) -> SyncReport:
-        embedder, patience = only_embedder(chunks), self._patience()
+        embedder, dimensions, patience = only_embedder(chunks), one_length(chunks), self._patience()
 
         def opened() -> Collection | None:
             with self._server.explained("sync"):
-                return self._create() if chunks else self._open()
+                return self._create() if chunks or self._open() is not None else None
 
         # A server that was never there is told at once; patience is for one that goes.
         if within(self._sync_seconds, opened) is None:
             return SyncReport(added=0, updated=0, deleted=0, unchanged=0)
         refuse_other_embedder(self._name, patience.call(self.fingerprint), embedder)
-        todo = difference(self._stored(patience), chunks)
-        done = 0
+        stored = self._stored(patience)
+        unfinished = stored.pop(mark_id(self._persona), None)
+        todo = _difference(self._persona, stored, unfinished, chunks)
+        refuse_bad_vectors(todo.changed, dimensions)
+        if not self._findable(patience, todo.same):
+            logger.warning("%s can't be searched by vector: it is built anew", self._name)
+            patience.call(self._remake)
+            todo = _difference(self._persona, {}, None, chunks)
+            refuse_bad_vectors(todo.changed, dimensions)
+        if todo.changed or todo.deleted or unfinished:
+            self._apply(patience, todo)
+        return todo.report()
+
+    def _apply(self, patience: Patience, todo: "_Todo") -> None:
+        """Make the tenant as it is to be. StoreAway with what was stored and what is left."""
+        sync, done = uuid4().hex[:8], 0
         try:
-            for batch in _pieces(todo.changed, WRITE_AT_ONCE):
-                self._write(patience, batch)
+            batches = [(batch, False) for batch in _pieces(todo.new, WRITE_AT_ONCE)]
+            batches += [(batch, True) for batch in _pieces(todo.doubtful, WRITE_AT_ONCE)]
+            for number, (batch, doubtful) in enumerate(batches):
+                self._write(patience, batch, f"{sync}.{number}", doubtful)
                 done += len(batch)
             for ids in _pieces(todo.deleted, DELETE_AT_ONCE):
                 patience.call(functools.partial(self._delete, ids))
+            self._wait_until_indexed(patience)
+            patience.call(self._finish)
         except StoreAway as error:
             wanted = len(todo.changed)
             raise StoreAway(
@@ -87,7 +121,6 @@ class WeaviateStore:
                 f"chunks were, {wanted - done:,} are left.",
                 f"{error.fix} The next sync writes only what is left.",
             ) from None
-        return todo.report()
 
     def search(
         self,
@@ -105,17 +138,19 @@ class WeaviateStore:
             there = self._open()
             if there is None:
                 return []
-            says_who = self._has_visibility(there)
-            first = _first(there, ["embedder", "visibility"] if says_who else ["embedder"])
-            if first is None:
-                return []
-            refuse_other_embedder(self._name, str(first["embedder"]), embedder)
-            # The tenants share their properties: another persona's sync adds one that ours have no value of.
-            refuse_without_visibility(self._name, first.get("visibility") is not None)
-            if not all(allowed.values()):
-                return []
-            where = [*_among(allowed), *_among(seen_only(audience)), *_between(*bounds)]
-            objects = _query(there, text, vector, k, where, alpha)
+            objects = []
+            if self._has_visibility(there) and all(allowed.values()):
+                where = [*_among(allowed), *_among(seen_only(audience)), *_between(*bounds)]
+                try:
+                    objects = _query(there, text, vector, k, where, alpha)
+                except WeaviateQueryError:
+                    # Another embedder's vectors have another length: that is told in its own words.
+                    for properties in self._first(there):
+                        self._refuse(properties, embedder)
+                    raise
+            told = [o.properties for o, _ in objects] or self._first(there)
+        for properties in told:
+            self._refuse(properties, embedder)
         passages = [_passage(o, vector, hybrid) for o, hybrid in objects]
         return sorted(passages, key=lambda p: (-p.score, p.chunk_id))
 
@@ -136,14 +171,28 @@ class WeaviateStore:
     def count(self) -> int:
         with self._server.explained("count"):
             there = self._open()
-            return (
-                int(there.aggregate.over_all(total_count=True).total_count or 0) if there is not None else 0
-            )
+            if there is None:
+                return 0
+            chunks = Filter.by_id().not_equal(mark_id(self._persona))
+            return int(there.aggregate.over_all(total_count=True, filters=chunks).total_count or 0)
 
     def fingerprint(self) -> str | None:
         with self._server.explained("fingerprint"):
             there = self._open()
-            return _fingerprint(there) if there is not None else None
+            first = self._first(there) if there is not None else []
+            return str(first[0]["embedder"]) if first else None
+
+    def _first(self, there: Collection) -> list[Mapping[str, Any]]:
+        """What some chunk says of its embedder and who may see it; nothing where there is none."""
+        names = ["embedder", *(["visibility"] if self._has_visibility(there) else [])]
+        two = there.query.fetch_objects(limit=2, return_properties=names).objects
+        return [o.properties for o in two if o.uuid != mark_id(self._persona)][:1]
+
+    def _refuse(self, properties: Mapping[str, Any], embedder: str) -> None:
+        """Raises EmbedderMismatch, or BuiltBefore: the tenants share their properties, so that another persona's sync adds
+        one that ours have no value of."""
+        refuse_other_embedder(self._name, str(properties["embedder"]), embedder)
+        refuse_without_visibility(self._name, properties.get("visibility") is not None)
 
     def reset(self) -> None:
         # The whole tenant, since its index keeps the dimensions of the first vector it was given.
@@ -210,56 +259,111 @@ class WeaviateStore:
             raise TwinError(f"The index {self._name} was removed meanwhile.", "sync again.")
         return there
 
-    def _stored(self, patience: Patience) -> dict[str, Mapping[str, Any]]:
-        """What every stored chunk says beside its vector, by chunk id."""
-        stored: dict[str, Mapping[str, Any]] = {}
+    def _stored(self, patience: Patience) -> dict[UUID, str]:
+        """What wrote every object, as MADE has it: "" where nothing says it."""
+        stored: dict[UUID, str] = {}
         after: UUID | None = None
         while page := patience.call(functools.partial(self._page, after)):
-            stored |= {str(o.properties["chunk_id"]): o.properties for o in page}
+            stored |= {o.uuid: str(o.properties.get(MADE) or "") for o in page}
             after = page[-1].uuid
         return stored
 
     def _page(self, after: UUID | None) -> list[Any]:
         with self._server.explained("sync"):
+            query = self._there().query
             return list(
-                self._there()
-                .query.fetch_objects(limit=READ_AT_ONCE, after=after, return_properties=FACTS)
-                .objects
+                query.fetch_objects(limit=READ_AT_ONCE, after=after, return_properties=[MADE]).objects
             )
 
-    def _write(self, patience: Patience, chunks: Sequence[EmbeddedChunk]) -> None:
-        """Store some chunks. TwinError with the first reason when the server refuses one."""
+    def _findable(self, patience: Patience, chunks: Sequence[EmbeddedChunk]) -> bool:
+        """Whether each of a sample of stored chunks is found by its own vector."""
+        if chunks:
+            self._wait_until_indexed(patience)
+        return all(patience.call(functools.partial(self._finds, chunk)) for chunk in sample(chunks, SAMPLED))
+
+    def _finds(self, chunk: EmbeddedChunk) -> bool:
+        with self._server.explained("sync"):
+            try:
+                near = self._there().query.near_vector(
+                    near_vector=chunk.vector, limit=NEAREST, target_vector=VECTOR,
+                    return_metadata=MetadataQuery(distance=True), return_properties=[MADE],
+                ).objects  # fmt: skip
+            except WeaviateQueryError as error:
+                if OTHER_LENGTH not in str(error):
+                    raise
+                return False
+        itself = object_id(self._persona, chunk.chunk_id)
+        # Of many chunks with one text any may be among the nearest.
+        return any(o.uuid == itself or (o.metadata.distance or 0.0) <= SAME_VECTOR for o in near)
+
+    def _wait_until_indexed(self, patience: Patience) -> None:
+        """Until the server's queue of vectors is empty, where it indexes after it has stored."""
+        least, since = None, time.monotonic()
+        while waiting := patience.call(self._queued):
+            if least is None or waiting < least:
+                least, since = waiting, time.monotonic()
+            if time.monotonic() - since > self._sync_seconds:
+                raise TwinError(
+                    f"Weaviate at {self._server.url} has not indexed {waiting:,} vectors of {self._name} for "
+                    f"{self._sync_seconds:.0f} seconds.",
+                    "see the server's log, and sync again.",
+                )
+            time.sleep(QUEUE_LOOK_SECONDS)
+
+    def _queued(self) -> int:
+        with self._server.explained("sync"):
+            return sum(shard.vector_queue_size for shard in self._there().config.get_shards())
+
+    def _remake(self) -> None:
+        """The tenant anew and empty, since its index keeps the length of the first vector it was given."""
+        self.reset()
+        with self._server.explained("sync"):
+            self._create()
+
+    def _mark(self, write_id: str) -> DataObject[Any, Any]:
+        """The mark, which says what is written now: all before it is whole. "" when nothing is."""
+        return DataObject(properties={MADE: write_id}, uuid=mark_id(self._persona))
+
+    def _finish(self) -> None:
+        with self._server.explained("sync"):
+            self._there().data.insert_many([self._mark("")])
+
+    def _write(
+        self, patience: Patience, chunks: Sequence[EmbeddedChunk], write_id: str, doubtful: bool
+    ) -> None:
+        """Store some chunks, which are removed first where it is in doubt how much of them is there. TwinError with the
+        first reason when the server refuses one; none of those is left behind."""
+        ids = [object_id(self._persona, c.chunk_id) for c in chunks]
         objects = [
-            DataObject(
-                properties=as_properties(c),
-                uuid=object_id(self._persona, c.chunk_id),
-                vector={VECTOR: c.vector},
-            )
-            for c in chunks
+            DataObject(properties=as_properties(c, write_id), uuid=i, vector={VECTOR: c.vector})
+            for c, i in zip(chunks, ids, strict=True)
         ]
-        again = False
+        objects.append(self._mark(write_id))
 
-        def write() -> list[str]:
-            nonlocal again
-            if again:
+        def write() -> dict[int, str]:
+            nonlocal doubtful
+            if doubtful:
                 # Weaviate leaves an object as it is that it has already, also where the vector index lacks it.
-                self._delete([c.chunk_id for c in chunks])
-            again = True
+                self._delete(ids)
+            doubtful = True
             with self._server.explained("sync"):
                 try:
-                    return [e.message for e in self._there().data.insert_many(objects).errors.values()]
+                    answer = self._there().data.insert_many(objects)
                 except WeaviateInsertManyAllFailedError as error:
-                    return [str(error)] * len(objects)
+                    return dict.fromkeys(range(len(objects)), str(error))
+                return {n: failed.message for n, failed in answer.errors.items()}
 
-        if failed := patience.call(write):
+        failed = patience.call(write)
+        failed.pop(len(ids), None)  # the mark, which stays as it was
+        if failed:
+            patience.call(lambda: self._delete([ids[n] for n in failed]))
             raise TwinError(
                 f"Weaviate at {self._server.url} did not store {len(failed)} of {len(chunks)} chunks; "
-                f"the first because: {failed[0]}",
+                f"the first because: {next(iter(failed.values()))}",
                 "mend that and sync again: what was stored stays, only the rest is written.",
             )
 
-    def _delete(self, chunk_ids: Sequence[str]) -> None:
-        ids = [object_id(self._persona, i) for i in chunk_ids]
+    def _delete(self, ids: Sequence[UUID]) -> None:
         with self._server.explained("sync"):
             result = self._there().data.delete_many(where=Filter.by_id().contains_any(ids))
         if result.failed:
@@ -269,19 +373,58 @@ class WeaviateStore:
             )
 
 
+class _Todo(NamedTuple):
+    """What has to happen to a tenant: chunks to write, those among them of which it is in doubt how much is there,
+    objects to delete, and chunks that are there as they are to be."""
+
+    added: list[EmbeddedChunk]
+    updated: list[EmbeddedChunk]
+    doubtful: list[EmbeddedChunk]
+    deleted: list[UUID]
+    same: list[EmbeddedChunk]
+
+    @property
+    def new(self) -> list[EmbeddedChunk]:
+        return [*self.added, *self.updated]
+
+    @property
+    def changed(self) -> list[EmbeddedChunk]:
+        return [*self.new, *self.doubtful]
+
+    def report(self) -> SyncReport:
+        return SyncReport(
+            added=len(self.added),
+            updated=len(self.updated) + len(self.doubtful),
+            deleted=len(self.deleted),
+            unchanged=len(self.same),
+        )
+
+
+def _difference(
+    persona: str, stored: Mapping[UUID, str], unfinished: str | None, chunks: list[EmbeddedChunk]
+) -> _Todo:
+    """Compare what is stored, by id, with the wanted chunks; of two with one id the last counts. What the `unfinished`
+    write of a sync stored, or one after it, is in doubt."""
+    doubted, _, first = (unfinished or "").partition(".")
+    todo = _Todo([], [], [], [], [])
+    wanted = {object_id(persona, c.chunk_id): c for c in chunks}
+    for i, chunk in wanted.items():
+        made = stored.get(i)
+        if made is None:
+            todo.added.append(chunk)
+            continue
+        write_id, _, told = made.partition(":")
+        sync, _, number = write_id.partition(".")
+        if doubted and sync == doubted and int(number) >= int(first):
+            todo.doubtful.append(chunk)
+        else:
+            (todo.same if told == facts_hash(chunk) else todo.updated).append(chunk)
+    todo.deleted.extend(i for i in stored if i not in wanted)
+    return todo
+
+
 def _pieces(items: list[Item], most: int) -> Iterator[list[Item]]:
     return (items[start : start + most] for start in range(0, len(items), most))
-
-
-def _fingerprint(there: Collection) -> str | None:
-    first = _first(there, ["embedder"])
-    return str(first["embedder"]) if first else None
-
-
-def _first(there: Collection, names: list[str]) -> Mapping[str, Any] | None:
-    """Properties of some object; None where there is none."""
-    objects = there.query.fetch_objects(limit=1, return_properties=names).objects
-    return objects[0].properties if objects else None
 
 
 def _among(allowed: dict[str, list[str]]) -> list[Any]:

@@ -1,5 +1,7 @@
 """The Weaviate collection of chunks: its definition, and chunks as its objects. Pure."""
 
+import hashlib
+from datetime import UTC
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +16,14 @@ from twin_assets.core.vectors.common import FACTS, FILTERABLE
 COLLECTION = "TwinChunk"
 VECTOR = "default"
 """Name of the one vector an object has."""
+_HASHED = set(FACTS) - {"published_at"}
 WORDS = "words"
 """Of a text in a script without spaces: itself with spaces between its words. The server's own tokenizers for such scripts
 are off by default. It is split at spaces alone, since to Weaviate's WORD the vowel marks of Thai are no letters."""
+
+MADE = "made"
+"""By which write of which sync a chunk was stored, and the hash of what it says: `sync.write:hash`. Of the mark: the write
+that was begun last."""
 
 
 def properties() -> list[Property]:
@@ -29,7 +36,14 @@ def properties() -> list[Property]:
         index_searchable=True,
         index_filterable=False,
     )
-    return [*(_property(schema.field(name)) for name in FACTS), words]
+    made = Property(
+        name=MADE,
+        data_type=DataType.TEXT,
+        tokenization=Tokenization.FIELD,
+        index_searchable=False,
+        index_filterable=False,
+    )
+    return [*(_property(schema.field(name)) for name in FACTS), words, made]
 
 
 def _property(field: pa.Field) -> Property:
@@ -83,6 +97,20 @@ def object_id(persona: str, chunk_id: str) -> UUID:
     return UUID(generate_uuid5(f"{persona}/{chunk_id}"))
 
 
-def as_properties(chunk: EmbeddedChunk) -> dict[str, Any]:
+def mark_id(persona: str) -> UUID:
+    """Id of the tenant's mark: an object without text and vector, which no search finds, that tells of the whole index."""
+    return UUID(generate_uuid5(f"{persona} as a whole"))
+
+
+def facts_hash(chunk: EmbeddedChunk) -> str:
+    """Of all that a chunk says beside its vector; times without a zone are UTC."""
+    at = chunk.published_at
+    if at is not None:
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    told = chunk.model_dump_json(include=_HASHED)
+    return hashlib.blake2b(f"{told} {at}".encode(), digest_size=12).hexdigest()
+
+
+def as_properties(chunk: EmbeddedChunk, write_id: str) -> dict[str, Any]:
     words = {WORDS: spaced(chunk.text)} if has_unspaced(chunk.text) else {}
-    return chunk.model_dump(include=set(FACTS)) | words
+    return chunk.model_dump(include=set(FACTS)) | words | {MADE: f"{write_id}:{facts_hash(chunk)}"}
