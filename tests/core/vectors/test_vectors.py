@@ -16,6 +16,7 @@ from tests.support.weaviate_double import running
 from twin_assets.core.errors import TwinError
 from twin_assets.core.vectors import VectorStore, open_store
 from twin_assets.core.vectors.common import BuiltBefore
+from twin_assets.core.vectors.findable import findable
 from twin_assets.settings import Settings, load_settings
 
 NOT_RUN = (
@@ -304,6 +305,24 @@ def test_a_period_keeps_to_what_was_published_in_it(store: VectorStore) -> None:
     assert found(store, "tide", 0, filters=until | {"category": "post"}) == []
     with pytest.raises(TwinError, match="last spring"):
         found(store, "tide", 0, filters={"published_from": "last spring"})
+
+
+def test_a_full_text_search_gives_hits_only(store: VectorStore) -> None:
+    store.sync(CHUNKS)
+    assert found(store, "zebra", 0, alpha=0.0) == []
+    assert found(store, "tide zebra", 1, alpha=0.0) == ["a"]
+
+
+def test_what_the_index_holds_is_found_by_vector_and_by_word(store: VectorStore) -> None:
+    same = [chunk(f"same{i}", "the tide table once more", 3) for i in range(30)]
+    chunks = [*CHUNKS, *same, chunk("mute", "...", 4), chunk("j", "船長は航海日誌を書いた。", 5)]
+    store.sync(chunks)
+    told = findable(store, chunks)
+    assert told.good
+    assert (told.by_vector, told.missed_by_vector) == (20, 0)
+    away = [chunk(f"away{i}", "nobody stored this sentence", 6) for i in range(35)]
+    told = findable(store, away)
+    assert (told.good, told.missed_by_vector, told.missed_by_word) == (False, 20, 20)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class VectorStore(Protocol):
         """The `k` best of the chunks that `audience` may see by hybrid score, best first.
 
         `vector` has shape (dimensions,) and unit length; `embedder` is the fingerprint of what made it.
-        `alpha` weighs the vector side: 1 is pure vector, 0 pure full text. Scores are in [0, 1].
+        `alpha` weighs the vector side: 1 is pure vector, 0 pure full text, which gives only what has one of the words. Scores are in [0, 1].
         A filter by anything but a chunk's ids, kinds, names and time is a TwinError; an empty list finds
         nothing. TwinError for an index that doesn't say who may see its chunks.
         """

@@ -196,16 +196,18 @@ async def _open_async(uri: str, name: str) -> lancedb.AsyncTable:
 async def _search(
     table: lancedb.AsyncTable, text: str, vector: np.ndarray, k: int, where: str, alpha: float
 ) -> list[Passage]:
-    """The `k` best: both sides are searched at once for rows and vectors, and only what wins is read whole."""
+    """The `k` best: both sides that count are searched at once for rows and vectors, and only what wins is read whole."""
     fetched = k * OVERFETCH
-    near = table.query().nearest_to(vector).column("vector").distance_type("cosine")
-    sides: list[Any] = [near.ef(max(CANDIDATES, 2 * fetched)).select(["vector", "_distance"])]
-    if text.strip() and alpha < 1:
+    by_word, sides = bool(text.strip()) and alpha < 1, list[Any]()
+    if by_word:
         sides.append(table.query().nearest_to_text(text, columns=["text"]).select(["vector", "_score"]))
+    if alpha > 0 or not by_word:
+        near = table.query().nearest_to(vector).column("vector").distance_type("cosine")
+        sides.append(near.ef(max(CANDIDATES, 2 * fetched)).select(["vector", "_distance"]))
     sides = [side.limit(fetched).with_row_id() for side in sides]
     tables = await asyncio.gather(*((side.where(where) if where else side).to_arrow() for side in sides))
     similar = {row: cosine for side in tables for row, cosine in _similarities(side, vector)}
-    matching = _word_matches(tables[1]) if len(tables) > 1 else {}
+    matching = _word_matches(tables[0]) if by_word else {}
     score = {row: min(alpha * s + (1 - alpha) * matching.get(row, 0.0), 1.0) for row, s in similar.items()}
     best = sorted(similar, key=lambda row: (-score[row], row))[:k]
     if not best:

@@ -7,6 +7,7 @@ import dagster as dg
 from twin_assets.core.records import Chunk, EmbeddedChunk, SplitDocument, UniqueDocument, set_aside, to_table
 from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.vectors import open_store
+from twin_assets.core.vectors.findable import findable
 from twin_assets.defs.shared.common import INDEX, OWNERS, personas, when_changed, when_inputs_change
 from twin_assets.defs.shared.metadata import bar_table, image, sample_table
 from twin_assets.defs.shared.resources import Platform, records_result, table_version
@@ -86,7 +87,10 @@ def embeddings(
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=[
         dg.AssetCheckSpec(
-            "index_equals_corpus", asset="vector_index", blocking=True, description="Same chunks."
+            "index_equals_corpus",
+            asset="vector_index",
+            blocking=True,
+            description="Same chunks, and a sample is found.",
         )
     ],
 )
@@ -100,15 +104,15 @@ def vector_index(
         if any(chunk.doc_id in erased for chunk in embeddings):  # erased while this ran
             store.erase(erased)
             embeddings = [chunk for chunk in embeddings if chunk.doc_id not in erased]
-        count, embedder = store.count(), str(store.fingerprint())
+        count, embedder, found = store.count(), str(store.fingerprint()), findable(store, embeddings)
     return dg.MaterializeResult(
         value=report,
         metadata=report.model_dump() | {"count": count, "embedder": embedder},
         check_results=[
             dg.AssetCheckResult(
                 check_name="index_equals_corpus",
-                passed=count == len(embeddings),
-                metadata={"index": count, "corpus": len(embeddings)},
+                passed=count == len(embeddings) and found.good,
+                metadata={"index": count, "corpus": len(embeddings)} | found._asdict(),
             )
         ],
         data_version=dg.DataVersion(table_version(to_table(embeddings, EmbeddedChunk))),
