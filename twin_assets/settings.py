@@ -26,6 +26,11 @@ class Installation(BaseModel):
     training_machine: str | None = Field(
         None, description="GPUs x GB of the machine that trains, such as `8x80`, if it is not this one."
     )
+    platform: str | None = Field(
+        None,
+        max_length=80,
+        description="Whose the things on shared servers are; drawn once, and kept in the lake, if unset.",
+    )
     seed: int = Field(17, description="Of what is drawn at random: splits, dataset rows, trainings, samples.")
 
 
@@ -48,6 +53,16 @@ class IndexSettings(BaseModel):
     )
     weaviate_api_key: SecretStr | None = Field(None, description="What weaviate_url is asked with.")
     weaviate_grpc_port: int = Field(50051, description="Of a server or embedded; Weaviate Cloud has its own.")
+    weaviate_collection: str = Field(
+        "TwinChunk",
+        pattern=r"^[A-Z][A-Za-z0-9_]{0,99}$",
+        description="One for each platform on the server; begins with a capital letter.",
+    )
+    weaviate_sleep_days: float | None = Field(
+        None,
+        gt=0,
+        description="A persona that nobody asked for so long leaves the server's memory; none: never.",
+    )
     weaviate_sync_timeout: float = Field(
         60.0, gt=0, le=86_400, description="A sync that stored nothing for so many seconds ends."
     )

@@ -341,10 +341,13 @@ class AnswerService:
         )
 
     def _check_stores(self) -> None:
-        """Raises what is wrong with the store of a persona that is served."""
+        """Raises what is wrong with the store of a persona that is served, and that somebody asked for not long ago."""
+        days = self.settings.weaviate_sleep_days
         for name, tag in self.production().items():
             if tag or self.settings.llm_model:
-                self.store(name).check()
+                store = self.store(name)
+                if not store.sleeps(None if days is None else days * 86_400):
+                    store.check()
 
     def _ask_engine(self) -> None:
         key = self.settings.llm_api_key

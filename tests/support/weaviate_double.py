@@ -36,7 +36,22 @@ HNSW = {
 }  # fmt: skip
 
 
+TENANCY = {"autoTenantActivation": False, "autoTenantCreation": False, "enabled": False}
+DEFAULTS: dict[str, Any] = {
+    "invertedIndexConfig": {
+        "bm25": {"b": 0.75, "k1": 1.2}, "cleanupIntervalSeconds": 60, "usingBlockMaxWAND": True,
+        "stopwords": {"additions": None, "preset": "en", "removals": None},
+    },
+    "shardingConfig": {
+        "actualCount": 0, "actualVirtualCount": 0, "desiredCount": 0, "desiredVirtualCount": 0, "function": "", "key": "",
+        "strategy": "", "virtualPerPhysical": 0,
+    },
+    "replicationConfig": {"deletionStrategy": "TimeBasedResolution", "factor": 1, "asyncEnabled": False},
+}  # fmt: skip
 OTHER_LENGTH = "vector index: validate vector: new node has a vector with length {}. Existing nodes have vectors with length {}"
+
+
+FORBIDDEN = "rbac: authorization, forbidden action: user 'reader' has insufficient permissions to update_data"
 
 
 class Double:
@@ -47,13 +62,15 @@ class Double:
         self.schema: dict[str, dict[str, Any]] = {}
         self.tenants: dict[tuple[str, str], dict[UUID, tuple[dict[str, Any], np.ndarray]]] = {}
         self.http_port = self.grpc_port = 0
+        self.activity: dict[tuple[str, str], str] = {}
+        """Of tenants that are not ACTIVE, or were not once."""
         self.unindexed: dict[tuple[str, str], set[UUID]] = {}
         """Objects whose vectors no search by vector finds, by collection and tenant."""
         self.indexed_per_look: int | None = None
         """Asynchronous indexing, as Weaviate Cloud has it: so many vectors are indexed with each look at the queue."""
         self.refused: dict[UUID, str] = {}
         """What is said of objects that can't be indexed: they are stored all the same."""
-        self.queue_stands = False
+        self.queue_stands = self.read_only = False
         self.searches = 0
         self.batches_to_live: int | None = None
         self.batches = 0
@@ -96,10 +113,11 @@ class Double:
     def create(self, definition: dict[str, Any]) -> dict[str, Any]:
         for prop in definition["properties"]:
             prop.setdefault("indexFilterable", True)
-        for vector in definition["vectorConfig"].values():
+        for vector in definition.get("vectorConfig", {}).values():
             vector["vectorIndexConfig"] = HNSW | vector["vectorIndexConfig"]
-        self.schema[definition["class"]] = definition
-        return definition
+        definition["multiTenancyConfig"] = TENANCY | definition.get("multiTenancyConfig", {})
+        self.schema[definition["class"]] = DEFAULTS | definition
+        return self.schema[definition["class"]]
 
     def forget_property(self, collection: str, name: str) -> None:
         """As if the collection had been made before chunks had that field."""
@@ -131,6 +149,10 @@ class Double:
             self.schema[name]["properties"].append({"indexFilterable": True} | body)
             return 200, body
         if parts[2:] == ["shards"]:
+            tenant = query.removeprefix("tenant=")
+            if self.activity.get((name, tenant), "ACTIVE") != "ACTIVE":
+                text = f"shard {tenant}: status code: 500 body: (local {tenant} shard not found\n)"
+                return 500, {"error": [{"message": text}]}
             waiting = self.unindexed.get((name, query.removeprefix("tenant=")), set())
             told = len(waiting) if self.indexed_per_look else 0
             for i in list(waiting)[: 0 if self.queue_stands else self.indexed_per_look or 0]:
@@ -138,11 +160,23 @@ class Double:
             return 200, [{"name": query.removeprefix("tenant="), "status": "READY", "vectorQueueSize": told}]
         if parts[2:3] == ["tenants"] and method == "HEAD":
             return (200 if (name, parts[3]) in self.tenants else 404), None
+        if parts[2:3] == ["tenants"] and method == "GET":
+            if (name, parts[3]) not in self.tenants:
+                return 404, {"error": [{"message": f'tenant "{parts[3]}" not found'}]}
+            return 200, {"name": parts[3], "activityStatus": self.activity.get((name, parts[3]), "ACTIVE")}
+        if parts[2:] == ["tenants"] and method == "PUT":
+            for tenant in body:
+                status = tenant["activityStatus"]  # the client still sends the words of before
+                self.activity[name, tenant["name"]] = {"HOT": "ACTIVE", "COLD": "INACTIVE"}.get(
+                    status, status
+                )
+            return 200, body
         if parts[2:] == ["tenants"]:
             for tenant in body:
                 if method == "DELETE":
                     self.tenants.pop((name, tenant), None)
                     self.unindexed.pop((name, tenant), None)
+                    self.activity.pop((name, tenant), None)
                 elif re.fullmatch(r"[A-Za-z0-9_-]{4,64}", tenant["name"]):
                     self.tenants.setdefault((name, tenant["name"]), {})
                 else:
@@ -160,12 +194,18 @@ class Grpc(weaviate_pb2_grpc.WeaviateServicer):
         key = dict(context.invocation_metadata()).get("authorization")
         if self.double.key and key != f"Bearer {self.double.key}":
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "unauthorized: invalid api key")
+        if request.collection not in self.double.schema:
+            context.abort(grpc.StatusCode.UNKNOWN, f"could not find class {request.collection} in schema")
+        if self.double.activity.get((request.collection, request.tenant), "ACTIVE") != "ACTIVE":
+            context.abort(grpc.StatusCode.UNKNOWN, f"tenant not active: '{request.tenant}'")
         found = self.double.tenants.get((request.collection, request.tenant))
         if found is None:
             context.abort(grpc.StatusCode.UNKNOWN, f'tenant not found: "{request.tenant}"')
         return found  # type: ignore[return-value]
 
     def BatchObjects(self, request: Any, context: Any) -> Any:
+        if self.double.read_only:
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, FORBIDDEN)
         self.double.batches += any(new.vectors for new in request.objects)
         if self.double.batches_to_live is not None and self.double.batches > self.double.batches_to_live:
             self.double.batches_to_live = None
@@ -240,6 +280,9 @@ class Grpc(weaviate_pb2_grpc.WeaviateServicer):
         for i, (props, vector) in list(kept.items())[: request.limit or 10]:
             result = reply.results.add()
             result.metadata.id_as_bytes = i.bytes
+            if request.metadata.creation_time_unix:
+                result.metadata.creation_time_unix, result.metadata.creation_time_unix_present = 1, True
+                result.metadata.last_update_time_unix, result.metadata.last_update_time_unix_present = 1, True
             if request.metadata.distance:
                 result.metadata.distance, result.metadata.distance_present = 1 - near[i], True
             if request.metadata.score:
@@ -332,7 +375,7 @@ def handler(double: Double) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_HEAD = do_POST = do_DELETE = answer
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -19,9 +19,10 @@ from twin_assets.core.records import EmbeddedChunk
 from twin_assets.core.vectors import VectorStore, open_store
 from twin_assets.core.vectors import weaviate_connection as connection
 from twin_assets.core.vectors.common import BuiltBefore
-from twin_assets.core.vectors.weaviate_schema import COLLECTION, MADE, WORDS, object_id, properties
+from twin_assets.core.vectors.weaviate_schema import MADE, OWNER, WORDS, object_id, properties
 from twin_assets.settings import Settings
 
+COLLECTION = "TwinChunk"
 KEY = "sesame-1234"
 
 
@@ -82,7 +83,7 @@ def test_an_older_collection_shows_nothing_until_the_next_sync_says_who_may_see_
 
 def test_the_schema_types_every_field_of_a_chunk() -> None:
     by_name = {p.name: p for p in properties()}
-    assert set(by_name) - {WORDS, MADE} == set(EmbeddedChunk.model_fields) - {"vector"}
+    assert set(by_name) - {WORDS, MADE, OWNER} == set(EmbeddedChunk.model_fields) - {"vector"}
     assert [n for n, p in by_name.items() if p.indexSearchable] == ["text", WORDS]
     assert by_name["text"].tokenization == Tokenization.WORD
     assert by_name[WORDS].tokenization == Tokenization.LOWERCASE

@@ -11,8 +11,9 @@ from tests.support.chunks import CHUNKS, DIMENSIONS, chunk, vector
 from tests.support.weaviate_double import Double, running
 from twin_assets.core.errors import TwinError
 from twin_assets.core.vectors import VectorStore
-from twin_assets.core.vectors.weaviate_schema import COLLECTION, object_id
+from twin_assets.core.vectors.weaviate_schema import object_id
 
+COLLECTION = "TwinChunk"
 MANY = [chunk(f"n{i}", f"sentence {i}", i % DIMENSIONS) for i in range(50)]
 TENANT = COLLECTION, "twin-runa-h"
 

@@ -72,3 +72,12 @@ def test_where_the_settings_say_so_it_writes_nothing_without_passages(tmp_path: 
                 "refused",
             )
             assert int(refused.headers["retry-after"]) > 0
+
+
+def test_a_persona_that_nobody_asks_for_sleeps_and_answers_when_it_is_asked(tmp_path: Path) -> None:
+    with beside_weaviate(tmp_path, weaviate_sleep_days=1e-6) as (server, double):
+        asleep = lambda: double.activity.get(("TwinChunk", "twin-runa")) == "INACTIVE"  # noqa: E731
+        assert until(asleep, "sleep")
+        assert until(lambda: server.client.get("/ready").json()["status"] == "ok")
+        assert server.ask().json()["outcome"] == "answered"
+        assert until(asleep, "sleep again")

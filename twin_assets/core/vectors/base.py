@@ -63,6 +63,10 @@ class VectorStore(Protocol):
         """Forget the persona's whole index, to build it with another embedder."""
         ...
 
+    def sleep(self) -> None:
+        """Leave the server's memory until the next question, where there is a server."""
+        ...
+
     def close(self, *, broken: bool = False) -> None:
         """Give back connections; the next call opens them again. For `contextlib.closing`.
 

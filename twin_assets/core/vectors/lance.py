@@ -172,6 +172,9 @@ class LanceStore:
             self._db.drop_table(self._name)
             self._opened = None
 
+    def sleep(self) -> None:
+        """Nothing: a table takes no memory that the system can't have back."""
+
     def close(self, *, broken: bool = False) -> None:
         self._opened = None
 

@@ -1,6 +1,9 @@
 """The one place that chooses the implementation of the vector store."""
 
+import functools
+
 from twin_assets.core.vectors.base import VectorStore
+from twin_assets.core.vectors.owner import platform_name
 from twin_assets.settings import Settings
 
 
@@ -12,8 +15,11 @@ def open_store(settings: Settings, persona: str) -> VectorStore:
     if settings.vector_store == "weaviate":
         from twin_assets.core.vectors.weaviate import WeaviateStore
         from twin_assets.core.vectors.weaviate_connection import server_of
+        from twin_assets.core.vectors.weaviate_tenant import WeaviateTenant
 
-        return WeaviateStore(server_of(settings), persona, settings.weaviate_sync_timeout)
+        tenant = WeaviateTenant(server_of(settings), settings.weaviate_collection, persona)
+        owner = functools.partial(platform_name, settings)
+        return WeaviateStore(tenant, persona, owner, settings.weaviate_sync_timeout)
     from twin_assets.core.vectors.lance import LanceStore
 
     return LanceStore(settings.vectors_uri, persona)

@@ -3,19 +3,16 @@
 import functools
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
 import numpy as np
-from weaviate import WeaviateClient
 from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter, HybridFusion, MetadataQuery
 from weaviate.collections import Collection
 from weaviate.exceptions import (
-    UnexpectedStatusCodeError,
     WeaviateInsertManyAllFailedError,
     WeaviateQueryError,
 )
@@ -37,20 +34,17 @@ from twin_assets.core.vectors.common import (
     sample,
     seen_only,
 )
-from twin_assets.core.vectors.weaviate_connection import CONNECTIONS, WeaviateServer
 from twin_assets.core.vectors.weaviate_schema import (
-    COLLECTION,
     MADE,
+    OWNER,
     VECTOR,
     WORDS,
     as_properties,
-    definition,
     facts_hash,
     mark_id,
     object_id,
-    properties,
-    tenant_of,
 )
+from twin_assets.core.vectors.weaviate_tenant import Changed, NotOurs, WeaviateTenant, is_change
 
 WRITE_AT_ONCE = 200
 READ_AT_ONCE = 5_000
@@ -63,29 +57,39 @@ OTHER_LENGTH = "vector lengths"  # in what the server says when it is asked for 
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
+Result = TypeVar("Result")
+# Objects with whether each has a score, and what is told of them.
+Found = tuple[list[tuple[Any, bool]], list[Mapping[str, Any]]]
 
 
 class WeaviateStore:
     """See VectorStore. Connects on first use; every method raises TwinError when the server fails."""
 
-    def __init__(self, server: WeaviateServer, persona: str, sync_seconds: float = SYNC_SECONDS) -> None:
-        """A sync that makes no progress for `sync_seconds` ends."""
-        self._sync_seconds = sync_seconds
-        self._server, self._persona, self._tenant = server, persona, tenant_of(persona)
-        self._name = f"{COLLECTION}/{self._tenant}"
-        self._uses = False
-        self._seen = self._complete = False
-        self._lock = Lock()
+    def __init__(
+        self,
+        tenant: WeaviateTenant,
+        persona: str,
+        owner: Callable[[], str],
+        sync_seconds: float = SYNC_SECONDS,
+    ) -> None:
+        """`owner` says whose platform this is, asked before it writes. A sync that makes no progress for `sync_seconds` ends."""
+        self._tenant, self._persona, self._name = tenant, persona, tenant.name
+        self._sync_seconds, self._server = sync_seconds, tenant.server
+        self._owner = functools.cache(owner)
 
     def sync(self, chunks: list[EmbeddedChunk]) -> SyncReport:
         embedder, dimensions, patience = only_embedder(chunks), one_length(chunks), self._patience()
 
-        def opened() -> Collection | None:
+        def opened() -> bool:
             with self._server.explained("sync"):
-                return self._create() if chunks or self._open() is not None else None
+                if not chunks and self._tenant.opened() is None:
+                    return False
+                self._tenant.created()
+            self._refuse_owner()
+            return True
 
         # A server that was never there is told at once; patience is for one that goes.
-        if within(self._sync_seconds, opened) is None:
+        if not within(self._sync_seconds, opened):
             return SyncReport(added=0, updated=0, deleted=0, unchanged=0)
         refuse_other_embedder(self._name, patience.call(self.fingerprint), embedder)
         stored = self._stored(patience)
@@ -134,31 +138,30 @@ class WeaviateStore:
         audience: Visibility = "public",
     ) -> list[Passage]:
         allowed, bounds = allowed_values(filters), period(filters)
-        with self._server.explained("search"):
-            there = self._open()
-            if there is None:
-                return []
+
+        def ask(there: Collection) -> Found:
             objects = []
-            if self._has_visibility(there) and all(allowed.values()):
+            if self._tenant.has_visibility(there) and all(allowed.values()):
                 where = [*_among(allowed), *_among(seen_only(audience)), *_between(*bounds)]
                 try:
                     objects = _query(there, text, vector, k, where, alpha)
-                except WeaviateQueryError:
+                except WeaviateQueryError as error:
+                    if OTHER_LENGTH not in str(error):
+                        raise
                     # Another embedder's vectors have another length: that is told in its own words.
                     for properties in self._first(there):
                         self._refuse(properties, embedder)
                     raise
-            told = [o.properties for o, _ in objects] or self._first(there)
+            return objects, [o.properties for o, _ in objects] or self._first(there)
+
+        objects, told = self._tenant.ask("search", ask) or ([], [])
         for properties in told:
             self._refuse(properties, embedder)
         passages = [_passage(o, vector, hybrid) for o, hybrid in objects]
         return sorted(passages, key=lambda p: (-p.score, p.chunk_id))
 
     def erase(self, documents: Iterable[str]) -> int:
-        with self._server.explained("erase"):
-            there = self._open()
-            if there is None or not documents:
-                return 0
+        def ask(there: Collection) -> int:
             where = Filter.by_property("doc_id").contains_any(sorted(documents))
             result = there.data.delete_many(where=where)
             if result.failed:
@@ -168,23 +171,57 @@ class WeaviateStore:
                 )
             return int(result.successful)
 
+        self._refuse_owner()
+        return (self._tenant.ask("erase", ask) or 0) if documents else 0
+
     def count(self) -> int:
-        with self._server.explained("count"):
-            there = self._open()
-            if there is None:
-                return 0
-            chunks = Filter.by_id().not_equal(mark_id(self._persona))
-            return int(there.aggregate.over_all(total_count=True, filters=chunks).total_count or 0)
+
+        def ask(there: Collection) -> int:
+            # By what is stored: the server's lists of ids can keep one that it was killed while writing.
+            marked = there.query.fetch_object_by_id(mark_id(self._persona), return_properties=[]) is not None
+            return int(there.aggregate.over_all(total_count=True).total_count or 0) - marked
+
+        return self._tenant.ask("count", ask) or 0
 
     def fingerprint(self) -> str | None:
-        with self._server.explained("fingerprint"):
-            there = self._open()
-            first = self._first(there) if there is not None else []
-            return str(first[0]["embedder"]) if first else None
+        first = self._tenant.ask("fingerprint", self._first)
+        return str(first[0]["embedder"]) if first else None
+
+    def reset(self) -> None:
+        # The whole tenant, since its index keeps the dimensions of the first vector it was given.
+        self._refuse_owner()
+        with self._server.explained("reset"):
+            self._tenant.remove()
+
+    def sleep(self) -> None:
+        self._tenant.sleep()
+
+    def close(self, *, broken: bool = False) -> None:
+        self._tenant.close(broken=broken)
+
+    def _refuse_owner(self) -> None:
+        """Raises NotOurs when another platform wrote the tenant."""
+
+        def ask(there: Collection) -> str:
+            names = {p.name for p in there.config.get(simple=True).properties}
+            mark = (
+                there.query.fetch_object_by_id(mark_id(self._persona), return_properties=[OWNER])
+                if OWNER in names
+                else None
+            )
+            return str(mark.properties.get(OWNER) or "") if mark else ""
+
+        theirs = self._tenant.ask("open", ask)
+        if theirs and theirs != self._owner():
+            raise NotOurs(
+                f"The index {self._name} on Weaviate at {self._server.url} belongs to the platform {theirs}, this is "
+                f"{self._owner()}.",
+                f"set TWIN_WEAVIATE_COLLECTION to a name of your own; or TWIN_PLATFORM={theirs}, if that is you.",
+            )
 
     def _first(self, there: Collection) -> list[Mapping[str, Any]]:
         """What some chunk says of its embedder and who may see it; nothing where there is none."""
-        names = ["embedder", *(["visibility"] if self._has_visibility(there) else [])]
+        names = ["embedder", *(["visibility"] if self._tenant.has_visibility(there) else [])]
         two = there.query.fetch_objects(limit=2, return_properties=names).objects
         return [o.properties for o in two if o.uuid != mark_id(self._persona)][:1]
 
@@ -194,70 +231,15 @@ class WeaviateStore:
         refuse_other_embedder(self._name, str(properties["embedder"]), embedder)
         refuse_without_visibility(self._name, properties.get("visibility") is not None)
 
-    def reset(self) -> None:
-        # The whole tenant, since its index keeps the dimensions of the first vector it was given.
-        with self._server.explained("reset"):
-            if self._open() is not None:
-                self._connected().collections.use(COLLECTION).tenants.remove([self._tenant])
-            self._seen = False
-
-    def close(self, *, broken: bool = False) -> None:
-        with self._lock:
-            if broken:
-                CONNECTIONS.give_up(self._server)
-            if self._uses:
-                self._uses = False
-                CONNECTIONS.release(self._server)
-
-    def _connected(self) -> WeaviateClient:
-        with self._lock:
-            if not self._uses:
-                self._uses = True
-                CONNECTIONS.use(self._server)
-        return CONNECTIONS.client(self._server)
-
-    def _open(self) -> Collection | None:
-        """The persona's part of the collection; None when there is none yet."""
-        collections = self._connected().collections
-        if not self._seen:
-            if not collections.exists(COLLECTION):
-                return None
-            self._seen = collections.use(COLLECTION).tenants.exists(self._tenant)
-        return collections.use(COLLECTION).with_tenant(self._tenant) if self._seen else None
-
-    def _has_visibility(self, there: Collection) -> bool:
-        """Whether the collection knows who may see a chunk; it never forgets it again."""
-        if not self._complete:
-            self._complete = "visibility" in {p.name for p in there.config.get(simple=True).properties}
-        return self._complete
-
-    def _create(self) -> Collection:
-        """The persona's part of the collection, with every property that a chunk has today."""
-        collections = self._connected().collections
-        if not collections.exists(COLLECTION):
-            try:
-                collections.create(**definition())
-            except UnexpectedStatusCodeError:
-                if not collections.exists(COLLECTION):  # else another process was quicker
-                    raise
-        whole = collections.use(COLLECTION)
-        names = {p.name for p in whole.config.get(simple=True).properties}
-        for missing in (p for p in properties() if p.name not in names):
-            whole.config.add_property(missing)
-        if not whole.tenants.exists(self._tenant):
-            whole.tenants.create([self._tenant])
-        self._seen = True
-        return whole.with_tenant(self._tenant)
-
     def _patience(self) -> Patience:
         return Patience(self._sync_seconds, lambda: self.close(broken=True))
 
-    def _there(self) -> Collection:
-        """As `_open`, over the connection as it is now; TwinError when the tenant is gone."""
-        there = self._open()
-        if there is None:
+    def _ask(self, call: Callable[[Collection], Result]) -> Result:
+        """What `call` makes of the tenant, during a sync. TwinError when it is gone."""
+        answers = self._tenant.ask("sync", lambda there: [call(there)])
+        if answers is None:
             raise TwinError(f"The index {self._name} was removed meanwhile.", "sync again.")
-        return there
+        return answers[0]
 
     def _stored(self, patience: Patience) -> dict[UUID, str]:
         """What wrote every object, as MADE has it: "" where nothing says it."""
@@ -269,11 +251,11 @@ class WeaviateStore:
         return stored
 
     def _page(self, after: UUID | None) -> list[Any]:
-        with self._server.explained("sync"):
-            query = self._there().query
-            return list(
-                query.fetch_objects(limit=READ_AT_ONCE, after=after, return_properties=[MADE]).objects
-            )
+        return self._ask(
+            lambda there: [
+                *there.query.fetch_objects(limit=READ_AT_ONCE, after=after, return_properties=[MADE]).objects
+            ]
+        )
 
     def _findable(self, patience: Patience, chunks: Sequence[EmbeddedChunk]) -> bool:
         """Whether each of a sample of stored chunks is found by its own vector."""
@@ -282,19 +264,21 @@ class WeaviateStore:
         return all(patience.call(functools.partial(self._finds, chunk)) for chunk in sample(chunks, SAMPLED))
 
     def _finds(self, chunk: EmbeddedChunk) -> bool:
-        with self._server.explained("sync"):
+        def near(there: Collection) -> list[Any]:
             try:
-                near = self._there().query.near_vector(
+                found = there.query.near_vector(
                     near_vector=chunk.vector, limit=NEAREST, target_vector=VECTOR,
                     return_metadata=MetadataQuery(distance=True), return_properties=[MADE],
-                ).objects  # fmt: skip
+                )  # fmt: skip
             except WeaviateQueryError as error:
                 if OTHER_LENGTH not in str(error):
                     raise
-                return False
+                return []
+            return list(found.objects)
+
         itself = object_id(self._persona, chunk.chunk_id)
         # Of many chunks with one text any may be among the nearest.
-        return any(o.uuid == itself or (o.metadata.distance or 0.0) <= SAME_VECTOR for o in near)
+        return any(o.uuid == itself or (o.metadata.distance or 0.0) <= SAME_VECTOR for o in self._ask(near))
 
     def _wait_until_indexed(self, patience: Patience) -> None:
         """Until the server's queue of vectors is empty, where it indexes after it has stored."""
@@ -311,22 +295,20 @@ class WeaviateStore:
             time.sleep(QUEUE_LOOK_SECONDS)
 
     def _queued(self) -> int:
-        with self._server.explained("sync"):
-            return sum(shard.vector_queue_size for shard in self._there().config.get_shards())
+        return self._ask(lambda there: sum(shard.vector_queue_size for shard in there.config.get_shards()))
 
     def _remake(self) -> None:
         """The tenant anew and empty, since its index keeps the length of the first vector it was given."""
-        self.reset()
         with self._server.explained("sync"):
-            self._create()
+            self._tenant.remove()
+            self._tenant.created()
 
     def _mark(self, write_id: str) -> DataObject[Any, Any]:
         """The mark, which says what is written now: all before it is whole. "" when nothing is."""
-        return DataObject(properties={MADE: write_id}, uuid=mark_id(self._persona))
+        return DataObject(properties={MADE: write_id, OWNER: self._owner()}, uuid=mark_id(self._persona))
 
     def _finish(self) -> None:
-        with self._server.explained("sync"):
-            self._there().data.insert_many([self._mark("")])
+        self._ask(lambda there: there.data.insert_many([self._mark("")]))
 
     def _write(
         self, patience: Patience, chunks: Sequence[EmbeddedChunk], write_id: str, doubtful: bool
@@ -340,20 +322,26 @@ class WeaviateStore:
         ]
         objects.append(self._mark(write_id))
 
-        def write() -> dict[int, str]:
+        def write(there: Collection) -> dict[int, str]:
+            try:
+                answer = there.data.insert_many(objects)
+            except WeaviateInsertManyAllFailedError as error:
+                failed = dict.fromkeys(range(len(objects)), str(error))
+            else:
+                failed = {n: told.message for n, told in answer.errors.items()}
+            if changed := next((told for told in failed.values() if is_change(told)), None):
+                raise Changed(changed)
+            return failed
+
+        def written() -> dict[int, str]:
             nonlocal doubtful
             if doubtful:
                 # Weaviate leaves an object as it is that it has already, also where the vector index lacks it.
                 self._delete(ids)
             doubtful = True
-            with self._server.explained("sync"):
-                try:
-                    answer = self._there().data.insert_many(objects)
-                except WeaviateInsertManyAllFailedError as error:
-                    return dict.fromkeys(range(len(objects)), str(error))
-                return {n: failed.message for n, failed in answer.errors.items()}
+            return self._ask(write)
 
-        failed = patience.call(write)
+        failed = patience.call(written)
         failed.pop(len(ids), None)  # the mark, which stays as it was
         if failed:
             patience.call(lambda: self._delete([ids[n] for n in failed]))
@@ -364,8 +352,7 @@ class WeaviateStore:
             )
 
     def _delete(self, ids: Sequence[UUID]) -> None:
-        with self._server.explained("sync"):
-            result = self._there().data.delete_many(where=Filter.by_id().contains_any(ids))
+        result = self._ask(lambda there: there.data.delete_many(where=Filter.by_id().contains_any(ids)))
         if result.failed:
             raise TwinError(
                 f"Weaviate at {self._server.url} did not delete {result.failed} of {len(ids)} chunks.",

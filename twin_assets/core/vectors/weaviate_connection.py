@@ -19,6 +19,7 @@ from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.connect import ConnectionParams
 from weaviate.embedded import EmbeddedOptions
 from weaviate.exceptions import (
+    InsufficientPermissionsError,
     UnexpectedStatusCodeError,
     WeaviateBaseError,
     WeaviateClosedClientError,
@@ -80,15 +81,24 @@ class WeaviateServer:
             # `from None`: what the client raises can quote the header that carries the key.
             raise self._as_twin_error(error, doing) from None
 
+    @property
+    def _key_in_words(self) -> str:
+        return "the key in TWIN_WEAVIATE_API_KEY" if self.api_key else "a request without a key"
+
     def _as_twin_error(self, error: Exception, doing: str) -> TwinError:
         text = " ".join(str(error).split())[:500]
         if self.api_key is not None:
             text = text.replace(self.api_key.get_secret_value(), "…")
         status = error.status_code if isinstance(error, UnexpectedStatusCodeError) else None
-        if status in (401, 403) or "unauthorized" in text.lower() or "unauthenticated" in text.lower():
-            has = "the key in TWIN_WEAVIATE_API_KEY" if self.api_key else "a request without a key"
+        if status == 403 or isinstance(error, InsufficientPermissionsError) or "forbidden" in text.lower():
             return TwinError(
-                f"Weaviate at {self.url} refused {has} ({doing}).",
+                f"Weaviate at {self.url} does not allow this to {self._key_in_words} ({doing}): {text}",
+                "give it the right to read and write the collection, its tenants and its schema, or set "
+                "TWIN_WEAVIATE_API_KEY to a key that has it.",
+            )
+        if status == 401 or "unauthorized" in text.lower() or "unauthenticated" in text.lower():
+            return TwinError(
+                f"Weaviate at {self.url} refused {self._key_in_words} ({doing}).",
                 "set TWIN_WEAVIATE_API_KEY to a key that it knows and that may read and write.",
             )
         if self.url == EMBEDDED and isinstance(error, _UNREACHABLE):

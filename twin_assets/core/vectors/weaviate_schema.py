@@ -13,7 +13,6 @@ from twin_assets.core.records import EmbeddedChunk, arrow_schema
 from twin_assets.core.text.words import has_unspaced, spaced
 from twin_assets.core.vectors.common import FACTS, FILTERABLE
 
-COLLECTION = "TwinChunk"
 VECTOR = "default"
 """Name of the one vector an object has."""
 _HASHED = set(FACTS) - {"published_at"}
@@ -24,6 +23,9 @@ are off by default. It is split at spaces alone, since to Weaviate's WORD the vo
 MADE = "made"
 """By which write of which sync a chunk was stored, and the hash of what it says: `sync.write:hash`. Of the mark: the write
 that was begun last."""
+
+OWNER = "owner"
+"""Of the mark alone: the platform that writes the index."""
 
 
 def properties() -> list[Property]:
@@ -36,14 +38,17 @@ def properties() -> list[Property]:
         index_searchable=True,
         index_filterable=False,
     )
-    made = Property(
-        name=MADE,
-        data_type=DataType.TEXT,
-        tokenization=Tokenization.FIELD,
-        index_searchable=False,
-        index_filterable=False,
-    )
-    return [*(_property(schema.field(name)) for name in FACTS), words, made]
+    ours = [
+        Property(
+            name=name,
+            data_type=DataType.TEXT,
+            tokenization=Tokenization.FIELD,
+            index_searchable=False,
+            index_filterable=False,
+        )
+        for name in (MADE, OWNER)
+    ]
+    return [*(_property(schema.field(name)) for name in FACTS), words, *ours]
 
 
 def _property(field: pa.Field) -> Property:
@@ -74,10 +79,10 @@ def _data_type(kind: pa.DataType) -> DataType:
     return DataType.NUMBER
 
 
-def definition() -> dict[str, Any]:
+def definition(collection: str) -> dict[str, Any]:
     """Arguments of `collections.create`: one tenant a persona, vectors from us, cosine, HNSW."""
     return {
-        "name": COLLECTION,
+        "name": collection,
         "properties": properties(),
         "multi_tenancy_config": Configure.multi_tenancy(enabled=True),
         "vector_config": Configure.Vectors.self_provided(

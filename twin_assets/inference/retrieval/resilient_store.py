@@ -3,6 +3,7 @@
 import functools
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -80,6 +81,7 @@ class ResilientVectorStore:
         """Stores on one server share its `breaker`."""
         self._open, self._breaker = open_it, breaker or Breaker(None)
         self._store: VectorStore | None = None
+        self._asked_at, self._sleeps = time.monotonic(), False
         self._lock = threading.Lock()
 
     def search(
@@ -94,6 +96,7 @@ class ResilientVectorStore:
         audience: Visibility = "public",
     ) -> list[Passage]:
         """As VectorStore has it. Raises RetrievalUnavailable, and EmbedderMismatch."""
+        self._asked_at, self._sleeps = time.monotonic(), False
 
         def ask(store: VectorStore) -> tuple[list[Passage], bool]:
             passages = store.search(
@@ -106,6 +109,16 @@ class ResilientVectorStore:
             self.forget()
             raise RetrievalUnavailable("The vector index is empty or gone.", FIX)
         return passages
+
+    def sleeps(self, after: float | None) -> bool:
+        """Whether the index is out of the server's memory, where it is put when nobody searched for `after` seconds.
+
+        Raises RetrievalUnavailable when the store doesn't answer.
+        """
+        if after is not None and not self._sleeps and time.monotonic() - self._asked_at > after:
+            self._asked(lambda store: store.sleep())
+            self._sleeps = True
+        return self._sleeps
 
     def check(self) -> None:
         """Raises RetrievalUnavailable when the store doesn't answer."""
