@@ -1,12 +1,12 @@
 """The vector index at size: one changed document against a full rebuild, and hybrid search with a filter.
 
-    python -m benchmarks.index [--chunks 20000] [--full]
+    python -m benchmarks.index [--chunks 20000] [--full] [--store weaviate]
 
 Chunks are synthetic (Zipf words, unit vectors of 384 dimensions round 300 topics, ten a document), so only the store
 is measured: a rebuild would also embed every chunk, which `--embed-rate` (texts a second, from
 benchmarks/embedding.py) adds to it. Peers in the same run: the same store built anew (sync), and exact
 search by numpy over all vectors with a boolean mask (search, vector side only). `--full` is 100,000 chunks.
-Prints the load average: beside other work the clock of a search says how long it waited for a core, its
+With `--store weaviate` LanceDB is measured first, and Weaviate after it. Prints the load average: beside other work the clock of a search says how long it waited for a core, its
 processor time what it took of both.
 """
 
@@ -15,13 +15,15 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import EmbeddedChunk
-from twin_assets.core.vectors.lance import LanceStore
+from twin_assets.core.vectors import VectorStore, open_store
+from twin_assets.settings import load_settings
 
 Result = TypeVar("Result")
 DIMENSIONS, PER_DOCUMENT, QUERIES, TOPICS = 384, 10, 100, 300
@@ -86,33 +88,46 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=20_000)
     parser.add_argument("--full", action="store_true", help="100,000 chunks")
     parser.add_argument("--embed-rate", type=float, help="texts a second that the embedder does here")
+    parser.add_argument(
+        "--store",
+        choices=["lancedb", "weaviate"],
+        default="lancedb",
+        help="weaviate: beside LanceDB, at TWIN_WEAVIATE_URL",
+    )
     arguments = parser.parse_args()
     count = 100_000 if arguments.full else arguments.chunks
     chunks = synthetic(count)
+    print(f"{count:,} chunks, {count // PER_DOCUMENT:,} documents")
     with tempfile.TemporaryDirectory() as folder:
-        store = LanceStore(folder, "bench")
-        began = time.monotonic()
-        store.sync(chunks)
-        rebuild = time.monotonic() - began
-        began = time.monotonic()
-        store.sync(chunks)
-        unchanged = time.monotonic() - began
-        edited = change_one_document(chunks)
-        began = time.monotonic()
-        report = store.sync(edited)
-        one = time.monotonic() - began
-        print(f"{count:,} chunks, {count // PER_DOCUMENT:,} documents")
-        print(f"  built anew           {rebuild:8.2f} s (store only)")
-        print(f"  synced, nothing new  {unchanged:8.2f} s")
-        print(
-            f"  one document changed {one:8.2f} s: {report.added} added, {report.deleted} deleted, none embedded again"
-        )
-        print(f"  rebuild / one change: {rebuild / one:.0f} times (store only)")
-        if arguments.embed_rate:
-            whole = rebuild + count / arguments.embed_rate
-            part = one + PER_DOCUMENT / arguments.embed_rate
-            print(f"  with embedding: {whole:.0f} s against {part:.2f} s, {whole / part:.0f} times")
-        search(store, edited)
+        settings = load_settings().model_copy(update={"home": Path(folder)})
+        for name in dict.fromkeys(["lancedb", arguments.store]):
+            store = open_store(settings.model_copy(update={"vector_store": name}), f"bench-{os.getpid()}")
+            print(name)
+            try:
+                measure(store, chunks, arguments.embed_rate)
+            finally:
+                store.reset()
+                store.close()
+
+
+def measure(store: VectorStore, chunks: list[EmbeddedChunk], embed_rate: float | None) -> None:
+    """Built, synced with nothing new, synced after an edit, and searched."""
+    count, edited = len(chunks), change_one_document(chunks)
+    syncs = Times()
+    syncs.of(store.sync, chunks)
+    syncs.of(store.sync, chunks)
+    report = syncs.of(store.sync, edited)
+    rebuild, unchanged, one = syncs.clock
+    print(f"  built anew           {rebuild:8.2f} s (store only)")
+    print(f"  synced, nothing new  {unchanged:8.2f} s")
+    print(
+        f"  one document changed {one:8.2f} s: {report.added} added, {report.deleted} deleted, none embedded again"
+    )
+    print(f"  rebuild / one change: {rebuild / one:.0f} times (store only)")
+    if embed_rate:
+        whole, part = rebuild + count / embed_rate, one + PER_DOCUMENT / embed_rate
+        print(f"  with embedding: {whole:.0f} s against {part:.2f} s, {whole / part:.0f} times")
+    search(store, edited)
 
 
 def exact_five(matrix: np.ndarray, allowed: np.ndarray, query: np.ndarray) -> np.ndarray:
@@ -120,7 +135,7 @@ def exact_five(matrix: np.ndarray, allowed: np.ndarray, query: np.ndarray) -> np
     return np.argpartition(-np.where(allowed, matrix @ query, -1), 5)[:5]
 
 
-def search(store: LanceStore, chunks: list[EmbeddedChunk]) -> None:
+def search(store: VectorStore, chunks: list[EmbeddedChunk]) -> None:
     """Hybrid search with a filter, beside exact vector search by numpy; recall of the vector side."""
     rng = np.random.default_rng(2)
     matrix = np.array([c.vector for c in chunks], dtype=np.float32)

@@ -127,6 +127,19 @@ class Double:
             for props, _ in objects.values() if owner == collection else ():
                 props.pop(name, None)
 
+    def node(self, collection: str) -> dict[str, Any]:
+        """The one node, verbose: what waits to be indexed."""
+        shards = [
+            {
+                "class": collection, "name": tenant, "objectCount": len(objects), "compressed": False, "loaded": True,
+                "vectorIndexingStatus": "READY", "vectorQueueLength": len(self.unindexed.get((owner, tenant), ())),
+            }
+            for (owner, tenant), objects in self.tenants.items() if owner == collection
+        ]  # fmt: skip
+        stats = {"objectCount": 0, "shardCount": len(shards)}
+        told = {"name": "double", "gitHash": "", "version": "1.39.0", "status": "HEALTHY"}
+        return told | {"shards": shards, "stats": stats, "batchStats": {"queueLength": 0, "ratePerSecond": 0}}
+
     def kinds(self, collection: str) -> dict[str, str]:
         return {p["name"]: p["dataType"][0] for p in self.schema[collection]["properties"]}
 
@@ -135,7 +148,9 @@ class Double:
         path, _, query = path.partition("?")
         parts = path.removeprefix("/v1/").split("/")
         if parts[0] == "meta":
-            return 200, {"version": "1.32.0", "hostname": "double", "modules": {}}
+            return 200, {"version": "1.39.0", "hostname": "double", "modules": {}}
+        if parts[0] == "nodes":
+            return 200, {"nodes": [self.node(parts[1])]}
         if parts[0] != "schema":
             return 404, {}
         if method == "POST" and len(parts) == 1:
@@ -154,10 +169,11 @@ class Double:
                 text = f"shard {tenant}: status code: 500 body: (local {tenant} shard not found\n)"
                 return 500, {"error": [{"message": text}]}
             waiting = self.unindexed.get((name, query.removeprefix("tenant=")), set())
-            told = len(waiting) if self.indexed_per_look else 0
+            told = bool(waiting) and self.indexed_per_look is not None
             for i in list(waiting)[: 0 if self.queue_stands else self.indexed_per_look or 0]:
                 waiting.remove(i)
-            return 200, [{"name": query.removeprefix("tenant="), "status": "READY", "vectorQueueSize": told}]
+            status = "INDEXING" if told else "READY"  # of a tenant the server tells no number here
+            return 200, [{"name": tenant, "status": status, "vectorQueueSize": 0}]
         if parts[2:3] == ["tenants"] and method == "HEAD":
             return (200 if (name, parts[3]) in self.tenants else 404), None
         if parts[2:3] == ["tenants"] and method == "GET":

@@ -327,7 +327,7 @@ def test_what_the_index_holds_is_found_by_vector_and_by_word(store: VectorStore)
 
 @pytest.mark.parametrize(
     ("question", "expected"),
-    [("航海日誌", "j"), ("古い時刻表", "k"), ("ตารางเวลา", "l"), ("late tide", "a")],
+    [("航海日誌", "j"), ("古い時刻表", "k"), ("ตารางเวลา", "l"), ("潮汐表", "m"), ("late tide", "a")],
 )
 def test_words_are_found_inside_a_run_of_letters_without_spaces(
     store: VectorStore, question: str, expected: str
@@ -335,6 +335,6 @@ def test_words_are_found_inside_a_run_of_letters_without_spaces(
     store.sync(CHUNKS)
     store.sync([
         *CHUNKS, chunk("j", "冬の終わりに私は航海日誌を隠さずに書いた。", 3), chunk("k", "船長は古い時刻表を読み直した。", 4),
-        chunk("l", "กัปตันอ่านตารางเวลาเล่มเก่าก่อนเรือออก", 5),
+        chunk("l", "กัปตันอ่านตารางเวลาเล่มเก่าก่อนเรือออก", 5), chunk("m", "船长把潮汐表藏在航海日志里。", 6),
     ])  # fmt: skip
     assert found(store, question, 7, alpha=0.0)[0] == expected

@@ -13,6 +13,8 @@ from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter, HybridFusion, MetadataQuery
 from weaviate.collections import Collection
 from weaviate.exceptions import (
+    InsufficientPermissionsError,
+    UnexpectedStatusCodeError,
     WeaviateInsertManyAllFailedError,
     WeaviateQueryError,
 )
@@ -51,6 +53,7 @@ READ_AT_ONCE = 5_000
 DELETE_AT_ONCE = 500
 SYNC_SECONDS = 60.0
 QUEUE_LOOK_SECONDS = 0.25
+READY = "READY"  # of a tenant: all that it stored is indexed
 # Before a sync trusts what is stored, so many chunks must be among the nearest of their own vectors.
 SAMPLED, NEAREST, SAME_VECTOR = 10, 10, 1e-3
 OTHER_LENGTH = "vector lengths"  # in what the server says when it is asked for a vector of another length
@@ -295,7 +298,18 @@ class WeaviateStore:
             time.sleep(QUEUE_LOOK_SECONDS)
 
     def _queued(self) -> int:
-        return self._ask(lambda there: sum(shard.vector_queue_size for shard in there.config.get_shards()))
+        """How many vectors wait, 1 where the server says only that some do."""
+
+        def waiting(there: Collection) -> int:
+            # Of a tenant this tells no number, but whether there is one; the nodes tell it to who may ask them.
+            if all(s.status == READY and not s.vector_queue_size for s in there.config.get_shards()):
+                return 0
+            try:
+                return max(self._tenant.queue_length(), 1)
+            except (InsufficientPermissionsError, UnexpectedStatusCodeError):
+                return 1
+
+        return self._ask(waiting)
 
     def _remake(self) -> None:
         """The tenant anew and empty, since its index keeps the length of the first vector it was given."""

@@ -88,6 +88,12 @@ class WeaviateTenant:
         self._seen = True
         return whole.with_tenant(self.tenant)
 
+    def queue_length(self) -> int:
+        """How many vectors of the tenant wait to be indexed, on all nodes."""
+        nodes = self.client().cluster.nodes(self.collection, output="verbose")
+        shards = [shard for node in nodes for shard in node.shards or [] if shard.name == self.tenant]
+        return sum(shard.vector_queue_length for shard in shards)
+
     def remove(self) -> None:
         """The tenant with all that it holds, asleep or not."""
         collections = self.client().collections
