@@ -62,6 +62,8 @@ def containers(deployment: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def check_schema(thing: dict[str, Any]) -> None:
     """Every field is one of Kubernetes' (the client drops those that it does not know), and has its type."""
+    if thing["apiVersion"].startswith("monitoring.coreos.com/"):
+        return  # an operator's own kinds, which the client has no classes for: test_monitoring.py reads them
     from kubernetes import client
 
     class Response:
