@@ -18,7 +18,7 @@ from tests.support.kubernetes.mounts import on_volume
 from tests.support.kubernetes.pod_security import violations
 from twin_assets.core.models.version import Lineage
 from twin_assets.settings import ROOT, Settings
-from twin_assets.training.axolotl.pod import Image, job_paths, pod_spec
+from twin_assets.training.axolotl.pod import Image, job_paths, pod_labels, pod_spec
 from twin_assets.training.configs.job import TrainingJob
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -236,6 +236,8 @@ def check_trains(things: list[dict[str, Any]]) -> None:
     dagster = of_kind(things, "Deployment")["dagster"]["spec"]["template"]["spec"]
     pod, job = training_pod(settings)
     assert {job.file, job.parent_path, job.dataset_dir, job.model_dir} <= set(job_paths(job))
+    for service in of_kind(things, "Service").values():
+        assert not service["spec"]["selector"].items() <= pod_labels(job).items(), "a training answers nobody"
     for path in job_paths(job):
         source, inside = on_volume(pod, "axolotl", path)
         assert source == {"persistentVolumeClaim": {"claimName": "twin-data"}}

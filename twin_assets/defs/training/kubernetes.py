@@ -11,7 +11,7 @@ from kubernetes.client.exceptions import ApiException
 
 from twin_assets.core.errors import TwinError
 from twin_assets.settings import Settings
-from twin_assets.training.axolotl.pod import Image, pod_spec
+from twin_assets.training.axolotl.pod import Image, pod_labels, pod_spec
 from twin_assets.training.axolotl.pod_start import refusal, wait_for_start
 from twin_assets.training.configs.job import TrainingJob
 
@@ -35,9 +35,7 @@ class TrainingPods(PipesK8sClient):
             self.run(
                 context=context,
                 namespace=namespace,
-                base_pod_meta={
-                    "labels": {"twin/persona": job.lineage.persona.rstrip("-"), "twin/stage": job.stage}
-                },
+                base_pod_meta={"labels": pod_labels(job)},
                 base_pod_spec=pod_spec(self._settings, job, self._image()),
                 pod_wait_timeout=(job.hours + 1) * 3600,  # the training itself ends an hour before
             )

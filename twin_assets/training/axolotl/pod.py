@@ -34,6 +34,15 @@ def command(job: TrainingJob) -> list[str]:
     return ["python", "-m", "twin_assets.training.axolotl.run", str(job.file)]
 
 
+def pod_labels(job: TrainingJob) -> dict[str, str]:
+    """The name takes the place of `dagster`, which dagster-k8s gives: services and policies of Dagster's own pods go by it."""
+    return {
+        "app.kubernetes.io/name": "twin-training",
+        "twin/persona": job.lineage.persona.rstrip("-"),  # a label ends with a letter or digit
+        "twin/stage": job.stage,
+    }
+
+
 def pod_spec(settings: Settings, job: TrainingJob, image: Image | None) -> dict[str, Any]:
     """The spec (https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1) of the pod.
 

@@ -40,11 +40,11 @@ def wait_for_start(
                 return
             for reason, after in _hindrances(pod):
                 if waited >= min(after, patience):
-                    raise TwinError(f"The training pod can't start: {reason}.", _fix(reason))
+                    raise TwinError(f"The training pod can't start: {reason.rstrip('.')}.", _fix(reason))
         if waited >= patience:
             said = "; ".join(_hold_ups(pod) if pod else []) or news.last or "the cluster says nothing of it"
             raise TwinError(
-                f"The training pod has not begun after {patience / 60:g} minutes: {said}.",
+                f"The training pod has not begun after {patience / 60:g} minutes: {said.rstrip('.')}.",
                 "mend what hinders it, or raise TWIN_KUBERNETES_START_MINUTES.",
             )
         time.sleep(_POLL)
@@ -54,7 +54,7 @@ def refusal(error: ApiException, namespace: str) -> TwinError:
     """What an API server's refusal means."""
     said = _message(error)
     if "violates PodSecurity" in said:
-        fix = "the pod asks for what the namespace forbids: use another namespace, or another Pod Security level."
+        fix = "an admission changes the pod, or the namespace asks for more than `restricted`: see what it names."
     elif "exceeded quota" in said:
         fix = "raise the namespace's quota, or ask for less with TWIN_KUBERNETES_REQUESTS."
     elif error.status == 401:
