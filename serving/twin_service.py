@@ -6,6 +6,7 @@ from serving.app import create_app, say_who_may_ask
 from serving.llm.gc_tuning import UNTRACED, keep_steady
 from serving.metrics import NOT_BENTOMLS, serve_metrics
 from serving.probes import only_probes
+from serving.state_metrics import DiskMetrics
 from serving.twin.answering import AnswerService
 from twin_assets.settings import load_settings
 
@@ -30,7 +31,12 @@ class TwinService:
         app.state.answers = self.answers = AnswerService(settings)
         self.answers.lake.sweep()
         say_who_may_ask(settings)
-        serve_metrics(settings.metrics_host, settings.twin_metrics_port)
+        serve_metrics(
+            settings.metrics_host,
+            settings.twin_metrics_port,
+            DiskMetrics(settings.home),
+            self.answers.state_metrics(),
+        )
         keep_steady()
 
     @bentoml.on_shutdown

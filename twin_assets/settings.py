@@ -270,10 +270,24 @@ class TrainingSettings(BaseModel):
     training_checkpoint_seconds: float = Field(
         60.0, description="Least time between two checkpoints; longer by itself where saving is slow."
     )
-    kubernetes_image: str | None = Field(None, description="Holds this code and its environment.")
+    kubernetes_image: str | None = Field(
+        None, description="Holds this code and its environment; unset, that of `kubernetes_pod`."
+    )
+    kubernetes_pod: str | None = Field(
+        None,
+        description="The pod that this runs in, which the cluster tells it; training pods get its image.",
+    )
     kubernetes_namespace: str = Field("default", description="Where training pods are started.")
     kubernetes_volume_claim: str | None = Field(
         None, description="The PersistentVolumeClaim that holds `home`, here and in the pod."
+    )
+    kubernetes_mount: Path | None = Field(
+        None, description="Where the claim is mounted, here and in the pod; unset, at `home`."
+    )
+    kubernetes_start_minutes: float = Field(
+        60.0,
+        gt=0,
+        description="A training pod that hasn't begun by then ends with what the cluster says of it.",
     )
     kubernetes_gpus: int = Field(1, description="Of a training pod; 0 trains on CPU.")
     kubernetes_gpu_resource: str = Field("nvidia.com/gpu", description="How the cluster names its GPUs.")

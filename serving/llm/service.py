@@ -24,6 +24,7 @@ from serving.metrics import NOT_BENTOMLS, serve_metrics
 from serving.probes import only_probes
 from serving.protocol import ChatRequest, Events, async_event_stream, choice, completion_of, usage
 from serving.refusal import refusal
+from serving.state_metrics import DiskMetrics
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.engine import GenerationHandle
 from twin_assets.inference.generation.remote import CALLER_HEADER, MODEL_HEADER
@@ -54,7 +55,8 @@ class LLMService:
 
     def __init__(self) -> None:
         self.models = ReleasedModels(settings)
-        serve_metrics(settings.metrics_host, settings.llm_metrics_port, EngineMetrics(self.models.engines))
+        engines, disk = EngineMetrics(self.models.engines), DiskMetrics(settings.home)
+        serve_metrics(settings.metrics_host, settings.llm_metrics_port, engines, disk)
         keep_steady()
 
     @app.get("/v1/models")

@@ -17,6 +17,7 @@ from fastapi import Request
 from serving import telemetry
 from serving.errors import NotFoundError, NothingReleased
 from serving.readiness import Readiness
+from serving.state_metrics import StateMetrics, Waits, open_alerts_of
 from serving.twin.request import TwinRequest
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.embedding.thresholds import Thresholds, thresholds_of
@@ -298,6 +299,18 @@ class AnswerService:
 
     def _production(self, name: str) -> str | None:
         return self._history(name).production()
+
+    def state_metrics(self) -> StateMetrics:
+        """What waits for a person or is wrong, as Prometheus asks for it."""
+        return StateMetrics(self._waiting, lambda: open_alerts_of(self.lake, self._names()))
+
+    def _waiting(self) -> Iterator[Waits]:
+        for name in self._names():
+            if event := self._history(name).waiting():
+                yield Waits(name, event.model, event.at)
+
+    def _names(self) -> list[str]:
+        return persona_names(self.settings.personas_dir)
 
     def _history(self, name: str) -> History:
         # Kept, since a ledger reads each of its events once.

@@ -1,15 +1,13 @@
-"""Where a training runs is a setting: this machine, a pod, or Ray workers."""
+"""A training runs on this machine or Ray workers, by setting, and splits its steps by the hardware."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 import yaml
 
-from tests.training.axolotl.kubernetes_double import KubernetesDouble
 from tests.training.training_factories import (
     instruct_dataset,
     overlay,
@@ -19,41 +17,16 @@ from tests.training.training_factories import (
     tiny_base,
     train,
 )
-from twin_assets.core.datasets.rows import Manifest, dataset_folder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import load_profile, profile_names
 from twin_assets.core.models.version import closed_rows
-from twin_assets.defs.shared.common import personas
-from twin_assets.defs.shared.resources import build_resources
-from twin_assets.defs.training.assets import sft_model
 from twin_assets.settings import Settings
-from twin_assets.training.axolotl.pod import pod_spec
 from twin_assets.training.configs.job import RayWorkers, TrainingJob
 from twin_assets.training.configs.overlays import compose_overlays
 from twin_assets.training.fit.batches import launch_batch
 from twin_assets.training.fit.machine import GB, Machine, this_machine
 from twin_assets.training.fit.workers import share_batch
 from twin_assets.training.jobs import finish_job, job_estimate, prepare_job, read_history, read_result
-
-KUBERNETES: dict[str, Any] = {
-    "training_runner": "kubernetes",
-    "kubernetes_image": "registry.example/twin:1",
-    "kubernetes_namespace": "twins",
-    "kubernetes_volume_claim": "twin-home",
-    "kubernetes_gpus": 2,
-    "kubernetes_requests": {"cpu": "8", "memory": "64Gi"},
-    "kubernetes_service_account": "trainer",
-    "kubernetes_secret": "twin-keys",
-    "kubernetes_node_selector": {"gpu": "h100"},
-    "kubernetes_tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
-}
-
-
-def job_in(home: Path, platform: Settings, *overlays: str, rows: int = 12) -> TrainingJob:
-    manifest = instruct_dataset(home / "instruct", rows)
-    return prepare_job(
-        platform, profile(*overlays), "sft", tiny_base(platform), manifest, home / "instruct", "runa"
-    )
 
 
 def test_a_model_is_as_closed_as_the_rows_that_it_and_its_parent_learnt_from(tmp_path: Path) -> None:
@@ -86,6 +59,13 @@ def test_workers_share_the_rows_of_a_step(
     assert tuple(share_batch(config, workers).values()) == shared
     with pytest.raises(TwinError, match=r"can't be shared evenly by 7 workers"):
         share_batch(config, 7)
+
+
+def job_in(home: Path, platform: Settings, *overlays: str, rows: int = 12) -> TrainingJob:
+    manifest = instruct_dataset(home / "instruct", rows)
+    return prepare_job(
+        platform, profile(*overlays), "sft", tiny_base(platform), manifest, home / "instruct", "runa"
+    )
 
 
 H200 = Machine("NVIDIA H200", 1, 150 * GB, 2.5e14)
@@ -141,85 +121,6 @@ def test_eight_gpus_share_the_step_that_one_would_make(name: str) -> None:
     config = compose_overlays(load_profile(name), "sft")
     assert share_batch(config, 1) == {"micro_batch_size": 1, "gradient_accumulation_steps": 16}
     assert share_batch(config, 8) == {"micro_batch_size": 1, "gradient_accumulation_steps": 2}
-
-
-def test_a_pod_is_what_the_settings_say(tmp_path: Path) -> None:
-    pytest.importorskip("dagster_k8s", reason="the extra k8s is not installed")
-    from dagster_k8s.models import k8s_model_from_dict, k8s_snake_case_dict
-    from kubernetes import client
-
-    platform = settings(tmp_path, **KUBERNETES)
-    job = job_in(tmp_path, platform)
-    spec = pod_spec(platform, job)
-    # Kubernetes' own classes know every name in it and every type: an unknown or missing one raises.
-    pod = k8s_model_from_dict(client.V1PodSpec, k8s_snake_case_dict(client.V1PodSpec, spec))
-    assert client.ApiClient().sanitize_for_serialization(pod) == spec
-    [container] = pod.containers
-    assert container.command == ["python", "-m", "twin_assets.training.axolotl.run", str(job.file)]
-    assert container.resources.limits == {"nvidia.com/gpu": "2"}
-    mounts = {mount.name: mount.mount_path for mount in container.volume_mounts}
-    [home] = [volume.name for volume in pod.volumes if volume.persistent_volume_claim]
-    assert mounts[home] == str(tmp_path)
-    assert job.file.is_relative_to(tmp_path)
-    assert (pod.service_account_name, pod.node_selector) == ("trainer", {"gpu": "h100"})
-
-
-def test_a_pod_without_image_or_volume_is_refused(tmp_path: Path) -> None:
-    platform = settings(tmp_path, **KUBERNETES | {"kubernetes_volume_claim": None})
-    with pytest.raises(TwinError, match="TWIN_KUBERNETES_VOLUME_CLAIM"):
-        pod_spec(platform, job_in(tmp_path, platform))
-
-
-def materialize_sft(
-    home: Path, overrides: dict[str, Any], manifest: Manifest
-) -> tuple[dg.DagsterInstance, dg.ExecuteInProcessResult]:
-    """The asset on a dataset that lies where the lake would have it."""
-    platform = settings(home)
-    tag = tiny_base(platform).tag
-    folder = platform.lake_dir / dataset_folder("runa", "instruct", manifest.version)
-    folder.parent.mkdir(parents=True)
-    (home / "data").rename(folder)
-
-    @dg.asset(partitions_def=personas)
-    def base_model() -> str:
-        return tag
-
-    @dg.asset(name="instruct_dataset", partitions_def=personas)
-    def dataset() -> Manifest:
-        return manifest
-
-    instance = dg.DagsterInstance.ephemeral()
-    instance.add_dynamic_partitions("personas", ["runa"])
-    return instance, dg.materialize(
-        [base_model, dataset, sft_model],
-        partition_key="runa",
-        instance=instance,
-        resources=build_resources(
-            {"home": str(home), "wandb_mode": "disabled", "profile": "smoke"} | overrides
-        ),
-        raise_on_error=False,
-    )
-
-
-@pytest.mark.e2e
-def test_a_pod_trains_and_its_log_and_metrics_reach_dagster(tmp_path: Path) -> None:
-    pytest.importorskip("dagster_k8s", reason="the extra k8s is not installed")
-    manifest = instruct_dataset(tmp_path / "data", 12)
-    with KubernetesDouble(tmp_path) as cluster:
-        overrides = KUBERNETES | {"kubernetes_kubeconfig": str(cluster.kubeconfig)}
-        instance, result = materialize_sft(tmp_path, overrides, manifest)
-    assert result.success
-    [pod] = cluster.created
-    assert pod["metadata"]["labels"]["twin/persona"] == "runa"
-    assert cluster.deleted == [pod["metadata"]["name"]]
-    [made] = result.asset_materializations_for_node("sft_model")
-    assert made.metadata["trained_now"].value is True
-    assert made.metadata["resumed_from_step"].value == 0
-    checks = result.get_asset_check_evaluations()
-    assert {check.check_name for check in checks} == {"every_row_trained", "prompt_format_is_served"}
-    assert all(check.passed for check in checks)
-    log = [entry.user_message for entry in instance.all_logs(result.run_id)]
-    assert any("sft: step 2 of 2" in message for message in log), log
 
 
 TWO_WORKERS: dict[str, dict[str, Any]] = {

@@ -13,7 +13,6 @@ from twin_assets.defs.shared.metadata import image
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.training.runner import run_training
 from twin_assets.training.axolotl.checkpoints import kept_for_the_next_run
-from twin_assets.training.axolotl.failures import name_stop
 from twin_assets.training.axolotl.reporting.plots import training_plot
 from twin_assets.training.axolotl.rows import MOST_LEFT_OUT
 from twin_assets.training.base_models.base import ensure_base_model
@@ -71,10 +70,9 @@ def _train(
         except dg.DagsterExecutionInterruptedError:
             context.log.warning(f"{stage} was cancelled; {kept_for_the_next_run(job.model_dir)}")
             raise
-        except Exception as error:  # Dagster does not export what Pipes raises when the process failed
-            named = error if isinstance(error, TwinError) else name_stop(job, str(error))
-            record_run(platform.lake, settings, job, "failed", str(named))
-            raise named from None
+        except TwinError as error:
+            record_run(platform.lake, settings, job, "failed", str(error))
+            raise
         version = finish_job(settings, job)
     else:
         context.log.info(f"{version.tag} was trained from exactly these inputs before: nothing to do")

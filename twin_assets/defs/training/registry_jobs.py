@@ -11,9 +11,6 @@ from twin_assets.core.release.push import pull_version, push_version
 from twin_assets.defs.shared.common import TRAINING_POOL
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.training.runner import run_training
-from twin_assets.settings import Settings
-from twin_assets.training.axolotl.failures import name_stop
-from twin_assets.training.configs.job import TrainingJob
 from twin_assets.training.rebuild import Rebuild, rebuild
 
 
@@ -100,22 +97,15 @@ def rebuild_model(
 ) -> None:
     """Train a version again from what was kept of it, where trainings run; fails when another model comes of it."""
     settings = platform.settings
-    made = rebuild(settings, platform.lake, config.model, lambda job: _train(context, pipes, settings, job))
+    made = rebuild(
+        settings, platform.lake, config.model, lambda job: run_training(context, pipes, settings, job)
+    )
     context.add_output_metadata(_rebuild_metadata(made))
     if not made.same:
         raise dg.Failure(
             f"Another model came of the inputs of {made.tag}. Fix: see the comparison.",
             metadata=_rebuild_metadata(made),
         )
-
-
-def _train(
-    context: dg.OpExecutionContext, pipes: dg.PipesSubprocessClient, settings: Settings, job: TrainingJob
-) -> None:
-    try:
-        run_training(context, pipes, settings, job)
-    except Exception as error:  # Dagster does not export what Pipes raises when the process failed
-        raise name_stop(job, str(error)) from None
 
 
 def _rebuild_metadata(made: Rebuild) -> dict[str, Any]:

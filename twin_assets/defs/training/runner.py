@@ -8,39 +8,37 @@ import dagster as dg
 
 from twin_assets.core.errors import TwinError
 from twin_assets.settings import ROOT, Settings
-from twin_assets.training.axolotl import pod
+from twin_assets.training.axolotl.failures import name_stop
 from twin_assets.training.configs.job import TrainingJob
 
 _EXTRAS = {"kubernetes": ("dagster_k8s", "k8s"), "ray": ("ray", "scale")}  # module, extra that brings it
-_POLL = 2.0  # seconds between two looks at the pod
 
 
 def run_training(
     context: dg.OpExecutionContext, pipes: dg.PipesSubprocessClient, settings: Settings, job: TrainingJob
 ) -> None:
-    """Train to the end. Raises what Pipes raises when the run fails, TwinError when it can't start."""
+    """Train to the end. Raises TwinError that names why it could not start, or what it failed of."""
     _check_extra(settings.training_runner)
+    try:
+        _train(context, pipes, settings, job)
+    except TwinError:
+        raise
+    except Exception as error:  # Dagster does not export what Pipes raises when the process failed
+        raise name_stop(job, str(error)) from None
+
+
+def _train(
+    context: dg.OpExecutionContext, pipes: dg.PipesSubprocessClient, settings: Settings, job: TrainingJob
+) -> None:
     key = settings.wandb_api_key
     env = {"WANDB_API_KEY": key.get_secret_value()} if key else {}
     if settings.training_runner == "kubernetes":
-        _run_pod(context, settings, job)
+        from twin_assets.defs.training.kubernetes import TrainingPods  # its libraries are an extra
+
+        TrainingPods(settings).train(context, job)
     else:
         command = [sys.executable, "-m", "twin_assets.training.axolotl.run", str(job.file)]
         pipes.run(context=context, command=command, env=env, cwd=str(ROOT))
-
-
-def _run_pod(context: dg.OpExecutionContext, settings: Settings, job: TrainingJob) -> None:
-    from dagster_k8s import PipesK8sClient
-
-    kubeconfig = settings.kubernetes_kubeconfig
-    client = PipesK8sClient(kubeconfig_file=str(kubeconfig) if kubeconfig else None, poll_interval=_POLL)
-    client.run(
-        context=context,
-        namespace=settings.kubernetes_namespace,
-        base_pod_meta={"labels": {"twin/persona": job.lineage.persona, "twin/stage": job.stage}},
-        base_pod_spec=pod.pod_spec(settings, job),
-        pod_wait_timeout=(job.hours + 1) * 3600,  # the training itself ends an hour before
-    )
 
 
 def _check_extra(runner: str) -> None:
