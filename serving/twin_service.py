@@ -4,7 +4,7 @@ import bentoml
 
 from serving.app import create_app, say_who_may_ask
 from serving.llm.gc_tuning import UNTRACED, keep_steady
-from serving.metrics import NOT_BENTOMLS, serve_metrics
+from serving.metrics import NOT_BENTOMLS, LedgerAge, serve_metrics
 from serving.probes import only_probes
 from serving.twin.answering import AnswerService
 from twin_assets.settings import load_settings
@@ -30,7 +30,8 @@ class TwinService:
         app.state.answers = self.answers = AnswerService(settings)
         self.answers.lake.sweep()
         say_who_may_ask(settings)
-        serve_metrics(settings.metrics_host, settings.twin_metrics_port)
+        age = LedgerAge(lambda: self.answers.ledgers.seconds_old)
+        serve_metrics(settings.metrics_host, settings.twin_metrics_port, age)
         keep_steady()
 
     @bentoml.on_shutdown

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import urllib3
 from filelock import FileLock
@@ -33,6 +33,9 @@ from twin_assets.core.storage.s3 import (
     status_of,
 )
 from twin_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
 
 # Beside files that were changed by an erasure, which is the only thing that changes a dataset version.
 ERASED_NOTE = "erased.json"
@@ -157,7 +160,7 @@ class LocalLake:
             os.link(staged, path)  # fails when the name is taken, unlike a rename
         return self.uri(key)
 
-    def keep(self, key: str, data: BinaryIO, time: float) -> None:
+    def keep(self, key: str, data: "SupportsRead[bytes]", time: float) -> None:
         """Store a copy of what is elsewhere as it was at a `time` there: whole, but not at once safe from a power cut."""
         path = self._path(key)
         with self._staged(path, data, safe=False) as staged:
@@ -173,7 +176,7 @@ class LocalLake:
         return (found.st_size, found.st_mtime) == (size, time)
 
     @contextmanager
-    def _staged(self, path: Path, data: BinaryIO, safe: bool = True) -> Iterator[Path]:
+    def _staged(self, path: Path, data: "SupportsRead[bytes]", safe: bool = True) -> Iterator[Path]:
         """The data in a file beside `path`, for the block to bring there. When the block is left the name holds, and
         where it is to be `safe`, also after a power cut."""
         private_folder(path.parent)

@@ -17,6 +17,7 @@ from twin_assets.core.models.profiles import Profile, load_profile
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.persona.definition import Persona, load_persona
 from twin_assets.core.records import Record, to_table
+from twin_assets.core.release.known import KnownLedgers
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.feature_store import FeatureStore, table_version
 from twin_assets.core.storage.lake import Lake, open_lake
@@ -91,6 +92,11 @@ class Platform(dg.ConfigurableResource):
 
     def ledger(self, persona: str) -> Ledger:
         return Ledger(self.lake, persona)
+
+    @cached_property
+    def known_ledgers(self) -> KnownLedgers:
+        """The ledgers for whoever only looks, again and again: on S3 one request for all of them."""
+        return KnownLedgers(self.lake, self.settings.ledger_hours)
 
 
 class FeatureStoreIOManager(dg.ConfigurableIOManager):
