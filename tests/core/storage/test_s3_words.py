@@ -38,7 +38,7 @@ WORDS = {
     "a server that sends elsewhere": (301, error("PermanentRedirect", "The bucket you are attempting to access must be addressed using the specified endpoint."), "sends every request elsewhere.*https://.*AWS_DEFAULT_REGION"),
     "a full store": (507, error("XMinioStorageFull", "Storage backend has reached its minimum free drive threshold. Please delete a few objects to proceed."), "is full.*make room"),
     "a full bucket": (400, error("XMinioAdminBucketQuotaExceeded", "Bucket quota exceeded"), "is full.*quota"),
-    "a busy store": (503, error("SlowDown", "Please reduce your request rate."), "failed: .*SlowDown, after 3 attempts.*try again later"),
+    "a busy store": (503, error("SlowDown", "Please reduce your request rate."), "failed: .*SlowDown, after 4 attempts.*try again later"),
     "an ill store": (500, error("InternalError", "We encountered an internal error, please try again."), "failed: .*InternalError.*try again later"),
     "a web server": (404, "<html><head><title>404 Not Found</title></head><body><center><h1>404 Not Found</h1></center><hr><center>nginx</center></body></html>", "is no S3: .*set TWIN_S3_ENDPOINT_URL"),
     "a server of TLS": (400, "Client sent an HTTP request to an HTTPS server.\n", "is no S3: .*set TWIN_S3_ENDPOINT_URL"),

@@ -9,7 +9,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.settings import Settings
 
 # Of a request, which botocore's standard mode tries again after a pause that is drawn at random and grows.
-CONNECT_SECONDS, ATTEMPTS = 5.0, 3
+CONNECT_SECONDS, ATTEMPTS = 5.0, 4
 # A server may take its time to put the parts of a model's file together.
 MODEL_SECONDS = 60.0
 
