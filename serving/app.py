@@ -18,6 +18,7 @@ from serving.api import links
 from serving.errors import install_error_handlers
 from serving.page.routes import install_ui
 from serving.telemetry import log_json
+from twin_assets.core.errors import TwinError
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.settings import Settings
 
@@ -53,7 +54,12 @@ def create_app(settings: Settings) -> FastAPI:
 
 def say_who_may_ask(settings: Settings) -> None:
     """One line at the start, so that an open service is no surprise."""
-    if Keys(open_lake(settings)).any:
+    try:
+        any_keys = Keys(open_lake(settings)).any
+    except TwinError as error:
+        logger.warning("nobody with an API key is let in until the lake is read: %s", error)
+        return
+    if any_keys:
         logger.info("API keys are asked for")
     elif settings.ui_password:
         logger.info("the page's password is asked for; no API keys are configured")

@@ -9,9 +9,11 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, multiprocess, start_http_server
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 AGAIN_SECONDS = 5.0
@@ -19,6 +21,21 @@ AGAIN_SECONDS = 5.0
 NOT_BENTOMLS: dict[str, Any] = {"enabled": False}
 
 logger = logging.getLogger("serving")
+
+
+class LedgerAge(Collector):
+    """How old what is known of the releases is, asked for when it is scraped. Workers of one home know the same."""
+
+    def __init__(self, seconds_old: Callable[[], float | None]) -> None:
+        self._seconds_old = seconds_old
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        gauge = GaugeMetricFamily(
+            "twin_ledger_age_seconds", "Since the release ledger in the lake was last known to be as served."
+        )
+        if (old := self._seconds_old()) is not None:
+            gauge.add_metric([], old)
+        yield gauge
 
 
 def serve_metrics(host: str, port: int | None, *more: Collector) -> None:

@@ -23,6 +23,11 @@ class State(BaseModel):
     parts: dict[str, str]
     seconds_old: float | None
     stale: bool = False
+    ledger_seconds_old: float | None = None
+
+
+# Without these an answer is still given: texts without passages, and by the releases that were known last.
+SPARED = {"retrieval", "lake"}
 
 
 class Readiness:
@@ -48,8 +53,8 @@ class Readiness:
         self._over.set()
 
     def state(self) -> State:
-        """The last look. `degraded` when only the passages are missing: texts can be written, questions can't
-        be answered."""
+        """The last look. `degraded` when only passages or the lake are missing: texts can be written, questions can't be
+        answered without passages, and no release is followed without the lake."""
         now = time.monotonic()
         parts, at = self._seen or ({}, self._began)
         if now - at > self._stale:
@@ -61,7 +66,7 @@ class Readiness:
         wrong = {name for name, state in parts.items() if state != "ok"}
         status: Literal["ok", "degraded", "down"] = "ok"
         if wrong:
-            status = "degraded" if wrong == {"retrieval"} else "down"
+            status = "degraded" if wrong <= SPARED else "down"
         return State(status=status, parts=parts, seconds_old=round(now - at, 1))
 
     def _look(self) -> None:

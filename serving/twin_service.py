@@ -4,7 +4,7 @@ import bentoml
 
 from serving.app import create_app, say_who_may_ask
 from serving.llm.gc_tuning import UNTRACED, keep_steady
-from serving.metrics import NOT_BENTOMLS, serve_metrics
+from serving.metrics import NOT_BENTOMLS, LedgerAge, serve_metrics
 from serving.probes import only_probes
 from serving.state_metrics import DiskMetrics
 from serving.twin.answering import AnswerService
@@ -36,6 +36,7 @@ class TwinService:
             settings.twin_metrics_port,
             DiskMetrics(settings.home),
             self.answers.state_metrics(),
+            LedgerAge(lambda: self.answers.ledgers.seconds_old),
         )
         keep_steady()
 

@@ -39,6 +39,14 @@ class LakeSettings(BaseModel):
 
     lake_url: str | None = Field(None, description="`s3://bucket/prefix`; a folder under home if unset.")
     s3_endpoint_url: str | None = Field(None, description="For S3-compatible servers.")
+    s3_timeout: float = Field(
+        10.0, gt=0, le=600, description="Seconds that S3 may take to answer, of each of four attempts."
+    )
+    ledger_hours: float = Field(
+        24.0,
+        gt=0,
+        description="While S3 can't be read, services go on for so long with the releases that they knew last.",
+    )
 
 
 class IndexSettings(BaseModel):

@@ -8,8 +8,6 @@ import hmac
 import logging
 import re
 import secrets
-import threading
-import time
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
@@ -17,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Record, Visibility
+from twin_assets.core.renewed import Renewed
 from twin_assets.core.storage.lake import Lake
 
 Action = Literal["read", "chat", "write", "links", "library", "feedback", "admin"]
@@ -25,7 +24,7 @@ DEFAULT_ACTIONS: tuple[Action, ...] = ("read", "chat", "write", "links", "feedba
 EVERYONE = "*"
 FOLDER = "access/keys"
 PREFIX = "twk"
-FRESH_SECONDS = 2.0
+FRESH_SECONDS, WAIT_SECONDS = 2.0, 2.0
 KEY_SHAPE = re.compile(rf"{PREFIX}_[0-9a-f]+_[0-9a-f]+")
 
 logger = logging.getLogger("serving")
@@ -64,13 +63,14 @@ class Keys:
         self._lake = lake
         self._known: dict[str, ApiKey] = {}
         self._damaged = False
-        self._read_at = -FRESH_SECONDS
-        self._lock = threading.Lock()
+        self._said = ""
+        self._loaded = False
+        self._news = Renewed(self._read, FRESH_SECONDS, WAIT_SECONDS, self._load)
 
     @property
     def stale(self) -> bool:
         """Whether the next look reads the lake."""
-        return time.monotonic() - self._read_at >= FRESH_SECONDS
+        return self._news.due
 
     @property
     def any(self) -> bool:
@@ -95,13 +95,14 @@ class Keys:
         """Ids of the keys whose objects can't be read."""
         return [key_id for key_id, key in self._stored().items() if key is None]
 
-    def _stored(self) -> dict[str, ApiKey | None]:
+    def _stored(self, lake: Lake | None = None) -> dict[str, ApiKey | None]:
         """By id; None for a damaged object."""
         keys: dict[str, ApiKey | None] = {}
-        for name in self._lake.keys(FOLDER):
+        lake = lake or self._lake
+        for name in lake.keys(FOLDER):
             key_id = name.rpartition("/")[2].removesuffix(".json")
             try:
-                keys[key_id] = ApiKey.model_validate_json(self._lake.read(name))
+                keys[key_id] = ApiKey.model_validate_json(lake.read(name))
             except ValidationError:
                 keys[key_id] = None
         return keys
@@ -128,7 +129,7 @@ class Keys:
             created_at=datetime.now(UTC),
         )
         self._lake.create(f"{FOLDER}/{key_id}.json", key.model_dump_json().encode())
-        self._read_at = -FRESH_SECONDS
+        self._news.forget()
         return token, key
 
     def revoke(self, key_id: str) -> ApiKey:
@@ -141,26 +142,35 @@ class Keys:
         )
         revoked = key.model_copy(update={"revoked_at": key.revoked_at or now})
         self._lake.write(f"{FOLDER}/{key_id}.json", revoked.model_dump_json().encode())
-        self._read_at = -FRESH_SECONDS
+        self._news.forget()
         return revoked
 
     def _refresh(self) -> None:
-        if not self.stale:
-            return
-        with self._lock:
-            if not self.stale:
-                return
-            try:
-                stored = self._stored()
-                if broken := [key_id for key_id, key in stored.items() if key is None]:
-                    logger.error("damaged API keys, good for nothing until revoked: %s", ", ".join(broken))
-                self._known = {key_id: key for key_id, key in stored.items() if key}
-                self._damaged = bool(broken)
-            except Exception:
-                if self._read_at < 0:
-                    raise  # before the first look nobody may be let in
-                logger.exception("the API keys could not be read; those known before still hold")
-            self._read_at = time.monotonic()
+        """Before the first look that succeeds nobody may be let in: raises what it failed with."""
+        self._news.renew()
+        if (error := self._news.error) and str(error) != self._said:
+            logger.error("the API keys could not be read; those known before still hold: %s", error)
+        self._said = str(error or "")
+
+    def _read(self) -> float:
+        if self._lake.here is not self._lake:
+            self._lake.local(FOLDER)
+        self._take(self._stored(self._lake.here))
+        return 0.0
+
+    def _load(self) -> bool:
+        """Whether there are keys that hold while the lake can't be read: those that this machine knew last, for a process
+        that starts meanwhile."""
+        here = self._lake.here
+        if not self._loaded and here is not self._lake and (here.root / FOLDER).is_dir():
+            self._take(self._stored(here))
+        return self._loaded
+
+    def _take(self, stored: dict[str, ApiKey | None]) -> None:
+        if broken := [key_id for key_id, key in stored.items() if key is None]:
+            logger.error("damaged API keys, good for nothing until revoked: %s", ", ".join(broken))
+        self._known = {key_id: key for key_id, key in stored.items() if key}
+        self._damaged, self._loaded = bool(broken), True
 
 
 def _hash(token: str) -> str:

@@ -31,6 +31,7 @@ from serving.access.this_machine import is_loopback, names_this_machine, was_for
 from serving.errors import Forbidden, error_response
 from serving.refusal import refusal
 from serving.telemetry import QUEUE, REFUSED, access, count_http
+from twin_assets.core.errors import TwinError
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.settings import Settings
 
@@ -138,7 +139,10 @@ class Access:
         if path.startswith("/v1/") and (wait := self.by_address.wait(network_of(address))):
             return _too_often("this address", wait)
         if self.keys.stale:
-            await anyio.to_thread.run_sync(lambda: self.keys.any)
+            try:
+                await anyio.to_thread.run_sync(lambda: self.keys.any)
+            except TwinError as error:  # the lake was never read, so that nobody is known
+                return error_response(error)
         caller = self._caller(request)
         if isinstance(caller, Response):
             return caller

@@ -25,8 +25,12 @@ async def health() -> dict[str, str]:
 @needs(ANYONE)
 async def ready(request: Request) -> JSONResponse:
     """Whether everything that an answer needs works, as seen in the background a few seconds ago: 200, or 503 with
-    what doesn't."""
-    state = answer_service(request).readiness.state()
+    what doesn't. `ledger_seconds_old` is how long ago the releases were known to be those that are served."""
+    answers = answer_service(request)
+    old = answers.ledgers.seconds_old
+    state = answers.readiness.state().model_copy(
+        update={"ledger_seconds_old": None if old is None else round(old, 1)}
+    )
     if state.status == "ok":
         return JSONResponse(state.model_dump())
     return JSONResponse(state.model_dump(), 503, {"Retry-After": RETRY_AFTER_SECONDS})

@@ -71,8 +71,8 @@ class Observations:
             yield self._counters.setdefault((persona, since), {}).setdefault(model, _Counter())
             self._changed.add((persona, since))
 
-    def write(self, persona: str) -> None:
-        """Store what has changed."""
+    def write(self, persona: str) -> bool:
+        """Store what has changed; whether anything had. What could not be stored is tried again."""
         with self._lock:
             due = [key for key in self._changed if key[0] == persona]
             seen = {key: self._seen(key) for key in due}
@@ -82,8 +82,14 @@ class Observations:
             old = [k for k in self._counters if k[0] == persona and k[1] < newest and k not in seen]
             for key in sorted(old)[:-1]:
                 del self._counters[key]
-        for (_, since), what in seen.items():
-            write_seen(self._lake, persona, since, self._process, what)
+        try:
+            for (_, since), what in seen.items():
+                write_seen(self._lake, persona, since, self._process, what)
+        except Exception:
+            with self._lock:
+                self._changed.update(due)
+            raise
+        return bool(due)
 
     def _seen(self, key: tuple[str, int]) -> Seen:
         return Seen(models={model: counter.tally() for model, counter in self._counters[key].items()})

@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
+from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
 from serving.errors import NotFoundError, NothingReleased
@@ -24,8 +25,9 @@ from twin_assets.core.hashing import hash_share
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.persona.definition import persona_names
 from twin_assets.core.records import Message
-from twin_assets.core.release.canary import apply_verdict
+from twin_assets.core.release.canary import apply_verdict, is_over, is_watched
 from twin_assets.core.release.history import History
+from twin_assets.core.release.known import KnownLedgers, LedgerTooOld
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.inference.generation.engine import GenerationHandle, StepFailed
@@ -74,7 +76,10 @@ class ReleasedModels:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lake = open_lake(settings)
-        self._ledgers: dict[str, Ledger] = {}
+        self.ledgers = KnownLedgers(self._lake, settings.ledger_hours)
+        self._too_old: LedgerTooOld | None = None
+        self._unread: dict[str, str] = {}  # by persona, why its ledger could not be followed
+        self._unjudged = set[str]()  # personas of which something was seen since the last verdict
         self._routes: dict[str, Route] = {}
         self._retired: list[tuple[str, weakref.ref[ServedModel]]] = []
         self._seen = Observations(self._lake)
@@ -101,12 +106,17 @@ class ReleasedModels:
         for persona in persona_names(self._settings.personas_dir):
             try:
                 self._follow(persona)
-            except Exception:
+            except Exception as error:
                 read = False
                 # A lake that can't be read for a moment must not take the serving models away.
-                logger.exception(
-                    "the release of %s could not be followed; serving goes on as it was", persona
-                )
+                if self._unread.get(persona) != str(error):  # once, not every second
+                    logger.exception(
+                        "the release of %s could not be followed; serving goes on as it was", persona
+                    )
+                self._unread[persona] = str(error)
+            else:
+                self._unread.pop(persona, None)
+        self._too_old = self._age_trouble()
         self._free_retired()
         try:
             self._host.tend(self._held(), set().union(*self._named.values()) if read else None)
@@ -118,16 +128,37 @@ class ReleasedModels:
         serving = [model for route in self._routes.values() for model in _models(route)]
         return serving + [model for _, ref in self._retired if (model := ref()) is not None]
 
+    def _age_trouble(self) -> LedgerTooOld | None:
+        try:
+            self.ledgers.check()
+        except LedgerTooOld as error:
+            return error
+        except Exception:  # nothing is known yet, so that nothing is served
+            return None
+        return None
+
     def _follow(self, persona: str) -> None:
-        ledger = self._ledgers.setdefault(persona, Ledger(self._lake, persona))
-        self._route(persona, ledger.history())
+        history = self.ledgers.history(persona)
+        self._route(persona, history)
         if time.monotonic() - self._judged.get(persona, 0.0) < JUDGE_SECONDS:
             return
         self._judged[persona] = time.monotonic()
-        self._seen.write(persona)
-        if event := apply_verdict(ledger, self._registry, self._settings):
-            logger.warning("%s is %s: %s", event.model, event.kind.replace("_", " "), event.reason)
-            self._route(persona, ledger.history())
+        if self.ledgers.lake_fails:
+            return  # what was seen is kept until it can be stored
+        if self._seen.write(persona):
+            self._unjudged.add(persona)
+        now = datetime.now(UTC)
+        if not is_watched(history, self._settings, now):
+            self._unjudged.discard(persona)
+        # Each process judges what it has seen itself, with all that the others have stored: without anything new, and
+        # before a canary ends, no verdict is another than it was.
+        elif persona in self._unjudged or is_over(history, self._settings, now):
+            event = apply_verdict(Ledger(self._lake, persona), self._registry, self._settings)
+            self._unjudged.discard(persona)
+            if event:
+                logger.warning("%s is %s: %s", event.model, event.kind.replace("_", " "), event.reason)
+                self.ledgers.forget()
+                self._route(persona, self.ledgers.history(persona))
 
     def _route(self, persona: str, history: History) -> None:
         before, canary = self._routes.get(persona), history.canary()
@@ -197,8 +228,10 @@ class ReleasedModels:
         """The model for a persona's name or an exact version; with a `key`, the same for the same key. `caller` is whose
         vote it is when the model fails.
 
-        Raises NothingReleased or NotFoundError when there is none.
+        Raises NothingReleased or NotFoundError when there is none, LedgerTooOld when nobody knows whether it still is.
         """
+        if self._too_old:
+            raise LedgerTooOld(self._too_old.problem, self._too_old.fix)
         if route := self._routes.get(name):
             return Pick(name, route.since, route.choose(key), caller)
         for persona, route in list(self._routes.items()):

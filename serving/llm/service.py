@@ -20,7 +20,7 @@ from serving.llm.gc_tuning import UNTRACED, keep_steady
 from serving.llm.metrics import EngineMetrics
 from serving.llm.released import Pick, ReleasedModels
 from serving.llm.waiting import pieces_of, whole_texts
-from serving.metrics import NOT_BENTOMLS, serve_metrics
+from serving.metrics import NOT_BENTOMLS, LedgerAge, serve_metrics
 from serving.probes import only_probes
 from serving.protocol import ChatRequest, Events, async_event_stream, choice, completion_of, usage
 from serving.refusal import refusal
@@ -55,8 +55,9 @@ class LLMService:
 
     def __init__(self) -> None:
         self.models = ReleasedModels(settings)
+        age = LedgerAge(lambda: self.models.ledgers.seconds_old)
         engines, disk = EngineMetrics(self.models.engines), DiskMetrics(settings.home)
-        serve_metrics(settings.metrics_host, settings.llm_metrics_port, engines, disk)
+        serve_metrics(settings.metrics_host, settings.llm_metrics_port, engines, disk, age)
         keep_steady()
 
     @app.get("/v1/models")

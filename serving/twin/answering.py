@@ -28,7 +28,7 @@ from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.persona.definition import Persona, load_persona, persona_names
 from twin_assets.core.records import Passage, most_closed
 from twin_assets.core.release.history import History
-from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.release.known import KnownLedgers
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.vectors import open_store
 from twin_assets.inference.generation.connections import RenewedConnections
@@ -116,7 +116,7 @@ class AnswerService:
         self._stores: dict[str, ResilientVectorStore] = {}
         away = settings.vector_store == "weaviate"  # files have no server that could be
         self._breaker = Breaker(settings.weaviate_search_timeout if away else None)
-        self._ledgers: dict[str, Ledger] = {}
+        self.ledgers = KnownLedgers(self.lake, settings.ledger_hours)
         self._lock = threading.Lock()
         self._connections = RenewedConnections(settings.llm_url, settings.llm_timeout)
         self._links = RecentLinks(settings.link_private_hosts)
@@ -124,7 +124,12 @@ class AnswerService:
         self._warm()
         self.fallback = FallbackPolicy(settings)
         self.readiness = Readiness(
-            {"lake": self.production, "llm": self._ask_engine, "retrieval": self._check_stores}
+            {
+                "lake": self.ledgers.check_lake,
+                "ledger": self.ledgers.check,
+                "llm": self._ask_engine,
+                "retrieval": self._check_stores,
+            }
         )
         if settings.planner_model:
             open_litellm()  # takes seconds, which the first caller should not wait
@@ -313,8 +318,7 @@ class AnswerService:
         return persona_names(self.settings.personas_dir)
 
     def _history(self, name: str) -> History:
-        # Kept, since a ledger reads each of its events once.
-        return self._ledgers.setdefault(name, Ledger(self.lake, name)).history()
+        return self.ledgers.history(name)
 
     def persona(self, name: str) -> Persona:
         """The persona of that name, as its file has it now. Raises NotFoundError."""

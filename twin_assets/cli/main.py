@@ -67,4 +67,20 @@ def init() -> None:
     typer.echo(f"Dagster's home is {settings.dagster_home}")
 
 
+@command(app, "twin check", "TWIN_LAKE_URL=s3://bucket/prefix twin check", panel=INSTALL)
+def check() -> None:
+    """Looks whether the lake, and the bucket of models if there is one, do what the platform needs of them.
+
+    On S3: that it is reached, knows the key and has the bucket, and that it refuses to overwrite what is to be new. A store
+    that ignores this condition is refused, since two writers of the release ledger would lose each other's events unseen.
+    """
+    from twin_assets.core.release.bucket import Bucket
+    from twin_assets.core.storage.lake import open_lake
+
+    settings = read_settings()
+    typer.echo(open_lake(settings).check())
+    if settings.registry_url:
+        typer.echo(Bucket(settings).check())
+
+
 app.add_typer(keys.app, name="keys", rich_help_panel=INSTALL)

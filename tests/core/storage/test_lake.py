@@ -14,6 +14,8 @@ from tests.support.machine import full_disk
 from tests.support.s3_double import KEYS_OF_A_STRANGER, BadLine, s3_client, s3_lake, s3_server
 from twin_assets.core.errors import TwinError
 from twin_assets.core.storage.lake import ERASED_NOTE, STAGED_SECONDS, Lake, LocalLake, S3Lake, open_lake
+from twin_assets.core.storage.s3 import ATTEMPTS, CONNECT_SECONDS, StorageError
+from twin_assets.core.storage.s3 import s3_client as ours
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.settings import Settings
 
@@ -186,6 +188,7 @@ def test_an_object_store_that_says_nothing_is_named_with_what_was_asked(tmp_path
     with BadLine(s3_url) as line:
         client = boto3.client("s3", endpoint_url=line.url, config=waits, **KEYS_OF_A_STRANGER)  # type: ignore[call-overload]
         lake = S3Lake(client, straight.bucket, "some/prefix", tmp_path)
+        lake.create("first", b"")
         line.mute = True
         acts = {
             "read a.txt": lambda: lake.read("a.txt"), "write b": lambda: lake.write("b", b""),
@@ -199,9 +202,65 @@ def test_an_object_store_that_says_nothing_is_named_with_what_was_asked(tmp_path
                 act()
 
 
-def test_clients_of_the_platform_wait_for_a_known_time(tmp_path: Path, s3_url: str) -> None:
-    from twin_assets.core.storage.s3 import CONNECT_SECONDS, READ_SECONDS
-    from twin_assets.core.storage.s3 import s3_client as ours
+def test_clients_of_the_platform_wait_for_a_known_time_dagsters_too(tmp_path: Path, s3_url: str) -> None:
+    settings = {"home": str(tmp_path), "s3_endpoint_url": s3_url, "s3_timeout": 3.0}
+    s3 = S3Resource(endpoint_url=s3_url, **KEYS_OF_A_STRANGER)
+    dagsters = Platform(s3=s3, overrides=settings | {"lake_url": "s3://twin/prod"}).lake
+    assert isinstance(dagsters, S3Lake)
+    for client in (ours(Settings.model_validate(settings)), dagsters.client):
+        config = client.meta.config
+        assert (config.connect_timeout, config.read_timeout) == (CONNECT_SECONDS, 3.0)
+        assert config.retries == {"mode": "standard", "total_max_attempts": ATTEMPTS}
 
-    config = ours(Settings(home=tmp_path, s3_endpoint_url=s3_url)).meta.config
-    assert (config.connect_timeout, config.read_timeout) == (CONNECT_SECONDS, READ_SECONDS)
+
+def test_what_did_not_change_is_not_read_again(lake: Lake) -> None:
+    lake.write("a/latest.json", b"one")
+    data, mark = lake.read_if_changed("a/latest.json", None) or (b"", "")
+    assert data == b"one"
+    assert lake.read_if_changed("a/latest.json", mark) is None
+    lake.write("a/latest.json", b"two")
+    assert (lake.read_if_changed("a/latest.json", mark) or (b"",))[0] == b"two"
+    with pytest.raises(KeyError):
+        lake.read_if_changed("a/none.json", mark)
+
+
+def test_a_mirror_copies_what_is_new_or_another_and_nothing_else(tmp_path: Path, s3_url: str) -> None:
+    straight = s3_lake(s3_url, tmp_path)
+    for n in range(40):
+        straight.write(f"raw/{n}.jsonl", f"row {n}".encode())
+    with BadLine(s3_url) as line:
+        lake = S3Lake(s3_client(line.url), straight.bucket, "some/prefix", tmp_path / "here")
+        lake.local("raw")
+        assert line.asked == {"LIST": 1, "GET": 40}
+        lake.local("raw")
+        assert line.asked == {"LIST": 2, "GET": 40}
+        straight.write("raw/7.jsonl", b"mended by hand")
+        mirror = lake.local("raw")
+        assert line.asked == {"LIST": 3, "GET": 41}
+        assert (mirror / "7.jsonl").read_bytes() == b"mended by hand"
+        (mirror / "8.jsonl").write_bytes(b"")  # a power cut
+        assert (lake.local("raw") / "8.jsonl").read_bytes() == b"row 8"
+        straight.delete("raw/9.jsonl")
+        straight.write("raw/.check-1", b"no object of the lake")
+        lake.local("raw")
+    assert sorted(p.name for p in mirror.iterdir()) == sorted(f"{n}.jsonl" for n in range(40) if n != 9)
+
+
+def test_a_mirror_that_breaks_off_says_what_it_was_at(tmp_path: Path, s3_url: str) -> None:
+    straight = s3_lake(s3_url, tmp_path)
+    for n in range(40):
+        straight.write(f"raw/{n}.jsonl", b"row")
+    waits = Config(read_timeout=60, retries={"total_max_attempts": 1})
+    with BadLine(s3_url) as line:
+        client = boto3.client("s3", endpoint_url=line.url, config=waits, **KEYS_OF_A_STRANGER)  # type: ignore[call-overload]
+        lake = S3Lake(client, straight.bucket, "some/prefix", tmp_path / "here")
+        line.method, line.lose = "GET", 1_000
+        with pytest.raises(StorageError, match="no answer to"):
+            lake.local("raw")
+        line.lose = 0
+        assert len(list(lake.local("raw").iterdir())) == 40
+
+
+def test_a_lake_is_checked(lake: Lake) -> None:
+    assert "can be" in lake.check()
+    assert list(lake.keys("")) == []

@@ -6,7 +6,7 @@ from typing import Any
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import RECORD, STORE_FILE
 from twin_assets.core.models.version import ModelVersion
-from twin_assets.core.storage.s3 import answered, bucket_and_prefix, s3_client
+from twin_assets.core.storage.s3 import MODEL_SECONDS, answered, bucket_and_prefix, s3_client
 from twin_assets.settings import Settings
 
 
@@ -21,7 +21,8 @@ class Bucket:
             raise TwinError(
                 "There is no bucket to keep models in.", "set TWIN_REGISTRY_URL=s3://bucket/prefix."
             )
-        self.client, (self.bucket, self.prefix) = client or s3_client(settings), place
+        self.client = client or s3_client(settings, MODEL_SECONDS)
+        self.bucket, self.prefix = place
 
     def push(self, version: ModelVersion) -> str:
         """Upload a version and return its address. One that is there whole is left alone."""
@@ -48,6 +49,17 @@ class Bucket:
             target.parent.mkdir(parents=True, exist_ok=True)
             with answered(self.client, f"hand out {base}{name}"):
                 self.client.download_file(self.bucket, base + name, str(target))
+
+    def check(self) -> str:
+        """See whether models can be listed; what was found. Raises StorageError."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket,
+            Prefix=f"{self.prefix}/" if self.prefix else "",
+            PaginationConfig={"MaxItems": 1},
+        )
+        with answered(self.client, "list models"):
+            next(iter(pages))
+        return f"the bucket of models s3://{self.bucket}/{self.prefix} can be read"
 
     def _base(self, tag: str) -> str:
         name, _, number = tag.partition(":")

@@ -148,6 +148,23 @@ def ends_beyond_limit(new: Tally, old: Tally, settings: Settings) -> str | None:
     return f"{_latency(new)}, {settings.latency_limit:g} times {_latency(old)} at most"
 
 
+def is_watched(history: History, settings: Settings, now: datetime) -> bool:
+    """Whether a canary runs, or the version deployed last is still held against the one before."""
+    release = next(reversed(history.releases()), None)
+    return history.canary() is not None or (
+        release is not None
+        and history.predecessor() is not None
+        and history.served_since()[-1] == release.number
+        and now - release.at <= timedelta(minutes=settings.watch_minutes)
+    )
+
+
+def is_over(history: History, settings: Settings, now: datetime) -> bool:
+    """Whether a canary has run for its time, so that there is a verdict without further requests."""
+    canary = history.canary()
+    return canary is not None and now >= _end_of(canary, settings)
+
+
 def evaluate_canary(
     lake: Lake, persona: str, history: History, settings: Settings, now: datetime
 ) -> Verdict | None:
@@ -157,12 +174,9 @@ def evaluate_canary(
         seen = read_seen(lake, persona, served[-1])
         new, old = seen.get(canary.model, Tally()), seen.get(history.production() or "", Tally())
         return _judge_canary(canary, new, old, settings, now)
-    release = next(reversed(history.releases()), None)
-    before = history.predecessor()
-    if release is None or before is None or served[-1] != release.number:
-        return None  # nothing to go back to, or this version was brought back by a rollback
-    if now - release.at > timedelta(minutes=settings.watch_minutes):
-        return None
+    if not is_watched(history, settings, now):
+        return None  # nothing to go back to, or it was brought back by a rollback, or it has stood its time
+    release, before = history.releases()[-1], history.predecessor() or ""
     new = read_seen(lake, persona, release.number).get(release.model, Tally())
     old = read_seen(lake, persona, served[-2]).get(before, Tally()) if len(served) > 1 else Tally()
     trouble = breaks_limit(new, old, settings)
@@ -195,7 +209,7 @@ def apply_verdict(
 
 
 def _judge_canary(canary: Event, new: Tally, old: Tally, settings: Settings, now: datetime) -> Verdict:
-    ends = canary.at + timedelta(minutes=settings.canary_minutes)
+    ends = _end_of(canary, settings)
     over = now >= ends or new.requests >= settings.canary_requests
     after = f"after {new.requests} requests in the canary, {old.requests} beside it"
     act: Literal["wait", "promote", "roll_back"] = "wait"
@@ -207,6 +221,10 @@ def _judge_canary(canary: Event, new: Tally, old: Tally, settings: Settings, now
     else:
         reason = f"{after}: within the limits, until {ends:%H:%M} UTC or {settings.canary_requests} requests"
     return Verdict(act=act, model=canary.model, follows=canary.number, reason=reason)
+
+
+def _end_of(canary: Event, settings: Settings) -> datetime:
+    return canary.at + timedelta(minutes=settings.canary_minutes)
 
 
 def _errors(tally: Tally) -> str:

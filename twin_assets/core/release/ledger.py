@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.release.head import tell_head
 from twin_assets.core.release.history import Event, EventKind, History
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.storage.numbered import NumberedLog
@@ -58,9 +59,22 @@ class Ledger:
             if not missing:
                 return [self._event(key) for key in keys]
             time.sleep(look * _LOOK_SECONDS)
-        raise Damaged(
-            f"The release ledger of {self.persona} has no event {missing}, but later ones.",
-            f"bring {self._log.key(missing)} back from a backup: without it nobody can know which version serves.",
+        raise self._lacking(missing)
+
+    def history_to(self, number: int) -> History:
+        """What follows from the first `number` events. Raises Damaged when one is missing or can't be read."""
+        events = []
+        for n in range(1, number + 1):
+            try:
+                events.append(self._event(self._log.key(n)))
+            except KeyError:
+                raise self._lacking(n) from None
+        return History(events)
+
+    def _lacking(self, number: int) -> Damaged:
+        return Damaged(
+            f"The release ledger of {self.persona} has no event {number}, but later ones.",
+            f"bring {self._log.key(number)} back from a backup: without it nobody can know which version serves.",
         )
 
     def _event(self, key: str) -> Event:
@@ -120,6 +134,7 @@ class Ledger:
                 plumbing=plumbing,
             )
             if self._log.add(event):
+                tell_head(self.lake, self.persona, number)
                 return event
             refused.append(number)  # another writer took the number: read again and check again
             if refused.count(number) > _LOOKS:

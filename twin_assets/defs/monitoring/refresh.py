@@ -47,7 +47,7 @@ def rebuild_when_due(
 
 
 def _judge(platform: Platform, persona: str, last: Ask | None) -> tuple[Ask | None, str]:
-    settings, history = platform.settings, platform.ledger(persona).history()
+    settings, history = platform.settings, platform.known_ledgers.history(persona)
     if waiting := history.waiting():
         return None, f"{waiting.model} waits for a person's approval"
     model, report = history.production(), _report(platform, persona)

@@ -24,7 +24,7 @@ def deploy_approved(
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     settings, reasons = platform.settings, []
     for persona in context.instance.get_dynamic_partitions(PERSONAS):
-        history = platform.ledger(persona).history()
+        history = platform.known_ledgers.history(persona)
         recorded = latest(context.instance, dg.AssetKey("release"), persona)
         shown = tags_of(recorded)["dagster/data_version"] if recorded else "none"
         waiting = history.waiting()
@@ -51,7 +51,7 @@ def watch_releases(
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     reasons = []
     for persona in context.instance.get_dynamic_partitions(PERSONAS):
-        history, now = platform.ledger(persona).history(), datetime.now(UTC)
+        history, now = platform.known_ledgers.history(persona), datetime.now(UTC)
         verdict = evaluate_canary(platform.lake, persona, history, platform.settings, now)
         if verdict is None or verdict.act == "wait":
             reasons.append(f"{persona}: {verdict.reason if verdict else 'nothing is watched'}")

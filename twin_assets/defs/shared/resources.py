@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from botocore.handlers import disable_signing
 from dagster_aws.s3 import S3Resource
 from dagster_dbt import DbtCliResource
 
@@ -16,9 +17,11 @@ from twin_assets.core.models.profiles import Profile, load_profile
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.persona.definition import Persona, load_persona
 from twin_assets.core.records import Record, to_table
+from twin_assets.core.release.known import KnownLedgers
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.feature_store import FeatureStore, table_version
 from twin_assets.core.storage.lake import Lake, open_lake
+from twin_assets.core.storage.s3 import s3_client
 from twin_assets.settings import ROOT, Settings, load_settings
 
 DBT_PROJECT: Path = ROOT / "dbt_project"
@@ -47,7 +50,25 @@ class Platform(dg.ConfigurableResource):
     @property
     def lake(self) -> Lake:
         settings = self.settings
-        return open_lake(settings, self.s3.get_client() if settings.lake_url else None)
+        return open_lake(settings, self._client() if settings.lake_url else None)
+
+    def _client(self) -> Any:
+        """By dagster-aws's configuration, with the platform's patience: its own client waits for minutes."""
+        s3 = self.s3
+        client = s3_client(
+            self.settings,
+            profile=s3.profile_name,
+            endpoint_url=s3.endpoint_url,
+            region_name=s3.region_name,
+            use_ssl=s3.use_ssl,
+            verify=s3.verify,
+            aws_access_key_id=s3.aws_access_key_id,
+            aws_secret_access_key=s3.aws_secret_access_key,
+            aws_session_token=s3.aws_session_token,
+        )
+        if s3.use_unsigned_session:
+            client.meta.events.register("choose-signer.s3.*", disable_signing)
+        return client
 
     @property
     def registry(self) -> Registry:
@@ -71,6 +92,11 @@ class Platform(dg.ConfigurableResource):
 
     def ledger(self, persona: str) -> Ledger:
         return Ledger(self.lake, persona)
+
+    @cached_property
+    def known_ledgers(self) -> KnownLedgers:
+        """The ledgers for whoever only looks, again and again: on S3 one request for all of them."""
+        return KnownLedgers(self.lake, self.settings.ledger_hours)
 
 
 class FeatureStoreIOManager(dg.ConfigurableIOManager):
