@@ -1,7 +1,8 @@
 """A small vLLM server: the routes, shapes and words of vLLM 0.32.0 on a CPU, as they were recorded from it.
 
 `python double.py serve MODEL --port N …` takes the same options and environment, and uses nothing but Python. A text is
-made from the model's and the adapter's weights and the prompt, a token every `VLLM_DOUBLE_PACE` seconds; with a `response_format`
+made from the model's and the adapter's weights and the prompt, a token every `VLLM_DOUBLE_PACE` seconds, an adapter loaded in
+`VLLM_DOUBLE_LOADING`; with a `response_format`
 (vLLM's CompletionRequest has OpenAI's field) it is the simplest JSON of the schema, as a model may that is held to it. A SIGKILL, a SIGSTOP and
 a SIGTERM are the real ones.
 """
@@ -49,8 +50,11 @@ def simplest(schema: dict[str, Any]) -> Any:
 class Engine:
     """A base model and adapters by name. `running` counts texts."""
 
-    def __init__(self, model: Path, context: int, max_rank: int | None, pace: float) -> None:
+    def __init__(
+        self, model: Path, context: int, max_rank: int | None, pace: float, loading: float = 0.0
+    ) -> None:
         self.model, self.context, self.max_rank, self.pace = model, context, max_rank, pace
+        self.loading = loading
         config = json.loads((model / "config.json").read_text())
         self.vocabulary, self.eos = config["vocab_size"], config["eos_token_id"]
         self.spelling: dict[str, int] = json.loads((model / "tokenizer.json").read_text())["model"]["vocab"]
@@ -94,6 +98,8 @@ class Engine:
             raise worker_failed("<path> doesn't contain tensors")
         if int.from_bytes(weights.read_bytes()[:8], "little") > weights.stat().st_size:
             raise worker_failed("Error while deserializing header: invalid header length")
+        print(f"Loading {name}", flush=True)
+        time.sleep(self.loading)
         self.adapters[name] = (path, self._hash(weights))
         return f"Success: LoRA adapter '{name}' added successfully."
 
@@ -141,7 +147,19 @@ class Handler(BaseHTTPRequestHandler):
     key: str | None
     updating: bool
 
+    def _body(self) -> bytes:
+        """What was sent along: a proxy sends a body of no length, in chunks, also with a GET."""
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while length := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(length)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
     def do_GET(self) -> None:
+        self._body()
         if self.path == "/health":
             self._answer(200, b"", None)
         elif self.path == "/metrics":
@@ -152,7 +170,7 @@ class Handler(BaseHTTPRequestHandler):
             self._json(200 if found else 404, self.engine.models() if found else {"detail": "Not Found"})
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self._body())
         if not self._let_in():
             return
         try:
@@ -273,7 +291,8 @@ def main() -> None:
     given, _ = parser.parse_known_args()
     rank = given.max_lora_rank if given.enable_lora else None
     pace = float(os.environ.get("VLLM_DOUBLE_PACE", "0.002"))
-    Handler.engine = Engine(given.model, given.max_model_len, rank, pace)
+    loading = float(os.environ.get("VLLM_DOUBLE_LOADING", "0"))
+    Handler.engine = Engine(given.model, given.max_model_len, rank, pace, loading)
     Handler.key = given.api_key
     Handler.updating = os.environ.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING") == "True"
     print(f"Route: /v1/completions on {given.port}", flush=True)
