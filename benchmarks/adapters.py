@@ -1,7 +1,7 @@
-"""One base with many adapters against a whole copy for each persona: memory and tokens a second, in one run.
+"""One base with many adapters against PEFT's `adapter_names` and a whole copy for each persona: memory and tokens a second.
 
-    python -m benchmarks.adapters [--personas 1 8 32] [--copies 1 8] [--rank 64] [--tokens 16] [--rounds 3] [--rows 24]
-                                  [--method]
+    python -m benchmarks.adapters [--personas 1 8 32] [--peft 1 8 32] [--copies 1 8] [--rank 64] [--tokens 16] [--rounds 3]
+                                  [--rows 24] [--method | --speed]
 
 The base is SmolLM2-135M from its package; adapters of --rank on all its linear layers have random factors: speed and memory
 don't depend on what they say. Every persona asks for one text at once, of a 32-token prompt. Each arrangement has a
@@ -60,10 +60,10 @@ def serve(base: Path, adapters: list[Path], copies: int, tokens: int, rows: int)
 
     tokenizer, start = AutoTokenizer.from_pretrained(base), time.perf_counter()
     if copies:
-        models = [WholeModel(base, rows) for _ in range(copies)]
+        models = [WholeModel.load(base, rows) for _ in range(copies)]
         versions = [model.version(tokenizer, None) for model in models]
     else:
-        models = [WholeModel(base, rows)]
+        models = [WholeModel.load(base, rows)]
         versions = [models[0].version(tokenizer, folder) for folder in adapters]
     for version in versions:
         version.ends = frozenset()  # no text ends before its last token
@@ -80,11 +80,47 @@ def serve(base: Path, adapters: list[Path], copies: int, tokens: int, rows: int)
         print(json.dumps(told), flush=True)
 
 
+def serve_by_name(base: Path, adapters: list[Path], tokens: int) -> None:
+    """The same with PEFT's own way to a batch of several adapters: `generate` with a name for each row."""
+    import psutil
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    start = time.perf_counter()
+    model = AutoModelForCausalLM.from_pretrained(base)
+    kind, names = model.dtype, [f"a{n}" for n in range(len(adapters))]
+    peft = PeftModel.from_pretrained(model, adapters[0], adapter_name=names[0])
+    for name, folder in zip(names[1:], adapters[1:], strict=True):
+        peft.load_adapter(folder, adapter_name=name)
+    peft = peft.to(kind).eval()  # its adapters are in 32 bits otherwise, ours are the base's kind
+    print(json.dumps({"loaded": time.perf_counter() - start}), flush=True)
+    prompts = torch.tensor([[7 + n, *range(20, 19 + PROMPT)] for n in range(len(names))])
+    for _ in sys.stdin:
+        began, cpu = time.perf_counter(), time.process_time()
+        with torch.inference_mode():
+            written = peft.generate(
+                input_ids=prompts, attention_mask=torch.ones_like(prompts), adapter_names=names, do_sample=False, pad_token_id=0,
+                max_new_tokens=tokens, eos_token_id=-1,
+            )  # fmt: skip
+        took = time.perf_counter() - began
+        assert written.shape == (len(names), PROMPT + tokens), written.shape
+        told = {"seconds": took, "cpu": time.process_time() - cpu, "rss": psutil.Process().memory_info().rss}
+        print(json.dumps(told), flush=True)
+
+
 class Arrangement:
     """A process that serves so many personas."""
 
     def __init__(
-        self, name: str, personas: int, base: Path, adapters: list[Path], given: Any, copies: int = 0
+        self,
+        name: str,
+        personas: int,
+        base: Path,
+        adapters: list[Path],
+        given: Any,
+        copies: int = 0,
+        by_name: bool = False,
     ) -> None:
         self.name, self.personas, self.figures = name, personas, list[dict[str, float]]()
         command = [
@@ -100,6 +136,7 @@ class Arrangement:
         ]
         command += ["--tokens", str(given.tokens), "--rows", str(given.rows), "--whole", str(copies)]
         command += ["--adapters", *map(str, adapters)] if adapters else []
+        command += ["--by-name"] if by_name else []
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -126,7 +163,7 @@ class Arrangement:
 
 def compare(base: Path, folder: Path, given: Any) -> None:
     adapters = []
-    for n in range(max(given.personas)):
+    for n in range(max(*given.personas, *given.peft)):
         make_adapter(base, folder / f"adapter{n}", given.rank, n)
         adapters.append(folder / f"adapter{n}")
     size = (adapters[0] / "adapter_model.safetensors").stat().st_size / 1e6
@@ -134,6 +171,9 @@ def compare(base: Path, folder: Path, given: Any) -> None:
         f"load average {os.getloadavg()[0]:.1f}; an adapter of rank {given.rank} is {size:.0f} MB in 32 bits"
     )
     served = [Arrangement(f"one base, {n} adapters", n, base, adapters[:n], given) for n in given.personas]
+    served += [
+        Arrangement(f"PEFT, {n} by name", n, base, adapters[:n], given, by_name=True) for n in given.peft
+    ]
     served += [Arrangement(f"{n} whole copies", n, base, [], given, n) for n in given.copies]
     for number in range(given.rounds + 1):
         for one in served:
@@ -161,7 +201,7 @@ def speed(base: Path, given: Any) -> None:
     from twin_assets.inference.generation.lora import Adapter
     from twin_assets.inference.generation.sampling import Sampling
 
-    tokenizer, one, copies = AutoTokenizer.from_pretrained(base), WholeModel(base, given.rows), []
+    tokenizer, one, copies = AutoTokenizer.from_pretrained(base), WholeModel.load(base, given.rows), []
     kind, rank = one.model.dtype, given.rank
     shapes = {n: s for n, s in one.adapted._shapes.items() if n != "lm_head"}
 
@@ -172,7 +212,7 @@ def speed(base: Path, given: Any) -> None:
         }
         return EngineVersion(model.engine, tokenizer, frozenset(), Adapter(factors) if adapted else None)
 
-    copies = [version(WholeModel(base, given.rows)) for _ in range(8)]
+    copies = [version(WholeModel.load(base, given.rows)) for _ in range(8)]
     adapters = [version(one, True) for _ in range(8)]
     ways = {"8 adapters, one base": adapters, "8 whole copies": copies, "8 rows of the bare base": [version(one)] * 8,
             "1 adapter": adapters[:1], "1 whole copy": copies[:1]}  # fmt: skip
@@ -203,7 +243,7 @@ def methods(base: Path, folder: Path, given: Any) -> None:
     from twin_assets.inference.generation.batch_cache import BatchCache
     from twin_assets.inference.generation.local import WholeModel
 
-    whole, rows = WholeModel(base, 8), 8
+    whole, rows = WholeModel.load(base, 8), 8
     for n in range(rows):
         make_adapter(base, folder / f"adapter{n}", given.rank, n)
     own = [whole.adapted.load(folder / f"adapter{n}") for n in range(rows)]
@@ -256,6 +296,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--personas", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--peft", type=int, nargs="*", default=[1, 8, 32], help="Personas by adapter_names.")
     parser.add_argument("--copies", type=int, nargs="*", default=[1, 8])
     parser.add_argument("--rank", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=16)
@@ -267,7 +308,11 @@ def main() -> None:
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--whole", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--adapters", type=Path, nargs="*", default=[], help=argparse.SUPPRESS)
+    parser.add_argument("--by-name", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.serve and given.by_name:
+        serve_by_name(given.serve, given.adapters, given.tokens)
+        return
     if given.serve:
         serve(given.serve, given.adapters, given.whole, given.tokens, given.rows)
         return

@@ -16,6 +16,7 @@ from twin_assets.core.storage.s3 import StorageError
 from twin_assets.core.uploads.staging import NoRoom
 from twin_assets.inference.generation.engine import EngineBusy
 from twin_assets.inference.generation.remote import EngineUnavailable
+from twin_assets.inference.generation.structured.schema import UnsupportedSchema
 from twin_assets.inference.links.fetch import LinkUnreachable
 from twin_assets.inference.retrieval.resilient_store import RetrievalUnavailable
 from twin_assets.monitoring.erasure import NoSuchDocument
@@ -36,7 +37,7 @@ class Forbidden(TwinError):
 
 
 STATUS: dict[type[TwinError], int] = {
-    NotFoundError: 404, NoSuchDocument: 404, Forbidden: 403, ConflictError: 409, Expired: 409, AlreadyRead: 409, NotReadBlind: 409, LinkUnreachable: 422, NothingReleased: 503,
+    NotFoundError: 404, NoSuchDocument: 404, Forbidden: 403, ConflictError: 409, Expired: 409, AlreadyRead: 409, NotReadBlind: 409, LinkUnreachable: 422, UnsupportedSchema: 422, NothingReleased: 503,
     EngineBusy: 503, EngineUnavailable: 503, RetrievalUnavailable: 503, StorageError: 503, LedgerTooOld: 503, NotYetRead: 503, NoRoom: 507,
 }  # fmt: skip
 
@@ -45,7 +46,8 @@ def error_response(error: TwinError) -> JSONResponse:
     """400 unless the error is one of STATUS; a 503 says when to come back."""
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 400)
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else {}
-    body = error_body(error_type(error), error.problem, error.fix)
+    param = "response_format" if isinstance(error, UnsupportedSchema) else None
+    body = error_body(error_type(error), error.problem, error.fix, param)
     if isinstance(error, RetrievalUnavailable):  # an answer says `without_passages` here
         body["outcome"] = "refused"
     return JSONResponse(body, status_code=status, headers=headers)

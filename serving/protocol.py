@@ -21,6 +21,7 @@ from pydantic import (
 from serving.refusal import error_body, error_type
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.generation.sampling import Sampling
+from twin_assets.inference.generation.structured.schema import ResponseFormat, check_size
 from twin_assets.inference.twin.brief import FORM_OF, Brief, Language, WriteKind
 
 MAX_CHARACTERS = 20_000
@@ -72,6 +73,38 @@ def _not_done(value: Any) -> Any:
 NotDone = Annotated[Any, AfterValidator(_not_done), Field(description="Not done here: refused.")]
 
 
+class JsonObject(BaseModel):
+    type: Literal["json_object"]
+
+    def wanted(self) -> ResponseFormat:
+        return ResponseFormat()
+
+
+class NamedSchema(BaseModel):
+    """Unknown fields are ignored; answers are held to the schema whatever `strict` says."""
+
+    name: str = Field(max_length=64, pattern=r"^[a-zA-Z0-9_-]+$")
+    json_schema: dict[str, Any] = Field(alias="schema")
+
+    @field_validator("json_schema")
+    @classmethod
+    def _of_some_size(cls, value: dict[str, Any]) -> dict[str, Any]:
+        check_size(value)
+        return value
+
+
+class JsonOfSchema(BaseModel):
+    type: Literal["json_schema"]
+    json_schema: NamedSchema
+
+    def wanted(self) -> ResponseFormat:
+        schema = json.dumps(self.json_schema.json_schema, ensure_ascii=False)
+        return ResponseFormat(schema, self.json_schema.name)
+
+
+JsonFormat = Annotated[JsonObject | JsonOfSchema, Field(discriminator="type")]
+
+
 class StreamOptions(BaseModel):
     """Unknown fields are ignored."""
 
@@ -103,7 +136,9 @@ class ChatRequest(BaseModel):
     stream: bool = False
     stream_options: StreamOptions | None = None
     user: Name | None = None
-    response_format: NotDone = None
+    response_format: Annotated[
+        JsonFormat | None, BeforeValidator(lambda given: None if given in _ASKS_NOTHING else given)
+    ] = Field(None, description="Text, a JSON object, or JSON of a schema, to which the answer is held.")
     tools: NotDone = None
     tool_choice: NotDone = None
     functions: NotDone = None
@@ -138,7 +173,13 @@ class ChatRequest(BaseModel):
             self.presence_penalty,
             self.frequency_penalty,
             (self.top_logprobs or 0) if self.logprobs else None,
+            response_format=self.wanted_format,
         )
+
+    @property
+    def wanted_format(self) -> ResponseFormat | None:
+        """What the answer is held to; None where it is text."""
+        return self.response_format.wanted() if self.response_format else None
 
     @property
     def wants_usage(self) -> bool:
@@ -254,7 +295,7 @@ class Events:
     first piece, so nothing is sent before that. `last` goes into the final event; with `counts` they follow
     in an event of their own. When the text breaks off, an event with `error` follows, as OpenAI's servers
     send it. Of several choices `finish_of` says how each ended; `logprobs` gives those of a choice's tokens that it has not
-    given yet.
+    given yet. `said_as` is `refusal` where OpenAI has a refusal in place of `content`.
     """
 
     def __init__(
@@ -266,8 +307,10 @@ class Events:
         choices: int = 1,
         finish_of: Callable[[int], str] | None = None,
         logprobs: Callable[[int], list[dict[str, Any]]] | None = None,
+        said_as: Literal["content", "refusal"] = "content",
         **last: Any,
     ) -> None:
+        self._said_as = said_as
         self._finish_of, self._logprobs, self._choices = finish_of, logprobs, choices
         self._model, self._finish, self._counts, self._last = model, finish, counts, last
         self._shared = {
@@ -278,7 +321,7 @@ class Events:
         self._begun: set[int] = set()
 
     def piece(self, text: str, index: int = 0) -> str:
-        return self._beginning(index) + self._said({"content": text}, index=index)
+        return self._beginning(index) + self._said({self._said_as: text}, index=index)
 
     def end(self) -> str:
         last = {name: _now(value) for name, value in self._last.items()}

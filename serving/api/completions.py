@@ -39,27 +39,19 @@ def chat(given: TwinChatRequest, request: Request) -> Response:
     if given.stream:
         return _streamed(twin_request, request, given.wants_usage)
     answer = _whole(twin_request, request)
-    return _json(
-        answer,
-        completion(
-            answer.model,
-            answer.text,
-            answer.tokens_in,
-            answer.tokens_out,
-            answer.finish_reason,
-            **answer.model_dump(
-                include={
-                    "citations",
-                    "outcome",
-                    "seed",
-                    "degraded",
-                    "unsupported_links",
-                    "request_id",
-                    "notice",
-                }
-            ),
+    body = completion(
+        answer.model,
+        answer.text,
+        answer.tokens_in,
+        answer.tokens_out,
+        answer.finish_reason,
+        **answer.model_dump(
+            include={"citations", "outcome", "seed", "degraded", "unsupported_links", "request_id", "notice"}
         ),
     )
+    if given.wanted_format and answer.outcome == "refused":  # it is no JSON, which OpenAI says so
+        body["choices"][0]["message"] |= {"content": None, "refusal": answer.text}
+    return _json(answer, body)
 
 
 @router.post("/v1/write", response_model=Answer, responses=STREAMS)
@@ -91,7 +83,7 @@ def _made_whole(
     caller = caller_of(request)
     further: dict[str, Any] = {}
     if isinstance(given, TwinChatRequest):
-        further = {"stop": given.stops} | given.model_dump(
+        further = {"stop": given.stops, "response_format": given.wanted_format} | given.model_dump(
             include={"top_p", "presence_penalty", "frequency_penalty"}
         )
     if given.links:
@@ -145,10 +137,12 @@ def _streamed(twin_request: TwinRequest, request: Request, with_usage: bool = Fa
         "outcome": outcome_of(plan, writers),
         "stream": True,
     }
+    refused = twin_request.response_format and writers.outcome == "refused"
     events = Events(
         writers.model,
         lambda: writers.finish_reason,
         (lambda: usage(*writers.tokens)) if with_usage else None,
+        said_as="refusal" if refused else "content",
         citations=[c.model_dump() for c in plan.citations],
         outcome=outcome_of(plan, writers),
         seed=twin_request.seed,

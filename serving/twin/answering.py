@@ -35,6 +35,7 @@ from twin_assets.inference.generation.connections import RenewedConnections
 from twin_assets.inference.generation.fallback import FallbackPolicy, Writers
 from twin_assets.inference.generation.remote import EngineUnavailable, RemoteGenerator
 from twin_assets.inference.generation.sampling import Sampling
+from twin_assets.inference.generation.structured.grammar import check_schema
 from twin_assets.inference.links.read import RecentLinks, linked_passages
 from twin_assets.inference.retrieval.resilient_store import (
     FIX,
@@ -170,6 +171,9 @@ class AnswerService:
         One `user` is answered by the same version every time, also while a canary runs.
         """
         name, s = request.persona, self.settings
+        if request.response_format and s.llm_model is None:
+            # A foreign engine may keep to schemas that ours can't, and says itself which it can't.
+            check_schema(request.response_format.schema)
         persona, production, plumbing = self._standing(name, int(time.monotonic() / LOOK_SECONDS))
         if production is None and s.llm_model is None:
             raise NothingReleased(
@@ -191,6 +195,7 @@ class AnswerService:
             top_p=request.top_p,
             presence_penalty=request.presence_penalty,
             frequency_penalty=request.frequency_penalty,
+            response_format=request.response_format,
         )
         return Planned(request, persona, plan, writers, sampling, plumbing)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from twin_assets.core.records import Visibility
+from twin_assets.inference.generation.structured.schema import ResponseFormat
 from twin_assets.inference.twin.brief import Brief
 from twin_assets.inference.twin.request_log import user_hash
 
@@ -31,6 +32,7 @@ class TwinRequest:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     brief: Brief | None = None
+    response_format: ResponseFormat | None = None
 
     @property
     def user_id(self) -> str | None:

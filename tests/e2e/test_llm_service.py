@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import httpx
+import jsonschema
 import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -221,7 +222,12 @@ def test_limits_penalties_and_nucleus_are_heeded_and_the_rest_refused_by_name(cl
     varied = client.chat.completions.create(**asked, max_tokens=20, temperature=0, frequency_penalty=2)
     assert varied.choices[0].message.content != greedy
     for refused in (
-        {"response_format": {"type": "json_object"}},
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "a", "schema": {"uniqueItems": True}},
+            }
+        },
         {"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]},
         {"logit_bias": {"50": -100}},
         {"n": 9},
@@ -230,3 +236,35 @@ def test_limits_penalties_and_nucleus_are_heeded_and_the_rest_refused_by_name(cl
         with pytest.raises(openai.UnprocessableEntityError) as error:
             client.chat.completions.create(**asked, **refused)
         assert error.value.param == next(iter(refused))
+
+
+def test_answers_are_held_to_a_schema_whole_streamed_and_in_several_choices(client: openai.OpenAI) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "title": {"type": "string", "maxLength": 40},
+            "cost": {"type": "integer", "minimum": 1, "maximum": 99_999},
+            "kind": {"enum": ["ledger", "ferry"]},
+        },
+        "required": ["title", "cost", "kind"],
+        "additionalProperties": False,
+    }
+    wanted = {"type": "json_schema", "json_schema": {"name": "cost", "schema": schema}}
+    asked: dict[str, Any] = {
+        "model": "runa",
+        "messages": ASKED,
+        "max_tokens": 200,
+        "seed": 4,
+        "response_format": wanted,
+    }
+    several = client.chat.completions.create(**asked, n=3).choices
+    for choice in several:
+        jsonschema.validate(json.loads(choice.message.content), schema)
+        assert choice.finish_reason == "stop"
+    streamed = client.chat.completions.create(**asked, stream=True)
+    text = "".join(e.choices[0].delta.content or "" for e in streamed)
+    assert text == several[0].message.content  # the same seed, another batch
+    short = client.chat.completions.create(**asked | {"max_tokens": 4}).choices[0]
+    assert (short.finish_reason, text.startswith(short.message.content)) == ("length", True)
+    prose = client.chat.completions.create(**asked | {"response_format": {"type": "text"}}).choices[0]
+    assert not prose.message.content.startswith("{")

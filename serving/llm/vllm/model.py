@@ -14,6 +14,7 @@ from twin_assets.inference.generation.engine import EngineBusy, EngineVersion, G
 from twin_assets.inference.generation.local import check_room, read_prompt
 from twin_assets.inference.generation.remote import EngineUnavailable
 from twin_assets.inference.generation.sampling import Sampling
+from twin_assets.inference.generation.structured.grammar import check_schema
 
 
 class _Handle(GenerationHandle):
@@ -92,6 +93,8 @@ class VllmModel:
             raise TwinError(
                 "Likelihoods of tokens are told by the platform's own engine only.", "leave logprobs out."
             )
+        if sampling.response_format:
+            check_schema(sampling.response_format.schema)  # vLLM writes past some keywords
         prompt = read_prompt(self.engine.tokenizer, self.model, conversation)
         check_room(self.model, len(prompt), sampling.max_tokens, self._context)
         handle = _Handle(prompt, sampling, self.engine)

@@ -130,6 +130,8 @@ class VllmServer:
             "frequency_penalty": s.frequency_penalty, "seed": s.seed, "min_tokens": 1,
             "stop_token_ids": sorted(ends), "stream": True, "return_token_ids": True,
         }  # fmt: skip
+        if s.response_format:
+            body["response_format"] = s.response_format.as_openai()
         async with self._asked("/v1/completions", body) as response:
             if response.status_code != 200:
                 told = _reason(await response.aread())

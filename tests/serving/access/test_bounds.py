@@ -90,8 +90,11 @@ NUMBERS = {
     "logprobs": [True],
     "top_logprobs": [1, -1, 21, 2**70],  # without logprobs
     "response_format": [
-        {"type": "json_object"},
         {"type": "json_schema", "json_schema": {"name": "x"}},
+        {"type": "json_schema", "json_schema": {"name": "x" * 65, "schema": {}}},
+        {"type": "json_schema", "json_schema": {"name": "x", "schema": {"enum": ["x" * 20_000]}}},
+        {"type": "json_schema", "json_schema": {"name": "x", "schema": {"not": {}}}},
+        {"type": "grammar"},
         "json",
     ],
     "tools": [[{"type": "function", "function": {"name": "f"}}]],

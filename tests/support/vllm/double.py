@@ -1,7 +1,9 @@
 """A small vLLM server: the routes, shapes and words of vLLM 0.32.0 on a CPU, as they were recorded from it.
 
 `python double.py serve MODEL --port N …` takes the same options and environment, and uses nothing but Python. A text is
-made from the model's and the adapter's weights and the prompt, a token every `VLLM_DOUBLE_PACE` seconds. A SIGKILL, a SIGSTOP and
+made from the model's and the adapter's weights and the prompt, a token every `VLLM_DOUBLE_PACE` seconds, an adapter loaded in
+`VLLM_DOUBLE_LOADING`; with a `response_format`
+(vLLM's CompletionRequest has OpenAI's field) it is the simplest JSON of the schema, as a model may that is held to it. A SIGKILL, a SIGSTOP and
 a SIGTERM are the real ones.
 """
 
@@ -32,13 +34,30 @@ def worker_failed(why: str) -> Refusal:
     return Refusal(500, "InternalServerError", told)
 
 
+def simplest(schema: dict[str, Any]) -> Any:
+    """A value of a schema that keeps to what the tests ask for."""
+    if "const" in schema or "enum" in schema:
+        return schema.get("const", schema.get("enum", [None])[0])
+    kind = schema.get("type", "object")
+    if kind == "object":
+        return {name: simplest(schema["properties"][name]) for name in schema.get("required", [])}
+    if kind == "array":
+        return [simplest(schema["items"])] * schema.get("minItems", 0)
+    empty = {"string": "a" * schema.get("minLength", 0), "boolean": False, "null": None}
+    return empty[kind] if kind in empty else schema.get("minimum", 0)
+
+
 class Engine:
     """A base model and adapters by name. `running` counts texts."""
 
-    def __init__(self, model: Path, context: int, max_rank: int | None, pace: float) -> None:
+    def __init__(
+        self, model: Path, context: int, max_rank: int | None, pace: float, loading: float = 0.0
+    ) -> None:
         self.model, self.context, self.max_rank, self.pace = model, context, max_rank, pace
+        self.loading = loading
         config = json.loads((model / "config.json").read_text())
         self.vocabulary, self.eos = config["vocab_size"], config["eos_token_id"]
+        self.spelling: dict[str, int] = json.loads((model / "tokenizer.json").read_text())["model"]["vocab"]
         self.weights = self._hash(model / "model.safetensors")
         self.adapters: dict[str, tuple[str, bytes]] = {}
         self.running = 0
@@ -79,6 +98,8 @@ class Engine:
             raise worker_failed("<path> doesn't contain tensors")
         if int.from_bytes(weights.read_bytes()[:8], "little") > weights.stat().st_size:
             raise worker_failed("Error while deserializing header: invalid header length")
+        print(f"Loading {name}", flush=True)
+        time.sleep(self.loading)
         self.adapters[name] = (path, self._hash(weights))
         return f"Success: LoRA adapter '{name}' added successfully."
 
@@ -96,6 +117,14 @@ class Engine:
                 404, "NotFoundError", f"The model `{name}` does not exist. Valid aliases: <path>", "model"
             )
         return self.weights + self.adapters[name][1]
+
+    def json_tokens(self, wanted: dict[str, Any]) -> list[int]:
+        """An answer of that format in letters, and its end."""
+        if wanted["type"] not in ("json_object", "json_schema"):
+            raise Refusal(400, "BadRequestError", f"Invalid response_format: {wanted['type']}")
+        schema = wanted["json_schema"]["schema"] if "json_schema" in wanted else {}
+        letters = json.dumps(simplest(schema)).replace(" ", "Ġ")
+        return [*(self.spelling[letter] for letter in letters), self.eos]
 
     def token(self, weights: bytes, context: list[int], written: int, body: dict[str, Any]) -> int:
         """The next token: of the weights, the text so far, and the seed where it is drawn."""
@@ -118,7 +147,19 @@ class Handler(BaseHTTPRequestHandler):
     key: str | None
     updating: bool
 
+    def _body(self) -> bytes:
+        """What was sent along: a proxy sends a body of no length, in chunks, also with a GET."""
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while length := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(length)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
     def do_GET(self) -> None:
+        self._body()
         if self.path == "/health":
             self._answer(200, b"", None)
         elif self.path == "/metrics":
@@ -129,7 +170,7 @@ class Handler(BaseHTTPRequestHandler):
             self._json(200 if found else 404, self.engine.models() if found else {"detail": "Not Found"})
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self._body())
         if not self._let_in():
             return
         try:
@@ -162,6 +203,8 @@ class Handler(BaseHTTPRequestHandler):
         if most > engine.context:
             told = f"max_tokens={most} cannot be greater than max_model_len={engine.context}. Please request fewer output tokens. (parameter=max_tokens, value={most})"
             raise Refusal(400, "BadRequestError", told, "max_tokens")
+        wanted = body.get("response_format")
+        said = engine.json_tokens(wanted) if wanted else []
         assert body["stream"], "our service streams"
         assert body["return_token_ids"]
         self.send_response(200)
@@ -177,7 +220,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             engine.running += 1
             try:
-                self._write(weights, prompt, most, body)
+                self._write(weights, prompt, most, body, said)
             except OSError:  # the client has gone: vLLM stops writing too
                 self.close_connection = True
                 return
@@ -186,12 +229,18 @@ class Handler(BaseHTTPRequestHandler):
         self._chunk(b"data: [DONE]\n\n")
         self._chunk(b"")
 
-    def _write(self, weights: bytes, prompt: list[int], most: int, body: dict[str, Any]) -> None:
+    def _write(
+        self, weights: bytes, prompt: list[int], most: int, body: dict[str, Any], said: list[int]
+    ) -> None:
         written: list[int] = []
         ends = {self.engine.eos, *(body.get("stop_token_ids") or [])}
         while True:
             time.sleep(self.engine.pace)
-            token = self.engine.token(weights, prompt + written, len(written), body)
+            token = (
+                said[len(written)]
+                if said
+                else self.engine.token(weights, prompt + written, len(written), body)
+            )
             written.append(token)
             ended = "stop" if token in ends else "length" if len(written) >= most else None
             choice = {
@@ -242,7 +291,8 @@ def main() -> None:
     given, _ = parser.parse_known_args()
     rank = given.max_lora_rank if given.enable_lora else None
     pace = float(os.environ.get("VLLM_DOUBLE_PACE", "0.002"))
-    Handler.engine = Engine(given.model, given.max_model_len, rank, pace)
+    loading = float(os.environ.get("VLLM_DOUBLE_LOADING", "0"))
+    Handler.engine = Engine(given.model, given.max_model_len, rank, pace, loading)
     Handler.key = given.api_key
     Handler.updating = os.environ.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING") == "True"
     print(f"Route: /v1/completions on {given.port}", flush=True)

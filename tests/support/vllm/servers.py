@@ -41,6 +41,7 @@ class VllmProcess:
         lora: bool = True,
         updating: bool = True,
         pace: float = 0.002,
+        loading: float = 0.0,
     ) -> None:
         self.port, self.model, self._log = free_port(), model, log
         options = ["--enable-lora", "--max-lora-rank", str(rank)] if lora else []
@@ -56,6 +57,7 @@ class VllmProcess:
         ]
         self._environment = os.environ | SMALL | {
             "VLLM_ALLOW_RUNTIME_LORA_UPDATING": str(updating), "VLLM_DOUBLE_PACE": str(pace),
+            "VLLM_DOUBLE_LOADING": str(loading),
         }  # fmt: skip
         self._environment.pop("PYTHONPATH", None)
 

@@ -26,6 +26,7 @@ from twin_assets.inference.generation.sampling import (
     next_tokens,
     penalise,
 )
+from twin_assets.inference.generation.structured.grammar import Constraint, constraint_of
 from twin_assets.inference.generation.text_stream import TextStream
 
 MAX_ROWS = 24  # two CPU cores gain nothing from more
@@ -69,6 +70,7 @@ class GenerationHandle:
         self.written: Counter[int] = Counter()
         self.logprobs: list[TokenLogprob] = []  # where `sampling` asks for them; grows while it is written
         self.finish_reason: FinishReason | None = None
+        self.constraint: Constraint | None = None
         self.started, self.seconds, self.first_token_seconds = time.monotonic(), 0.0, 0.0
         self._text = TextStream(version.tokenizer, sampling.stop)
         self._pieces: queue.SimpleQueue[TextDelta] = queue.SimpleQueue()
@@ -130,10 +132,13 @@ class GenerationHandle:
             return self.finish("cancelled")
         if token in self.version.ends:
             return self.finish("stop")
+        if self.constraint and (wrong := self.constraint.take(token)):
+            self.fail(wrong)
+            return True
         self.tokens_out += 1
         if piece := self._text.add(token):
             self._give(piece)
-        if self._text.stopped:
+        if self._text.stopped or (self.constraint and self.constraint.complete):
             return self.finish("stop")
         if self.tokens_out >= self.sampling.max_tokens:
             return self.finish("length")
@@ -179,11 +184,15 @@ class EngineVersion:
     def submit(
         self, prompt: list[int], sampling: Sampling, max_waiting: int | None = MAX_WAITING
     ) -> GenerationHandle:
-        """Queue a prompt. Raises EngineBusy when the batch is full and `max_waiting` wait; None is no limit.
+        """Queue a prompt. Raises EngineBusy when the batch is full and `max_waiting` wait; None is no limit. Raises TwinError
+        for a `response_format` that can't be kept.
 
         Where several versions wait, one that has less than its equal part of `max_waiting` may still join.
         """
-        return self._engine.enqueue(GenerationHandle(prompt, sampling, self), max_waiting)
+        ticket = GenerationHandle(prompt, sampling, self)
+        if sampling.response_format:
+            ticket.constraint = constraint_of(sampling.response_format, self.tokenizer, self.ends)
+        return self._engine.enqueue(ticket, max_waiting)
 
 
 class Engine:
@@ -333,6 +342,8 @@ class Engine:
         for row, ticket in enumerate(tickets):
             if ticket.written and (ticket.sampling.presence_penalty or ticket.sampling.frequency_penalty):
                 penalise(scores[row], ticket.written, ticket.sampling)
+            if ticket.constraint:
+                ticket.constraint.mask(scores[row])
         # An answer is never empty: the end can't come before its first word. A sampled one would now and then.
         silent = [
             (row, end) for row, t in enumerate(tickets) if not t.begun for end in sorted(t.version.ends)

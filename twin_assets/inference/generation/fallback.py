@@ -4,6 +4,7 @@ Off unless TWIN_FALLBACK_MODEL names one. It gets the twin's own prompt, passage
 budget for each day.
 """
 
+import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -58,6 +59,7 @@ class FallbackGenerator:
             "seed": sampling.seed, "stop": list(sampling.stop) or None, "top_p": sampling.top_p,
             "presence_penalty": sampling.presence_penalty or None,
             "frequency_penalty": sampling.frequency_penalty or None,
+            "response_format": sampling.response_format.as_openai() if sampling.response_format else None,
         }  # fmt: skip
         given = {name: value for name, value in wishes.items() if value is not None}
         try:
@@ -78,6 +80,11 @@ class FallbackGenerator:
                 if reply.fault == "cut_off"
                 else "try again, or choose another TWIN_FALLBACK_MODEL.",
             )
+        if sampling.response_format and reply.fault != "cut_off" and not _is_json(reply.text):
+            # LiteLLM leaves out what a model has no parameter for.
+            raise EngineUnavailable(
+                f"The fallback {self.model} did not write JSON.", "choose another TWIN_FALLBACK_MODEL."
+            )
         self.finish_reason = "length" if reply.fault == "cut_off" else "stop"
         return Generation(
             text=reply.text,
@@ -86,6 +93,14 @@ class FallbackGenerator:
             finish_reason=self.finish_reason,
             seconds=0.0,
         )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 class Writers:

@@ -105,6 +105,7 @@ class RemoteGenerator:
             "temperature": sampling.temperature, "seed": sampling.seed, "stop": list(sampling.stop) or None, "user": self._user,
             "top_p": sampling.top_p, "presence_penalty": sampling.presence_penalty or None,
             "frequency_penalty": sampling.frequency_penalty or None,
+            "response_format": sampling.response_format.as_openai() if sampling.response_format else None,
         }  # fmt: skip
         return {name: value for name, value in body.items() if value is not None}
 

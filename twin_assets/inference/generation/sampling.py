@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from twin_assets.inference.generation.structured.schema import ResponseFormat
+
 # A small model left to itself repeats: the usual mild settings against it.
 TOP_K, TOP_P, REPETITION_PENALTY = 50, 0.95, 1.1
 
@@ -14,7 +16,8 @@ class Sampling:
 
     `top_p` is TOP_P where it is None. `repetition_penalty` holds back what the prompt says too: 1 for a text that shall keep to
     the prompt's words. The other penalties are OpenAI's: taken from the logit of a token that the text holds
-    already, once and for each time. With `top_logprobs` the likelihood of each token is kept, and of so many likeliest.
+    already, once and for each time. With `top_logprobs` the likelihood of each token is kept, and of so many likeliest. With a
+    `response_format` the text is JSON of that kind, as far as `max_tokens` lets it come.
     """
 
     max_tokens: int
@@ -26,6 +29,7 @@ class Sampling:
     frequency_penalty: float = 0.0
     top_logprobs: int | None = None
     repetition_penalty: float = REPETITION_PENALTY
+    response_format: ResponseFormat | None = None
 
 
 class TokenLogprob(NamedTuple):

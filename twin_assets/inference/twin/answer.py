@@ -25,7 +25,13 @@ from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.inference.retrieval.resilient_store import RetrievalUnavailable
 from twin_assets.inference.retrieval.retriever import RetrievalResult
 from twin_assets.inference.twin.brief import Brief, WriteKind
-from twin_assets.inference.twin.shaping import Shape, unsupported_links, within_x_limit, without_images
+from twin_assets.inference.twin.shaping import (
+    Shape,
+    json_without_images,
+    unsupported_links,
+    within_x_limit,
+    without_images,
+)
 
 CITED_WORDS = 60
 PROMPT_TOKENS = 120  # what the system turn and the words around passages take, at most
@@ -261,7 +267,7 @@ def _whole(plan: Plan, writers: Writers, sampling: Sampling) -> Answer:
         )
     start = time.monotonic()
     written = writers.current.generate([plan.conversation], sampling)[0]
-    text = "".join(_shape(plan)([written.text]))
+    text = "".join(_shape(plan, sampling)([written.text]))
     return Answer(
         text=text,
         outcome=outcome_of(plan, writers),
@@ -283,7 +289,7 @@ def _pieces(plan: Plan, writers: Writers, sampling: Sampling) -> Iterator[str]:
         yield plan.refusal or ""
         return
     pieces = writers.current.stream(plan.conversation, sampling)
-    yield from (piece for piece in _shape(plan)(pieces) if piece)
+    yield from (piece for piece in _shape(plan, sampling)(pieces) if piece)
 
 
 def sampling_of(plan: Plan, temperature: float, seed: int | None, max_tokens: int | None = None) -> Sampling:
@@ -309,7 +315,9 @@ def _cut(text: str, words: int) -> str:
     return text if count_words(text) <= words else first_words(text, words, " ...")
 
 
-def _shape(plan: Plan) -> Shape:
+def _shape(plan: Plan, sampling: Sampling) -> Shape:
+    if sampling.response_format:
+        return json_without_images
     if plan.shape == "x_post":
         return lambda pieces: within_x_limit(without_images(pieces))
     return without_images

@@ -4,8 +4,10 @@ Every function takes and gives an iterator of pieces, so that a streamed answer 
 """
 
 import itertools
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from twin_assets.core.text.words import word_spans
 
@@ -53,6 +55,31 @@ def without_images(pieces: Iterable[str]) -> Iterator[str]:
         held = held[keep:]
     if held:
         yield _never_begun(held)
+
+
+def json_without_images(pieces: Iterable[str]) -> Iterator[str]:
+    """The same of the texts in a JSON answer, which is one piece: its escapes and marks are not Markdown's.
+
+    An answer that was cut off is no JSON, and is taken for text.
+    """
+    whole = "".join(pieces)
+    try:
+        said = json.loads(whole)
+    except (ValueError, RecursionError):
+        yield from without_images([whole])
+        return
+    shown = _each_text(said)
+    yield whole if shown == said else json.dumps(shown, ensure_ascii=False)
+
+
+def _each_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return "".join(without_images([value]))
+    if isinstance(value, list):
+        return [_each_text(one) for one in value]
+    if isinstance(value, dict):
+        return {_each_text(name): _each_text(one) for name, one in value.items()}
+    return value
 
 
 def _never_begun(text: str) -> str:

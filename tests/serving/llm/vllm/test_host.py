@@ -15,7 +15,7 @@ from tests.support.models import PUBLIC, lineage
 from tests.support.mute_server import MuteServer
 from tests.support.releases import Office
 from tests.support.vllm.double import SICK
-from tests.support.vllm.servers import KEY, VllmProcess, make_base, save_adapter
+from tests.support.vllm.servers import KEY, REAL, VllmProcess, make_base, save_adapter
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import ModelVersion
 from twin_assets.core.persona.definition import save_persona
@@ -165,6 +165,27 @@ def test_a_wrong_key_and_a_server_that_says_nothing_are_told_and_count_against_n
     with pytest.raises(EngineUnavailable, match=r"does not answer"):
         gone.pick("runa")
     assert harbour.ledger.state(second.model) == "deployed"
+
+
+@pytest.mark.skipif(bool(REAL), reason="nothing makes a real one load slowly")
+def test_a_server_that_dies_while_it_swaps_serves_again_and_ends_the_swap(base: Path, tmp_path: Path) -> None:
+    with VllmProcess(base, tmp_path / "log", loading=1.0) as mortal:
+        (tmp_path / "home").mkdir()
+        harbour = Harbour(tmp_path / "home", base, mortal.url)
+        first = harbour.release()
+        models = ReleasedModels(harbour.settings)
+        second = harbour.release()
+        begun = f"Loading {second.model}"
+        until(lambda: begun in (tmp_path / "log").read_text(), "the swap's beginning")
+        assert answer(models) == first.model  # meanwhile it goes on serving
+        mortal.kill()
+        with pytest.raises(EngineUnavailable, match=r"does not answer"):
+            answer(models)
+        mortal.begin()
+        mortal.wait()
+        until(lambda: models.all() == [("runa", second.model)], "the swap's end")
+        assert answer(models) == second.model
+        assert harbour.ledger.state(second.model) == "deployed", "what the server did counts against nobody"
 
 
 def test_only_what_no_ledger_names_is_unloaded_after_its_grace(
