@@ -40,13 +40,13 @@ OURS = "ours"
 class Peer:
     """An engine in a process of its own, under an interpreter of its own."""
 
-    def __init__(self, engine: str, python: str, gguf: str) -> None:
+    def __init__(self, engine: str, python: str, gguf: str, options: list[str]) -> None:
         script = PEERS / f"{engine}_peer.py"
         if not script.is_file():
             known = ", ".join(sorted(p.name.removesuffix("_peer.py") for p in PEERS.glob("*_peer.py")))
             raise SystemExit(f"There is no peer {engine!r}. Fix: use one of {known}.")
         self._process = subprocess.Popen(
-            [python, str(script), gguf], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [python, str(script), gguf, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         self._name = f"{engine} ({python})"
@@ -133,6 +133,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 8, 24])
     parser.add_argument("--without-continuous", action="store_true", help="of transformers: it is slow")
+    parser.add_argument("--float32", action="store_true", help="ours in float32 too, where it is bfloat16")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as open_peers:
         if not (where := given.model):
@@ -148,13 +149,21 @@ def main() -> None:
             OURS: lambda prompts, tokens: written_by_ours(engine, model, prompts, tokens)[0],
             "generate": lambda prompts, tokens: written_by_generate(model, prompts, tokens),
         }
+        if given.float32:
+            full = copy.deepcopy(model).float()
+            in_full = Engine(full, tokenizer, frozenset(), max_rows=max(given.at_once))
+            writers["ours, float32"] = lambda prompts, tokens: written_by_ours(
+                in_full, full, prompts, tokens
+            )[0]
         if not given.without_continuous:
             writers["transformers, continuous"] = continuous_of(copy.deepcopy(model))
         for kind, file in (g.split("=", 1) for g in given.gguf):
-            for engine, python in (p.split("=", 1) for p in given.peer):
-                peer = Peer(engine, python, file)
+            for peer_name, (python, *options) in (
+                (n, p.split(",")) for n, p in (p.split("=", 1) for p in given.peer)
+            ):
+                peer = Peer(peer_name, python, file, options)
                 open_peers.callback(peer.close)
-                writers[f"{engine}, {kind}"] = peer
+                writers[", ".join([peer_name, kind, *options])] = peer
         compare(writers, model.config.vocab_size, given.prompt, given.tokens, given.rounds, given.at_once)
 
 
