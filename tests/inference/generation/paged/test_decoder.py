@@ -26,7 +26,7 @@ from tests.core.models.tiny_llama import tiny_adapter, tiny_llama
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.whole import merge
 from twin_assets.inference.generation.local import WholeModel
-from twin_assets.inference.generation.paged.decoder import PagedDecoder
+from twin_assets.inference.generation.paged.decoder import PagedDecoder, why_no_room
 from twin_assets.inference.generation.paged.graph import BLOCK, why_not
 
 TINY: dict[str, Any] = {
@@ -219,6 +219,11 @@ def test_a_model_that_computes_something_else_than_its_family_is_not_taken() -> 
     model.model.layers[1].mlp.register_forward_hook(lambda layer, given, output: -output)
     with pytest.raises(ValueError, match="its logits differ from torch's by"):
         PagedDecoder(model)
+
+
+def test_a_graph_that_memory_has_no_room_for_is_not_made() -> None:
+    assert why_no_room(4 * 10**9, 8 * 10**9) == ""
+    assert "takes 32 GB of memory, of which 20 GB are free" in why_no_room(16 * 10**9, 20 * 10**9)
 
 
 def test_torch_writes_where_it_is_told_to_and_scores_where_openvino_writes(tmp_path: Path) -> None:

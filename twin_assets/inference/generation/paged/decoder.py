@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from twin_assets.inference.generation.lora import Adapter, load_adapter
 from twin_assets.inference.generation.paged.cache import PagedCache, Row, Store
@@ -16,6 +17,16 @@ from twin_assets.inference.generation.paged.graph import BLOCK, Product, Shape, 
 
 # By how much the logits may differ from torch's, as a share of their own size. A graph that is wrong differs by 1.
 TOLERANCE = {"bf16": 0.1, "f32": 0.01}
+
+
+def why_no_room(size: int, free: int) -> str:
+    """Why a graph of weights of `size` bytes can't be made with `free` bytes of memory; empty when it can.
+
+    Beside the model of torch stand the graph's weights and, until those go, what OpenVINO makes of them.
+    """
+    if 2 * size <= free:
+        return ""
+    return f"making its graph takes {2 * size / 1e9:.0f} GB of memory, of which {free / 1e9:.0f} GB are free"
 
 
 class PagedDecoder:
@@ -27,6 +38,9 @@ class PagedDecoder:
         import torch
 
         if reason := why_not(model):
+            raise ValueError(reason)
+        size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+        if reason := why_no_room(size, psutil.virtual_memory().available):
             raise ValueError(reason)
         self._dtype = torch.bfloat16 if model.dtype == torch.bfloat16 else torch.float32
         self._hint = "bf16" if self._dtype == torch.bfloat16 else "f32"
