@@ -192,7 +192,7 @@ def compare(base: Path, folder: Path, given: Any) -> None:
 
 
 def speed(base: Path, given: Any) -> None:
-    """Eight personas and one, in one process, so that all ways meet the same load; medians over rounds."""
+    """Eight personas and one, by both engines in one process, so that all ways meet the same load; medians over rounds."""
     import torch
     from transformers import AutoTokenizer
 
@@ -201,23 +201,24 @@ def speed(base: Path, given: Any) -> None:
     from twin_assets.inference.generation.lora import Adapter
     from twin_assets.inference.generation.sampling import Sampling
 
-    tokenizer, one, copies = AutoTokenizer.from_pretrained(base), WholeModel.load(base, given.rows), []
-    kind, rank = one.model.dtype, given.rank
-    shapes = {n: s for n, s in one.adapted._shapes.items() if n != "lm_head"}
+    tokenizer, ways, rank = AutoTokenizer.from_pretrained(base), dict[str, list[EngineVersion]](), given.rank
 
-    def version(model: WholeModel, adapted: bool = False) -> EngineVersion:
+    def version(model: WholeModel, adapted: bool) -> EngineVersion:
         factors = {
-            n: (torch.randn(rank, i, dtype=kind) * 0.04, torch.randn(o, rank, dtype=kind) * 0.01)
-            for n, (i, o) in shapes.items()
+            n: (torch.randn(rank, i).to(kind) * 0.04, torch.randn(o, rank).to(kind) * 0.01)
+            for n, (i, o) in model.adapted._shapes.items()
+            if n != "lm_head"
         }
         return EngineVersion(model.engine, tokenizer, frozenset(), Adapter(factors) if adapted else None)
 
-    copies = [version(WholeModel.load(base, given.rows)) for _ in range(8)]
-    adapters = [version(one, True) for _ in range(8)]
-    ways = {"8 adapters, one base": adapters, "8 whole copies": copies, "8 rows of the bare base": [version(one)] * 8,
-            "1 adapter": adapters[:1], "1 whole copy": copies[:1]}  # fmt: skip
+    for engine in ("openvino", "torch"):
+        model = WholeModel.load(base, given.rows, engine)
+        kind = model.model.dtype
+        adapters, bare = [version(model, True) for _ in range(8)], version(model, False)
+        ways |= {f"{engine}, 8 adapters": adapters, f"{engine}, 8 rows of the bare base": [bare] * 8,
+                 f"{engine}, 1 adapter": adapters[:1], f"{engine}, 1 whole model": [bare]}  # fmt: skip
     took: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for _ in range(given.rounds):
+    for _ in range(given.rounds + 1):
         for name, versions in ways.items():
             began, cpu = time.perf_counter(), time.process_time()
             prompts = [[7 + n, *range(20, 19 + PROMPT)] for n in range(len(versions))]
@@ -230,8 +231,10 @@ def speed(base: Path, given: Any) -> None:
     print(f"load average {os.getloadavg()[0]:.1f}, {kind}, rank {rank}")
     for name, figures in took.items():
         written = given.tokens * len(ways[name])
-        seconds, cpu = (statistics.median(column) for column in zip(*figures, strict=True))
-        print(f"{name:24}{written / seconds:8.1f} tokens/s {cpu / written * 1000:8.1f} ms of CPU a token")
+        seconds, cpu = (
+            statistics.median(column) for column in zip(*figures[1:], strict=True)
+        )  # the first warms up
+        print(f"{name:34}{written / seconds:8.1f} tokens/s {cpu / written * 1000:8.1f} ms of CPU a token")
 
 
 def methods(base: Path, folder: Path, given: Any) -> None:
@@ -243,7 +246,7 @@ def methods(base: Path, folder: Path, given: Any) -> None:
     from twin_assets.inference.generation.batch_cache import BatchCache
     from twin_assets.inference.generation.local import WholeModel
 
-    whole, rows = WholeModel.load(base, 8), 8
+    whole, rows = WholeModel.load(base, 8, "torch"), 8
     for n in range(rows):
         make_adapter(base, folder / f"adapter{n}", given.rank, n)
     own = [whole.adapted.load(folder / f"adapter{n}") for n in range(rows)]

@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
 
+CpuEngine = Literal["auto", "openvino", "torch"]
+
 
 class Installation(BaseModel):
     """This installation"""
@@ -396,6 +398,10 @@ class EngineSettings(BaseModel):
     llm_batch: int = Field(
         24,
         description="Texts that one model writes at once; two CPU cores gain nothing from more, a GPU does.",
+    )
+    cpu_engine: CpuEngine = Field(
+        "auto",
+        description="What writes where there is no GPU: OpenVINO, or torch, which auto takes for models that OpenVINO can't.",
     )
     llm_waiting: int = Field(64, description="Requests that may wait for one model; the next is told 503.")
     twin_workers: int = Field(

@@ -1,4 +1,6 @@
-"""OpenVINO GenAI as a peer engine: `python openvino_genai_peer.py MODEL.gguf`, where openvino-genai is installed."""
+"""OpenVINO GenAI as a peer engine: `python openvino_genai_peer.py MODEL.gguf [PROPERTY=VALUE ...]`, where openvino-genai
+is installed. What it computes in and keeps its cache in are properties: INFERENCE_PRECISION_HINT, KV_CACHE_PRECISION.
+"""
 
 import sys
 
@@ -11,7 +13,8 @@ scheduler = openvino_genai.SchedulerConfig()
 scheduler.max_num_batched_tokens, scheduler.max_num_seqs = 2048, 64  # prompts read in one go, as ours
 scheduler.cache_size = 1  # GB
 scheduler.enable_prefix_caching = False
-pipeline = openvino_genai.ContinuousBatchingPipeline(sys.argv[1], scheduler, "CPU")
+properties = dict(option.split("=", 1) for option in sys.argv[2:])
+pipeline = openvino_genai.ContinuousBatchingPipeline(sys.argv[1], scheduler, "CPU", properties)
 
 
 def write(prompts: list[list[int]], tokens: int) -> list[int]:

@@ -18,6 +18,7 @@ from twin_assets.inference.generation.batch_cache import BatchCache, cache_token
 from twin_assets.inference.generation.engine import Engine, EngineBusy, StepFailed
 from twin_assets.inference.generation.grouped_attention import _attend, use_grouped_attention
 from twin_assets.inference.generation.local import LocalGenerator
+from twin_assets.inference.generation.paged.decoder import PagedDecoder
 from twin_assets.inference.generation.sampling import (
     REPETITION_PENALTY,
     TOP_K,
@@ -66,8 +67,25 @@ def model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     return LlamaForCausalLM(config).eval()
 
 
+@pytest.fixture(scope="module")
+def decoder(model: LlamaForCausalLM) -> PagedDecoder:
+    return PagedDecoder(model)
+
+
+@pytest.fixture(params=["torch", "openvino"])
+def engine(
+    request: pytest.FixtureRequest,
+    torch_engine: Engine,
+    decoder: PagedDecoder,
+    tokenizer: PreTrainedTokenizerFast,
+) -> Engine:
+    if request.param == "torch":
+        return torch_engine
+    return Engine(decoder, tokenizer, frozenset([tokenizer.eos_token_id]), max_rows=3)
+
+
 @pytest.fixture
-def engine(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Engine:
+def torch_engine(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Engine:
     served = copy.deepcopy(model)  # `model` stays as transformers has it, to compare with
     use_grouped_attention(served)
     assert (served.config._attn_implementation, model.config._attn_implementation) == ("grouped", "sdpa")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.inference.generation.test_engine import TOKENIZER, engine, model, tokenizer
+from tests.inference.generation.test_engine import TOKENIZER, decoder, engine, model, tokenizer, torch_engine
 from twin_assets.inference.generation.engine import Engine
 from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling
 

@@ -10,13 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tests.inference.generation.test_engine import TEXT, alone, engine, model, tokenizer
+from tests.inference.generation.test_engine import (
+    TEXT,
+    alone,
+    decoder,
+    engine,
+    model,
+    tokenizer,
+    torch_engine,
+)
 from twin_assets.inference.generation.batch_cache import BatchCache
 from twin_assets.inference.generation.engine import Engine
 from twin_assets.inference.generation.prefixes import MAX_PREFIXES, MIN_TOKENS, Prefix, Prefixes
 from twin_assets.inference.generation.sampling import Sampling
 
-__all__ = ["engine", "model", "tokenizer"]  # fixtures
+__all__ = ["decoder", "engine", "model", "tokenizer", "torch_engine"]  # fixtures
 TOKENS = 12
 
 
@@ -54,7 +62,8 @@ def test_texts_are_those_of_prompts_read_whole(
     assert [greedy(engine, [prompt])[0] for prompt in asked] == expected, "again"
 
 
-def test_what_is_shared_is_read_once(tokenizer: PreTrainedTokenizerFast, engine: Engine) -> None:
+def test_what_is_shared_is_read_once(tokenizer: PreTrainedTokenizerFast, torch_engine: Engine) -> None:
+    engine = torch_engine
     one, two, three = prompts(tokenizer, "Lantern?", "Why?", "And so?")
     shared = len(prompts(tokenizer, "")[0]) - len(tokenizer("\nassistant:")["input_ids"])
     with counted(engine._model) as read:
@@ -67,8 +76,9 @@ def test_what_is_shared_is_read_once(tokenizer: PreTrainedTokenizerFast, engine:
 
 
 def test_choices_of_one_prompt_read_it_once(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, engine: Engine
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, torch_engine: Engine
 ) -> None:
+    engine = torch_engine
     (prompt,) = prompts(tokenizer, "Why?")
     cache, version = BatchCache(engine._model), engine.bare
     prefix = engine._prefix(cache, version, [prompt] * 3)

@@ -279,7 +279,8 @@ def test_adapters_of_two_personas_are_served_by_one_base_in_memory_and_freed_one
     del pick, handle
     gc.collect()
     wait(lambda: models.held() == [hers, second.model])
-    assert adapter() is None
+    # The step that wrote its last token may be ending still.
+    wait(lambda: gc.collect() >= 0 and adapter() is None)
     assert models.pick("ada").generator._whole is models.pick("runa").generator._whole
 
 

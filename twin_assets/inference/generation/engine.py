@@ -16,6 +16,8 @@ from typing import Any, Literal
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.generation.batch_cache import BatchCache, Read, cache_token_budget
 from twin_assets.inference.generation.lora import AdaptedModel, Adapter
+from twin_assets.inference.generation.paged.cache import PagedCache
+from twin_assets.inference.generation.paged.decoder import PagedAdapters, PagedDecoder
 from twin_assets.inference.generation.prefixes import MIN_TOKENS, Prefix, Prefixes
 from twin_assets.inference.generation.sampling import (
     TOP_P,
@@ -206,9 +208,9 @@ class Engine:
         ends: frozenset[int],
         max_rows: int = MAX_ROWS,
         token_budget: int | None = None,
-        adapted: AdaptedModel | None = None,
+        adapted: AdaptedModel | PagedAdapters | None = None,
     ) -> None:
-        """`ends` are the tokens that end a text; at most `max_rows` are written at once, others wait.
+        """`model` is one of transformers or a PagedDecoder. `ends` are the tokens that end a text; at most `max_rows` are written at once, others wait.
 
         They wait too while the batch could outgrow `token_budget`, the tokens that its cache may hold, padding included;
         without it what a GPU has free when a batch begins. A text alone is always begun.
@@ -266,8 +268,10 @@ class Engine:
         import torch
 
         active: list[GenerationHandle] = []
-        cache = BatchCache(self._model)
-        token_budget = self._token_budget or cache_token_budget(self._model)
+        cache = self._new_cache()
+        token_budget = self._token_budget
+        if isinstance(cache, BatchCache):
+            token_budget = token_budget or cache_token_budget(self._model)
         with torch.inference_mode():
             while True:
                 fresh = self._admitted(active, token_budget)
@@ -277,8 +281,11 @@ class Engine:
                     active = self._advance(cache, active, fresh)
                 except Exception as error:  # out of memory, say: those requests end, later ones may fit
                     self._fail([t for t in [*active, *fresh] if t.finish_reason is None], error)
-                    active, cache = [], BatchCache(self._model)
+                    active, cache = [], self._new_cache()
                 self._now_writing(active)
+
+    def _new_cache(self) -> BatchCache | PagedCache:
+        return self._model.new_cache() if isinstance(self._model, PagedDecoder) else BatchCache(self._model)
 
     def _now_writing(self, tickets: list[GenerationHandle]) -> None:
         self.writing, self._rows = len(tickets), Counter(t.version for t in tickets)
@@ -315,7 +322,7 @@ class Engine:
         return fresh
 
     def _advance(
-        self, cache: BatchCache, active: list[GenerationHandle], fresh: list[GenerationHandle]
+        self, cache: BatchCache | PagedCache, active: list[GenerationHandle], fresh: list[GenerationHandle]
     ) -> list[GenerationHandle]:
         """One token more for each of `active` and `fresh`; returns those that go on."""
         import torch
@@ -369,7 +376,7 @@ class Engine:
         return [tickets[row] for row in on]
 
     def _read(
-        self, cache: BatchCache, fresh: list[GenerationHandle], everyone: list[GenerationHandle]
+        self, cache: BatchCache | PagedCache, fresh: list[GenerationHandle], everyone: list[GenerationHandle]
     ) -> list[tuple[list[GenerationHandle], Read]]:
         """Prompts as they were read: in one go, but for versions of which a prefix is known. Where that fails each version's are
         read by themselves, so that what one can't read ends only its own."""
@@ -389,7 +396,9 @@ class Engine:
                 self._fail(own, error)
         return reads + self._read_together(cache, together, everyone)
 
-    def _prefix(self, cache: BatchCache, version: EngineVersion, prompts: list[list[int]]) -> Prefix | None:
+    def _prefix(
+        self, cache: BatchCache | PagedCache, version: EngineVersion, prompts: list[list[int]]
+    ) -> Prefix | None:
         """What the version's prompts begin with, read now where it was not yet and is worth it."""
         known, shared = self._prefixes.known(version, prompts), self._prefixes.worth_keeping(version, prompts)
         if shared >= (len(known.tokens) if known else 0) + MIN_TOKENS:
@@ -398,7 +407,7 @@ class Engine:
         return known
 
     def _read_together(
-        self, cache: BatchCache, fresh: list[GenerationHandle], everyone: list[GenerationHandle]
+        self, cache: BatchCache | PagedCache, fresh: list[GenerationHandle], everyone: list[GenerationHandle]
     ) -> list[tuple[list[GenerationHandle], Read]]:
         if not fresh:
             return []

@@ -1,8 +1,9 @@
 """Text from models, through one interface: here a model in this process; `remote` has engines by URL."""
 
+import logging
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -24,8 +25,12 @@ from twin_assets.inference.generation.engine import (
     GenerationHandle,
 )
 from twin_assets.inference.generation.grouped_attention import use_grouped_attention
-from twin_assets.inference.generation.lora import AdaptedModel
+from twin_assets.inference.generation.lora import AdaptedModel, Adapter
+from twin_assets.inference.generation.paged.decoder import PagedDecoder
 from twin_assets.inference.generation.sampling import Sampling
+from twin_assets.settings import CpuEngine
+
+log = logging.getLogger(__name__)
 
 
 class Generation(Record):
@@ -65,16 +70,17 @@ class LocalGenerator:
         max_waiting: int = MAX_WAITING,
         base: Path | None = None,
         content: str | None = None,
+        cpu_engine: CpuEngine = "auto",
     ) -> None:
         """With a `base`, the folder of a whole model, `path` holds an adapter on it. `content` is the hash of the whole
         model, by which one that is in memory is known; without it, that is by its folder.
 
-        At most `max_rows` texts are written at once with one whole model (as the first to load it says), and
-        `max_waiting` requests wait for their turn.
+        At most `max_rows` texts are written at once with one whole model, by `cpu_engine` where there is no GPU (both as the
+        first to load it says), and `max_waiting` requests wait for their turn.
         """
         self.path, self.model, self._base = path, model, base
         self._content = content or str((base or path).resolve())
-        self._max_rows, self._max_waiting = max_rows, max_waiting
+        self._max_rows, self._max_waiting, self._cpu_engine = max_rows, max_waiting, cpu_engine
 
     @classmethod
     def of(
@@ -84,11 +90,19 @@ class LocalGenerator:
         version = registry.get(tag)
         base = registry.base_of(version)
         content = (base or version).weights_hash
-        return cls(version.path, tag, max_rows, max_waiting, base.path if base else None, content)
+        return cls(
+            version.path,
+            tag,
+            max_rows,
+            max_waiting,
+            base.path if base else None,
+            content,
+            registry.cpu_engine,
+        )
 
     @cached_property
     def _whole(self) -> "WholeModel":
-        return HELD.model(self._content, self._base or self.path, self._max_rows)
+        return HELD.model(self._content, self._base or self.path, self._max_rows, self._cpu_engine)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -104,9 +118,15 @@ class LocalGenerator:
 
     @contextmanager
     def scoring(self) -> Iterator[tuple[Any, Any]]:
-        """Tokenizer and model, which is this version's for the passes of this thread inside the block."""
-        with self._whole.adapted.written_by([self.engine.adapter]):
+        """Tokenizer and model of torch, which is this version's for the passes of this thread inside the block."""
+        adapted, adapter = self._scored_by
+        with adapted.written_by([adapter]):
             yield self.tokenizer, self._whole.model
+
+    @cached_property
+    def _scored_by(self) -> tuple[AdaptedModel, Adapter | None]:
+        adapted = self._whole.scoring
+        return adapted, adapted.load(self.path) if self._base else None
 
     def load(self) -> None:
         """Load now rather than at the first request."""
@@ -158,35 +178,79 @@ class LocalGenerator:
 
 
 class WholeModel:
-    """A whole model in memory, and the engine that writes with it and with adapters on it."""
+    """A whole model in memory, and the engine that writes with it and with adapters on it: torch, or on a CPU OpenVINO."""
 
-    def __init__(self, model: Any, max_rows: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        max_rows: int,
+        cpu_engine: CpuEngine = "auto",
+        again: Callable[[], Any] | None = None,
+    ) -> None:
+        """`again` loads the model once more: with it one of torch is not kept beside OpenVINO's.
+
+        Raises TwinError for a model that OpenVINO can't take, if it is to be the engine; with "auto" it is torch then.
+        """
         import torch
 
         if torch.cuda.is_available():
-            model = model.to("cuda")
+            model, cpu_engine = model.to("cuda"), "torch"
         elif not cpu_has_bfloat16():
             model = model.float()  # a CPU without it emulates it, many times slower
-        use_grouped_attention(model)
-        self.model, self.adapted = model.eval(), AdaptedModel(model)
-        self.engine = Engine(model, None, frozenset(), max_rows, adapted=self.adapted)
+        model = model.eval()
+        self._config, self._ends = model.config, model.generation_config.eos_token_id
+        paged = None if cpu_engine == "torch" else self._paged(model, cpu_engine)
+        self._model, self._again = None if paged and again else model, again
+        self._loading = threading.Lock()
+        self.adapted = paged.adapted if paged else self.scoring
+        self.engine = Engine(paged or self.model, None, frozenset(), max_rows, adapted=self.adapted)
+
+    @staticmethod
+    def _paged(model: Any, cpu_engine: CpuEngine) -> PagedDecoder | None:
+        try:
+            return PagedDecoder(model)
+        except Exception as error:  # OpenVINO fails in many ways, and torch writes with any model
+            name = model.config._name_or_path or model.config.model_type
+            if cpu_engine == "openvino":
+                raise TwinError(
+                    f"OpenVINO can't write with {name}: {error}.", "set TWIN_CPU_ENGINE=auto."
+                ) from error
+            log.warning("torch writes with %s, since OpenVINO can't: %s", name, error)
+            return None
 
     @classmethod
-    def load(cls, folder: Path, max_rows: int) -> "WholeModel":
+    def load(cls, folder: Path, max_rows: int, cpu_engine: CpuEngine = "auto") -> "WholeModel":
         """The model of a Hugging Face folder."""
         from transformers import AutoModelForCausalLM
 
-        return cls(AutoModelForCausalLM.from_pretrained(folder), max_rows)
+        def again() -> Any:
+            return AutoModelForCausalLM.from_pretrained(folder)
+
+        return cls(again(), max_rows, cpu_engine, again)
+
+    @property
+    def model(self) -> Any:
+        """The model of torch, loaded where only OpenVINO's is there."""
+        with self._loading:
+            if self._model is None and self._again:
+                model = self._again()
+                self._model = (model if cpu_has_bfloat16() else model.float()).eval()
+            return self._model
+
+    @cached_property
+    def scoring(self) -> AdaptedModel:
+        """The model of torch for adapters."""
+        use_grouped_attention(self.model)
+        return AdaptedModel(self.model)
 
     @property
     def context(self) -> int:
         """Tokens that a prompt and its answer may have together."""
-        return int(self.model.config.max_position_embeddings)
+        return int(self._config.max_position_embeddings)
 
     def version(self, tokenizer: Any, adapter: Path | None) -> EngineVersion:
         """The bare model or the adapter of a folder, for the engine. Raises TwinError when the adapter doesn't fit."""
-        ends = self.model.generation_config.eos_token_id
-        also = ends if isinstance(ends, list) else [ends]
+        also = self._ends if isinstance(self._ends, list) else [self._ends]
         stops = frozenset(t for t in [tokenizer.eos_token_id, *also] if t is not None)
         return EngineVersion(self.engine, tokenizer, stops, self.adapted.load(adapter) if adapter else None)
 
@@ -198,11 +262,11 @@ class HeldModels:
         self._lock = threading.Lock()
         self._models: weakref.WeakValueDictionary[str, WholeModel] = weakref.WeakValueDictionary()
 
-    def model(self, content: str, folder: Path, max_rows: int) -> WholeModel:
+    def model(self, content: str, folder: Path, max_rows: int, cpu_engine: CpuEngine) -> WholeModel:
         """The one in memory, or the folder's, loaded now."""
         with self._lock:
             if (held := self._models.get(content)) is None:
-                held = self._models[content] = WholeModel.load(folder, max_rows)
+                held = self._models[content] = WholeModel.load(folder, max_rows, cpu_engine)
             return held
 
     def contents(self) -> list[str]:

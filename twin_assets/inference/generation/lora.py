@@ -29,6 +29,23 @@ class Adapter:
         self.rank = max((int(a.shape[0]) for a, _ in factors.values()), default=0)
 
 
+def load_adapter(folder: Path, shapes: dict[str, tuple[int, int]], like: dict[str, Any]) -> Adapter:
+    """The adapter of a folder for a model whose linear layers have `shapes`, in and out. Raises TwinError when it has more than
+    two factors a layer, or doesn't fit the model."""
+    if reason := why_not_apart(folder):
+        raise TwinError(f"The adapter in {folder} can't be served on its base: {reason}.", "merge it.")
+    by, factors = scale(read_config(folder)), {}
+    for name, (a, b) in read_factors(folder).items():
+        if (shape := shapes.get(name)) != (a.shape[1], b.shape[0]):
+            raise TwinError(
+                f"The adapter in {folder} is not of this base: it takes {a.shape[1]} to {b.shape[0]} in {name}, "
+                f"which {f'takes {shape[0]} to {shape[1]}' if shape else 'is no linear layer of it'}.",
+                "bring the base that it names.",
+            )
+        factors[name] = (a.to(**like), (b.float() * by).to(**like))
+    return Adapter(factors)
+
+
 class AdaptedModel:
     """A model of transformers whose linear layers take adapters. It is not held here: the model holds this.
 
@@ -49,18 +66,7 @@ class AdaptedModel:
 
     def load(self, folder: Path) -> Adapter:
         """The adapter of a folder. Raises TwinError when it has more than two factors a layer, or doesn't fit the model."""
-        if reason := why_not_apart(folder):
-            raise TwinError(f"The adapter in {folder} can't be served on its base: {reason}.", "merge it.")
-        by, factors = scale(read_config(folder)), {}
-        for name, (a, b) in read_factors(folder).items():
-            if (shape := self._shapes.get(name)) != (a.shape[1], b.shape[0]):
-                raise TwinError(
-                    f"The adapter in {folder} is not of this base: it takes {a.shape[1]} to {b.shape[0]} in {name}, "
-                    f"which {f'takes {shape[0]} to {shape[1]}' if shape else 'is no linear layer of it'}.",
-                    "bring the base that it names.",
-                )
-            factors[name] = (a.to(**self._like), (b.float() * by).to(**self._like))
-        return Adapter(factors)
+        return load_adapter(folder, self._shapes, self._like)
 
     @contextmanager
     def written_by(
