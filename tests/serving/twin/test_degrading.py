@@ -214,7 +214,7 @@ def test_skew_is_an_error_and_no_degradation(tmp_path: Path, ending: str) -> Non
         store.sync([
             EmbeddedChunk(
                 chunk_id="a", doc_id="a", persona="runa", source="medium", category="article", url="https://x.example/a",
-                text="tides", start=0, end=5, tokens=1, split="train", content_hash="a", vector=[0.0] * 384, embedder="other",
+                text="tides", start=0, end=5, tokens=1, split="train", content_hash="a", vector=[1.0] + [0.0] * 383, embedder="other",
             )
         ])  # fmt: skip
         answer = server.write()
