@@ -139,6 +139,18 @@ def test_a_row_limit_leaves_every_task_its_share_and_the_heldout_side_whole(tmp_
     assert [r for r in built.rows if r.split != "train"] == [r for r in whole.rows if r.split != "train"]
 
 
+def test_every_passage_comes_once_before_any_comes_again(tmp_path: Path) -> None:
+    documents = demo_documents()
+    chunks, profile = embedded(documents, tmp_path), load_profile("nano")
+    limited = profile.model_copy(update={"max_train_rows": 60})
+    built = build_instruct_rows(documents, chunks, RUNA, limited, 17, embed)
+    answered = Counter(
+        row.messages[-1].content for row in built.rows if row.split == "train" and row.task != "refuse"
+    )
+    # Of the writing of this corpus there are more passages than rows.
+    assert max(answered.values()) == 1
+
+
 def test_too_little_text_names_persona_count_and_fix() -> None:
     with pytest.raises(TwinError, match=r"'runa' gives \d+ training rows of its own.*needs 40.*add sources"):
         build_instruct_rows([document("Only this. " * 12, "post")], [], RUNA, load_profile("nano"), 17, embed)

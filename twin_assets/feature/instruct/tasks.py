@@ -136,7 +136,10 @@ class RowBuilder:
             yield from self._rewrites(document, block)
             heading = re.match(r"## (.+)", block)
             topics = [_topic(heading.group(1))] if heading else []
-            topics += self._topics(document, block)[:1]
+            if (
+                not topics or self._lesson(block).topic
+            ):  # the author's own words for it are better than rare ones
+                topics += self._topics(document, block)[:1]
             for topic in topics:
                 notes = self._notes(document, block, topic)
                 yield self._emit(document, "write_section", block, notes, topic=topic, title=title)
