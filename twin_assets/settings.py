@@ -21,7 +21,8 @@ class Installation(BaseModel):
     home: Path = Field(ROOT / ".twin", description="Folder of everything the platform writes.")
     personas_dir: Path = Field(ROOT / "personas", description="One YAML file for each persona.")
     profile: str = Field(
-        "nano", description="`[family-]size[-method]` of training_configs/profiles.yaml, such as `llama-8b`."
+        "pocket",
+        description="`[family-]size[-method]` of training_configs/profiles.yaml, such as `llama-8b`.",
     )
     training_machine: str | None = Field(
         None, description="GPUs x GB of the machine that trains, such as `8x80`, if it is not this one."

@@ -118,7 +118,7 @@ def _made(
     passed, left_out = RowFilter(persona, profile, near, heldout).apply(made)
     places = places_of(planned)
     shared = within_shares(passed, profile.max_shares, seed, lambda row: place_of(row, places))
-    rows = at_most(profile.max_train_rows, shared, places)
+    rows = at_most(profile.max_train_rows, profile.max_test_rows, shared, places)
     left_out += [(OVER_SHARE, row) for row in _without(passed, shared)]
     left_out += [("over_the_row_limit", row) for row in _without(shared, rows)]
     left_out += [("corpus_may_answer", refusal_row(persona, question)) for question in answerable]
@@ -153,9 +153,13 @@ def passages_of_rows(
 ) -> list[TeacherRequest]:
     """Of the passages to teach those that these rows answer with, in their order; only of rows of `tasks` where there are
     some."""
-    known = {passage.text: passage for passage in passages_to_teach(documents, profile)}
-    answers = dict.fromkeys(row.messages[-1].content for row in rows if not tasks or row.task in tasks)
-    return [known[answer] for answer in answers if answer in known]
+    of = {d.doc_id: passages_to_teach([d], profile) for d in documents}
+    answered = (
+        next((p for p in of.get(row.doc_id, ()) if row.messages[-1].content in p.text), None)
+        for row in rows
+        if not tasks or row.task in tasks
+    )
+    return list({p.key: p for p in answered if p}.values())
 
 
 def unverifiable_rows(rows: list[InstructRow], documents: list[SplitDocument]) -> list[str]:

@@ -5,7 +5,6 @@ asked for requests and holds after.
 """
 
 import heapq
-import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -66,18 +65,22 @@ def place_of(row: InstructRow, places: Mapping[str, list[int]]) -> tuple[float, 
 
 
 def at_most(
-    limit: int | None, rows: list[InstructRow], places: Mapping[str, list[int]] | None = None
+    train_rows: int | None,
+    test_rows: int | None,
+    rows: list[InstructRow],
+    places: Mapping[str, list[int]] | None = None,
 ) -> list[InstructRow]:
-    """Rows in their order of choice, of the training side the first `limit`; the held-out side whole.
+    """Rows in their order of choice, of each side at most so many: the training side, then the held-out side.
 
     `places` of a plan come first, so that what a model was asked about stays.
     """
-    train = in_order_of_choice(row for row in rows if row.split == "train")
     planned = {slot: iter(of_slot) for slot, of_slot in (places or {}).items()}
-    ranks = [next(planned.get(slot_of(row), iter(())), math.inf) for row in train]
-    train = [train[at] for at in sorted(range(len(train)), key=ranks.__getitem__)]
-    heldout = (row for row in rows if row.split != "train")
-    return list(itertools.chain(train[:limit], heldout))
+    kept: list[InstructRow] = []
+    for limit, side in ((train_rows, "train"), (test_rows, "heldout")):
+        some = in_order_of_choice(row for row in rows if row.split == side)
+        ranks = [next(planned.get(slot_of(row), iter(())), math.inf) for row in some]
+        kept += [some[at] for at in sorted(range(len(some)), key=ranks.__getitem__)][:limit]
+    return kept
 
 
 def _passage(row: InstructRow) -> tuple[str, str]:
