@@ -12,6 +12,7 @@ from twin_assets.core.hashing import fingerprint
 from twin_assets.core.prompts.templates import prompts_fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument, to_table
 from twin_assets.defs.datasets.feedback import accepted_rows
+from twin_assets.defs.datasets.rejected import Instruments, Told, how_much_worse
 from twin_assets.defs.datasets.requests import ask_for_requests, somebody_writes
 from twin_assets.defs.shared.code_versions import dataset_version
 from twin_assets.defs.shared.common import DATASETS, OWNERS, personas, when_changed
@@ -85,27 +86,45 @@ def instruct_dataset(
     group_name=DATASETS,
     owners=OWNERS,
     kinds={"huggingface", "jsonl"},
-    code_version=dataset_version("2", pairs=True),
+    code_version=dataset_version("3", pairs=True),
+    dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
+    check_specs=[
+        dg.AssetCheckSpec(
+            "rejected_is_worse",
+            asset="preference_dataset",
+            description="In voice, and of grounding pairs in support, the rejected texts are surely worse than the chosen.",
+        )
+    ],
 )
 def preference_dataset(
-    context: dg.AssetExecutionContext, platform: Platform, instruct_dataset: Manifest, sft_model: str
-) -> dg.MaterializeResult[Manifest]:
-    """Pairs: chosen is the author's verbatim text, rejected what the SFT model writes: of voice, of declining
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    instruct_dataset: Manifest,
+    sft_model: str,
+    corpus_split: list[SplitDocument],
+) -> dg.MaterializeResult:
+    """Pairs: chosen is the author's verbatim text, rejected the worst of what the SFT model writes: of voice, of declining
     what the corpus can't answer, and of keeping to the passages. Where the persona consents, reviewed feedback too."""
     persona, seed, profile = platform.persona(context.partition_key), platform.settings.seed, platform.profile
     shares = profile.max_kind_shares
     rows = rows_of(platform, instruct_dataset, "train")
     prompts = select_pair_prompts(rows, profile.preference_pairs, shares, seed)
-    context.log.info(f"writing {len(prompts)} rejected answers with {sft_model}")
-    written = generate_all(
-        LocalGenerator.of(platform.registry, sft_model),
-        [prompt.conversation for prompt in prompts],
-        [min(prompt.max_tokens, profile.answer_tokens) for prompt in prompts],
-        temperature=REJECTED_TEMPERATURE,
-        seed=seed,
-        on_progress=context.log.info,
-    )
-    built = build_preference_rows(prompts, written, persona, shares, seed)
+    count = profile.preference_samples
+    context.log.info(f"writing {len(prompts)} rejected answers, {count} samples of each, by {sft_model}")
+    drawn = [
+        generate_all(
+            LocalGenerator.of(platform.registry, sft_model),
+            [prompt.conversation for prompt in prompts],
+            [min(prompt.max_tokens, profile.answer_tokens) for prompt in prompts],
+            temperature=REJECTED_TEMPERATURE,
+            seed=seed + number,
+            on_progress=context.log.info,
+        )
+        for number in range(count)
+    ]
+    instruments = Instruments(platform, persona, corpus_split) if count > 1 else None
+    measure = instruments.measure if instruments else None
+    built = build_preference_rows(prompts, list(zip(*drawn, strict=True)), persona, shares, seed, measure)
     parents = {"instruct": instruct_dataset.version, "rejected_by": sft_model}
     said = accepted_rows(platform, persona, len(built.rows))
     if said:
@@ -119,7 +138,27 @@ def preference_dataset(
         "lengths": sample_table(balance, [*LengthBalance.model_fields]),
         "plot": image(lengths_plot(clouds)),
     }
-    return result._replace(metadata={**(result.metadata or {}), **more})
+    told: list[Told] = []
+    if instruments and built.rows:
+        chosen = [(p, row.chosen.content) for (p, _), row in zip(built.rejected, built.rows, strict=True)]
+        samples, rejected, author = map(instruments.measure, (built.samples, built.rejected, chosen))
+        told = how_much_worse(samples, rejected, author, seed)
+        more["rejected_is_worse"] = sample_table(told, [*Told.model_fields])
+    return result._replace(
+        metadata={**(result.metadata or {}), **more}, check_results=[_rejected_is_worse(told)]
+    )
+
+
+def _rejected_is_worse(told: list[Told]) -> dg.AssetCheckResult:
+    """Only warns: how many samples a profile affords decides, and DPO is held against SFT in the evaluation."""
+    asked = [one for one in told if one.measure in ("voice", "support")]
+    alike = [one.measure for one in asked if one.low <= 0]
+    return dg.AssetCheckResult(
+        check_name="rejected_is_worse",
+        passed=not alike,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"measured": [one.measure for one in asked], "not_surely_worse": alike},
+    )
 
 
 def _store(
