@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.core.models.tiny_llama import tiny_adapter, tiny_llama
+from twin_assets.settings import ROOT
 from twin_assets.training.axolotl.answer_loss import learn_answers_only
 
 # Two conversations of unequal length, padded on the right; the loss is on their answers.
@@ -69,3 +71,22 @@ def test_only_positions_with_a_label_meet_the_vocabulary(tmp_path: Path) -> None
     del rows[:]
     without_labels = {name: value for name, value in batch().items() if name != "labels"}
     assert model(**without_labels).logits.shape == (2, 7, 64)  # as it was, for whoever wants logits
+
+
+def test_axolotl_finds_it_by_the_name_in_the_configuration_and_leaves_dpo_alone(tmp_path: Path) -> None:
+    from axolotl.integrations.base import PluginManager
+    from axolotl.utils.dict import DictDefault
+
+    config = yaml.safe_load((ROOT / "training_configs" / "sizes" / "pocket.yaml").read_text())
+    [name] = [plugin for plugin in config["plugins"] if "answer_loss" in plugin]
+    manager = PluginManager()
+    before = dict(manager.plugins)
+    manager.register(name)
+    try:
+        for rl, has_logits in (("dpo", True), (None, False)):
+            model = adapted(tmp_path)
+            manager.plugins[name].post_model_load(DictDefault({"rl": rl}), model)
+            assert (model(**batch()).logits is not None) == has_logits
+    finally:
+        manager.plugins.clear()
+        manager.plugins.update(before)
