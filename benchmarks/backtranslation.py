@@ -25,7 +25,7 @@ from twin_assets.core.storage.kept import KeptValues
 from twin_assets.core.text.words import count_words, first_words, listed
 from twin_assets.feature.instruct.keyphrases import KeyPhrases
 from twin_assets.feature.instruct.passages import passages_of
-from twin_assets.feature.instruct.teaching.backtranslation import PASSAGE_WORDS, backtranslate
+from twin_assets.feature.instruct.teaching.backtranslation import KINDS, PASSAGE_WORDS, backtranslate
 from twin_assets.feature.instruct.teaching.lessons import Lesson
 from twin_assets.feature.instruct.teaching.teacher import TeacherRequest
 from twin_assets.inference.generation.batches import generate_all
@@ -79,7 +79,9 @@ def _compare(name: str, texts: list[str], generator: LocalGenerator, most: int, 
     with tempfile.TemporaryDirectory() as scratch:
         kept: KeptValues[str] = KeptValues(Path(scratch) / "requests.sqlite", "written")
         same = OFFLINE_MINILM.agreeing_request
-        made = backtranslate(passages, write, embed, same, kept, SMOLLM2, lambda line: None)
+        made = backtranslate(
+            dict.fromkeys(KINDS, passages), write, embed, same, kept, SMOLLM2, lambda line: None
+        )
     took = time.perf_counter() - start
     lessons = [made.lessons.get(p.key, Lesson()) for p in passages]
     topics, questions = [one.topic for one in lessons], [one.question for one in lessons]

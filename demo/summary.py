@@ -30,8 +30,8 @@ SHOWN = {
 }
 
 
-def print_summary(settings: Settings, persona: str, steps: list[Step], seconds: float) -> None:
-    """Print the state of every stage, whether it was made now or earlier."""
+def print_summary(settings: Settings, persona: str, steps: list[Step], seconds: float) -> str | None:
+    """Print the state of every stage, whether it was made now or earlier; returns the candidate that was evaluated last."""
     took = {step.name: step for step in steps}
     print("\n── what there is " + "─" * 60)
     with dg.DagsterInstance.get() as instance:
@@ -55,6 +55,7 @@ def print_summary(settings: Settings, persona: str, steps: list[Step], seconds: 
     print("\n── in production " + "─" * 60)
     print(f"  {production or 'nothing yet'}")
     print(f"\n  {seconds:.0f} s in all. Next: `twin up`, then open the URLs it prints.")
+    return _plain(evaluation["candidate"]) if evaluation else None
 
 
 def _metadata(instance: dg.DagsterInstance, asset: str, persona: str) -> dict[str, dg.MetadataValue]:

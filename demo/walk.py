@@ -7,10 +7,12 @@ GitHub, so the spiders crawl over real HTTP. A second run does only what has cha
 import os
 import time
 
+from demo.reading import print_reading
 from demo.sites import DemoSites
 from demo.summary import print_summary
 from twin_assets.cli.base import read_settings
 from twin_assets.cli.runner import Runner, walk_log
+from twin_assets.core.models.profiles import load_profile
 from twin_assets.defs.shared.console import only_progress, say
 
 PERSONA = "runa"
@@ -22,17 +24,23 @@ DEMO_ENVIRONMENT = {
     "TWIN_ALLOW_PRIVATE_HOSTS": "true",
     "TWIN_LINKEDIN_TOKEN": "demo-token",
     "TWIN_GITHUB_TOKEN": "demo-token",
-    # Its smallest size writes noise, which the page then says beside every text.
-    "TWIN_RELEASE_PLUMBING": "true",
 }
+NOT_RELEASED = """  This candidate did not pass its gate (the lines with ✗ say why), so it is not released and `twin up` does not serve it.
+  What would help is more writing or a larger model: `TWIN_PROFILE=small` where a model hub can be reached."""
 
 
-def run_demo() -> bool:
-    """Run the demo; whether a released twin stands at the end."""
+def run_demo(profile: str | None = None) -> bool:
+    """Run the demo, with another profile than the settings' if one is given; whether a released twin stands at the end."""
     start = time.monotonic()
     for name, value in DEMO_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if profile:
+        os.environ["TWIN_PROFILE"] = profile
     settings = read_settings()
+    if load_profile(settings.profile).plumbing:
+        # What it writes is noise, which the page then says beside every text.
+        os.environ.setdefault("TWIN_RELEASE_PLUMBING", "true")
+        settings = read_settings()
     log_file = walk_log(settings, PERSONA)
     print("LLM Twin demo: the whole graph for the persona 'runa', offline.")
     print(f"What the tools print goes to {log_file}", flush=True)
@@ -42,5 +50,9 @@ def run_demo() -> bool:
         if fine and runner.waits_for_approval():
             say(f"\n  The candidate passed its gate and waits. Approving as {REVIEWER!r}:")
             fine = runner.approve(REVIEWER, "the demo approves what passes the gate")
-    print_summary(settings, PERSONA, runner.steps, time.monotonic() - start)
+    candidate = print_summary(settings, PERSONA, runner.steps, time.monotonic() - start)
+    if candidate and any(step.name == "evaluation_report" for step in runner.steps):
+        print_reading(settings, PERSONA, candidate)
+        if not fine:
+            print(NOT_RELEASED)
     return fine and not runner.failed_sources()

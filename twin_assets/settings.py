@@ -23,7 +23,8 @@ class Installation(BaseModel):
     home: Path = Field(ROOT / ".twin", description="Folder of everything the platform writes.")
     personas_dir: Path = Field(ROOT / "personas", description="One YAML file for each persona.")
     profile: str = Field(
-        "nano", description="`[family-]size[-method]` of training_configs/profiles.yaml, such as `llama-8b`."
+        "pocket",
+        description="`[family-]size[-method]` of training_configs/profiles.yaml, such as `llama-8b`.",
     )
     training_machine: str | None = Field(
         None, description="GPUs x GB of the machine that trains, such as `8x80`, if it is not this one."
@@ -156,6 +157,13 @@ class TeacherSettings(BaseModel):
         None,
         description="Without a teacher, the profile's base model writes topics and questions for the author's passages; if "
         "unset, on a GPU, or a model of up to a billion parameters on a CPU. Otherwise rules make them.",
+    )
+    backtranslation_passages: int = Field(
+        1000,
+        ge=0,
+        le=1_000_000,
+        description="Passages that the base model is asked about at most, each for a title and a question as the rows that "
+        "stay in the dataset need them; rules make the requests of the others.",
     )
     teacher_url: str | None = Field(None, description="Base URL of an OpenAI-compatible teacher.")
     teacher_api_key: SecretStr | None = Field(None, description="What teacher_url is asked with.")

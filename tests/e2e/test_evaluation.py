@@ -56,6 +56,10 @@ def test_a_candidate_is_measured_gated_reported_and_published(tmp_path: Path) ->
             return twin.candidate.tag
 
         @dg.asset(partitions_def=personas)
+        def sft_model() -> str:
+            return twin.candidate.tag
+
+        @dg.asset(partitions_def=personas)
         def base_model() -> str:
             return base
 
@@ -64,7 +68,7 @@ def test_a_candidate_is_measured_gated_reported_and_published(tmp_path: Path) ->
             return split
 
         result = dg.materialize(
-            [dpo_model, base_model, corpus_split, evaluation_report], instance=instance, partition_key="runa",
+            [dpo_model, sft_model, base_model, corpus_split, evaluation_report], instance=instance, partition_key="runa",
             resources=build_resources(home), raise_on_error=False,
         )  # fmt: skip
     checks = {c.check_name: c for c in result.get_asset_check_evaluations()}

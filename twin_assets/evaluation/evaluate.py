@@ -8,6 +8,7 @@ there is one, is asked beside all this and changes none of it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -45,14 +46,17 @@ from twin_assets.evaluation.grounding.questions import (
 from twin_assets.evaluation.grounding.safety import check_safety
 from twin_assets.evaluation.results import (
     BASELINE,
+    BEFORE_DPO,
     CANDIDATE,
     PRODUCTION,
     PROMPTED,
+    WITH_DPO,
     EvaluationReport,
     Sample,
     SystemResult,
 )
 from twin_assets.evaluation.sense.meter import SenseMeter, SenseScore
+from twin_assets.evaluation.stages import compare_stages
 from twin_assets.evaluation.voice.background import Background
 from twin_assets.evaluation.voice.compare import paired_gain
 from twin_assets.evaluation.voice.copying import CopyCheck
@@ -73,6 +77,7 @@ __all__ = [
     "read_questions",
 ]
 
+T = TypeVar("T")
 SHOWN_SAMPLES = 4
 NOISE = "the candidate does not read as language, so that nearness to a voice would say nothing"
 REAL_WORDS = 150
@@ -116,7 +121,8 @@ def evaluate(
     on_progress: Callable[[str], None],
     background: Background | None = None,
 ) -> EvaluationReport:
-    """Write, measure and compare; `systems` are by role, with at least a candidate. `background` is whom the voice figure
+    """Write, measure and compare; `systems` are by role, with at least a candidate. With the SFT model as BEFORE_DPO, that
+    becomes the candidate where DPO gained nothing. `background` is whom the voice figure
     tells the author from; the impostors without it.
 
     Raises TwinError when there is too little text to measure a voice.
@@ -130,7 +136,9 @@ def evaluate(
     vocabulary = Vocabulary([d.voice_text for d in train] + [t for ts in impostors.values() for t in ts])
     writer = ContestWriter(train, persona, profile, instruments.retrieve, seed)
     every_task = write_tasks(heldout, train)
-    tasks, written = write_all(systems, every_task, writer, profile.answer_tokens, on_progress)
+    tasks, written = write_all(
+        systems, every_task, writer, profile.answer_tokens, profile.evaluation, on_progress
+    )
     further = every_task[len(tasks) : len(tasks) + profile.evaluation.blind_texts]
     embed = remembering(instruments.embed)
     measure = instruments.measure or by_mix(embed)
@@ -151,13 +159,25 @@ def evaluate(
     items = _items(questions, made, instruments, [*heldout, *train], profile.evaluation.questions)
     answers = _answer_all(systems, items, writer, profile, on_progress)
     samples = _samples(tasks, writer, heldout)
+    qa_evals = {
+        role: score_qa(
+            items, answers[role].texts, persona, measure, system.sees_passages, seed, instruments.supported
+        )
+        if items
+        else None
+        for role, system in systems.items()
+    }
+    stages = None
+    if BEFORE_DPO in systems:
+        sft, dpo = ((written[role].texts, qa_evals[role]) for role in (BEFORE_DPO, CANDIDATE))
+        stages = compare_stages(sft, dpo, None if no_voice else voice.of_windows, instruments.sense, seed)
+        on_progress(stages.verdict)
+        if not stages.keeps_dpo:
+            systems, written = _with_sft_as_candidate(systems), _with_sft_as_candidate(written)
+            answers, qa_evals = _with_sft_as_candidate(answers), _with_sft_as_candidate(qa_evals)
     results = {}
     for role, system in systems.items():
-        texts, said = written[role].texts, answers[role]
-        qa_eval = None
-        if items:
-            seen = system.sees_passages
-            qa_eval = score_qa(items, said.texts, persona, measure, seen, seed, instruments.supported)
+        texts, said, qa_eval = written[role].texts, answers[role], qa_evals[role]
         sense = _sense(texts, instruments, profile, seed)
         results[role] = SystemResult(
             model=system.model,
@@ -231,7 +251,15 @@ def evaluate(
         blind_pairs=_blind_pairs(systems, tasks, further, written, writer, heldout, profile, on_progress),
         prompts=len(tasks),
         seed=seed,
+        stages=stages,
     )
+
+
+def _with_sft_as_candidate(of_roles: dict[str, T]) -> dict[str, T]:
+    """The same by role, where the SFT model is the candidate and the DPO model stands beside it."""
+    renamed = {CANDIDATE: WITH_DPO, BEFORE_DPO: CANDIDATE}
+    swapped = {renamed.get(role, role): value for role, value in of_roles.items()}
+    return {CANDIDATE: swapped[CANDIDATE]} | swapped
 
 
 def _sense(texts: list[str], instruments: Instruments, profile: Profile, seed: int) -> SenseScore:

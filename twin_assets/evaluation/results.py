@@ -14,10 +14,13 @@ from twin_assets.evaluation.grounding.qa_eval import QaEval
 from twin_assets.evaluation.grounding.questions import QuestionSet
 from twin_assets.evaluation.grounding.safety import Safety
 from twin_assets.evaluation.sense.meter import SenseScore
+from twin_assets.evaluation.stages import StageGains
 from twin_assets.evaluation.voice.copying import CopyReport
 from twin_assets.evaluation.voice.meter import VoiceScore
 
 CANDIDATE, BASELINE, PROMPTED, PRODUCTION = "candidate", "base+prompt+retrieval", "base+prompt", "production"
+# The one of SFT and DPO model that is not the candidate.
+BEFORE_DPO, WITH_DPO = "before DPO", "with DPO"
 # Reports that were stored under the names of before are still read.
 BEFORE = {
     "contestants": "systems",
@@ -110,5 +113,6 @@ class EvaluationReport(Record):
     blind_pairs: list[BlindPair] = []
     question_sets: list[QuestionSet] = []
     advice: Advice | None = None
+    stages: StageGains | None = None
 
     _before = model_validator(mode="before")(_by_new_names)

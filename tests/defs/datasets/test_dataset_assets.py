@@ -128,12 +128,16 @@ def test_pairs_of_three_kinds_are_made_from_what_a_real_model_writes(tmp_path: P
     def sft_model() -> str:
         return model.tag
 
+    @dg.asset(partitions_def=personas)
+    def corpus_split() -> list[SplitDocument]:
+        return demo_documents()
+
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("personas", ["runa"])
         checks = [chosen_is_verbatim, kinds_within_limits, length_tells_nothing]
         overrides = {"home": str(tmp_path), "personas_dir": str(tmp_path / "personas"), "profile": "smoke"}
         result = dg.materialize(
-            [instruct, sft_model, preference_dataset, *checks],
+            [instruct, sft_model, corpus_split, preference_dataset, *checks],
             instance=instance, partition_key="runa", resources=build_resources(overrides),
         )  # fmt: skip
     by_name = {c.check_name: c for c in result.get_asset_check_evaluations()}

@@ -15,6 +15,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.persona.definition import Persona
+from twin_assets.core.prompts.templates import passages_in
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.feature.index.chunk import chunk_documents
@@ -137,6 +138,34 @@ def test_a_row_limit_leaves_every_task_its_share_and_the_heldout_side_whole(tmp_
     assert (after.total(), built.dropped["over_the_row_limit"]) == (60, before.total() - 60)
     assert all(abs(after[task] - 60 * n / before.total()) <= 1 for task, n in before.items())
     assert [r for r in built.rows if r.split != "train"] == [r for r in whole.rows if r.split != "train"]
+
+
+def test_every_passage_comes_once_before_any_comes_again(tmp_path: Path) -> None:
+    documents = demo_documents()
+    chunks, profile = embedded(documents, tmp_path), load_profile("nano")
+    limited = profile.model_copy(update={"max_train_rows": 60})
+    built = build_instruct_rows(documents, chunks, RUNA, limited, 17, embed)
+    answered = Counter(
+        row.messages[-1].content for row in built.rows if row.split == "train" and row.task != "refuse"
+    )
+    # Of the writing of this corpus there are more passages than rows.
+    assert max(answered.values()) == 1
+
+
+def test_a_question_is_answered_by_what_its_passages_show_and_no_more(tmp_path: Path) -> None:
+    documents = demo_documents()
+    built = build_instruct_rows(
+        documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17, embed
+    )
+    answers = [row for row in built.rows if row.task == "answer"]
+    shown = [
+        " ".join(row.messages[-1].content.split()) in " ".join(passages_in(row.messages[1]).split())
+        for row in answers
+    ]
+    # What no passage shows enough of is answered with the whole passage, as before.
+    assert len(answers) > 10
+    assert sum(shown) >= 0.7 * len(shown)
+    assert not any(row.messages[-1].content.startswith("#") for row, all_shown in zip(answers, shown, strict=True) if all_shown)  # fmt: skip
 
 
 def test_too_little_text_names_persona_count_and_fix() -> None:

@@ -1,6 +1,7 @@
 """Preference pairs: three kinds, balanced in length, and only pairs that teach what their kind says."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -14,12 +15,14 @@ from twin_assets.core.records import Message, Passage
 from twin_assets.feature.instruct.refusals import refusal_row
 from twin_assets.feature.instruct.tasks import make_row
 from twin_assets.feature.preference.build import (
+    Candidate,
     PairPrompt,
     build_preference_rows,
     missing_kinds,
     select_pair_prompts,
 )
 from twin_assets.feature.preference.length_balance import length_balance
+from twin_assets.feature.preference.worst import worst_of
 
 SHARES = {"voice": 0.75, "refusal": 0.25, "grounding": 0.3}
 NOTES = "The tide table is in the red folder on the bridge, under page six."
@@ -86,7 +89,7 @@ def test_the_rejected_side_of_a_question_is_asked_for_without_the_passages() -> 
 def pair(kind: PairKind, written: str) -> tuple[list[PreferenceRow], dict[str, int]]:
     row = {"voice": write_row, "refusal": lambda n: refusal_row(RUNA, "What is it?"), "grounding": answer_row}
     [prompt] = select_pair_prompts([row[kind](1)], 4, SHARES, 17)
-    built = build_preference_rows([prompt], [written], RUNA, SHARES, 17)
+    built = build_preference_rows([prompt], [[written]], RUNA, SHARES, 17)
     return built.rows, built.dropped
 
 
@@ -109,11 +112,11 @@ def test_a_pair_that_teaches_nothing_is_dropped_with_kind_and_reason(
 def test_a_pair_is_as_closed_as_its_row_and_made_only_where_the_persona_learns_from_that() -> None:
     closed = write_row(1).model_copy(update={"visibility": "connections"})
     [prompt] = select_pair_prompts([closed], 4, SHARES, 17)
-    built = build_preference_rows([prompt], [OTHER], RUNA, SHARES, 17)
+    built = build_preference_rows([prompt], [[OTHER]], RUNA, SHARES, 17)
     assert (built.rows, built.dropped) == ([], {"voice: for_connections_only": 1})
     assert missing_kinds({}, {"voice: for_connections_only": 9}) == []
     wide = RUNA.model_copy(update={"train_on": "connections"})
-    [row] = build_preference_rows([prompt], [OTHER], wide, SHARES, 17).rows
+    [row] = build_preference_rows([prompt], [[OTHER]], wide, SHARES, 17).rows
     assert row.visibility == "connections"
 
 
@@ -127,9 +130,35 @@ def test_a_good_pair_keeps_its_prompt_its_answer_and_its_kind(kind: PairKind) ->
     assert (row.doc_id is None) == (kind == "refusal")
 
 
+def test_the_worst_of_the_samples_that_are_near_in_length_is_rejected() -> None:
+    [prompt] = select_pair_prompts([write_row(1)], 4, SHARES, 17)
+    other, short = OTHER.replace("cake", "loaf"), "Too short, bad as it is."
+    bad = {OTHER: 0.1, other: 0.9, short: 5.0}
+    seen: list[str] = []
+
+    def measure(candidates: Sequence[Candidate]) -> np.ndarray:
+        seen.extend(text for _, text in candidates)
+        return np.array([[bad[text], np.nan] for _, text in candidates])
+
+    built = build_preference_rows([prompt], [[OTHER, short, other]], RUNA, SHARES, 17, measure)
+    assert [row.rejected.content for row in built.rows] == [other]
+    assert built.rejected == [(prompt, other)]
+    assert seen == [OTHER, other]
+    # What none of the samples can teach is dropped once, for the reason of the first.
+    none = build_preference_rows([prompt], [["Short.", short]], RUNA, SHARES, 17, measure)
+    assert (none.rows, none.dropped) == ([], {"voice: rejected_too_short": 1})
+
+
+def test_measures_are_added_by_the_places_they_give() -> None:
+    # The first is far out in one measure, the second a little worse in both others.
+    assert worst_of(np.array([[99.0, 0.1, 0.1], [0.2, 0.2, 0.2], [0.1, 0.15, 0.15]])) == 1
+    assert worst_of(np.array([[np.nan, 0.3], [5.0, 0.1]])) == 0
+    assert worst_of(np.zeros((3, 0))) == 0
+
+
 def test_no_kind_has_more_than_its_share_and_what_is_left_out_is_counted() -> None:
     prompts = select_pair_prompts(corpus(voice=20, refusal=30), 40, {"voice": 0.5, "refusal": 0.5}, 17)
-    built = build_preference_rows(prompts, [OTHER] * len(prompts), RUNA, SHARES, 17)
+    built = build_preference_rows(prompts, [[OTHER]] * len(prompts), RUNA, SHARES, 17)
     refusals = sum(r.kind == "refusal" for r in built.rows)
     assert built.dropped == {"refusal: over_its_share": len(prompts) - len(built.rows)}
     assert len(built.rows) >= 0.7 * len(prompts)

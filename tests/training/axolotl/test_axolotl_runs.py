@@ -160,6 +160,25 @@ def test_adapters_of_sft_and_of_dpo_stand_on_the_one_base(tmp_path: Path) -> Non
     assert not dpo_job.parent_path.exists()
 
 
+def test_pocket_learns_the_same_from_logits_of_the_answers_alone(tmp_path: Path) -> None:
+    losses = []
+    for name, plugins in (
+        ("answers", {}),
+        ("all", {"plugins": ["twin_assets.training.reporter.ReporterPlugin"]}),
+    ):
+        home = tmp_path / name
+        home.mkdir()
+        platform, manifest = settings(home), instruct_dataset(home / "instruct", 20)
+        pocket = profile(overlay(home, **plugins), name="pocket")
+        job = prepare_job(platform, pocket, "sft", tiny_base(platform), manifest, home / "instruct", "runa")
+        assert ("answer_loss" in str(job.config["plugins"])) == (name == "answers")
+        train(job)
+        losses.append([loss for p in read_history(job) for loss in (p.loss, p.eval_loss) if loss is not None])
+    answers, every = losses
+    assert len(answers) == len(every) > 3
+    assert answers == pytest.approx(every, rel=2e-3)  # but for the rounding of bfloat16, where the CPU has it
+
+
 def test_an_adapter_that_can_not_be_kept_apart_is_merged_and_says_why(tmp_path: Path) -> None:
     config = overlay(tmp_path, sequence_len=512, num_epochs=1, learning_rate=0.01, peft_use_dora=True)
     job = sft_job(tmp_path, "methods/lora.yaml", config, rows=8)

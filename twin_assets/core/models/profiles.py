@@ -66,18 +66,22 @@ class Gate(BaseModel):
 
 
 class EvaluationSize(BaseModel):
-    """How much an evaluation asks: questions of each kind, tokens of an answer, calls that are timed one by one,
+    """How much an evaluation asks: texts that everybody writes at first, 250-word windows that those which are compared
+    text by text go on to (up to three times the texts), questions of each kind, tokens of an answer, calls that are timed one by one,
     pairs that a judge compares, further texts of candidate and base model that people may read blind, passages of each
-    system that must read as language (0: not measured)."""
+    system that must read as language (0: not measured), and whether the base model writes with nothing but the task too."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    tasks: Annotated[int, Field(ge=1, le=500)] = 24
+    windows: Annotated[int, Field(ge=1, le=100)] = 8
     questions: int = 40
     answer_tokens: int = 256
     calls_alone: int = 5
     judge_pairs: int = 24
     blind_texts: Annotated[int, Field(ge=0, le=100)] = 0
     passages: int = 48
+    bare: bool = True
 
 
 Method = Literal["full", "lora", "qlora"]
@@ -88,8 +92,9 @@ class Profile(BaseModel):
     """A size of model with the budgets that go with it. Tokens are of the model's own tokenizer.
 
     `overlays` are the files of training_configs that make its Axolotl configuration, in order, and `axolotl`
-    the family's own values. `max_train_rows` is what its time budget affords; `max_shares` limits kinds of task to shares of the instruct rows, `max_kind_shares` kinds of pair to shares of
-    the preference rows; `preference_pairs` is how many a model is asked to write. `plumbing` marks a size whose models write
+    the family's own values. `max_train_rows` and `max_test_rows` are what its time budget affords; `max_shares` limits kinds of task to shares of the instruct rows, `max_kind_shares` kinds of pair to shares of
+    the preference rows; `preference_pairs` is how many a model is asked to write, each in
+    `preference_samples` texts of which the worst is rejected. `plumbing` marks a size whose models write
     noise: they prove that the platform runs, and are released only where a setting says so.
     """
 
@@ -112,8 +117,10 @@ class Profile(BaseModel):
     passage_tokens: int
     min_train_rows: int
     max_train_rows: int | None = None
+    max_test_rows: int | None = None
     max_shares: dict[str, float] = {}
     preference_pairs: int = 64
+    preference_samples: Annotated[int, Field(ge=1, le=64)] = 1
     max_kind_shares: dict[str, float] = {"voice": 1.0}
     plumbing: bool = False
     nano_steps: int = 1000  # about 200 s on two idle cores

@@ -1,20 +1,19 @@
 """Datasets: immutable versions of instruct and preference data."""
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import dagster as dg
 
 from twin_assets.core.datasets.diff import diff_versions
-from twin_assets.core.datasets.rows import Kind, Manifest, dataset_folder
+from twin_assets.core.datasets.rows import InstructRow, Kind, Manifest, dataset_folder
 from twin_assets.core.datasets.store import latest_version, read_rows, write_dataset
+from twin_assets.core.embedding.embedder import remembering
 from twin_assets.core.hashing import fingerprint
-from twin_assets.core.models.profiles import Profile
-from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.templates import prompts_fingerprint
-from twin_assets.core.records import EmbeddedChunk, Message, SplitDocument, to_table
-from twin_assets.core.storage.kept import KeptValues
+from twin_assets.core.records import EmbeddedChunk, SplitDocument, to_table
 from twin_assets.defs.datasets.feedback import accepted_rows
+from twin_assets.defs.datasets.rejected import Instruments, Told, how_much_worse
+from twin_assets.defs.datasets.requests import ask_for_requests, somebody_writes
 from twin_assets.defs.shared.code_versions import dataset_version
 from twin_assets.defs.shared.common import DATASETS, OWNERS, personas, when_changed
 from twin_assets.defs.shared.metadata import bar_table, image, sample_table
@@ -23,21 +22,15 @@ from twin_assets.feature.instruct.build import (
     build_instruct_rows,
     describe_rows,
     may_be_learnt,
-    passages_to_teach,
+    plan_rows,
 )
-from twin_assets.feature.instruct.teaching.backtranslation import backtranslate
-from twin_assets.feature.instruct.teaching.lessons import Teaching
-from twin_assets.feature.instruct.teaching.teacher import Teacher, TeacherRequest
 from twin_assets.feature.plots import lengths_plot
 from twin_assets.feature.preference.build import build_preference_rows, select_pair_prompts
 from twin_assets.feature.preference.length_balance import LengthBalance, length_balance, words_of
 from twin_assets.inference.generation.batches import generate_all
 from twin_assets.inference.generation.local import LocalGenerator
-from twin_assets.settings import Settings
-from twin_assets.training.base_models.base import ensure_base_model
 
 REJECTED_TEMPERATURE = 0.9
-CPU_PARAMETERS = 1e9  # a base model of more writes no requests on a CPU unless it is told to
 
 
 @dg.asset(
@@ -45,7 +38,7 @@ CPU_PARAMETERS = 1e9  # a base model of more writes no requests on a CPU unless 
     group_name=DATASETS,
     owners=OWNERS,
     kinds={"python", "jsonl"},
-    code_version=dataset_version("3"),
+    code_version=dataset_version("4"),
     # The split changes first, its embeddings soon after: built between the two, a dataset would be stale.
     automation_condition=when_changed("embeddings"),
 )
@@ -61,18 +54,14 @@ def instruct_dataset(
     # Others' words are no target, nor is what the split set aside.
     doc_ids = {document.doc_id for document in corpus_split}
     embeddings = [chunk for chunk in embeddings if chunk.doc_id in doc_ids]
-    passages = passages_to_teach(may_be_learnt(corpus_split, persona), profile)
-    teaching = _requests_for(platform, persona, passages, context.log.info)
-    built = build_instruct_rows(
-        corpus_split,
-        embeddings,
-        persona,
-        profile,
-        settings.seed,
-        platform.embedder.embed,
-        teaching.lessons if teaching else {},
-        platform.thresholds,
-    )
+    embed = remembering(platform.embedder.embed)  # rows are made twice where somebody is asked for requests
+    made_of = (corpus_split, embeddings, persona, profile, settings.seed, embed)
+    planned, teaching = list[InstructRow](), None
+    if somebody_writes(settings, profile, persona):
+        planned = plan_rows(*made_of, platform.thresholds)
+        learnt = may_be_learnt(corpus_split, persona)
+        teaching = ask_for_requests(platform, learnt, planned, context.log.info)
+    built = build_instruct_rows(*made_of, teaching.lessons if teaching else {}, platform.thresholds, planned)
     parents = {
         "corpus_split": table_version(to_table(corpus_split, SplitDocument)),
         # Not the vectors themselves: their last bits differ from one CPU to another.
@@ -97,27 +86,45 @@ def instruct_dataset(
     group_name=DATASETS,
     owners=OWNERS,
     kinds={"huggingface", "jsonl"},
-    code_version=dataset_version("2", pairs=True),
+    code_version=dataset_version("3", pairs=True),
+    dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
+    check_specs=[
+        dg.AssetCheckSpec(
+            "rejected_is_worse",
+            asset="preference_dataset",
+            description="In voice, and of grounding pairs in support, the rejected texts are surely worse than the chosen.",
+        )
+    ],
 )
 def preference_dataset(
-    context: dg.AssetExecutionContext, platform: Platform, instruct_dataset: Manifest, sft_model: str
-) -> dg.MaterializeResult[Manifest]:
-    """Pairs: chosen is the author's verbatim text, rejected what the SFT model writes: of voice, of declining
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    instruct_dataset: Manifest,
+    sft_model: str,
+    corpus_split: list[SplitDocument],
+) -> dg.MaterializeResult:
+    """Pairs: chosen is the author's verbatim text, rejected the worst of what the SFT model writes: of voice, of declining
     what the corpus can't answer, and of keeping to the passages. Where the persona consents, reviewed feedback too."""
     persona, seed, profile = platform.persona(context.partition_key), platform.settings.seed, platform.profile
     shares = profile.max_kind_shares
     rows = rows_of(platform, instruct_dataset, "train")
     prompts = select_pair_prompts(rows, profile.preference_pairs, shares, seed)
-    context.log.info(f"writing {len(prompts)} rejected answers with {sft_model}")
-    written = generate_all(
-        LocalGenerator.of(platform.registry, sft_model),
-        [prompt.conversation for prompt in prompts],
-        [min(prompt.max_tokens, profile.answer_tokens) for prompt in prompts],
-        temperature=REJECTED_TEMPERATURE,
-        seed=seed,
-        on_progress=context.log.info,
-    )
-    built = build_preference_rows(prompts, written, persona, shares, seed)
+    count = profile.preference_samples
+    context.log.info(f"writing {len(prompts)} rejected answers, {count} samples of each, by {sft_model}")
+    drawn = [
+        generate_all(
+            LocalGenerator.of(platform.registry, sft_model),
+            [prompt.conversation for prompt in prompts],
+            [min(prompt.max_tokens, profile.answer_tokens) for prompt in prompts],
+            temperature=REJECTED_TEMPERATURE,
+            seed=seed + number,
+            on_progress=context.log.info,
+        )
+        for number in range(count)
+    ]
+    instruments = Instruments(platform, persona, corpus_split) if count > 1 else None
+    measure = instruments.measure if instruments else None
+    built = build_preference_rows(prompts, list(zip(*drawn, strict=True)), persona, shares, seed, measure)
     parents = {"instruct": instruct_dataset.version, "rejected_by": sft_model}
     said = accepted_rows(platform, persona, len(built.rows))
     if said:
@@ -131,49 +138,27 @@ def preference_dataset(
         "lengths": sample_table(balance, [*LengthBalance.model_fields]),
         "plot": image(lengths_plot(clouds)),
     }
-    return result._replace(metadata={**(result.metadata or {}), **more})
-
-
-def _requests_for(
-    platform: Platform, persona: Persona, passages: list[TeacherRequest], say: Callable[[str], None]
-) -> Teaching | None:
-    """What a teacher, or else the profile's base model, says that the passages answer; None where rules must do."""
-    settings, profile = platform.settings, platform.profile
-    if settings.teacher_model:
-        return Teacher(settings, say).teach(passages)
-    # The model is asked in English, and answers in it.
-    if persona.first_language != "en" or not _base_model_writes(settings, profile):
-        return None
-    base = ensure_base_model(settings, profile, lambda facts: say(str(facts)))
-    generator = LocalGenerator.of(platform.registry, base.tag)
-
-    def write(conversations: list[list[Message]], tokens: int) -> list[str]:
-        return generate_all(
-            generator,
-            conversations,
-            [tokens] * len(conversations),
-            temperature=0.0,
-            seed=settings.seed,
-            on_progress=say,
-            repetition_penalty=1.0,  # the words of the passage are wanted
-        )
-
-    kept: KeptValues[str] = KeptValues(settings.cache_dir / "requests.sqlite", "written")
-    return backtranslate(
-        passages, write, platform.embedder.embed, platform.thresholds.agreeing_request, kept, base.tag, say
+    told: list[Told] = []
+    if instruments and built.rows:
+        chosen = [(p, row.chosen.content) for (p, _), row in zip(built.rejected, built.rows, strict=True)]
+        samples, rejected, author = map(instruments.measure, (built.samples, built.rejected, chosen))
+        told = how_much_worse(samples, rejected, author, seed)
+        more["rejected_is_worse"] = sample_table(told, [*Told.model_fields])
+    return result._replace(
+        metadata={**(result.metadata or {}), **more}, check_results=[_rejected_is_worse(told)]
     )
 
 
-def _base_model_writes(settings: Settings, profile: Profile) -> bool:
-    """Unless a setting says so: where there is a GPU, or of a model that a CPU can bear."""
-    if profile.plumbing:
-        return False  # what writes noise asks for nothing
-    if settings.backtranslation is not None:
-        return settings.backtranslation
-    import torch
-
-    small = profile.architecture is not None and profile.architecture.parameters <= CPU_PARAMETERS
-    return small or torch.cuda.is_available()
+def _rejected_is_worse(told: list[Told]) -> dg.AssetCheckResult:
+    """Only warns: how many samples a profile affords decides, and DPO is held against SFT in the evaluation."""
+    asked = [one for one in told if one.measure in ("voice", "support")]
+    alike = [one.measure for one in asked if one.low <= 0]
+    return dg.AssetCheckResult(
+        check_name="rejected_is_worse",
+        passed=not alike,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"measured": [one.measure for one in asked], "not_surely_worse": alike},
+    )
 
 
 def _store(

@@ -23,9 +23,16 @@ from twin_assets.evaluation.evaluate import Instruments, System, evaluate, read_
 from twin_assets.evaluation.gate import GATES, GateResult, check_gate, compare_systems
 from twin_assets.evaluation.grounding.entailment import open_measure
 from twin_assets.evaluation.grounding.made_questions import read_public
-from twin_assets.evaluation.report.page import render_html, report_key, summary_table
+from twin_assets.evaluation.report.page import render_html, report_key, stages_table, summary_table
 from twin_assets.evaluation.report.plots import systems_plot, voice_plot
-from twin_assets.evaluation.results import BASELINE, CANDIDATE, PRODUCTION, PROMPTED, EvaluationReport
+from twin_assets.evaluation.results import (
+    BASELINE,
+    BEFORE_DPO,
+    CANDIDATE,
+    PRODUCTION,
+    PROMPTED,
+    EvaluationReport,
+)
 from twin_assets.evaluation.sense.persona_sense import persona_sense
 from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.evaluation.voice.persona_meter import persona_background
@@ -46,7 +53,7 @@ JUDGE_SAMPLES = 3
     group_name=EVALUATION,
     owners=OWNERS,
     kinds={"scikitlearn", "html"},
-    code_version="3",
+    code_version="4",
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=[
         dg.AssetCheckSpec(
@@ -59,6 +66,7 @@ def evaluation_report(
     context: dg.AssetExecutionContext,
     platform: Platform,
     dpo_model: str,
+    sft_model: str,
     base_model: str,
     corpus_split: list[SplitDocument],
 ) -> dg.MaterializeResult:
@@ -76,10 +84,13 @@ def evaluation_report(
         CANDIDATE: models.system(dpo_model, "twin"),
         BASELINE: models.system(base_model, "baseline"),
         PROMPTED: models.system(base_model, "prompted"),
-        "base": models.system(base_model, "bare"),
     }
+    if platform.profile.evaluation.bare:
+        systems["base"] = models.system(base_model, "bare")
+    if not platform.profile.plumbing:  # two who write noise gain nothing on each other
+        systems[BEFORE_DPO] = models.system(sft_model, "twin")
     production = ledger.production()
-    if production and production != dpo_model:
+    if production and production not in (dpo_model, sft_model):
         systems[PRODUCTION] = models.system(production, "twin")
     train = [d for d in learnt if d.split == "train"]
     sense, no_sense = persona_sense(settings, platform.profile, train)
@@ -110,7 +121,8 @@ def evaluation_report(
         seed=settings.seed,
         on_progress=context.log.info,
     )
-    rows = platform.registry.get(dpo_model).about.learnt_from
+    candidate = report.candidate  # the SFT model where DPO gained nothing
+    rows = platform.registry.get(candidate).about.learnt_from
     seen = most_closed([report.visibility, *(v for v in VISIBILITIES if rows.get(v))])
     report = report.model_copy(update={"learnt_from": rows, "visibility": seen})
     gates = check_gate(report, platform.profile.gate)
@@ -121,7 +133,7 @@ def evaluation_report(
     closed = closed_rows(rows, "public")
     propose(
         ledger,
-        dpo_model,
+        candidate,
         failed,
         f"learnt from {closed}, which it may repeat to whoever it serves" if closed else "",
         platform.profile.plumbing,
@@ -189,6 +201,7 @@ def _metadata(
         "gates": dg.MetadataValue.md("\n".join(f"- {g.mark} {g.message}" for g in gates)),
         "comparison": comparison.verdict,
         "worth_it": report.advice.verdict if report.advice else "",
+        "dpo_over_sft": dg.MetadataValue.md(stages_table(report.stages)),
         "voice": image(voice_plot(report), "voice"),
         "systems": image(systems_plot(report), "what each system reaches"),
         "report": dg.MetadataValue.url(page),

@@ -7,9 +7,10 @@ from twin_assets.training.configs.overlays import TrainingStage, compose_overlay
 from twin_assets.training.configs.tuned import tuned_values
 
 _DATASET = {
-    "context_tokens", "answer_tokens", "passages", "passage_tokens", "min_train_rows", "max_train_rows", "max_shares",
+    "context_tokens", "answer_tokens", "passages", "passage_tokens", "min_train_rows", "max_train_rows", "max_test_rows",
+    "max_shares",
 }  # fmt: skip
-_PAIRS = {"answer_tokens", "preference_pairs", "max_kind_shares"}
+_PAIRS = {"answer_tokens", "preference_pairs", "preference_samples", "max_kind_shares"}
 
 
 def dataset_version(code: str, *, pairs: bool = False) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from twin_assets.core.models.profiles import Profile
+from twin_assets.core.models.profiles import EvaluationSize, Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.templates import (
     baseline_system_message,
@@ -24,10 +24,9 @@ from twin_assets.evaluation.voice.stylometry import windows
 from twin_assets.evaluation.write_tasks import WriteTask
 from twin_assets.inference.generation.local import Generation
 
-# Tasks at first; more follow, a few at a time, until those whose texts are paired with the candidate's have written 8
+# More tasks follow the first, a few at a time, until those whose texts are paired with the candidate's have written enough
 # windows. Simpler systems write the first tasks only: they are shown beside it and not compared text by text.
-FIRST_TASKS, MORE_TASKS, MAX_TASKS = 24, 8, 72
-ENOUGH_WINDOWS = 8
+MORE_TASKS, MOST_ROUNDS = 8, 3
 # What system text, task and chat marks take of the context.
 FIXED_TOKENS = 120
 
@@ -76,15 +75,17 @@ def write_all(
     tasks: list[WriteTask],
     writer: "ContestWriter",
     tokens: int,
+    size: EvaluationSize,
     on_progress: Callable[[str], None],
 ) -> tuple[list[WriteTask], dict[str, Written]]:
     """Tasks that were set, and what was written by role; one system at least is shown passages."""
+    most = MOST_ROUNDS * size.tasks
     written = {role: Written() for role in systems}
     done = 0
     while True:
-        batch = tasks[done : min(done + (MORE_TASKS if done else FIRST_TASKS), MAX_TASKS)]
+        batch = tasks[done : min(done + (MORE_TASKS if done else size.tasks), most)]
         paired = [w for role, w in written.items() if systems[role].sees_passages]
-        if not batch or min(len(windows(w.texts)) for w in paired) >= ENOUGH_WINDOWS:
+        if not batch or min(len(windows(w.texts)) for w in paired) >= size.windows:
             break
         for role, system in systems.items():
             if done and not system.sees_passages:

@@ -13,6 +13,7 @@ from twin_assets.evaluation.grounding.qa_eval import QaEval
 from twin_assets.evaluation.report.lines import HEAD, cells, lines
 from twin_assets.evaluation.report.plots import systems_plot, voice_plot
 from twin_assets.evaluation.results import CANDIDATE, EvaluationReport
+from twin_assets.evaluation.stages import StageGains
 from twin_assets.evaluation.voice.instrument import sentence
 
 SAMPLE_WORDS = 150
@@ -52,7 +53,33 @@ def facts(report: EvaluationReport) -> list[str]:
         f"Before any model is asked, unanswerable questions declined: {share(report.refusal_rate)}; "
         f"answerable ones declined: {share(report.false_refusal_rate)}.",
         f"{report.prompts} texts each; {words} words in {seconds:.0f} s; seed {report.seed}.",
+        *([f"{report.stages.verdict} {_gains(report.stages)}"] if report.stages else []),
     ]
+
+
+def _gains(stages: StageGains) -> str:
+    told = "; ".join(
+        f"{one.measure} {one.gain:+.2f} ({one.low:+.2f} to {one.high:+.2f}, {one.pairs} pairs)"
+        for one in stages.gains
+    )
+    return f"DPO minus SFT, with 95% intervals: {told or 'too little was written to compare'}."
+
+
+def stages_table(stages: StageGains | None) -> str:
+    """DPO beside SFT as Markdown; a sentence where they were not compared."""
+    if stages is None:
+        return "not compared"
+    head = "| measure | pairs | SFT | DPO | DPO minus SFT | 95% interval |\n|---|---|---|---|---|---|"
+    rows = [
+        f"| {one.measure} | {one.pairs} | {_number(one.sft)} | {_number(one.dpo)} | {one.gain:+.3f} "
+        f"| {one.low:+.3f} to {one.high:+.3f} |"
+        for one in stages.gains
+    ]
+    return "\n".join([stages.verdict, "", head, *rows])
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def render_html(

@@ -6,17 +6,17 @@ as the service makes them. Writing that is more closed than the persona learns f
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
 from twin_assets.core.datasets.rows import CLOSED_REASON, InstructRow
-from twin_assets.core.datasets.store import nested_order
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.records import EmbeddedChunk, Record, SplitDocument
+from twin_assets.feature.instruct.choice import at_most, place_of, places_of
 from twin_assets.feature.instruct.near_heldout import texts_near_heldout
 from twin_assets.feature.instruct.passages import passages_of
 from twin_assets.feature.instruct.refusals import refusal_row, unanswerable_questions
@@ -49,30 +49,19 @@ def build_instruct_rows(
     embed: Callable[[list[str]], np.ndarray],
     lessons: Mapping[str, Lesson] | None = None,
     thresholds: Thresholds = OFFLINE_MINILM,
+    planned: Sequence[InstructRow] = (),
 ) -> RowsResult:
     """All instruct rows of a corpus; with a teacher's lessons where there are some, by passage key.
 
     `embed` gives unit vectors of the same embedder as the chunks', shape (texts, dimensions), and `thresholds` are that one's.
+    `planned` are the rows of `plan_rows` that the lessons were asked for: where they fit, these stay.
     Raises TwinError when there are too few rows to train on.
     """
-    learnt = may_be_learnt(documents, persona)
-    shown = [chunk for chunk in chunks if persona.may_learn(chunk.visibility)]
-    agreeing = agreeing_lessons(lessons or {}, passages_to_teach(learnt, profile), embed, thresholds)
-    questions, answerable = unanswerable_questions(chunks, embed, thresholds)
-    made = [
-        *RowBuilder(learnt, shown, persona, profile, seed, agreeing).rows(embed, thresholds),
-        *(refusal_row(persona, question) for question in questions),
-    ]
-    heldout = [d.voice_text for d in documents if d.split == "heldout" and d.category != "code"]
-    near = texts_near_heldout(chunks, thresholds)
-    passed, left_out = RowFilter(persona, profile, near, heldout).apply(made)
-    shared = within_shares(passed, profile.max_shares, seed)
-    rows = _at_most(profile.max_train_rows, shared)
-    left_out += [(OVER_SHARE, row) for row in _without(passed, shared)]
-    left_out += [("over_the_row_limit", row) for row in _without(shared, rows)]
-    left_out += [("corpus_may_answer", refusal_row(persona, question)) for question in answerable]
+    rows, left_out, disagreeing = _made(
+        documents, chunks, persona, profile, seed, embed, lessons or {}, thresholds, planned
+    )
     dropped = Counter(reason for reason, _ in left_out)
-    if disagreeing := len(lessons or {}) - len(agreeing):
+    if disagreeing:
         dropped["teacher_disagrees"] = disagreeing
     closed = [d.visibility for d in documents if not persona.may_learn(d.visibility)]
     dropped.update(f"document_{CLOSED_REASON[visibility]}" for visibility in closed)
@@ -90,10 +79,50 @@ def build_instruct_rows(
     )
 
 
-def _at_most(limit: int | None, rows: list[InstructRow]) -> list[InstructRow]:
-    """The first `limit` training rows of the nested order, so that tasks keep their shares; the held-out side whole."""
-    train = [row for row in rows if row.split == "train"]
-    return nested_order(train)[:limit] + [row for row in rows if row.split != "train"]
+def plan_rows(
+    documents: list[SplitDocument],
+    chunks: list[EmbeddedChunk],
+    persona: Persona,
+    profile: Profile,
+    seed: int,
+    embed: Callable[[list[str]], np.ndarray],
+    thresholds: Thresholds = OFFLINE_MINILM,
+) -> list[InstructRow]:
+    """The rows that a dataset will keep, before anybody was asked for requests: in their order of choice, the training side
+    first. Arguments as of `build_instruct_rows`."""
+    return _made(documents, chunks, persona, profile, seed, embed, {}, thresholds, ())[0]
+
+
+def _made(
+    documents: list[SplitDocument],
+    chunks: list[EmbeddedChunk],
+    persona: Persona,
+    profile: Profile,
+    seed: int,
+    embed: Callable[[list[str]], np.ndarray],
+    lessons: Mapping[str, Lesson],
+    thresholds: Thresholds,
+    planned: Sequence[InstructRow],
+) -> tuple[list[InstructRow], list[tuple[str, InstructRow]], int]:
+    """Rows that stay, those that don't with the reason, and how many lessons are not about their passage."""
+    learnt = may_be_learnt(documents, persona)
+    shown = [chunk for chunk in chunks if persona.may_learn(chunk.visibility)]
+    agreeing = agreeing_lessons(lessons, passages_to_teach(learnt, profile), embed, thresholds)
+    questions, answerable = unanswerable_questions(chunks, embed, thresholds)
+    made = [
+        *RowBuilder(learnt, shown, persona, profile, seed, agreeing).rows(embed, thresholds),
+        *(refusal_row(persona, question) for question in questions),
+    ]
+    heldout = [d.voice_text for d in documents if d.split == "heldout" and d.category != "code"]
+    near = texts_near_heldout(chunks, thresholds)
+    passed, left_out = RowFilter(persona, profile, near, heldout).apply(made)
+    places = places_of(planned)
+    shared = within_shares(passed, profile.max_shares, seed, lambda row: place_of(row, places))
+    rows = at_most(profile.max_train_rows, profile.max_test_rows, shared, places)
+    left_out += [(OVER_SHARE, row) for row in _without(passed, shared)]
+    left_out += [("over_the_row_limit", row) for row in _without(shared, rows)]
+    left_out += [("corpus_may_answer", refusal_row(persona, question)) for question in answerable]
+    return rows, left_out, len(lessons) - len(agreeing)
 
 
 def _without(rows: list[InstructRow], staying: list[InstructRow]) -> list[InstructRow]:
@@ -114,6 +143,23 @@ def passages_to_teach(documents: list[SplitDocument], profile: Profile) -> list[
         if document.category != "code"
         for passage in passages_of(document.voice_text, profile.answer_tokens)
     ]
+
+
+def passages_of_rows(
+    rows: Sequence[InstructRow],
+    documents: list[SplitDocument],
+    profile: Profile,
+    tasks: Collection[str] = (),
+) -> list[TeacherRequest]:
+    """Of the passages to teach those that these rows answer with, in their order; only of rows of `tasks` where there are
+    some."""
+    of = {d.doc_id: passages_to_teach([d], profile) for d in documents}
+    answered = (
+        next((p for p in of.get(row.doc_id, ()) if row.messages[-1].content in p.text), None)
+        for row in rows
+        if not tasks or row.task in tasks
+    )
+    return list({p.key: p for p in answered if p}.values())
 
 
 def unverifiable_rows(rows: list[InstructRow], documents: list[SplitDocument]) -> list[str]:

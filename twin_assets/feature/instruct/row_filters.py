@@ -18,8 +18,8 @@ from twin_assets.feature.corpus.language import other_language
 from twin_assets.feature.corpus.split import NGRAM, word_ngrams
 from twin_assets.feature.instruct.near_heldout import holds_any
 from twin_assets.feature.instruct.near_requests import near_requests
+from twin_assets.feature.instruct.tasks import MIN_ANSWER_WORDS, MIN_QUOTED_WORDS
 
-MIN_ANSWER_WORDS = 20
 # A draft or an article with more of the answer's own runs of six words would teach copying.
 MAX_COPIED, COPIED_RUN = 0.3, 6
 # Of an answer, what share of its content words its passages must hold. Measured on two authors: of answers beside
@@ -92,7 +92,8 @@ class RowFilter:
             return "personal_content"
         if row.task == "refuse":
             return None
-        if count_words(answer) < MIN_ANSWER_WORDS:
+        shown = row.task == "answer" and _bare(answer) in _bare(passages_in(row.messages[-2]))
+        if count_words(answer) < (MIN_QUOTED_WORDS if shown else MIN_ANSWER_WORDS):
             return "too_short"
         if row.task != "explain_code":
             if cuts_code(request) or cuts_code(answer):
@@ -114,6 +115,10 @@ class RowFilter:
         if row.task != "explain_code" and self._other_language(answer):
             return "other_language"
         return None
+
+
+def _bare(text: str) -> str:
+    return " ".join(text.split())
 
 
 def cuts_code(text: str) -> bool:

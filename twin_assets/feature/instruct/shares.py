@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from twin_assets.core.datasets.rows import Row, group_of
@@ -22,11 +22,17 @@ class OverShare(NamedTuple):
     can_be_mended: bool
 
 
-def within_shares(rows: list[Any], most: Mapping[str, float], seed: int) -> list[Any]:
+def within_shares(
+    rows: list[Any],
+    most: Mapping[str, float],
+    seed: int,
+    place: Callable[[Any], tuple[float, str]] = lambda row: (0, row.row_id),
+) -> list[Any]:
     """Rows of which no group (see `group_of`) has more than its share of the training side.
 
     `most` holds shares in (0, 1] by group; one that isn't in it has no limit. At least KEEP_AT_LEAST of
-    the rows stay, and which ones is decided by seeded hash. The held-out side is left as it is.
+    the rows stay, and which ones is decided by the number of their `place`, then by seeded hash of its name. The held-out
+    side is left as it is.
     """
     counts = Counter(group_of(row) for row in rows if row.split == "train")
     sizes = dict(counts)
@@ -39,7 +45,12 @@ def within_shares(rows: list[Any], most: Mapping[str, float], seed: int) -> list
             break
         sizes[worst] -= cut
         spare -= cut
-    order: list[Row] = sorted(rows, key=lambda row: text_hash(f"{seed}:{row.row_id}"))
+    places = [place(row) for row in rows]
+    keys = [
+        (number, text_hash(f"{seed}:{name}"), row.row_id)
+        for row, (number, name) in zip(rows, places, strict=True)
+    ]
+    order: list[Row] = [rows[at] for at in sorted(range(len(rows)), key=keys.__getitem__)]
     taken: Counter[str] = Counter()
     chosen: set[str] = set()
     for row in order:

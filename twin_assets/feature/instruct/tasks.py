@@ -15,7 +15,7 @@ from twin_assets.core.persona.definition import Persona
 from twin_assets.core.prompts.templates import shown_passages, system_message, user_message
 from twin_assets.core.records import EmbeddedChunk, Message, Passage, SplitDocument, Visibility, most_closed
 from twin_assets.core.text.tokens import estimated_tokens
-from twin_assets.core.text.words import count_words, listed
+from twin_assets.core.text.words import count_words, listed, sentences
 from twin_assets.feature.instruct.keyphrases import KeyPhrases
 from twin_assets.feature.instruct.passages import passages_of
 from twin_assets.feature.instruct.summaries import Embed, find_summaries
@@ -23,6 +23,8 @@ from twin_assets.feature.instruct.teaching.lessons import Lesson
 
 # Of the writing tasks, how many carry passages, as every served request does.
 SHARE_WITH_PASSAGES = 0.4
+MIN_ANSWER_WORDS = 20
+MIN_QUOTED_WORDS = 8  # of an answer that its passages show whole
 # Fewer points are no outline, more are none that anybody would write; shorter paragraphs make no point.
 MIN_POINTS, MAX_POINTS, MIN_POINT_WORDS = 3, 6, 12
 
@@ -127,7 +129,17 @@ class RowBuilder:
                 )
             if outline := self._outline(block):
                 yield self._emit(document, "expand_outline", block, outline=outline)
+            if self._lesson(block).question:  # a post has no title that a rule could ask by
+                yield from self._answer(document, block, document.title or "")
         yield from self._continuations(document, text)
+
+    def _answer(self, document: SplitDocument, block: str, title: str) -> Iterator[InstructRow]:
+        """A question that is answered in the author's own sentences from the passage that is shown: who learns to say more
+        than that learns to invent. The whole passage where too little of it is shown."""
+        evidence = self._evidence(document, block)
+        answer = _shown_part(document, block, evidence) or block
+        if question := self._question(title, block, answer):
+            yield self._emit(document, "answer", answer, evidence, question=question)
 
     def _article(self, document: SplitDocument) -> Iterator[InstructRow]:
         title = document.title or listed(self.phrases.top(document.voice_text, 2)) or document.category
@@ -136,7 +148,10 @@ class RowBuilder:
             yield from self._rewrites(document, block)
             heading = re.match(r"## (.+)", block)
             topics = [_topic(heading.group(1))] if heading else []
-            topics += self._topics(document, block)[:1]
+            if (
+                not topics or self._lesson(block).topic
+            ):  # the author's own words for it are better than rare ones
+                topics += self._topics(document, block)[:1]
             for topic in topics:
                 notes = self._notes(document, block, topic)
                 yield self._emit(document, "write_section", block, notes, topic=topic, title=title)
@@ -146,9 +161,7 @@ class RowBuilder:
                     yield self._emit(document, "write_post", block, topic=_topic(title))
             if outline := self._outline(block):
                 yield self._emit(document, "expand_outline", block, outline=outline)
-            if question := self._question(title, block):
-                evidence = self._evidence(document, block)
-                yield self._emit(document, "answer", block, evidence, question=question)
+            yield from self._answer(document, block, title)
         yield from self._continuations(document, document.voice_text)
 
     def _code(self, document: SplitDocument) -> Iterator[InstructRow]:
@@ -211,11 +224,11 @@ class RowBuilder:
         most = min(len(points), MAX_POINTS)
         return "\n".join(f"- {points[n * len(points) // most]}" for n in range(most))
 
-    def _question(self, title: str, block: str) -> str:
-        """The teacher's question, or one about the key phrases; empty for a passage without any."""
+    def _question(self, title: str, block: str, answer: str) -> str:
+        """The teacher's question about the block, or one about the answer's key phrases; empty for one without any."""
         if question := self._lesson(block).question:
             return question
-        about = listed(self.phrases.top(block, 2))
+        about = listed(self.phrases.top(answer, 2))
         ask = _QUESTIONS.get(self.persona.first_language, _QUESTIONS["en"])
         return ask.format(about=about, title=title) if about else ""
 
@@ -225,10 +238,14 @@ class RowBuilder:
         return self._nearest_elsewhere(document, block)
 
     def _evidence(self, document: SplitDocument, block: str) -> list[Passage]:
-        """What retrieval would bring: the chunk that the passage is from and a neighbour of another document."""
+        """What retrieval would bring: of the chunk that the passage is from what they share, as served passages are shortened
+        to what was asked for, and a neighbour of another document."""
         own = self._chunk_of(document, block)
         others = self._nearest_elsewhere(document, block)
-        mine = self._shown([own] if own else [])
+        start = document.voice_text.find(block)
+        shared = slice(max(own.start, start), min(own.end, start + len(block))) if own else slice(0)
+        text = document.voice_text[shared].strip()
+        mine = self._shown([own.model_copy(update={"text": text})] if own and text else [])
         return mine + (others or [])[: self.profile.passages - len(mine)]
 
     def _chunk_of(self, document: SplitDocument, block: str) -> EmbeddedChunk | None:
@@ -253,6 +270,20 @@ class RowBuilder:
     def _shown(self, chunks: list[EmbeddedChunk]) -> list[Passage]:
         passages = [Passage.model_validate(c.model_dump() | {"score": 1.0}) for c in chunks]
         return shown_passages(passages, self.profile.passage_tokens)
+
+
+def _shown_part(document: SplitDocument, block: str, evidence: list[Passage]) -> str:
+    """The longest run of whole sentences of the block that stands in a passage of its document; empty for a few words."""
+    shown = " ".join(" ".join(p.text.split()) for p in evidence if p.doc_id == document.doc_id)
+    spans = [(start, end) for start, end in sentences(block) if not block.startswith("## ", start)]
+    best, first = (0, 0), 0
+    for at in range(len(spans)):
+        while first <= at and " ".join(block[spans[first][0] : spans[at][1]].split()) not in shown:
+            first += 1
+        if first <= at:
+            best = max(best, (spans[first][0], spans[at][1]), key=lambda part: part[1] - part[0])
+    part = block[slice(*best)]
+    return part if count_words(part) >= MIN_QUOTED_WORDS else ""
 
 
 def _topic(title: str) -> str:

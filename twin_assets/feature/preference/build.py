@@ -1,14 +1,17 @@
-"""Preference rows: chosen is the author's verbatim text, rejected what a model wrote for the same prompt.
+"""Preference rows: chosen is the author's verbatim text, rejected the worst of what a model wrote for the same prompt.
 
 Three kinds of pair. `voice`: the model answered the same request. `refusal`: a question that the corpus can't
 answer; chosen declines, rejected invents an answer. `grounding`: a question with passages; chosen uses them,
 rejected was written without seeing them. Lengths are balanced, so that DPO can't learn length instead.
 """
 
+import itertools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from twin_assets.core.datasets.rows import CLOSED_REASON, InstructRow, PairKind, PreferenceRow
 from twin_assets.core.hashing import text_hash
@@ -20,6 +23,7 @@ from twin_assets.core.text.content_words import grounded_share
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import WIDE_SENTENCE_END, count_words, first_words, terms
 from twin_assets.feature.instruct.shares import OVER_SHARE, within_shares
+from twin_assets.feature.preference.worst import worst_of
 
 KIND_OF: dict[str, PairKind] = {
     "write_post": "voice", "write_article": "voice", "write_section": "voice", "summarise_article": "voice",
@@ -51,11 +55,18 @@ class PairPrompt(Record):
         return int(SPARE_TOKENS * estimated_tokens(self.row.messages[-1].content))
 
 
+Candidate = tuple[PairPrompt, str]  # and a text that was written for it
+Measure = Callable[[Sequence[Candidate]], np.ndarray]  # shape (candidates, measures), more is worse
+
+
 class PreferenceResult(Record):
-    """Rows in a stable order, and counts of what was dropped by kind and reason, "refusal: lengths_differ"."""
+    """Rows in a stable order, and counts of what was dropped by kind and reason, "refusal: lengths_differ". `samples` are
+    all texts that could have been rejected, `rejected` those that are, row by row."""
 
     rows: list[PreferenceRow]
     dropped: dict[str, int]
+    samples: list[Candidate] = []
+    rejected: list[Candidate] = []
 
 
 def select_pair_prompts(
@@ -78,19 +89,39 @@ def select_pair_prompts(
 
 
 def build_preference_rows(
-    prompts: list[PairPrompt], written: list[str], persona: Persona, shares: Mapping[str, float], seed: int
+    prompts: list[PairPrompt],
+    written: Sequence[Sequence[str]],
+    persona: Persona,
+    shares: Mapping[str, float],
+    seed: int,
+    measure: Measure | None = None,
 ) -> PreferenceResult:
-    """Pair each prompt's own answer with the text a model wrote for it, in the order of `prompts`."""
-    rows, dropped = [], Counter[str]()
-    for prompt, text in zip(prompts, written, strict=True):
-        row, chosen = prompt.row, prompt.row.messages[-1].content
-        rejected = _balanced(text.strip(), count_words(chosen))
-        if reason := _fault(prompt, chosen, rejected, persona):
-            dropped[f"{prompt.kind}: {reason}"] += 1
-            continue
+    """Pair each prompt's own answer with the worst of the texts that a model wrote for it, in the order of `prompts`.
+
+    Of the texts those stand for election that are near in length and teach what their kind says; `measure` says how bad each
+    is, and without it the first is taken.
+    """
+    fitting: list[Candidate] = []
+    dropped = Counter[str]()
+    for prompt, texts in zip(prompts, written, strict=True):
+        chosen = prompt.row.messages[-1].content
+        cut = list(dict.fromkeys(_balanced(text.strip(), count_words(chosen)) for text in texts))
+        faults = [_fault(prompt, chosen, text, persona) for text in cut]
+        fitting += [(prompt, text) for text, fault in zip(cut, faults, strict=True) if fault is None]
+        if None not in faults:
+            dropped[f"{prompt.kind}: {faults[0]}"] += 1
+    measured = measure(fitting) if measure else np.zeros((len(fitting), 0))
+    rows: list[PreferenceRow] = []
+    taken: dict[str, Candidate] = {}
+    start = 0
+    for row_id, group in itertools.groupby(fitting, key=lambda candidate: candidate[0].row.row_id):
+        some = list(group)
+        prompt, rejected = some[worst_of(measured[start : start + len(some)])]
+        start += len(some)
+        row = prompt.row
         rows.append(
             PreferenceRow(
-                row_id=text_hash(f"{row.row_id}:{seed}:{rejected}"),
+                row_id=text_hash(f"{row_id}:{seed}:{rejected}"),
                 doc_id=row.doc_id or None,
                 task=row.task,
                 kind=prompt.kind,
@@ -101,10 +132,14 @@ def build_preference_rows(
                 visibility=row.visibility,
             )
         )
+        taken[rows[-1].row_id] = (prompt, rejected)
     balanced = within_shares(rows, shares, seed)
     over = Counter(r.kind for r in rows) - Counter(r.kind for r in balanced)
     dropped.update({f"{kind}: {OVER_SHARE}": n for kind, n in over.items()})
-    return PreferenceResult(rows=sorted(balanced, key=lambda r: r.row_id), dropped=dict(dropped))
+    balanced = sorted(balanced, key=lambda r: r.row_id)
+    return PreferenceResult(
+        rows=balanced, dropped=dict(dropped), samples=fitting, rejected=[taken[r.row_id] for r in balanced]
+    )
 
 
 def missing_kinds(kinds: Mapping[str, int], dropped: Mapping[str, int]) -> list[str]:

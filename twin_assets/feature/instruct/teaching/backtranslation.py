@@ -9,8 +9,9 @@ topic and a question.
 
 import json
 import re
-from collections import Counter
-from collections.abc import Callable
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -26,12 +27,13 @@ from twin_assets.feature.instruct.teaching.teacher import TeacherRequest
 
 Write = Callable[[list[list[Message]], int], list[str]]  # one text a conversation, of at most so many tokens
 Embed = Callable[[list[str]], np.ndarray]
+Kind = Literal["question", "title"]
 
 PASSAGE_WORDS, ANSWER_TOKENS = 90, 32
 QUESTION_WORDS, TITLE_WORDS = range(4, 31), range(2, 15)
 # Read on three authors that we didn't choose the words of: of those under it most are about something else.
 MIN_SHARED = 0.5
-ASKED_AT_ONCE = 96  # and kept: what a stopped run loses
+ASKED_AT_ONCE = 32  # and kept: what a stopped run loses, and how often it says how far it is
 # Ours: texts that no author's corpus holds, so that what is copied from them never leads back to a passage.
 EXAMPLES = (
     {
@@ -51,7 +53,7 @@ _REPEATS = re.compile(r"\b(\w+(?:\W+\w+){0,5})(?:\W+\1\b){2}", re.IGNORECASE)
 
 
 def backtranslate(
-    passages: list[TeacherRequest],
+    wanted: Mapping[Kind, list[TeacherRequest]],
     write: Write,
     embed: Embed,
     same: float,
@@ -59,63 +61,92 @@ def backtranslate(
     model: str,
     say: Callable[[str], None],
 ) -> Teaching:
-    """A topic and a question for each passage that the model has good ones for.
+    """What the model has that is good of each passage: of those `wanted` by kind, and no others are asked about.
 
     `embed` gives unit vectors, shape (texts, dimensions). A request under the cosine `same` with its passage is about something
     else. `model` identifies who writes: what it wrote of a passage is in `kept`.
     """
-    unique = {p.key: p for p in passages}
-    whole = [p.text for p in unique.values()]
-    texts = [first_words(text, PASSAGE_WORDS) for text in whole]
-    dropped: Counter[str] = Counter()
-    asked = cached = 0
-    if not texts:
+    unique = {p.key: p.text for passages in wanted.values() for p in passages}
+    if not unique:
         return Teaching(model=model, lessons={}, dropped={}, asked=0, cached=0)
-    about = embed(texts)
-    told: dict[str, dict[str, str]] = {key: {} for key in unique}
-    for kind, (field, read) in KINDS.items():
-        said, fresh = _written(kind, texts, write, kept, model, say)
-        asked, cached = asked + fresh, cached + len(texts) - fresh
-        requests = [read(text) for text in said]
+    places = {key: at for at, key in enumerate(unique)}
+    shown = {key: first_words(text, PASSAGE_WORDS) for key, text in unique.items()}
+    asked = {
+        (kind, key): [*_shots(kind), _asking(kind, shown[key])]
+        for kind, passages in wanted.items()
+        for key in dict.fromkeys(p.key for p in passages)
+    }
+    said, fresh = _written(asked, shown, write, kept, model, say)
+    about = embed(list(shown.values()))
+    dropped: Counter[str] = Counter()
+    told: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for kind in wanted:
+        field, read = KINDS[kind]
+        requests = {key: read(text) for (of, key), text in said.items() if of == kind}
+        if not requests:
+            continue
         # Rounded, since the last bits differ from one CPU to another.
-        near = np.round(embed([request or "-" for request in requests]) @ about.T, 3)
-        own = near.diagonal()
-        kept_to = np.array([_keeps_to(request, text) for request, text in zip(requests, whole, strict=True)])
+        near = np.round(embed([request or "-" for request in requests.values()]) @ about.T, 3)
+        own = near[np.arange(len(requests)), [places[key] for key in requests]]
+        kept_to = np.array([_keeps_to(request, unique[key]) for key, request in requests.items()])
         good = kept_to & (own >= near.max(axis=1)) & (own >= same)
-        dropped[f"base_model_{kind}"] = int(len(texts) - good.sum())
-        for key, request, leads_back in zip(unique, requests, good, strict=True):
+        dropped[f"base_model_{kind}"] = int(len(requests) - good.sum())
+        for (key, request), leads_back in zip(requests.items(), good, strict=True):
             if leads_back:
                 told[key][field] = request
-    lessons = {key: Lesson.model_validate(fields) for key, fields in told.items() if fields}
-    return Teaching(model=model, lessons=lessons, dropped=dict(+dropped), asked=asked, cached=cached)
+    lessons = {key: Lesson.model_validate(told[key]) for key in unique if key in told}
+    return Teaching(
+        model=model, lessons=lessons, dropped=dict(+dropped), asked=fresh, cached=len(asked) - fresh
+    )
 
 
 def _written(
-    kind: str, texts: list[str], write: Write, kept: KeptValues[str], model: str, say: Callable[[str], None]
-) -> tuple[list[str], int]:
-    """What the model says of each text, and how many it was asked about now."""
-    shots = [
+    asked: Mapping[tuple[Kind, str], list[Message]],
+    shown: Mapping[str, str],
+    write: Write,
+    kept: KeptValues[str],
+    model: str,
+    say: Callable[[str], None],
+) -> tuple[dict[tuple[Kind, str], str], int]:
+    """What the model says to each conversation, and to how many it was asked now."""
+    keys = {
+        request: fingerprint([model, ANSWER_TOKENS, [m.model_dump() for m in c]])
+        for request, c in asked.items()
+    }
+    found = kept.find(keys.values())
+    said = {request: json.loads(found[key])["said"] for request, key in keys.items() if key in found}
+    missing = [request for request in asked if request not in said]
+    say(f"{len(missing)} titles and questions to ask the base model for, {len(said)} known")
+    start = time.monotonic()
+    for first in range(0, len(missing), ASKED_AT_ONCE):
+        some = missing[first : first + ASKED_AT_ONCE]
+        fresh = dict(zip(some, write([asked[request] for request in some], ANSWER_TOKENS), strict=True))
+        # With its passage, by which an erasure finds what was said of a document.
+        kept.keep(
+            {
+                keys[kind, key]: json.dumps({"passage": shown[key], "said": text})
+                for (kind, key), text in fresh.items()
+            }
+        )
+        said |= fresh
+        say(_progress(first + len(some), len(missing), time.monotonic() - start))
+    return {request: said[request] for request in asked}, len(missing)
+
+
+def _progress(done: int, of: int, seconds: float) -> str:
+    left = f", about {seconds / done * (of - done):.0f} s left" if done < of else ""
+    return f"the base model wrote {done} of {of} titles and questions in {seconds:.0f} s{left}"
+
+
+def _shots(kind: Kind) -> list[Message]:
+    return [
         message
         for example in EXAMPLES
         for message in (_asking(kind, example["passage"]), Message(role="assistant", content=example[kind]))
     ]
-    conversations = [[*shots, _asking(kind, text)] for text in texts]
-    keys = [fingerprint([model, ANSWER_TOKENS, [m.model_dump() for m in c]]) for c in conversations]
-    known = {key: json.loads(value)["said"] for key, value in kept.find(keys).items()}
-    missing = [n for n, key in enumerate(keys) if key not in known]
-    for start in range(0, len(missing), ASKED_AT_ONCE):
-        some = missing[start : start + ASKED_AT_ONCE]
-        fresh = dict(
-            zip([keys[n] for n in some], write([conversations[n] for n in some], ANSWER_TOKENS), strict=True)
-        )
-        # With its passage, by which an erasure finds what was said of a document.
-        kept.keep({keys[n]: json.dumps({"passage": texts[n], "said": fresh[keys[n]]}) for n in some})
-        known |= fresh
-        say(f"the base model wrote {start + len(some)} of {len(missing)} {kind}s")
-    return [known[key] for key in keys], len(missing)
 
 
-def _asking(kind: str, passage: str) -> Message:
+def _asking(kind: Kind, passage: str) -> Message:
     return Message(role="user", content=render(f"teaching/{kind}", passage=passage))
 
 
@@ -144,7 +175,9 @@ def _first_line(text: str) -> str:
 
 
 # What a model is asked for by its prompt file, what it is of a lesson, and how an answer is read.
-KINDS: dict[str, tuple[Literal["question", "topic"], Callable[[str], str]]] = {
+KINDS: dict[Kind, tuple[Literal["question", "topic"], Callable[[str], str]]] = {
     "question": ("question", _question),
     "title": ("topic", _topic),
 }
+# The tasks whose request names it.
+TASKS: dict[Kind, tuple[str, ...]] = {"question": ("answer",), "title": ("write_post", "write_section")}
