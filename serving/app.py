@@ -15,7 +15,7 @@ from serving.api import completions as api_write
 from serving.api import erase as api_erase
 from serving.api import info as api_info
 from serving.api import links
-from serving.errors import install_error_handlers
+from serving.errors import ERRORS, install_error_handlers
 from serving.page.routes import install_ui
 from serving.telemetry import log_json
 from twin_assets.core.errors import TwinError
@@ -28,7 +28,14 @@ EXPOSED = ["X-Request-ID", "X-Twin-Degraded", "Retry-After"]
 
 def create_app(settings: Settings) -> FastAPI:
     """The application; whoever serves it sets `app.state.answers` to an AnswerService before the first request."""
-    app = FastAPI(title="LLM Twin", version="1", openapi_url="/docs.json", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="LLM Twin",
+        version="1",
+        openapi_url="/docs.json",
+        docs_url=None,
+        redoc_url=None,
+        responses=ERRORS,
+    )
     app.state.settings = settings  # one installation, also for the page
     app.state.tries = RateLimit(TRIES)
     for route in app.routes:  # FastAPI's own: /docs.json

@@ -1,8 +1,11 @@
 """Errors as JSON in the shape of OpenAI's, with the fix beside it and the right status."""
 
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from serving.refusal import error_body, error_type
@@ -22,6 +25,43 @@ from twin_assets.inference.retrieval.resilient_store import RetrievalUnavailable
 from twin_assets.monitoring.erasure import NoSuchDocument
 
 RETRY_AFTER_SECONDS = "5"
+
+
+class ErrorFacts(BaseModel):
+    """What went wrong; `fix` says what to do about it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+    fix: str
+
+
+class ErrorBody(BaseModel):
+    """OpenAI's error object, in which every error comes."""
+
+    error: ErrorFacts
+
+
+# Of every operation, for the OpenAPI document. The front answers some of them before a route is found.
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody, "description": description}
+    for status, description in {
+        400: "It can't be done as asked.",
+        401: "A key or a login is needed.",
+        403: "The caller may not.",
+        404: "There is no such persona, model, request or document.",
+        405: "Not by this method.",
+        408: "The body did not come in time.",
+        409: "Something else was first.",
+        413: "The body is too large.",
+        422: "A field does not fit.",
+        429: "Too many requests.",
+        500: "A fault of the service's own.",
+        503: "Something that it needs is away or busy; Retry-After says when to come back.",
+        507: "There is no room.",
+    }.items()
+}
 
 
 class NothingReleased(TwinError):

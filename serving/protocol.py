@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -108,7 +109,7 @@ JsonFormat = Annotated[JsonObject | JsonOfSchema, Field(discriminator="type")]
 class StreamOptions(BaseModel):
     """Unknown fields are ignored."""
 
-    include_usage: bool = False
+    include_usage: StrictBool = False
 
 
 class ChatRequest(BaseModel):
@@ -128,12 +129,12 @@ class ChatRequest(BaseModel):
     frequency_penalty: Penalty = 0.0
     n: int = Field(1, ge=1, le=MAX_CHOICES, description="Choices, of seeds that follow each other.")
     seed: Seed | None = None
-    logprobs: bool = Field(
+    logprobs: StrictBool = Field(
         False, description="Log-likelihoods of the model's own, before temperature and penalties."
     )
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
     stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = None
-    stream: bool = False
+    stream: StrictBool = False
     stream_options: StreamOptions | None = None
     user: Name | None = None
     response_format: Annotated[
@@ -223,7 +224,7 @@ class WriteRequest(BaseModel):
     language: Language | None = None
     temperature: Temperature = 0.8
     seed: int | None = Field(None, ge=0, lt=2**31, description="The same seed gives the same text again.")
-    stream: bool = False
+    stream: StrictBool = False
     user: Name | None = Field(None, description="Whom the text is for, as in OpenAI's protocol.")
 
     @model_validator(mode="after")
@@ -247,7 +248,7 @@ class LinkRequest(BaseModel):
 
     persona: PersonaId
     url: LinkUrl
-    add_to_library: bool = False
+    add_to_library: StrictBool = False
 
 
 def completion(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, StrictBool, model_validator
 
 from serving.access.caller import caller_of
 from serving.access.dependencies import Config, known_persona
@@ -29,7 +29,7 @@ class FeedbackRequest(BaseModel):
     model: Name | None = None
     thumb: Literal["up", "down"] | None = None
     comment: str | None = Field(None, max_length=2000)
-    consent: bool = False
+    consent: StrictBool = False
     prompt: str | None = Field(None, max_length=MAX_CHARACTERS)
     answer: str | None = Field(None, max_length=MAX_CHARACTERS)
     edited: str | None = Field(None, max_length=MAX_CHARACTERS)

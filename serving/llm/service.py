@@ -15,7 +15,7 @@ from serving.access.front import Front
 from serving.access.needs import ENGINE_KEY, needs
 from serving.access.session import same_secret
 from serving.access.this_machine import from_this_machine
-from serving.errors import install_error_handlers
+from serving.errors import ERRORS, install_error_handlers
 from serving.llm.gc_tuning import UNTRACED, keep_steady
 from serving.llm.metrics import EngineMetrics
 from serving.llm.released import Pick, ReleasedModels
@@ -33,7 +33,7 @@ from twin_assets.settings import load_settings
 DEFAULT_TOKENS = 256
 
 settings = load_settings()
-app = FastAPI(title="LLM service", version="1")
+app = FastAPI(title="LLM service", version="1", responses=ERRORS)
 for route in app.routes:  # FastAPI's own: its pages of the API
     if isinstance(route, Route):
         needs(ENGINE_KEY)(route.endpoint)
