@@ -163,7 +163,7 @@ class Arrangement:
 
 def compare(base: Path, folder: Path, given: Any) -> None:
     adapters = []
-    for n in range(max(*given.personas, *given.peft)):
+    for n in range(max([*given.personas, *given.peft])):
         make_adapter(base, folder / f"adapter{n}", given.rank, n)
         adapters.append(folder / f"adapter{n}")
     size = (adapters[0] / "adapter_model.safetensors").stat().st_size / 1e6

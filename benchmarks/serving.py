@@ -4,6 +4,7 @@
     python -m benchmarks.serving tails   [--requests 4000]
     python -m benchmarks.serving llm     [--tokens 64] [--prompt 128] [--rounds 3] [--model FOLDER]
                                          [--shape llama-8b] [--at-once 1 8 32 64]
+                                         [--gguf KIND=FILE ... --peer ENGINE=PYTHON ...]
 
 gateway: an echo of a chat completion behind a bare uvicorn app, a bare BentoML service, a bare BentoML gateway in
 front of the uvicorn echo (two hops, as ours) as BentoML comes and with the settings of ours, and our TwinService in
@@ -11,7 +12,8 @@ front of it: without passages ("Hello there!" needs none), and with retrieval, o
 turns in each round, so that load from elsewhere meets all.
 tails: bare BentoML with parts taken out, for where its long tail comes from.
 llm: a model of SmolLM2-135M's shape, or of the profile --shape, with random weights unless --model names a folder;
-greedy speed is the same. On a GPU where there is one.
+greedy speed is the same. On a GPU where there is one. With --gguf and --peer every engine is a row, ours, transformers' two and
+those of other projects, with ratios in one run: benchmarks/engines.py, whose options hold then.
 Prints the load average, since ratios travel and figures of a busy machine don't; CPU time for each request and
 token travels better still.
 """
@@ -248,7 +250,18 @@ def tails(requests: int) -> None:
         print("\nmemory gained: " + ", ".join(f"{name} {mb:+.0f} MB" for name, mb in grown.items()))
 
 
+def every_engine(arguments: list[str]) -> None:
+    """All engines as rows."""
+    from benchmarks import engines
+
+    sys.argv[1:] = arguments
+    engines.main()
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["llm"] and {word.split("=")[0] for word in sys.argv} & {"--gguf", "--peer"}:
+        every_engine(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,7 +1,6 @@
 """What is done with models and data as such: estimate, rebuild, export, erase."""
 
 import json
-import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -141,6 +140,9 @@ def export_version(
             "--judge/--no-judge", help="Measure what voice and sense a GGUF file lost; it takes minutes."
         ),
     ] = True,
+    texts: Annotated[
+        int, typer.Option(min=4, max=24, help="That are written to judge by: fewer are sooner, and say less.")
+    ] = 24,
 ) -> None:
     """Writes a version for other programs: a GGUF file with Ollama's Modelfile, whole weights, or its adapter.
 
@@ -159,10 +161,9 @@ def export_version(
     system = system_message(load_persona(settings.personas_dir, name)).content if name != "shared" else None
     refuse_full(to)
     whole = chosen.path if format == "adapter" else whole_folder(settings, chosen)
-    judged = _judge(settings, chosen) if judge else None
+    judged = _judge(settings, chosen, texts) if judge else None
     folder = write_version(chosen, whole, to, format, quantize, system, judged)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    typer.echo(f"{folder}  {chosen.tag}, {size / 1e6:.1f} MB, for {chosen.about.visibility} use")
+    _tell(folder, chosen)
 
 
 def _version_of(settings: "Settings", name: str) -> "ModelVersion":
@@ -182,7 +183,7 @@ def _version_of(settings: "Settings", name: str) -> "ModelVersion":
     return Registry(settings).get(name)
 
 
-def _judge(settings: "Settings", version: "ModelVersion") -> "JudgeExport":
+def _judge(settings: "Settings", version: "ModelVersion", texts: int) -> "JudgeExport":
     """Judges by the persona's held-out writing, and says as it goes what it does."""
     from twin_assets.export.judge import ExportVerdict, judge_export
     from twin_assets.export.measures import open_measures
@@ -200,7 +201,7 @@ def _judge(settings: "Settings", version: "ModelVersion") -> "JudgeExport":
             with closing(TransformersReader(folder)) as ours, closing(open_reader(file, folder)) as theirs:
                 tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
                 return judge_export(
-                    ours, theirs, tokenizer, measures, lambda said: typer.echo(said, err=True)
+                    ours, theirs, tokenizer, measures, lambda said: typer.echo(said, err=True), texts
                 )
         except TwinError as error:
             typer.echo(f"not judged: {error}", err=True)
@@ -211,28 +212,25 @@ def _judge(settings: "Settings", version: "ModelVersion") -> "JudgeExport":
 
 @command(export, "twin export model twin-ada-dpo:f3a1d279f275 ~/ada-model", name="model")
 def export_model(tag: ModelTag, folder: NewFolder) -> None:
-    """Copies a model version: whole weights and the adapter beside them, tokenizer, card, configuration and record.
+    """Is `twin export version --format merged` with the adapter, configuration and record beside the whole weights.
 
     Transformers and every engine load the folder as it is. docs/registry.md says what each file is.
     """
-    from twin_assets.core.models.registry import STORE_FILE, Registry
+    from twin_assets.core.models.registry import Registry
     from twin_assets.core.models.whole import whole_folder
+    from twin_assets.export.export import export_version as write_version
     from twin_assets.export.export import refuse_full
 
     settings = read_settings()
     version = Registry(settings).get(tag)
     refuse_full(folder)
-    whole = whole_folder(settings, version)
-    shutil.copytree(whole, folder, dirs_exist_ok=True)
-    if version.base:
-        (folder / "adapter").mkdir()
-        for path in version.path.iterdir():
-            beside = path.name in ("README.md", "version.json", "training")
-            target = folder / path.name if beside else folder / "adapter" / path.name
-            if path.name != STORE_FILE:
-                (shutil.copytree if path.is_dir() else shutil.copy2)(path, target)
-    size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-    typer.echo(f"{folder}  {size / 1e6:.1f} MB, for {version.about.visibility} use")
+    write_version(version, whole_folder(settings, version), folder, "merged", beside=True)
+    _tell(folder, version)
+
+
+def _tell(folder: Path, version: "ModelVersion") -> None:
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    typer.echo(f"{folder}  {version.tag}, {size / 1e6:.1f} MB, for {version.about.visibility} use")
 
 
 @command(

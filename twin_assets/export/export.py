@@ -19,7 +19,7 @@ from twin_assets.export.quantiser import check_quantiser, quantise
 
 Format = Literal["gguf", "merged", "adapter"]
 Quantization = Literal["f16", "q8_0", "q4_0", "q4_k_m"]
-ADAPTER = "adapter"
+ADAPTER, RECORD = "adapter", ("README.md", "version.json", "training")
 # Judges a GGUF file beside the folder of whole weights that it was made of; or says why it is not judged.
 JudgeExport = Callable[[Path, Path], ExportVerdict | str]
 
@@ -32,10 +32,12 @@ def export_version(
     quantization: Quantization = "q8_0",
     system: str | None = None,
     judge: JudgeExport | None = None,
+    beside: bool = False,
 ) -> Path:
     """Write the version to the folder `target`, which appears whole or, when anything goes wrong, not at all.
 
-    `whole` is the folder of its whole weights, its own or what an adapter was merged into. `system` is what the persona's service says first, for the Modelfile. Raises TwinError where `target` holds something
+    `whole` is the folder of its whole weights, its own or what an adapter was merged into. `system` is what the persona's service says first, for the Modelfile. With `beside`, whole
+    weights have the adapter that they were merged with and the record of the training beside them. Raises TwinError where `target` holds something
     already, where the version has no adapter, and where the model can't be written in this format.
     """
     refuse_full(target)
@@ -49,9 +51,10 @@ def export_version(
             _copy_adapter(version, staged)
             about = ""
         elif to == "merged":
-            shutil.copytree(
-                whole, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(ADAPTER, STORE_FILE)
-            )
+            left_out = (STORE_FILE,) if beside else (ADAPTER, STORE_FILE)
+            shutil.copytree(whole, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*left_out))
+            if beside and version.base:
+                _copy_beside(version, staged)
             about = ""
         else:
             about = _write_gguf(version, whole, staged, quantization, system, judge)
@@ -69,6 +72,15 @@ def refuse_full(folder: Path) -> None:
     """Raises TwinError when there is something in the way."""
     if folder.is_file() or (folder.exists() and any(folder.iterdir())):
         raise TwinError(f"{folder} is not empty.", "name a folder that isn't there yet, or an empty one.")
+
+
+def _copy_beside(version: ModelVersion, staged: Path) -> None:
+    """The version's own files: its record, and in a folder the adapter."""
+    (staged / ADAPTER).mkdir()
+    for path in version.path.iterdir():
+        target = staged / path.name if path.name in RECORD else staged / ADAPTER / path.name
+        if path.name != STORE_FILE:
+            (shutil.copytree if path.is_dir() else shutil.copy2)(path, target)
 
 
 def _copy_adapter(version: ModelVersion, staged: Path) -> None:

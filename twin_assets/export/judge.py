@@ -74,23 +74,28 @@ class Measures:
 
 
 def judge_export(
-    version: Reader, exported: Reader, tokenizer: Any, by: Measures, on_progress: Callable[[str], None]
+    version: Reader,
+    exported: Reader,
+    tokenizer: Any,
+    by: Measures,
+    on_progress: Callable[[str], None],
+    texts: int = TASKS,
 ) -> ExportVerdict:
-    """Both write the same held-out prompts, as an evaluation sets them, and read the same held-out prose.
+    """Both write the same held-out prompts, as an evaluation sets them, `texts` at most, and read the same held-out prose.
 
     `tokenizer` is the version's. Raises TwinError when nothing is held out.
     """
     train = [d for d in by.corpus if d.split == "train"]
     heldout = [d for d in by.corpus if d.split == "heldout"]
-    tasks = write_tasks(heldout, train)[:TASKS]
+    tasks = write_tasks(heldout, train)[:texts]
     if not tasks:
         raise TwinError(
             "Nothing of the persona's writing is held out to judge by.", "collect more of it first."
         )
     writer = ContestWriter(train, by.persona, by.profile, by.retrieve, by.seed)
     prompts = [writer.conversation(task, "twin", n) for n, task in enumerate(tasks)]
-    texts = [served_prompt(tokenizer, [m.model_dump() for m in prompt]) for prompt in prompts]
-    on_progress(f"{exported.name} reads {len(texts)} prompts")
+    served = [served_prompt(tokenizer, [m.model_dump() for m in prompt]) for prompt in prompts]
+    on_progress(f"{exported.name} reads {len(served)} prompts")
     pieces = windows_of(version, [d.voice_text for d in heldout if d.category != "code"])
     begun = [
         [one.text for one in reader.generate(prompts[:STARTS], Sampling(START_TOKENS, 0.0))]
@@ -100,8 +105,8 @@ def judge_export(
         reader=exported.name,
         version=_reads(version, "the version", pieces, prompts, by, on_progress),
         exported=_reads(exported, "the exported file", pieces, prompts, by, on_progress),
-        prompts=len(texts),
-        same_tokens=sum(version.tokens(text) == exported.tokens(text) for text in texts),
+        prompts=len(served),
+        same_tokens=sum(version.tokens(text) == exported.tokens(text) for text in served),
         starts=len(begun[0]),
         same_starts=sum(ours == theirs for ours, theirs in zip(*begun, strict=True)),
         windows=len(pieces),
