@@ -110,12 +110,12 @@ def one_author(
 
 
 def seconds(folder: Path, plan: Plan, tokens: int, chooser: Chooser) -> None:
-    """Writing and choosing n texts of one request, the first of three tries left out."""
+    """Writing and choosing n texts of one request, the first of two tries left out."""
     generator = packaged_model(folder / "model")
     print("| n | writing, s | choosing, s | share |\n|---|---|---|---|")
     for n in NUMBERS:
         wrote, chose = [], []
-        for _ in range(3):
+        for _ in range(2):
             start = time.perf_counter()
             handles = [
                 generator.start(plan.conversation, Sampling(tokens, 0.8, seed), bounded=False)

@@ -52,6 +52,7 @@ WAYS: dict[str, tuple[float, AnswerOptions]] = {
     "quoted": (1.0, AnswerOptions(quote=True, cite=True)),
     "checked": (1.0, AnswerOptions(check=True, cite=True)),
     "quoted, checked": (1.0, AnswerOptions(quote=True, check=True, cite=True)),
+    "quoted, checked, strict": (1.0, AnswerOptions(quote=True, check=True, cite=True, strict=True)),
 }
 
 
@@ -164,10 +165,12 @@ def one_answer(
         tokens += text.tokens_out
         return text.text
 
-    first = draft(SEED + at, TOKENS, 0.8)
     if not options.tends_facts or not plan.passages:
-        return Given(item, first, False, tokens=tokens)
+        return Given(item, draft(SEED + at, TOKENS, 0.8), False, tokens=tokens)
     tended = desk.tend(item.question, plan.passages, options)
+    if tended.declines():
+        return Given(item, plan.declining or "", False, tended.checks)
+    first = draft(SEED + at, TOKENS, 0.8)
     text = "".join(
         tended.pieces(
             [first], lambda: [draft(SEED + at + 1, RETRY_TOKENS, RETRY_TEMPERATURE)] if retry else []

@@ -91,6 +91,18 @@ def test_where_nothing_stays_it_says_so_and_no_empty_answer_is_given(desk: FactD
     assert (text, answer.checks.declined) == ("Yes, it was.", False), "what states nothing can't be checked"
 
 
+def test_a_strict_answer_needs_a_sentence_that_answers(desk: FactDesk) -> None:
+    strict = AnswerOptions(strict=True)
+    far = desk.tend("What does crab taste of?", PASSAGES, strict)
+    assert far.declines()
+    assert far.checks.declined
+    assert not desk.tend(QUESTION, PASSAGES, strict).declines()
+    assert not desk.tend("Tell me more. " * 30, PASSAGES, strict).declines(), (
+        "it may ask for more than a sentence"
+    )
+    assert not desk.tend("What does crab taste of?", PASSAGES, AnswerOptions(check=True)).declines()
+
+
 def test_a_sentence_goes_out_as_soon_as_it_is_whole(desk: FactDesk) -> None:
     heard: list[str] = []
 

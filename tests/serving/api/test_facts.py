@@ -66,6 +66,20 @@ def test_what_nothing_stays_of_is_declined_and_all_tokens_count(tmp_path: Path) 
         ] * 2
 
 
+def test_a_strict_persona_declines_before_anything_is_written(tmp_path: Path) -> None:
+    with twin(tmp_path) as (server, engine):
+        let(tmp_path, server, {"strict": True})
+        assert server.ask().json()["outcome"] == "answered"
+        asked = len(engine.asked)
+        near = "Does a backup taste of crab?"
+        for stream in (False, True):
+            answer = server.ask(near, stream=stream)
+            told = events(without_signs(answer))[-1] if stream else answer.json()
+            assert told["outcome"] == "refused"
+            assert told["checks"] is None or told["checks"]["declined"]
+        assert len(engine.asked) == asked
+
+
 def test_writing_is_never_cut(tmp_path: Path) -> None:
     with twin(tmp_path) as (server, engine):
         let(tmp_path, server, ALL)

@@ -29,6 +29,11 @@ class AnswerOptions(Part):
         default=None, description="Put the number of a passage behind the sentence that it supports."
     )
 
+    strict: bool | None = Field(
+        default=None,
+        description="Decline a short question that no sentence of its passages answers, before anything is written.",
+    )
+
     def over(self, others: "AnswerOptions") -> "AnswerOptions":
         """These, and those of others where these say nothing."""
         return others.model_copy(update=self.model_dump(exclude_none=True))
@@ -36,4 +41,4 @@ class AnswerOptions(Part):
     @property
     def tends_facts(self) -> bool:
         """Whether an answer is looked at before it goes out."""
-        return bool(self.quote or self.check or self.cite)
+        return bool(self.quote or self.check or self.cite or self.strict)

@@ -8,6 +8,7 @@ written once more, and what is supported of the second follows. Where nothing st
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from twin_assets.core.persona.answer_options import AnswerOptions
 from twin_assets.core.records import Record
 from twin_assets.core.text.words import sentences, terms
 from twin_assets.inference.grounding.claims import by_mix, claims_of, leading_marks, without_marks
-from twin_assets.inference.grounding.quotations import Quotation, nearest_sentences
+from twin_assets.inference.grounding.quotations import Quotation, is_short, nearest_sentences
 
 Found = TypeVar("Found")
 
@@ -50,7 +51,7 @@ class FactDesk:
         self.measure = by_mix(embedder.embed_kept)
 
     def quotation(self, question: str, passages: list[str]) -> Quotation | None:
-        """The sentence of the passages that answers a short question, None where none is near enough."""
+        """The sentence of the passages that answers a short question, None where none is near enough, or it is long."""
         embedder = self._embedder
         found = nearest_sentences(question, passages, embedder.embed_kept, embedder.embed_question)
         return found if found and found.near >= self._thresholds.quotable else None
@@ -79,12 +80,22 @@ class TendedAnswer:
         self.checks, self._said = FactChecks(), list[set[str]]()
         self._start, self._begun, self._kept = time.monotonic(), False, 0
 
+    @cached_property
+    def quotation(self) -> Quotation | None:
+        """The sentence of the passages that answers the question."""
+        return self._timed(self.desk.quotation, self.question, self.passages)
+
+    def declines(self) -> bool:
+        """Whether nothing need be written: a short question that no sentence of the passages answers."""
+        if not self.options.strict or not is_short(self.question) or self.quotation:
+            return False
+        self._note(declined=True)
+        return True
+
     def pieces(self, draft: Iterable[str], again: Callable[[], Iterable[str]] | None = None) -> Iterator[str]:
         """The answer to a draft, empty pieces where a sentence stayed out. `again` writes another, and is asked at most once;
         without it there is no second."""
-        quotation = (
-            self._timed(self.desk.quotation, self.question, self.passages) if self.options.quote else None
-        )
+        quotation = self.quotation if self.options.quote else None
         if quotation:
             self._note(quoted=True)
             self._said.append(set(terms(quotation.text)))
@@ -100,11 +111,12 @@ class TendedAnswer:
 
     def _checked(self, draft: Iterable[str]) -> Iterator[str]:
         """The sentences that stay, each with the white space before it and its citation behind it."""
-        held, dropped = (
-            "",
-            False,
-        )  # what states nothing waits for a claim that stays, and is left out with one that doesn't
+        # What states nothing waits for a claim that stays, and is left out with one that doesn't.
+        held, dropped = "", False
         for before, sentence in sentences_of(draft):
+            if not sentence:
+                yield ""
+                continue
             gap = (before or " ") if self._begun or held else ""
             if not without_marks(sentence).strip():  # the mark of the sentence before
                 held += "" if dropped or self.options.cite else gap + sentence
@@ -119,7 +131,8 @@ class TendedAnswer:
                 self._begun = True
                 yield held + gap + kept
                 held = ""
-        if held and (self._kept or not self.checks.claims or not self.options.check):
+        uncheckable = not self.checks.claims and not self.checks.quoted
+        if held and (self._kept or uncheckable or not self.options.check):
             self._begun = True
             yield held
 
@@ -151,9 +164,12 @@ class TendedAnswer:
 
 def sentences_of(pieces: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Whole sentences of a text that comes in pieces, each with the white space before it; passage numbers between two are
-    by themselves."""
+    by themselves, and empty pieces stay."""
     held = ""
     for piece in pieces:
+        if not piece:  # a sign of life
+            yield "", ""
+            continue
         held += piece
         spans = sentences(held)
         if len(spans) > 1:  # the last one may go on

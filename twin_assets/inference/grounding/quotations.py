@@ -13,6 +13,7 @@ from twin_assets.inference.retrieval.compress import GAP
 # A question is short when it has no more words than this; what is quoted has so many.
 QUESTION_WORDS, QUOTED_WORDS = 30, range(4, 61)
 MOST_LETTERS = 600
+_LIST_MARK = re.compile(r"\A(?:[-*+>]|\d{1,3}[.)]) ")
 _ENDED = re.compile(r"[.!?。！？][\"'”’)\]*_]{0,4}\Z")
 # Only as it is made here: straight quotes, and those without a number, may be anything.
 _QUOTATION = re.compile(r"“([^“”]{1,600})” \[(\d{1,2})\]")
@@ -43,12 +44,17 @@ def quotations_in(text: str) -> list[tuple[str, int]]:
     return [(m[1], int(m[2])) for m in _QUOTATION.finditer(text)]
 
 
+def is_short(question: str) -> bool:
+    """Whether a question may be answered with a sentence."""
+    return count_words(question) <= QUESTION_WORDS
+
+
 def nearest_sentences(
     question: str, passages: list[str], embed: Embed, embed_question: Callable[[str], np.ndarray]
 ) -> Quotation | None:
     """One sentence of the passages, or two in a row, that is the nearest to the question. None where there are only beginnings
     of sentences, or the question is long."""
-    if count_words(question) > QUESTION_WORDS:
+    if not is_short(question):
         return None
     found = [
         (number, words) for number, passage in enumerate(passages, start=1) for words in _quotable(passage)
@@ -64,7 +70,7 @@ def _quotable(passage: str) -> list[str]:
     """Sentences that end, and pairs of neighbours; where a shortened passage has a gap, none goes across."""
     found = []
     for part in passage.split(GAP):
-        whole = [" ".join(part[start:end].split()) for start, end in sentences(part)]
+        whole = [_LIST_MARK.sub("", " ".join(part[start:end].split())) for start, end in sentences(part)]
         for at, sentence in enumerate(whole):
             found += [sentence, *(f"{sentence} {following}" for following in whole[at + 1 : at + 2])]
     return [

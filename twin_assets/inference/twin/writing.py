@@ -121,22 +121,27 @@ class Writing:
 
     def _written(self, whole: bool) -> Iterator[str]:
         plan = self.plan
+        tended = None
+        if self._facts and plan.question and plan.passages and self._options.tends_facts:
+            tended = self._facts.tend(plan.question, plan.passages, self._options)
+        try:
+            if tended is None:
+                yield from self._shaped(whole)
+            elif not tended.declines():
+                yield from tended.pieces(self._shaped(whole), self._again)
+        finally:
+            self.checks = tended and tended.checks
+        if self.checks and self.checks.declined:
+            yield plan.declining or ""
+
+    def _shaped(self, whole: bool) -> Iterator[str]:
+        """The draft, or the best of several, in its form; ALIVE while there is nothing."""
         draft: Iterable[str]
         if self._choose and (self._options.best_of or 1) > 1:
             draft = [(yield from self._best(self._choose, self._options.best_of or 1))]
         else:
             draft = self._draft(self._sampling, whole)
-        shaped = (piece for piece in shape_of(plan)(draft) if piece)
-        if self._facts is None or not (plan.question and plan.passages and self._options.tends_facts):
-            yield from shaped
-            return
-        tended = self._facts.tend(plan.question, plan.passages, self._options)
-        try:
-            yield from tended.pieces(shaped, self._again)
-        finally:
-            self.checks = tended.checks
-        if tended.checks.declined:
-            yield plan.declining or ""
+        yield from (piece for piece in shape_of(self.plan)(draft) if piece)
 
     def _draft(self, sampling: Sampling, whole: bool) -> Iterable[str]:
         """One text by whoever is to write; whole, the engine is not asked for pieces."""
