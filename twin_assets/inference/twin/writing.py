@@ -130,7 +130,7 @@ class Writing:
             elif not tended.declines():
                 yield from tended.pieces(self._shaped(whole), self._again)
         finally:
-            self.checks = tended and tended.checks
+            self.checks = tended.checks if tended else None
         if self.checks and self.checks.declined:
             yield plan.declining or ""
 
