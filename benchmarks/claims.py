@@ -23,7 +23,8 @@ from twin_assets.core.embedding.embedder import load_embedder, remembering
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.core.text.content_words import k_precision
 from twin_assets.core.text.words import sentences
-from twin_assets.evaluation.grounding.claims import (
+from twin_assets.evaluation.grounding.entailment import open_measure
+from twin_assets.inference.grounding.claims import (
     EVIDENCE,
     by_mix,
     claim_support,
@@ -32,7 +33,6 @@ from twin_assets.evaluation.grounding.claims import (
     fact_words,
     missing_number,
 )
-from twin_assets.evaluation.grounding.entailment import open_measure
 from twin_assets.settings import ROOT, load_settings
 
 DEVELOPMENT = "dev_all_subset_balanced.jsonl"

@@ -21,7 +21,8 @@ from pydantic import (
 
 from serving.refusal import error_body, error_type
 from twin_assets.core.errors import TwinError
-from twin_assets.inference.generation.sampling import Sampling
+from twin_assets.core.persona.answer_options import MOST_CANDIDATES
+from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling
 from twin_assets.inference.generation.structured.schema import ResponseFormat, check_size
 from twin_assets.inference.twin.brief import FORM_OF, Brief, Language, WriteKind
 
@@ -32,6 +33,7 @@ MAX_STOPS = 4  # OpenAI's
 MAX_CHOICES = 8
 MAX_TOP_LOGPROBS = 20  # OpenAI's
 DONE = "data: [DONE]\n\n"
+ALIVE = ": still writing\n\n"  # a comment, which clients of server-sent events pass over
 
 # Limits of what a request may hold, so that nothing further in fails on a number or works long on a text.
 Name = Annotated[str, Field(max_length=200)]
@@ -42,6 +44,8 @@ Seed = Annotated[
 ]  # OpenAI's range, and what generators of random numbers take
 TopP = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
+RepetitionPenalty = Annotated[float, Field(ge=0.5, le=2, allow_inf_nan=False)]
+BestOf = Annotated[int, Field(ge=1, le=MOST_CANDIDATES)]
 StopText = Annotated[str, Field(min_length=1, max_length=200)]
 LinkUrl = Annotated[str, Field(max_length=2000, pattern=r"^https?://")]
 Links = Annotated[list[LinkUrl], Field(max_length=MAX_LINKS)]
@@ -127,6 +131,9 @@ class ChatRequest(BaseModel):
     top_p: TopP | None = Field(None, description="Of the 50 likeliest tokens; 0.95 without it.")
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
+    repetition_penalty: RepetitionPenalty | None = Field(
+        None, description="vLLM's: holds back tokens that the prompt or the text has. 1 is none."
+    )
     n: int = Field(1, ge=1, le=MAX_CHOICES, description="Choices, of seeds that follow each other.")
     seed: Seed | None = None
     logprobs: StrictBool = Field(
@@ -140,6 +147,7 @@ class ChatRequest(BaseModel):
     response_format: Annotated[
         JsonFormat | None, BeforeValidator(lambda given: None if given in _ASKS_NOTHING else given)
     ] = Field(None, description="Text, a JSON object, or JSON of a schema, to which the answer is held.")
+    best_of: NotDone = None
     tools: NotDone = None
     tool_choice: NotDone = None
     functions: NotDone = None
@@ -174,6 +182,7 @@ class ChatRequest(BaseModel):
             self.presence_penalty,
             self.frequency_penalty,
             (self.top_logprobs or 0) if self.logprobs else None,
+            repetition_penalty=self.repetition_penalty or REPETITION_PENALTY,
             response_format=self.wanted_format,
         )
 
@@ -203,6 +212,10 @@ class TwinChatRequest(ChatRequest):
     n: Literal[1] = Field(1, description="One answer a request.")
     logprobs: Literal[False] = Field(False, description="Only the LLM service has them.")
     top_logprobs: NotDone = None
+    best_of: BestOf | None = Field(
+        None,
+        description="Texts that are written for it; the best is given. As the persona has it if left out.",
+    )
     links: Links = Field([], description="Pages or papers (PDF) to answer from too.")
 
 
@@ -224,6 +237,7 @@ class WriteRequest(BaseModel):
     language: Language | None = None
     temperature: Temperature = 0.8
     seed: int | None = Field(None, ge=0, lt=2**31, description="The same seed gives the same text again.")
+    best_of: BestOf | None = Field(None, description="Texts that are written; the best is given.")
     stream: StrictBool = False
     user: Name | None = Field(None, description="Whom the text is for, as in OpenAI's protocol.")
 
@@ -354,10 +368,10 @@ class Events:
 
 
 def event_stream(events: Events, pieces: Iterable[str]) -> Iterator[str]:
-    """The events of a text that comes in pieces."""
+    """The events of a text that comes in pieces, of which empty ones only say that it is being written."""
     try:
         for piece in pieces:
-            yield events.piece(piece)
+            yield events.piece(piece) if piece else ALIVE
     except TwinError as error:
         yield events.error(error)
     else:

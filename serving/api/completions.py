@@ -8,15 +8,16 @@ import secrets
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 
 from serving.access.caller import caller_of
 from serving.access.needs import needs
+from serving.event_stream import EventStream
 from serving.protocol import Events, TwinChatRequest, WriteRequest, completion, event_stream, usage
 from serving.twin.answering import answer_service
 from serving.twin.request import TwinRequest
 from twin_assets.core.errors import TwinError
-from twin_assets.inference.twin.answer import Answer, outcome_of
+from twin_assets.inference.twin.answer import Answer
 from twin_assets.inference.twin.brief import Brief
 
 DEGRADED_HEADER = "X-Twin-Degraded"
@@ -46,7 +47,18 @@ def chat(given: TwinChatRequest, request: Request) -> Response:
         answer.tokens_out,
         answer.finish_reason,
         **answer.model_dump(
-            include={"citations", "outcome", "seed", "degraded", "unsupported_links", "request_id", "notice"}
+            include={
+                "citations",
+                "outcome",
+                "seed",
+                "degraded",
+                "unsupported_links",
+                "request_id",
+                "notice",
+                "written",
+                "left_out",
+                "checks",
+            }
         ),
     )
     if given.wanted_format and answer.outcome == "refused":  # it is no JSON, which OpenAI says so
@@ -84,7 +96,7 @@ def _made_whole(
     further: dict[str, Any] = {}
     if isinstance(given, TwinChatRequest):
         further = {"stop": given.stops, "response_format": given.wanted_format} | given.model_dump(
-            include={"top_p", "presence_penalty", "frequency_penalty"}
+            include={"top_p", "presence_penalty", "frequency_penalty", "repetition_penalty"}
         )
     if given.links:
         caller.require("links", persona)
@@ -99,6 +111,7 @@ def _made_whole(
         temperature=given.temperature,
         seed=secrets.randbelow(2**31) if given.seed is None else given.seed,
         max_tokens=max_tokens,
+        best_of=given.best_of,
         brief=brief,
         **further,
     )
@@ -125,16 +138,17 @@ def _json(answer: Answer, body: dict[str, Any]) -> JSONResponse:
     return JSONResponse(body, headers=headers)
 
 
-def _streamed(twin_request: TwinRequest, request: Request, with_usage: bool = False) -> StreamingResponse:
+def _streamed(twin_request: TwinRequest, request: Request, with_usage: bool = False) -> EventStream:
     answer = answer_service(request).stream(twin_request)
-    plan, writers = answer.plan, answer.writers
+    writing = answer.writing
+    plan, writers = writing.plan, writing.writers
     request.state.facts |= {
         "persona": twin_request.persona,
         "model": writers.model,
         "kind": plan.prompt_kind,
         "passages": len(plan.citations),
         "degraded": answer.degraded,
-        "outcome": outcome_of(plan, writers),
+        "outcome": writing.outcome,
         "stream": True,
     }
     refused = twin_request.response_format and writers.outcome == "refused"
@@ -143,19 +157,20 @@ def _streamed(twin_request: TwinRequest, request: Request, with_usage: bool = Fa
         lambda: writers.finish_reason,
         (lambda: usage(*writers.tokens)) if with_usage else None,
         said_as="refusal" if refused else "content",
-        citations=[c.model_dump() for c in plan.citations],
-        outcome=outcome_of(plan, writers),
+        citations=lambda: [c.model_dump() for c in writing.citations],
+        outcome=lambda: writing.outcome,
         seed=twin_request.seed,
         degraded=answer.degraded,
         request_id=twin_request.request_id,
         prompt_kind=plan.prompt_kind,
         unsupported_links=answer.unsupported_links,
         notice=answer.notice,
+        written=lambda: writing.written,
+        left_out=lambda: writing.left_out,
+        checks=lambda: writing.checks and writing.checks.model_dump(),
     )
     # A proxy that gathers the whole answer first would take the point out of it.
     headers = {"X-Accel-Buffering": "no"}
     if answer.degraded:
         headers[DEGRADED_HEADER] = ",".join(answer.degraded)
-    return StreamingResponse(
-        event_stream(events, answer.pieces), media_type="text/event-stream", headers=headers
-    )
+    return EventStream(event_stream(events, answer.pieces), headers, answer.close)

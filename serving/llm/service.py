@@ -28,6 +28,7 @@ from serving.state_metrics import DiskMetrics
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.engine import GenerationHandle
 from twin_assets.inference.generation.remote import CALLER_HEADER, MODEL_HEADER
+from twin_assets.inference.generation.sampling import following_seed
 from twin_assets.settings import load_settings
 
 DEFAULT_TOKENS = 256
@@ -124,8 +125,8 @@ def _begin(models: ReleasedModels, pick: Pick, given: ChatRequest) -> list[Gener
     tickets: list[GenerationHandle] = []
     try:
         for n in range(given.n):
-            # The first choice is what the seed writes alone; after the last seed comes the first.
-            seed = None if given.seed is None else (given.seed + n + 2**63) % 2**64 - 2**63
+            # The first choice is what the seed writes alone.
+            seed = following_seed(given.seed, n)
             tickets.append(models.start(pick, conversation, replace(sampling, seed=seed)))
     except BaseException:
         for ticket in tickets:

@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -18,6 +19,7 @@ from serving import telemetry
 from serving.errors import NotFoundError, NothingReleased
 from serving.readiness import Readiness
 from serving.state_metrics import StateMetrics, Waits, open_alerts_of
+from serving.twin.instruments import Instruments
 from serving.twin.request import TwinRequest
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.embedding.thresholds import Thresholds, thresholds_of
@@ -25,6 +27,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.llm.client import open_litellm
 from twin_assets.core.models.profiles import load_profile
+from twin_assets.core.persona.answer_options import AnswerOptions
 from twin_assets.core.persona.definition import Persona, load_persona, persona_names
 from twin_assets.core.records import Passage, most_closed
 from twin_assets.core.release.history import History
@@ -36,6 +39,7 @@ from twin_assets.inference.generation.fallback import FallbackPolicy, Writers
 from twin_assets.inference.generation.remote import EngineUnavailable, RemoteGenerator
 from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.inference.generation.structured.grammar import check_schema
+from twin_assets.inference.grounding.facts import FactDesk
 from twin_assets.inference.links.read import RecentLinks, linked_passages
 from twin_assets.inference.retrieval.resilient_store import (
     FIX,
@@ -44,21 +48,12 @@ from twin_assets.inference.retrieval.resilient_store import (
     RetrievalUnavailable,
 )
 from twin_assets.inference.retrieval.retriever import open_retriever
-from twin_assets.inference.twin.answer import (
-    RETRIEVAL,
-    Answer,
-    Linked,
-    Plan,
-    Twin,
-    outcome_of,
-    sampling_of,
-    stream,
-    write,
-)
+from twin_assets.inference.twin.answer import RETRIEVAL, Answer, Linked, Plan, Twin, sampling_of
 from twin_assets.inference.twin.cost import price_of
 from twin_assets.inference.twin.log_writer import FLUSH_SECONDS, RequestLog
 from twin_assets.inference.twin.request_log import Outcome, RequestRecord
 from twin_assets.inference.twin.request_lookup import DAYS, RequestLookup
+from twin_assets.inference.twin.writing import Writing
 from twin_assets.settings import Settings
 
 PROBE_SECONDS = 3.0
@@ -87,6 +82,7 @@ class Planned(NamedTuple):
     plan: Plan
     writers: Writers
     sampling: Sampling
+    options: AnswerOptions
     plumbing: frozenset[str]
 
     @property
@@ -96,12 +92,13 @@ class Planned(NamedTuple):
 
 
 class StreamedAnswer(NamedTuple):
-    """An answer that is being written. `unsupported_links` is filled when `pieces` have ended."""
+    """An answer that is being written; empty `pieces` only say so. `unsupported_links` is filled when they have ended, and `close`
+    ends the writing for a reader who has left."""
 
-    plan: Plan
-    writers: Writers
+    writing: Writing
     degraded: list[str]
     pieces: Iterator[str]
+    close: Callable[[], None]
     unsupported_links: list[str]
     notice: Callable[[], str | None]
 
@@ -124,6 +121,7 @@ class AnswerService:
         self._standing = lru_cache(maxsize=64)(self._look)
         self._warm()
         self.fallback = FallbackPolicy(settings)
+        self.instruments = Instruments(settings, self.lake)
         self.readiness = Readiness(
             {
                 "lake": self.ledgers.check_lake,
@@ -138,13 +136,13 @@ class AnswerService:
     def answer(self, request: TwinRequest) -> Answer:
         """The whole answer, logged under the request's id. Raises TwinError when there is none."""
         planned = self._planned(request)
-        plan, writers = planned.plan, planned.writers
+        writing = self._writing(planned)
         try:
-            answer = write(plan, writers, planned.sampling)
+            answer = writing.whole()
         except TwinError:
-            self._log(planned, "failed", "", plan.steps_ms)
+            self._log(planned, writing, "failed", "")
             raise
-        self._log(planned, answer.outcome, answer.text, answer.steps_ms)
+        self._log(planned, writing, answer.outcome, answer.text)
         told = {"request_id": request.request_id, "seed": request.seed, "notice": planned.notice}
         return answer.model_copy(update=told)
 
@@ -152,16 +150,25 @@ class AnswerService:
         """The answer in pieces. The first is there already when this returns, so that an engine that is down is an error
         with its status, and no broken stream."""
         planned, links = self._planned(request), list[str]()
-        pieces = self._pieces(planned, links)
+        writing = self._writing(planned)
+        pieces = self._pieces(planned, writing, links)
         begun = list(islice(pieces, 1))
-        writers = planned.writers
+        degraded = planned.plan.degraded + planned.writers.degraded
         return StreamedAnswer(
+            writing, degraded, chain(begun, pieces), pieces.close, links, lambda: planned.notice
+        )
+
+    def _writing(self, planned: Planned) -> Writing:
+        """What makes the answer, with what chooses and checks it where that is wished."""
+        options = planned.options
+        chooses = (options.best_of or 1) > 1
+        return Writing(
             planned.plan,
-            writers,
-            planned.plan.degraded + writers.degraded,
-            chain(begun, pieces),
-            links,
-            lambda: planned.notice,
+            planned.writers,
+            planned.sampling,
+            options,
+            self.instruments.chooser(planned.persona, self.profile) if chooses else None,
+            self.facts if options.tends_facts and planned.plan.question else None,
         )
 
     def _planned(self, request: TwinRequest) -> Planned:
@@ -189,6 +196,9 @@ class AnswerService:
 
         plan = self._plan(twin, request, linked)
         writers = self.fallback.writers(self._engine(request, production), plan.refusal is not None)
+        options = persona.answers.over(self.profile.answers)
+        if request.best_of is not None:
+            options = options.model_copy(update={"best_of": request.best_of})
         sampling = replace(
             sampling_of(plan, request.temperature, request.seed, request.max_tokens),
             stop=request.stop,
@@ -197,7 +207,9 @@ class AnswerService:
             frequency_penalty=request.frequency_penalty,
             response_format=request.response_format,
         )
-        return Planned(request, persona, plan, writers, sampling, plumbing)
+        if request.repetition_penalty is not None:
+            sampling = replace(sampling, repetition_penalty=request.repetition_penalty)
+        return Planned(request, persona, plan, writers, sampling, options, plumbing)
 
     def _plan(self, twin: Twin, request: TwinRequest, linked: Linked) -> Plan:
         """Raises RetrievalUnavailable for a question while the store is away, and for all else where the settings say so."""
@@ -219,6 +231,11 @@ class AnswerService:
         """Of the embedder of the settings. Raises TwinError until it is calibrated."""
         return thresholds_of(self.lake, load_embedder(self.settings.embedder))
 
+    @cached_property
+    def facts(self) -> FactDesk:
+        """Holds answers to their passages. Raises TwinError until the embedder is calibrated."""
+        return FactDesk(load_embedder(self.settings.embedder), self.thresholds)
+
     def _engine(self, request: TwinRequest, production: str | None) -> RemoteGenerator:
         s = self.settings
         key = s.llm_api_key.get_secret_value() if s.llm_api_key else "none"
@@ -233,26 +250,27 @@ class AnswerService:
             request.user,
             caller,
             self._connections,
+            ours=s.llm_model is None,
         )
 
-    def _pieces(self, planned: Planned, links: list[str]) -> Iterator[str]:
+    def _pieces(self, planned: Planned, writing: Writing, links: list[str]) -> Generator[str, None, None]:
         """The pieces, logged at their end, however that comes; `links` gets the unsupported ones."""
-        plan, writers = planned.plan, planned.writers
-        start, parts = time.monotonic(), []
+        parts: list[str] = []
         outcome: Outcome = "failed"
         try:
-            for piece in stream(plan, writers, planned.sampling):
-                parts.append(piece)
-                yield piece
-            outcome = outcome_of(plan, writers)
+            with closing(writing.pieces()) as pieces:
+                for piece in pieces:
+                    parts.append(piece)
+                    yield piece
+            outcome = writing.outcome
         finally:
             text = "".join(parts)
-            links += plan.unsupported_links(text) if writers.outcome == "answered" else []
-            self._log(planned, outcome, text, plan.steps_ms | {"generate": (time.monotonic() - start) * 1000})
+            links += planned.plan.unsupported_links(text) if writing.outcome != "refused" else []
+            self._log(planned, writing, outcome, text)
 
-    def _log(self, planned: Planned, outcome: Outcome, text: str, steps: dict[str, float]) -> None:
+    def _log(self, planned: Planned, writing: Writing, outcome: Outcome, text: str) -> None:
         request, persona, plan, writers = planned[:4]
-        tokens_in, tokens_out = writers.tokens
+        (tokens_in, tokens_out), steps = writers.tokens, writing.steps_ms
         price = self.price(tokens_in, tokens_out, steps.get("generate", 0.0))
         row = RequestRecord(
             request_id=request.request_id,
@@ -274,6 +292,8 @@ class AnswerService:
             canary=self._is_canary(writers),
             visibility=most_closed(c.visibility for c in plan.citations),
             brief=request.brief,
+            choice=writing.choice,
+            checks=writing.checks,
         )
         self.log.append(row, persona.log_text)
         telemetry.count(row)

@@ -14,7 +14,7 @@ class TwinRequest:
 
     `text` is what was asked for, as the request log has it. `caller` is the id of the key, never the key; no passage
     that is closed to `audience` is found. `links` are addresses whose pages are read too, `max_tokens` is the request's own
-    limit.
+    limit; `best_of` and `repetition_penalty` are as persona and engine have them where they are None.
     """
 
     request_id: str
@@ -31,6 +31,8 @@ class TwinRequest:
     top_p: float | None = None
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    repetition_penalty: float | None = None
+    best_of: int | None = None
     brief: Brief | None = None
     response_format: ResponseFormat | None = None
 

@@ -16,11 +16,15 @@ SAYS = "The tide table was a day old, so the ferry left an hour late. [1]"
 
 
 class EngineDouble(Loopback):
-    """The server as a context manager; `asked` has the bodies of all requests, `looks` counts those for its models, `keys` what they bore, `hold` makes answers wait."""
+    """The server as a context manager; `asked` has the bodies of all requests, `looks` counts those for its models, `keys` what they bore, `hold` makes answers wait.
+    Where there are `drafts`, what it writes goes by the seed, whose n-th choice is as of the n-th seed after it; texts of `broken` seeds break off.
+    """
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(port)
         self.says, self.fault, self.model = SAYS, "", "twin-runa-dpo:one"
+        self.drafts: list[str] = []
+        self.broken: set[int] = set()
         self.asked: list[dict[str, Any]] = []
         self.keys: set[str] = set()
         self.looks = 0
@@ -67,30 +71,38 @@ class EngineDouble(Loopback):
     def _whole(self, question: dict[str, Any]) -> dict[str, Any]:
         return {
             "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": self.model,
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": self.says}, "finish_reason": "stop"}],
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": self._text(question.get("seed") or 0)}, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 90, "completion_tokens": 17, "total_tokens": 107},
         }  # fmt: skip
 
+    def _text(self, seed: int) -> str:
+        return self.drafts[seed % len(self.drafts)] if self.drafts else self.says
+
     def _streamed(self, question: dict[str, Any]) -> Answer:
         shared = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": self.model}
-        words = [word + " " for word in self.says.split(" ")]
-        if self.fault == "breaks off":
-            words = words[: len(words) // 2]
-        events = [{"role": "assistant", "content": ""}, *({"content": word} for word in words)]
-        lines = [
-            json.dumps(shared | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
-            for delta in events
-        ]
-        if self.fault == "breaks off":
+        choices, seed = question.get("n", 1), question.get("seed") or 0
+        breaks = self.fault == "breaks off" or seed in self.broken
+        lines: list[str] = []
+
+        def tell(index: int, delta: dict[str, str], finish: str | None = None) -> None:
+            said = {"index": index, "delta": delta, "finish_reason": finish}
+            lines.append(json.dumps(shared | {"choices": [said]}))
+
+        for index in range(choices):
+            words = [word + " " for word in self._text(seed + index).split(" ")]
+            tell(index, {"role": "assistant", "content": ""})
+            for word in words[: len(words) // 2] if breaks else words:
+                tell(index, {"content": word})
+        if breaks:
             lines.append(
                 json.dumps({"error": {"message": "out of memory", "type": "server_error", "code": 500}})
             )
         else:
-            lines.append(
-                json.dumps(shared | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-            )
+            for index in range(choices):
+                tell(index, {}, "stop")
             if (question.get("stream_options") or {}).get("include_usage"):
-                counted = {"prompt_tokens": 90, "completion_tokens": 17, "total_tokens": 107}
+                out = 17 * choices
+                counted = {"prompt_tokens": 90, "completion_tokens": out, "total_tokens": 90 + out}
                 lines.append(json.dumps(shared | {"choices": [], "usage": counted}))
             lines.append("[DONE]")
         body = "".join(f"data: {line}\n\n" for line in lines).encode()

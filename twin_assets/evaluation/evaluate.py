@@ -24,7 +24,6 @@ from twin_assets.evaluation.contest.ability import Ability, compare_ability
 from twin_assets.evaluation.contest.effort import effort
 from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts
 from twin_assets.evaluation.contest.write import ContestWriter, System, Written, write_all
-from twin_assets.evaluation.grounding.claims import Measure, by_mix
 from twin_assets.evaluation.grounding.made_questions import make_questions
 from twin_assets.evaluation.grounding.qa_eval import (
     MADE,
@@ -67,6 +66,8 @@ from twin_assets.evaluation.voice.persona_meter import voice_instrument
 from twin_assets.evaluation.voice.stylometry import word_count
 from twin_assets.evaluation.voice.vocabulary import Vocabulary
 from twin_assets.evaluation.write_tasks import WriteTask, write_tasks
+from twin_assets.inference.grounding.claims import Measure, by_mix
+from twin_assets.inference.grounding.quotations import without_quotations
 from twin_assets.inference.twin.answer import Plan
 
 __all__ = [
@@ -178,17 +179,18 @@ def evaluate(
     results = {}
     for role, system in systems.items():
         texts, said, qa_eval = written[role].texts, answers[role], qa_evals[role]
-        sense = _sense(texts, instruments, profile, seed)
+        own = [without_quotations(text) for text in texts]  # a quotation is neither voice nor copying
+        sense = _sense(own, instruments, profile, seed)
         results[role] = SystemResult(
             model=system.model,
             sense=sense,
-            voice=voice.score(texts, sense.reads),
-            copying=check.report(texts),
+            voice=voice.score(own, sense.reads),
+            copying=check.report(own),
             samples=[
                 s.model_copy(update={"text": x, "passages": s.passages if system.sees_passages else []})
                 for s, x in zip(samples, texts, strict=False)
             ],
-            own_voice=voice.score([check.without_copies(t) for t in texts], sense.reads),
+            own_voice=voice.score([check.without_copies(t) for t in own], sense.reads),
             seconds=written[role].seconds,
             words=word_count(texts),
             unseen_words=vocabulary.unseen_share(texts),
@@ -350,9 +352,9 @@ def _answer_all(
         if not asked:
             continue
         on_progress(f"{role} ({system.model}) answers {len(asked)} questions")
-        written[role].add(system, asked, sizes.answer_tokens)
+        written[role].add(system.answers, asked, sizes.answer_tokens)
         for one in asked[: sizes.calls_alone]:
-            written[role].alone += system.generate([one], sizes.answer_tokens)
+            written[role].alone += system.answers([one], sizes.answer_tokens)
     return written
 
 

@@ -8,7 +8,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from twin_assets.core.errors import TwinError
-from twin_assets.evaluation.grounding.claims import claim_support
 from twin_assets.evaluation.grounding.entailment import (
     ENTAILED,
     PART,
@@ -16,6 +15,7 @@ from twin_assets.evaluation.grounding.entailment import (
     open_measure,
     parts_of,
 )
+from twin_assets.inference.grounding.claims import claim_support
 from twin_assets.settings import Settings
 
 CLAIMS = ["The Skua was late.", "Tides turn twice a day."]

@@ -4,7 +4,6 @@ from tests.evaluation.evaluation_factories import by_hashed_words, heldout, pass
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.prompts.templates import refusal
 from twin_assets.core.records import Passage
-from twin_assets.evaluation.grounding.claims import by_mix
 from twin_assets.evaluation.grounding.qa_eval import (
     QaEval,
     bare_question,
@@ -13,6 +12,7 @@ from twin_assets.evaluation.grounding.qa_eval import (
     score_qa,
 )
 from twin_assets.evaluation.grounding.questions import Question
+from twin_assets.inference.grounding.claims import by_mix
 from twin_assets.inference.twin.answer import Plan, Twin
 
 CLOCK = "The pilot clock was an hour slow and so the tide table came late."

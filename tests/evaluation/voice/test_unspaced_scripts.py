@@ -13,13 +13,13 @@ from twin_assets.core.prompts.refusals import declines
 from twin_assets.core.prompts.templates import looked_for, refusal
 from twin_assets.core.records import Passage
 from twin_assets.core.text.words import count_words
-from twin_assets.evaluation.grounding.claims import by_mix, claim_support, claims_of
 from twin_assets.evaluation.grounding.questions import Question, score_retrieval
 from twin_assets.evaluation.voice.copying import CopyCheck
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import mask_topic, tokens, windows, word_count
 from twin_assets.evaluation.voice.vocabulary import Vocabulary
 from twin_assets.evaluation.write_tasks import write_tasks
+from twin_assets.inference.grounding.claims import by_mix, claim_support, claims_of
 from twin_assets.inference.retrieval.compress import compress
 from twin_assets.inference.retrieval.understand import wordings
 from twin_assets.inference.twin.brief import Brief

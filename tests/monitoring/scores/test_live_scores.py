@@ -13,11 +13,11 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.feedback.store import Feedback, add_feedback
 from twin_assets.core.persona.definition import load_persona
 from twin_assets.core.storage.lake import Lake, LocalLake
-from twin_assets.evaluation.grounding.claims import by_mix
 from twin_assets.evaluation.sense.meter import SenseMeter
 from twin_assets.evaluation.sense.passages import PassageMeter, some_passages
 from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import VoiceMeter
+from twin_assets.inference.grounding.claims import by_mix
 from twin_assets.inference.twin.request_log import RequestRecord, write_object
 from twin_assets.monitoring.report.plots import quality_plot
 from twin_assets.monitoring.scores.live_quality import quality_by, quality_of

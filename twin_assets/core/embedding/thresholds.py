@@ -46,10 +46,20 @@ class Thresholds(Record):
     agreeing_draft: float = 0.4
     agreeing_request: float = 0.2
 
+    @property
+    def quotable(self) -> float:
+        """A sentence nearer than this to a question answers it: a little more than halfway from what a corpus can answer to what
+        says the same.
+
+        Set on the demo persona: of its own questions 21 of 30 have such a sentence in their passages, of 30 that nothing answers
+        2. Of questions made of a real author's held-out documents (matklad) 17 of 30, of strangers' 1 of 15.
+        """
+        return self.answerable + 0.55 * (self.same_subject - self.answerable)
+
 
 OFFLINE_MINILM = Thresholds()
 COSINE_WEIGHT = 3.73
-"""Of a claim's support, what a cosine weighs in the logit (evaluation/grounding/claims.py has the rest)."""
+"""Of a claim's support, what a cosine weighs in the logit (inference/grounding/claims.py has the rest)."""
 TYPICAL_COSINE = 0.65  # of a claim at the threshold with its nearest sentences
 CALIBRATION = 2  # of what a calibration holds
 _MEASURED = {"8e6269ae3268": OFFLINE_MINILM}  # by the embedder's fingerprint

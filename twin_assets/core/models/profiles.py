@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.families import DEFAULT_FAMILY, Architecture, Family, TemplateFix, load_families
+from twin_assets.core.persona.answer_options import AnswerOptions
 from twin_assets.settings import ROOT
 
 PROFILES_FILE = ROOT / "training_configs" / "profiles.yaml"
@@ -95,7 +96,8 @@ class Profile(BaseModel):
     the family's own values. `max_train_rows` and `max_test_rows` are what its time budget affords; `max_shares` limits kinds of task to shares of the instruct rows, `max_kind_shares` kinds of pair to shares of
     the preference rows; `preference_pairs` is how many a model is asked to write, each in
     `preference_samples` texts of which the worst is rejected. `plumbing` marks a size whose models write
-    noise: they prove that the platform runs, and are released only where a setting says so.
+    noise: they prove that the platform runs, and are released only where a setting says so. `answers` is what a persona's
+    `answers:` leaves open.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -124,6 +126,7 @@ class Profile(BaseModel):
     max_kind_shares: dict[str, float] = {"voice": 1.0}
     plumbing: bool = False
     nano_steps: int = 1000  # about 200 s on two idle cores
+    answers: AnswerOptions = AnswerOptions()
     gate: Gate
     evaluation: EvaluationSize = EvaluationSize()
 

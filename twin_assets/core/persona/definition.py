@@ -11,6 +11,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.persona.answer_options import AnswerOptions
 from twin_assets.core.persona.retrieval_options import RetrievalOptions
 from twin_assets.core.persona.sources import (
     Bluesky,
@@ -82,6 +83,11 @@ class Persona(Part):
     retrieval: RetrievalOptions = Field(
         RetrievalOptions(),
         description="Which parts of retrieval are on; docs/retrieval.md says what each does.",
+    )
+    answers: AnswerOptions = Field(
+        AnswerOptions(),
+        description="What is done to make answers and texts better while they are asked for; what is not said is as the "
+        "profile has it.",
     )
     mask_personal_data: bool = Field(
         True,

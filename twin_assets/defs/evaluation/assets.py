@@ -1,6 +1,7 @@
 """Evaluation: the candidate against its own baseline and production, and the gate it must pass."""
 
 import json
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -38,9 +39,9 @@ from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.evaluation.voice.persona_meter import persona_background
 from twin_assets.feature.instruct.build import may_be_learnt
 from twin_assets.inference.generation.local import Generation, LocalGenerator
-from twin_assets.inference.generation.sampling import Sampling
+from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling
 from twin_assets.inference.retrieval.retriever import open_retriever
-from twin_assets.inference.twin.answer import Twin
+from twin_assets.inference.twin.answer import ANSWER_PENALTY, Twin
 
 TEMPERATURE = 0.8
 # Writing of the author that a judge is shown.
@@ -158,14 +159,16 @@ class _Models:
         return self._open[tag]
 
     def system(self, tag: str, prompting: Prompting) -> System:
-        def generate(conversations: list[list[Message]], tokens: int) -> list[Generation]:
+        def written(penalty: float, conversations: list[list[Message]], tokens: int) -> list[Generation]:
             # What a conversation may hold doesn't depend on how short its answer is: samples are not cut twice.
             token_budget = self._profile.answer_tokens
             fitting = [self.open(tag).fit(c, token_budget) for c in conversations]
-            return self.open(tag).generate(fitting, Sampling(tokens, TEMPERATURE, self._settings.seed))
+            sampling = Sampling(tokens, TEMPERATURE, self._settings.seed, repetition_penalty=penalty)
+            return self.open(tag).generate(fitting, sampling)
 
         usd = self._settings.hardware_usd_per_hour
-        return System(model=tag, generate=generate, prompting=prompting, usd_per_hour=usd)
+        writing, answering = partial(written, REPETITION_PENALTY), partial(written, ANSWER_PENALTY)
+        return System(tag, writing, prompting, usd, answering)
 
 
 def _as_check(gate: GateResult) -> dg.AssetCheckResult:

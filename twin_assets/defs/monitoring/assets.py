@@ -10,10 +10,10 @@ from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.shared.common import MONITORING, OWNERS, READS_OUTSIDE, personas
 from twin_assets.defs.shared.metadata import image, sample_table
 from twin_assets.defs.shared.resources import Platform
-from twin_assets.evaluation.grounding.claims import by_mix
 from twin_assets.evaluation.grounding.entailment import open_measure
 from twin_assets.evaluation.sense.persona_sense import persona_sense
 from twin_assets.evaluation.voice.persona_meter import no_voice, persona_instrument, persona_meter
+from twin_assets.inference.grounding.claims import by_mix
 from twin_assets.inference.twin.log_days import compact_days
 from twin_assets.monitoring.erasure import finish_erasures, remove_texts
 from twin_assets.monitoring.report.plots import cost_plot, quality_plot

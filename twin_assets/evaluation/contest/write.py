@@ -39,6 +39,7 @@ Prompting = Literal["twin", "baseline", "prompted", "bare"]
 class System:
     """A model and how it is prompted; `generate` writes one text of at most so many tokens for each conversation.
 
+    `answer` writes answers to questions, as the service does where there are passages; `generate` without it.
     `usd_per_hour` is what its hardware costs, 0 if nobody said.
     """
 
@@ -46,6 +47,12 @@ class System:
     generate: Callable[[list[list[Message]], int], list[Generation]]
     prompting: Prompting
     usd_per_hour: float = 0.0
+    answer: Callable[[list[list[Message]], int], list[Generation]] | None = None
+
+    @property
+    def answers(self) -> Callable[[list[list[Message]], int], list[Generation]]:
+        """What writes its answers to questions."""
+        return self.answer if self.answer and self.sees_passages else self.generate
 
     @property
     def sees_passages(self) -> bool:
@@ -64,9 +71,14 @@ class Written:
     def texts(self) -> list[str]:
         return [g.text for g in self.generations]
 
-    def add(self, system: System, conversations: list[list[Message]], tokens: int) -> None:
+    def add(
+        self,
+        write: Callable[[list[list[Message]], int], list[Generation]],
+        conversations: list[list[Message]],
+        tokens: int,
+    ) -> None:
         start = time.monotonic()
-        self.generations += system.generate(conversations, tokens)
+        self.generations += write(conversations, tokens)
         self.seconds += time.monotonic() - start
 
 
@@ -94,7 +106,7 @@ def write_all(
             conversations = [
                 writer.conversation(task, system.prompting, done + n) for n, task in enumerate(batch)
             ]
-            written[role].add(system, conversations, tokens)
+            written[role].add(system.generate, conversations, tokens)
         done += len(batch)
     return tasks[:done], written
 

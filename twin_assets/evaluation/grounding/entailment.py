@@ -12,7 +12,7 @@ import numpy as np
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.text.words import word_spans
-from twin_assets.evaluation.grounding.claims import Measure
+from twin_assets.inference.grounding.claims import Measure
 from twin_assets.settings import Settings
 
 # From this probability on a claim is supported: more likely than not.

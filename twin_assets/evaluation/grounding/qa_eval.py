@@ -17,10 +17,11 @@ from twin_assets.core.prompts.templates import passages_in, without_passages
 from twin_assets.core.records import Message, Record, SplitDocument
 from twin_assets.core.text.words import first_words
 from twin_assets.evaluation.bootstrap import bootstrap
-from twin_assets.evaluation.grounding.claims import Measure, claim_support, claims_of, marks_in
 from twin_assets.evaluation.grounding.questions import Question
 from twin_assets.evaluation.voice.stylometry import prose
 from twin_assets.evaluation.write_tasks import write_tasks
+from twin_assets.inference.grounding.claims import Measure, claim_support, claims_of, marks_in
+from twin_assets.inference.grounding.quotations import quotations_in, without_quotations
 from twin_assets.inference.twin.answer import Citation, Plan
 
 EXAMPLES = 3
@@ -70,7 +71,7 @@ class Claim(Record):
 
 
 class Answered(Record):
-    """What a system said to a question."""
+    """What a system said to a question. `claims` are its own words', apart from `quotations`, so many, that have their passage behind them."""
 
     kind: Kind
     question: str
@@ -78,12 +79,14 @@ class Answered(Record):
     declined: bool
     passages: list[str]
     claims: list[Claim] = []
+    quotations: int = 0
 
 
 class Grounding(Record):
     """Over answers to answerable questions that came with passages; None where there was nothing to measure.
 
-    `supported` is the share of claims that the passages support, its interval by bootstrap over answers.
+    `supported` is the share of claims that the passages support, its interval by bootstrap over answers; `quotations` are
+    counted apart, since whoever quotes is supported by that alone.
     Of the citations (`[n]` in the text, else every passage shown) `precision` is the share whose span in the
     document supports a claim, `recall` the share of claims that a span they cite supports (Gao et al. 2023).
     """
@@ -96,6 +99,7 @@ class Grounding(Record):
     precision: float | None = None
     recall: float | None = None
     marked: int = 0
+    quotations: int = 0
     unsupported: list[str] = []
 
 
@@ -186,7 +190,7 @@ def score_qa(
     answers, spans = [], []
     for item, text in zip(items, texts, strict=True):
         declined = declines(text, persona)
-        claims = [] if declined or not item.should_answer else claims_of(prose(text))
+        claims = [] if declined or not item.should_answer else claims_of(prose(without_quotations(text)))
         scores = claim_support(claims, item.passages, measure)
         answers.append(
             Answered(
@@ -195,6 +199,7 @@ def score_qa(
                 text=text,
                 declined=declined,
                 passages=item.passages,
+                quotations=len(quotations_in(text)),
                 claims=[
                     Claim(text=c, support=float(s), least=supported)
                     for c, s in zip(claims, scores, strict=True)
@@ -233,6 +238,7 @@ def _grounding(
         precision=hits / cited if cited else None,
         recall=held / len(claims) if cited else None,
         marked=marked,
+        quotations=sum(a.quotations for a in answers),
         unsupported=[c.text for c in sorted(claims, key=lambda c: c.support) if not c.supported][:EXAMPLES],
     )
 

@@ -245,6 +245,16 @@ class SenseMeter:
         measured = iter(self._meter.measure([passage for part in cut for passage in part]))
         return [self._text([next(measured) for _ in part]) for part in cut]
 
+    def standing(self, texts: list[str]) -> list[float | None]:
+        """For each text the share of the author's passages that read no better than its first one, in [0, 1]; None where it has none,
+        or it can't be told. Raises TwinError as `PassageMeter.measure`."""
+        if not self.tells_words:
+            return [None] * len(texts)
+        firsts = [passages(text)[:1] for text in texts]
+        measured = iter(self._meter.measure([first for part in firsts for first in part]))
+        found = [next(measured) if part else None for part in firsts]
+        return [1 - self._badness.rank(self._bad(m)) if m and m.losses else None for m in found]
+
     def _text(self, found: list[Measured]) -> TextSense | None:
         found = [m for m in found if m.losses]
         if not found:

@@ -14,6 +14,7 @@ from twin_assets.evaluation.voice.background import Background, gather
 from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import VoiceMeter
+from twin_assets.evaluation.voice.stylometry import WINDOW
 
 Texts = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -58,9 +59,12 @@ def persona_instrument(
     return voice_instrument(training_prose(corpus), persona_background(persona, corpus, lake, folder))
 
 
-def voice_instrument(author: Sequence[str], background: Background) -> VoiceInstrument | None:
-    """Fitted on the author's training texts; None where there is too little of the author or of other people."""
-    return _calibrated(tuple(author), _frozen(background.people), _frozen(background.packages))
+def voice_instrument(
+    author: Sequence[str], background: Background, words: int = WINDOW
+) -> VoiceInstrument | None:
+    """Fitted on the author's training texts, for windows of `words` words; None where there is too little of the author or of
+    other people."""
+    return _calibrated(tuple(author), _frozen(background.people), _frozen(background.packages), words)
 
 
 def _frozen(writers: dict[str, list[str]]) -> Texts:
@@ -80,8 +84,10 @@ def _fitted(author: tuple[str, ...], impostors: Texts) -> VoiceMeter | None:
 
 
 @lru_cache(maxsize=2)
-def _calibrated(author: tuple[str, ...], people: Texts, packages: Texts) -> VoiceInstrument | None:
+def _calibrated(
+    author: tuple[str, ...], people: Texts, packages: Texts, words: int
+) -> VoiceInstrument | None:
     try:
-        return VoiceInstrument.fit(author, _thawed(people), more=_thawed(packages))
+        return VoiceInstrument.fit(author, _thawed(people), words, _thawed(packages))
     except TwinError:
         return None

@@ -6,7 +6,7 @@ budget for each day.
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -43,7 +43,7 @@ class FallbackGenerator:
     def __init__(self, fallback: Fallback) -> None:
         self._hosted = fallback.hosted
         self.model = self._hosted.model
-        self.tokens, self.cost, self.finish_reason = (0, 0), 0.0, "stop"
+        self.tokens, self.cost, self.finish_reason = (0, 0), 0.0, "stop"  # of all texts
 
     def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
         """Raises EngineUnavailable when it is busy or ill, and TwinError when it refuses."""
@@ -52,6 +52,16 @@ class FallbackGenerator:
     def stream(self, conversation: list[Message], sampling: Sampling) -> Iterator[str]:
         """The whole text in one piece."""
         yield self._written(conversation, sampling).text
+
+    def candidates(
+        self, conversation: list[Message], sampling: Sampling, n: int
+    ) -> Generator[str, None, list[str]]:
+        """One text, whatever `n` is: its budget is for answers."""
+        yield ""
+        return [self._written(conversation, sampling).text]
+
+    def settle(self, chosen: int) -> None:
+        """Nothing to do: there is one."""
 
     def _written(self, conversation: list[Message], sampling: Sampling) -> Generation:
         messages = [m.model_dump() for m in conversation]
@@ -71,8 +81,9 @@ class FallbackGenerator:
         if answer is None:
             raise EngineUnavailable(f"Neither the engine nor {self.model} answers.", "try again later.")
         usage, reply = getattr(answer, "usage", None), read_reply(answer)
-        self.tokens = (getattr(usage, "prompt_tokens", 0) or 0, getattr(usage, "completion_tokens", 0) or 0)
-        self.cost = self._hosted.cost(*self.tokens)
+        used = (getattr(usage, "prompt_tokens", 0) or 0, getattr(usage, "completion_tokens", 0) or 0)
+        self.tokens = (self.tokens[0] + used[0], self.tokens[1] + used[1])
+        self.cost += self._hosted.cost(*used)
         if not reply.text:
             raise EngineUnavailable(
                 f"The fallback {self.model} wrote no text ({reply.fault}).",
@@ -88,8 +99,8 @@ class FallbackGenerator:
         self.finish_reason = "length" if reply.fault == "cut_off" else "stop"
         return Generation(
             text=reply.text,
-            tokens_in=self.tokens[0],
-            tokens_out=self.tokens[1],
+            tokens_in=used[0],
+            tokens_out=used[1],
             finish_reason=self.finish_reason,
             seconds=0.0,
         )

@@ -6,8 +6,11 @@ gateway (benchmarks/serving.py).
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from typing import Any
 
 from urllib3.exceptions import HTTPError
@@ -17,13 +20,14 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.connections import RenewedConnections, lines
 from twin_assets.inference.generation.local import Generation
-from twin_assets.inference.generation.sampling import Sampling
+from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling, following_seed
 
 # Of the LLM service's streamed answers: the exact version that writes.
 MODEL_HEADER = "x-model-version"
 # To our LLM service only: a name for who asked, so that one caller's failures are one vote on a version.
 CALLER_HEADER = "x-twin-caller"
 TIMEOUT = 120.0  # seconds of silence
+ALIVE_SECONDS = 0.5  # how often whoever waits for several texts hears that they are being written
 PASSING = (408, 429, 500, 502, 503, 504)
 
 
@@ -32,7 +36,7 @@ class EngineUnavailable(TwinError):
 
 
 class RemoteGenerator:
-    """One request's generator: it keeps what the engine told of the text that it wrote."""
+    """One request's generator: it keeps what the engine told of the texts that it wrote."""
 
     def __init__(
         self,
@@ -43,16 +47,27 @@ class RemoteGenerator:
         user: str | None = None,
         caller: str | None = None,
         connections: RenewedConnections | None = None,
+        ours: bool = False,
     ) -> None:
         """`name` is what the engine is asked for; `model` the exact version, corrected by its answers.
         `user` is whom the engine is told that it writes for, `caller` who asked; `connections` those that it shares
-        with other requests."""
+        with other requests. Our own LLM service (`ours`) writes several texts for one request."""
         self.url, self.name, self._key, self._user = url, name, api_key, user
         self._connections = connections or RenewedConnections(url, TIMEOUT)
         self._caller = {CALLER_HEADER: caller} if caller else {}
         self.model = model or name
-        self.tokens = (0, 0)  # read and written, of the last text that ended
-        self.finish_reason = "stop"
+        self.finish_reason, self._ours = "stop", ours
+        self._before, self._last = (
+            (0, 0),
+            (0, 0),
+        )  # tokens of earlier texts, and of the one that was told of last
+        self._finishes: list[str] = []  # of several texts
+        self._broken: set[int] = set()
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Read and written, of all texts that ended."""
+        return self._before[0] + self._last[0], self._before[1] + self._last[1]
 
     def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
         done = []
@@ -67,8 +82,8 @@ class RemoteGenerator:
             done.append(
                 Generation(
                     text=text,
-                    tokens_in=self.tokens[0],
-                    tokens_out=self.tokens[1],
+                    tokens_in=self._last[0],
+                    tokens_out=self._last[1],
                     finish_reason=self.finish_reason,
                     seconds=time.monotonic() - start,
                 )
@@ -76,10 +91,98 @@ class RemoteGenerator:
         return done
 
     def stream(self, conversation: list[Message], sampling: Sampling) -> Iterator[str]:
-        body = self._body(conversation, sampling)
-        ended = False
+        with closing(self._one(conversation, sampling)) as pieces:
+            yield from (text for _, text in pieces if text)
+
+    def candidates(
+        self, conversation: list[Message], sampling: Sampling, n: int
+    ) -> Generator[str, None, list[str]]:
+        """Several texts for one conversation, written at the same time, of seeds that follow each other; gives "" while they
+        are written, and at once when the engine has begun. Leaving early cancels them all.
+
+        An engine that is not ours is asked for each; those that it gave are returned, and the first error where it gave none.
+        """
+        texts, self._finishes, self._broken = [""] * n, ["stop"] * n, set()
+        pieces = self._several(conversation, sampling, n)
+        with closing(pieces):
+            heard = 0.0
+            for index, text in pieces:
+                if text:
+                    texts[index] += text
+                if time.monotonic() - heard >= ALIVE_SECONDS:
+                    heard = time.monotonic()
+                    yield ""
+        whole = [index for index in range(n) if index not in self._broken]
+        self._finishes = [self._finishes[index] for index in whole]
+        return [texts[index] for index in whole]
+
+    def settle(self, chosen: int) -> None:
+        """Of several texts this is the answer."""
+        self.finish_reason = self._finishes[chosen]
+
+    def _several(
+        self, conversation: list[Message], sampling: Sampling, n: int
+    ) -> Generator[tuple[int, str], None, None]:
+        if self._ours:
+            yield from self._deltas(self._body(conversation, sampling) | {"n": n}, n)
+            return
+        heard: SimpleQueue[tuple[int, str | Exception | None]] = SimpleQueue()
+        gone, written = Event(), n
+        writers = [
+            RemoteGenerator(
+                self.url, self.name, self._key, self.model, self._user, connections=self._connections
+            )
+            for _ in range(n)
+        ]
+
+        def write(index: int) -> None:
+            seed = following_seed(sampling.seed, index)
+            try:
+                with closing(writers[index]._one(conversation, replace(sampling, seed=seed))) as pieces:
+                    for _, text in pieces:
+                        if gone.is_set():
+                            return
+                        heard.put((index, text))
+            except Exception as error:
+                heard.put((index, error))
+            else:
+                heard.put((index, None))
+
+        for index in range(n):
+            Thread(target=write, args=(index,), daemon=True, name="candidate").start()
+        errors: list[Exception] = []
+        try:
+            while written:
+                try:
+                    index, piece = heard.get(timeout=ALIVE_SECONDS)
+                except Empty:
+                    yield 0, ""
+                    continue
+                if isinstance(piece, str):
+                    yield index, piece
+                    continue
+                written -= 1
+                if piece is not None:
+                    errors.append(piece)
+                    self._broken.add(index)
+        finally:
+            gone.set()
+            for writer in writers:
+                self._spend(writer.tokens)
+        if len(errors) == n:
+            raise errors[0]
+        self.model = writers[0].model
+        self._finishes = [writer.finish_reason for writer in writers]
+
+    def _one(self, conversation: list[Message], sampling: Sampling) -> Generator[tuple[int, str], None, None]:
+        return self._deltas(self._body(conversation, sampling), 1)
+
+    def _deltas(self, body: dict[str, Any], n: int) -> Generator[tuple[int, str], None, None]:
+        """Pieces of the texts that a body asks for, each with the place of its text; the first, of nothing, when the engine has begun."""
+        ended = set[int]()
         with self._asked(body | {"stream": True, "stream_options": {"include_usage": True}}) as response:
             self.model = response.headers.get(MODEL_HEADER, self.model)
+            yield 0, ""
             for line in lines(response):
                 told = line.removeprefix("data:").strip()
                 if not line.startswith("data:"):
@@ -93,10 +196,12 @@ class RemoteGenerator:
                     )
                 choice: dict[str, Any] = next(iter(event.get("choices") or []), {})
                 self._note(event, choice)
-                ended = ended or bool(choice.get("finish_reason"))
-                if text := (choice.get("delta") or {}).get("content"):
-                    yield text
-            if not ended:
+                index = choice.get("index") or 0
+                if choice.get("finish_reason"):
+                    ended.add(index)
+                if (text := (choice.get("delta") or {}).get("content")) and 0 <= index < n:
+                    yield index, text
+            if len(ended) < n:
                 raise EngineUnavailable(f"The LLM engine at {self.url} stopped in the middle.", "try again.")
 
     def _body(self, conversation: list[Message], sampling: Sampling) -> dict[str, Any]:
@@ -106,20 +211,29 @@ class RemoteGenerator:
             "top_p": sampling.top_p, "presence_penalty": sampling.presence_penalty or None,
             "frequency_penalty": sampling.frequency_penalty or None,
             "response_format": sampling.response_format.as_openai() if sampling.response_format else None,
+            # Not of OpenAI's protocol: asked of our own service, which is told what is not its habit.
+            "repetition_penalty": sampling.repetition_penalty if self._ours and sampling.repetition_penalty != REPETITION_PENALTY else None,
         }  # fmt: skip
         return {name: value for name, value in body.items() if value is not None}
 
     def _note(self, answer: dict[str, Any], choice: dict[str, Any]) -> None:
         self.model = answer.get("model") or self.model
         if usage := answer.get("usage"):
-            self.tokens = (usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
+            self._last = (usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
         if reason := choice.get("finish_reason"):
             self.finish_reason = "length" if reason == "length" else "stop"
+            if 0 <= (index := choice.get("index") or 0) < len(self._finishes):
+                self._finishes[index] = self.finish_reason
+
+    def _spend(self, tokens: tuple[int, int]) -> None:
+        self._before = (self._before[0] + tokens[0], self._before[1] + tokens[1])
 
     @contextmanager
     def _asked(self, body: dict[str, Any]) -> Iterator[BaseHTTPResponse]:
         """The answer, its status good. Raises TwinError for all that can go wrong until it is read."""
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"} | self._caller
+        self._spend(self._last)
+        self._last = (0, 0)
         try:
             data = json.dumps(body).encode()
             with self._connections.post(f"{self.url}/chat/completions", data, headers) as response:

@@ -32,6 +32,11 @@ class Sampling:
     response_format: ResponseFormat | None = None
 
 
+def following_seed(seed: int | None, n: int) -> int | None:
+    """The n-th seed after one; after the last comes the first."""
+    return None if seed is None else (seed + n + 2**63) % 2**64 - 2**63
+
+
 class TokenLogprob(NamedTuple):
     """A token that was written, its log-likelihood in nats, and the likeliest tokens with theirs, best first."""
 

@@ -1,7 +1,7 @@
-"""The twin: retrieve, build the prompt, generate, cite. The service does this for a request."""
+"""The twin: retrieve, build the prompt, cite. `writing` makes an answer of a plan; the service does both for a request."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
@@ -19,9 +19,8 @@ from twin_assets.core.prompts.templates import (
 from twin_assets.core.records import Message, Passage, Record, Visibility
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words, first_words
-from twin_assets.inference.generation.fallback import Writers
-from twin_assets.inference.generation.remote import EngineUnavailable
-from twin_assets.inference.generation.sampling import Sampling
+from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling
+from twin_assets.inference.grounding.facts import FactChecks
 from twin_assets.inference.retrieval.resilient_store import RetrievalUnavailable
 from twin_assets.inference.retrieval.retriever import RetrievalResult
 from twin_assets.inference.twin.brief import Brief, WriteKind
@@ -35,6 +34,8 @@ from twin_assets.inference.twin.shaping import (
 
 CITED_WORDS = 60
 PROMPT_TOKENS = 120  # what the system turn and the words around passages take, at most
+# A penalty on repetition counts the prompt's words too, and holds an answer off those of its passages (benchmarks/facts.py).
+ANSWER_PENALTY = 1.0
 RETRIEVAL = "retrieval"  # in `degraded`: written without the passages that there may have been
 
 Written = Literal["answered", "refused", "without_passages"]
@@ -82,7 +83,8 @@ class Answer(Record):
 
     With the same `seed` the same request gives the same text on the same version and engine, but for rounding in
     batches of other sizes. `degraded` names what had to be done without; `unsupported_links` are addresses in the text that the model was not shown.
-    `notice` is what a reader must know of whoever wrote it, None where there is nothing.
+    `notice` is what a reader must know of whoever wrote it, None where there is nothing. `written` is how many texts it is the best
+    of, `left_out` which instruments did not choose, and why; `checks` is what was done to hold it to its passages.
     """
 
     text: str
@@ -99,13 +101,17 @@ class Answer(Record):
     request_id: str | None = None
     finish_reason: str = "stop"
     notice: str | None = None
+    written: int = 1
+    left_out: dict[str, str] = {}
+    checks: FactChecks | None = None
 
 
 class Plan(Record):
     """A request made ready for the model; `refusal` is set when there is nothing to answer from.
 
     `steps_ms` is the time of each stage of retrieval in milliseconds; `note` says what retrieval left out.
-    `max_tokens` is the limit of the answer; `shape` names the rule of form that the text has to keep.
+    `max_tokens` is the limit of the answer; `shape` names the rule of form that the text has to keep. `passages` are the texts
+    that the prompt shows, one a citation. Of a question, `question` is what was asked and `declining` how it is declined.
     """
 
     conversation: list[Message]
@@ -117,6 +123,9 @@ class Plan(Record):
     degraded: list[str] = []
     max_tokens: int
     shape: Literal["x_post"] | None = None
+    passages: list[str] = []
+    question: str | None = None
+    declining: str | None = None
 
     def unsupported_links(self, text: str) -> list[str]:
         """Addresses in an answer that neither the prompt nor a citation has."""
@@ -131,7 +140,7 @@ class Plan(Record):
 
 
 class Twin:
-    """One persona with its index: makes plans of requests. `write` and `stream` make answers of plans."""
+    """One persona with its index: makes plans of requests."""
 
     def __init__(
         self,
@@ -159,9 +168,15 @@ class Twin:
         least = self.thresholds.answerable
         supported = [p for p in result.passages if p.similarity >= least]
         sources = [p for p in self._linked(question, linked) if p.similarity >= least]
-        declined = refusal(self.persona, question) if result.needed and not supported + sources else None
+        declining = refusal(self.persona, question)
         supporting = result.model_copy(update={"passages": supported})
-        return self._plan("answer", task, supporting, sources).model_copy(update={"refusal": declined})
+        return self._plan("answer", task, supporting, sources).model_copy(
+            update={
+                "refusal": declining if result.needed and not supported + sources else None,
+                "question": question,
+                "declining": declining,
+            }
+        )
 
     def plan_write(self, kind: WriteKind, topic: str) -> Plan:
         """Passages and messages for a piece of writing about a topic, without further wishes."""
@@ -206,6 +221,7 @@ class Twin:
             steps_ms=result.steps_ms,
             note=result.note,
             max_tokens=self.profile.answer_tokens,
+            passages=[p.text for p in shown_passages([*own, *linked], self.profile.passage_tokens)],
         )
 
     def _fitting(
@@ -224,77 +240,11 @@ class Twin:
         return own[: most - len(linked)], linked
 
 
-def write(plan: Plan, writers: Writers, sampling: Sampling) -> Answer:
-    """The whole answer to a plan. Raises EngineUnavailable when nobody can give one, and TwinError for a request that
-    the engine refuses."""
-    while True:
-        try:
-            return _whole(plan, writers, sampling)
-        except EngineUnavailable:
-            if not writers.hand_over():
-                raise
-
-
-def stream(plan: Plan, writers: Writers, sampling: Sampling) -> Iterator[str]:
-    """The text of the answer in pieces. Raises what `write` does; what has begun is not written on by another."""
-    begun = False
-    while True:
-        try:
-            for piece in _pieces(plan, writers, sampling):
-                begun = True
-                yield piece
-            return
-        except EngineUnavailable:
-            if begun or not writers.hand_over():
-                raise
-
-
-def outcome_of(plan: Plan, writers: Writers) -> Written:
-    """How a plan ends that is written by who writes now."""
-    away = RETRIEVAL in plan.degraded and writers.outcome == "answered"
-    return "without_passages" if away else writers.outcome
-
-
-def _whole(plan: Plan, writers: Writers, sampling: Sampling) -> Answer:
-    if writers.current is None:
-        return Answer(
-            text=plan.refusal or "",
-            outcome="refused",
-            citations=[],
-            model=writers.model,
-            prompt_kind=plan.prompt_kind,
-            steps_ms=plan.steps_ms,
-        )
-    start = time.monotonic()
-    written = writers.current.generate([plan.conversation], sampling)[0]
-    text = "".join(_shape(plan, sampling)([written.text]))
-    return Answer(
-        text=text,
-        outcome=outcome_of(plan, writers),
-        citations=plan.citations,
-        model=writers.model,
-        prompt_kind=plan.prompt_kind,
-        tokens_in=written.tokens_in,
-        tokens_out=written.tokens_out,
-        steps_ms=plan.steps_ms | {"generate": (time.monotonic() - start) * 1000},
-        seed=sampling.seed,
-        degraded=plan.degraded + writers.degraded,
-        unsupported_links=plan.unsupported_links(text),
-        finish_reason="length" if written.finish_reason == "length" else "stop",
-    )
-
-
-def _pieces(plan: Plan, writers: Writers, sampling: Sampling) -> Iterator[str]:
-    if writers.current is None:
-        yield plan.refusal or ""
-        return
-    pieces = writers.current.stream(plan.conversation, sampling)
-    yield from (piece for piece in _shape(plan, sampling)(pieces) if piece)
-
-
 def sampling_of(plan: Plan, temperature: float, seed: int | None, max_tokens: int | None = None) -> Sampling:
     """How a plan's text is written: no longer than the plan and the request allow."""
-    return Sampling(min(plan.max_tokens, max_tokens or plan.max_tokens), temperature, seed)
+    most = min(plan.max_tokens, max_tokens or plan.max_tokens)
+    penalty = ANSWER_PENALTY if plan.question and plan.passages else REPETITION_PENALTY
+    return Sampling(most, temperature, seed, repetition_penalty=penalty)
 
 
 def answer_task(question: str) -> str:
@@ -315,7 +265,8 @@ def _cut(text: str, words: int) -> str:
     return text if count_words(text) <= words else first_words(text, words, " ...")
 
 
-def _shape(plan: Plan, sampling: Sampling) -> Shape:
+def shape_of(plan: Plan, sampling: Sampling) -> Shape:
+    """The form that a plan's text has to keep."""
     if sampling.response_format:
         return json_without_images
     if plan.shape == "x_post":

@@ -22,7 +22,9 @@ from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Record, Visibility, arrow_schema
 from twin_assets.core.storage.erased import Asked, erased_list
 from twin_assets.core.storage.lake import Lake
+from twin_assets.inference.grounding.facts import FactChecks
 from twin_assets.inference.twin.brief import Brief
+from twin_assets.inference.twin.candidates import Choice
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,8 @@ class RequestRecord(Asked):
     known. `canary`: written by a version that is being tried beside production. `personal_data` counts findings
     of `core.privacy` in the answer as it was given, whatever is kept of it. `visibility` is that of the most closed
     passage it was written from: its texts are for nobody else. `brief` is what a piece of writing was asked for with,
-    its texts kept as `prompt` is; None for a question.
+    its texts kept as `prompt` is; None for a question. `choice` has the scores of the candidates that the answer was chosen from,
+    `checks` what was done to hold it to its passages; None where nothing was. Neither holds a text.
     """
 
     persona: str
@@ -60,6 +63,8 @@ class RequestRecord(Asked):
     personal_data: int | None = None
     visibility: Visibility = "public"
     brief: Brief | None = None
+    choice: Choice | None = None
+    checks: FactChecks | None = None
 
     def without_texts(self) -> "RequestRecord":
         """The row with its counts only; itself where it has no texts."""

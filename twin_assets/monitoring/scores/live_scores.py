@@ -20,11 +20,12 @@ from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.text.privacy import scan
 from twin_assets.core.text.words import count_words
-from twin_assets.evaluation.grounding.claims import Measure, claim_support, claims_of
 from twin_assets.evaluation.sense.meter import SenseMeter
 from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import prose, windows
+from twin_assets.inference.grounding.claims import Measure, claim_support, claims_of
+from twin_assets.inference.grounding.quotations import without_quotations
 from twin_assets.inference.twin.request_log import RequestRecord, day_objects, identity, log_days
 from twin_assets.monitoring.scores.live_voice import add_voices, is_noise
 from twin_assets.monitoring.scores.records import ScoredRequest, score_requests
@@ -79,7 +80,7 @@ class LiveScorer:
     def _with_sense(self, rows: list[RequestRecord], found: list[ScoredRequest]) -> list[ScoredRequest]:
         """All texts of the sample at once: a model reads them in batches."""
         texts = {
-            at: row.answer
+            at: without_quotations(row.answer)
             for at, (row, one) in enumerate(zip(rows, found, strict=True))
             if one.weight > 0 and row.answer and row.outcome == "answered"
         }
@@ -112,7 +113,7 @@ class LiveScorer:
         passages = [self.passages[i] for i in row.retrieved if i in self.passages]
         if not passages or len(passages) < len(row.retrieved):
             return {}
-        claims = claims_of(prose(answer))
+        claims = claims_of(prose(without_quotations(answer)))
         held = claim_support(claims, passages, self.measure) >= self.supported
         return {"claims": len(claims), "grounded_share": float(held.mean()) if claims else None}
 

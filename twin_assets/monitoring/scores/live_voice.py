@@ -18,6 +18,7 @@ from twin_assets.evaluation.bootstrap import bootstrap
 from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import MIN_WINDOWS, VoiceMeter
 from twin_assets.evaluation.voice.stylometry import WINDOW, windows, word_count
+from twin_assets.inference.grounding.quotations import without_quotations
 from twin_assets.inference.twin.request_log import RequestRecord, day_objects
 from twin_assets.monitoring.scores.live_quality import Quality, quality_of
 from twin_assets.monitoring.scores.records import ModelVoice, ScoredRequest
@@ -122,8 +123,9 @@ def day_voices(
     for row in rows:
         kind = kind_of(row)
         if row.answer and row.outcome == "answered" and kind and counts[row.model, kind] < MOST_WORDS:
-            counts[row.model, kind] += word_count([row.answer])
-            texts[row.model, kind] += [row.answer] if reading is None or reading.may_speak(row) else []
+            own = without_quotations(row.answer)
+            counts[row.model, kind] += word_count([own])
+            texts[row.model, kind] += [own] if reading is None or reading.may_speak(row) else []
     voices = []
     for (model, kind), written in sorted(texts.items()):
         cut = windows(written)

@@ -14,6 +14,8 @@ __all__ = ["ModelVoice", "ScoredRequest", "score_requests"]
 
 # Fewer content words than this say nothing of how far an answer is supported.
 MIN_TOPIC_WORDS = 5
+# Steps of a request that come after retrieval.
+OF_WRITING = ("generate", "choose", "check")
 
 
 class ScoredRequest(Asked):
@@ -104,7 +106,7 @@ def _scored(r: RequestRecord, passages: dict[str, str]) -> ScoredRequest:
         tokens_out=r.tokens_out,
         cost_usd=r.cost,
         latency_ms=total,
-        retrieve_ms=None if total is None else total - (writing or 0.0),
+        retrieve_ms=None if total is None else total - sum(r.steps_ms.get(step, 0.0) for step in OF_WRITING),
         generate_ms=writing,
         personal_data=r.personal_data,
     )

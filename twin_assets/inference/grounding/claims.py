@@ -39,6 +39,8 @@ MIN_FACT_WORDS = 2
 _WORD = re.compile(rf"[{UNSPACED}]+|\d[\d,.]*\d|\d|[^\W\d_]+(?:'[^\W\d_]+)*")
 _NAME = re.compile(r"(?<=[^\W\d_,;] )[A-Z]\w+")
 _MARK = re.compile(r"\[(\d{1,2})\]")
+_LEADING = re.compile(r"(?:\[\d{1,2}\]\s*)+")
+_MARKED = re.compile(r" ?\[\d{1,2}\]")
 _NUMBERS = {
     "zero": "0", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
     "ten": "10", "eleven": "11", "twelve": "12", "thirteen": "13", "fourteen": "14", "fifteen": "15", "sixteen": "16",
@@ -50,7 +52,14 @@ _ENDINGS = ("'s", "ing", "ies", "ied", "ed", "es", "s", "e")
 
 def claims_of(text: str) -> list[str]:
     """The sentences of a text that state something: no questions, none with fewer than two fact words."""
-    found = (" ".join(text[start:end].split()) for start, end in sentences(text))
+    found, before = list[str](), 0
+    for start, end in sentences(text):
+        marks = leading_marks(text[start:end])
+        if marks and found and "\n" not in text[before:start]:  # behind the sentence that they are of
+            found[-1] += f" {text[start : start + marks].strip()}"
+            start += marks
+        found.append(" ".join(text[start:end].split()))
+        before = end
     return [s for s in found if not s.endswith(("?", "？")) and len(fact_words(s)) >= MIN_FACT_WORDS]
 
 
@@ -132,6 +141,17 @@ def claim_support(claims: list[str], passages: list[str], measure: Measure) -> n
         return np.zeros(len(claims))
     together = [*passages, "\n".join(passages)] if len(passages) > 1 else passages
     return measure(claims, together).max(axis=1)
+
+
+def leading_marks(sentence: str) -> int:
+    """How many letters of a sentence are passage numbers at its beginning: they are of the sentence before."""
+    marks = _LEADING.match(sentence)
+    return marks.end() if marks else 0
+
+
+def without_marks(text: str) -> str:
+    """The text without the passage numbers that it cites."""
+    return _MARKED.sub("", text)
 
 
 def marks_in(claim: str) -> list[int]:

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from twin_assets.core.embedding.embedder import load_embedder, remembering
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
-from twin_assets.evaluation.grounding.claims import (
+from twin_assets.inference.grounding.claims import (
     by_mix,
     claim_support,
     claims_of,
@@ -106,3 +106,11 @@ def test_questions_and_empty_phrases_are_no_claims() -> None:
     assert claims_of(text) == ["The clock of the pilot boat was an hour slow [2]."]
     assert marks_in(claims_of(text)[0]) == [2]
     assert claim_support(["Tides turn twice."], [], by_mix(EMBED)).tolist() == [0.0]
+
+
+def test_a_passage_number_between_two_sentences_is_of_the_first() -> None:
+    first, second = claims_of("The Skua was stuck at Stenna. [1] [2] Restores are rehearsed on Tuesdays. [3]")
+    assert (marks_in(first), marks_in(second)) == ([1, 2], [3])
+    assert claims_of("The Skua was stuck at Stenna.\n[1] Restores on Tuesdays.")[1].startswith("[1]"), (
+        "a list of sources"
+    )

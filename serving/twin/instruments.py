@@ -1,0 +1,105 @@
+"""What chooses among texts, by persona: the judge's instruments, fitted beside the requests and never in one.
+
+Until they are there, and while a new corpus is read, requests are chosen for by what there is, and say so.
+"""
+
+import logging
+import threading
+from collections import OrderedDict
+from functools import partial
+from typing import NamedTuple
+
+from twin_assets.core.embedding.embedder import load_embedder
+from twin_assets.core.errors import TwinError
+from twin_assets.core.models.profiles import Profile
+from twin_assets.core.persona.definition import Persona
+from twin_assets.core.storage.erased import erased_list
+from twin_assets.core.storage.feature_store import FeatureStore
+from twin_assets.core.storage.lake import Lake
+from twin_assets.evaluation.choosing import WORDS, Chooser
+from twin_assets.evaluation.sense.persona_sense import persona_sense
+from twin_assets.evaluation.training_prose import training_prose
+from twin_assets.evaluation.voice.copying import CopyCheck
+from twin_assets.evaluation.voice.persona_meter import no_voice, persona_background, voice_instrument
+from twin_assets.inference.grounding.claims import by_mix
+from twin_assets.inference.twin.candidates import Choice, Choose
+from twin_assets.settings import Settings
+
+KEPT_PERSONAS = 8
+FITTING = "it is being fitted on the author's writing: a minute after the first request it is there"
+NO_CORPUS = "the persona's writing is not there: materialise corpus_split"
+
+logger = logging.getLogger("serving")
+
+
+class _Fitted(NamedTuple):
+    """A chooser, and what it was fitted on: a version of the corpus, and how many documents were erased."""
+
+    of: tuple[str | None, int]
+    chooser: Chooser
+
+
+class Instruments:
+    """Of one process."""
+
+    def __init__(self, settings: Settings, lake: Lake) -> None:
+        self._settings, self._lake = settings, lake
+        self._store = FeatureStore(lake)
+        self._fitted: OrderedDict[str, _Fitted] = OrderedDict()
+        self._fitting: set[str] = set()
+        # One choice at a time: the reference model has as many threads as there are cores.
+        self._lock, self._turn = threading.Lock(), threading.Lock()
+
+    def chooser(self, persona: Persona, profile: Profile) -> Choose:
+        """Chooses by what is fitted by now; the rest is being fitted when this returns."""
+        of = (
+            self._store.latest("corpus_split", persona.name),
+            len(erased_list(self._lake, persona.name).documents),
+        )
+        with self._lock:
+            known = self._fitted.get(persona.name)
+            if (known is None or known.of != of) and persona.name not in self._fitting:
+                self._fitting.add(persona.name)
+                threading.Thread(
+                    target=self._fit, args=(persona, profile, of), daemon=True, name="instruments"
+                ).start()
+        return partial(self._choose, known.chooser if known else self._bare(FITTING))
+
+    def _choose(self, chooser: Chooser, texts: list[str], passages: list[str], facts: bool) -> Choice:
+        with self._turn:
+            return chooser(texts, passages, facts)
+
+    def _bare(self, why: str) -> Chooser:
+        """What needs no fitting."""
+        measure = by_mix(load_embedder(self._settings.embedder).embed_kept)
+        return Chooser(measure=measure, left_out=dict.fromkeys(("sense", "voice", "own"), why))
+
+    def _fit(self, persona: Persona, profile: Profile, of: tuple[str | None, int]) -> None:
+        try:
+            chooser = self._made(persona, profile, of[0])
+        except Exception:  # requests go on without
+            logger.exception("what chooses among texts of %s can't be fitted", persona.name)
+            chooser = self._bare("it could not be fitted: the service's log says why")
+        with self._lock:
+            self._fitted[persona.name] = _Fitted(of, chooser)
+            self._fitted.move_to_end(persona.name)
+            while len(self._fitted) > KEPT_PERSONAS:
+                self._fitted.popitem(last=False)
+            self._fitting.discard(persona.name)
+
+    def _made(self, persona: Persona, profile: Profile, version: str | None) -> Chooser:
+        if version is None:
+            return self._bare(NO_CORPUS)
+        try:
+            corpus = self._store.read("corpus_split", persona.name, version)
+        except TwinError as error:
+            return self._bare(error.problem)
+        s, lake = self._settings, self._lake
+        sense, no_sense = persona_sense(s, profile, corpus)
+        prose = training_prose(corpus)
+        voice = voice_instrument(prose, persona_background(persona, corpus, lake, s.impostors_dir), WORDS)
+        left_out = {} if sense else {"sense": no_sense}
+        if voice is None:
+            left_out |= {"voice": no_voice(persona, corpus, lake, s.impostors_dir)}
+        measure = by_mix(load_embedder(s.embedder).embed_kept)
+        return Chooser(sense, voice, CopyCheck(list(prose)), measure, left_out)
