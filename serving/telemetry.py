@@ -46,6 +46,8 @@ WITHOUT_PASSAGES = Counter(
     "Requests while the vector store was away: refused, or written without passages.",
     ["outcome"],
 )
+for outcome in ("refused", "without_passages"):  # a rate needs the zero before the first
+    WITHOUT_PASSAGES.labels(outcome)
 QUEUE = Gauge("twin_queue", "Requests in hand: running and waiting.", ["state"], multiprocess_mode="livesum")
 LOST_ROWS = Gauge(
     "twin_lost_request_rows", "Rows of the request log that were lost.", multiprocess_mode="livesum"

@@ -104,11 +104,31 @@ METRICS = (
     Metric(
         "twin_degraded", TWIN, "counter", ("part",),
         panels=(("Answers without a part", "reqps", "sum by (part) (rate(twin_degraded_total[5m]))", "{{part}}"),),
+    ),
+    Metric(
+        "twin_without_passages", TWIN, "counter", ("outcome",),
+        panels=(
+            (
+                "Requests while the vector store is away", "reqps",
+                "sum by (outcome) (rate(twin_without_passages_total[5m]))", "{{outcome}}",
+            ),
+        ),
         rules=(
             Rule(
-                "TwinStoreAway", 'sum(rate(twin_degraded_total{part="retrieval"}[5m])) > 0', "5m", "critical",
-                "The twin writes without passages: a vector store is away, or an index is empty.",
-                "Ask /ready which, and bring it back; questions are answered 503 meanwhile.",
+                "TwinStoreAway", "sum(rate(twin_without_passages_total[5m])) > 0", "5m", "critical",
+                "The vector store is away: questions are answered 503.",
+                "Ask /ready what is wrong, and bring the store back; TWIN_WITHOUT_PASSAGES says what becomes of writing meanwhile.",
+            ),
+        ),
+    ),
+    Metric(
+        "twin_ledger_age_seconds", TWIN + LLM, "gauge",
+        panels=(("Age of the release ledger as served", "s", "max(twin_ledger_age_seconds)", "age"),),
+        rules=(
+            Rule(
+                "TwinLedgerStale", "max(twin_ledger_age_seconds) > 900", "5m", "critical",
+                "The release ledger was last read {{ $value | humanizeDuration }} ago.",
+                "Bring the lake back (`twin check` says what is wrong); past TWIN_LEDGER_HOURS both services answer 503.",
             ),
         ),
     ),

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.monitoring import build
 from serving import telemetry
 from serving.llm.metrics import EngineMetrics
-from serving.metrics import serve_metrics
+from serving.metrics import LedgerAge, serve_metrics
 from serving.state_metrics import DiskMetrics, Open, StateMetrics, Waits
 from tests.support.machine import free_port, until
 from twin_assets.settings import ROOT
@@ -54,6 +54,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tupl
     collectors = (
         EngineMetrics(lambda: [("v1", Engine())]),
         DiskMetrics(tmp_path_factory.mktemp("home")),
+        LedgerAge(lambda: 3.0),
         state,
     )
     port = free_port()

@@ -126,7 +126,7 @@ class Writing:
         tended = None
         asks = plan.question and plan.passages and self._sampling.response_format is None
         if self._facts and asks and self._options.tends_facts:
-            tended = self._facts.tend(plan.question, plan.passages, self._options)
+            tended = self._facts.tend(plan.question or "", plan.passages, self._options)
         try:
             if tended is None:
                 yield from self._shaped(whole)
