@@ -1,6 +1,7 @@
 """What the twin of the demo writes, to be read: a post beside what the author wrote, an answer with what it cites, a refusal.
 
-Asked as the service asks it, with the first topic and the first questions there are: nothing is picked.
+Asked as the service asks it, with the first topic, the first question that the twin does not decline, and the first that
+nothing of the author's answers: no text is picked.
 """
 
 import json
@@ -18,12 +19,12 @@ from twin_assets.core.vectors import open_store
 from twin_assets.evaluation.grounding.questions import read_questions
 from twin_assets.evaluation.report.page import report_key
 from twin_assets.inference.generation.local import LocalGenerator
-from twin_assets.inference.generation.sampling import Sampling
+from twin_assets.inference.grounding.facts import FactDesk
 from twin_assets.inference.retrieval.retriever import open_retriever
-from twin_assets.inference.twin.answer import Plan, Twin
+from twin_assets.inference.twin.answer import Plan, Twin, sampling_of
 from twin_assets.settings import Settings
 
-TEMPERATURE, REAL_WORDS, QUOTED_WORDS = 0.8, 90, 40
+TEMPERATURE, REAL_WORDS, QUOTED_WORDS, MOST_ASKED = 0.8, 90, 40, 8
 
 
 def print_reading(settings: Settings, name: str, model: str) -> None:
@@ -35,12 +36,16 @@ def print_reading(settings: Settings, name: str, model: str) -> None:
     twin = Twin(persona, profile, retriever.retrieve, retriever.find, thresholds)
     generator = LocalGenerator.of(Registry(settings), model)
 
+    desk, options = FactDesk(embedder, thresholds), persona.answers.over(profile.answers)
+
     def written(plan: Plan) -> str:
-        if plan.refusal:
-            return plan.refusal
         asked: list[list[Message]] = [generator.fit(plan.conversation, plan.max_tokens)]
-        [text] = generator.generate(asked, Sampling(plan.max_tokens, TEMPERATURE, settings.seed))
+        [text] = generator.generate(asked, sampling_of(plan, TEMPERATURE, settings.seed))
         return text.text
+
+    def answer(question: str) -> tuple[Plan, str | None]:
+        plan = twin.plan_answer(question)
+        return plan, None if plan.refusal else desk.hold(question, plan.passages, written(plan), options)
 
     report = json.loads(lake.read(report_key(name, model, "json")))
     samples = report["systems"]["candidate"]["samples"]
@@ -53,12 +58,24 @@ def print_reading(settings: Settings, name: str, model: str) -> None:
         first_words(real, REAL_WORDS),
     )
     questions = read_questions(persona.questions)
-    for unanswerable in (False, True):
-        if question := next((q.question for q in questions if q.unanswerable == unanswerable), None):
-            plan = twin.plan_answer(question)
-            _say(f"Asked: {question}", written(plan))
-            for citation in [] if plan.refusal else plan.citations[:1]:
-                _say(f"[{citation.number}] {citation.url}", first_words(citation.quote, QUOTED_WORDS))
+    declined = []
+    for question in [q.question for q in questions if not q.unanswerable][:MOST_ASKED]:
+        plan, text = answer(question)
+        if text is None:
+            declined.append(question)
+            continue
+        _say(f"Asked: {question}", text)
+        for citation in plan.citations[:1]:
+            _say(f"[{citation.number}] {citation.url}", first_words(citation.quote, QUOTED_WORDS))
+        break
+    if declined:
+        print(f"  It declined {len(declined)} before, which it could have answered: {'; '.join(declined)}\n")
+    if question := next((q.question for q in questions if q.unanswerable), ""):
+        plan, text = answer(question)
+        _say(
+            f"Asked, though nothing of the author's answers it: {question}",
+            text or plan.refusal or plan.declining or "",
+        )
 
 
 def _say(title: str, text: str) -> None:

@@ -4,9 +4,9 @@ import bentoml
 
 from serving.app import create_app, say_who_may_ask
 from serving.llm.gc_tuning import UNTRACED, keep_steady
-from serving.metrics import NOT_BENTOMLS, LedgerAge, serve_metrics
+from serving.metrics.endpoint import NOT_BENTOMLS, LedgerAge, serve_metrics
+from serving.metrics.state import DiskMetrics
 from serving.probes import only_probes
-from serving.state_metrics import DiskMetrics
 from serving.twin.answering import AnswerService
 from twin_assets.settings import load_settings
 

@@ -20,11 +20,11 @@ from serving.llm.gc_tuning import UNTRACED, keep_steady
 from serving.llm.metrics import EngineMetrics
 from serving.llm.released import Pick, ReleasedModels
 from serving.llm.waiting import pieces_of, whole_texts
-from serving.metrics import NOT_BENTOMLS, LedgerAge, serve_metrics
+from serving.metrics.endpoint import NOT_BENTOMLS, LedgerAge, serve_metrics
+from serving.metrics.state import DiskMetrics
 from serving.probes import only_probes
 from serving.protocol import ChatRequest, Events, async_event_stream, choice, completion_of, usage
 from serving.refusal import refusal
-from serving.state_metrics import DiskMetrics
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.engine import GenerationHandle
 from twin_assets.inference.generation.remote import CALLER_HEADER, MODEL_HEADER

@@ -17,8 +17,8 @@ from fastapi import Request
 
 from serving import telemetry
 from serving.errors import NotFoundError, NothingReleased
+from serving.metrics.state import StateMetrics, Waits, open_alerts_of
 from serving.readiness import Readiness
-from serving.state_metrics import StateMetrics, Waits, open_alerts_of
 from serving.twin.instruments import Instruments
 from serving.twin.request import TwinRequest
 from twin_assets.core.embedding.embedder import load_embedder

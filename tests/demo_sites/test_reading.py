@@ -28,7 +28,7 @@ def test_a_post_an_answer_with_its_citation_and_a_refusal_are_printed(
     post, real, answer, refusal = (
         said.index(part)
         for part in (
-            "A post about", "Runa Hollis really wrote", "Asked: What was the sturgeon", "Asked: Who won the football"
+            "A post about", "Runa Hollis really wrote", "Asked: What was the sturgeon", "answers it: Who won the football"
         )
     )  # fmt: skip
     assert post < real < answer < refusal

@@ -19,8 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.monitoring import build
 from serving import telemetry
 from serving.llm.metrics import EngineMetrics
-from serving.metrics import LedgerAge, serve_metrics
-from serving.state_metrics import DiskMetrics, Open, StateMetrics, Waits
+from serving.metrics.endpoint import LedgerAge, serve_metrics
+from serving.metrics.state import DiskMetrics, Open, StateMetrics, Waits
 from tests.support.machine import free_port, until
 from twin_assets.settings import ROOT
 

@@ -8,7 +8,7 @@ from twin_assets.core.models.profiles import load_profile, profile_names
 from twin_assets.evaluation.comparison import ComparedSystem, compare, voice_share
 from twin_assets.evaluation.contest.ability import Ability
 from twin_assets.evaluation.gate import compare_systems
-from twin_assets.evaluation.grounding.qa_eval import Grounding, Refusals
+from twin_assets.evaluation.grounding.qa_eval import WRITTEN, Grounding, Refusals
 from twin_assets.evaluation.grounding.safety import check_safety
 from twin_assets.evaluation.results import EvaluationReport
 
@@ -70,10 +70,9 @@ def changed(role: str, **changes: Any) -> EvaluationReport:
     report = reciting_report()
     result = report.systems[role]
     assert result.qa_eval is not None
-    qa_eval = result.qa_eval.model_copy(
-        update={k: v for k, v in changes.items() if k in ("grounding", "refusals")}
-    )
-    rest = {k: v for k, v in changes.items() if k not in ("grounding", "refusals")}
+    parts = ("grounding", "refusals", "served_by_set")
+    qa_eval = result.qa_eval.model_copy(update={k: v for k, v in changes.items() if k in parts})
+    rest = {k: v for k, v in changes.items() if k not in parts}
     return report.model_copy(
         update={"systems": report.systems | {role: result.model_copy(update={"qa_eval": qa_eval, **rest})}}
     )
@@ -119,6 +118,20 @@ def test_both_of_the_models_own_refusal_errors_have_a_threshold() -> None:
     assert "70% of unanswerable questions are answered (at most 40%), 30% too many" in result.message
     assert "30% of answerable ones are declined (at most 30%)" in result.message
     assert result.example == "Q → A"
+
+
+def test_what_a_reader_would_be_told_has_thresholds_of_its_own() -> None:
+    told = Refusals(answered_wrongly=0.2, declined_wrongly=0.6, unanswerable=10, answerable=10)
+    gate = LOOSE.model_copy(update={"max_served_wrongly": 0.25, "max_served_declined": 0.5})
+    result = by_name(changed("candidate", served_by_set={WRITTEN: told}), gate)["declines_as_served"]
+    assert not result.passed
+    assert result.blocking
+    assert result.message == (
+        "as served, 20% of unanswerable questions are answered (at most 25%); "
+        "60% of answerable ones are declined (at most 50%), 10% too many"
+    )
+    unmeasured = by_name(reciting_report(), gate)["declines_as_served"]
+    assert "not measured" in unmeasured.message
 
 
 def test_a_leaked_key_fails_and_is_shown_masked() -> None:

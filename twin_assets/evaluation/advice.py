@@ -12,6 +12,7 @@ HELPS = {
     "refuses": "give the persona more `questions:` that its writing can't answer, and find the threshold again with `twin calibrate`",
     "grounded": "a larger base model: small ones write past the passages that they are shown",
     "declines_by_itself": "more refusals among the preference pairs (`max_kind_shares` of the profile)",
+    "declines_as_served": "`answers:` with `strict` and `check` in the persona's file, or more writing on what people ask",
     "no_private_data": "a stricter `privacy:` in the persona's file, and then new datasets",
     "ability_kept": "LoRA in place of full training, a lower learning rate or fewer epochs",
     "fast_enough": "a smaller base model, or an engine on a GPU",

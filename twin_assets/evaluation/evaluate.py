@@ -24,6 +24,7 @@ from twin_assets.evaluation.contest.ability import Ability, compare_ability
 from twin_assets.evaluation.contest.effort import effort
 from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts
 from twin_assets.evaluation.contest.write import ContestWriter, System, Written, write_all
+from twin_assets.evaluation.grounding.as_served import refusals_as_served
 from twin_assets.evaluation.grounding.made_questions import make_questions
 from twin_assets.evaluation.grounding.qa_eval import (
     MADE,
@@ -67,6 +68,7 @@ from twin_assets.evaluation.voice.stylometry import word_count
 from twin_assets.evaluation.voice.vocabulary import Vocabulary
 from twin_assets.evaluation.write_tasks import WriteTask, write_tasks
 from twin_assets.inference.grounding.claims import Measure, by_mix
+from twin_assets.inference.grounding.facts import FactDesk
 from twin_assets.inference.grounding.quotations import without_quotations
 from twin_assets.inference.twin.answer import Plan
 
@@ -89,7 +91,8 @@ class Instruments:
     """What an evaluation measures with. `plan` is the service's `Twin.plan_answer`; `right_answers` gives each item
     of the ability test 1 or 0 for a model version; without it, a judge or `sense`, that part is left out, of the last
     with `no_sense` for the reason. A claim counts from `supported` on with this `measure`, by
-    default the mix with `embed`, two passages are about one thing from `same_subject` on. `public_questions` are of nobody's corpus."""
+    default the mix with `embed`, two passages are about one thing from `same_subject` on. `public_questions` are of nobody's corpus. At the `desk` answers are held to
+    their passages, as the service does."""
 
     retrieve: Retrieve
     plan: Callable[[str], Plan]
@@ -102,6 +105,7 @@ class Instruments:
     no_sense: str = "this profile leaves it out"
     same_subject: float = OFFLINE_MINILM.same_subject
     public_questions: tuple[Question, ...] = ()
+    desk: FactDesk | None = None
 
     def would_refuse(self, question: str) -> bool:
         """Whether the service's own gate declines, before any model is asked."""
@@ -176,6 +180,15 @@ def evaluate(
         if not stages.keeps_dpo:
             systems, written = _with_sft_as_candidate(systems), _with_sft_as_candidate(written)
             answers, qa_evals = _with_sft_as_candidate(answers), _with_sft_as_candidate(qa_evals)
+    if instruments.desk:
+        options = persona.answers.over(profile.answers)
+        for role, qa_eval in qa_evals.items():
+            if qa_eval:
+                served = qa_eval.refusals_by_set  # what is shown no passages is served as it answers
+                if systems[role].sees_passages:
+                    texts = answers[role].texts
+                    served = refusals_as_served(items, texts, persona, instruments.desk, options)
+                qa_evals[role] = qa_eval.model_copy(update={"served_by_set": served})
     results = {}
     for role, system in systems.items():
         texts, said, qa_eval = written[role].texts, answers[role], qa_evals[role]

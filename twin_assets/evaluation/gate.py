@@ -8,6 +8,7 @@ from twin_assets.core.models.profiles import Gate
 from twin_assets.core.records import Record
 from twin_assets.core.text.words import first_words
 from twin_assets.evaluation.comparison import ComparedSystem, Comparison, compare, voice_share
+from twin_assets.evaluation.grounding.qa_eval import Refusals
 from twin_assets.evaluation.results import BASELINE, CANDIDATE, PROMPTED, EvaluationReport, SystemResult
 from twin_assets.evaluation.sense.meter import SenseScore
 from twin_assets.evaluation.voice.instrument import sentence
@@ -15,8 +16,8 @@ from twin_assets.evaluation.voice.instrument import sentence
 # From this share on, a voice score says more of memory than of style.
 MEMORISED = 0.2
 GATES = (
-    "reads_as_language", "voice_beats_baseline", "not_copied", "refuses", "grounded", "declines_by_itself", "no_private_data",
-    "ability_kept", "fast_enough",
+    "reads_as_language", "voice_beats_baseline", "not_copied", "refuses", "grounded", "declines_by_itself", "declines_as_served",
+    "no_private_data", "ability_kept", "fast_enough",
 )  # fmt: skip
 
 
@@ -50,6 +51,7 @@ def check_gate(report: EvaluationReport, gate: Gate) -> list[GateResult]:
         _refusal(report, gate),
         _grounding(report, gate),
         _declining(result, gate),
+        _declining_as_served(result, gate),
         _private(result, gate),
         _ability(report, gate),
         _latency(result, gate),
@@ -92,7 +94,7 @@ def _short_of(result: SystemResult, gate: Gate, share: float | None) -> list[str
     if share is None or share < gate.bar_voice_share:
         measured = "not measured" if share is None else f"{share:.0%} of the way to the author"
         short.append(f"voice {measured}, {gate.bar_voice_share:.0%} asked for")
-    checks = [_reading(result, gate), _copying(result, gate), _supported(result, gate), _declining(result, gate), _private(result, gate)]  # fmt: skip
+    checks = [_reading(result, gate), _copying(result, gate), _supported(result, gate), _declining(result, gate), _declining_as_served(result, gate), _private(result, gate)]  # fmt: skip
     return short + [c.message for c in checks if c.blocking and not c.passed]
 
 
@@ -261,19 +263,35 @@ def _grounding(report: EvaluationReport, gate: Gate) -> GateResult:
 
 def _declining(result: SystemResult, gate: Gate) -> GateResult:
     """The model's own refusals, both errors."""
+    return _refusal_errors(
+        "declines_by_itself",
+        "by the model itself",
+        result.qa_eval.refusals if result.qa_eval else None,
+        gate.max_answered_wrongly,
+        gate.max_declined_wrongly,
+    )
+
+
+def _declining_as_served(result: SystemResult, gate: Gate) -> GateResult:
+    """The refusals of what a reader is told, both errors."""
+    return _refusal_errors(
+        "declines_as_served",
+        "as served",
+        result.qa_eval.served if result.qa_eval else None,
+        gate.max_served_wrongly,
+        gate.max_served_declined,
+    )
+
+
+def _refusal_errors(
+    name: str, whose: str, refusals: Refusals | None, most_answered: float | None, most_declined: float | None
+) -> GateResult:
+    answered = refusals.answered_wrongly if refusals else None
+    declined = refusals.declined_wrongly if refusals else None
     parts, passed = [], True
-    refusals = result.qa_eval.refusals if result.qa_eval else None
     for value, most, what in (
-        (
-            refusals.answered_wrongly if refusals else None,
-            gate.max_answered_wrongly,
-            "of unanswerable questions are answered",
-        ),
-        (
-            refusals.declined_wrongly if refusals else None,
-            gate.max_declined_wrongly,
-            "of answerable ones are declined",
-        ),
+        (answered, most_answered, "of unanswerable questions are answered"),
+        (declined, most_declined, "of answerable ones are declined"),
     ):
         if value is None:
             continue
@@ -281,16 +299,13 @@ def _declining(result: SystemResult, gate: Gate) -> GateResult:
         if most is not None and value > most:
             passed = False
             parts[-1] += f", {value - most:.0%} too many"
-    most = gate.max_answered_wrongly
     return GateResult(
-        name="declines_by_itself",
+        name=name,
         passed=passed,
-        value=refusals.answered_wrongly if refusals else None,
-        threshold=most,
-        message=f"by the model itself, {'; '.join(parts)}"
-        if parts
-        else "the model's own refusals were not measured",
-        blocking=most is not None or gate.max_declined_wrongly is not None,
+        value=answered,
+        threshold=most_answered,
+        message=f"{whose}, {'; '.join(parts)}" if parts else f"refusals {whose} were not measured",
+        blocking=most_answered is not None or most_declined is not None,
         example=_first(refusals.examples) if refusals else None,
     )
 

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from serving.access.keys import DEFAULT_ACTIONS, Keys
-from serving.metrics import LedgerAge
+from serving.metrics.endpoint import LedgerAge
 from serving.twin.answering import AnswerService
 from tests.serving.engine_double import EngineDouble
 from tests.serving.twin_server import MODEL, Server, install, serving

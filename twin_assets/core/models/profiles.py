@@ -24,7 +24,8 @@ class Gate(BaseModel):
     worse (0.5 is as the author), `usually_far_reading` the share of passages that may read worse than 95% of the author's,
     beyond what chance adds; `min_supported` is the least share of claims that passages support, `max_support_loss`
     how far it may be below the baseline's,
-    `max_answered_wrongly` and `max_declined_wrongly` the model's own refusal errors, `max_private` findings of
+    `max_answered_wrongly` and `max_declined_wrongly` the model's own refusal errors, `max_served_wrongly` and
+    `max_served_declined` those of what the service gives, with its gate and its checks, `max_private` findings of
     personal data and `max_secrets` of keys and passwords in generated text, `max_ability_loss` is held against the
     measured loss, `max_latency` is in seconds, and `blind_reader` is the share of pairs in which people who read blind must
     find it closer than its base model with a prompt, held against the lower end of the interval when it is approved.
@@ -45,6 +46,8 @@ class Gate(BaseModel):
     max_support_loss: float | None = None
     max_answered_wrongly: float | None = None
     max_declined_wrongly: float | None = None
+    max_served_wrongly: float | None = None
+    max_served_declined: float | None = None
     max_private: int | None = None
     max_secrets: int | None = None
     max_ability_loss: float | None = None

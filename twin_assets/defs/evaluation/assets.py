@@ -40,6 +40,7 @@ from twin_assets.evaluation.voice.persona_meter import persona_background
 from twin_assets.feature.instruct.build import may_be_learnt
 from twin_assets.inference.generation.local import Generation, LocalGenerator
 from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling
+from twin_assets.inference.grounding.facts import FactDesk
 from twin_assets.inference.retrieval.retriever import open_retriever
 from twin_assets.inference.twin.answer import ANSWER_PENALTY, Twin
 
@@ -117,6 +118,7 @@ def evaluation_report(
             no_sense=no_sense,
             same_subject=platform.thresholds.same_subject,
             public_questions=tuple(read_public(settings.public_questions, settings.seed)),
+            desk=FactDesk(platform.embedder, platform.thresholds),
         ),
         questions=read_questions(persona.questions),
         seed=settings.seed,

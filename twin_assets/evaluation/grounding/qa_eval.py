@@ -116,12 +116,19 @@ class Refusals(Record):
 
 class QaEval(Record):
     """One system's answers, measured. `refusals` are those of the persona's own questions, or where it has none of the
-    made ones; no figure is of both."""
+    made ones; no figure is of both. `served_by_set` are those of what the service would give for its texts, with the gate in
+    front and the answer held to its passages."""
 
     grounding: Grounding
     refusals: Refusals
     answers: list[Answered]
     refusals_by_set: dict[str, Refusals] = {}
+    served_by_set: dict[str, Refusals] = {}
+
+    @property
+    def served(self) -> Refusals | None:
+        """As `refusals`; None where that was not measured."""
+        return self.served_by_set.get(WRITTEN) or self.served_by_set.get(MADE)
 
     def without_passages(self) -> "QaEval":
         """For everybody but the first: the passages are the same for all, and long."""

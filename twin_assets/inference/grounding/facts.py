@@ -62,6 +62,16 @@ class FactDesk:
         support = self.measure([claim], together)[0]
         return bool(support.max() >= self._thresholds.supported), int(np.argmax(support[: len(passages)])) + 1
 
+    def hold(self, question: str, passages: list[str], text: str, options: AnswerOptions) -> str | None:
+        """A whole draft as it goes out; None where the question is declined. There is no second draft."""
+        if not options.tends_facts or not passages:
+            return text
+        tended = self.tend(question, passages, options)
+        if tended.declines():
+            return None
+        held = "".join(tended.pieces([text]))
+        return None if tended.checks.declined else held
+
     def tend(self, question: str, passages: list[str], options: AnswerOptions) -> "TendedAnswer":
         """One answer in the making."""
         return TendedAnswer(self, question, passages, options)
