@@ -11,7 +11,15 @@ from tokenizers import decoders
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from tests.core.models.tiny_llama import tiny_tokenizer
-from tests.inference.generation.test_engine import TOKENIZER, engine, make_tokenizer, model, tokenizer
+from tests.inference.generation.test_engine import (
+    TOKENIZER,
+    decoder,
+    engine,
+    make_tokenizer,
+    model,
+    tokenizer,
+    torch_engine,
+)
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.generation.engine import Engine, GenerationHandle
 from twin_assets.inference.generation.sampling import Sampling
