@@ -49,6 +49,14 @@ def test_a_short_question_begins_with_the_sentence_that_answers_it(desk: FactDes
     assert without_quotations(text).strip() == "It was a bad day."
 
 
+def test_a_heading_is_no_part_of_a_quotation(desk: FactDesk) -> None:
+    found = desk.quotation(
+        "What did Lantern cost?", ["## What it cost\n\nLantern cost £2,300 with two drives."]
+    )
+    assert found
+    assert found.text == "Lantern cost £2,300 with two drives."
+
+
 @pytest.mark.parametrize(
     "question", ["Who won the football World Cup in 2022?", "How long? " * 40, "What does crab taste of?"]
 )

@@ -66,10 +66,16 @@ def nearest_sentences(
     return Quotation(words, number, float(near[best]))
 
 
+def _parts(passage: str) -> list[str]:
+    """What stands between gaps and headings, without these."""
+    lines = [GAP if line.startswith("#") else line for line in passage.splitlines()]
+    return "\n".join(lines).split(GAP)
+
+
 def _quotable(passage: str) -> list[str]:
-    """Sentences that end, and pairs of neighbours; where a shortened passage has a gap, none goes across."""
+    """Sentences that end, and pairs of neighbours; where a shortened passage has a gap or a heading, none goes across."""
     found = []
-    for part in passage.split(GAP):
+    for part in _parts(passage):
         whole = [_LIST_MARK.sub("", " ".join(part[start:end].split())) for start, end in sentences(part)]
         for at, sentence in enumerate(whole):
             found += [sentence, *(f"{sentence} {following}" for following in whole[at + 1 : at + 2])]
