@@ -2,8 +2,6 @@
 
 import logging
 import shutil
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import NamedTuple
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from twin_assets.core.renewed import Renewed
 from twin_assets.core.storage.lake import Lake
 from twin_assets.monitoring.alerts.lifecycle import batches, open_alerts
 
@@ -46,15 +45,13 @@ class StateMetrics(Collector):
         alerts: Callable[[], Iterable[Open]],
         every: float = LOOK_SECONDS,
     ) -> None:
-        self._ask, self._every = (waiting, alerts), every
+        self._ask = waiting, alerts
         self._waiting: list[Waits] = []
         self._alerts: list[Open] = []
-        self._looked = float("-inf")
-        self._looking = threading.Lock()
+        self._news = Renewed(self._look, every, wait=0.0, known=lambda: True)
 
     def collect(self) -> Iterator[Metric]:
-        if time.monotonic() - self._looked > self._every and self._looking.acquire(blocking=False):
-            threading.Thread(target=self._look, daemon=True, name="state").start()
+        self._news.renew()
         approval = GaugeMetricFamily(
             "twin_approval_waiting_since_seconds",
             "When the version that waits for approval was evaluated, in seconds since 1970.",
@@ -71,15 +68,13 @@ class StateMetrics(Collector):
             alerts.add_metric(list(alert), 1)
         yield from (approval, alerts)
 
-    def _look(self) -> None:
+    def _look(self) -> float:
         waiting, alerts = self._ask
         try:
             self._waiting, self._alerts = list(waiting()), list(alerts())
-        except Exception as error:
+        except Exception as error:  # a scrape every few seconds is no reason to ask sooner
             logger.warning("metrics: what stands open could not be read: %s", error)
-        finally:
-            self._looked = time.monotonic()
-            self._looking.release()
+        return 0.0
 
 
 class DiskMetrics(Collector):

@@ -51,17 +51,14 @@ class Instruments:
         self._lock, self._turn = threading.Lock(), threading.Lock()
 
     def chooser(self, persona: Persona, profile: Profile) -> Choose:
-        """Chooses by what is fitted by now; the rest is being fitted when this returns."""
-        of = (
-            self._store.latest("corpus_split", persona.name),
-            len(erased_list(self._lake, persona.name).documents),
-        )
+        """Chooses by what is fitted by now; whether the lake has something newer is seen beside this request."""
+        name = persona.name
         with self._lock:
-            known = self._fitted.get(persona.name)
-            if (known is None or known.of != of) and persona.name not in self._fitting:
-                self._fitting.add(persona.name)
+            known = self._fitted.get(name)
+            if name not in self._fitting:
+                self._fitting.add(name)
                 threading.Thread(
-                    target=self._fit, args=(persona, profile, of), daemon=True, name="instruments"
+                    target=self._renew, args=(persona, profile, known), daemon=True, name="instruments"
                 ).start()
         return partial(self._choose, known.chooser if known else self._bare(FITTING))
 
@@ -74,18 +71,35 @@ class Instruments:
         measure = by_mix(load_embedder(self._settings.embedder).embed_kept)
         return Chooser(measure=measure, left_out=dict.fromkeys(("sense", "voice", "own"), why))
 
-    def _fit(self, persona: Persona, profile: Profile, of: tuple[str | None, int]) -> None:
+    def _renew(self, persona: Persona, profile: Profile, known: _Fitted | None) -> None:
+        """Fit anew where the corpus, or what was erased of it, is another than what is `known` was fitted on."""
+        name = persona.name
         try:
-            chooser = self._made(persona, profile, of[0])
+            of = (
+                self._store.latest("corpus_split", name),
+                len(erased_list(self._lake, name).documents),
+            )
+            if known is None or known.of != of:
+                self._keep(name, _Fitted(of, self._fit(persona, profile, of[0])))
+        except Exception:  # a lake that is away: what was fitted holds
+            logger.exception("what chooses among texts of %s can't be looked for", name)
+        finally:
+            with self._lock:
+                self._fitting.discard(name)
+
+    def _fit(self, persona: Persona, profile: Profile, version: str | None) -> Chooser:
+        try:
+            return self._made(persona, profile, version)
         except Exception:  # requests go on without
             logger.exception("what chooses among texts of %s can't be fitted", persona.name)
-            chooser = self._bare("it could not be fitted: the service's log says why")
+            return self._bare("it could not be fitted: the service's log says why")
+
+    def _keep(self, name: str, fitted: _Fitted) -> None:
         with self._lock:
-            self._fitted[persona.name] = _Fitted(of, chooser)
-            self._fitted.move_to_end(persona.name)
+            self._fitted[name] = fitted
+            self._fitted.move_to_end(name)
             while len(self._fitted) > KEPT_PERSONAS:
                 self._fitted.popitem(last=False)
-            self._fitting.discard(persona.name)
 
     def _made(self, persona: Persona, profile: Profile, version: str | None) -> Chooser:
         if version is None:

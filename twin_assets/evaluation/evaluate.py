@@ -32,6 +32,7 @@ from twin_assets.evaluation.grounding.qa_eval import (
     SETS,
     WRITTEN,
     Kind,
+    QaEval,
     QaItem,
     qa_items,
     score_qa,
@@ -165,11 +166,7 @@ def evaluate(
     answers = _answer_all(systems, items, writer, profile, on_progress)
     samples = _samples(tasks, writer, heldout)
     qa_evals = {
-        role: score_qa(
-            items, answers[role].texts, persona, measure, system.sees_passages, seed, instruments.supported
-        )
-        if items
-        else None
+        role: _qa_eval(items, answers[role].texts, system, persona, profile, instruments, measure, seed)
         for role, system in systems.items()
     }
     stages = None
@@ -180,15 +177,6 @@ def evaluate(
         if not stages.keeps_dpo:
             systems, written = _with_sft_as_candidate(systems), _with_sft_as_candidate(written)
             answers, qa_evals = _with_sft_as_candidate(answers), _with_sft_as_candidate(qa_evals)
-    if instruments.desk:
-        options = persona.answers.over(profile.answers)
-        for role, qa_eval in qa_evals.items():
-            if qa_eval:
-                served = qa_eval.refusals_by_set  # what is shown no passages is served as it answers
-                if systems[role].sees_passages:
-                    texts = answers[role].texts
-                    served = refusals_as_served(items, texts, persona, instruments.desk, options)
-                qa_evals[role] = qa_eval.model_copy(update={"served_by_set": served})
     results = {}
     for role, system in systems.items():
         texts, said, qa_eval = written[role].texts, answers[role], qa_evals[role]
@@ -268,6 +256,29 @@ def evaluate(
         seed=seed,
         stages=stages,
     )
+
+
+def _qa_eval(
+    items: list[QaItem],
+    texts: list[str],
+    system: System,
+    persona: Persona,
+    profile: Profile,
+    instruments: Instruments,
+    measure: Measure,
+    seed: int,
+) -> QaEval | None:
+    """A system's answers by themselves, and with a desk as the service would give them; None where nothing was asked."""
+    if not items:
+        return None
+    found = score_qa(items, texts, persona, measure, system.sees_passages, seed, instruments.supported)
+    if not instruments.desk:
+        return found
+    served = found.refusals_by_set  # what is shown no passages is served as it answers
+    if system.sees_passages:
+        options = persona.answers.over(profile.answers)
+        served = refusals_as_served(items, texts, persona, instruments.desk, options)
+    return found.model_copy(update={"served_by_set": served})
 
 
 def _with_sft_as_candidate(of_roles: dict[str, T]) -> dict[str, T]:

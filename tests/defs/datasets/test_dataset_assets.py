@@ -27,7 +27,7 @@ from twin_assets.defs.datasets.checks import (
 from twin_assets.defs.datasets.publish import publish_dataset_version
 from twin_assets.defs.shared.common import personas
 from twin_assets.defs.shared.resources import build_resources
-from twin_assets.feature.instruct.build import build_instruct_rows
+from twin_assets.feature.instruct.build import RowSource
 from twin_assets.settings import Settings
 from twin_assets.training.base_models.base import ensure_base_model
 
@@ -111,10 +111,7 @@ def test_pairs_of_three_kinds_are_made_from_what_a_real_model_writes(tmp_path: P
     shape = replace(TINY, positions=4096)
     quick = load_profile("smoke").model_copy(update={"nano_steps": 3})
     model = ensure_base_model(settings, quick, print, nano_shape=shape)
-    rows = build_instruct_rows(
-        demo_documents(), embedded(demo_documents(), tmp_path / "cache"),
-        load_persona(tmp_path / "personas", "runa"), load_profile("smoke"), 17, embed,
-    ).rows  # fmt: skip
+    rows = RowSource(demo_documents(), embedded(demo_documents(), tmp_path / "cache"), load_persona(tmp_path / "personas", "runa"), load_profile("smoke"), 17, embed).build().rows  # fmt: skip
     made = write_dataset(
         open_lake(settings), "runa", "instruct", rows, parents={}, prompts="p", dropped={}, seed=17,
         license="MIT", visibility="public", summary="",

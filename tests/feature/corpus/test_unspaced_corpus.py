@@ -18,7 +18,7 @@ from twin_assets.feature.corpus.language import detect_language, other_language
 from twin_assets.feature.corpus.quality import assess_quality
 from twin_assets.feature.corpus.split import split_corpus
 from twin_assets.feature.index.chunk import chunk_documents
-from twin_assets.feature.instruct.build import build_instruct_rows, unverifiable_rows
+from twin_assets.feature.instruct.build import RowSource, unverifiable_rows
 from twin_assets.feature.instruct.keyphrases import KeyPhrases
 from twin_assets.feature.instruct.passages import passages_of
 
@@ -170,9 +170,9 @@ def test_a_japanese_corpus_makes_rows_that_ask_in_japanese(tmp_path_factory: pyt
         "web": {"folders": ["."]},
     })  # fmt: skip
     profile = load_profile("pocket").model_copy(update={"min_train_rows": 1})
-    result = build_instruct_rows(
+    result = RowSource(
         documents, embedded(documents, tmp_path_factory.mktemp("cache")), persona, profile, 17, embed
-    )
+    ).build()
     own = [row for row in result.rows if row.task != "refuse"]
     assert len(own) > 10
     assert unverifiable_rows(result.rows, documents) == []

@@ -20,7 +20,7 @@ from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.feature.index.chunk import chunk_documents
 from twin_assets.feature.index.embed import embed_chunks
-from twin_assets.feature.instruct.build import build_instruct_rows, unverifiable_rows
+from twin_assets.feature.instruct.build import RowSource, unverifiable_rows
 from twin_assets.feature.instruct.near_heldout import texts_near_heldout
 from twin_assets.settings import ROOT
 
@@ -98,9 +98,7 @@ def test_an_embedding_is_computed_once(tmp_path: Path) -> None:
 
 def test_every_answer_is_the_authors_and_no_training_row_quotes_the_heldout_side(tmp_path: Path) -> None:
     documents = demo_documents()
-    built = build_instruct_rows(
-        documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17, embed
-    )
+    built = RowSource(documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17, embed).build()
     assert unverifiable_rows(built.rows, documents) == []
     tasks = {row.task for row in built.rows}
     assert {"write_post", "write_section", "continue", "answer", "refuse"} <= tasks
@@ -123,7 +121,7 @@ def test_a_training_passage_that_says_what_a_heldout_one_says_is_no_answer(tmp_p
     retold = [c.model_copy(update={"vector": held.vector}) if c is twin else c for c in chunks]
     assert texts_near_heldout(chunks) == []
     assert texts_near_heldout(retold) == [twin.text]
-    built = build_instruct_rows(documents, retold, RUNA, load_profile("nano"), 17, embed)
+    built = RowSource(documents, retold, RUNA, load_profile("nano"), 17, embed).build()
     assert built.dropped["nearly_heldout"] > 0
     assert not [r for r in built.rows if r.split == "train" and twin.text in r.messages[-1].content]
 
@@ -131,9 +129,9 @@ def test_a_training_passage_that_says_what_a_heldout_one_says_is_no_answer(tmp_p
 def test_a_row_limit_leaves_every_task_its_share_and_the_heldout_side_whole(tmp_path: Path) -> None:
     documents = demo_documents()
     chunks, profile = embedded(documents, tmp_path), load_profile("nano")
-    whole = build_instruct_rows(documents, chunks, RUNA, profile, 17, embed)
+    whole = RowSource(documents, chunks, RUNA, profile, 17, embed).build()
     limited = profile.model_copy(update={"max_train_rows": 60})
-    built = build_instruct_rows(documents, chunks, RUNA, limited, 17, embed)
+    built = RowSource(documents, chunks, RUNA, limited, 17, embed).build()
     before, after = (Counter(r.task for r in b.rows if r.split == "train") for b in (whole, built))
     assert (after.total(), built.dropped["over_the_row_limit"]) == (60, before.total() - 60)
     assert all(abs(after[task] - 60 * n / before.total()) <= 1 for task, n in before.items())
@@ -144,7 +142,7 @@ def test_every_passage_comes_once_before_any_comes_again(tmp_path: Path) -> None
     documents = demo_documents()
     chunks, profile = embedded(documents, tmp_path), load_profile("nano")
     limited = profile.model_copy(update={"max_train_rows": 60})
-    built = build_instruct_rows(documents, chunks, RUNA, limited, 17, embed)
+    built = RowSource(documents, chunks, RUNA, limited, 17, embed).build()
     answered = Counter(
         row.messages[-1].content for row in built.rows if row.split == "train" and row.task != "refuse"
     )
@@ -154,9 +152,7 @@ def test_every_passage_comes_once_before_any_comes_again(tmp_path: Path) -> None
 
 def test_a_question_is_answered_by_what_its_passages_show_and_no_more(tmp_path: Path) -> None:
     documents = demo_documents()
-    built = build_instruct_rows(
-        documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17, embed
-    )
+    built = RowSource(documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17, embed).build()
     answers = [row for row in built.rows if row.task == "answer"]
     shown = [
         " ".join(row.messages[-1].content.split()) in " ".join(passages_in(row.messages[1]).split())
@@ -170,14 +166,16 @@ def test_a_question_is_answered_by_what_its_passages_show_and_no_more(tmp_path: 
 
 def test_too_little_text_names_persona_count_and_fix() -> None:
     with pytest.raises(TwinError, match=r"'runa' gives \d+ training rows of its own.*needs 40.*add sources"):
-        build_instruct_rows([document("Only this. " * 12, "post")], [], RUNA, load_profile("nano"), 17, embed)
+        RowSource([document("Only this. " * 12, "post")], [], RUNA, load_profile("nano"), 17, embed).build()
 
 
 def test_the_same_inputs_give_the_same_version_and_others_another(tmp_path: Path) -> None:
     documents = demo_documents()
-    rows = build_instruct_rows(
-        documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17, embed
-    ).rows
+    rows = (
+        RowSource(documents, embedded(documents, tmp_path), RUNA, load_profile("nano"), 17, embed)
+        .build()
+        .rows
+    )
     facts = {
         "parents": {"c": "1"},
         "prompts": "p",
@@ -221,15 +219,13 @@ def test_who_may_see_a_document_may_see_its_chunks(tmp_path: Path) -> None:
 def test_a_public_twin_does_not_learn_what_is_for_connections_only(tmp_path: Path) -> None:
     documents, profile = closed_corpus(), load_profile("nano")
     chunks = embedded(documents, tmp_path)
-    made = build_instruct_rows(documents, chunks, RUNA, profile, 17, embed)
+    made = RowSource(documents, chunks, RUNA, profile, 17, embed).build()
     assert CANARY not in "".join(row.model_dump_json() for row in made.rows)
     assert {row.visibility for row in made.rows} == {"public"}
     assert made.dropped["document_for_connections_only"] == 2
     # The same rows as if they were not there, but for what is too near to the closed held-out piece.
     rest = [d for d in documents if d.visibility == "public"]
-    alone = build_instruct_rows(
-        rest, [c for c in chunks if c.visibility == "public"], RUNA, profile, 17, embed
-    )
+    alone = RowSource(rest, [c for c in chunks if c.visibility == "public"], RUNA, profile, 17, embed).build()
     assert {row.row_id for row in made.rows} <= {row.row_id for row in alone.rows}
 
 
@@ -237,7 +233,7 @@ def test_a_persona_may_say_that_its_twin_learns_from_more_than_is_public(tmp_pat
     documents = closed_corpus()
     chunks = embedded(documents, tmp_path)
     wide = RUNA.model_copy(update={"train_on": "connections"})
-    made = build_instruct_rows(documents, chunks, wide, load_profile("nano"), 17, embed)
+    made = RowSource(documents, chunks, wide, load_profile("nano"), 17, embed).build()
     assert "document_for_connections_only" not in made.dropped
     closed = {d.doc_id for d in documents if d.visibility == "connections"}
     by_visibility = {v: [r for r in made.rows if r.visibility == v] for v in ("public", "connections")}

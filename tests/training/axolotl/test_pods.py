@@ -17,12 +17,9 @@ from tests.support.kubernetes.double import Fate, KubernetesDouble, turned_away,
 from tests.support.kubernetes.mounts import on_volume
 from tests.support.kubernetes.pod_security import violations
 from tests.support.machine import until
+from tests.training.sft_asset import materialize_sft
 from tests.training.training_factories import instruct_dataset, profile, settings, tiny_base
-from twin_assets.core.datasets.rows import Manifest, dataset_folder
 from twin_assets.core.errors import TwinError
-from twin_assets.defs.shared.common import personas
-from twin_assets.defs.shared.resources import build_resources
-from twin_assets.defs.training.assets import sft_model
 from twin_assets.settings import Settings
 from twin_assets.training.axolotl.pod import Image, job_paths, pod_spec
 from twin_assets.training.axolotl.pod_start import wait_for_start
@@ -237,37 +234,6 @@ def test_a_pod_that_somebody_removes_is_said_to_be_gone(tmp_path: Path, heard: l
         cluster.delete("training")
         with pytest.raises(TwinError, match="removed before it began"):
             wait_for_start(api, "twins", "training", 86_400.0, heard.append)
-
-
-def materialize_sft(
-    home: Path, overrides: dict[str, Any], manifest: Manifest
-) -> tuple[dg.DagsterInstance, dg.ExecuteInProcessResult]:
-    """The asset on a dataset that lies where the lake would have it."""
-    platform = settings(home)
-    tag = tiny_base(platform).tag
-    folder = platform.lake_dir / dataset_folder("runa", "instruct", manifest.version)
-    folder.parent.mkdir(parents=True)
-    (home / "data").rename(folder)
-
-    @dg.asset(partitions_def=personas)
-    def base_model() -> str:
-        return tag
-
-    @dg.asset(name="instruct_dataset", partitions_def=personas)
-    def dataset() -> Manifest:
-        return manifest
-
-    instance = dg.DagsterInstance.ephemeral()
-    instance.add_dynamic_partitions("personas", ["runa"])
-    return instance, dg.materialize(
-        [base_model, dataset, sft_model],
-        partition_key="runa",
-        instance=instance,
-        resources=build_resources(
-            {"home": str(home), "wandb_mode": "disabled", "profile": "smoke"} | overrides
-        ),
-        raise_on_error=False,
-    )
 
 
 def failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:

@@ -19,10 +19,9 @@ from twin_assets.defs.shared.common import DATASETS, OWNERS, personas, when_chan
 from twin_assets.defs.shared.metadata import bar_table, image, sample_table
 from twin_assets.defs.shared.resources import Platform, table_version
 from twin_assets.feature.instruct.build import (
-    build_instruct_rows,
+    RowSource,
     describe_rows,
     may_be_learnt,
-    plan_rows,
 )
 from twin_assets.feature.plots import lengths_plot
 from twin_assets.feature.preference.build import build_preference_rows, select_pair_prompts
@@ -55,13 +54,13 @@ def instruct_dataset(
     doc_ids = {document.doc_id for document in corpus_split}
     embeddings = [chunk for chunk in embeddings if chunk.doc_id in doc_ids]
     embed = remembering(platform.embedder.embed)  # rows are made twice where somebody is asked for requests
-    made_of = (corpus_split, embeddings, persona, profile, settings.seed, embed)
+    source = RowSource(corpus_split, embeddings, persona, profile, settings.seed, embed, platform.thresholds)
     planned, teaching = list[InstructRow](), None
     if somebody_writes(settings, profile, persona):
-        planned = plan_rows(*made_of, platform.thresholds)
+        planned = source.plan()
         learnt = may_be_learnt(corpus_split, persona)
         teaching = ask_for_requests(platform, learnt, planned, context.log.info)
-    built = build_instruct_rows(*made_of, teaching.lessons if teaching else {}, platform.thresholds, planned)
+    built = source.build(teaching.lessons if teaching else {}, planned)
     parents = {
         "corpus_split": table_version(to_table(corpus_split, SplitDocument)),
         # Not the vectors themselves: their last bits differ from one CPU to another.
@@ -111,9 +110,10 @@ def preference_dataset(
     prompts = select_pair_prompts(rows, profile.preference_pairs, shares, seed)
     count = profile.preference_samples
     context.log.info(f"writing {len(prompts)} rejected answers, {count} samples of each, by {sft_model}")
+    generator = LocalGenerator.of(platform.registry, sft_model)
     drawn = [
         generate_all(
-            LocalGenerator.of(platform.registry, sft_model),
+            generator,
             [prompt.conversation for prompt in prompts],
             [min(prompt.max_tokens, profile.answer_tokens) for prompt in prompts],
             temperature=REJECTED_TEMPERATURE,

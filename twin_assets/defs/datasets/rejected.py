@@ -44,9 +44,17 @@ class Instruments:
         self._sense, self.no_sense = persona_sense(settings, platform.profile, train)
         self._voice = persona_instrument(persona, train, platform.lake, settings.impostors_dir)
         self._copies = CopyCheck(list(training_prose(train)))
+        self._measured: dict[tuple[str, str], np.ndarray] = {}  # by row and text
 
     def measure(self, candidates: Sequence[Candidate]) -> np.ndarray:
-        """Shape (candidates, MEASURES), more is worse; nan where there is nothing to measure."""
+        """Shape (candidates, MEASURES), more is worse; nan where there is nothing to measure. A candidate is measured once,
+        however often it is asked for."""
+        keys = [(prompt.row.row_id, text) for prompt, text in candidates]
+        fresh = {key: c for key, c in zip(keys, candidates, strict=True) if key not in self._measured}
+        self._measured.update(zip(fresh, self._measure(list(fresh.values())), strict=True))
+        return np.array([self._measured[key] for key in keys]).reshape(-1, len(MEASURES))
+
+    def _measure(self, candidates: list[Candidate]) -> np.ndarray:
         texts = [text for _, text in candidates]
         measured = np.full((len(texts), len(MEASURES)), np.nan)
         if not texts:

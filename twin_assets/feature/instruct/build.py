@@ -7,6 +7,8 @@ as the service makes them. Writing that is more closed than the persona learns f
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -40,89 +42,92 @@ class RowsResult(Record):
     samples: list[DroppedRow] = []
 
 
-def build_instruct_rows(
-    documents: list[SplitDocument],
-    chunks: list[EmbeddedChunk],
-    persona: Persona,
-    profile: Profile,
-    seed: int,
-    embed: Callable[[list[str]], np.ndarray],
-    lessons: Mapping[str, Lesson] | None = None,
-    thresholds: Thresholds = OFFLINE_MINILM,
-    planned: Sequence[InstructRow] = (),
-) -> RowsResult:
-    """All instruct rows of a corpus; with a teacher's lessons where there are some, by passage key.
+@dataclass(frozen=True)
+class RowSource:
+    """A corpus, and what instruct rows are made of it by. Rows are made twice where a model is asked for requests: planned, and
+    built with what it says.
 
     `embed` gives unit vectors of the same embedder as the chunks', shape (texts, dimensions), and `thresholds` are that one's.
-    `planned` are the rows of `plan_rows` that the lessons were asked for: where they fit, these stay.
-    Raises TwinError when there are too few rows to train on.
     """
-    rows, left_out, disagreeing = _made(
-        documents, chunks, persona, profile, seed, embed, lessons or {}, thresholds, planned
-    )
-    dropped = Counter(reason for reason, _ in left_out)
-    if disagreeing:
-        dropped["teacher_disagrees"] = disagreeing
-    closed = [d.visibility for d in documents if not persona.may_learn(d.visibility)]
-    dropped.update(f"document_{CLOSED_REASON[visibility]}" for visibility in closed)
-    # Refusals are the same for everybody: they don't make a corpus.
-    train = sum(row.split == "train" and row.task != "refuse" for row in rows)
-    if train < profile.min_train_rows:
-        raise TwinError(
-            f"The corpus of {persona.name!r} gives {train} training rows of its own; profile {profile.name!r} needs "
-            f"{profile.min_train_rows}.",
-            "add sources or documents to the persona."
-            + (f" {len(closed)} documents are too closed to learn from: see `train_on`." if closed else ""),
+
+    documents: list[SplitDocument]
+    chunks: list[EmbeddedChunk]
+    persona: Persona
+    profile: Profile
+    seed: int
+    embed: Callable[[list[str]], np.ndarray]
+    thresholds: Thresholds = OFFLINE_MINILM
+
+    def plan(self) -> list[InstructRow]:
+        """The rows that a dataset will keep, before anybody was asked for requests: in their order of choice, the training
+        side first."""
+        return self._made({}, ())[0]
+
+    def build(
+        self, lessons: Mapping[str, Lesson] | None = None, planned: Sequence[InstructRow] = ()
+    ) -> RowsResult:
+        """All instruct rows of the corpus; with a teacher's lessons where there are some, by passage key.
+
+        `planned` are the rows of `plan` that the lessons were asked for: where they fit, these stay.
+        Raises TwinError when there are too few rows to train on.
+        """
+        rows, left_out, disagreeing = self._made(lessons or {}, planned)
+        dropped = Counter(reason for reason, _ in left_out)
+        if disagreeing:
+            dropped["teacher_disagrees"] = disagreeing
+        closed = [d.visibility for d in self.documents if not self.persona.may_learn(d.visibility)]
+        dropped.update(f"document_{CLOSED_REASON[visibility]}" for visibility in closed)
+        # Refusals are the same for everybody: they don't make a corpus.
+        train = sum(row.split == "train" and row.task != "refuse" for row in rows)
+        if train < self.profile.min_train_rows:
+            raise TwinError(
+                f"The corpus of {self.persona.name!r} gives {train} training rows of its own; profile "
+                f"{self.profile.name!r} needs {self.profile.min_train_rows}.",
+                "add sources or documents to the persona."
+                + (
+                    f" {len(closed)} documents are too closed to learn from: see `train_on`."
+                    if closed
+                    else ""
+                ),
+            )
+        return RowsResult(
+            rows=sorted(rows, key=lambda r: r.row_id), dropped=dict(dropped), samples=sample_dropped(left_out)
         )
-    return RowsResult(
-        rows=sorted(rows, key=lambda r: r.row_id), dropped=dict(dropped), samples=sample_dropped(left_out)
-    )
 
+    def _made(
+        self, lessons: Mapping[str, Lesson], planned: Sequence[InstructRow]
+    ) -> tuple[list[InstructRow], list[tuple[str, InstructRow]], int]:
+        """Rows that stay, those that don't with the reason, and how many lessons are not about their passage."""
+        persona, profile = self.persona, self.profile
+        learnt = may_be_learnt(self.documents, persona)
+        shown = [chunk for chunk in self.chunks if persona.may_learn(chunk.visibility)]
+        to_teach = passages_to_teach(learnt, profile)
+        agreeing = agreeing_lessons(lessons, to_teach, self.embed, self.thresholds)
+        questions, answerable = self._questions
+        made = [
+            *RowBuilder(learnt, shown, persona, profile, self.seed, agreeing).rows(
+                self.embed, self.thresholds
+            ),
+            *(refusal_row(persona, question) for question in questions),
+        ]
+        passed, left_out = self._filter.apply(made)
+        places = places_of(planned)
+        shared = within_shares(passed, profile.max_shares, self.seed, lambda row: place_of(row, places))
+        rows = at_most(profile.max_train_rows, profile.max_test_rows, shared, places)
+        left_out += [(OVER_SHARE, row) for row in _without(passed, shared)]
+        left_out += [("over_the_row_limit", row) for row in _without(shared, rows)]
+        left_out += [("corpus_may_answer", refusal_row(persona, question)) for question in answerable]
+        return rows, left_out, len(lessons) - len(agreeing)
 
-def plan_rows(
-    documents: list[SplitDocument],
-    chunks: list[EmbeddedChunk],
-    persona: Persona,
-    profile: Profile,
-    seed: int,
-    embed: Callable[[list[str]], np.ndarray],
-    thresholds: Thresholds = OFFLINE_MINILM,
-) -> list[InstructRow]:
-    """The rows that a dataset will keep, before anybody was asked for requests: in their order of choice, the training side
-    first. Arguments as of `build_instruct_rows`."""
-    return _made(documents, chunks, persona, profile, seed, embed, {}, thresholds, ())[0]
+    @cached_property
+    def _questions(self) -> tuple[list[str], list[str]]:
+        return unanswerable_questions(self.chunks, self.embed, self.thresholds)
 
-
-def _made(
-    documents: list[SplitDocument],
-    chunks: list[EmbeddedChunk],
-    persona: Persona,
-    profile: Profile,
-    seed: int,
-    embed: Callable[[list[str]], np.ndarray],
-    lessons: Mapping[str, Lesson],
-    thresholds: Thresholds,
-    planned: Sequence[InstructRow],
-) -> tuple[list[InstructRow], list[tuple[str, InstructRow]], int]:
-    """Rows that stay, those that don't with the reason, and how many lessons are not about their passage."""
-    learnt = may_be_learnt(documents, persona)
-    shown = [chunk for chunk in chunks if persona.may_learn(chunk.visibility)]
-    agreeing = agreeing_lessons(lessons, passages_to_teach(learnt, profile), embed, thresholds)
-    questions, answerable = unanswerable_questions(chunks, embed, thresholds)
-    made = [
-        *RowBuilder(learnt, shown, persona, profile, seed, agreeing).rows(embed, thresholds),
-        *(refusal_row(persona, question) for question in questions),
-    ]
-    heldout = [d.voice_text for d in documents if d.split == "heldout" and d.category != "code"]
-    near = texts_near_heldout(chunks, thresholds)
-    passed, left_out = RowFilter(persona, profile, near, heldout).apply(made)
-    places = places_of(planned)
-    shared = within_shares(passed, profile.max_shares, seed, lambda row: place_of(row, places))
-    rows = at_most(profile.max_train_rows, profile.max_test_rows, shared, places)
-    left_out += [(OVER_SHARE, row) for row in _without(passed, shared)]
-    left_out += [("over_the_row_limit", row) for row in _without(shared, rows)]
-    left_out += [("corpus_may_answer", refusal_row(persona, question)) for question in answerable]
-    return rows, left_out, len(lessons) - len(agreeing)
+    @cached_property
+    def _filter(self) -> RowFilter:
+        heldout = [d.voice_text for d in self.documents if d.split == "heldout" and d.category != "code"]
+        near = texts_near_heldout(self.chunks, self.thresholds)
+        return RowFilter(self.persona, self.profile, near, heldout)
 
 
 def _without(rows: list[InstructRow], staying: list[InstructRow]) -> list[InstructRow]:

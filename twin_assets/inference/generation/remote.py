@@ -57,10 +57,8 @@ class RemoteGenerator:
         self._caller = {CALLER_HEADER: caller} if caller else {}
         self.model = model or name
         self.finish_reason, self._ours = "stop", ours
-        self._before, self._last = (
-            (0, 0),
-            (0, 0),
-        )  # tokens of earlier texts, and of the one that was told of last
+        # Tokens of earlier texts, and of the one that was told of last.
+        self._before, self._last = (0, 0), (0, 0)
         self._finishes: list[str] = []  # of several texts
         self._broken: set[int] = set()
 

@@ -12,9 +12,8 @@ from twin_assets.core.records import Message
 from twin_assets.core.storage.kept import KeptValues
 from twin_assets.defs.datasets.requests import wanted_passages
 from twin_assets.feature.instruct.build import (
-    build_instruct_rows,
+    RowSource,
     passages_to_teach,
-    plan_rows,
     unverifiable_rows,
 )
 from twin_assets.feature.instruct.choice import slot_of
@@ -103,9 +102,7 @@ def test_rows_ask_what_the_model_asked_and_answer_with_the_author_to_the_letter(
         dict.fromkeys(KINDS, passages), writer, embed, 0.2, kept, "base:1", lambda line: None
     )
     assert first.key in made.lessons
-    result = build_instruct_rows(
-        documents, embedded(documents, tmp_path), RUNA, profile, 17, embed, made.lessons
-    )
+    result = RowSource(documents, embedded(documents, tmp_path), RUNA, profile, 17, embed).build(made.lessons)
     asked = [without_passages(r.messages[1]) for r in result.rows if r.messages[-1].content in first.text]
     lesson = made.lessons[first.key]
     assert any(lesson.topic[1:] in request for request in asked)
@@ -131,7 +128,7 @@ def test_the_model_is_asked_only_about_rows_that_stay_and_they_stay(tmp_path: Pa
     documents = demo_documents()
     profile = load_profile("pocket").model_copy(update={"max_train_rows": 60})
     made_of = (documents, embedded(documents, tmp_path), RUNA, profile, 17, embed)
-    planned = plan_rows(*made_of)
+    planned = RowSource(*made_of).plan()
     wanted = wanted_passages(planned, documents, profile, most=1000)
     all_passages = passages_to_teach(documents, profile)
     assert (
@@ -144,7 +141,7 @@ def test_the_model_is_asked_only_about_rows_that_stay_and_they_stay(tmp_path: Pa
     kept: KeptValues[str] = KeptValues(tmp_path / "requests.sqlite", "written")
     made = backtranslate(wanted, writer, embed, 0.1, kept, "base:1", lambda line: None)
     assert len(writer.asked) == made.asked == sum(map(len, wanted.values()))
-    rows = build_instruct_rows(*made_of, made.lessons, planned=planned).rows
+    rows = RowSource(*made_of).build(made.lessons, planned=planned).rows
     assert sum(row.split == "train" for row in rows) == 60
     answers = {row.messages[-1].content for row in rows}
     asked_about = {p.text for passages in wanted.values() for p in passages}
@@ -169,7 +166,7 @@ def test_it_says_how_much_there_is_to_ask_and_how_long_it_goes_on(tmp_path: Path
 
 def test_a_setting_bounds_what_is_asked_and_the_training_side_comes_first(tmp_path: Path) -> None:
     documents, profile = demo_documents(), load_profile("pocket")
-    planned = plan_rows(documents, embedded(documents, tmp_path), RUNA, profile, 17, embed)
+    planned = RowSource(documents, embedded(documents, tmp_path), RUNA, profile, 17, embed).plan()
     bounded = wanted_passages(planned, documents, profile, most=5)
     assert {kind: len(passages) for kind, passages in bounded.items()} == {"question": 5, "title": 5}
     train = "\n".join(d.voice_text for d in documents if d.split == "train")

@@ -12,7 +12,7 @@ from tests.support.teacher_double import LESSON, TeacherDouble, fitting_lesson
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.llm.hosted import HostedModel
-from twin_assets.feature.instruct.build import build_instruct_rows, passages_to_teach, unverifiable_rows
+from twin_assets.feature.instruct.build import RowSource, passages_to_teach, unverifiable_rows
 from twin_assets.feature.instruct.row_filters import copied_share
 from twin_assets.feature.instruct.teaching.teacher import (
     PaidTeaching,
@@ -276,7 +276,7 @@ def test_lessons_make_instructions_and_the_answers_stay_the_authors(tmp_path: Pa
         LESSON
         | {"topic": "growing orchids", "question": "How do I grow orchids?", "draft": "Keep them warm."}
     )
-    rows = build_instruct_rows(documents, embedded(documents, tmp_path), RUNA, profile, 17, embed, lessons)
+    rows = RowSource(documents, embedded(documents, tmp_path), RUNA, profile, 17, embed).build(lessons)
     assert unverifiable_rows(rows.rows, documents) == []
     rewrites = [r for r in rows.rows if r.task == "rewrite"]
     assert rewrites
