@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from serving.twin.answering import PLUMBING, AnswerService
 from serving.twin.request import TwinRequest
+from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.records import most_closed
 from twin_assets.inference.generation.sampling import Sampling
@@ -137,6 +138,10 @@ class ServiceJudge:
 
     def copied(self, text: str) -> list[str]:
         return self._answers.instruments.copied(self._persona, self._answers.profile, text)
+
+    def near(self, text: str, subject: str) -> float:
+        first, second = load_embedder(self._answers.settings.embedder).embed([text, subject])
+        return float(first @ second)
 
     def supported(self, claims: list[str], passages: list[str]) -> list[bool]:
         facts = self._answers.facts

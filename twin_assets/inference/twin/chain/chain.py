@@ -12,9 +12,15 @@ from typing import Any
 
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.twin.answer import Citation, Plan
-from twin_assets.inference.twin.chain.checking import SectionCheck, check_section
+from twin_assets.inference.twin.chain.checking import SectionCheck, SectionLook, check_section
 from twin_assets.inference.twin.chain.desk import ChainDesk, Judge
-from twin_assets.inference.twin.chain.drafting import assembled, plan_section, section_brief, write_section
+from twin_assets.inference.twin.chain.drafting import (
+    assembled,
+    plan_section,
+    section_brief,
+    subject_of,
+    write_section,
+)
 from twin_assets.inference.twin.chain.planning import make_ideas, make_outline
 from twin_assets.inference.twin.chain.records import (
     ChainEvent,
@@ -125,7 +131,7 @@ class Chain:
         for at, section in enumerate(self.sections):
             yield None
             check = check_section(
-                at, section, self._plans[at], self._before(at), self._words(outline), self._judge
+                section, self._look(outline, at), self._judge, self.desk.thresholds.agreeing_request
             )
             self._checks.append(check)
             left_out |= check.left_out
@@ -141,15 +147,7 @@ class Chain:
                 yield step.begun(at)
                 self.sections[at], self._checks[at], revision = yield from _signs(
                     revise_section(
-                        self.desk,
-                        self._judge,
-                        outline,
-                        at,
-                        self.sections[at],
-                        self._plans[at],
-                        self._before(at),
-                        self._words(outline),
-                        check,
+                        self.desk, self._judge, outline, self.sections[at], self._look(outline, at), check
                     )
                 )
                 revisions.append(revision)
@@ -160,12 +158,11 @@ class Chain:
     def _all_given(self) -> bool:
         return bool(self._given.sections) and None not in (self._given.sections or [None])
 
-    def _before(self, at: int) -> list[str]:
-        return [section.text for section in self.sections[:at]]
-
-    def _words(self, outline: Outline) -> int | None:
-        """How long a section was to be, where somebody said; an X post's length is seen to as it is written."""
-        return section_brief(self.desk, outline).words if self.desk.brief.words else None
+    def _look(self, outline: Outline, at: int) -> SectionLook:
+        """What a section is looked at beside; an X post's length is seen to as it is written."""
+        words = section_brief(self.desk, outline).words if self.desk.brief.words else None
+        before = [section.text for section in self.sections[:at]]
+        return SectionLook(at, subject_of(outline, at), self._plans[at], before, words)
 
     def _note(self) -> None:
         self.findings = [finding for check in self._checks for finding in check.findings]

@@ -24,34 +24,47 @@ FEWEST_SAID = 5  # shorter sentences may come again
 
 
 @dataclass(frozen=True)
+class SectionLook:
+    """What a section is looked at beside: its place, its `subject`, the `plan` it was written from, the texts `before` it, and how many
+    `words` it was to have, where somebody said."""
+
+    at: int
+    subject: str
+    plan: Plan
+    before: list[str]
+    words: int | None
+
+
+@dataclass(frozen=True)
 class SectionCheck:
-    """A section's findings, its scores, and which instruments could not be asked, and why."""
+    """A section's findings, its scores, how near it is to its subject, and which instruments could not be asked, and why."""
 
     findings: list[Finding]
     score: CandidateScore
+    near: float
     left_out: dict[str, str]
 
 
-def check_section(
-    at: int, section: Section, plan: Plan, before: list[str], words: int | None, judge: Judge
-) -> SectionCheck:
-    """What is found in the section at that place. `before` are the texts of the sections before it, `words` how long it was to be."""
-    text = section.text
+def check_section(section: Section, look: SectionLook, judge: Judge, off_topic: float) -> SectionCheck:
+    """What is found in a section. Nearer to its subject than `off_topic` it keeps to it."""
+    at, plan, text = look.at, look.plan, section.text
     scores, left_out = judge.scores([text], plan.passages)
-    score = scores[0]
+    score, near = scores[0], judge.near(text, look.subject)
     findings = [
         *_empty(at, text),
         *_unsupported(at, text, plan, judge),
         *_copied(at, text, judge),
-        *_repeated(at, text, before),
+        *_repeated(at, text, look.before),
         *(
             Finding(section=at, kind="link", text=url, detail="The model was not shown this address.")
             for url in plan.unsupported_links(text)
         ),
-        *_length(at, text, words),
+        *_length(at, text, look.words),
         *_manner(at, score),
     ]
-    return SectionCheck(findings, score, left_out)
+    if text.strip() and near < off_topic:
+        findings.append(Finding(section=at, kind="off_topic", detail=f"It is not about “{look.subject}”."))
+    return SectionCheck(findings, score, near, left_out)
 
 
 def _empty(at: int, text: str) -> list[Finding]:

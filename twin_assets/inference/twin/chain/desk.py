@@ -32,6 +32,10 @@ class Judge(Protocol):
         """Runs of words that stand in the persona's writing, the longest first."""
         ...
 
+    def near(self, text: str, subject: str) -> float:
+        """How near a text is to what it is to be about: the cosine of their embeddings."""
+        ...
+
     def supported(self, claims: list[str], passages: list[str]) -> list[bool]:
         """Whether the passages support each sentence."""
         ...

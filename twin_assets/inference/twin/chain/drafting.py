@@ -31,13 +31,12 @@ def section_task(desk: ChainDesk, outline: Outline, at: int, before: list[Sectio
 
 def plan_section(desk: ChainDesk, outline: Outline, at: int, before: list[Section]) -> Plan:
     """The section's passages in a prompt; those that sections before it were written from only where there are no others."""
-    about = outline.title if len(outline.sections) == 1 else outline.sections[at].searched
     used = {citation.chunk_id for section in before for citation in section.citations}
     return desk.twin.plan_text(
         section_brief(desk, outline),
         "write_chain",
         section_task(desk, outline, at, before),
-        about,
+        subject_of(outline, at),
         desk.linked,
         used,
     )
@@ -50,6 +49,11 @@ def write_section(
     plan = plan_section(desk, outline, at, before)
     text, writing = yield from desk.write(plan)
     return Section(heading=outline.sections[at].heading, text=text, citations=writing.citations), plan
+
+
+def subject_of(outline: Outline, at: int) -> str:
+    """What a section is to be about, and passages are found for."""
+    return outline.title if len(outline.sections) == 1 else outline.sections[at].searched
 
 
 def section_brief(desk: ChainDesk, outline: Outline) -> Brief:

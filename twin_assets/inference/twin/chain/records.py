@@ -9,7 +9,9 @@ from twin_assets.inference.twin.answer import Citation
 
 ChainStep = Literal["ideas", "outline", "draft", "check", "revise"]
 STEPS: tuple[ChainStep, ...] = get_args(ChainStep)
-FindingKind = Literal["unsupported", "copied", "reads_badly", "other_voice", "length", "link", "repeated"]
+FindingKind = Literal[
+    "unsupported", "copied", "reads_badly", "other_voice", "off_topic", "length", "link", "repeated"
+]
 
 MAX_SECTIONS = 8
 MAX_SECTION_CHARACTERS = 20_000

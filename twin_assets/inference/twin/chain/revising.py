@@ -1,7 +1,7 @@
 """The fifth step: sections with findings are mended, and what is mended must not be worse.
 
 Two kinds of mending compete with the section as it was: the sentences that were found fault with left out, and the whole written again
-with the findings told. A version is kept when it has fewer findings and the instruments score it no lower.
+with the findings told. A version is kept when it has fewer findings, the instruments score it no lower, and it keeps to its subject.
 """
 
 from collections.abc import Generator
@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 
 from twin_assets.core.prompts.templates import render, strip_special_tokens
 from twin_assets.core.text.words import count_words, sentences
-from twin_assets.inference.twin.answer import Plan, sampling_of
-from twin_assets.inference.twin.chain.checking import SectionCheck, check_section
+from twin_assets.inference.twin.answer import sampling_of
+from twin_assets.inference.twin.chain.checking import SectionCheck, SectionLook, check_section
 from twin_assets.inference.twin.chain.desk import ChainDesk, Judge, unheard
 from twin_assets.inference.twin.chain.drafting import section_brief
 from twin_assets.inference.twin.chain.records import Finding, Outline, Revision, Section
@@ -22,6 +22,7 @@ Kept = Literal["as_it_was", "shortened", "rewritten"]
 LEAST_LEFT = 0.5
 # Scores are noisy: so much lower is no worse.
 NO_WORSE = 0.02
+NO_FURTHER = 0.1  # from its subject, in cosines
 MOST_TOLD = 4
 REVISION_TEMPERATURE = 0.6
 
@@ -36,32 +37,32 @@ def revise_section(
     desk: ChainDesk,
     judge: Judge,
     outline: Outline,
-    at: int,
     section: Section,
-    plan: Plan,
-    before: list[str],
-    words: int | None,
+    look: SectionLook,
     check: SectionCheck,
 ) -> Generator[str, None, tuple[Section, SectionCheck, Revision]]:
     """The best version of a section with findings, its check, and what was done; gives signs of life meanwhile."""
 
     def version(kept: Kept, text: str) -> _Version:
         other = section.model_copy(update={"text": text})
-        return _Version(kept, text, check_section(at, other, plan, before, words, judge))
+        return _Version(kept, text, check_section(other, look, judge, desk.thresholds.agreeing_request))
 
     first = _Version("as_it_was", section.text, check)
     versions = [first]
     shortened = without(section.text, [f.text for f in check.findings if f.text and f.kind != "copied"])
     if shortened != section.text and count_words(shortened) >= LEAST_LEFT * count_words(section.text):
         versions.append(version("shortened", shortened))
-    rewritten = yield from _rewritten(desk, outline, at, section, check.findings)
+    rewritten = yield from _rewritten(desk, outline, look, section, check.findings)
     if rewritten and rewritten != section.text:
         versions.append(version("rewritten", rewritten))
-    best = min(versions, key=lambda v: (len(v.check.findings), -v.check.score.total, v is not first))
-    if best.check.score.total < check.score.total - NO_WORSE:
-        best = first
+    no_worse = [
+        v
+        for v in versions
+        if v.check.score.total >= check.score.total - NO_WORSE and v.check.near >= check.near - NO_FURTHER
+    ]
+    best = min(no_worse, key=lambda v: (len(v.check.findings), -v.check.score.total, v is not first))
     revision = Revision(
-        section=at,
+        section=look.at,
         kept=best.kept,
         findings_before=len(check.findings),
         findings_after=len(best.check.findings),
@@ -73,7 +74,7 @@ def revise_section(
 
 
 def _rewritten(
-    desk: ChainDesk, outline: Outline, at: int, section: Section, findings: list[Finding]
+    desk: ChainDesk, outline: Outline, look: SectionLook, section: Section, findings: list[Finding]
 ) -> Generator[str, None, str]:
     """The section once more by the persona's model, told of what was found; empty where it is too long to be shown."""
     if not section.text.strip() or not desk.fits(section.text):
@@ -83,8 +84,7 @@ def _rewritten(
         task=render("rewrite", draft=strip_special_tokens(section.text)),
         notes=notes_of(findings),
     )
-    about = outline.title if len(outline.sections) == 1 else outline.sections[at].searched
-    plan = desk.twin.plan_text(section_brief(desk, outline), "write_chain", task, about, desk.linked)
+    plan = desk.twin.plan_text(section_brief(desk, outline), "write_chain", task, look.subject, desk.linked)
     sampling = replace(
         sampling_of(plan, desk.temperature, None), temperature=min(desk.temperature, REVISION_TEMPERATURE)
     )
