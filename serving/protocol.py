@@ -25,6 +25,7 @@ from twin_assets.core.persona.answer_options import MOST_CANDIDATES
 from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling
 from twin_assets.inference.generation.structured.schema import ResponseFormat, check_size
 from twin_assets.inference.twin.brief import FORM_OF, Brief, Language, WriteKind
+from twin_assets.inference.twin.chain.records import ChainEvent, GivenSteps
 
 MAX_CHARACTERS = 20_000
 MAX_TURNS = 50
@@ -255,6 +256,22 @@ class WriteRequest(BaseModel):
     best_of: BestOf | None = Field(None, description="Texts that are written; the best is given.")
     stream: StrictBool = False
     user: Name | None = Field(None, description="Whom the text is for, as in OpenAI's protocol.")
+    chain: StrictBool = Field(
+        False,
+        description="In steps: ideas, outline, draft, check, revise. Server-sent events, one JSON object each.",
+    )
+    given: GivenSteps | None = Field(
+        None,
+        description="Of a chain: results of steps, edited or not, to go on from, and the step to end with.",
+    )
+
+    @model_validator(mode="after")
+    def _chain_has_a_topic(self) -> "WriteRequest":
+        if self.given is not None and not self.chain:
+            raise ValueError("given steps are a chain's: send chain: true")
+        if self.chain and (self.kind not in FORM_OF or not self.topic or self.draft):
+            raise ValueError("a chain makes a post or an article of a topic, without a draft")
+        return self
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> "WriteRequest":
@@ -403,6 +420,21 @@ async def async_event_stream(events: Events, pieces: AsyncGenerator[tuple[int, s
             yield events.error(error)
         else:
             yield events.end()
+
+
+def chain_events(events: Iterable[ChainEvent | None], last: Callable[[], dict[str, Any]]) -> Iterator[str]:
+    """The server-sent events of a chain: what happens in it, at its end `last`, its whole text.
+
+    Where it breaks off, an event with `error` follows, and `last` all the same: what was made is not lost.
+    """
+    error: TwinError | None = None
+    try:
+        for event in events:
+            yield _data(event.model_dump(mode="json", exclude_none=True)) if event else ALIVE
+    except TwinError as raised:
+        error = raised
+    broken = error_body(error_type(error), error.problem, error.fix) if error else {}
+    yield _data({"event": "end"} | last() | broken) + DONE
 
 
 def _data(body: dict[str, Any]) -> str:

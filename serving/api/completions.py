@@ -14,13 +14,23 @@ from fastapi.responses import JSONResponse
 from serving.access.caller import caller_of
 from serving.access.needs import needs
 from serving.event_stream import EventStream
-from serving.protocol import Events, TwinChatRequest, WriteRequest, completion, event_stream, usage
+from serving.protocol import (
+    Events,
+    TwinChatRequest,
+    WriteRequest,
+    chain_events,
+    completion,
+    event_stream,
+    usage,
+)
 from serving.twin.answering import answer_service
+from serving.twin.chaining import ChainRun
 from serving.twin.request import TwinRequest
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Message
 from twin_assets.inference.twin.answer import Answer
 from twin_assets.inference.twin.brief import Brief
+from twin_assets.inference.twin.chain.records import GivenSteps
 
 DEGRADED_HEADER = "X-Twin-Degraded"
 STREAMS: dict[int | str, dict[str, Any]] = {
@@ -71,8 +81,11 @@ def chat(given: TwinChatRequest, request: Request) -> Response:
 def write(given: WriteRequest, request: Request) -> Response:
     """A post, an article, a reply or a rewritten draft in the persona's voice, with the passages it leans on.
 
-    With `stream` the events of a chat completion, whose last one has what is not text.
+    With `stream` the events of a chat completion, whose last one has what is not text. With `chain` the text is made in
+    steps, and every event is one of a step.
     """
+    if given.chain:
+        return _chained(_piece(given, request), request, given.given or GivenSteps())
     if given.stream:
         return _streamed(_piece(given, request), request)
     answer = whole_text(given, request)
@@ -103,6 +116,17 @@ def _piece(given: WriteRequest, request: Request) -> TwinRequest:
     caller_of(request).require("write", given.persona)
     text = next(text for text in (given.topic, given.draft, given.reply_to) if text)
     return _made_whole(given, request, given.persona, text, brief=given.brief())
+
+
+def _chained(twin_request: TwinRequest, request: Request, given: GivenSteps) -> EventStream:
+    run = ChainRun(answer_service(request), twin_request, given)
+    request.state.facts |= {"persona": twin_request.persona, "kind": "write_chain", "stream": True}
+    events = run.events()
+    return EventStream(
+        chain_events(events, lambda: run.answer().model_dump(mode="json")),
+        {"X-Accel-Buffering": "no"},
+        events.close,
+    )
 
 
 def _made_whole(

@@ -75,6 +75,18 @@ class Standing(NamedTuple):
     plumbing: frozenset[str]
 
 
+class Bench(NamedTuple):
+    """Where a request's texts are made: the persona with its versions as in `Standing`, its passages, those of the request's
+    own links, and its way to the engine."""
+
+    persona: Persona
+    production: str | None
+    plumbing: frozenset[str]
+    twin: Twin
+    linked: Linked
+    engine: RemoteGenerator
+
+
 class Planned(NamedTuple):
     """A request, and what its answer is written from and by."""
 
@@ -178,29 +190,13 @@ class AnswerService:
 
         One `user` is answered by the same version every time, also while a canary runs.
         """
-        name, s = request.persona, self.settings
-        if request.response_format and s.llm_model is None:
+        if request.response_format and self.settings.llm_model is None:
             # A foreign engine may keep to schemas that ours can't, and says itself which it can't.
             check_schema(request.response_format.schema)
-        persona, production, plumbing = self._standing(name, int(time.monotonic() / LOOK_SECONDS))
-        if production is None and s.llm_model is None:
-            raise NothingReleased(
-                f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `twin demo`."
-            )
-        embedder = load_embedder(s.embedder)
-        retriever = open_retriever(s, persona, self.store(name), embedder, request.audience)
-        engine = self._engine(request, production)
-        condense = condenser(persona.retrieval, engine, s.llm_model is not None)
-        twin = Twin(
-            persona, self.profile, retriever.retrieve, retriever.find, self.thresholds, condense=condense
-        )
-        read = [self._links.read(url) for url in request.links]
-
-        def linked(about: str, k: int, tokens: int) -> list[Passage]:
-            return linked_passages(about, read, k, tokens, embedder)
-
-        plan = self._plan(twin, request, linked)
-        writers = self.fallback.writers(engine, plan.refusal is not None)
+        bench = self.bench(request)
+        plan = self._plan(bench.twin, request, bench.linked)
+        writers = self.fallback.writers(bench.engine, plan.refusal is not None)
+        persona = bench.persona
         options = persona.answers.over(self.profile.answers)
         if request.best_of is not None:
             options = options.model_copy(update={"best_of": request.best_of})
@@ -214,22 +210,47 @@ class AnswerService:
         )
         if request.repetition_penalty is not None:
             sampling = replace(sampling, repetition_penalty=request.repetition_penalty)
-        return Planned(request, persona, plan, writers, sampling, options, plumbing)
+        return Planned(request, persona, plan, writers, sampling, options, bench.plumbing)
+
+    def bench(self, request: TwinRequest) -> Bench:
+        """Who is asked, and what their texts are made from. Raises NotFoundError, NothingReleased, and what reading a link raises."""
+        name, s = request.persona, self.settings
+        persona, production, plumbing = self._standing(name, int(time.monotonic() / LOOK_SECONDS))
+        if production is None and s.llm_model is None:
+            raise NothingReleased(
+                f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `twin demo`."
+            )
+        embedder = load_embedder(s.embedder)
+        retriever = open_retriever(s, persona, self.store(name), embedder, request.audience)
+        engine = self.engine(request, production)
+        condense = condenser(persona.retrieval, engine, s.llm_model is not None)
+        twin = Twin(
+            persona, self.profile, retriever.retrieve, retriever.find, self.thresholds, condense=condense
+        )
+        read = [self._links.read(url) for url in request.links]
+
+        def linked(about: str, k: int, tokens: int) -> list[Passage]:
+            return linked_passages(about, read, k, tokens, embedder)
+
+        return Bench(persona, production, plumbing, twin, linked, engine)
 
     def _plan(self, twin: Twin, request: TwinRequest, linked: Linked) -> Plan:
         """Raises RetrievalUnavailable for a question while the store is away, and for all else where the settings say so."""
         try:
             if request.brief is None:
                 return twin.plan_answer(request.text, linked=linked, before=request.before)
-            plan = twin.plan_brief(request.brief, linked)
-            if RETRIEVAL in plan.degraded:
-                if self.settings.without_passages == "refuse":
-                    raise RetrievalUnavailable(plan.note or "The vector store is away.", FIX)
-                telemetry.WITHOUT_PASSAGES.labels("without_passages").inc()
-            return plan
+            return self.allowed(twin.plan_brief(request.brief, linked))
         except RetrievalUnavailable:
             telemetry.WITHOUT_PASSAGES.labels("refused").inc()
             raise
+
+    def allowed(self, plan: Plan) -> Plan:
+        """A plan of a text that may be written. Raises RetrievalUnavailable for one without its passages, where the settings refuse that."""
+        if RETRIEVAL in plan.degraded:
+            if self.settings.without_passages == "refuse":
+                raise RetrievalUnavailable(plan.note or "The vector store is away.", FIX)
+            telemetry.WITHOUT_PASSAGES.labels("without_passages").inc()
+        return plan
 
     @cached_property
     def thresholds(self) -> Thresholds:
@@ -241,7 +262,8 @@ class AnswerService:
         """Holds answers to their passages. Raises TwinError until the embedder is calibrated."""
         return FactDesk(load_embedder(self.settings.embedder), self.thresholds)
 
-    def _engine(self, request: TwinRequest, production: str | None) -> RemoteGenerator:
+    def engine(self, request: TwinRequest, production: str | None) -> RemoteGenerator:
+        """A request's own way to the engine."""
         s = self.settings
         key = s.llm_api_key.get_secret_value() if s.llm_api_key else "none"
         # Our LLM service is asked by persona, so that a release in the middle of a request is no error. It is told a name
@@ -294,21 +316,25 @@ class AnswerService:
             key=request.caller,
             user=request.user_id,
             cost=price if writers.cost is None else writers.cost,
-            canary=self._is_canary(writers),
+            canary=self.is_canary(writers),
             visibility=most_closed(c.visibility for c in plan.citations),
             brief=request.brief,
             choice=writing.choice,
             checks=writing.checks,
             understood_as=plan.understood_as,
         )
+        self.note(row, persona, plan.degraded + writers.degraded)
+
+    def note(self, row: RequestRecord, persona: Persona, degraded: list[str]) -> None:
+        """Log a request that has ended, and count it."""
         self.log.append(row, persona.log_text)
         telemetry.count(row)
-        for part in plan.degraded + writers.degraded:
+        for part in degraded:
             telemetry.DEGRADED.labels(part).inc()
         telemetry.LOST_ROWS.set(self.log.lost)
         telemetry.WAITING_ROWS.set(self.log.waiting)
 
-    def _is_canary(self, writers: Writers) -> bool:
+    def is_canary(self, writers: Writers) -> bool:
         ours = self.settings.llm_model is None and not writers.degraded
         return ours and writers.model != writers.expected
 

@@ -52,6 +52,14 @@ class Instruments:
 
     def chooser(self, persona: Persona, profile: Profile) -> Choose:
         """Chooses by what is fitted by now; whether the lake has something newer is seen beside this request."""
+        return partial(self._choose, self._current(persona, profile))
+
+    def copied(self, persona: Persona, profile: Profile, text: str) -> list[str]:
+        """Runs of a text's words that stand in the persona's writing, the longest first; none until that was read."""
+        copying = self._current(persona, profile).copying
+        return copying.report([text]).examples if copying else []
+
+    def _current(self, persona: Persona, profile: Profile) -> Chooser:
         name = persona.name
         with self._lock:
             known = self._fitted.get(name)
@@ -60,7 +68,7 @@ class Instruments:
                 threading.Thread(
                     target=self._renew, args=(persona, profile, known), daemon=True, name="instruments"
                 ).start()
-        return partial(self._choose, known.chooser if known else self._bare(FITTING))
+        return known.chooser if known else self._bare(FITTING)
 
     def _choose(self, chooser: Chooser, texts: list[str], passages: list[str], facts: bool) -> Choice:
         with self._turn:

@@ -87,17 +87,34 @@ export async function generate(path, body, {signal, onText}) {
     add(await response.json());
     return answer;
   }
+  for await (const data of eventsOf(response)) {
+    if (data.error) throw new ApiError(data.error.message, data.error.fix, 200);
+    add(data);
+  }
+  return answer;
+}
+
+/** Ask for a text in steps. `onEvent` gets each event; gives back the last one, after what was written is told even of a chain that broke off. */
+export async function chain(body, {signal, onEvent}) {
+  const response = await send("/v1/write", {...asJson("POST", {...body, chain: true}), signal});
+  let last = null;
+  for await (const data of eventsOf(response)) {
+    onEvent(data);
+    if (data.event === "end") last = data;
+  }
+  if (!last) throw new ApiError("The text broke off.", "what was written stands here; go on from there.", 200);
+  if (last.error) throw new ApiError(last.error.message, last.error.fix, 200);
+  return last;
+}
+
+async function* eventsOf(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (let part; !(part = await reader.read()).done;) {
     const events = (rest + part.value).split(/\r?\n\r?\n/);
     rest = events.pop();
     for (const event of events) {
-      if (!event.startsWith("data:") || event.includes("[DONE]")) continue;
-      const data = JSON.parse(event.slice(5));
-      if (data.error) throw new ApiError(data.error.message, data.error.fix, 200);
-      add(data);
+      if (event.startsWith("data:") && !event.includes("[DONE]")) yield JSON.parse(event.slice(5));
     }
   }
-  return answer;
 }

@@ -5,24 +5,25 @@ import {empty, h} from "../lib/dom.js";
 import {name} from "../lib/format.js";
 import {fields, resolved} from "../lib/schema_form.js";
 import {answerCard} from "./answer.js";
+import {studio} from "./studio.js";
 
 const TURNS = 200;  // exchanges that are sent along: the service says what of them is too much
 // What the composer has a place of its own for, or sends by itself.
-const OWN_PLACE = ["persona", "kind", "topic", "seed", "temperature", "stream", "user"];
+const OWN_PLACE = ["persona", "kind", "topic", "seed", "temperature", "stream", "user", "chain", "given"];
+const MODES = {chat: ["Chat", chat], compose: ["Compose", compose], steps: ["In steps", steps]};
 
 export default function write({persona, start, kept, onLeave, rest}) {
-  const mode = rest[0] === "compose" ? "compose" : "chat";
+  const mode = rest[0] in MODES ? rest[0] : "chat";
   const key = `${persona}/${mode}`;
   // Drafts stay when another view is looked at.
-  if (!kept.has(key)) kept.set(key, mode === "chat" ? chat(persona, start) : compose(persona, start));
+  if (!kept.has(key)) kept.set(key, MODES[mode][1](persona, start));
   const page = kept.get(key);
   const stop = event => event.key === "Escape" && !document.querySelector("dialog[open]") && page.stop();
   addEventListener("keydown", stop);
   onLeave(() => removeEventListener("keydown", stop));
   return [
-    h("div", {class: "title"}, h("h1", {}, "Write"), h("div", {class: "segments"},
-      h("a", {href: "#/write", "aria-current": mode === "chat" ? "true" : null}, "Chat"),
-      h("a", {href: "#/write/compose", "aria-current": mode === "compose" ? "true" : null}, "Compose"))),
+    h("div", {class: "title"}, h("h1", {}, "Write"), h("div", {class: "segments"}, Object.entries(MODES).map(([key, [title]]) =>
+      h("a", {href: key === "chat" ? "#/write" : `#/write/${key}`, "aria-current": mode === key ? "true" : null}, title)))),
     page.element,
   ];
 }
@@ -109,4 +110,10 @@ function compose(persona, start) {
     h("div", {class: "row"}, h("button", {class: "primary"}, "Write"), h("small", {class: "keys"}, "Ctrl+Enter writes · Esc stops")));
   sendKeys(topic, form, false);
   return {element: h("section", {class: "split"}, form, drafts), stop: () => cards.forEach(card => card.stop())};
+}
+
+function steps(persona, start) {
+  const schema = start.write, defs = schema.$defs ?? {};
+  const wishes = fields(schema, {}, defs, {skip: [...OWN_PLACE, "draft", "reply_to", "words"]});
+  return studio({persona, titles: start.sources, wishes, model: showModel, sendKeys});
 }

@@ -1,7 +1,7 @@
 """The twin: retrieve, build the prompt, cite. `writing` makes an answer of a plan; the service does both for a request."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal, Protocol
 
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
@@ -213,12 +213,28 @@ class Twin:
 
         When the store can't be searched, `degraded` says so.
         """
+        return self.plan_text(brief, brief.prompt_kind, brief.task(), brief.about, linked)
+
+    def plan_text(
+        self,
+        brief: Brief,
+        prompt_kind: str,
+        task: str,
+        about: str,
+        linked: Linked | None = None,
+        without: Collection[str] = (),
+    ) -> Plan:
+        """The same for a `task` in the brief's course, with what is found `about` it: passages whose chunk ids are in `without`
+        only where there are too few others."""
         degraded: list[str] = []
+        k = self.profile.passages
         try:
-            result = self._as_it_stands(brief.about, self.profile.passages)
+            result = self._as_it_stands(about, k + len(without))
         except RetrievalUnavailable as error:
             result, degraded = RetrievalResult(passages=[], steps_ms={}, note=error.problem), [RETRIEVAL]
-        plan = self._plan(brief.prompt_kind, brief.task(), result, self._linked(brief.about, linked))
+        fresh = sorted(result.passages, key=lambda p: p.chunk_id in without)[:k]
+        result = result.model_copy(update={"passages": fresh})
+        plan = self._plan(prompt_kind, task, result, self._linked(about, linked))
         return plan.model_copy(
             update={
                 "degraded": degraded,
@@ -246,7 +262,7 @@ class Twin:
         before: Sequence[Exchange] = (),
     ) -> Plan:
         own, linked = self._fitting(task, result.passages, linked)
-        citations = [_citation(n, p, n > len(own)) for n, p in enumerate([*own, *linked], start=1)]
+        citations = [cited(n, p, n > len(own)) for n, p in enumerate([*own, *linked], start=1)]
         messages = conversation(self.persona, self.profile, task, own, linked, before)
         return Plan(
             conversation=messages,
@@ -315,7 +331,8 @@ def shape_of(plan: Plan, sampling: Sampling) -> Shape:
     return without_images
 
 
-def _citation(number: int, passage: Passage, linked: bool) -> Citation:
+def cited(number: int, passage: Passage, linked: bool = False) -> Citation:
+    """A passage as an answer names it."""
     return Citation(
         number=number,
         quote=_cut(passage.text, CITED_WORDS),

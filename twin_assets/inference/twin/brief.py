@@ -81,6 +81,10 @@ class Brief(Record):
 
     def task(self) -> str:
         """The request in words. Without wishes it is exactly what the twin was trained with."""
+        return self.with_wishes(self._bare_task())
+
+    def with_wishes(self, task: str) -> str:
+        """A task with what this brief wishes for besides."""
         wishes = [
             FORMALITY.get(self.formality or ""), ENERGY.get(self.energy or ""), HUMOUR.get(self.humour or ""),
             f"About {self.words} words." if self.words else None,
@@ -89,7 +93,6 @@ class Brief(Record):
             f"Topic: {strip_special_tokens(self.topic)}" if self.topic and self.draft and self.kind in FORM_OF else None,
         ]  # fmt: skip
         told = " ".join(wish for wish in wishes if wish)
-        task = self._bare_task()
         return render("serving/wishes", task=task, wishes=told) if told else task
 
     def _bare_task(self) -> str:
