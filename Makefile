@@ -10,6 +10,8 @@ export AXOLOTL_DO_NOT_TRACK := 1
 export OMP_WAIT_POLICY := PASSIVE
 export BENTOML_DO_NOT_TRACK := True
 export DAGSTER_HOME ?= $(CURDIR)/.twin/dagster
+# Where it is set, each of the many processes that are started compiles anew whatever it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install demo demo-monitoring twin up test test-vllm lint types unit e2e chaos validate dg clean
 

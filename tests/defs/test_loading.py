@@ -21,7 +21,10 @@ SHARED = sorted((ROOT / "twin_assets" / "defs" / "shared").glob("*.py"))
 DEFINED = (
     dg.AssetsDefinition, dg.AssetSpec, dg.JobDefinition, dg.SensorDefinition, dg.ScheduleDefinition, dg.Definitions,
 )  # fmt: skip
-HEAVY = {"torch", "axolotl", "transformers", "scrapy", "bentoml", "litellm", "lancedb", "daft", "wandb"}
+# Kubernetes' is of an extra too: who installs without it must be able to import the definitions.
+HEAVY = {
+    "torch", "axolotl", "transformers", "scrapy", "bentoml", "litellm", "lancedb", "daft", "wandb", "kubernetes", "dagster_k8s",
+}  # fmt: skip
 # A dbt that parses is a process.
 IMPORT = """
 import subprocess, sys

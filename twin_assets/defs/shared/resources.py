@@ -1,7 +1,9 @@
 """Resources: the platform's parts as Dagster sees them, and the IO manager that keeps every version."""
 
 import sys
+from collections.abc import Sequence
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import dagster as dg
 from botocore.handlers import disable_signing
 from dagster_aws.s3 import S3Resource
 from dagster_dbt import DbtCliResource
+from packaging.version import Version
 
 from twin_assets.core.embedding.embedder import Embedder, load_embedder
 from twin_assets.core.embedding.thresholds import Thresholds, thresholds_of
@@ -27,10 +30,22 @@ from twin_assets.settings import ROOT, Settings, load_settings
 DBT_PROJECT: Path = ROOT / "dbt_project"
 
 
-def dbt_cli() -> DbtCliResource:
+class LocalDbt(DbtCliResource):
+    """dbt of this environment, without what dagster-dbt does before every run beside it."""
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        """Of the package. `dbt --version`, which is run otherwise, is a process that asks PyPI for newer ones."""
+        return Version(version("dbt-core"))
+
+    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
+        """None: a second load of the project in this process, for metadata of columns, which nothing here asks for."""
+
+
+def dbt_cli() -> LocalDbt:
     """dbt of this environment, also when its folder is not on the PATH."""
     executable = Path(sys.executable).with_name("dbt")
-    return DbtCliResource(
+    return LocalDbt(
         project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=str(executable)
     )
 

@@ -7,6 +7,7 @@ import sys
 import dagster as dg
 
 from twin_assets.core.errors import TwinError
+from twin_assets.defs.training.kubernetes import train_in_pod
 from twin_assets.settings import ROOT, Settings
 from twin_assets.training.axolotl.failures import name_stop
 from twin_assets.training.configs.job import TrainingJob
@@ -33,9 +34,7 @@ def _train(
     key = settings.wandb_api_key
     env = {"WANDB_API_KEY": key.get_secret_value()} if key else {}
     if settings.training_runner == "kubernetes":
-        from twin_assets.defs.training.kubernetes import TrainingPods  # its libraries are an extra
-
-        TrainingPods(settings).train(context, job)
+        train_in_pod(context, settings, job)
     else:
         command = [sys.executable, "-m", "twin_assets.training.axolotl.run", str(job.file)]
         pipes.run(context=context, command=command, env=env, cwd=str(ROOT))
