@@ -50,13 +50,11 @@ class Gains(Record):
 
 
 class Found(Record):
-    """Of one person. `texts` are by system, in the order of `topics`, `seconds` what writing them and the answers took; `real` is what
-    the author wrote on each topic."""
+    """Of one person. `texts` are by system, in the order of `topics`, `seconds` what writing them and the answers took."""
 
     report: EvaluationReport
     gains: list[Gains]
     topics: list[str]
-    real: list[str]
     texts: dict[str, list[str]]
     seconds: dict[str, float]
     peer_rows: int = 0
@@ -154,7 +152,6 @@ def compare(home: Home, rows: int, epochs: int, say: Callable[[str], None]) -> F
         on_progress=say,
     )
     tasks = write_tasks(heldout, train)[: report.prompts]
-    of_document = {d.doc_id: d.voice_text for d in heldout}
     texts = {role: [g.text for g in of[: len(tasks)]] for role, of in writers.written.items()}
     voice = voice_instrument(prose, background)
     score = voice.share if voice and not background.no_figure else None
@@ -176,7 +173,6 @@ def compare(home: Home, rows: int, epochs: int, say: Callable[[str], None]) -> F
             if ours in texts and theirs in texts
         ],
         topics=[task.topic for task in tasks],
-        real=[of_document[task.doc_id][task.start :] for task in tasks],
         texts=texts,
         seconds={role: sum(g.seconds for g in of) for role, of in writers.written.items()},
         peer_rows=peer_count,

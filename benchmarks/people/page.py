@@ -1,13 +1,90 @@
-"""What a comparison found, as Markdown."""
+"""What was found of people, as Markdown: a section for each, and the page of all."""
+
+from pathlib import Path
+from string import Template
 
 from benchmarks.people.compare import Found
+from twin_assets.core.records import Record
 from twin_assets.core.text.words import first_words
 from twin_assets.evaluation.grounding.qa_eval import MADE, Refusals
 from twin_assets.evaluation.results import CANDIDATE, SystemResult
+from twin_assets.evaluation.voice.instrument import VoiceFigure
 
 NAMES = {CANDIDATE: "SFT"}
-SAMPLE_WORDS = 45
+SAMPLE_WORDS, SAMPLES = 45, 10
 MEASURES = ("voice", "sense", "support", "refusals")
+SHORTEST = 2.0  # seconds of a stage that are told by themselves
+PAGE = Template(Path(__file__).with_name("page.md").read_text(encoding="utf-8"))
+
+
+class Walk(Record):
+    """Through the product's own pipeline: what its gate said, and seconds by asset."""
+
+    released: bool
+    candidate: str
+    gates: str
+    summary: str
+    worth_it: str
+    seconds: dict[str, float]
+
+
+class Result(Record):
+    """One person, and the machine: `load` is the mean of five minutes before and after, `code` the commit."""
+
+    name: str
+    full_name: str
+    license: str
+    profile: str
+    walk: Walk
+    found: Found
+    compared_in: float
+    load: tuple[float, float]
+    cores: int
+    bfloat16: bool
+    code: str | None
+
+
+def page(results: list[Result]) -> str:
+    """All of them, with what was done and how."""
+    return PAGE.substitute(sections="\n\n".join(section(result) for result in results)) + "\n"
+
+
+def section(result: Result) -> str:
+    """One person."""
+    walk, found = result.walk, result.found
+    told = {
+        name: took for name, took in walk.seconds.items() if took >= SHORTEST and not name.startswith("raw_")
+    }
+    stages = ", ".join(f"`{name}` {took:.0f}" for name, took in told.items())
+    wrote = ", ".join(f"{NAMES.get(role, role)} {took:.0f}" for role, took in found.seconds.items())
+    kind = "with bfloat16" if result.bfloat16 else "without bfloat16"
+    return "\n".join(
+        [
+            f"## {result.full_name}",
+            "",
+            f"Writing under {result.license}. {result.cores} cores {kind}, load {result.load[0]:.1f} before and {result.load[1]:.1f} after. "
+            f"{found.report.prompts} texts of each system, told from {found.report.told_from} other writers; commit {result.code}.",
+            "",
+            result_table(found),
+            "",
+            "On the same tasks, ours more than theirs, with the number of pairs:",
+            "",
+            gains_table(found),
+            "",
+            f"**{'Released' if walk.released else 'Not released'}** by its own gate (candidate {walk.candidate}):",
+            "",
+            walk.gates,
+            "",
+            walk.worth_it,
+            "",
+            f"Seconds: {stages}; the comparison {result.compared_in:.0f}, of which writing texts and answers {wrote}. "
+            f"The peers' recipe made {found.peer_rows} training rows.",
+            "",
+            f"### What each writes for the first {min(SAMPLES, len(found.topics))} topics",
+            "",
+            samples(found),
+        ]
+    )
 
 
 def result_table(found: Found) -> str:
@@ -52,11 +129,10 @@ def _errors(found: Refusals | None) -> list[str]:
     return ["" if share is None else f"{round(share * of)} of {of}" for share, of in pairs]
 
 
-def _figure(figure: object) -> str:
-    value, low, high = (getattr(figure, name, None) for name in ("value", "low", "high"))
-    if value is None or low is None or high is None:
-        return f"none: {getattr(figure, 'note', None) or 'not measured'}"
-    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+def _figure(figure: VoiceFigure | None) -> str:
+    if figure is None or figure.value is None:
+        return f"none: {figure.note if figure else 'not measured'}"
+    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
 
 
 def gains_table(found: Found) -> str:
@@ -78,15 +154,21 @@ def gains_table(found: Found) -> str:
     return "\n".join(lines)
 
 
-def samples(found: Found, most: int) -> str:
+def samples(found: Found) -> str:
     """The first texts of each system, unpicked, cut to SAMPLE_WORDS words."""
     parts = []
-    for role, texts in found.texts.items():
-        parts.append(f"**{NAMES.get(role, role)}**\n")
+    for number, topic in enumerate(found.topics[:SAMPLES]):
+        parts.append(f"**{number + 1}. {topic}**\n")
         parts += [
-            f"{number}. *{topic}*: {first_words(' '.join(text.split()), SAMPLE_WORDS, ' …')}"
-            for number, (topic, text) in enumerate(zip(found.topics, texts, strict=False), start=1)
-            if number <= most
+            f"- {NAMES.get(role, role)}: {_short(texts[number])}"
+            for role, texts in found.texts.items()
+            if number < len(texts)
         ]
         parts.append("")
-    return "\n".join(parts)
+    return "\n".join(parts).rstrip()
+
+
+def _short(text: str) -> str:
+    """On one line, and no markup of its own."""
+    plain = " ".join(text.split()).replace("`", "'").replace("*", "").replace("|", "/").replace("<", "&lt;")
+    return first_words(plain, SAMPLE_WORDS, " …")
