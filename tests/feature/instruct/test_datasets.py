@@ -23,7 +23,7 @@ from twin_assets.feature.index.embed import embed_chunks
 from twin_assets.feature.instruct.build import RowSource, unverifiable_rows
 from twin_assets.feature.instruct.near_heldout import texts_near_heldout
 from twin_assets.feature.instruct.passages import passages_of
-from twin_assets.feature.instruct.tasks import _shown_part
+from twin_assets.feature.instruct.tasks import _shown_part, _topic
 from twin_assets.settings import ROOT
 
 embed = load_embedder("offline-minilm").embed
@@ -199,6 +199,19 @@ def test_no_answer_ends_with_a_line_whose_sentence_goes_on_nor_within_code() -> 
     assert shown(f"{first} {rest}") == f"{first}\n{rest}"
     assert shown(" ".join(block.split())[:-150]) == f"{first}\n{rest}\n\nThis is what it runs at night:"
     assert shown(block) == block
+
+
+@pytest.mark.parametrize(
+    ("title", "topic"),
+    [
+        ("3. Rainbowstream", "rainbowstream"),
+        ("12) The Switch.", "The Switch"),
+        ("1984", "1984"),
+        ("2.5 metres", "2.5 metres"),
+    ],
+)
+def test_the_number_of_a_heading_is_no_topic(title: str, topic: str) -> None:
+    assert _topic(title) == topic
 
 
 def test_code_that_is_too_long_for_a_passage_is_in_none() -> None:

@@ -28,6 +28,7 @@ MIN_QUOTED_WORDS = 8  # of an answer that its passages show whole
 # Fewer points are no outline, more are none that anybody would write; shorter paragraphs make no point.
 MIN_POINTS, MAX_POINTS, MIN_POINT_WORDS = 3, 6, 12
 
+_NUMBER = re.compile(r"^\d{1,3}[.)]\s+(?=\S)")
 _NEXT_LINE = re.compile(r"[^\S\n]*\n[^\S\n]*[^\s\-*\d>#|]")  # of the same paragraph, and no list
 
 # How a reader of the persona's language asks about key phrases; English where there is no other.
@@ -295,8 +296,8 @@ def _is_whole(block: str, start: int, end: int) -> bool:
 
 
 def _topic(title: str) -> str:
-    """A title in the middle of a sentence: "backups and why", but "Two Objects not Namespaced" as it is."""
-    title = title.strip().rstrip(".!")
+    """A title in the middle of a sentence, without its number: "backups and why", but "Two Objects not Namespaced" as it is."""
+    title = _NUMBER.sub("", title.strip()).rstrip(".!")
     first, *rest = title.split(" ")
     named = any(c.isupper() for c in first[1:]) or first == "I" or any(word[:1].isupper() for word in rest)
     return title if named else title[:1].lower() + title[1:]
