@@ -72,7 +72,7 @@ def read_author(name: str, profile: str = "pocket") -> Author:
         found = documents(ROOT / "demo" / "writing")
         strangers = read_impostors(persona.impostors)
     else:
-        folders = {path.name: path for path in _folders()}
+        folders = {path.name: path for path in author_folders()}
         if name not in folders:
             raise SystemExit(
                 f"There is no author {name!r}. Fix: name one of {', '.join(sorted(folders))}, or demo."
@@ -105,7 +105,7 @@ def embedder() -> Embedder:
     return load_embedder("offline-minilm")
 
 
-def _folders() -> Iterator[Path]:
+def author_folders() -> Iterator[Path]:
     shared = ROOT.parent / "shared"
     named = os.environ.get("TWIN_AUTHORS")
     roots = (

@@ -142,7 +142,7 @@ class VoiceSettings(BaseModel):
 
     impostors_dir: Path | None = Field(
         None,
-        description="Folder with a folder of Markdown for each writer that voices are told from; `impostors` in the "
+        description="Folder with a folder of Markdown or plain text for each writer that voices are told from; `impostors` in the "
         "lake if unset. `twin impostors fetch` fills it.",
     )
 

@@ -63,3 +63,21 @@ def test_what_is_not_declared_is_not_collected(tmp_path: Path, words: list[str],
     assert (result.exit_code, result.stdout) == (1, "")
     assert said in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["personas"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"impostors": ["others/nobody"]}, "nobody holds no Markdown and no plain text"),
+        ({"questions": "asked.yaml"}, "asked.yaml can't be read"),
+    ],
+)
+def test_a_walk_says_before_it_begins_which_file_its_evaluation_could_not_read(
+    tmp_path: Path, fields: dict[str, object], said: str
+) -> None:
+    terminal = Terminal(tmp_path)
+    terminal.declare("ada", web={"pages": ["https://ada.example/a"]}, **fields)
+    result = terminal.twin("run", "ada")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert said in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["personas"]

@@ -63,7 +63,7 @@ def run(
     from twin_assets.defs.shared.console import only_progress, say
 
     settings = read_settings()
-    _chosen(settings, persona)  # what is wrong with it is said now, not after seconds of imports
+    _check_files(_chosen(settings, persona))  # what is wrong is said now, not after a training
     log_file = walk_log(settings, persona)
     typer.echo(f"What the tools print goes to {log_file}")
     with may_be_stopped("the same again goes on where it was"), only_progress(log_file):
@@ -158,6 +158,15 @@ def _chosen(settings: "Settings", name: str | None) -> "Persona":
             f"name one of: {', '.join(names) or 'none yet, write personas/<name>.yaml'}.",
         )
     return load_persona(settings.personas_dir, name or names[0])
+
+
+def _check_files(persona: "Persona") -> None:
+    """Raises TwinError for files that the persona names for its evaluation, the last stage, and that can't be read."""
+    from twin_assets.evaluation.grounding.questions import read_questions
+    from twin_assets.evaluation.voice.impostors import read_impostors
+
+    read_impostors(persona.impostors)
+    read_questions(persona.questions)
 
 
 def personas(

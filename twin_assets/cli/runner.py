@@ -5,8 +5,12 @@ flow, each in its own Dagster run that the UI shows. Approval stays with a perso
 """
 
 import os
+import signal
+import socket
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,14 +166,16 @@ class Runner:
     def _materialize(self, keys: Sequence[dg.AssetKey], step: Step) -> None:
         say(f"  … {step.name}")
         start = time.monotonic()
-        result = self.job.execute_in_process(
-            run_config=CONSOLE,
-            tags={PID_TAG: str(os.getpid())},
-            instance=self.instance,
-            partition_key=self.persona,
-            asset_selection=list(keys),
-            raise_on_error=False,
-        )
+        with hears_stops() as stopped:
+            result = self.job.execute_in_process(
+                run_config=CONSOLE,
+                tags={PID_TAG: str(os.getpid())},
+                instance=self.instance,
+                partition_key=self.persona,
+                asset_selection=list(keys),
+                raise_on_error=False,
+            )
+            was_stopped = stopped()
         step.seconds = time.monotonic() - start
         step.state = "done" if result.success else "failed"
         if not result.success:
@@ -178,6 +184,41 @@ class Runner:
                 raise KeyboardInterrupt  # Dagster turns Ctrl-C into a failed step; the walk must end
         elif problem := _source_error(result):
             step.state, step.problem = "failed", problem
+        if was_stopped:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def hears_stops() -> Iterator[Callable[[], bool]]:
+    """Gives whether Ctrl-C or SIGTERM came until now, also where a run of Dagster's forgets it.
+
+    Outside its steps Dagster only notes a signal, and drops the note when the run ends: a walk of many short runs would go
+    on. Python writes every signal's number to the wakeup descriptor, whoever handles it. Outside the main thread, where no
+    signal arrives, nothing came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    told, teller = socket.socketpair()
+    with told, teller:
+        told.setblocking(False)
+        teller.setblocking(False)
+
+        def stopped() -> bool:
+            try:
+                return not {signal.SIGINT, signal.SIGTERM}.isdisjoint(told.recv(4096))
+            except BlockingIOError:
+                return False
+
+        before = signal.set_wakeup_fd(teller.fileno(), warn_on_full_buffer=False)
+        try:
+            yield stopped
+        finally:
+            signal.set_wakeup_fd(before)
+
+
+# A forked child has the same socket, and what ends it is not meant for us.
+os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
 
 
 def _release_slots_of_dead_runs(instance: dg.DagsterInstance) -> None:

@@ -132,3 +132,9 @@ def test_places_are_in_order_and_cover_every_letter(text: str) -> None:
     assert all(i in covered for i, c in enumerate(text) if c.isalnum())
     assert count_words(text) == len(word_spans(text))
     assert has_unspaced(spaced(text)) == has_unspaced(text)
+
+
+def test_marks_of_italics_are_no_part_of_a_word() -> None:
+    assert content_words("The _harbour_ and its tide_table_, and _Holm's_ ferry") == content_words(
+        "The harbour and its tide_table, and Holm's ferry"
+    )

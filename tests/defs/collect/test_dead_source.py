@@ -1,5 +1,7 @@
-"""A source in error says so, and keeps neither the other sources nor what it has stored from being carried on."""
+"""A source in error says so, and keeps neither the other sources nor what it has stored from being carried on; a walk told to end ends."""
 
+import os
+import signal
 from pathlib import Path
 
 import dagster as dg
@@ -8,7 +10,7 @@ import pytest
 
 from demo.sites import DemoSites
 from tests.feature.crawl.writing import write_article, write_post
-from twin_assets.cli.runner import Runner
+from twin_assets.cli.runner import Runner, hears_stops
 from twin_assets.definitions import defs
 from twin_assets.defs.shared.resources import build_resources
 from twin_assets.settings import Settings, load_settings
@@ -103,3 +105,38 @@ def test_a_walk_goes_on_without_a_dead_source_unless_nothing_is_stored(
     else:
         assert not fine
         assert {step.group for step in walk.steps} == {"collect"}
+
+
+def test_a_walk_ends_when_it_is_told_to_between_the_steps_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There Dagster notes a signal, and forgets it with the end of the run."""
+    write_post(tmp_path / "w", 1)
+    write_article(tmp_path / "w", "medium", 1)
+    write_event = dg.DagsterInstance.handle_new_event
+
+    def told_to_end(instance: dg.DagsterInstance, event: dg.EventLogEntry, **options: object) -> None:
+        if event.dagster_event and event.dagster_event.event_type_value == "PIPELINE_SUCCESS":
+            os.kill(os.getpid(), signal.SIGTERM)
+        write_event(instance, event, **options)  # type: ignore[arg-type]
+
+    with DemoSites(tmp_path / "w") as sites:
+        for name, value in declare(tmp_path, sites).items():
+            monkeypatch.setenv(f"TWIN_{name.upper()}", value)
+        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+        monkeypatch.setattr(dg.DagsterInstance, "handle_new_event", told_to_end)
+        walk = ShortWalk(load_settings(), "runa")
+        with pytest.raises(KeyboardInterrupt):
+            walk.materialize_stale()
+    assert len(walk.steps) == 1
+
+
+def test_what_ends_a_forked_child_does_not_end_the_walk() -> None:
+    with hears_stops() as stopped:
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert not stopped()

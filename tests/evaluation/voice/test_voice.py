@@ -8,6 +8,7 @@ import pytest
 
 from tests.evaluation.evaluation_factories import heldout, neighbours, train
 from twin_assets.core.errors import TwinError
+from twin_assets.core.persona.impostors import ATTRIBUTION
 from twin_assets.core.text.content_words import ENGLISH, function_words
 from twin_assets.evaluation.voice.compare import paired_gain
 from twin_assets.evaluation.voice.impostors import read_impostors
@@ -146,6 +147,9 @@ def test_impostors_are_read_without_front_matter(tmp_path: Path) -> None:
     assert read_impostors([tmp_path / "anna"]) == {
         "anna": ["Body, with --- in it.", "Windows line ends.", "Unfenced fields, as Pelican has them."]
     }
+    (tmp_path / "anna" / ATTRIBUTION).write_text("Whose this is.")
+    (tmp_path / "anna" / "d.txt").write_text("Plain text, as many archives have it.\n")
+    assert read_impostors([tmp_path / "anna"])["anna"][3:] == ["Plain text, as many archives have it."]
     (tmp_path / "anna" / "a.md").write_text("---\ntitle: [\n---\nA\n")
     with pytest.raises(TwinError, match=r"a\.md: broken front matter"):
         read_impostors([tmp_path / "anna"])
@@ -157,7 +161,7 @@ def test_impostor_folders_that_mislead_are_refused(tmp_path: Path) -> None:
         (tmp_path / parent / "anna" / "a.md").write_text("Text.")
     with pytest.raises(TwinError, match="Two impostor folders"):
         read_impostors([tmp_path / "one" / "anna", tmp_path / "two" / "anna"])
-    with pytest.raises(TwinError, match="holds no Markdown"):
+    with pytest.raises(TwinError, match="holds no Markdown and no plain text"):
         read_impostors([tmp_path / "nobody"])
     (tmp_path / "one" / "anna" / "a.md").write_bytes(b"\xff\xfe\x00bad")
     with pytest.raises(TwinError, match="not UTF-8"):

@@ -129,6 +129,15 @@ def test_a_text_wrapped_by_an_editor_is_unwrapped_and_a_poem_is_not() -> None:
     assert markdown_blocks("\n".join(sentences))[0].startswith(
         f"{sentences[0]} flats.\nNobody said a word.\nI stood"
     )
+    few = (
+        "It was the third time that week that we had to ask the\nharbour office, which has only one window and\n"
+        "opens when the tide turns, for the tables, and so we\nwent there by boat in the rain; and the printer that\n"
+        "Holm gave us stood on the quay where every number was\nwritten by hand, as if it were 1950,\nby\n"
+        "`tides` and the man who had run the office before we\nLeft for the islands. He said:\nNo tables."
+    )
+    assert markdown_blocks(few) == [few.replace("\n", " ").replace("said: No", "said:\nNo")]
+    names = few + "\n\nAnna\nHolm\nand the sea"
+    assert markdown_blocks(names)[1] == "Anna\nHolm\nand the sea"
     poem = "The sea is calm.\nThe tide is full,\nand on the straits\na light\ngleams and is gone."
     assert markdown_blocks(poem) == [poem]
 

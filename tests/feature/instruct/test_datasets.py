@@ -23,6 +23,8 @@ from twin_assets.feature.index.chunk import chunk_documents
 from twin_assets.feature.index.embed import embed_chunks
 from twin_assets.feature.instruct.build import RowSource, unverifiable_rows
 from twin_assets.feature.instruct.near_heldout import texts_near_heldout
+from twin_assets.feature.instruct.passages import passages_of
+from twin_assets.feature.instruct.tasks import _shown_part, _topic
 from twin_assets.inference.twin.answer import conversation
 from twin_assets.settings import ROOT
 
@@ -190,6 +192,61 @@ def test_a_question_is_answered_by_what_its_passages_show_and_no_more(tmp_path: 
     assert len(answers) > 10
     assert sum(shown) >= 0.7 * len(shown)
     assert not any(row.messages[-1].content.startswith("#") for row, all_shown in zip(answers, shown, strict=True) if all_shown)  # fmt: skip
+
+
+def test_no_answer_ends_with_a_line_whose_sentence_goes_on_nor_within_code() -> None:
+    """Seen in a real blog: its lines are wrapped, and long listings lie between its paragraphs."""
+    first = "The bridge printer stopped at noon, and so we read the tables by"
+    rest = "Holm harbour's old telephone. It is slow and it has never been wrong."
+    listing = (
+        "```sh\n" + "\n".join(f"scp tables-{n}.csv bridge-{n}:/var/tables/{n}" for n in range(8)) + "\n```"
+    )
+    block = f"{first}\n{rest}\n\nThis is what it runs at night:\n\n{listing}"
+    source = document(block)
+
+    def shown(part: str) -> str:
+        return _shown_part(
+            source,
+            block,
+            [
+                Passage(
+                    chunk_id="c",
+                    category="article",
+                    doc_id=source.doc_id,
+                    url="u",
+                    text=part,
+                    score=1,
+                    similarity=1,
+                    start=0,
+                    end=9,
+                )
+            ],
+        )
+
+    assert shown(first) == ""
+    assert shown(f"{first} {rest}") == f"{first}\n{rest}"
+    assert shown(" ".join(block.split())[:-150]) == f"{first}\n{rest}\n\nThis is what it runs at night:"
+    assert shown(block) == block
+
+
+@pytest.mark.parametrize(
+    ("title", "topic"),
+    [
+        ("3. Rainbowstream", "rainbowstream"),
+        ("12) The Switch.", "The Switch"),
+        ("1984", "1984"),
+        ("2.5 metres", "2.5 metres"),
+    ],
+)
+def test_the_number_of_a_heading_is_no_topic(title: str, topic: str) -> None:
+    assert _topic(title) == topic
+
+
+def test_code_that_is_too_long_for_a_passage_is_in_none() -> None:
+    listing = "```\n" + "\n".join(f"url: results[{n}].url," for n in range(60)) + "\n```"
+    text = f"Before it we ask.\n\n{listing}\n\nAfter it we know."
+    assert passages_of(text, 100) == ["Before it we ask.", "After it we know."]
+    assert passages_of(text, 1000) == [text]
 
 
 def test_too_little_text_names_persona_count_and_fix() -> None:

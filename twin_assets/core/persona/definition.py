@@ -75,7 +75,8 @@ class Persona(Part):
     chats: Chats | None = None
     transcripts: Transcripts | None = None
     impostors: list[Path] = Field(
-        default=[], description="Folders of other authors' Markdown, for the voice metric."
+        default=[],
+        description="Folders of other authors' writing (Markdown or plain text), for the voice metric.",
     )
     questions: Path | None = Field(
         None, description="YAML of questions with the facts a right answer holds, and unanswerable ones."

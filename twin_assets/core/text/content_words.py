@@ -80,7 +80,8 @@ _STOP = frozenset(_GENERAL.split())
 _NO_TELLING = frozenset(_UNSPACED_STOP.split())
 
 NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|https?://\S+|\]\((?:[^()]++|\([^()]*+\))*+\)|<[^<>]++>", re.DOTALL)
-_TOKEN = re.compile(rf"[{UNSPACED}]+|[^\W\d_][\w'’+-]*|\n\n|[^\s\w]")
+# A mark of italics behind a word is no part of it.
+_TOKEN = re.compile(rf"[{UNSPACED}]+|[^\W\d_][\w'’+-]*(?<!_)|\n\n|[^\s\w]")
 _LONG = re.compile(rf"[{UNSPACED}]+|[^\W\d_]{{4,}}")
 _LONG_OR_NUMBER = re.compile(rf"[{UNSPACED}]+|\d+|[^\W\d_]{{4,}}")
 _HIRAGANA = re.compile("[\u3041-\u3096]")

@@ -35,7 +35,7 @@ class DroppedDocument(Record):
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"unstructured", "parquet"},
-    code_version="6",
+    code_version="7",
     automation_condition=when_inputs_change,
 )
 def cleaned_documents(

@@ -37,7 +37,7 @@ REJECTED_TEMPERATURE = 0.9
     group_name=DATASETS,
     owners=OWNERS,
     kinds={"python", "jsonl"},
-    code_version=dataset_version("4"),
+    code_version=dataset_version("5"),
     # The split changes first, its embeddings soon after: built between the two, a dataset would be stale.
     automation_condition=when_changed("embeddings"),
 )

@@ -60,8 +60,8 @@ def gather(
 ) -> Background:  # fmt: skip
     """Everybody the persona called one of `names`, with the texts `own`, can be told from.
 
-    `named` are impostors that the persona chose; `folder` has a folder of Markdown for each further writer.
-    Raises TwinError on a folder without Markdown or that isn't UTF-8.
+    `named` are impostors that the persona chose; `folder` has a folder of Markdown or plain text for each further writer.
+    Raises TwinError on a folder without either or that isn't UTF-8.
     """
     called = [name.casefold() for name in names if len(name) > 3]
     people: dict[str, list[str]] = {}

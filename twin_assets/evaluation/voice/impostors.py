@@ -3,23 +3,28 @@
 from pathlib import Path
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.persona.impostors import ATTRIBUTION
 from twin_assets.core.text.front_matter import split_front_matter
+
+TEXTS = (".md", ".markdown", ".txt")
 
 
 def read_impostors(folders: list[Path]) -> dict[str, list[str]]:
-    """Texts by author: one folder of Markdown an author, front matter taken off.
+    """Texts by author: one folder of Markdown or plain text an author, front matter taken off.
 
-    Raises TwinError on a folder without Markdown, on a file that isn't UTF-8 or whose front matter is broken, and on two folders of one
+    Raises TwinError on a folder without either, on a file that isn't UTF-8 or whose front matter is broken, and on two folders of one
     name, which would pass for one author.
     """
     found: dict[str, list[str]] = {}
     for folder in folders:
         if folder.name in found:
             raise TwinError(f"Two impostor folders are called {folder.name!r}.", "give each author a name.")
-        texts = [text for path in sorted(folder.glob("**/*.md")) if (text := _read(path))]
+        paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in TEXTS and p.name != ATTRIBUTION)
+        texts = [text for path in paths if (text := _read(path))]
         if not texts:
             raise TwinError(
-                f"The impostor folder {folder} holds no Markdown.", "name a folder of *.md files."
+                f"The impostor folder {folder} holds no Markdown and no plain text.",
+                "name a folder of *.md or *.txt files.",
             )
         found[folder.name] = texts
     return found

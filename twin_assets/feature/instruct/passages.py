@@ -23,11 +23,14 @@ def passages_of(text: str, most: int) -> list[str]:
 
 
 def paragraphs(text: str, most: int) -> Iterator[tuple[int, int]]:
-    """Spans of paragraphs; one over the budget is split at sentence ends."""
+    """Spans of paragraphs; one over the budget is split at sentence ends, and code over it is left out: a part of it, without
+    its fence, would pass for prose."""
     for match in re.finditer(r"(?:```.*?```|\S(?:(?!\n\s*\n).)*)", text, re.DOTALL):
         start, end = match.span()
         if estimated_tokens(match.group()) <= most:
             yield start, end
+            continue
+        if match.group().startswith("```"):
             continue
         at = start
         for sentence in _SENTENCE.finditer(match.group()):

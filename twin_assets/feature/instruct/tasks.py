@@ -38,6 +38,8 @@ MIN_QUOTED_WORDS = 8  # of an answer that its passages show whole
 # Fewer points are no outline, more are none that anybody would write; shorter paragraphs make no point.
 MIN_POINTS, MAX_POINTS, MIN_POINT_WORDS = 3, 6, 12
 
+_NUMBER = re.compile(r"^\d{1,3}[.)]\s+(?=\S)")
+_NEXT_LINE = re.compile(r"[^\S\n]*\n[^\S\n]*[^\s\-*\d>#|]")  # of the same paragraph, and no list
 
 # How a reader of the persona's language asks about key phrases; English where there is no other.
 _QUESTIONS = {
@@ -348,15 +350,22 @@ def _shown_part(document: SplitDocument, block: str, evidence: list[Passage]) ->
     for at in range(len(spans)):
         while first <= at and " ".join(block[spans[first][0] : spans[at][1]].split()) not in shown:
             first += 1
-        if first <= at:
+        if first <= at and _is_whole(block, spans[first][0], spans[at][1]):
             best = max(best, (spans[first][0], spans[at][1]), key=lambda part: part[1] - part[0])
     part = block[slice(*best)]
     return part if count_words(part) >= MIN_QUOTED_WORDS else ""
 
 
+def _is_whole(block: str, start: int, end: int) -> bool:
+    """Whether a run of lines neither cuts code nor ends with a line whose sentence goes on in the next."""
+    if any(block.count("```", 0, place) % 2 for place in (start, end)):
+        return False
+    return _NEXT_LINE.match(block, end) is None or not (block[end - 1].isalnum() or block[end - 1] == ",")
+
+
 def _topic(title: str) -> str:
-    """A title in the middle of a sentence: "backups and why", but "Two Objects not Namespaced" as it is."""
-    title = title.strip().rstrip(".!")
+    """A title in the middle of a sentence, without its number: "backups and why", but "Two Objects not Namespaced" as it is."""
+    title = _NUMBER.sub("", title.strip()).rstrip(".!")
     first, *rest = title.split(" ")
     named = any(c.isupper() for c in first[1:]) or first == "I" or any(word[:1].isupper() for word in rest)
     return title if named else title[:1].lower() + title[1:]

@@ -78,6 +78,21 @@ def test_chatter_and_circles_are_no_requests(tmp_path: Path) -> None:
     assert made.dropped == {"base_model_question": 2, "base_model_title": 2}
 
 
+def test_how_a_thing_differs_from_itself_is_no_question(tmp_path: Path) -> None:
+    writer = Writer(
+        {
+            TIDE: "What is the difference between the tide table and the tide table?",
+            BREAD: "What is the difference between Bread and bread?",
+        },
+        {},
+    )
+    made = ask(writer, tmp_path)
+    assert [lesson.question for lesson in made.lessons.values()] == []
+    apart = Writer({TIDE: "What is the difference between the tide table and yesterday's water?"}, {})
+    [lesson] = ask(apart, tmp_path / "apart").lessons.values()
+    assert lesson.question
+
+
 def test_nothing_is_asked_twice_also_after_a_stop(tmp_path: Path) -> None:
     writer = Writer({TIDE: "Why was the tide table old?"}, {TIDE: "An old tide table"})
     first, again = ask(writer, tmp_path, (TIDE,)), ask(writer, tmp_path)

@@ -51,6 +51,10 @@ EXAMPLES = (
 )
 _REPEATS = re.compile(r"\b(\w+(?:\W+\w+){0,5})(?:\W+\1\b){2}", re.IGNORECASE)
 
+_FROM_ITSELF = re.compile(
+    r"\bbetween (?:the |an? )?([\w-]+(?: [\w-]+){0,2}) and (?:the |an? )?\1\b", re.IGNORECASE
+)
+
 
 def backtranslate(
     wanted: Mapping[Kind, list[TeacherRequest]],
@@ -151,10 +155,11 @@ def _asking(kind: Kind, passage: str) -> Message:
 
 
 def _question(text: str) -> str:
-    """The first line up to its question mark; empty when that is no one question of a fitting length."""
+    """The first line up to its question mark; empty when that is no one question of a fitting length, or asks how a thing differs from itself."""
     line = _first_line(text)
     asked = line[: line.index("?") + 1] if "?" in line else ""
-    return asked if count_words(asked) in QUESTION_WORDS and not _REPEATS.search(asked) else ""
+    sound = not _REPEATS.search(asked) and not _FROM_ITSELF.search(asked)
+    return asked if sound and count_words(asked) in QUESTION_WORDS else ""
 
 
 def _topic(text: str) -> str:

@@ -1,0 +1,1 @@
+"""Real people walked through the whole pipeline: `python -m benchmarks.people`."""
