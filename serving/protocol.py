@@ -28,6 +28,8 @@ from twin_assets.inference.twin.brief import FORM_OF, Brief, Language, WriteKind
 
 MAX_CHARACTERS = 20_000
 MAX_TURNS = 50
+# Of a talk with the twin, whose clients send it whole however long it has grown: what is too old is left out of the prompt.
+MAX_TALK_TURNS = 500
 MAX_LINKS = 3
 MAX_STOPS = 4  # OpenAI's
 MAX_CHOICES = 8
@@ -63,6 +65,14 @@ class ChatTurn(BaseModel):
         Literal["system", "user", "assistant"], BeforeValidator(lambda r: "system" if r == "developer" else r)
     ]
     content: Annotated[str, Field(max_length=MAX_CHARACTERS), BeforeValidator(_plain_text)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refused(cls, given: Any) -> Any:
+        """Clients send answers back as they got them: one that was declined has its text in `refusal`."""
+        if isinstance(given, dict) and given.get("role") == "assistant" and given.get("content") is None:
+            return given | {"content": given.get("refusal") or ""}
+        return given
 
 
 # What asks for nothing: clients write such values out.
@@ -209,6 +219,11 @@ class TwinChatRequest(ChatRequest):
     An answer has its own citations and form, and goes to a log: there is one a request, and no likelihoods of its tokens.
     """
 
+    messages: list[ChatTurn] = Field(
+        min_length=1,
+        max_length=MAX_TALK_TURNS,
+        description="The whole talk. The last user turn is answered, understood from the turns before it; a system turn is not heard.",
+    )
     n: Literal[1] = Field(1, description="One answer a request.")
     logprobs: Literal[False] = Field(False, description="Only the LLM service has them.")
     top_logprobs: NotDone = None

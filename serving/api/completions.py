@@ -5,6 +5,7 @@ prompt and asks the engine, and the answer goes out with what it cites.
 """
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -17,6 +18,7 @@ from serving.protocol import Events, TwinChatRequest, WriteRequest, completion, 
 from serving.twin.answering import answer_service
 from serving.twin.request import TwinRequest
 from twin_assets.core.errors import TwinError
+from twin_assets.core.records import Message
 from twin_assets.inference.twin.answer import Answer
 from twin_assets.inference.twin.brief import Brief
 
@@ -31,15 +33,11 @@ router = APIRouter(tags=["twin"])
 @router.post("/v1/chat/completions", response_model=None, responses=STREAMS)
 @needs("chat", queued=True)
 def chat(given: TwinChatRequest, request: Request) -> Response:
-    """OpenAI's chat completion; `model` is the persona. The last user turn is answered from the corpus."""
-    questions = [t.content for t in given.messages if t.role == "user"]
-    if not questions:
-        raise TwinError("The conversation has no user turn.", "send a message with the role user.")
-    caller_of(request).require("chat", given.model)
-    twin_request = _made_whole(given, request, given.model, questions[-1], max_tokens=given.max_tokens)
+    """OpenAI's chat completion; `model` is the persona. The last user turn is answered from the corpus, understood from the
+    turns before it."""
     if given.stream:
-        return _streamed(twin_request, request, given.wants_usage)
-    answer = _whole(twin_request, request)
+        return _streamed(_question(given, request), request, given.wants_usage)
+    answer = whole_answer(given, request)
     body = completion(
         answer.model,
         answer.text,
@@ -58,6 +56,8 @@ def chat(given: TwinChatRequest, request: Request) -> Response:
                 "written",
                 "left_out",
                 "checks",
+                "understood_as",
+                "turns_left_out",
             }
         ),
     )
@@ -73,13 +73,36 @@ def write(given: WriteRequest, request: Request) -> Response:
 
     With `stream` the events of a chat completion, whose last one has what is not text.
     """
+    if given.stream:
+        return _streamed(_piece(given, request), request)
+    answer = whole_text(given, request)
+    return _json(answer, answer.model_dump())
+
+
+def whole_answer(given: TwinChatRequest, request: Request) -> Answer:
+    """The answer to the last turn of a talk, of whoever asks by HTTP or by a tool."""
+    return _whole(_question(given, request), request)
+
+
+def whole_text(given: WriteRequest, request: Request) -> Answer:
+    """A piece of writing, the same way."""
+    return _whole(_piece(given, request), request)
+
+
+def _question(given: TwinChatRequest, request: Request) -> TwinRequest:
+    asked = [at for at, turn in enumerate(given.messages) if turn.role == "user"]
+    if not asked:
+        raise TwinError("The conversation has no user turn.", "send a message with the role user.")
+    caller_of(request).require("chat", given.model)
+    question = given.messages[asked[-1]].content
+    before = [Message(**t.model_dump()) for t in given.messages[: asked[-1]] if t.role != "system"]
+    return _made_whole(given, request, given.model, question, max_tokens=given.max_tokens, before=before)
+
+
+def _piece(given: WriteRequest, request: Request) -> TwinRequest:
     caller_of(request).require("write", given.persona)
     text = next(text for text in (given.topic, given.draft, given.reply_to) if text)
-    twin_request = _made_whole(given, request, given.persona, text, brief=given.brief())
-    if given.stream:
-        return _streamed(twin_request, request)
-    answer = _whole(twin_request, request)
-    return _json(answer, answer.model_dump())
+    return _made_whole(given, request, given.persona, text, brief=given.brief())
 
 
 def _made_whole(
@@ -90,6 +113,7 @@ def _made_whole(
     *,
     max_tokens: int | None = None,
     brief: Brief | None = None,
+    before: Sequence[Message] = (),
 ) -> TwinRequest:
     """The request with its sender, and with a seed where none was given: the answer names it, so that it can be had again."""
     caller = caller_of(request)
@@ -113,6 +137,7 @@ def _made_whole(
         max_tokens=max_tokens,
         best_of=given.best_of,
         brief=brief,
+        before=tuple(before),
         **further,
     )
 
@@ -168,6 +193,8 @@ def _streamed(twin_request: TwinRequest, request: Request, with_usage: bool = Fa
         written=lambda: writing.written,
         left_out=lambda: writing.left_out,
         checks=lambda: writing.checks and writing.checks.model_dump(),
+        understood_as=plan.understood_as,
+        turns_left_out=plan.turns_left_out,
     )
     # A proxy that gathers the whole answer first would take the point out of it.
     headers = {"X-Accel-Buffering": "no"}

@@ -55,7 +55,7 @@ def feedback(given: FeedbackRequest, request: Request, settings: Config) -> dict
     if policy == "masked":
         said |= {name: mask(said[name])[0] for name in (*TEXTS, "comment") if said.get(name)}
     if keep:  # what was asked and answered is what the log says, where it still does
-        said |= {"prompt": logged.prompt or said["prompt"], "answer": logged.answer or said["answer"]}
+        said |= {"prompt": logged.question or said["prompt"], "answer": logged.answer or said["answer"]}
         said["brief"] = logged.brief and logged.brief.model_dump(exclude_none=True)
         if said["answer"] and said["edited"]:
             said["edited_share"] = edited_share(said["answer"], said["edited"])

@@ -41,6 +41,7 @@ from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.inference.generation.structured.grammar import check_schema
 from twin_assets.inference.grounding.facts import FactDesk
 from twin_assets.inference.links.read import RecentLinks, linked_passages
+from twin_assets.inference.retrieval.condense import condenser
 from twin_assets.inference.retrieval.resilient_store import (
     FIX,
     Breaker,
@@ -188,14 +189,18 @@ class AnswerService:
             )
         embedder = load_embedder(s.embedder)
         retriever = open_retriever(s, persona, self.store(name), embedder, request.audience)
-        twin = Twin(persona, self.profile, retriever.retrieve, retriever.find, self.thresholds)
+        engine = self._engine(request, production)
+        condense = condenser(persona.retrieval, engine, s.llm_model is not None)
+        twin = Twin(
+            persona, self.profile, retriever.retrieve, retriever.find, self.thresholds, condense=condense
+        )
         read = [self._links.read(url) for url in request.links]
 
         def linked(about: str, k: int, tokens: int) -> list[Passage]:
             return linked_passages(about, read, k, tokens, embedder)
 
         plan = self._plan(twin, request, linked)
-        writers = self.fallback.writers(self._engine(request, production), plan.refusal is not None)
+        writers = self.fallback.writers(engine, plan.refusal is not None)
         options = persona.answers.over(self.profile.answers)
         if request.best_of is not None:
             options = options.model_copy(update={"best_of": request.best_of})
@@ -215,7 +220,7 @@ class AnswerService:
         """Raises RetrievalUnavailable for a question while the store is away, and for all else where the settings say so."""
         try:
             if request.brief is None:
-                return twin.plan_answer(request.text, linked=linked)
+                return twin.plan_answer(request.text, linked=linked, before=request.before)
             plan = twin.plan_brief(request.brief, linked)
             if RETRIEVAL in plan.degraded:
                 if self.settings.without_passages == "refuse":
@@ -294,6 +299,7 @@ class AnswerService:
             brief=request.brief,
             choice=writing.choice,
             checks=writing.checks,
+            understood_as=plan.understood_as,
         )
         self.log.append(row, persona.log_text)
         telemetry.count(row)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from twin_assets.core.records import Visibility
+from twin_assets.core.records import Message, Visibility
 from twin_assets.inference.generation.structured.schema import ResponseFormat
 from twin_assets.inference.twin.brief import Brief
 from twin_assets.inference.twin.request_log import user_hash
@@ -14,7 +14,7 @@ class TwinRequest:
 
     `text` is what was asked for, as the request log has it. `caller` is the id of the key, never the key; no passage
     that is closed to `audience` is found. `links` are addresses whose pages are read too, `max_tokens` is the request's own
-    limit; `best_of` and `repetition_penalty` are as persona and engine have them where they are None.
+    limit; `before` are the turns of the talk before a question, oldest first; `best_of` and `repetition_penalty` are as persona and engine have them where they are None.
     """
 
     request_id: str
@@ -34,6 +34,7 @@ class TwinRequest:
     repetition_penalty: float | None = None
     best_of: int | None = None
     brief: Brief | None = None
+    before: tuple[Message, ...] = ()
     response_format: ResponseFormat | None = None
 
     @property

@@ -64,7 +64,7 @@ export const query = values => new URLSearchParams(Object.entries(values).filter
 
 /**
  * Ask for a text. Calls `onText` with all of it so far, and gives back text, model, citations, outcome, a
- * notice where there is one, and the request's id. The service may stream or answer at once.
+ * notice where there is one, what a question of a talk was understood as, how many of its turns were too many, and the request's id. The service may stream or answer at once.
  */
 export async function generate(path, body, {signal, onText}) {
   const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, "0")).join("");
@@ -79,6 +79,8 @@ export async function generate(path, body, {signal, onText}) {
     answer.citations = data.citations ?? answer.citations;
     answer.outcome = data.outcome ?? answer.outcome;
     answer.notice = data.notice ?? answer.notice;
+    answer.understood = data.understood_as ?? answer.understood;
+    answer.turnsLeftOut = data.turns_left_out ?? answer.turnsLeftOut;
     onText(answer.text);
   };
   if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {

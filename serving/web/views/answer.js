@@ -115,7 +115,13 @@ export function answerCard({persona, titles, prompt, ask, model}) {
     }
   }
 
+  const talk = draft => [
+    draft.understood ? `understood as “${draft.understood}”` : null,
+    draft.turnsLeftOut ? `the talk is long: ${number(draft.turnsLeftOut)} of its oldest exchanges were not shown to the model` : null,
+  ].filter(Boolean).join(" · ");
+
   const source = draft => [
+    talk(draft) ? h("p", {class: "meta", role: "note"}, talk(draft)) : null,
     draft.notice && draft.text ? h("p", {class: "warned", role: "note"}, draft.notice) : null,
     draft.error ? problem(draft.error) : null,
     draft.citations.length ? citations(persona, draft.citations, titles) : null,

@@ -6,7 +6,7 @@ import {name} from "../lib/format.js";
 import {fields, resolved} from "../lib/schema_form.js";
 import {answerCard} from "./answer.js";
 
-const TURNS = 10;
+const TURNS = 200;  // exchanges that are sent along: the service says what of them is too much
 // What the composer has a place of its own for, or sends by itself.
 const OWN_PLACE = ["persona", "kind", "topic", "seed", "temperature", "stream", "user"];
 

@@ -15,13 +15,15 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.persona.definition import Persona
-from twin_assets.core.prompts.templates import passages_in
-from twin_assets.core.records import EmbeddedChunk, SplitDocument
+from twin_assets.core.prompts.talk import exchanges_of
+from twin_assets.core.prompts.templates import passages_in, read_back, without_passages
+from twin_assets.core.records import EmbeddedChunk, Passage, SplitDocument
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.feature.index.chunk import chunk_documents
 from twin_assets.feature.index.embed import embed_chunks
 from twin_assets.feature.instruct.build import RowSource, unverifiable_rows
 from twin_assets.feature.instruct.near_heldout import texts_near_heldout
+from twin_assets.inference.twin.answer import conversation
 from twin_assets.settings import ROOT
 
 embed = load_embedder("offline-minilm").embed
@@ -111,6 +113,32 @@ def test_every_answer_is_the_authors_and_no_training_row_quotes_the_heldout_side
         update={"task": "write_post", "messages": [*built.rows[0].messages[:-1], built.rows[0].messages[0]]}
     )
     assert unverifiable_rows([tampered], documents) == [tampered.row_id]
+
+
+def test_a_talk_is_laid_out_as_the_service_does_and_only_its_last_answer_is_new(tmp_path: Path) -> None:
+    documents = demo_documents()
+    profile = load_profile("pocket")
+    rows = RowSource(documents, embedded(documents, tmp_path), RUNA, profile, 17, embed).build().rows
+    talks = [row for row in rows if row.task == "follow_up"]
+    assert len(talks) >= 3
+    for row in talks:
+        system, *before, request, _ = row.messages
+        assert [turn.role for turn in before] == ["user", "assistant"] * (len(before) // 2) != []
+        values = read_back("passages", request.content)
+        shown = values["passages"].splitlines() if values else []
+        passages = [
+            Passage(chunk_id=line, doc_id="d", url="u", category="article", text=line[4:], start=0, end=1, score=1.0)
+            for line in shown
+        ]  # fmt: skip
+        task = without_passages(request)
+        served = conversation(RUNA, profile, task, passages, before=exchanges_of(before))
+        assert served == [system, *before, request]
+        assert unverifiable_rows([row], documents) == []
+    assert any(
+        "And what about" in without_passages(row.messages[-2])
+        and "What do you say about" in row.messages[1].content
+        for row in talks
+    )
 
 
 def test_a_training_passage_that_says_what_a_heldout_one_says_is_no_answer(tmp_path: Path) -> None:

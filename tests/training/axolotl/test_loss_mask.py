@@ -9,8 +9,10 @@ import pytest
 
 from tests.training.base_models.family_tokenizers import FAMILIES, load, save_tokenizer
 from tests.training.training_factories import TINY, instruct_dataset, profile, settings, tiny_base, tiny_text
+from twin_assets.core.datasets.rows import InstructRow
 from twin_assets.core.errors import TwinError
 from twin_assets.core.prompts.templates import strip_special_tokens
+from twin_assets.core.records import Message
 from twin_assets.training.axolotl.loss_mask import check_prompt_format, loss_mask_faults
 from twin_assets.training.base_models.base import ensure_base_model
 from twin_assets.training.base_models.chat_template import FILE, read_template, with_fixed_template
@@ -104,6 +106,22 @@ def test_learning_the_question_too_is_caught(tmp_path: Path) -> None:
     )
     config["datasets"][0]["roles_to_train"] = ["user", "assistant"]
     assert "the loss begins at token" in loss_mask_faults(rows("sft"), load(folder), config)[0]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_of_a_talk_the_last_answer_alone_is_learnt(family: str, tmp_path: Path) -> None:
+    turns = [
+        ("system", "You are Runa."), ("user", "What do you say about tides?"), ("assistant", "They come twice a day."),
+        ("user", "[1] a passage\n\nQuestion: And what about storms?"), ("assistant", "They don't ask."),
+    ]  # fmt: skip
+    messages = [Message(role=role, content=text) for role, text in turns]  # type: ignore[arg-type]
+    row = InstructRow(row_id="r", doc_id="d", task="follow_up", split="train", messages=messages)
+    stored = json.loads(row.model_dump_json())
+    folder = family_folder(family, tmp_path)
+    assert faults(folder, FAMILY_PROFILES[family], "sft", [stored]) == []
+    assert InstructRow.model_validate(stored) == row
+    unmarked = {"messages": [{"role": role, "content": text} for role, text in turns]}
+    assert "the loss begins at token" in faults(folder, FAMILY_PROFILES[family], "sft", [unmarked])[0]
 
 
 def test_the_fix_reaches_the_registered_model_and_not_the_folder_it_came_from(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Rows of the datasets, and what a version says of itself."""
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import field_serializer
 
 from twin_assets.core.records import Message, Record, Split, Visibility
 
@@ -14,6 +16,10 @@ PairKind = Literal["voice", "refusal", "grounding", "feedback"]
 CLOSED_REASON: dict[Visibility, str] = {"connections": "for_connections_only", "private": "private"}
 
 
+# The mark of a turn that is shown and not learnt from, in the rows of a version.
+LEARNT = "train"
+
+
 class InstructRow(Record):
     """A conversation that ends with the author's own text. `visibility` is that of the most closed text in it."""
 
@@ -23,6 +29,15 @@ class InstructRow(Record):
     split: Split
     messages: list[Message]
     visibility: Visibility = "public"
+
+    @field_serializer("messages")
+    def _learnt(self, messages: list[Message]) -> list[dict[str, Any]]:
+        """Earlier answers of a talk are marked: they were given with passages that are not shown again, and are not learnt from."""
+        last = len(messages) - 1
+        return [
+            message.model_dump() | ({LEARNT: False} if message.role == "assistant" and at < last else {})
+            for at, message in enumerate(messages)
+        ]
 
 
 class PreferenceRow(Record):

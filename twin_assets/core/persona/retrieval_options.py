@@ -13,6 +13,11 @@ class RetrievalOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    condense: Literal["auto", "model", "rules", "off"] = Field(
+        default="auto",
+        description="Make a question of a talk stand alone, by the engine's model or by rules. auto: by the model where TWIN_LLM_MODEL "
+        "names one of another engine, else by rules.",
+    )
     alpha: float = Field(default=0.7, ge=0, le=1, description="1 searches by meaning only, 0 by words only.")
     route: bool = Field(
         default=True, description="Search nothing for small talk and for work on a text given."

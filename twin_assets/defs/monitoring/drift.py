@@ -108,7 +108,9 @@ def _recent(lake: Lake, persona: str, now: datetime) -> list[RequestRecord]:
 
 def _similarity(platform: Platform, persona: Persona, requests: list[RequestRecord]) -> dict[str, float]:
     """How near each question's nearest question of the evaluation is: their cosine, negatives as 0."""
-    prompts = [(r.request_id, r.prompt) for r in requests if r.kind == "answer" and r.prompt][-MAX_PROMPTS:]
+    prompts = [(r.request_id, r.question) for r in requests if r.kind == "answer" and r.question][
+        -MAX_PROMPTS:
+    ]
     questions = [q.question for q in read_questions(persona.questions) if not q.unanswerable]
     if not prompts or not questions:
         return {}

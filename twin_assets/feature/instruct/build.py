@@ -182,7 +182,9 @@ def describe_rows(rows: list[InstructRow], n: int) -> str:
     shown: dict[str, str] = {}
     for row in rows:
         if row.task not in shown and len(shown) < n:
-            request, answered = row.messages[1].content, getattr(row, "chosen", row.messages[-1]).content
+            *before, last = row.messages
+            asked, answer = (last, row.chosen) if hasattr(row, "chosen") else (before[-1], last)
+            request, answered = asked.content, answer.content
             shown[row.task] = f"**{row.task}**\n\n> {_quote(request)}\n\n{_quote(answered)}"
     return "\n\n---\n\n".join(shown.values())
 

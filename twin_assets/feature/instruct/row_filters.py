@@ -18,7 +18,7 @@ from twin_assets.feature.corpus.language import other_language
 from twin_assets.feature.corpus.split import NGRAM, word_ngrams
 from twin_assets.feature.instruct.near_heldout import holds_any
 from twin_assets.feature.instruct.near_requests import near_requests
-from twin_assets.feature.instruct.tasks import MIN_ANSWER_WORDS, MIN_QUOTED_WORDS
+from twin_assets.feature.instruct.tasks import FOLLOW_UP, MIN_ANSWER_WORDS, MIN_QUOTED_WORDS
 
 # A draft or an article with more of the answer's own runs of six words would teach copying.
 MAX_COPIED, COPIED_RUN = 0.3, 6
@@ -83,7 +83,7 @@ class RowFilter:
         """What is wrong with a row in itself; None for a good one."""
         prompt, answer = row.messages[-2].content, row.messages[-1].content
         request = without_passages(row.messages[-2])
-        texts = [prompt, answer]
+        texts = [message.content for message in row.messages if message.role != "system"]
         if sum(estimated_tokens(m.content) for m in row.messages) > self._profile.context_tokens:
             return "too_long"
         if any(strip_special_tokens(text) != text for text in texts):
@@ -92,7 +92,8 @@ class RowFilter:
             return "personal_content"
         if row.task == "refuse":
             return None
-        shown = row.task == "answer" and _bare(answer) in _bare(passages_in(row.messages[-2]))
+        asks = row.task in ("answer", FOLLOW_UP)
+        shown = asks and _bare(answer) in _bare(passages_in(row.messages[-2]))
         if count_words(answer) < (MIN_QUOTED_WORDS if shown else MIN_ANSWER_WORDS):
             return "too_short"
         if row.task != "explain_code":
@@ -101,9 +102,9 @@ class RowFilter:
             if quoted_share(answer) > MAX_QUOTED:
                 return "mostly_quoted"
         # The passages of a question are there to be used; those of other tasks must not hold the answer.
-        if answer in (request if row.task == "answer" else prompt):
+        if answer in (request if asks else prompt):
             return "instruction_holds_answer"
-        if row.task == "answer" and grounded_share(answer, passages_in(row.messages[-2])) < MIN_GROUNDED:
+        if asks and grounded_share(answer, passages_in(row.messages[-2])) < MIN_GROUNDED:
             return "passages_lack_the_answer"
         if row.task in _RETELLING and copied_share(request, answer) > MAX_COPIED:
             return "instruction_copies_the_author"

@@ -3,7 +3,8 @@
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,8 +13,17 @@ from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.hashing import fingerprint, hash_share, text_hash
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
+from twin_assets.core.prompts.talk import carried
 from twin_assets.core.prompts.templates import shown_passages, system_message, user_message
-from twin_assets.core.records import EmbeddedChunk, Message, Passage, SplitDocument, Visibility, most_closed
+from twin_assets.core.records import (
+    EmbeddedChunk,
+    Exchange,
+    Message,
+    Passage,
+    SplitDocument,
+    Visibility,
+    most_closed,
+)
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words, listed, sentences
 from twin_assets.feature.instruct.keyphrases import KeyPhrases
@@ -36,6 +46,28 @@ _QUESTIONS = {
     "zh": "你在《{title}》中怎么写{about}？",
     "th": "คุณเขียนเกี่ยวกับ {about} ไว้อย่างไรใน “{title}”",
 }  # fmt: skip
+
+
+# How a talk goes on about other key phrases of the same text, without naming it again.
+_FOLLOW_UPS = {
+    "en": "And what about {about}?",
+    "ja": "では、{about}については？",
+    "zh": "那{about}呢？",
+    "th": "แล้วเรื่อง {about} ล่ะ",
+}  # fmt: skip
+FOLLOW_UP = "follow_up"
+# Of a document, so many questions before one are its talk.
+TALK_EXCHANGES = 3
+ALONE = 3  # turns of a row without a talk: the system's, the request, the answer
+
+
+class _Asked(NamedTuple):
+    """A question with its answer, what is shown beside it, and how it is asked later in a talk."""
+
+    question: str
+    answer: str
+    evidence: list[Passage]
+    later: str
 
 
 def make_row(
@@ -108,15 +140,19 @@ class RowBuilder:
         prompt: str,
         answer: str,
         passages: list[Passage] | None = None,
+        before: Sequence[Exchange] = (),
         **values: str,
     ) -> InstructRow:
+        request = user_message(prompt, passages, **values)
         messages = [
             system_message(self.persona),
-            user_message(prompt, passages, **values),
+            *carried(before, self.profile, request),
+            request,
             Message(role="assistant", content=answer),
         ]
         closed = most_closed([document.visibility, *(p.visibility for p in passages or [])])
-        return make_row(document.doc_id, prompt, document.split, messages, closed)
+        task = FOLLOW_UP if before else prompt
+        return make_row(document.doc_id, task, document.split, messages, closed)
 
     def _post(self, document: SplitDocument) -> Iterator[InstructRow]:
         text = document.voice_text
@@ -129,21 +165,40 @@ class RowBuilder:
                 )
             if outline := self._outline(block):
                 yield self._emit(document, "expand_outline", block, outline=outline)
-            if self._lesson(block).question:  # a post has no title that a rule could ask by
-                yield from self._answer(document, block, document.title or "")
+            # A post has no title that a rule could ask by.
+            if self._lesson(block).question and (asked := self._asked(document, block, document.title or "")):
+                yield self._answer(document, asked)
         yield from self._continuations(document, text)
 
-    def _answer(self, document: SplitDocument, block: str, title: str) -> Iterator[InstructRow]:
+    def _asked(self, document: SplitDocument, block: str, title: str) -> _Asked | None:
         """A question that is answered in the author's own sentences from the passage that is shown: who learns to say more
         than that learns to invent. The whole passage where too little of it is shown."""
         evidence = self._evidence(document, block)
         answer = _shown_part(document, block, evidence) or block
         if question := self._question(title, block, answer):
-            yield self._emit(document, "answer", answer, evidence, question=question)
+            return _Asked(question, answer, evidence, self._later(block, answer) or question)
+        return None
+
+    def _answer(self, document: SplitDocument, asked: _Asked, before: Sequence[Exchange] = ()) -> InstructRow:
+        question = asked.later if before else asked.question
+        return self._emit(document, "answer", asked.answer, asked.evidence, before, question=question)
+
+    def _talk(self, document: SplitDocument, asked: Sequence[_Asked]) -> Iterator[InstructRow]:
+        """A document's questions one after the other, as a reader who goes on asking puts them: the same answers."""
+        said = [
+            Exchange(asked=one.later if at else one.question, answered=one.answer)
+            for at, one in enumerate(asked)
+        ]
+        for at in range(1, len(asked)):
+            before = said[max(at - TALK_EXCHANGES, 0) : at]
+            row = self._answer(document, asked[at], before)
+            if len(row.messages) > ALONE and asked[at].answer not in {one.answered for one in before}:
+                yield row  # one that has no room for the turns before it would ask about nothing
 
     def _article(self, document: SplitDocument) -> Iterator[InstructRow]:
         title = document.title or listed(self.phrases.top(document.voice_text, 2)) or document.category
         blocks = self._passages(document.voice_text)
+        talk: list[_Asked] = []
         for number, block in enumerate(blocks):
             yield from self._rewrites(document, block)
             heading = re.match(r"## (.+)", block)
@@ -161,7 +216,10 @@ class RowBuilder:
                     yield self._emit(document, "write_post", block, topic=_topic(title))
             if outline := self._outline(block):
                 yield self._emit(document, "expand_outline", block, outline=outline)
-            yield from self._answer(document, block, title)
+            if asked := self._asked(document, block, title):
+                talk.append(asked)
+                yield self._answer(document, asked)
+        yield from self._talk(document, talk)
         yield from self._continuations(document, document.voice_text)
 
     def _code(self, document: SplitDocument) -> Iterator[InstructRow]:
@@ -171,12 +229,15 @@ class RowBuilder:
             yield self._emit(document, "explain_code", block, topic=f"{name}: {about}" if about else name)
 
     def _exchanges(self, document: SplitDocument) -> Iterator[InstructRow]:
-        """Questions of others in a talk, with the persona's own answer: what the length that profiles ask for lets stay."""
-        for one in document.exchanges:
-            for block in self._passages(one.answered)[:1]:
-                yield self._emit(
-                    document, "answer", block, self._evidence(document, block), question=one.asked
-                )
+        """Questions of others in a talk, with the persona's own answer: what the length that profiles ask for lets stay.
+        Each alone, and after those before it."""
+        talk = [
+            _Asked(one.asked, block, self._evidence(document, block), one.asked)
+            for one in document.exchanges
+            for block in self._passages(one.answered)[:1]
+        ]
+        yield from (self._answer(document, asked) for asked in talk)
+        yield from self._talk(document, talk)
 
     def _lesson(self, block: str) -> Lesson:
         return self.lessons.get(text_hash(block), Lesson())
@@ -228,9 +289,16 @@ class RowBuilder:
         """The teacher's question about the block, or one about the answer's key phrases; empty for one without any."""
         if question := self._lesson(block).question:
             return question
+        return self._ask(_QUESTIONS, answer, title=title)
+
+    def _later(self, block: str, answer: str) -> str:
+        """The same in the middle of a talk about the document; empty where there is nothing to name."""
+        return "" if self._lesson(block).question else self._ask(_FOLLOW_UPS, answer)
+
+    def _ask(self, ways: Mapping[str, str], answer: str, **values: str) -> str:
         about = listed(self.phrases.top(answer, 2))
-        ask = _QUESTIONS.get(self.persona.first_language, _QUESTIONS["en"])
-        return ask.format(about=about, title=title) if about else ""
+        ask = ways.get(self.persona.first_language, ways["en"])
+        return ask.format(about=about, **values) if about else ""
 
     def _notes(self, document: SplitDocument, block: str, topic: str) -> list[Passage] | None:
         if hash_share(f"{self.seed}:{document.doc_id}:{topic}") >= SHARE_WITH_PASSAGES:

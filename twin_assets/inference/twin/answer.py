@@ -8,6 +8,7 @@ from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.persona.retrieval_options import RetrievalOptions
+from twin_assets.core.prompts.talk import PROMPT_TOKENS, carried, exchanges_of
 from twin_assets.core.prompts.templates import (
     refusal,
     render,
@@ -16,11 +17,12 @@ from twin_assets.core.prompts.templates import (
     strip_special_tokens,
     system_message,
 )
-from twin_assets.core.records import Message, Passage, Record, Visibility
+from twin_assets.core.records import Exchange, Message, Passage, Record, Visibility
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words, first_words
 from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling
 from twin_assets.inference.grounding.facts import FactChecks
+from twin_assets.inference.retrieval.condense import Condense, Condensed, condensed_by_rules
 from twin_assets.inference.retrieval.resilient_store import RetrievalUnavailable
 from twin_assets.inference.retrieval.retriever import RetrievalResult
 from twin_assets.inference.twin.brief import Brief, WriteKind
@@ -33,7 +35,6 @@ from twin_assets.inference.twin.shaping import (
 )
 
 CITED_WORDS = 60
-PROMPT_TOKENS = 120  # what the system turn and the words around passages take, at most
 # A penalty on repetition counts the prompt's words too, and holds an answer off those of its passages (benchmarks/facts.py).
 ANSWER_PENALTY = 1.0
 RETRIEVAL = "retrieval"  # in `degraded`: written without the passages that there may have been
@@ -84,7 +85,9 @@ class Answer(Record):
     With the same `seed` the same request gives the same text on the same version and engine, but for rounding in
     batches of other sizes. `degraded` names what had to be done without; `unsupported_links` are addresses in the text that the model was not shown.
     `notice` is what a reader must know of whoever wrote it, None where there is nothing. `written` is how many texts it is the best
-    of, `left_out` which instruments did not choose, and why; `checks` is what was done to hold it to its passages.
+    of, `left_out` which instruments did not choose, and why; `checks` is what was done to hold it to its passages. In a talk
+    `understood_as` is the question that was searched and answered where it is another than what was typed, and `turns_left_out`
+    how many of the oldest exchanges the prompt had no room for.
     """
 
     text: str
@@ -104,6 +107,8 @@ class Answer(Record):
     written: int = 1
     left_out: dict[str, str] = {}
     checks: FactChecks | None = None
+    understood_as: str | None = None
+    turns_left_out: int = 0
 
 
 class Plan(Record):
@@ -111,7 +116,8 @@ class Plan(Record):
 
     `steps_ms` is the time of each stage of retrieval in milliseconds; `note` says what retrieval left out.
     `max_tokens` is the limit of the answer; `shape` names the rule of form that the text has to keep. `passages` are the texts
-    that the prompt shows, one a citation. Of a question, `question` is what was asked and `declining` how it is declined.
+    that the prompt shows, one a citation. Of a question, `question` is what was asked, condensed from the talk before it, and
+    `declining` how it is declined; `understood_as` and `turns_left_out` are those of the answer.
     """
 
     conversation: list[Message]
@@ -126,6 +132,8 @@ class Plan(Record):
     passages: list[str] = []
     question: str | None = None
     declining: str | None = None
+    understood_as: str | None = None
+    turns_left_out: int = 0
 
     def unsupported_links(self, text: str) -> list[str]:
         """Addresses in an answer that neither the prompt nor a citation has."""
@@ -149,32 +157,50 @@ class Twin:
         retrieve: Retrieve,
         find: Find | None = None,
         thresholds: Thresholds = OFFLINE_MINILM,
+        condense: Condense = condensed_by_rules,
     ) -> None:
         """`retrieve` searches for a text as it stands, `find` for a question; without it `retrieve` does both.
-        `thresholds` are those of the embedder that they search with."""
+        `thresholds` are those of the embedder that they search with; `condense` makes a question that stands alone."""
         self.persona, self.profile, self.retrieve = persona, profile, retrieve
-        self.find, self.thresholds = find or self._as_it_stands, thresholds
+        self.find, self.thresholds, self.condense = find or self._as_it_stands, thresholds, condense
 
     def plan_answer(
-        self, question: str, options: RetrievalOptions | None = None, linked: Linked | None = None
+        self,
+        question: str,
+        options: RetrievalOptions | None = None,
+        linked: Linked | None = None,
+        before: Sequence[Message] = (),
     ) -> Plan:
         """Passages and messages for a question; a refusal when the corpus can't support an answer.
 
         `options` are this request's own; without them the persona's count. `linked` finds passages in sources
-        that came with the request. Raises RetrievalUnavailable: no fact is answered without passages.
+        that came with the request; `before` are the turns before the question, oldest first: what is searched, held against
+        passages and declined is the question condensed from them. Raises RetrievalUnavailable: no fact is answered without passages.
         """
-        question, task = strip_special_tokens(question), answer_task(question)
+        asked, start = strip_special_tokens(question), time.monotonic()
+        task = answer_task(asked)
+        condensed = self.condense(before, asked) if before else Condensed(question=asked)
+        question = condensed.question
+        took = {"condense": (time.monotonic() - start) * 1000} if before else {}
         result = self.find(question, self.profile.passages, self.profile.passage_tokens, options)
         least = self.thresholds.answerable
         supported = [p for p in result.passages if p.similarity >= least]
         sources = [p for p in self._linked(question, linked) if p.similarity >= least]
         declining = refusal(self.persona, question)
-        supporting = result.model_copy(update={"passages": supported})
-        return self._plan("answer", task, supporting, sources).model_copy(
+        notes = [note for note in (condensed.note, result.note) if note]
+        supporting = result.model_copy(
+            update={
+                "passages": supported,
+                "steps_ms": took | result.steps_ms,
+                "note": "; ".join(notes) or None,
+            }
+        )
+        return self._plan("answer", task, supporting, sources, exchanges_of(before)).model_copy(
             update={
                 "refusal": declining if result.needed and not supported + sources else None,
                 "question": question,
                 "declining": declining,
+                "understood_as": question if question != asked else None,
             }
         )
 
@@ -211,11 +237,20 @@ class Twin:
     def _linked(self, about: str, linked: Linked | None) -> list[Passage]:
         return linked(about, self.profile.passages, self.profile.passage_tokens) if linked else []
 
-    def _plan(self, prompt: str, task: str, result: RetrievalResult, linked: list[Passage]) -> Plan:
+    def _plan(
+        self,
+        prompt: str,
+        task: str,
+        result: RetrievalResult,
+        linked: list[Passage],
+        before: Sequence[Exchange] = (),
+    ) -> Plan:
         own, linked = self._fitting(task, result.passages, linked)
         citations = [_citation(n, p, n > len(own)) for n, p in enumerate([*own, *linked], start=1)]
+        messages = conversation(self.persona, self.profile, task, own, linked, before)
         return Plan(
-            conversation=conversation(self.persona, self.profile, task, own, linked),
+            conversation=messages,
+            turns_left_out=len(before) - (len(messages) - 2) // 2,
             prompt_kind=prompt,
             citations=citations,
             steps_ms=result.steps_ms,
@@ -253,12 +288,18 @@ def answer_task(question: str) -> str:
 
 
 def conversation(
-    persona: Persona, profile: Profile, task: str, own: list[Passage], linked: Sequence[Passage] = ()
+    persona: Persona,
+    profile: Profile,
+    task: str,
+    own: list[Passage],
+    linked: Sequence[Passage] = (),
+    before: Sequence[Exchange] = (),
 ) -> list[Message]:
     """What the model is asked with: the one place for it, also for what is learnt from later. `own` are passages of the
-    persona's, `linked` of sources that came with the request."""
+    persona's, `linked` of sources that came with the request, `before` what was said in the talk, of which stays what there is room for."""
     safe, sources = (shown_passages(list(p), profile.passage_tokens) for p in (own, linked))
-    return [system_message(persona), request_message(task, safe, sources)]
+    request = request_message(task, safe, sources)
+    return [system_message(persona), *carried(before, profile, request), request]
 
 
 def _cut(text: str, words: int) -> str:

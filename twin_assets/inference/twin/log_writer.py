@@ -139,6 +139,11 @@ def _kept(row: RequestRecord, text: TextPolicy) -> RequestRecord:
     if text == "kept":
         return row
     masked = {
-        name: value and mask(value)[0] for name, value in (("prompt", row.prompt), ("answer", row.answer))
+        name: value and mask(value)[0]
+        for name, value in (
+            ("prompt", row.prompt),
+            ("answer", row.answer),
+            ("understood_as", row.understood_as),
+        )
     }
     return row.model_copy(update={**masked, "brief": row.brief and row.brief.masked()})

@@ -42,7 +42,8 @@ class RequestRecord(Asked):
     of `core.privacy` in the answer as it was given, whatever is kept of it. `visibility` is that of the most closed
     passage it was written from: its texts are for nobody else. `brief` is what a piece of writing was asked for with,
     its texts kept as `prompt` is; None for a question. `choice` has the scores of the candidates that the answer was chosen from,
-    `checks` what was done to hold it to its passages; None where nothing was. Neither holds a text.
+    `checks` what was done to hold it to its passages; None where nothing was. Neither holds a text. `understood_as` is a question
+    of a talk as it was condensed from the turns before, which the log does not have; None where it stood alone.
     """
 
     persona: str
@@ -65,16 +66,22 @@ class RequestRecord(Asked):
     brief: Brief | None = None
     choice: Choice | None = None
     checks: FactChecks | None = None
+    understood_as: str | None = None
 
     def without_texts(self) -> "RequestRecord":
         """The row with its counts only; itself where it has no texts."""
-        texts = {"prompt": None, "answer": None, "brief": None}
+        texts = {"prompt": None, "answer": None, "brief": None, "understood_as": None}
         return self.model_copy(update=texts) if self.has_texts else self
 
     @property
     def has_texts(self) -> bool:
         """Whether the row holds something that was said."""
-        return any(text is not None for text in (self.prompt, self.answer, self.brief))
+        return any(text is not None for text in (self.prompt, self.answer, self.brief, self.understood_as))
+
+    @property
+    def question(self) -> str | None:
+        """What was asked, so that it can be read without the talk around it."""
+        return self.understood_as or self.prompt
 
     @property
     def kind(self) -> Literal["write", "answer"]:

@@ -88,6 +88,8 @@ class Writing:
             written=self.written,
             left_out=self.left_out,
             checks=self.checks,
+            understood_as=self.plan.understood_as,
+            turns_left_out=self.plan.turns_left_out,
         )
 
     def pieces(self, whole: bool = False) -> Generator[str, None, None]:

@@ -128,7 +128,13 @@ def from_log(erasure: DocumentErasure) -> int:
     quoting = {
         row.request_id
         for row in rows
-        if _quote(erasure, row.prompt, row.answer, row.brief.model_dump_json() if row.brief else None)
+        if _quote(
+            erasure,
+            row.prompt,
+            row.understood_as,
+            row.answer,
+            row.brief.model_dump_json() if row.brief else None,
+        )
     }
     entry = add_erased(lake, persona, texts=quoting)
     settle(lake, persona, lambda listed: log_days.take_out(lake, persona, listed))

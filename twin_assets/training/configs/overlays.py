@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 
+from twin_assets.core.datasets.rows import LEARNT
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.models.cpu import cpu_has_bfloat16
@@ -96,7 +97,9 @@ def write_config(config: dict[str, Any], path: Path) -> None:
 def _dataset(stage: TrainingStage, path: Path) -> dict[str, Any]:
     shared = {"path": str(path), "ds_type": "json", "split": "train", "field_messages": "messages"}
     if stage == "sft":
-        only_answers = {"roles_to_train": ["assistant"], "train_on_eos": "turn"}
+        only_answers = {
+            "roles_to_train": ["assistant"], "train_on_eos": "turn", "message_field_training": LEARNT,
+        }  # fmt: skip
         return {"type": "chat_template", **shared, **only_answers}
     return {
         "type": "chat_template.default", **shared, "field_chosen": "chosen", "field_rejected": "rejected",
