@@ -16,6 +16,7 @@ from twin_assets.core.text.tokens import estimated_tokens, first_tokens
 from twin_assets.core.text.words import UNSPACED, spaced
 from twin_assets.inference.generation.remote import RemoteGenerator
 from twin_assets.inference.generation.sampling import Sampling
+from twin_assets.inference.retrieval.understand import OWN_TEXT, SMALL_TALK
 
 # Turns that are looked at: what was said long before is no longer what a question leans on.
 LOOKED_AT = 8
@@ -70,7 +71,9 @@ def condensed_by_rules(before: Sequence[Message], question: str) -> Condensed:
 
 
 def leans(question: str) -> bool:
-    """Whether a question can't be understood alone, as far as its words tell."""
+    """Whether a question can't be understood alone, as far as its words tell. Small talk, and work on a text that it holds, can."""
+    if SMALL_TALK.fullmatch(question) or OWN_TEXT.match(question):
+        return False
     if _POINTS_BACK.search(question):
         return True
     words = len(_telling(question))
@@ -85,7 +88,10 @@ def _telling(text: str) -> list[str]:
 
 
 def condensed_by_model(before: Sequence[Message], question: str, engine: RemoteGenerator) -> Condensed:
-    """As a model says it; by rules where it is down, or says what stands neither in the talk nor in the question."""
+    """As a model says it; by rules where it is down, or says what stands neither in the talk nor in the question. It isn't asked
+    about what needs no search."""
+    if SMALL_TALK.fullmatch(question) or OWN_TEXT.match(question):
+        return Condensed(question=question)
     try:
         [answer] = engine.generate([condense_request(before, question)], Sampling(QUESTION_TOKENS, 0.0, 0))
     except TwinError as error:
