@@ -46,7 +46,6 @@ WEAVIATE = {
     "word": "text",
     "trigram": "text",
     "gse": "text",
-    "gse_ch": "text",
     "kagome_ja": "text",
     "lowercase": "spaced",
 }
