@@ -60,9 +60,9 @@ class Asked(NamedTuple):
 
 
 def documents(root: Path) -> list[SplitDocument]:
-    """Every Markdown file of a folder; its path there is its id."""
+    """Every Markdown or text file of a folder; its path there is its id."""
     found = []
-    for path in sorted(root.rglob("*.md")):
+    for path in sorted(path for path in root.rglob("*") if path.suffix in (".md", ".txt")):
         fields, body = split_front_matter(path.read_text())
         body, title = body.strip(), fields.get("title")
         if not title and (heading := re.match(r"# (.+)\n", body)):

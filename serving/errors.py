@@ -15,6 +15,7 @@ from twin_assets.core.release.approval import Expired, NotReadBlind
 from twin_assets.core.release.known import LedgerTooOld
 from twin_assets.core.release.ledger import ConflictError
 from twin_assets.core.renewed import NotYetRead
+from twin_assets.core.storage.lake import NotOurs
 from twin_assets.core.storage.s3 import StorageError
 from twin_assets.core.uploads.staging import NoRoom
 from twin_assets.inference.generation.engine import EngineBusy
@@ -78,7 +79,7 @@ class Forbidden(TwinError):
 
 STATUS: dict[type[TwinError], int] = {
     NotFoundError: 404, NoSuchDocument: 404, Forbidden: 403, ConflictError: 409, Expired: 409, AlreadyRead: 409, NotReadBlind: 409, LinkUnreachable: 422, UnsupportedSchema: 422, NothingReleased: 503,
-    EngineBusy: 503, EngineUnavailable: 503, RetrievalUnavailable: 503, StorageError: 503, LedgerTooOld: 503, NotYetRead: 503, NoRoom: 507,
+    EngineBusy: 503, EngineUnavailable: 503, RetrievalUnavailable: 503, StorageError: 503, NotOurs: 503, LedgerTooOld: 503, NotYetRead: 503, NoRoom: 507,
 }  # fmt: skip
 
 

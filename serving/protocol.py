@@ -13,8 +13,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StrictBool,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -61,7 +61,14 @@ def _plain_text(content: Any) -> Any:
     return content
 
 
-class ChatTurn(BaseModel):
+class RequestBody(BaseModel):
+    """A body, or a part of one, whose types are what they are: no number or word is taken for a boolean, and no boolean or
+    word for a number."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class ChatTurn(RequestBody):
     role: Annotated[
         Literal["system", "user", "assistant"], BeforeValidator(lambda r: "system" if r == "developer" else r)
     ]
@@ -80,23 +87,33 @@ class ChatTurn(BaseModel):
 _ASKS_NOTHING: tuple[Any, ...] = (None, False, [], {}, "none", "auto", ["text"], {"type": "text"})
 
 
+def _asks_nothing(value: Any) -> bool:
+    # 0 is equal to False, and is a number that someone asks for.
+    return any(value == nothing and type(value) is type(nothing) for nothing in _ASKS_NOTHING)
+
+
 def _not_done(value: Any) -> Any:
-    if value not in _ASKS_NOTHING:
+    if not _asks_nothing(value):
         raise ValueError("this service does not do it: leave it out")
     return value
 
 
-NotDone = Annotated[Any, AfterValidator(_not_done), Field(description="Not done here: refused.")]
+NotDone = Annotated[
+    Any,
+    AfterValidator(_not_done),
+    WithJsonSchema({"enum": [*_ASKS_NOTHING]}),
+    Field(description="Not done here: refused."),
+]
 
 
-class JsonObject(BaseModel):
+class JsonObject(RequestBody):
     type: Literal["json_object"]
 
     def wanted(self) -> ResponseFormat:
         return ResponseFormat()
 
 
-class NamedSchema(BaseModel):
+class NamedSchema(RequestBody):
     """Unknown fields are ignored; answers are held to the schema whatever `strict` says."""
 
     name: str = Field(max_length=64, pattern=r"^[a-zA-Z0-9_-]+$")
@@ -109,7 +126,7 @@ class NamedSchema(BaseModel):
         return value
 
 
-class JsonOfSchema(BaseModel):
+class JsonOfSchema(RequestBody):
     type: Literal["json_schema"]
     json_schema: NamedSchema
 
@@ -121,13 +138,13 @@ class JsonOfSchema(BaseModel):
 JsonFormat = Annotated[JsonObject | JsonOfSchema, Field(discriminator="type")]
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(RequestBody):
     """Unknown fields are ignored."""
 
-    include_usage: StrictBool = False
+    include_usage: bool = False
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(RequestBody):
     """POST /v1/chat/completions. What would change an answer is done, or refused by name; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
@@ -147,16 +164,16 @@ class ChatRequest(BaseModel):
     )
     n: int = Field(1, ge=1, le=MAX_CHOICES, description="Choices, of seeds that follow each other.")
     seed: Seed | None = None
-    logprobs: StrictBool = Field(
+    logprobs: bool = Field(
         False, description="Log-likelihoods of the model's own, before temperature and penalties."
     )
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
     stop: StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)] | None = None
-    stream: StrictBool = False
+    stream: bool = False
     stream_options: StreamOptions | None = None
     user: Name | None = None
     response_format: Annotated[
-        JsonFormat | None, BeforeValidator(lambda given: None if given in _ASKS_NOTHING else given)
+        JsonFormat | None, BeforeValidator(lambda given: None if _asks_nothing(given) else given)
     ] = Field(None, description="Text, a JSON object, or JSON of a schema, to which the answer is held.")
     best_of: NotDone = None
     tools: NotDone = None
@@ -225,7 +242,7 @@ class TwinChatRequest(ChatRequest):
         max_length=MAX_TALK_TURNS,
         description="The whole talk. The last user turn is answered, understood from the turns before it; a system turn is not heard.",
     )
-    n: Literal[1] = Field(1, description="One answer a request.")
+    n: int = Field(1, ge=1, le=1, description="One answer a request.")
     logprobs: Literal[False] = Field(False, description="Only the LLM service has them.")
     top_logprobs: NotDone = None
     best_of: BestOf | None = Field(
@@ -235,7 +252,7 @@ class TwinChatRequest(ChatRequest):
     links: Links = Field([], description="Pages or papers (PDF) to answer from too.")
 
 
-class WriteRequest(BaseModel):
+class WriteRequest(RequestBody):
     """POST /v1/write. A topic or a draft; a reply needs what it replies to, a rewrite its draft."""
 
     model_config = ConfigDict(extra="forbid")
@@ -254,9 +271,9 @@ class WriteRequest(BaseModel):
     temperature: Temperature = 0.8
     seed: int | None = Field(None, ge=0, lt=2**31, description="The same seed gives the same text again.")
     best_of: BestOf | None = Field(None, description="Texts that are written; the best is given.")
-    stream: StrictBool = False
+    stream: bool = False
     user: Name | None = Field(None, description="Whom the text is for, as in OpenAI's protocol.")
-    chain: StrictBool = Field(
+    chain: bool = Field(
         False,
         description="In steps: ideas, outline, draft, check, revise. Server-sent events, one JSON object each.",
     )
@@ -287,14 +304,14 @@ class WriteRequest(BaseModel):
         return Brief(**self.model_dump(include=set(Brief.model_fields)))
 
 
-class LinkRequest(BaseModel):
+class LinkRequest(RequestBody):
     """POST /v1/links: read a page or paper; with `add_to_library` keep it for the persona."""
 
     model_config = ConfigDict(extra="forbid")
 
     persona: PersonaId
     url: LinkUrl
-    add_to_library: StrictBool = False
+    add_to_library: bool = False
 
 
 def completion(

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field, StrictBool, model_validator
+from pydantic import Field, model_validator
 
 from serving.access.caller import caller_of
 from serving.access.dependencies import Config, known_persona
 from serving.access.needs import needs
-from serving.protocol import MAX_CHARACTERS, Name, PersonaId
+from serving.protocol import MAX_CHARACTERS, Name, PersonaId, RequestBody
 from serving.twin.answering import answer_service
 from twin_assets.core.feedback.store import Feedback, add_feedback, edited_share
 from twin_assets.core.persona.definition import load_persona
@@ -20,7 +20,7 @@ router = APIRouter(tags=["twin"])
 TEXTS = {"prompt", "answer", "edited"}
 
 
-class FeedbackRequest(BaseModel):
+class FeedbackRequest(RequestBody):
     """At least one of thumb, comment and edited. Texts are kept only with `consent`; `model`, and where it is logged what
     was asked and answered, are taken from the request itself."""
 
@@ -29,7 +29,7 @@ class FeedbackRequest(BaseModel):
     model: Name | None = None
     thumb: Literal["up", "down"] | None = None
     comment: str | None = Field(None, max_length=2000)
-    consent: StrictBool = False
+    consent: bool = False
     prompt: str | None = Field(None, max_length=MAX_CHARACTERS)
     answer: str | None = Field(None, max_length=MAX_CHARACTERS)
     edited: str | None = Field(None, max_length=MAX_CHARACTERS)

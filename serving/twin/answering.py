@@ -29,7 +29,8 @@ from twin_assets.core.llm.client import open_litellm
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.persona.answer_options import AnswerOptions
 from twin_assets.core.persona.definition import Persona, load_persona, persona_names
-from twin_assets.core.records import Passage, most_closed
+from twin_assets.core.prompts.templates import strip_special_tokens
+from twin_assets.core.records import Passage, Visibility, most_closed
 from twin_assets.core.release.history import History
 from twin_assets.core.release.known import KnownLedgers
 from twin_assets.core.storage.lake import open_lake
@@ -48,7 +49,7 @@ from twin_assets.inference.retrieval.resilient_store import (
     ResilientVectorStore,
     RetrievalUnavailable,
 )
-from twin_assets.inference.retrieval.retriever import open_retriever
+from twin_assets.inference.retrieval.retriever import RetrievalResult, open_retriever
 from twin_assets.inference.twin.answer import RETRIEVAL, Answer, Linked, Plan, Twin, sampling_of
 from twin_assets.inference.twin.cost import price_of
 from twin_assets.inference.twin.log_writer import FLUSH_SECONDS, RequestLog
@@ -170,6 +171,13 @@ class AnswerService:
         return StreamedAnswer(
             writing, degraded, chain(begun, pieces), pieces.close, links, lambda: planned.notice
         )
+
+    def search(self, name: str, query: str, k: int, audience: Visibility) -> RetrievalResult:
+        """The `k` passages nearest to a question, as answers are searched for, whole. Raises NotFoundError and RetrievalUnavailable."""
+        embedder = load_embedder(self.settings.embedder)
+        persona, store = self.persona(name), self.store(name)
+        retriever = open_retriever(self.settings, persona, store, embedder, audience)
+        return retriever.find(strip_special_tokens(query), k)
 
     def _writing(self, planned: Planned) -> Writing:
         """What makes the answer, with what chooses and checks it where that is wished."""

@@ -13,7 +13,8 @@ from dagster_aws.s3 import S3Resource
 from tests.support.machine import full_disk
 from tests.support.s3_double import KEYS_OF_A_STRANGER, BadLine, s3_client, s3_lake, s3_server
 from twin_assets.core.errors import TwinError
-from twin_assets.core.storage.lake import ERASED_NOTE, STAGED_SECONDS, Lake, LocalLake, S3Lake, open_lake
+from twin_assets.core.storage.lake import ERASED_NOTE, Lake, LocalLake, S3Lake, open_lake
+from twin_assets.core.storage.lake.local import STAGED_SECONDS
 from twin_assets.core.storage.s3 import ATTEMPTS, CONNECT_SECONDS, StorageError
 from twin_assets.core.storage.s3 import s3_client as ours
 from twin_assets.defs.shared.resources import Platform

@@ -67,7 +67,7 @@ def test_a_conflict_means_try_again_and_not_that_the_name_is_taken(lake: S3Lake,
 def test_conflicts_that_do_not_end_are_an_error_with_its_fix(
     lake: S3Lake, line: BadLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from twin_assets.core.storage import lake as module
+    from twin_assets.core.storage.lake import on_s3 as module
 
     monkeypatch.setattr(module, "LONGEST_PAUSE_SECONDS", 0.01)
     lake.create("ledger/a/1.json", b"one")

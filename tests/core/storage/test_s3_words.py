@@ -102,6 +102,9 @@ def test_a_page_that_is_answered_with_200_is_no_object(line: BadLine, tmp_path: 
 def test_models_are_pushed_and_pulled_with_the_same_words(line: BadLine, tmp_path: Path) -> None:
     here = settings(tmp_path, line.url)
     s3_client(here).create_bucket(Bucket="twin")
+    Bucket(here).push(
+        save(Registry(here), tmp_path / "first", lineage("dpo", number=2))
+    )  # whose it is, is known then
     version = save(Registry(here), tmp_path / "weights", lineage("dpo", number=1))
     line.says, line.only = WORDS["a full store"][:2], "PUT"
     with pytest.raises(StorageError, match=r"is full: store models/twin-runa-dpo/.*make room"):

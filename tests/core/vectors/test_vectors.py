@@ -325,6 +325,12 @@ def test_what_the_index_holds_is_found_by_vector_and_by_word(store: VectorStore)
     assert (told.good, told.missed_by_vector, told.missed_by_word) == (False, 20, 20)
 
 
+SCRIPTS = [
+    chunk("j", "冬の終わりに私は航海日誌を隠さずに書いた。", 3), chunk("k", "船長は古い時刻表を読み直した。", 4),
+    chunk("l", "กัปตันอ่านตารางเวลาเล่มเก่าก่อนเรือออก", 5), chunk("m", "船长把潮汐表藏在航海日志里。", 6),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("question", "expected"),
     [("航海日誌", "j"), ("古い時刻表", "k"), ("ตารางเวลา", "l"), ("潮汐表", "m"), ("late tide", "a")],
@@ -333,8 +339,42 @@ def test_words_are_found_inside_a_run_of_letters_without_spaces(
     store: VectorStore, question: str, expected: str
 ) -> None:
     store.sync(CHUNKS)
-    store.sync([
-        *CHUNKS, chunk("j", "冬の終わりに私は航海日誌を隠さずに書いた。", 3), chunk("k", "船長は古い時刻表を読み直した。", 4),
-        chunk("l", "กัปตันอ่านตารางเวลาเล่มเก่าก่อนเรือออก", 5), chunk("m", "船长把潮汐表藏在航海日志里。", 6),
-    ])  # fmt: skip
+    store.sync([*CHUNKS, *SCRIPTS])
     assert found(store, question, 7, alpha=0.0)[0] == expected
+
+
+@pytest.mark.parametrize("question", ["蒸気機関", "รถไฟ", "蒸汽机", "zebra 蒸気"])
+def test_words_that_stand_nowhere_find_nothing_in_any_script(store: VectorStore, question: str) -> None:
+    store.sync([*CHUNKS, *SCRIPTS])
+    assert found(store, question, 3, alpha=0.0) == []
+
+
+def test_one_text_in_another_script_among_many_is_found_by_its_words(store: VectorStore) -> None:
+    store.sync(
+        [*(chunk(f"n{i}", f"sentence {i} of a long book", i % DIMENSIONS) for i in range(300)), SCRIPTS[0]]
+    )
+    assert found(store, "航海日誌", 7, alpha=0.0) == ["j"]
+
+
+def test_a_lance_index_made_before_words_were_divided_serves_and_is_made_anew_by_its_next_sync(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(home=tmp_path, vector_store="lancedb")
+    store, chunks = open_store(settings, "runa"), [*CHUNKS, *SCRIPTS]
+    store.sync(chunks)
+    table = lancedb.connect(settings.vectors_uri).open_table("chunks_runa")
+    table.drop_columns(["words"])
+    table.create_fts_index("text", base_tokenizer="simple")
+    assert found(store, "tide", 7, alpha=0.0) == ["a"]
+    assert found(store, "時刻表", 7, alpha=0.0) == []
+    assert store.sync(chunks).unchanged == len(chunks)
+    assert "chunks_runa is made anew" in caplog.text
+    assert found(store, "tide", 7, alpha=0.0) == ["a"]
+    assert found(store, "時刻表", 7, alpha=0.0) == ["k"]
+    caplog.clear()
+    table = lancedb.connect(settings.vectors_uri).open_table("chunks_runa")
+    for index in table.list_indices():  # as where a sync died before it made them
+        table.drop_index(index.name)
+    assert store.sync(chunks).unchanged == len(chunks)
+    assert found(store, "時刻表", 7, alpha=0.0) == ["k"]
+    assert "anew" not in caplog.text

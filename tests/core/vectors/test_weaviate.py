@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from weaviate.classes.config import DataType, Tokenization
 
-from tests.support.chunks import CHUNKS, vector
+from tests.support.chunks import CHUNKS, chunk, vector
 from tests.support.machine import PATIENCE, free_port
 from tests.support.weaviate_double import Double, running
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import EmbeddedChunk
-from twin_assets.core.vectors import VectorStore, open_store
+from twin_assets.core.vectors import VectorStore, open_store, weaviate_schema
 from twin_assets.core.vectors import weaviate_connection as connection
-from twin_assets.core.vectors.common import BuiltBefore
-from twin_assets.core.vectors.weaviate_schema import MADE, OWNER, WORDS, object_id, properties
+from twin_assets.core.vectors.common import WORDS, BuiltBefore
+from twin_assets.core.vectors.weaviate_schema import MADE, OWNER, object_id, properties
 from twin_assets.settings import Settings
 
 COLLECTION = "TwinChunk"
@@ -53,6 +53,24 @@ def double() -> Iterator[Double]:
 def afterwards() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
+
+
+def test_chunks_stored_before_their_words_were_divided_are_written_anew_by_the_next_sync(
+    double: Double, tmp_path: Path, afterwards: ExitStack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:  # fmt: skip
+    store = at(double, tmp_path)
+    afterwards.callback(store.close)
+    chunks = [*CHUNKS, chunk("k", "船長は古い時刻表を読み直した。", 4)]
+    asked = np.array(vector(7), dtype=np.float32)
+    with monkeypatch.context() as before:
+        before.setattr(weaviate_schema, "DIVIDED", "")
+        before.setattr(weaviate_schema, "spaced", lambda text: text)
+        store.sync(chunks)
+    assert store.search("時刻表", asked, 3, embedder="e1", alpha=0.0) == []
+    assert store.sync(chunks).model_dump() == {"added": 0, "updated": 1, "deleted": 0, "unchanged": 3}
+    assert "1 chunks are written anew, with the words of their script" in caplog.text
+    assert [p.chunk_id for p in store.search("時刻表", asked, 3, embedder="e1", alpha=0.0)] == ["k"]
+    assert store.sync(chunks).unchanged == len(chunks)
 
 
 def test_an_older_collection_shows_nothing_until_the_next_sync_says_who_may_see_what(

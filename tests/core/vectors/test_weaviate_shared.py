@@ -10,8 +10,8 @@ from tests.core.vectors.test_weaviate import at
 from tests.support.chunks import CHUNKS, vector
 from tests.support.weaviate_double import Double, running
 from twin_assets.core.errors import TwinError
+from twin_assets.core.storage.lake import NotOurs
 from twin_assets.core.vectors import VectorStore
-from twin_assets.core.vectors.weaviate_tenant import NotOurs
 
 TENANT = "TwinChunk", "twin-runa-h"
 

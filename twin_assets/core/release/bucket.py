@@ -6,6 +6,8 @@ from typing import Any
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import RECORD, STORE_FILE
 from twin_assets.core.models.version import ModelVersion
+from twin_assets.core.storage.lake import S3Lake, platform_name
+from twin_assets.core.storage.lake.owner import claim
 from twin_assets.core.storage.s3 import MODEL_SECONDS, answered, bucket_and_prefix, s3_client
 from twin_assets.settings import Settings
 
@@ -23,9 +25,12 @@ class Bucket:
             )
         self.client = client or s3_client(settings, MODEL_SECONDS)
         self.bucket, self.prefix = place
+        self._settings = settings
 
     def push(self, version: ModelVersion) -> str:
-        """Upload a version and return its address. One that is there whole is left alone."""
+        """Upload a version and return its address. One that is there whole is left alone. Raises NotOurs where another
+        platform keeps its versions; whoever may read them may pull them all the same."""
+        self._own()
         base = self._base(version.tag)
         if RECORD not in self._names(base):
             files = [p for p in sorted(version.path.rglob("*")) if p.is_file() and p.name != STORE_FILE]
@@ -60,6 +65,12 @@ class Bucket:
         with answered(self.client, "list models"):
             next(iter(pages))
         return f"the bucket of models s3://{self.bucket}/{self.prefix} can be read"
+
+    def _own(self) -> None:
+        mirror = self._settings.cache_dir / "lake-mirror" / self.bucket
+        objects = S3Lake(self.client, self.bucket, self.prefix, mirror)
+        place = f"The registry s3://{self.bucket}/{self.prefix}"
+        claim(objects, place, platform_name(self._settings), "TWIN_REGISTRY_URL")
 
     def _base(self, tag: str) -> str:
         name, _, number = tag.partition(":")

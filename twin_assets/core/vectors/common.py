@@ -17,6 +17,10 @@ FACTS = [name for name in EmbeddedChunk.model_fields if name != "vector"]
 FILTERABLE = [f.name for f in arrow_schema(EmbeddedChunk) if pa.types.is_string(f.type) and f.name != "text"]
 """Fields that a search can be filtered by: ids, kinds and names, not the text itself."""
 
+WORDS = "words"
+"""Beside the text, for full-text search: the text with spaces between the words of scripts that have none (`spaced`). It was
+chosen over what the stores' own tokenizers make of such scripts by measurement (docs/vector-stores.md)."""
+
 PUBLISHED_FROM, PUBLISHED_UNTIL = "published_from", "published_until"
 """Filters with bounds of `published_at`; chunks without a date are outside every period."""
 

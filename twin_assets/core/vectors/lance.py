@@ -1,6 +1,7 @@
 """The embedded vector store: LanceDB, one table a persona, no server."""
 
 import asyncio
+import logging
 import os
 import warnings
 from collections.abc import Collection, Coroutine
@@ -15,9 +16,11 @@ import numpy as np
 import pyarrow as pa
 
 from twin_assets.core.records import EmbeddedChunk, Passage, Visibility, arrow_schema
-from twin_assets.core.text.words import has_unspaced
+from twin_assets.core.text.words import spaced
 from twin_assets.core.vectors.base import Filters, SyncReport
 from twin_assets.core.vectors.common import (
+    FACTS,
+    WORDS,
     allowed_values,
     difference,
     one_length,
@@ -40,8 +43,8 @@ CANDIDATES = 120
 BITMAPS = ["split", "category", "source", "visibility"]
 # What older tables lack, with what its rows get until a sync says better: nobody else may see them.
 ADDED = {"visibility": "cast('private' as string)"}
-# Of the first rows of a table, what share with letters of scripts without spaces calls for their words in the index.
-SAMPLED_ROWS, UNSPACED_SHARE = 2_000, 0.05
+
+logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 _PASSAGE = [name for name in Passage.model_fields if name in EmbeddedChunk.model_fields]
 
@@ -91,11 +94,17 @@ class LanceStore:
                 self._db.create_table(self._name, _rows(todo.added))
                 self._reindex()
             return todo.report()
-        table = there.table
         refuse_other_embedder(self._name, there.embedder, embedder)
+        if WORDS not in there.columns:
+            logger.warning(
+                "%s is made anew: it didn't divide the words of scripts without spaces", self._name
+            )
+            self._db.create_table(self._name, _with_words(there.table.to_arrow()), mode="overwrite")
+            there = self._current() or there
+        table = there.table
         if missing := {name: filled for name, filled in ADDED.items() if name not in there.columns}:
             table.add_columns(missing)
-        stored = {r["chunk_id"]: r for r in table.to_arrow().drop_columns(["vector"]).to_pylist()}
+        stored = {r["chunk_id"]: r for r in table.search().select(FACTS).to_arrow().to_pylist()}
         todo = difference(stored, chunks)
         refuse_bad_vectors(todo.changed, dimensions)
         if todo.changed:
@@ -103,7 +112,7 @@ class LanceStore:
             merge.execute(_rows(todo.changed))
         for start in range(0, len(todo.deleted), 500):
             table.delete(_among("chunk_id", todo.deleted[start : start + 500]))
-        if todo.changed or todo.deleted:
+        if todo.changed or todo.deleted or WORDS not in _indexed(table):  # also where a sync died before it
             self._reindex()
         return todo.report()
 
@@ -112,8 +121,9 @@ class LanceStore:
         if there is None or there.embedder is None:
             return
         table = there.table
-        indexed = {column for index in table.list_indices() for column in index.columns}
-        _index_words(table)
+        indexed = _indexed(table)
+        if (column := _word_column(there.columns)) not in indexed:
+            table.create_fts_index(column, base_tokenizer="simple")
         if table.count_rows() >= INDEX_FROM_ROWS:
             for field in BITMAPS:
                 if field not in indexed:
@@ -140,7 +150,8 @@ class LanceStore:
         refuse_without_visibility(self._name, "visibility" in there.columns)
         if not all(allowed.values()):
             return []
-        return _run(_search(there.searched, text, vector, k, where, alpha))
+        words = (_word_column(there.columns), spaced(text))
+        return _run(_search(there.searched, words, vector, k, where, alpha))
 
     def erase(self, documents: Collection[str]) -> int:
         there = self._current()
@@ -179,17 +190,14 @@ class LanceStore:
         self._opened = None
 
 
-def _index_words(table: Any) -> None:
-    """A full-text index that knows the words of the table's scripts; made anew when another is called for."""
-    texts = table.search().select(["text"]).limit(SAMPLED_ROWS).to_arrow().column("text").to_pylist()
-    unspaced = sum(map(has_unspaced, texts)) >= UNSPACED_SHARE * len(texts)
-    # ICU's dictionaries divide what has no spaces. It takes a number like 3.6 for one word, so the plain one stays else.
-    tokenizer = "icu/split" if unspaced else "simple"
-    made = [
-        index.index_details["base_tokenizer"] for index in table.list_indices() if index.columns == ["text"]
-    ]
-    if made != [tokenizer]:
-        table.create_fts_index("text", base_tokenizer=tokenizer, replace=bool(made))
+def _indexed(table: Any) -> set[str]:
+    """The columns that have an index."""
+    return {column for index in table.list_indices() for column in index.columns}
+
+
+def _word_column(columns: list[str]) -> str:
+    """What full-text search reads: of an index made before WORDS was there, until its next sync, the text."""
+    return WORDS if WORDS in columns else "text"
 
 
 async def _open_async(uri: str, name: str) -> lancedb.AsyncTable:
@@ -197,13 +205,14 @@ async def _open_async(uri: str, name: str) -> lancedb.AsyncTable:
 
 
 async def _search(
-    table: lancedb.AsyncTable, text: str, vector: np.ndarray, k: int, where: str, alpha: float
+    table: lancedb.AsyncTable, words: tuple[str, str], vector: np.ndarray, k: int, where: str, alpha: float
 ) -> list[Passage]:
-    """The `k` best: both sides that count are searched at once for rows and vectors, and only what wins is read whole."""
-    fetched = k * OVERFETCH
+    """The `k` best: both sides that count are searched at once for rows and vectors, and only what wins is read whole.
+    `words` are the column of the full-text index and what it is asked for."""
+    fetched, (column, text) = k * OVERFETCH, words
     by_word, sides = bool(text.strip()) and alpha < 1, list[Any]()
     if by_word:
-        sides.append(table.query().nearest_to_text(text, columns=["text"]).select(["vector", "_score"]))
+        sides.append(table.query().nearest_to_text(text, columns=[column]).select(["vector", "_score"]))
     if alpha > 0 or not by_word:
         near = table.query().nearest_to(vector).column("vector").distance_type("cosine")
         sides.append(near.ef(max(CANDIDATES, 2 * fetched)).select(["vector", "_distance"]))
@@ -256,7 +265,13 @@ def _rows(chunks: list[EmbeddedChunk]) -> pa.Table:
     schema = arrow_schema(EmbeddedChunk)
     at = schema.get_field_index("vector")
     schema = schema.set(at, pa.field("vector", pa.list_(pa.float32(), dimensions)))
-    return pa.Table.from_pylist([c.model_dump() for c in chunks], schema=schema)
+    return _with_words(pa.Table.from_pylist([c.model_dump() for c in chunks], schema=schema))
+
+
+def _with_words(rows: pa.Table) -> pa.Table:
+    return rows.append_column(
+        WORDS, pa.array([spaced(text) for text in rows.column("text").to_pylist()], pa.string())
+    )
 
 
 def _where(filters: Filters | None, audience: Visibility) -> str:

@@ -2,8 +2,8 @@
 
 import functools
 
+from twin_assets.core.storage.lake import platform_name
 from twin_assets.core.vectors.base import VectorStore
-from twin_assets.core.vectors.owner import platform_name
 from twin_assets.settings import Settings
 
 

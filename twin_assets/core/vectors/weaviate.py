@@ -21,11 +21,13 @@ from weaviate.exceptions import (
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import EmbeddedChunk, Passage, Visibility
+from twin_assets.core.storage.lake.owner import refuse_other
 from twin_assets.core.text.words import has_unspaced, spaced
 from twin_assets.core.vectors.away import Patience, StoreAway, within
 from twin_assets.core.vectors.base import Filters, SyncReport
 from twin_assets.core.vectors.common import (
     FACTS,
+    WORDS,
     allowed_values,
     one_length,
     only_embedder,
@@ -37,16 +39,16 @@ from twin_assets.core.vectors.common import (
     seen_only,
 )
 from twin_assets.core.vectors.weaviate_schema import (
+    DIVIDED,
     MADE,
     OWNER,
     VECTOR,
-    WORDS,
     as_properties,
     facts_hash,
     mark_id,
     object_id,
 )
-from twin_assets.core.vectors.weaviate_tenant import Changed, NotOurs, WeaviateTenant, is_change
+from twin_assets.core.vectors.weaviate_tenant import Changed, WeaviateTenant, is_change
 
 WRITE_AT_ONCE = 200
 READ_AT_ONCE = 5_000
@@ -99,6 +101,12 @@ class WeaviateStore:
         unfinished = stored.pop(mark_id(self._persona), None)
         todo = _difference(self._persona, stored, unfinished, chunks)
         refuse_bad_vectors(todo.changed, dimensions)
+        if undivided := sum(
+            _is_undivided(stored.get(object_id(self._persona, c.chunk_id)), c) for c in todo.updated
+        ):
+            logger.warning(
+                "%s: %d chunks are written anew, with the words of their script", self._name, undivided
+            )
         if not self._findable(patience, todo.same):
             logger.warning("%s can't be searched by vector: it is built anew", self._name)
             patience.call(self._remake)
@@ -214,13 +222,9 @@ class WeaviateStore:
             )
             return str(mark.properties.get(OWNER) or "") if mark else ""
 
-        theirs = self._tenant.ask("open", ask)
-        if theirs and theirs != self._owner():
-            raise NotOurs(
-                f"The index {self._name} on Weaviate at {self._server.url} belongs to the platform {theirs}, this is "
-                f"{self._owner()}.",
-                f"set TWIN_WEAVIATE_COLLECTION to a name of your own; or TWIN_PLATFORM={theirs}, if that is you.",
-            )
+        if theirs := self._tenant.ask("open", ask):
+            place = f"The index {self._name} on Weaviate at {self._server.url}"
+            refuse_other(place, theirs, self._owner(), "TWIN_WEAVIATE_COLLECTION")
 
     def _first(self, there: Collection) -> list[Mapping[str, Any]]:
         """What some chunk says of its embedder and who may see it; nothing where there is none."""
@@ -422,6 +426,11 @@ def _difference(
             (todo.same if told == facts_hash(chunk) else todo.updated).append(chunk)
     todo.deleted.extend(i for i in stored if i not in wanted)
     return todo
+
+
+def _is_undivided(made: str | None, chunk: EmbeddedChunk) -> bool:
+    """Whether a chunk was stored as it is, but for the words of its script."""
+    return f"{(made or '').partition(':')[2]}{DIVIDED}" == facts_hash(chunk)
 
 
 def _pieces(items: list[Item], most: int) -> Iterator[list[Item]]:

@@ -11,14 +11,14 @@ from weaviate.util import generate_uuid5
 
 from twin_assets.core.records import EmbeddedChunk, arrow_schema
 from twin_assets.core.text.words import has_unspaced, spaced
-from twin_assets.core.vectors.common import FACTS, FILTERABLE
+from twin_assets.core.vectors.common import FACTS, FILTERABLE, WORDS
 
 VECTOR = "default"
 """Name of the one vector an object has."""
 _HASHED = set(FACTS) - {"published_at"}
-WORDS = "words"
-"""Of a text in a script without spaces: itself with spaces between its words. The server's own tokenizers for such scripts
-are off by default. It is split at spaces alone, since to Weaviate's WORD the vowel marks of Thai are no letters."""
+DIVIDED = "+words"
+"""Behind the hash of a chunk that has WORDS; others, whose words are those between spaces, need none. WORDS is split at spaces
+alone, since to Weaviate's WORD the vowel marks of Thai are no letters."""
 
 MADE = "made"
 """By which write of which sync a chunk was stored, and the hash of what it says: `sync.write:hash`. Of the mark: the write
@@ -108,12 +108,13 @@ def mark_id(persona: str) -> UUID:
 
 
 def facts_hash(chunk: EmbeddedChunk) -> str:
-    """Of all that a chunk says beside its vector; times without a zone are UTC."""
+    """Of all that a chunk says beside its vector, and whether it has WORDS; times without a zone are UTC."""
     at = chunk.published_at
     if at is not None:
         at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     told = chunk.model_dump_json(include=_HASHED)
-    return hashlib.blake2b(f"{told} {at}".encode(), digest_size=12).hexdigest()
+    divided = DIVIDED if has_unspaced(chunk.text) else ""
+    return hashlib.blake2b(f"{told} {at}".encode(), digest_size=12).hexdigest() + divided
 
 
 def as_properties(chunk: EmbeddedChunk, write_id: str) -> dict[str, Any]:

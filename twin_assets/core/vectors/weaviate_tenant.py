@@ -10,6 +10,7 @@ from weaviate.collections import Collection
 from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateBaseError
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.storage.lake import NotOurs
 from twin_assets.core.vectors.weaviate_connection import CONNECTIONS, WeaviateServer
 from twin_assets.core.vectors.weaviate_schema import VECTOR, definition, properties, tenant_of
 
@@ -20,10 +21,6 @@ NOT_ACTIVE = "tenant not active"
 GONE = ("tenant not found", "could not find class", "shard not found")
 
 Result = TypeVar("Result")
-
-
-class NotOurs(TwinError):
-    """The collection, or the tenant, was made by somebody else."""
 
 
 class Changed(WeaviateBaseError):

@@ -82,7 +82,7 @@ def embeddings(
     group_name=INDEX,
     owners=OWNERS,
     kinds={"lancedb", "weaviate"},
-    code_version="2",
+    code_version="3",
     automation_condition=when_inputs_change,
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=[

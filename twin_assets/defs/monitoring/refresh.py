@@ -1,15 +1,20 @@
 """Refresh: asks for a rebuild when there is reason to."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import dagster as dg
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import fingerprint
+from twin_assets.core.release.history import History
 from twin_assets.core.storage.experiments import read_rows
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.defs.collect.jobs import collect
 from twin_assets.defs.shared.common import PERSONAS
+from twin_assets.defs.shared.looks import Looks
 from twin_assets.defs.shared.resources import Platform
+from twin_assets.defs.shared.versions import latest, tags_of
 from twin_assets.monitoring.drift.refresh import Ask, ask, asks, estimate_cost, judge_refresh
 from twin_assets.monitoring.drift.report import DriftReport
 
@@ -30,37 +35,50 @@ def rebuild_when_due(
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """One run of `collect` for each rebuild that is asked for; the rest follows from what it finds, up to the
     evaluation. What was asked for but never started, because the daemon died in between, is started now."""
-    said = []
+    settings, said = platform.settings, []
+    looks = Looks(context.cursor, settings.now)
+    rules = settings.refresh_age_days, settings.refresh_new_share, settings.refresh_cooldown_days
     for persona in context.instance.get_dynamic_partitions(PERSONAS):
+        history = platform.known_ledgers.history(persona)
+        report = tags_of(latest(context.instance, dg.AssetKey("drift_report"), persona))
+        state = fingerprint([report.get("dagster/data_version"), len(history.events), rules], 12)
+        if sentence := looks.quiet(persona, state):
+            said.append(f"{persona}: {sentence}")
+            continue
         last = next(iter(asks(platform.lake, persona)[-1:]), None)
         if last is not None and not _started(context.instance, last):
             yield _run(last)
             continue
-        request, sentence = _judge(platform, persona, last)
+        request, sentence, due = _judge(platform, persona, history, last)
         if request is not None:
             context.log.info(f"{persona}: rebuild {request.number}: {sentence}. Cost: {request.cost}")
             yield _run(request)
         else:
+            looks.looked(persona, state, sentence, due)
             said.append(f"{persona}: {sentence}")
+    context.update_cursor(looks.cursor())
     if said:
         yield dg.SkipReason("; ".join(said))
 
 
-def _judge(platform: Platform, persona: str, last: Ask | None) -> tuple[Ask | None, str]:
-    settings, history = platform.settings, platform.known_ledgers.history(persona)
+def _judge(
+    platform: Platform, persona: str, history: History, last: Ask | None
+) -> tuple[Ask | None, str, datetime | None]:
+    """What is asked for now, why or why not, and when it is to be judged again even if nothing changes."""
+    settings = platform.settings
     if waiting := history.waiting():
-        return None, f"{waiting.model} waits for a person's approval"
+        return None, f"{waiting.model} waits for a person's approval", None
     model, report = history.production(), _report(platform, persona)
     try:
         built_at = platform.registry.get(model).created_at if model else None
     except TwinError as error:
-        return None, error.problem
+        return None, error.problem, settings.now
     verdict = judge_refresh(settings, report, built_at, last, settings.now)
     if model is None or not verdict.rebuild:
-        return None, verdict.sentence
+        return None, verdict.sentence, verdict.due
     growth = 1 + (report.writing.share if report else 0.0)
     cost = estimate_cost(read_rows(platform.lake, persona), growth)
-    return ask(platform.lake, persona, model, verdict, cost, settings.now), verdict.sentence
+    return ask(platform.lake, persona, model, verdict, cost, settings.now), verdict.sentence, settings.now
 
 
 def _report(platform: Platform, persona: str) -> DriftReport | None:

@@ -65,8 +65,9 @@ class Platform(dg.ConfigurableResource):
     @property
     def lake(self) -> Lake:
         settings = self.settings
-        return open_lake(settings, self._client() if settings.lake_url else None)
+        return open_lake(settings, self._client if settings.lake_url else None)
 
+    @cached_property
     def _client(self) -> Any:
         """By dagster-aws's configuration, with the platform's patience: its own client waits for minutes."""
         s3 = self.s3

@@ -127,6 +127,14 @@ def open_alerts(looks: Sequence[Batch]) -> dict[str, OpenAlert]:
     return standing
 
 
+def next_repeat(looks: Sequence[Batch]) -> datetime | None:
+    """When the first of the alerts that stand is to be told again; None when none stands."""
+    spoken = _last_told(looks)
+    return min(
+        (spoken[name] + REPEAT_AFTER - _SLACK for name in open_alerts(looks) if name in spoken), default=None
+    )
+
+
 def mark_delivered(lake: Lake, batch: Batch, channel: str) -> Batch:
     """The batch without a channel that has had it."""
     left = batch.model_copy(update={"pending": [c for c in batch.pending if c != channel]})

@@ -32,10 +32,12 @@ class Ask(Numbered):
 
 
 class Verdict(Record):
-    """Reasons for a rebuild, and what holds it back; `reasons` without `held` asks for it."""
+    """Reasons for a rebuild, and what holds it back; `reasons` without `held` asks for it. `due` is when time alone
+    may change that, None for never."""
 
     reasons: list[str]
     held: str | None = None
+    due: datetime | None = None
 
     @property
     def rebuild(self) -> bool:
@@ -66,9 +68,11 @@ def judge_refresh(
                 f"{report.writing.documents} new pieces, {report.writing.words:,} words: "
                 f"{report.writing.share:.0%} of what it was trained on"
             )
-    age = (now - built_at).total_seconds() / 86400
-    if settings.refresh_age_days and age >= settings.refresh_age_days:
-        reasons.append(f"the model is {age:.0f} days old")
+    age, due = (now - built_at).total_seconds() / 86400, None
+    if settings.refresh_age_days:
+        due = built_at + timedelta(days=settings.refresh_age_days)
+        if now >= due:
+            reasons.append(f"the model is {age:.0f} days old")
     ready = last.at + timedelta(days=settings.refresh_cooldown_days) if last else now
     held = None
     if now < ready and last:
@@ -76,7 +80,7 @@ def judge_refresh(
             f"rebuild {last.number} was asked for at {last.at:%Y-%m-%d %H:%M}; the next waits until "
             f"{ready:%Y-%m-%d %H:%M} UTC (TWIN_REFRESH_COOLDOWN_DAYS={settings.refresh_cooldown_days:g})"
         )
-    return Verdict(reasons=reasons, held=held)
+    return Verdict(reasons=reasons, held=held, due=ready if reasons else due)
 
 
 def ask(lake: Lake, persona: str, model: str, verdict: Verdict, cost: str, now: datetime) -> Ask | None:

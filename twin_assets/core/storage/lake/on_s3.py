@@ -1,254 +1,29 @@
-"""The data lake: a folder, or a bucket and prefix on S3, by setting.
+"""The lake as a bucket and prefix on S3."""
 
-Objects are written whole or not at all. `create` never overwrites, which makes it the base of
-append-only ledgers. Keys are POSIX paths relative to the lake.
-"""
-
-import hashlib
-import os
 import random
-import re
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import urllib3
-from filelock import FileLock
 
-from twin_assets.core.errors import TwinError
-from twin_assets.core.storage.private import private_file, private_folder, private_home, sync_folder
-from twin_assets.core.storage.s3 import (
-    StorageError,
-    answered,
-    bucket_and_prefix,
-    no_s3,
-    s3_client,
-    status_of,
-)
-from twin_assets.settings import Settings
+from twin_assets.core.storage.lake.keys import ERASED_NOTE, lake_key
+from twin_assets.core.storage.lake.local import LocalLake
+from twin_assets.core.storage.lake.owner import Owner
+from twin_assets.core.storage.s3 import StorageError, answered, no_s3, status_of
 
-if TYPE_CHECKING:
-    from _typeshed import SupportsRead
-
-# Beside files that were changed by an erasure, which is the only thing that changes a dataset version.
-ERASED_NOTE = "erased.json"
-# A write takes seconds; what is staged for longer was left by a process that was killed.
-STAGED_SECONDS = 3600.0
 # Objects that are mirrored at a time, and for how long an address is good that one is asked by.
 MIRRORS, SIGNED_SECONDS = 16, 300
-# For so long holds what was found of an S3 store's conditions: it may be another tomorrow.
+# For so long holds what was found of an S3 store: it may be another tomorrow.
 PROOF_SECONDS = 86_400.0
 # Who finds an S3 object being changed by another tries again, after a pause that is drawn at random and grows.
 TURNS, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 20, 0.05, 2.0
-
-# Each object is a file somewhere, so a part of a key is what a file may be called.
-_PART_BYTES = 255
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-
-
-def lake_key(key: str) -> str:
-    """The key as it is; the one check that every backend makes.
-
-    Raises TwinError when it has `.` or `..` among its parts, begins at the root, or holds what no file name can:
-    a key made of something that a caller sent must not lead to another's object.
-    """
-    parts = key.split("/")
-    if (
-        key.startswith("/")
-        or {".", ".."} & set(parts)
-        or _UNPRINTABLE.search(key)
-        or max(len(part.encode()) for part in parts) > _PART_BYTES
-    ):
-        raise TwinError(f"{key[:120]!r} is no lake key.", "use a relative path of plain names, without '..'.")
-    return key
-
-
-class Lake(Protocol):
-    def read(self, key: str) -> bytes:
-        """Bytes of an object; raises KeyError when there is none."""
-        ...
-
-    def read_if_changed(self, key: str, seen: str | None) -> tuple[bytes, str] | None:
-        """Bytes of an object and a mark of them; None while `seen` is still their mark. Raises KeyError when there is none.
-
-        Asking for what did not change is the cheapest thing to ask S3.
-        """
-        ...
-
-    def write(self, key: str, data: bytes) -> str:
-        """Store an object whole, replacing an older one. Returns its URI."""
-        ...
-
-    def create(self, key: str, data: bytes) -> str:
-        """Store an object that must not exist yet; raises FileExistsError when it does."""
-        ...
-
-    def exists(self, key: str) -> bool: ...
-
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Keys below a prefix (a folder), sorted."""
-        ...
-
-    def update(self, key: str, change: Callable[[bytes], bytes | None]) -> bool:
-        """Put what `change` makes of an object in its place, None leaving it as it is; whether it changed.
-
-        Whoever else updates it at the same time loses nothing: `change` may be asked again with what is there then.
-        """
-        ...
-
-    def delete(self, key: str) -> None: ...
-
-    def uri(self, key: str) -> str: ...
-
-    def local(self, prefix: str) -> Path:
-        """A local folder with all objects below `prefix`; a fresh mirror where the lake is remote."""
-        ...
-
-    @property
-    def here(self) -> "LocalLake":
-        """What of the lake is on this machine's disk: all of it, or what `local` has mirrored."""
-        ...
-
-    def sweep(self) -> int:
-        """Remove what killed writes left on this machine's disk; how many files."""
-        ...
-
-    def check(self) -> str:
-        """Try what the platform needs of a lake; what was found. Raises TwinError, or what the disk raises."""
-        ...
-
-
-class LocalLake:
-    """The lake as a folder, whose files are for its owner alone."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def _path(self, key: str) -> Path:
-        path = (self.root / lake_key(key)).resolve()
-        if not path.is_relative_to(self.root.resolve()):  # by a symbolic link
-            raise TwinError(f"The lake key {key!r} leaves the lake.", "remove the link that leads out of it.")
-        return path
-
-    def read(self, key: str) -> bytes:
-        try:
-            return self._path(key).read_bytes()
-        except (FileNotFoundError, IsADirectoryError):
-            raise KeyError(key) from None
-
-    def read_if_changed(self, key: str, seen: str | None) -> tuple[bytes, str] | None:
-        data = self.read(key)
-        mark = hashlib.sha256(data).hexdigest()
-        return None if mark == seen else (data, mark)
-
-    def write(self, key: str, data: bytes) -> str:
-        path = self._path(key)
-        with self._staged(path, BytesIO(data)) as staged:
-            staged.replace(path)
-        return self.uri(key)
-
-    def create(self, key: str, data: bytes) -> str:
-        path = self._path(key)
-        with self._staged(path, BytesIO(data)) as staged:
-            os.link(staged, path)  # fails when the name is taken, unlike a rename
-        return self.uri(key)
-
-    def keep(self, key: str, data: "SupportsRead[bytes]", time: float) -> None:
-        """Store a copy of what is elsewhere as it was at a `time` there: whole, but not at once safe from a power cut."""
-        path = self._path(key)
-        with self._staged(path, data, safe=False) as staged:
-            os.utime(staged, (time, time))
-            staged.replace(path)
-
-    def keeps(self, key: str, size: int, time: float) -> bool:
-        """Whether the copy of that size and time is here."""
-        try:
-            found = self._path(key).stat()
-        except FileNotFoundError:
-            return False
-        return (found.st_size, found.st_mtime) == (size, time)
-
-    @contextmanager
-    def _staged(self, path: Path, data: "SupportsRead[bytes]", safe: bool = True) -> Iterator[Path]:
-        """The data in a file beside `path`, for the block to bring there. When the block is left the name holds, and
-        where it is to be `safe`, also after a power cut."""
-        private_folder(path.parent)
-        staged = path.parent / f".{path.name}.{secrets.token_hex(4)}{_STAGED}"
-        try:
-            with private_file(staged) as file:
-                shutil.copyfileobj(data, file)
-                if safe:
-                    file.flush()
-                    os.fsync(file.fileno())
-            yield staged
-        finally:
-            staged.unlink(missing_ok=True)
-        if safe:
-            sync_folder(path.parent)
-
-    def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
-
-    def keys(self, prefix: str) -> Iterator[str]:
-        # Not with Path.rglob, which takes three times as long: every request looks at a ledger.
-        before = len(str(self.root.resolve())) + 1
-        paths = (f"{folder}/{name}" for folder, _, names in os.walk(self._path(prefix)) for name in names)
-        keys = (path[before:] for path in paths if not path.rpartition("/")[2].startswith("."))
-        yield from sorted(keys, key=lambda key: key.split("/"))
-
-    def update(self, key: str, change: Callable[[bytes], bytes | None]) -> bool:
-        private_folder(self.root)
-        with FileLock(self.root / ".update.lock"):
-            try:
-                changed = change(self.read(key))
-            except KeyError:
-                return False
-            if changed is not None:
-                self.write(key, changed)
-            return changed is not None
-
-    def delete(self, key: str) -> None:
-        path = self._path(key)
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            return
-        sync_folder(path.parent)  # what was erased may not come back with the power
-
-    def uri(self, key: str) -> str:
-        return self._path(key).as_uri()
-
-    def local(self, prefix: str) -> Path:
-        return private_folder(self._path(prefix))
-
-    @property
-    def here(self) -> "LocalLake":
-        return self
-
-    def sweep(self) -> int:
-        swept, before = 0, time.time() - STAGED_SECONDS
-        for folder, _, names in os.walk(self.root):
-            for path in (Path(folder, name) for name in names if name[0] == "." and name.endswith(_STAGED)):
-                try:
-                    if path.stat().st_mtime < before:
-                        path.unlink()
-                        swept += 1
-                except FileNotFoundError:
-                    continue  # its writer is at work
-        return swept
-
-    def check(self) -> str:
-        name = f".check-{secrets.token_hex(8)}"
-        self.create(name, b"")
-        self.delete(name)
-        return f"the lake in {self.root} can be written"
+_MARK, _PROOF, _CLAIMED = "created-by", ".s3-conditions", ".platform"
 
 
 class Listed(NamedTuple):
@@ -261,8 +36,12 @@ class Listed(NamedTuple):
 class S3Lake:
     """The lake as a bucket and prefix. `client` is a boto3 S3 client. Raises StorageError when S3 doesn't do as asked."""
 
-    def __init__(self, client: Any, bucket: str, prefix: str, mirror: Path) -> None:
+    def __init__(
+        self, client: Any, bucket: str, prefix: str, mirror: Path, owner: Owner | None = None
+    ) -> None:
+        """With an `owner`, whatever writes raises NotOurs where another platform writes the prefix."""
         self.client, self.bucket, self.prefix, self.mirror = client, bucket, prefix.strip("/"), mirror
+        self._owner = owner
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{lake_key(key)}" if self.prefix else lake_key(key)
@@ -293,6 +72,7 @@ class S3Lake:
                 raise
 
     def write(self, key: str, data: bytes) -> str:
+        self._own()
         with answered(self.client, f"write {key}"):
             self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
         self.here.delete(key)  # an older copy
@@ -301,6 +81,7 @@ class S3Lake:
     def create(self, key: str, data: bytes) -> str:
         from botocore.exceptions import BotoCoreError, ClientError
 
+        self._own()
         self._prove(key)
         mark = secrets.token_hex(16)
         for _ in _turns(self.client, f"create {key}"):
@@ -367,6 +148,7 @@ class S3Lake:
     def update(self, key: str, change: Callable[[bytes], bytes | None]) -> bool:
         from botocore.exceptions import ClientError
 
+        self._own()
         self._prove(key)
         for _ in _turns(self.client, f"change {key}"):
             with answered(self.client, f"change {key}"):
@@ -392,6 +174,7 @@ class S3Lake:
         return True
 
     def delete(self, key: str) -> None:
+        self._own()
         with answered(self.client, f"delete {key}"):
             self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
         self.here.delete(key)
@@ -466,21 +249,37 @@ class S3Lake:
         return self.here.sweep()
 
     def check(self) -> str:
-        """Raises StorageError when the store can't be read or written, or ignores conditions."""
+        """Raises StorageError when the store can't be read or written, or ignores conditions; NotOurs."""
+        self._own()
         next(self.keys("ledger"), None)
         self._try_conditions("ledger")
         return f"the lake {self.uri('')} can be read and written, and refuses to overwrite"
 
     def _prove(self, key: str) -> None:
         """Once a day on this machine, before anything stands on it: that the store heeds conditions."""
-        note = self.here.root / _PROOF
         address = f"{self.client.meta.endpoint_url} {self.bucket}"
-        with suppress(FileNotFoundError):
-            proved = note.read_text() == address
-            if proved and 0 <= time.time() - note.stat().st_mtime < PROOF_SECONDS:
-                return
-        self._try_conditions(key.partition("/")[0])
-        self.here.write(_PROOF, address.encode())
+        if not self._noted(_PROOF, address):
+            self._try_conditions(key.partition("/")[0])
+            self.here.write(_PROOF, address.encode())
+
+    def _own(self) -> None:
+        """Once a day on this machine, before anything is changed: that no other platform writes here."""
+        if self._owner is None:
+            return
+        place = f"{self.client.meta.endpoint_url} {self.uri('')} {self._owner.name}"
+        if not self._noted(_CLAIMED, place):
+            bare = S3Lake(self.client, self.bucket, self.prefix, self.mirror)
+            self._owner.claim(bare, f"The lake {self.uri('')}", "TWIN_LAKE_URL")
+            place = f"{self.client.meta.endpoint_url} {self.uri('')} {self._owner.name}"
+            self.here.write(_CLAIMED, place.encode())
+
+    def _noted(self, note: str, found: str) -> bool:
+        """Whether that was found less than PROOF_SECONDS ago, by whichever process of this home."""
+        path = self.here.root / note
+        try:
+            return path.read_text() == found and 0 <= time.time() - path.stat().st_mtime < PROOF_SECONDS
+        except FileNotFoundError:
+            return False
 
     def _try_conditions(self, folder: str) -> None:
         """Raises StorageError unless the store refuses a second creation, and a change of what is not there any more."""
@@ -529,25 +328,6 @@ def _turns(client: Any, act: str) -> Iterator[int]:
     )
 
 
-_STAGED, _MARK, _PROOF = ".tmp", "created-by", ".s3-conditions"
-
-
 def _may_change(key: str) -> bool:
     """Objects are immutable, so that a mirrored one is kept, but for small pointers and evaluation reports."""
     return key.endswith("latest.json") or key.startswith("reports/")
-
-
-def open_lake(settings: Settings, client: Any = None) -> Lake:
-    """The lake that the settings name. `client` is a boto3 S3 client; made here when absent.
-
-    Closes the folder of everything (`home`) to other accounts, since every part of the platform opens the lake.
-    """
-    private_home(settings.home)
-    if settings.lake_url is None:
-        return LocalLake(settings.lake_dir)
-    if (place := bucket_and_prefix(settings.lake_url)) is None:
-        raise TwinError(
-            f"TWIN_LAKE_URL={settings.lake_url!r} is not a lake.", "set s3://bucket/prefix or unset it."
-        )
-    bucket, prefix = place
-    return S3Lake(client or s3_client(settings), bucket, prefix, settings.cache_dir / "lake-mirror" / bucket)
