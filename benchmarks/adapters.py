@@ -6,7 +6,8 @@
 The base is SmolLM2-135M from its package; adapters of --rank on all its linear layers have random factors: speed and memory
 don't depend on what they say. Every persona asks for one text at once, of a 32-token prompt. Each arrangement has a
 process of its own, since memory is a process's (RSS); they stay up, and take turns in each round, so that load from elsewhere meets
-all. --speed compares tokens a second of 8 and 1 in one process instead. --method compares ways to the adapters' product instead, of 8 personas with a row each: the stacked one of ours, PEFT's
+all. --speed compares tokens a second of 8 and 1 in one process instead, with OpenVINO also of one that is merged into a copy of the
+base, beside `generate` of a whole model. --method compares ways to the adapters' product instead, of 8 personas with a row each: the stacked one of ours, PEFT's
 `adapter_names`, and the bare base.
 """
 
@@ -18,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -196,9 +199,11 @@ def speed(base: Path, given: Any) -> None:
     import torch
     from transformers import AutoTokenizer
 
+    from benchmarks.engine_speed import written_by_generate
     from twin_assets.inference.generation.engine import EngineVersion
     from twin_assets.inference.generation.local import WholeModel
     from twin_assets.inference.generation.lora import Adapter
+    from twin_assets.inference.generation.paged.merged import FIRST
     from twin_assets.inference.generation.sampling import Sampling
 
     tokenizer, ways, rank = AutoTokenizer.from_pretrained(base), dict[str, list[EngineVersion]](), given.rank
@@ -217,24 +222,39 @@ def speed(base: Path, given: Any) -> None:
         adapters, bare = [version(model, True) for _ in range(8)], version(model, False)
         ways |= {f"{engine}, 8 adapters": adapters, f"{engine}, 8 rows of the bare base": [bare] * 8,
                  f"{engine}, 1 adapter": adapters[:1], f"{engine}, 1 whole model": [bare]}  # fmt: skip
-    took: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    copying = WholeModel.load(base, given.rows, "openvino", merged_gb=1000)
+    ways["openvino, 1 adapter, merged"] = [version(copying, True)]
+
+    def write(versions: list[EngineVersion], tokens: int) -> None:
+        prompts = [[7 + n, *range(20, 19 + PROMPT)] for n in range(len(versions))]
+        handles = [
+            v.submit(p, Sampling(tokens, seed=1), None) for v, p in zip(versions, prompts, strict=True)
+        ]
+        for handle in handles:
+            handle.result()
+
+    write(ways["openvino, 1 adapter, merged"], FIRST + 1)
+    while copying.engine._model._merged.making:
+        time.sleep(0.1)
+    model.model.generation_config.eos_token_id = None
+    calls: dict[str, Callable[[], object]] = {n: partial(write, v, given.tokens) for n, v in ways.items()}
+    prompt = [[7, *range(20, 19 + PROMPT)]]
+    calls["generate, 1 whole model"] = partial(written_by_generate, model.model, prompt, given.tokens)
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     for _ in range(given.rounds + 1):
-        for name, versions in ways.items():
+        for name, call in calls.items():
             began, cpu = time.perf_counter(), time.process_time()
-            prompts = [[7 + n, *range(20, 19 + PROMPT)] for n in range(len(versions))]
-            handles = [
-                v.submit(p, Sampling(given.tokens, 0), None) for v, p in zip(versions, prompts, strict=True)
-            ]
-            for handle in handles:
-                handle.result()
+            call()
             took[name].append((time.perf_counter() - began, time.process_time() - cpu))
     print(f"load average {os.getloadavg()[0]:.1f}, {kind}, rank {rank}")
     for name, figures in took.items():
-        written = given.tokens * len(ways[name])
-        seconds, cpu = (
-            statistics.median(column) for column in zip(*figures[1:], strict=True)
-        )  # the first warms up
-        print(f"{name:34}{written / seconds:8.1f} tokens/s {cpu / written * 1000:8.1f} ms of CPU a token")
+        written = given.tokens * len(ways.get(name, [None]))
+        seconds, cpu = (sorted(column) for column in zip(*figures[1:], strict=True))  # the first warms up
+        middle, (least, most) = statistics.median(cpu), (cpu[0], cpu[-1])
+        costs = (
+            f"{middle / written * 1000:6.1f} ({least / written * 1000:.1f} to {most / written * 1000:.1f})"
+        )
+        print(f"{name:34}{written / statistics.median(seconds):8.1f} tokens/s {costs} ms of CPU a token")
 
 
 def methods(base: Path, folder: Path, given: Any) -> None:

@@ -411,6 +411,12 @@ class EngineSettings(BaseModel):
         "auto",
         description="What writes where there is no GPU: OpenVINO, or torch, which auto takes for models that OpenVINO can't.",
     )
+    cpu_merged_gb: float = Field(
+        2.0,
+        ge=0,
+        description="Memory, in GB, that a copy of a base may take into which an adapter is merged while it writes alone: it then "
+        "costs no more than a whole model. With OpenVINO; 0 for no copy.",
+    )
     llm_waiting: int = Field(64, description="Requests that may wait for one model; the next is told 503.")
     twin_workers: int = Field(
         1, description="Processes of the TwinService; limits are counted in each. The LLM service has one."

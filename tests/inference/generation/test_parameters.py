@@ -9,7 +9,12 @@ import torch
 
 from tests.inference.generation.test_engine import TOKENIZER, decoder, engine, model, tokenizer, torch_engine
 from twin_assets.inference.generation.engine import Engine
-from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling
+from twin_assets.inference.generation.sampling import (
+    REPETITION_PENALTY,
+    Sampling,
+    new_random,
+    next_tokens,
+)
 
 PROMPT = TOKENIZER("The ferry leaves at six.", add_special_tokens=False).input_ids
 
@@ -73,3 +78,18 @@ def test_logprobs_are_the_models_own_whatever_is_sampled(engine: Engine, model: 
         values, tokens = expected.topk(3)
         assert [token for token, _ in told.top] == tokens.tolist()
         assert [value for _, value in told.top] == pytest.approx(values.tolist(), abs=1e-3)
+
+
+def test_what_is_drawn_does_not_hang_on_a_model_that_is_loaded_meanwhile() -> None:
+    def drawn() -> list[int]:
+        random = torch.Generator().manual_seed(1)
+        logits = torch.randn(64, 400, generator=random, dtype=torch.float32)
+        randoms = [new_random(n) for n in range(64)]
+        return next_tokens(logits, logits > 1, [0.8] * 64, randoms)
+
+    before = drawn()
+    torch.set_default_dtype(torch.bfloat16)  # as transformers does, for all threads
+    try:
+        assert drawn() == before
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -36,7 +36,7 @@ class Registry:
         self._models.mkdir(parents=True, exist_ok=True)
         self._store = ModelStore(self._models)
         self._hub_namespace, self._cache = settings.hub_namespace, settings.cache_dir
-        self.cpu_engine = settings.cpu_engine
+        self.cpu_engine, self.merged_gb = settings.cpu_engine, settings.cpu_merged_gb
 
     def save(
         self,

@@ -71,16 +71,19 @@ class LocalGenerator:
         base: Path | None = None,
         content: str | None = None,
         cpu_engine: CpuEngine = "auto",
+        merged_gb: float = 0.0,
     ) -> None:
         """With a `base`, the folder of a whole model, `path` holds an adapter on it. `content` is the hash of the whole
         model, by which one that is in memory is known; without it, that is by its folder.
 
-        At most `max_rows` texts are written at once with one whole model, by `cpu_engine` where there is no GPU (both as the
-        first to load it says), and `max_waiting` requests wait for their turn.
+        At most `max_rows` texts are written at once with one whole model, by `cpu_engine` where there is no GPU, with a copy
+        of at most `merged_gb` for an adapter that writes alone (all as the first to load it says), and `max_waiting` requests
+        wait for their turn.
         """
         self.path, self.model, self._base = path, model, base
         self._content = content or str((base or path).resolve())
-        self._max_rows, self._max_waiting, self._cpu_engine = max_rows, max_waiting, cpu_engine
+        self._max_rows, self._max_waiting = max_rows, max_waiting
+        self._cpu_engine, self._merged_gb = cpu_engine, merged_gb
 
     @classmethod
     def of(
@@ -98,11 +101,13 @@ class LocalGenerator:
             base.path if base else None,
             content,
             registry.cpu_engine,
+            registry.merged_gb,
         )
 
     @cached_property
     def _whole(self) -> "WholeModel":
-        return HELD.model(self._content, self._base or self.path, self._max_rows, self._cpu_engine)
+        folder = self._base or self.path
+        return HELD.model(self._content, folder, self._max_rows, self._cpu_engine, self._merged_gb)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -186,8 +191,10 @@ class WholeModel:
         max_rows: int,
         cpu_engine: CpuEngine = "auto",
         again: Callable[[], Any] | None = None,
+        merged_gb: float = 0.0,
     ) -> None:
-        """`again` loads the model once more: with it one of torch is not kept beside OpenVINO's.
+        """`again` loads the model once more: with it one of torch is not kept beside OpenVINO's, and an adapter that goes on
+        writing alone is merged into a copy of at most `merged_gb`.
 
         Raises TwinError for a model that OpenVINO can't take, if it is to be the engine; with "auto" it is torch then.
         """
@@ -195,20 +202,20 @@ class WholeModel:
 
         if torch.cuda.is_available():
             model, cpu_engine = model.to("cuda"), "torch"
-        elif not cpu_has_bfloat16():
-            model = model.float()  # a CPU without it emulates it, many times slower
+        else:
+            model = _on_cpu(model)
         model = model.eval()
         self._config, self._ends = model.config, model.generation_config.eos_token_id
-        paged = None if cpu_engine == "torch" else self._paged(model, cpu_engine)
-        self._model, self._again = None if paged and again else model, again
+        self._again = (lambda: _on_cpu(again()).eval()) if again else None
+        paged = None if cpu_engine == "torch" else self._paged(model, cpu_engine, merged_gb)
+        self._model = None if paged and again else model
         self._loading = threading.Lock()
         self.adapted = paged.adapted if paged else self.scoring
         self.engine = Engine(paged or self.model, None, frozenset(), max_rows, adapted=self.adapted)
 
-    @staticmethod
-    def _paged(model: Any, cpu_engine: CpuEngine) -> PagedDecoder | None:
+    def _paged(self, model: Any, cpu_engine: CpuEngine, merged_gb: float) -> PagedDecoder | None:
         try:
-            return PagedDecoder(model)
+            return PagedDecoder(model, self._again, merged_gb)
         except Exception as error:  # OpenVINO fails in many ways, and torch writes with any model
             name = model.config._name_or_path or model.config.model_type
             if cpu_engine == "openvino":
@@ -219,22 +226,23 @@ class WholeModel:
             return None
 
     @classmethod
-    def load(cls, folder: Path, max_rows: int, cpu_engine: CpuEngine = "auto") -> "WholeModel":
+    def load(
+        cls, folder: Path, max_rows: int, cpu_engine: CpuEngine = "auto", merged_gb: float = 0.0
+    ) -> "WholeModel":
         """The model of a Hugging Face folder."""
         from transformers import AutoModelForCausalLM
 
         def again() -> Any:
             return AutoModelForCausalLM.from_pretrained(folder)
 
-        return cls(again(), max_rows, cpu_engine, again)
+        return cls(again(), max_rows, cpu_engine, again, merged_gb)
 
     @property
     def model(self) -> Any:
         """The model of torch, loaded where only OpenVINO's is there."""
         with self._loading:
             if self._model is None and self._again:
-                model = self._again()
-                self._model = (model if cpu_has_bfloat16() else model.float()).eval()
+                self._model = self._again()
             return self._model
 
     @cached_property
@@ -255,6 +263,11 @@ class WholeModel:
         return EngineVersion(self.engine, tokenizer, stops, self.adapted.load(adapter) if adapter else None)
 
 
+def _on_cpu(model: Any) -> Any:
+    """In 32 bits where the CPU would emulate bfloat16, many times slower."""
+    return model if cpu_has_bfloat16() else model.float()
+
+
 class HeldModels:
     """The whole models of this process by their content; one goes with the last generator that uses it."""
 
@@ -262,11 +275,13 @@ class HeldModels:
         self._lock = threading.Lock()
         self._models: weakref.WeakValueDictionary[str, WholeModel] = weakref.WeakValueDictionary()
 
-    def model(self, content: str, folder: Path, max_rows: int, cpu_engine: CpuEngine) -> WholeModel:
+    def model(
+        self, content: str, folder: Path, max_rows: int, cpu_engine: CpuEngine, merged_gb: float
+    ) -> WholeModel:
         """The one in memory, or the folder's, loaded now."""
         with self._lock:
             if (held := self._models.get(content)) is None:
-                held = self._models[content] = WholeModel.load(folder, max_rows, cpu_engine)
+                held = self._models[content] = WholeModel.load(folder, max_rows, cpu_engine, merged_gb)
             return held
 
     def contents(self) -> list[str]:

@@ -89,21 +89,23 @@ def next_tokens(
     import torch
 
     scores = logits.float()
-    penalty = torch.tensor(penalties or [REPETITION_PENALTY] * len(randoms), device=scores.device).unsqueeze(
-        1
-    )
+    # Said, since the default is another one while any thread of the process loads a model in 16 bits.
+    like: dict[str, Any] = {"dtype": torch.float32, "device": scores.device}
+    penalty = torch.tensor(penalties or [REPETITION_PENALTY] * len(randoms), **like).unsqueeze(1)
     scores = torch.where(seen, torch.where(scores < 0, scores * penalty, scores / penalty), scores)
     if not any(temperatures):
         return scores.argmax(dim=-1).tolist()
-    divisors = torch.tensor([t or 1.0 for t in temperatures], device=scores.device).unsqueeze(1)
+    divisors = torch.tensor([t or 1.0 for t in temperatures], **like).unsqueeze(1)
     best, tokens = (scores / divisors).topk(min(TOP_K, scores.shape[-1]), dim=-1)
     mass = best.softmax(dim=-1)
     before = mass.cumsum(dim=-1) - mass
-    nucleus = torch.tensor(top_ps or [TOP_P] * len(randoms), device=scores.device).unsqueeze(1)
+    nucleus = torch.tensor(top_ps or [TOP_P] * len(randoms), **like).unsqueeze(1)
     # The first token always stays: nothing stands before it.
     mass = torch.where(before < nucleus.clamp(min=1e-9), mass, 0.0)
     reached = mass.cumsum(dim=-1)
-    drawn = torch.stack([torch.rand(1, generator=random) for random in randoms]).to(scores.device)
+    drawn = torch.stack([torch.rand(1, generator=random, dtype=torch.float32) for random in randoms]).to(
+        **like
+    )
     picked = torch.searchsorted(reached, drawn * reached[:, -1:]).clamp(max=mass.shape[-1] - 1)
     greedy = torch.tensor([t == 0 for t in temperatures], device=scores.device).unsqueeze(1)
     picked = torch.where(greedy, 0, picked)

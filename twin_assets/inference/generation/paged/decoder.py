@@ -1,9 +1,11 @@
 """A model that OpenVINO runs on a CPU, with the adapters on it: what the engine and `AdaptedModel` are for one of torch."""
 
 import itertools
+import logging
 import threading
+import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,18 @@ import psutil
 from twin_assets.inference.generation.lora import Adapter, load_adapter
 from twin_assets.inference.generation.paged.cache import PagedCache, Row, Store
 from twin_assets.inference.generation.paged.graph import BLOCK, Product, Shape, build, why_not
+from twin_assets.inference.generation.paged.merged import MergedCopy, merge_into
+
+log = logging.getLogger(__name__)
 
 # By how much the logits may differ from torch's, as a share of their own size. A graph that is wrong differs by 1.
 TOLERANCE = {"bf16": 0.1, "f32": 0.01}
 
 
-def why_no_room(size: int, free: int) -> str:
+def why_no_room(size: float, free: float) -> str:
     """Why a graph of weights of `size` bytes can't be made with `free` bytes of memory; empty when it can.
 
-    Beside the model of torch stand the graph's weights and, until those go, what OpenVINO makes of them.
+    Beside the model of torch stand the graph's weights and what OpenVINO makes of them, which both stay.
     """
     if 2 * size <= free:
         return ""
@@ -30,10 +35,20 @@ def why_no_room(size: int, free: int) -> str:
 
 
 class PagedDecoder:
-    """One compiled graph. One thread at a time writes with it."""
+    """One compiled graph, and beside it a copy for an adapter that writes alone. One thread at a time writes with it."""
 
-    def __init__(self, model: Any) -> None:
-        """Raises ValueError for a model that can't be such a graph, or would write something else as one."""
+    def __init__(
+        self,
+        model: Any,
+        again: Callable[[], Any] | None = None,
+        merged_gb: float = 0.0,
+        adaptable: bool = True,
+    ) -> None:
+        """`again` loads the model once more, for the copy; without it there is none, nor where that would take more than
+        `merged_gb`. What is not `adaptable` takes no adapters.
+
+        Raises ValueError for a model that can't be such a graph, or would write something else as one.
+        """
         import openvino
         import torch
 
@@ -47,11 +62,12 @@ class PagedDecoder:
         self._kind = getattr(openvino.Type, self._hint)
         self._shape, self.vocabulary = Shape.of(model), int(model.config.vocab_size)
         with torch.no_grad():
-            graph = build(model)
+            graph = build(model, adaptable)
         options = {"INFERENCE_PRECISION_HINT": self._hint, "KV_CACHE_PRECISION": self._hint}
         self._request = openvino.Core().compile_model(graph.model, "CPU", options).create_infer_request()
-        self.adapted = PagedAdapters(graph.products, self._dtype)
+        self.adapted, self._adaptable = PagedAdapters(graph.products, self._dtype), adaptable
         self._given: _Stack | None = None
+        self._merged = MergedCopy(_merger(again, size)) if again and 2 * size <= merged_gb * 1e9 else None
         self._check_same(model)
 
     def new_cache(self) -> PagedCache:
@@ -65,9 +81,11 @@ class PagedDecoder:
         import openvino
         import torch
 
+        alone = self.adapted.alone
+        if self._merged and alone and (copy := self._merged.of(alone)):
+            return copy.run(tokens, rows, store)
         counts, past = np.array([len(new) for new in tokens]), np.array([row.length for row in rows])
         ends, used = np.cumsum(counts), -(-(past + counts) // BLOCK)
-        stack, mask = self.adapted.rows(counts)
         positions = [np.arange(start, start + count) for start, count in zip(past, counts, strict=True)]
         given = {
             "tokens": np.concatenate([np.asarray(new, np.int64) for new in tokens]),
@@ -80,19 +98,25 @@ class PagedDecoder:
             ),
             "block_indices_begins": np.array([0, *np.cumsum(used)], np.int32),
             "max_context_len": np.array((past + counts).max(), np.int32),
-            "adapters": mask,
         }
+        if self._adaptable:
+            stack, given["adapters"] = self.adapted.rows(counts)
+            self._give(stack)
         for name, array in given.items():
             self._request.set_tensor(name, openvino.Tensor(array))
         for number, layer in enumerate(store.layers):
             for kind, array in zip(("key", "value"), layer, strict=True):
                 self._set(f"{kind}_cache.{number}", array)
+        self._request.infer()
+        return torch.from_numpy(self._request.get_output_tensor(0).data.copy())
+
+    def _give(self, stack: "_Stack") -> None:
+        import torch
+
         if stack is not self._given:
             for name, factor in stack.factors.items():
                 self._set(name, factor.view(torch.int16).numpy() if self._hint == "bf16" else factor.numpy())
             self._given = stack
-        self._request.infer()
-        return torch.from_numpy(self._request.get_output_tensor(0).data.copy())
 
     def _set(self, name: str, array: Any) -> None:
         import openvino
@@ -113,6 +137,23 @@ class PagedDecoder:
             error = float((own - expected).norm() / expected.norm())
             if not error < TOLERANCE[self._hint]:
                 raise ValueError(f"its logits differ from torch's by {error:.2f} of their size")
+
+
+def _merger(again: Callable[[], Any], size: int) -> Callable[[Adapter], PagedDecoder]:
+    def merged(adapter: Adapter) -> PagedDecoder:
+        # The model of torch is loaded once more: three times its size for a moment, of which two stay.
+        if reason := why_no_room(1.5 * size, psutil.virtual_memory().available):
+            raise ValueError(reason)
+        start = time.monotonic()
+        decoder = PagedDecoder(merge_into(again(), adapter), adaptable=False)
+        log.info(
+            "The adapter that writes alone is merged into a copy of its base, %.2f GB, made in %.1f s",
+            2 * size / 1e9,
+            time.monotonic() - start,
+        )
+        return decoder
+
+    return merged
 
 
 class PagedAdapters:
@@ -146,6 +187,12 @@ class PagedAdapters:
             yield
         finally:
             self._thread.rows = None
+
+    @property
+    def alone(self) -> Adapter | None:
+        """The adapter that writes all rows of a pass."""
+        adapters, _ = getattr(self._thread, "rows", None) or ([], [])
+        return adapters[0] if len(set(adapters)) == 1 else None
 
     def rows(self, counts: Any) -> tuple["_Stack", Any]:
         """The factors that a pass needs, and who has which: `counts` are the tokens of each row, the mask has shape (tokens, ranks)."""

@@ -3,7 +3,7 @@
 Rows of different lengths are one flat list of tokens without padding; their keys and values lie in blocks that a table
 names (paged attention, Kwon et al., SOSP 2023). The weights are the model's own, in its own precision. Every linear
 layer takes adapters (LoRA, Hu et al. 2021) as inputs: the factors of all adapters in use one after another, and a mask
-that leaves each token its own adapter's.
+that leaves each token its own adapter's; or none, where one adapter is merged into the weights.
 """
 
 from typing import Any, NamedTuple
@@ -72,18 +72,18 @@ class Graph(NamedTuple):
     products: dict[str, Product]
 
 
-def build(model: Any) -> Graph:
+def build(model: Any, adaptable: bool = True) -> Graph:
     """The graph of a model that `why_not` has nothing against. Its inputs are what `PagedDecoder.run` gives; its output are
-    the logits after the tokens at `wanted`."""
-    return _Builder(model).build()
+    the logits after the tokens at `wanted`. One that is not `adaptable` takes no adapters."""
+    return _Builder(model, adaptable).build()
 
 
 class _Builder:
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, adaptable: bool) -> None:
         from openvino import opset13
 
         self._ops: Any = opset13
-        self._model, self._shape = model, Shape.of(model)
+        self._model, self._shape, self._adaptable = model, Shape.of(model), adaptable
         self._inputs: list[Any] = []
         self._products: dict[str, Product] = {}
 
@@ -95,8 +95,9 @@ class _Builder:
         paging = ["past_lens", "subsequence_begins", "block_indices", "block_indices_begins"]
         self._paging = [self._input(name, [-1], "i32") for name in paging]
         self._longest = self._input("max_context_len", [], "i32")
-        mask = self._input("adapters", [-1, -1], "f32")
-        self._masks = {1: mask} | {n: ops.concat([mask] * n, 1) for n in (2, 3)}
+        if self._adaptable:
+            mask = self._input("adapters", [-1, -1], "f32")
+            self._masks = {1: mask} | {n: ops.concat([mask] * n, 1) for n in (2, 3)}
         self._first, self._second = self._integers(0), self._integers(1)
         self._unused = self._unused_inputs()
         self._rotation = self._rotated_by(positions)
@@ -104,7 +105,8 @@ class _Builder:
         hidden = ops.gather(table, tokens, self._first)
         for number, layer in enumerate(decoder.layers):
             hidden = self._block(number, layer, hidden)
-        self._masks = {1: ops.gather(mask, wanted, self._first)}
+        if self._adaptable:
+            self._masks = {1: ops.gather(mask, wanted, self._first)}
         hidden = self._norm(ops.gather(hidden, wanted, self._first), decoder.norm.weight)
         head = self._model.lm_head
         tied = table if head.weight is decoder.embed_tokens.weight else None
@@ -178,6 +180,8 @@ class _Builder:
         if any(part.bias is not None for part in parts):
             biases = [torch.zeros(p.out_features) if p.bias is None else p.bias.float() for p in parts]
             output = ops.add(output, self._floats(torch.cat(biases)))
+        if not self._adaptable:
+            return output
         product = Product({n: p.out_features for n, p in layers.items()}, parts[0].in_features)
         self._products[name] = product
         a = self._factor(f"{name}.a", [-1, product.width])
