@@ -85,7 +85,9 @@ def told(tool: Callable[..., Any]) -> Callable[..., Any]:
 
 def _request(ctx: Context[Any]) -> Request:
     """The HTTP request that a call came in, with the caller that the guard found."""
-    return Request(ctx.request_context.request.scope)
+    request = ctx.request_context.request
+    assert request is not None, "these tools are called by HTTP only"
+    return Request(request.scope)
 
 
 def _persona(persona: str | None, request: Request) -> str:

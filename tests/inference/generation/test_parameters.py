@@ -82,7 +82,8 @@ def test_logprobs_are_the_models_own_whatever_is_sampled(engine: Engine, model: 
 
 def test_what_is_drawn_does_not_hang_on_a_model_that_is_loaded_meanwhile() -> None:
     def drawn() -> list[int]:
-        logits = torch.randn(64, 400, generator=torch.Generator().manual_seed(1))
+        random = torch.Generator().manual_seed(1)
+        logits = torch.randn(64, 400, generator=random, dtype=torch.float32)
         randoms = [new_random(n) for n in range(64)]
         return next_tokens(logits, logits > 1, [0.8] * 64, randoms)
 
