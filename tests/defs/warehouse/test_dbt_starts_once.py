@@ -1,4 +1,4 @@
-"""A dbt command is one process: neither is its version asked of PyPI beside it, nor the project loaded a second time."""
+"""A dbt command is one process: neither is its version asked of the package index beside it, nor the project loaded a second time."""
 
 import subprocess
 from importlib.metadata import version

@@ -35,7 +35,7 @@ class LocalDbt(DbtCliResource):
 
     @cached_property
     def _cli_version(self) -> Version:
-        """Of the package. `dbt --version`, which is run otherwise, is a process that asks PyPI for newer ones."""
+        """Of the package. `dbt --version`, which is run otherwise, is a process that asks the package index for newer ones."""
         return Version(version("dbt-core"))
 
     def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
