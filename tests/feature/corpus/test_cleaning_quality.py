@@ -60,8 +60,11 @@ WORDS = st.text(
 )
 # A colon at the start of a line makes it a definition.
 LINES = st.lists(WORDS, min_size=1, max_size=9).map(" ".join).filter(lambda line: line[0] != ":")
-PARAGRAPHS = st.lists(LINES, min_size=1, max_size=3).map(
-    lambda lines: "So it was: " + "\n".join(lines) + ", I said"
+# A long line whose sentence goes on in the next one with a small letter is an editor's, and mended.
+PARAGRAPHS = (
+    st.lists(LINES, min_size=1, max_size=3)
+    .filter(lambda lines: not any(line[0].islower() for line in lines[1:]))
+    .map(lambda lines: "So it was: " + "\n".join(lines) + ", I said")
 )
 CODE = st.text(alphabet="ab_*<>[](){}#\\'\"$% \n\t~", min_size=1, max_size=60).filter(
     lambda code: code.strip()

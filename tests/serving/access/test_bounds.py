@@ -113,7 +113,7 @@ NUMBERS = {
     "model": ["x" * 201, "\ud800"],
     "messages": [
         [],
-        [{"role": "user", "content": "x"}] * 51,
+        [{"role": "user", "content": "x"}] * 501,
         [{"role": "user", "content": "x" * 20_001}],
         [{"role": "user", "content": [{"type": "text", "text": "x" * 20_001}]}],
         [{"role": "user", "content": "\ud800"}],
