@@ -412,10 +412,10 @@ class EngineSettings(BaseModel):
         description="What writes where there is no GPU: OpenVINO, or torch, which auto takes for models that OpenVINO can't.",
     )
     cpu_merged_gb: float = Field(
-        2.0,
+        0.0,
         ge=0,
         description="Memory, in GB, that a copy of a base may take into which an adapter is merged while it writes alone: it then "
-        "computes what a whole model does. With OpenVINO; 0 for no copy.",
+        "computes what a whole model does. With OpenVINO; 0 for no copy. What it gains was not measured.",
     )
     llm_waiting: int = Field(64, description="Requests that may wait for one model; the next is told 503.")
     twin_workers: int = Field(

@@ -42,9 +42,8 @@ class MergedCopy:
         if self._passes >= (INSTEAD if self._copies else FIRST) and not self.making:
             self._copies.clear()  # the old one goes before the new one is made
             self._copies[adapter] = None
-            self._making = threading.Thread(
-                target=self._fill, args=(adapter,), daemon=True, name="merged copy"
-            )
+            # No daemon: a process that ended while OpenVINO compiles would be aborted.
+            self._making = threading.Thread(target=self._fill, args=(adapter,), name="merged copy")
             self._making.start()
         return None
 
