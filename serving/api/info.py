@@ -55,10 +55,9 @@ def personas(request: Request) -> dict[str, Any]:
 def models(request: Request) -> dict[str, Any]:
     """Personas that can be asked, as OpenAI models; `owned_by` is the version that answers."""
     answers, caller = answer_service(request), caller_of(request)
-    engine = answers.settings.llm_model
     data = [
-        {"id": name, "object": "model", "created": 0, "owned_by": tag or engine}
-        for name, tag in answers.production().items()
-        if (tag or engine) and caller.may("read", name)
+        {"id": name, "object": "model", "created": 0, "owned_by": model}
+        for name, model in answers.askable().items()
+        if caller.may("read", name)
     ]
     return {"object": "list", "data": data}

@@ -94,14 +94,19 @@ def _persona(persona: str | None, request: Request) -> str:
     """The one that is named, or the only one that the caller may ask. Raises TwinError where there are several."""
     if persona is not None:
         return persona
-    caller, answers = caller_of(request), answer_service(request)
-    served = [name for name, tag in answers.production().items() if (tag or answers.settings.llm_model)]
-    names = [name for name in served if caller.may("read", name)]
+    caller = caller_of(request)
+    names = [name for name in answer_service(request).askable() if caller.may("read", name)]
     if len(names) != 1:
         raise TwinError(
             "Say whose twin is meant.", f"give persona: one of {', '.join(names) or 'none here'}."
         )
     return names[0]
+
+
+def _written(ctx: Context[Any], persona: str | None, **given: Any) -> Answer:
+    """What POST /v1/write answers to those fields."""
+    request = _request(ctx)
+    return whole_text(WriteRequest.model_validate({"persona": _persona(persona, request)} | given), request)
 
 
 @server.tool(annotations=READS)
@@ -157,9 +162,7 @@ def write(
     links: Annotated[Links | None, Field(description="Pages or papers (PDF) to draw on.")] = None,
 ) -> Answer:
     """A post or an article about a topic, in the person's voice, with the passages that it leans on. It is published nowhere."""
-    request = _request(ctx)
-    given = {"kind": kind, "topic": topic, "words": words, "language": language, "links": links or []}
-    return whole_text(WriteRequest.model_validate({"persona": _persona(persona, request)} | given), request)
+    return _written(ctx, persona, kind=kind, topic=topic, words=words, language=language, links=links or [])
 
 
 @server.tool()
@@ -175,9 +178,7 @@ def rewrite(
     language: Language | None = None,
 ) -> Answer:
     """A draft written anew in the person's voice."""
-    request = _request(ctx)
-    given = {"kind": "rewrite", "draft": draft, "topic": wish, "words": words, "language": language}
-    return whole_text(WriteRequest.model_validate({"persona": _persona(persona, request)} | given), request)
+    return _written(ctx, persona, kind="rewrite", draft=draft, topic=wish, words=words, language=language)
 
 
 class _ByProtocol(Response):

@@ -204,10 +204,7 @@ class AnswerService:
         bench = self.bench(request)
         plan = self._plan(bench.twin, request, bench.linked)
         writers = self.fallback.writers(bench.engine, plan.refusal is not None)
-        persona = bench.persona
-        options = persona.answers.over(self.profile.answers)
-        if request.best_of is not None:
-            options = options.model_copy(update={"best_of": request.best_of})
+        options = self.options(bench.persona, request)
         sampling = replace(
             sampling_of(plan, request.temperature, request.seed, request.max_tokens),
             stop=request.stop,
@@ -218,7 +215,12 @@ class AnswerService:
         )
         if request.repetition_penalty is not None:
             sampling = replace(sampling, repetition_penalty=request.repetition_penalty)
-        return Planned(request, persona, plan, writers, sampling, options, bench.plumbing)
+        return Planned(request, bench.persona, plan, writers, sampling, options, bench.plumbing)
+
+    def options(self, persona: Persona, request: TwinRequest) -> AnswerOptions:
+        """What is done to make the request's text better."""
+        options = persona.answers.over(self.profile.answers)
+        return options if request.best_of is None else options.model_copy(update={"best_of": request.best_of})
 
     def bench(self, request: TwinRequest) -> Bench:
         """Who is asked, and what their texts are made from. Raises NotFoundError, NothingReleased, and what reading a link raises."""
@@ -367,6 +369,11 @@ class AnswerService:
         """Version in production by persona; None where there is none."""
         return {name: self._production(name) for name in persona_names(self.settings.personas_dir)}
 
+    def askable(self) -> dict[str, str]:
+        """Who answers, by persona that can be asked: its version in production, or another engine's model."""
+        engine = self.settings.llm_model
+        return {name: model for name, tag in self.production().items() if (model := tag or engine)}
+
     def _production(self, name: str) -> str | None:
         return self._history(name).production()
 
@@ -425,11 +432,10 @@ class AnswerService:
     def _check_stores(self) -> None:
         """Raises what is wrong with the store of a persona that is served, and that somebody asked for not long ago."""
         days = self.settings.weaviate_sleep_days
-        for name, tag in self.production().items():
-            if tag or self.settings.llm_model:
-                store = self.store(name)
-                if not store.sleeps(None if days is None else days * 86_400):
-                    store.check()
+        for name in self.askable():
+            store = self.store(name)
+            if not store.sleeps(None if days is None else days * 86_400):
+                store.check()
 
     def _ask_engine(self) -> None:
         key = self.settings.llm_api_key

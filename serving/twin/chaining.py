@@ -11,7 +11,7 @@ from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.records import most_closed
 from twin_assets.inference.generation.sampling import Sampling
-from twin_assets.inference.twin.answer import RETRIEVAL, Answer, Plan
+from twin_assets.inference.twin.answer import RETRIEVAL, Answer, Plan, Written
 from twin_assets.inference.twin.candidates import CandidateScore
 from twin_assets.inference.twin.chain.chain import Chain
 from twin_assets.inference.twin.chain.desk import ChainDesk
@@ -26,15 +26,11 @@ class ChainRun:
     def __init__(self, answers: AnswerService, request: TwinRequest, given: GivenSteps) -> None:
         """Raises what `AnswerService.bench` does, and TwinError for given steps that don't fit together."""
         assert request.brief is not None
-        self._answers, self.request = answers, request
+        self._answers, self._request = answers, request
         self._bench = bench = answers.bench(request)
         # Without a user of the caller's, all texts of a chain are one user's: they are written by one version.
         self._asks = replace(request, user=request.user or request.request_id)
-        self._judge = ServiceJudge(answers, bench.persona)
-        options = bench.persona.answers.over(answers.profile.answers)
-        if request.best_of is not None:
-            options = options.model_copy(update={"best_of": request.best_of})
-        self._options = options
+        self._options = answers.options(bench.persona, request)
         desk = ChainDesk(
             bench.twin,
             request.brief,
@@ -44,7 +40,7 @@ class ChainRun:
             answers.thresholds,
             bench.linked if request.links else None,
         )
-        self.chain = Chain(desk, given, self._judge, answers.price)
+        self.chain = Chain(desk, given, ServiceJudge(answers, bench.persona), answers.price)
         self._outcome: Outcome = "failed"
 
     def events(self) -> Generator[ChainEvent | None, None, None]:
@@ -52,7 +48,7 @@ class ChainRun:
         try:
             with closing(self.chain.events()) as events:
                 yield from events
-            self._outcome = "without_passages" if RETRIEVAL in self.chain.desk.degraded else "answered"
+            self._outcome = self._written
         finally:
             self._log()
 
@@ -62,7 +58,7 @@ class ChainRun:
         tokens_in, tokens_out = desk.tokens
         return Answer(
             text=chain.text,
-            outcome="without_passages" if RETRIEVAL in desk.degraded else "answered",
+            outcome=self._written,
             citations=chain.citations,
             model=self._model,
             prompt_kind="write_chain",
@@ -72,15 +68,20 @@ class ChainRun:
             seed=desk.seed,
             degraded=desk.degraded,
             unsupported_links=[f.text for f in chain.findings if f.kind == "link"],
-            request_id=self.request.request_id,
+            request_id=self._request.request_id,
             notice=PLUMBING if self._model in self._bench.plumbing else None,
         )
+
+    @property
+    def _written(self) -> Written:
+        """How it ends, where nothing breaks it off."""
+        return "without_passages" if RETRIEVAL in self.chain.desk.degraded else "answered"
 
     @property
     def _model(self) -> str:
         """The version that wrote, or would have written, its texts."""
         writings = self.chain.desk.writings
-        return writings[-1].writers.model if writings else self._bench.production or self.request.persona
+        return writings[-1].writers.model if writings else self._bench.production or self._request.persona
 
     def _begin(self, plan: Plan, sampling: Sampling) -> Writing:
         """The making of one text; sections are the best of several where that is wished."""
@@ -96,7 +97,7 @@ class ChainRun:
         )
 
     def _log(self) -> None:
-        request, desk, citations = self.request, self.chain.desk, self.chain.citations
+        request, desk, citations = self._request, self.chain.desk, self.chain.citations
         tokens_in, tokens_out = desk.tokens
         price = self._answers.price(tokens_in, tokens_out, desk.steps_ms["generate"])
         fallback = [w.writers.cost for w in desk.writings if w.writers.cost is not None]

@@ -21,14 +21,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, E
         yield served
 
 
-@pytest.fixture
-def pages(browser: Any) -> Iterator[Pages]:
-    pages = Pages(browser)
-    yield pages
-    pages.close()
-    assert pages.troubles == []
-
-
 def opened(pages: Pages, server: Server, size: str = "desktop", **options: Any) -> Any:
     page = pages.open(server.url, "write/steps", size, **options)
     page.get_by_label("Persona").select_option("runa")

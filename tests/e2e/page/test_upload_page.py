@@ -20,14 +20,6 @@ TEXT = f"The ferry was late, since the tide had turned before the crew came aboa
 
 
 @pytest.fixture
-def pages(browser: Any) -> Iterator[Pages]:
-    opened = Pages(browser)
-    yield opened
-    opened.close()
-    assert opened.troubles == []
-
-
-@pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     with (
         dagster() as url,

@@ -81,8 +81,7 @@ class PagedDecoder:
         import openvino
         import torch
 
-        alone = self.adapted.alone
-        if self._merged and alone and (copy := self._merged.of(alone)):
+        if self._merged and (alone := self.adapted.alone) and (copy := self._merged.of(alone)):
             return copy.run(tokens, rows, store)
         counts, past = np.array([len(new) for new in tokens]), np.array([row.length for row in rows])
         ends, used = np.cumsum(counts), -(-(past + counts) // BLOCK)

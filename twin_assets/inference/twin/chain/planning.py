@@ -8,7 +8,6 @@ and section must find a passage that is near enough to stand on. Where fewer tha
 import json
 import math
 from collections.abc import Generator
-from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -66,7 +65,6 @@ class _Outline(Record):
 def make_ideas(desk: ChainDesk) -> Generator[str, None, Planned]:
     """At least one idea, the best first; the first is what is written where nobody chooses."""
     topic = desk.brief.about
-    passages = _search(desk, topic)
     task = render("serving/chain/ideas", count=str(IDEAS), form=FORM_OF[desk.brief.kind], topic=topic)
     asked = yield from _ask(desk, task, topic, _Ideas, _listed("ideas", ("title", "why"), IDEAS))
     if isinstance(asked, _Ideas):
@@ -80,7 +78,7 @@ def make_ideas(desk: ChainDesk) -> Generator[str, None, Planned]:
         asked = "too little of what it said stands on the persona's writing"
     by_rules = [
         _idea(f"{topic}: {_heading(passage)}", _first_sentence(passage), [passage])
-        for passage in _of_documents(passages)[:IDEAS]
+        for passage in _of_documents(_search(desk, topic))[:IDEAS]
     ]
     return Planned(by_rules or [Idea(title=topic)], "rules", asked)
 
@@ -129,10 +127,11 @@ def _ask(
     sampling = Sampling(
         PLAN_TOKENS,
         min(desk.temperature, PLAN_TEMPERATURE),
+        repetition_penalty=1.0,
         response_format=ResponseFormat(json.dumps(schema), wanted.__name__.strip("_").lower()),
     )
     try:
-        text, writing = yield from unheard(desk.write(plan, replace(sampling, repetition_penalty=1.0)))
+        text, writing = yield from unheard(desk.write(plan, sampling))
     except TwinError as error:
         if type(error) is not TwinError:  # nobody can write: the text itself would fail too
             raise
