@@ -58,7 +58,7 @@ export function studio({persona, titles, wishes, model, sendKeys}) {
   function told(event) {
     if (event.event === "begun") {
       text.step = event.step;
-      if (event.step === "draft" && event.section == null) text.findings = [];
+      if (event.step === "draft" && event.section == null) { text.findings = []; text.revisions = []; }
       if (event.step === "draft" && event.section != null) text.sections[event.section] = {heading: text.outline.sections[event.section].heading, text: "", citations: []};
       draw();
     } else if (event.event === "delta") {
