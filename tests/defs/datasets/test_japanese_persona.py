@@ -14,7 +14,7 @@ from twin_assets.defs.shared.resources import build_resources
 from twin_assets.evaluation.voice.copying import CopyCheck
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.feature.corpus.split import shared_ngrams
-from twin_assets.feature.instruct.tasks import MIN_ANSWER_WORDS, MIN_QUOTED_WORDS
+from twin_assets.feature.instruct.tasks import FOLLOW_UP, MIN_ANSWER_WORDS, MIN_QUOTED_WORDS
 from twin_assets.settings import ROOT, Settings
 
 TEXTS = ROOT.parent / "shared" / "reality" / "authors" / "azu-ja"
@@ -107,7 +107,8 @@ def test_its_rows_ask_in_its_words_and_answer_in_its_own(walked: Settings) -> No
         answer = row.messages[-1].content
         assert has_unspaced(answer)
         # A question is answered with the sentences that its passages show, which may be few.
-        assert count_words(answer) >= (MIN_QUOTED_WORDS if row.task == "answer" else MIN_ANSWER_WORDS)
+        asked = row.task in ("answer", FOLLOW_UP)
+        assert count_words(answer) >= (MIN_QUOTED_WORDS if asked else MIN_ANSWER_WORDS)
     assert sum(has_unspaced(row.messages[-2].content) for row in own) > 0.95 * len(own)
     questions = [row.messages[-2].content for row in own if row.task == "answer"]
     assert all("についてどう書いていますか" in question for question in questions)

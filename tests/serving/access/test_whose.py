@@ -26,7 +26,7 @@ from twin_assets.monitoring.report.page import report_key
 MEANT: dict[str, Any] = {
     "persona": "ola", "model": "twin-ola-dpo:one", "doc_id": "doc-closed", "upload": "0" * 32, "request_id": "r1", "pair_id": "0" * 16,
     "url": "https://ola.example/a", "links": [], "stop": None, "password": "a guess", "replaces": "0" * 32, "token": "0" * 32, "since": None,
-    "until": None, "source": "", "category": "", "user": None, "key": "0" * 12, "seen": None, "language": "en", "tools": None,
+    "until": None, "source": "", "category": "", "user": None, "key": "0" * 12, "seen": None, "language": "en", "tools": None, "given": None,
     "general": {"full_name": "Ola", "about": "Keeps boats.", "license": "CC-BY-4.0", "name": "runa"},
     "sources": {"medium": {"feed": "https://medium.com/feed/@x"}}, "messages": [{"role": "user", "content": "Hello there!"}],
     # Of OpenAI's protocol, and not done: anything but nothing is refused.
@@ -34,6 +34,14 @@ MEANT: dict[str, Any] = {
         "response_format", "tools", "tool_choice", "functions", "function_call", "logit_bias", "modalities", "audio",
         "prediction", "reasoning_effort", "verbosity", "web_search_options", "top_logprobs",
     )),
+}  # fmt: skip
+
+# The same request in steps: what a caller gives of each step, so that the chain ends soon.
+IN_STEPS: dict[str, Any] = {
+    "chain": True, "draft": None,
+    "given": {"idea": "A harbour at low tide", "until": "outline", "outline": {
+        "title": "A harbour", "sections": [{"heading": "The tide", "about": "When it is low."}],
+    }},
 }  # fmt: skip
 
 
@@ -110,6 +118,8 @@ class Everything:
                 if path == "/v1/chat/completions":
                     body["model"] = whose  # as OpenAI's clients name it
                 made.append(Call(method.upper(), path, given, body))
+                if path == "/v1/write":
+                    made.append(Call(method.upper(), path, given, body | IN_STEPS))
         return made
 
     def _value(self, name: str, schema: dict[str, Any], meant: dict[str, Any]) -> Any:
@@ -128,7 +138,7 @@ class Everything:
         if "enum" in schema or "const" in schema:
             return schema.get("default", schema.get("const", schema.get("enum", [None])[0]))
         kinds = {
-            "integer": max(schema.get("minimum", 1), 1),
+            "integer": int(max(schema.get("minimum", 1), 1)),  # the description writes its bounds as floats
             "number": max(schema.get("minimum", 1), 1),
             "boolean": False,
             "array": [],
