@@ -368,6 +368,10 @@ class AlertSettings(BaseModel):
     alert_webhook_url: SecretStr | None = Field(None, description="Gets alerts as JSON.")
     alert_slack_url: SecretStr | None = Field(None, description="A Slack incoming webhook.")
     alert_email_to: list[str] = Field([], description='Like ["ada@example.org"].')
+    alert_urls: list[SecretStr] = Field(
+        [],
+        description='Addresses of Apprise, like ["ntfy://topic", "discord://id/token"]: a hundred services.',
+    )
     alert_cost_factor: float = Field(
         3.0, description="A day that costs so many times the median of the days before is alerted of ..."
     )

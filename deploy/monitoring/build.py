@@ -175,9 +175,9 @@ METRICS = (
         panels=(("Open alerts of the platform", "short", "max by (persona, alert) (twin_open_alert)", "{{persona}} {{alert}}"),),
         rules=(
             Rule(
-                "TwinDrift", "max by (persona, alert) (twin_open_alert) > 0", "10m", "warning",
-                "{{ $labels.alert }} of {{ $labels.persona }} has drifted.",
-                "Read the drift report in Dagster: it has the figures, since when, and what helps.",
+                "TwinOpenAlert", 'max by (persona, alert) (twin_open_alert{severity!="notice"}) > 0', "10m", "warning",
+                "{{ $labels.alert }} of {{ $labels.persona }} stands.",
+                "See the Monitoring tab: it has what happened, since when, what helps, and where to look.",
             ),
         ),
     ),

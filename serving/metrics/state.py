@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from twin_assets.core.renewed import Renewed
 from twin_assets.core.storage.lake import Lake
-from twin_assets.monitoring.alerts.lifecycle import batches, open_alerts
+from twin_assets.monitoring.alerts.lifecycle import PLATFORM, batches, open_alerts
 
 LOOK_SECONDS = 300.0
 
@@ -96,7 +96,7 @@ class DiskMetrics(Collector):
 
 
 def open_alerts_of(lake: Lake, personas: Iterable[str]) -> Iterator[Open]:
-    """The open alerts of these personas. Raises what a lake raises that is away."""
-    for persona in personas:
+    """The open alerts of these personas and of the platform. Raises what a lake raises that is away."""
+    for persona in (*personas, PLATFORM):
         for standing in open_alerts(batches(lake, persona)).values():
             yield Open(persona, standing.alert.name, standing.alert.severity)

@@ -29,14 +29,19 @@ const used = (heading, rows, cell) => group(`By ${heading}`, table(`Use by ${hea
   ["Tokens", row => number(row.tokens_in + row.tokens_out), "number"], ["Cost", row => dollars(row.cost), "number"],
 ], rows));
 
+const SEVERITIES = ["critical", "warning", "notice"];
+
 /** Alerts that stand, worst first; a word where there are none. */
 function alerts(found) {
+  if (found.alerts.length) {
+    const worst = [...found.alerts].sort((one, other) => SEVERITIES.indexOf(one.alert.severity) - SEVERITIES.indexOf(other.alert.severity));
+    const bad = worst[0].alert.severity !== "notice";
+    return h("section", {class: `card standing${bad ? " bad" : ""}`, "aria-label": "Alerts"}, h("h2", {}, worst.length === 1 ? `1 ${bad ? "alert stands" : "thing waits"}` : `${number(worst.length)} ${bad ? "alerts stand" : "things wait"}`),
+      h("ul", {}, worst.map(({alert}) => h("li", {}, h("details", {}, h("summary", {}, alert.what),
+        h("p", {class: "meta"}, `Since ${moment(alert.since)}. ${alert.how_bad}${/[.!?]$/.test(alert.how_bad) ? "" : "."} `, h("a", {href: alert.link}, "Look at it in Dagster")), alert.advice ? h("p", {class: "meta"}, alert.advice) : null)))));
+  }
   if (!found.drift_at) return h("p", {class: "standing meta"}, "Nothing was compared with the release yet. The hourly job `monitor` in Dagster does it.");
-  if (!found.alerts.length) return h("p", {class: "standing"}, h("span", {class: "badge success"}, "no alerts"), h("span", {class: "meta"}, ` Last looked at ${moment(found.drift_at)}.`));
-  const worst = [...found.alerts].sort((one, other) => (other.alert.severity === "critical") - (one.alert.severity === "critical"));
-  return h("section", {class: "card bad standing", "aria-label": "Alerts"}, h("h2", {}, found.alerts.length === 1 ? "1 alert stands" : `${number(found.alerts.length)} alerts stand`),
-    h("ul", {}, worst.map(({alert}) => h("li", {}, h("details", {}, h("summary", {}, alert.what),
-      h("p", {class: "meta"}, `Since ${moment(alert.since)}. ${alert.how_bad}.`), alert.advice ? h("p", {class: "meta"}, alert.advice) : null)))));
+  return h("p", {class: "standing"}, h("span", {class: "badge success"}, "no alerts"), h("span", {class: "meta"}, ` Last looked at ${moment(found.drift_at)}.`));
 }
 
 const FAMILIES = {persona: "Their writing", traffic: "What is asked", quality: "How it is answered", cost: "A day's money"};
@@ -85,7 +90,7 @@ function quality({versions, days, voices, voice_days: byDays, scored_until: unti
 
 function shown(found, days) {
   const {total} = found;
-  if (!total) return [empty("No requests yet", `Nobody has asked anything in the last ${days} days. Write something, and it is counted here.`, h("a", {class: "button", href: "#/write"}, "Write"))];
+  if (!total) return [found.alerts.length ? alerts(found) : null, empty("No requests yet", `Nobody has asked anything in the last ${days} days. Write something, and it is counted here.`, h("a", {class: "button", href: "#/write"}, "Write"))];
   const byDay = new Map(found.days.map(one => [one.group, one]));
   const first = Date.parse(found.days[0].group), span = Math.round((Date.now() - first) / DAY_MS);
   const dates = Array.from({length: span + 1}, (_, n) => new Date(first + n * DAY_MS).toISOString().slice(0, 10)).filter(date => date <= new Date().toISOString().slice(0, 10));

@@ -4,19 +4,26 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dagster import DagsterInstance
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import TickStatus
 
 from twin_assets.core.storage.dagster_home import INSTANCE, ensure_dagster_home
 from twin_assets.settings import Settings
 
-OURS_OF_BEFORE = {name: value for name, value in INSTANCE.items() if name != "run_coordinator"}
+BEFORE_RETRIES = {
+    n: v for n, v in INSTANCE.items() if n in ("telemetry", "nux", "run_coordinator", "concurrency")
+}
+BEFORE_CALLERS = {n: v for n, v in BEFORE_RETRIES.items() if n != "run_coordinator"}
 
 
 @pytest.mark.parametrize(
     ("there", "kept"),
     [
         (None, False),
-        (OURS_OF_BEFORE, False),
-        (OURS_OF_BEFORE | {"telemetry": {"enabled": True}}, True),
+        (BEFORE_CALLERS, False),
+        (BEFORE_RETRIES, False),
+        (BEFORE_RETRIES | {"telemetry": {"enabled": True}}, True),
         ({}, True),
     ],
 )
@@ -30,3 +37,14 @@ def test_settings_are_written_unless_somebody_else_wrote_some(
         path.write_text(yaml.safe_dump(there))
     ensure_dagster_home(settings)
     assert yaml.safe_load(path.read_text()) == (there if kept else INSTANCE)
+
+
+def test_dagster_reads_them_and_starts_a_killed_run_once_more(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    ensure_dagster_home(settings)
+    with DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        assert instance.run_monitoring_enabled
+        assert (instance.run_retries_enabled, instance.run_retries_max_retries) == (True, 1)
+        assert not instance.run_retries_retry_on_asset_or_op_failure
+        sensors = instance.get_tick_retention_settings(InstigatorType.SENSOR)
+        assert sensors[TickStatus.SKIPPED] == 2

@@ -165,6 +165,36 @@ def test_a_channel_that_fails_is_tried_again_alone_and_its_address_is_not_told(t
     assert "very-secret" not in problem + repr(both)
 
 
+def test_what_apprise_knows_is_a_channel_by_its_address(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path / "lake")
+    with HookDouble() as up, HookDouble() as down:
+        urls = [f"{where.address.replace('http://', 'json://')}/very-secret" for where in (up, down)]
+        both = settings(tmp_path, alert_urls=urls)
+        names = channels(both)
+        assert [name.partition(":")[0] for name in names] == ["json", "json"]
+        assert len(set(names)) == 2
+        look(lake, 0, alert("voice", severity="critical"), to=tuple(names))
+        down.status = 503
+        [problem] = deliver(lake, "runa", both)
+        assert "JSON did not take it" in problem
+        assert "very-secret" not in problem + repr(both) + repr(batches(lake, "runa"))
+        down.status = 200
+        assert deliver(lake, "runa", both) == []
+        assert (len(up.posted), len(down.posted)) == (1, 1)
+    assert up.posted[0]["title"] == "[LLM Twin] runa: critical: voice"
+    assert up.posted[0]["type"] == "failure"
+    assert f"Look: {LINK}" in up.posted[0]["message"]
+
+
+def test_an_address_that_apprise_does_not_know_is_named_by_its_beginning(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path / "lake")
+    odd = settings(tmp_path, alert_urls=["pigeon://coop/very-secret"])
+    look(lake, 0, alert("voice"), to=tuple(channels(odd)))
+    [problem] = deliver(lake, "runa", odd)
+    assert "no address that begins with 'pigeon'" in problem
+    assert "very-secret" not in problem
+
+
 def test_without_channels_alerts_are_kept_all_the_same(tmp_path: Path) -> None:
     lake = LocalLake(tmp_path)
     assert channels(settings(tmp_path)) == []

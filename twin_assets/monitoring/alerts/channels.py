@@ -1,4 +1,5 @@
-"""Where alerts are sent to: a webhook (JSON), Slack (its incoming webhooks), e-mail (SMTP), as the settings say.
+"""Where alerts are sent to: a webhook (JSON), Slack (its incoming webhooks), e-mail (SMTP), and whatever Apprise knows (a hundred
+services, from Discord to ntfy), as the settings say.
 
 A channel that can't be reached keeps its message: the next look sends it again. Addresses hold secrets, so no error
 shows one.
@@ -9,11 +10,13 @@ import ssl
 from collections.abc import Callable
 from email.message import EmailMessage
 
+import apprise
 import httpx
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import fingerprint
 from twin_assets.core.storage.lake import Lake
-from twin_assets.monitoring.alerts.lifecycle import Batch, batches, body, mark_delivered, subject
+from twin_assets.monitoring.alerts.lifecycle import Batch, batches, body, mark_delivered, subject, worst
 from twin_assets.settings import Settings
 
 SECONDS = 10.0
@@ -28,7 +31,7 @@ def channels(settings: Settings) -> list[str]:
         "slack": settings.alert_slack_url is not None,
         "email": bool(settings.alert_email_to),
     }
-    return [name for name, is_set in configured.items() if is_set]
+    return [*(name for name, is_set in configured.items() if is_set), *_addresses(settings)]
 
 
 def deliver(lake: Lake, persona: str, settings: Settings) -> list[str]:
@@ -39,13 +42,43 @@ def deliver(lake: Lake, persona: str, settings: Settings) -> list[str]:
         left = batch
         for name in batch.pending:
             try:
-                if name in channels(settings):
+                if name in _addresses(settings):
+                    _to_apprise(_addresses(settings)[name], batch)
+                elif name in channels(settings):
                     _SEND[name](settings, batch)
             except TwinError as error:
                 problems.append(f"message {batch.number}: {error}")
             else:
                 left = mark_delivered(lake, left, name)
     return problems
+
+
+def _addresses(settings: Settings) -> dict[str, str]:
+    """Addresses of Apprise by the names of their channels, which show the service and no more of them."""
+    urls = [url.get_secret_value() for url in settings.alert_urls]
+    return {f"{url.partition('://')[0]}:{fingerprint(url, 8)}": url for url in urls}
+
+
+def _to_apprise(url: str, batch: Batch) -> None:
+    """https://github.com/caronc/apprise/wiki; it waits for four seconds at most, twice."""
+    service = url.partition("://")[0]
+    plugin = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+    if plugin is None:
+        raise TwinError(
+            f"Apprise knows no address that begins with {service[:20]!r} and is written so (TWIN_ALERT_URLS).",
+            "write it as the list of services in Apprise's documentation has it; it is tried again.",
+        )
+    kind = _KIND_OF[worst(batch)] if batch.opened or batch.repeated else apprise.NotifyType.SUCCESS
+    sender = apprise.Apprise()
+    sender.add(plugin)
+    text = body(batch)
+    if not sender.notify(
+        body=text, title=subject(batch), notify_type=kind, body_format=apprise.NotifyFormat.TEXT
+    ):
+        raise TwinError(
+            f"{plugin.service_name} did not take it, or can't be reached.",
+            f"check the {service}:// address in TWIN_ALERT_URLS; it is tried again.",
+        )
 
 
 def _post(url: str, payload: object, name: str, setting: str) -> None:
@@ -110,4 +143,9 @@ def _connected(settings: Settings) -> smtplib.SMTP:
     return smtplib.SMTP(*where, timeout=SECONDS)
 
 
+_KIND_OF = {
+    "critical": apprise.NotifyType.FAILURE,
+    "warning": apprise.NotifyType.WARNING,
+    "notice": apprise.NotifyType.INFO,
+}
 _SEND: dict[str, Channel] = {"webhook": _to_webhook, "slack": _to_slack, "email": _to_email}

@@ -7,7 +7,7 @@ channels that have not had it yet.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 from twin_assets.core.records import Record
 from twin_assets.core.storage.lake import Lake
@@ -18,7 +18,10 @@ REPEAT_AFTER = timedelta(hours=24)
 # The daily look must not slip by minutes each day.
 _SLACK = timedelta(minutes=30)
 
-Severity = Literal["warning", "critical"]
+# Whose alerts are of no persona: of the machine and the queue. No persona can be named so.
+PLATFORM = "_platform"
+
+Severity = Literal["notice", "warning", "critical"]
 ADVICE: dict[Family, str] = {
     "persona": "A rebuild learns it; it is asked for by itself, and ends with your approval.",
     "traffic": "Write about it, add sources, or leave it: the twin declines what it can't support.",
@@ -28,7 +31,8 @@ ADVICE: dict[Family, str] = {
 
 
 class Alert(Record):
-    """One thing that is wrong. `name` identifies it from look to look; `since` is when it began."""
+    """One thing that is wrong, or waits for somebody. `name` identifies it from look to look; `since` is when it began; one that
+    doesn't repeat is told of once."""
 
     name: str
     severity: Severity
@@ -37,6 +41,7 @@ class Alert(Record):
     since: datetime
     link: str
     advice: str = ""
+    repeats: bool = True
 
 
 class Batch(Numbered):
@@ -87,7 +92,7 @@ def settle_alerts(
     opened = [a for name, a in by_name.items() if name not in standing]
     closed = [s.alert for name, s in standing.items() if name not in by_name]
     due = {name for name in by_name if _due(spoken.get(name), now)}
-    repeated = [a for name, a in continuing.items() if name in due]
+    repeated = [a for name, a in continuing.items() if name in due and a.repeats]
     told = [a.name for a in (*opened, *repeated) if a.name in due]
     told += [a.name for a in closed if standing[a.name].told_at is not None]
     if not (opened or repeated or closed):
@@ -130,9 +135,8 @@ def open_alerts(looks: Sequence[Batch]) -> dict[str, OpenAlert]:
 def next_repeat(looks: Sequence[Batch]) -> datetime | None:
     """When the first of the alerts that stand is to be told again; None when none stands."""
     spoken = _last_told(looks)
-    return min(
-        (spoken[name] + REPEAT_AFTER - _SLACK for name in open_alerts(looks) if name in spoken), default=None
-    )
+    repeating = (name for name, standing in open_alerts(looks).items() if standing.alert.repeats)
+    return min((spoken[name] + REPEAT_AFTER - _SLACK for name in repeating if name in spoken), default=None)
 
 
 def mark_delivered(lake: Lake, batch: Batch, channel: str) -> Batch:
@@ -142,13 +146,18 @@ def mark_delivered(lake: Lake, batch: Batch, channel: str) -> Batch:
     return left
 
 
+def worst(batch: Batch) -> Severity:
+    """How bad the worst of what a message speaks of is; of what is over only, a notice."""
+    told = [a.severity for a in (*batch.opened, *batch.repeated) if a.name in batch.told]
+    return max(told, key=get_args(Severity).index, default="notice")
+
+
 def subject(batch: Batch) -> str:
     """One line: how many alerts of whom, and the worst."""
     new = [a for a in (*batch.opened, *batch.repeated) if a.name in batch.told]
     if not new:
-        return f"[LLM Twin] {batch.persona}: over: {', '.join(a.name for a in batch.closed if a.name in batch.told)}"
-    worst = "critical" if any(a.severity == "critical" for a in new) else "warning"
-    return f"[LLM Twin] {batch.persona}: {worst}: {', '.join(a.name for a in new)}"
+        return f"[LLM Twin] {_whose(batch)}: over: {', '.join(a.name for a in batch.closed if a.name in batch.told)}"
+    return f"[LLM Twin] {_whose(batch)}: {worst(batch)}: {', '.join(a.name for a in new)}"
 
 
 def body(batch: Batch) -> str:
@@ -167,6 +176,10 @@ def body(batch: Batch) -> str:
             ]  # fmt: skip
             parts.append("\n".join([*lines, f"  {a.advice}"] if a.advice else lines))
     return "\n\n".join(parts) + "\n"
+
+
+def _whose(batch: Batch) -> str:
+    return "the platform" if batch.persona == PLATFORM else batch.persona
 
 
 def _alert(signal: Signal, report: DriftReport, link: str) -> Alert:

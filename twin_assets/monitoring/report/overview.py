@@ -12,7 +12,7 @@ from twin_assets.core.storage.experiments import read_rows
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import Lake
 from twin_assets.inference.twin.request_log import RequestRecord
-from twin_assets.monitoring.alerts.lifecycle import OpenAlert, batches, open_alerts
+from twin_assets.monitoring.alerts.lifecycle import PLATFORM, OpenAlert, batches, open_alerts
 from twin_assets.monitoring.drift.report import DriftReport, Signal
 from twin_assets.monitoring.scores.live_quality import Quality, quality_by
 from twin_assets.monitoring.scores.live_voice import DayVoice, pooled, read_voices
@@ -117,7 +117,7 @@ def overview(
             down=sum(f.thumb == "down" for f in said),
             edited=sum(f.edited is not None for f in said),
         ),
-        alerts=list(open_alerts(batches(lake, persona)).values()),
+        alerts=[one for whose in (persona, PLATFORM) for one in open_alerts(batches(lake, whose)).values()],
         signals=drift.signals if drift else [],
         drift_at=drift.at if drift else None,
     )
