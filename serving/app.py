@@ -14,7 +14,7 @@ from serving.access.session import TRIES
 from serving.api import completions as api_write
 from serving.api import erase as api_erase
 from serving.api import info as api_info
-from serving.api import links, mcp
+from serving.api import links, mcp, threads
 from serving.errors import ERRORS, install_error_handlers
 from serving.page.routes import install_ui
 from serving.telemetry import log_json
@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
         if isinstance(route, Route):
             needs("read")(route.endpoint)
     install_error_handlers(app)
-    for part in (api_write, links, mcp, api_info, api_erase):
+    for part in (api_write, threads, links, mcp, api_info, api_erase):
         app.include_router(part.router)
     install_ui(app)
     app.add_middleware(Access, settings=settings)
@@ -51,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=EXPOSED,
         )

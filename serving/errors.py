@@ -23,6 +23,7 @@ from twin_assets.inference.generation.remote import EngineUnavailable
 from twin_assets.inference.generation.structured.schema import UnsupportedSchema
 from twin_assets.inference.links.fetch import LinkUnreachable
 from twin_assets.inference.retrieval.resilient_store import RetrievalUnavailable
+from twin_assets.inference.twin.threads import UnknownThread
 from twin_assets.monitoring.erasure import NoSuchDocument
 
 RETRY_AFTER_SECONDS = "5"
@@ -51,7 +52,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         400: "It can't be done as asked.",
         401: "A key or a login is needed.",
         403: "The caller may not.",
-        404: "There is no such persona, model, request or document.",
+        404: "There is no such persona, model, request, thread or document.",
         405: "Not by this method.",
         408: "The body did not come in time.",
         409: "Something else was first.",
@@ -78,7 +79,7 @@ class Forbidden(TwinError):
 
 
 STATUS: dict[type[TwinError], int] = {
-    NotFoundError: 404, NoSuchDocument: 404, Forbidden: 403, ConflictError: 409, Expired: 409, AlreadyRead: 409, NotReadBlind: 409, LinkUnreachable: 422, UnsupportedSchema: 422, NothingReleased: 503,
+    NotFoundError: 404, UnknownThread: 404, NoSuchDocument: 404, Forbidden: 403, ConflictError: 409, Expired: 409, AlreadyRead: 409, NotReadBlind: 409, LinkUnreachable: 422, UnsupportedSchema: 422, NothingReleased: 503,
     EngineBusy: 503, EngineUnavailable: 503, RetrievalUnavailable: 503, StorageError: 503, NotOurs: 503, LedgerTooOld: 503, NotYetRead: 503, NoRoom: 507,
 }  # fmt: skip
 

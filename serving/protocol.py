@@ -40,6 +40,7 @@ ALIVE = ": still writing\n\n"  # a comment, which clients of server-sent events 
 
 # Limits of what a request may hold, so that nothing further in fails on a number or works long on a text.
 Name = Annotated[str, Field(max_length=200)]
+ThreadId = Annotated[str, Field(max_length=80)]
 PersonaId = Annotated[str, Field(max_length=80)]
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Seed = Annotated[
@@ -250,6 +251,10 @@ class TwinChatRequest(ChatRequest):
         description="Texts that are written for it; the best is given. As the persona has it if left out.",
     )
     links: Links = Field([], description="Pages or papers (PDF) to answer from too.")
+    thread: ThreadId | None = Field(
+        None,
+        description="A thread of the caller's (/v1/threads), to which the turn is added once it is answered.",
+    )
 
 
 class WriteRequest(RequestBody):

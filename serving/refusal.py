@@ -19,7 +19,7 @@ def refusal(
 
 
 # What the API calls errors for which the code has the field's own word: callers match on these.
-_TYPES = {"NotFoundError": "Unknown", "ConflictError": "Overtaken"}
+_TYPES = {"NotFoundError": "Unknown", "ConflictError": "Overtaken", "UnknownThread": "Unknown"}
 
 
 def error_type(error: Exception) -> str:

@@ -33,6 +33,11 @@ class Caller:
             return f"key {self.key.id} ({self.key.name})"
         return PAGE_LOGIN if self.name == "page" else NOBODY
 
+    @property
+    def signed_in(self) -> bool:
+        """Whether they are known again: by a key, or as those who know the page's password."""
+        return self.authenticated != NOBODY
+
     def may(self, action: Action, persona: str) -> bool:
         """Whether it is good for an action on a persona; only a key narrows that."""
         return self.key is None or self.key.may(action, persona)

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 
 from serving.access.caller import caller_of
 from serving.access.needs import needs
+from serving.api.threads import threads_of
 from serving.event_stream import EventStream
 from serving.protocol import (
     Events,
@@ -68,6 +69,7 @@ def chat(given: TwinChatRequest, request: Request) -> Response:
                 "checks",
                 "understood_as",
                 "turns_left_out",
+                "thread_kept",
             }
         ),
     )
@@ -108,6 +110,8 @@ def _question(given: TwinChatRequest, request: Request) -> TwinRequest:
         raise TwinError("The conversation has no user turn.", "send a message with the role user.")
     caller_of(request).require("chat", given.model)
     question = given.messages[asked[-1]].content
+    if given.thread:
+        threads_of(request, given.model, given.user).require_room(given.thread, len(question))
     before = [Message(**t.model_dump()) for t in given.messages[: asked[-1]] if t.role != "system"]
     return _made_whole(given, request, given.model, question, max_tokens=given.max_tokens, before=before)
 
@@ -143,9 +147,11 @@ def _made_whole(
     caller = caller_of(request)
     further: dict[str, Any] = {}
     if isinstance(given, TwinChatRequest):
-        further = {"stop": given.stops, "response_format": given.wanted_format} | given.model_dump(
-            include={"top_p", "presence_penalty", "frequency_penalty", "repetition_penalty"}
-        )
+        further = {
+            "thread": given.thread,
+            "stop": given.stops,
+            "response_format": given.wanted_format,
+        } | given.model_dump(include={"top_p", "presence_penalty", "frequency_penalty", "repetition_penalty"})
     if given.links:
         caller.require("links", persona)
     return TwinRequest(
@@ -212,13 +218,14 @@ def _streamed(twin_request: TwinRequest, request: Request, with_usage: bool = Fa
         degraded=answer.degraded,
         request_id=twin_request.request_id,
         prompt_kind=plan.prompt_kind,
-        unsupported_links=answer.unsupported_links,
+        unsupported_links=answer.ending.unsupported_links,
         notice=answer.notice,
         written=lambda: writing.written,
         left_out=lambda: writing.left_out,
         checks=lambda: writing.checks and writing.checks.model_dump(),
         understood_as=plan.understood_as,
         turns_left_out=plan.turns_left_out,
+        thread_kept=lambda: answer.ending.thread_kept,
     )
     # A proxy that gathers the whole answer first would take the point out of it.
     headers = {"X-Accel-Buffering": "no"}

@@ -36,6 +36,7 @@ GENERAL = (
     "mask_personal_data",
     "log_text",
     "log_text_days",
+    "thread_days",
 )
 # Tokens are sent to an API base, and paths are read on this machine: neither is for a web form to choose.
 FIXED = sorted({"api"}.union(*(path_fields(source_part(source)) for source in SOURCES)))

@@ -20,14 +20,19 @@ router = APIRouter()
 @needs("admin")
 def start(request: Request, settings: Config) -> dict[str, Any]:
     """Personas with the version in production, the schema of /v1/write, from which the page builds its form,
-    and of a persona, and the sources that a persona may have, with their titles."""
+    and of a persona, for how many days the caller may keep threads, and the sources that a persona may have, with their titles."""
     lake = open_lake(settings)
     caller = caller_of(request)
     names = [n for n in persona_names(settings.personas_dir) if caller.may("admin", n)]
     people = [load_persona(settings.personas_dir, name) for name in names]
     return {
         "personas": [
-            {"name": p.name, "full_name": p.full_name, "model": Ledger(lake, p.name).production()}
+            {
+                "name": p.name,
+                "full_name": p.full_name,
+                "model": Ledger(lake, p.name).production(),
+                "thread_days": p.threads_kept_days if caller.signed_in else 0,
+            }
             for p in people
         ],
         "write": WriteRequest.model_json_schema(),

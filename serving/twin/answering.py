@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from itertools import chain, islice
@@ -50,11 +50,12 @@ from twin_assets.inference.retrieval.resilient_store import (
     RetrievalUnavailable,
 )
 from twin_assets.inference.retrieval.retriever import RetrievalResult, open_retriever
-from twin_assets.inference.twin.answer import RETRIEVAL, Answer, Linked, Plan, Twin, sampling_of
+from twin_assets.inference.twin.answer import RETRIEVAL, Answer, Citation, Linked, Plan, Twin, sampling_of
 from twin_assets.inference.twin.cost import price_of
 from twin_assets.inference.twin.log_writer import FLUSH_SECONDS, RequestLog
 from twin_assets.inference.twin.request_log import Outcome, RequestRecord
 from twin_assets.inference.twin.request_lookup import DAYS, RequestLookup
+from twin_assets.inference.twin.threads import Threads, ThreadTurn
 from twin_assets.inference.twin.writing import Writing
 from twin_assets.settings import Settings
 
@@ -105,15 +106,23 @@ class Planned(NamedTuple):
         return PLUMBING if self.writers.current and self.writers.model in self.plumbing else None
 
 
+@dataclass
+class Ending:
+    """What of a streamed answer is known when its pieces have ended; both are the answer's."""
+
+    unsupported_links: list[str]
+    thread_kept: bool | None = None
+
+
 class StreamedAnswer(NamedTuple):
-    """An answer that is being written; empty `pieces` only say so. `unsupported_links` is filled when they have ended, and `close`
-    ends the writing for a reader who has left."""
+    """An answer that is being written; empty `pieces` only say so. `ending` is filled when they have ended, and `close` ends
+    the writing for a reader who has left."""
 
     writing: Writing
     degraded: list[str]
     pieces: Iterator[str]
     close: Callable[[], None]
-    unsupported_links: list[str]
+    ending: Ending
     notice: Callable[[], str | None]
 
 
@@ -156,20 +165,25 @@ class AnswerService:
         except TwinError:
             self._log(planned, writing, "failed", "")
             raise
-        self._log(planned, writing, answer.outcome, answer.text)
-        told = {"request_id": request.request_id, "seed": request.seed, "notice": planned.notice}
+        kept = self._log(planned, writing, answer.outcome, answer.text)
+        told = {
+            "request_id": request.request_id,
+            "seed": request.seed,
+            "notice": planned.notice,
+            "thread_kept": kept,
+        }
         return answer.model_copy(update=told)
 
     def stream(self, request: TwinRequest) -> StreamedAnswer:
         """The answer in pieces. The first is there already when this returns, so that an engine that is down is an error
         with its status, and no broken stream."""
-        planned, links = self._planned(request), list[str]()
+        planned, ending = self._planned(request), Ending([])
         writing = self._writing(planned)
-        pieces = self._pieces(planned, writing, links)
+        pieces = self._pieces(planned, writing, ending)
         begun = list(islice(pieces, 1))
         degraded = planned.plan.degraded + planned.writers.degraded
         return StreamedAnswer(
-            writing, degraded, chain(begun, pieces), pieces.close, links, lambda: planned.notice
+            writing, degraded, chain(begun, pieces), pieces.close, ending, lambda: planned.notice
         )
 
     def search(self, name: str, query: str, k: int, audience: Visibility) -> RetrievalResult:
@@ -290,8 +304,8 @@ class AnswerService:
             ours=s.llm_model is None,
         )
 
-    def _pieces(self, planned: Planned, writing: Writing, links: list[str]) -> Generator[str, None, None]:
-        """The pieces, logged at their end, however that comes; `links` gets the unsupported ones."""
+    def _pieces(self, planned: Planned, writing: Writing, ending: Ending) -> Generator[str, None, None]:
+        """The pieces, logged at their end, however that comes; `ending` is filled then."""
         parts: list[str] = []
         outcome: Outcome = "failed"
         try:
@@ -302,10 +316,12 @@ class AnswerService:
             outcome = writing.outcome
         finally:
             text = "".join(parts)
-            links += planned.plan.unsupported_links(text) if writing.outcome != "refused" else []
-            self._log(planned, writing, outcome, text)
+            if writing.outcome != "refused":
+                ending.unsupported_links += planned.plan.unsupported_links(text)
+            ending.thread_kept = self._log(planned, writing, outcome, text)
 
-    def _log(self, planned: Planned, writing: Writing, outcome: Outcome, text: str) -> None:
+    def _log(self, planned: Planned, writing: Writing, outcome: Outcome, text: str) -> bool | None:
+        """Log the request, and keep it in the thread that it names; whether that was done, None where it names none."""
         request, persona, plan, writers = planned[:4]
         (tokens_in, tokens_out), steps = writers.tokens, writing.steps_ms
         price = self.price(tokens_in, tokens_out, steps.get("generate", 0.0))
@@ -334,6 +350,17 @@ class AnswerService:
             understood_as=plan.understood_as,
         )
         self.note(row, persona, plan.degraded + writers.degraded)
+        return self._keep(request.thread, persona, row, writing.citations) if request.thread else None
+
+    def _keep(self, thread: str, persona: Persona, row: RequestRecord, citations: list[Citation]) -> bool:
+        """Never raises: an answer is given also while the lake can't be written."""
+        fields = row.model_dump(include=set(ThreadTurn.model_fields))
+        turn = ThreadTurn(**fields, citations=citations)
+        try:
+            return Threads(self.lake, persona, turn.key, turn.user).add(thread, turn)
+        except (TwinError, OSError):
+            logger.exception("a turn of %s could not be added to its thread", persona.name)
+            return False
 
     def note(self, row: RequestRecord, persona: Persona, degraded: list[str]) -> None:
         """Log a request that has ended, and count it."""

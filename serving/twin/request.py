@@ -14,7 +14,8 @@ class TwinRequest:
 
     `text` is what was asked for, as the request log has it. `caller` is the id of the key, never the key; no passage
     that is closed to `audience` is found. `links` are addresses whose pages are read too, `max_tokens` is the request's own
-    limit; `before` are the turns of the talk before a question, oldest first; `best_of` and `repetition_penalty` are as persona and engine have them where they are None.
+    limit; `before` are the turns of the talk before a question, oldest first; `thread` is the kept one that
+    the turn is added to; `best_of` and `repetition_penalty` are as persona and engine have them where they are None.
     """
 
     request_id: str
@@ -36,6 +37,7 @@ class TwinRequest:
     brief: Brief | None = None
     before: tuple[Message, ...] = ()
     response_format: ResponseFormat | None = None
+    thread: str | None = None
 
     @property
     def user_id(self) -> str | None:

@@ -23,7 +23,8 @@ function frame(active) {
   const pick = select("Persona", people.map(one => [one.name, one.full_name]), state.persona, persona => {
     state.persona = persona;
     localStorage.setItem("persona", persona);
-    show();
+    if (route()[1] === "chat") location.hash = "#/write";  // a conversation is one persona's
+    else show();
   });
   const links = Object.keys(VIEWS).map(name => h("a", {
     href: `#/${name}`, "aria-current": name === active ? "page" : null,

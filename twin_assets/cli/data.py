@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -296,6 +297,7 @@ def erase(
     """
     from twin_assets.core.storage.lake import open_lake
     from twin_assets.inference.twin.request_log import user_hash
+    from twin_assets.inference.twin.threads.removal import remove_turns
     from twin_assets.monitoring import erasure
 
     requests = request or key or user
@@ -309,7 +311,8 @@ def erase(
     lake = open_lake(settings)
     if texts_older_than is not None:
         removed = erasure.remove_texts(lake, persona, texts_older_than)
-        typer.echo(json.dumps({"texts_removed_from_rows": removed}))
+        turns = remove_turns(lake, persona, datetime.now(UTC) - timedelta(days=texts_older_than))
+        typer.echo(json.dumps({"texts_removed_from_rows": removed, "turns_removed_from_threads": turns}))
     elif document:
         typer.echo(erasure.erase_document(settings, lake, persona, document).model_dump_json())
     else:

@@ -1,10 +1,11 @@
 // Talks to the service. Errors carry the fix that the API gives.
 
 export class ApiError extends Error {
-  constructor(message, fix, status) {
+  constructor(message, fix, status, type) {
     super(message);
     this.fix = fix;
     this.status = status;
+    this.type = type;
   }
 }
 
@@ -12,7 +13,7 @@ async function errorOf(response) {
   let body = {};
   try { body = await response.json(); } catch { /* not ours: a proxy, say */ }
   if (response.status === 401 && body.error?.type === "LoginNeeded") dispatchEvent(new Event("login-needed"));
-  if (body.error) return new ApiError(body.error.message, body.error.fix, response.status);
+  if (body.error) return new ApiError(body.error.message, body.error.fix, response.status, body.error.type);
   if (Array.isArray(body.detail)) {
     const faults = body.detail.map(fault => `${fault.loc.slice(1).join(".") || "request"}: ${fault.msg}`);
     return new ApiError(faults.join("; "), "change those fields and try again.", response.status);
@@ -37,6 +38,7 @@ const asJson = (method, body) => ({method, headers: {"Content-Type": "applicatio
 export const get = async (path, signal) => (await send(path, {signal})).json();
 export const post = async (path, body = {}) => (await send(path, asJson("POST", body))).json();
 export const remove = async path => (await send(path, {method: "DELETE"})).json();
+export const patch = async (path, body) => (await send(path, asJson("PATCH", body))).json();
 export const put = async (path, body) => (await send(path, asJson("PUT", body))).json();
 
 /** Send a file as it is. `onProgress` gets the bytes sent so far; aborting the signal breaks it off. */
@@ -64,7 +66,7 @@ export const query = values => new URLSearchParams(Object.entries(values).filter
 
 /**
  * Ask for a text. Calls `onText` with all of it so far, and gives back text, model, citations, outcome, a
- * notice where there is one, what a question of a talk was understood as, how many of its turns were too many, and the request's id. The service may stream or answer at once.
+ * notice where there is one, what a question of a talk was understood as, how many of its turns were too many, whether its thread has it, and the request's id. The service may stream or answer at once.
  */
 export async function generate(path, body, {signal, onText}) {
   const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, "0")).join("");
@@ -81,6 +83,7 @@ export async function generate(path, body, {signal, onText}) {
     answer.notice = data.notice ?? answer.notice;
     answer.understood = data.understood_as ?? answer.understood;
     answer.turnsLeftOut = data.turns_left_out ?? answer.turnsLeftOut;
+    answer.threadKept = data.thread_kept ?? answer.threadKept;
     onText(answer.text);
   };
   if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {

@@ -10,12 +10,11 @@ const seconds = from => `${((performance.now() - from) / 1000).toFixed(1)} s`;
 const wordCount = text => number(countWords(text));
 
 /**
- * An answer card. `ask(seed, options)` generates one draft. Gives {element, first}: `first` writes the first
+ * An answer card. `ask(seed, options)` generates one draft; `drafts` are those that it has already. Gives {element, first}: `first` writes the first
  * draft and resolves when it is done or stopped.
  */
-export function answerCard({persona, titles, prompt, ask, model}) {
-  const drafts = [];
-  let at = 0, running = null, comparing = false, editing = false;
+export function answerCard({persona, titles, prompt, ask, model, drafts = []}) {
+  let at = Math.max(drafts.length - 1, 0), running = null, comparing = false, editing = false;
   const head = h("div", {class: "answer-head"}), text = h("div", {class: "answer-body"});
   const live = h("div", {class: "hidden", role: "status"}), tools = h("div", {class: "tools"}), below = h("div");
   const element = h("article", {class: "card answer"}, head, text, below, tools, live);
@@ -118,6 +117,7 @@ export function answerCard({persona, titles, prompt, ask, model}) {
   const talk = draft => [
     draft.understood ? `understood as “${draft.understood}”` : null,
     draft.turnsLeftOut ? `the talk is long: ${number(draft.turnsLeftOut)} of its oldest exchanges were not shown to the model` : null,
+    draft.threadKept === false ? "this turn could not be kept in the conversation" : null,
   ].filter(Boolean).join(" · ");
 
   const source = draft => [
@@ -150,5 +150,6 @@ export function answerCard({persona, titles, prompt, ask, model}) {
   }
 
   const stop = () => running?.abort();
+  if (drafts.length) draw();
   return {element, first: write, stop};
 }

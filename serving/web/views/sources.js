@@ -6,7 +6,7 @@ import {moment, name, number} from "../lib/format.js";
 import {field, fields, resolved} from "../lib/schema_form.js";
 import {bringing} from "./upload.js";
 
-const GENERAL = ["full_name", "also_known_as", "about", "license", "visibility", "train_on", "languages", "mask_personal_data", "log_text", "log_text_days"];
+const GENERAL = ["full_name", "also_known_as", "about", "license", "visibility", "train_on", "languages", "mask_personal_data", "log_text", "log_text_days", "thread_days"];
 // What every source can be told.
 const FILTERS = ["include", "exclude", "visibility"];
 const POLL_MS = 2000;

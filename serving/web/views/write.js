@@ -1,23 +1,24 @@
-// Write: a chat with the twin, and a composer of posts and articles.
+// Write: a chat with the twin, and composers of posts and articles.
 
-import {generate} from "../lib/api.js";
-import {empty, h} from "../lib/dom.js";
+import {generate, get, query} from "../lib/api.js";
+import {empty, h, toast} from "../lib/dom.js";
 import {name} from "../lib/format.js";
 import {fields, resolved} from "../lib/schema_form.js";
 import {answerCard} from "./answer.js";
+import {chat} from "./chat.js";
 import {studio} from "./studio.js";
+import {threadList} from "./threads.js";
 
-const TURNS = 200;  // exchanges that are sent along: the service says what of them is too much
 // What the composer has a place of its own for, or sends by itself.
 const OWN_PLACE = ["persona", "kind", "topic", "seed", "temperature", "stream", "user", "chain", "given"];
-const MODES = {chat: ["Chat", chat], compose: ["Compose", compose], steps: ["In steps", steps]};
+const MODES = {chat: ["Chat"], compose: ["Compose", compose], steps: ["In steps", steps]};
 
-export default function write({persona, start, kept, onLeave, rest}) {
+export default async function write(context) {
+  const {persona, start, kept, onLeave, rest} = context;
   const mode = rest[0] in MODES ? rest[0] : "chat";
   const key = `${persona}/${mode}`;
   // Drafts stay when another view is looked at.
-  if (!kept.has(key)) kept.set(key, MODES[mode][1](persona, start));
-  const page = kept.get(key);
+  const page = mode === "chat" ? await talk(context, key) : kept.get(key) ?? keep(kept, key, MODES[mode][1](persona, start));
   const stop = event => event.key === "Escape" && !document.querySelector("dialog[open]") && page.stop();
   addEventListener("keydown", stop);
   onLeave(() => removeEventListener("keydown", stop));
@@ -28,7 +29,8 @@ export default function write({persona, start, kept, onLeave, rest}) {
   ];
 }
 
-const nameOf = (persona, start) => start.personas.find(one => one.name === persona).full_name;
+const personOf = (persona, start) => start.personas.find(one => one.name === persona);
+const nameOf = (persona, start) => personOf(persona, start).full_name;
 const showModel = tag => { const place = document.getElementById("model"); if (place) { place.textContent = tag; place.title = tag; } };
 
 /** Ctrl+Enter sends everywhere; plain Enter too where a line break would be odd. */
@@ -39,49 +41,42 @@ function sendKeys(box, form, plain) {
   });
 }
 
-function chat(persona, start) {
-  const turns = [];
-  let running = null;
-  const blank = empty(`Ask ${nameOf(persona, start)}'s twin something`,
-    "It answers from what was written, and shows the passages. What is not in the corpus it declines.");
-  const thread = h("div", {class: "thread"}, blank);
-  const box = h("textarea", {
-    rows: 2, required: true, maxlength: 20000, "aria-label": "Question or topic", placeholder: "Ask a question", "data-focus": true,
+/** The talk that is open, as `kept` has it, beside the list of those that the caller keeps. */
+async function talk(context, key) {
+  const {persona, start, kept, rest, go, reload} = context, [, id] = rest;
+  const days = personOf(persona, start).thread_days;
+  const opened = thread => chat({persona, fullName: nameOf(persona, start), titles: start.sources, days, thread, sendKeys, model: showModel});
+  const place = one => `${key}/${one}`;
+  if (!days) return kept.get(key) ?? keep(kept, key, opened());
+  if (id && kept.get(key)?.id !== id) {
+    try {
+      keep(kept, key, kept.get(place(id)) ?? opened(await get(`/v1/threads/${encodeURIComponent(id)}?${query({persona})}`)));
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      history.replaceState(null, "", "#/write");
+      toast("That conversation is not kept, or no longer.");
+      kept.delete(key);
+    }
+  }
+  const page = kept.get(key) ?? keep(kept, key, opened());
+  if (id) setTimeout(page.toLast);  // the frame goes to the top first
+  const leave = () => { kept.delete(key); if (location.hash === "#/write") reload(); else go("write"); };
+  const list = threadList({
+    persona, open: () => page, begin: leave,
+    again: () => { kept.delete(key); kept.delete(place(page.id)); reload(); },
+    gone: gone => { kept.delete(place(gone)); leave(); },
   });
-  const go = h("button", {class: "primary"}, "Send");
-  const submit = async event => {
-    event.preventDefault();
-    const question = box.value.trim();
-    if (!question || running) return;
-    blank.remove();
-    box.value = "";
-    const turn = {question, answer: ""}, before = turns.slice(-TURNS);
-    turns.push(turn);
-    const messages = [
-      ...before.filter(one => one.answer).flatMap(one => [{role: "user", content: one.question}, {role: "assistant", content: one.answer}]),
-      {role: "user", content: question},
-    ];
-    running = answerCard({persona, titles: start.sources, prompt: question, model: showModel, ask: async (seed, options) => {
-      const answer = await generate("/v1/chat/completions", {model: persona, messages, seed}, options);
-      turn.answer = answer.text;
-      return answer;
-    }});
-    thread.append(h("p", {class: "question"}, question), running.element);
-    go.disabled = true;
-    const writing = running.first();
-    thread.lastChild.scrollIntoView({block: "nearest"});
-    await writing;
-    go.disabled = false;
-    latest = running;
-    running = null;
-    thread.lastChild.scrollIntoView({block: "nearest"});
+  page.changed = ({id}) => {
+    if (id) kept.set(place(id), page);
+    // The address of what is shown, so that it is there again when the page is loaded anew.
+    if (id && page.element.isConnected) history.replaceState(null, "", `#/write/chat/${id}`);
+    list.refresh();
   };
-  let latest = null;
-  const form = h("form", {class: "composer", on: {submit}}, box, go,
-    h("small", {class: "keys"}, "Enter sends · Shift+Enter new line · Esc stops · / comes here"));
-  sendKeys(box, form, true);
-  return {element: h("section", {class: "chat"}, thread, form), stop: () => (running ?? latest)?.stop()};
+  list.refresh();
+  return {element: h("div", {class: "talk"}, list.element, page.element), stop: page.stop};
 }
+
+const keep = (kept, key, page) => { kept.set(key, page); return page; };
 
 function compose(persona, start) {
   const schema = start.write, defs = schema.$defs ?? {};

@@ -14,6 +14,7 @@ import pytest
 from twin_assets.core.datasets.store import latest_version, read_rows
 from twin_assets.core.feedback.store import Feedback, add_feedback, read_feedback
 from twin_assets.core.models.registry import Lineage, Registry
+from twin_assets.core.persona.definition import load_persona
 from twin_assets.core.storage.erased import unfinished
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import open_lake
@@ -23,6 +24,7 @@ from twin_assets.definitions import defs
 from twin_assets.defs.shared.resources import build_resources
 from twin_assets.feature.crawl.run import ERASED
 from twin_assets.inference.twin.request_log import RequestRecord, read_requests, write_object
+from twin_assets.inference.twin.threads import Threads, ThreadTurn
 from twin_assets.monitoring.erasure import erase_document, finish_erasures
 from twin_assets.monitoring.erasure.places import PLACES
 from twin_assets.settings import ROOT, Settings
@@ -83,6 +85,12 @@ def plant(settings: Settings) -> None:
     rows = [RequestRecord(**asked, prompt_kind="answer", outcome="answered", prompt="Timetables?", answer=f"You wrote: {QUOTE}")]  # fmt: skip
     write_object(lake, f"requests/runa/{now:%Y-%m-%d}", "000000000001-aa", rows)
     add_feedback(lake, Feedback(**asked, thumb="up", consent=True, prompt="Timetables?", answer=QUOTE))
+    threads = Threads(lake, load_persona(settings.personas_dir, "runa"), "page")
+    thread = threads.begin(title=f"On {WORD}: {QUOTE}").id
+    turn = ThreadTurn(
+        **asked, outcome="answered", prompt="Timetables?", answer=f"You wrote: {QUOTE}", key="page"
+    )
+    assert threads.add(thread, turn)
     lake.write("reports/runa/runa-one.html", f"<p>In the spring of 2019 we let</p> <b>the {WORD}</b> timetable run for a week before anybody noticed".encode())  # fmt: skip
     lake.write("reports/runa/runa-one.json", json.dumps({"samples": [QUOTE, "kept"]}).encode())
     for path in (home / "cache/crawl/runa/web/20260101T000000000000-aa.jsonl", home / "logs/runa.log", home / "lake/raw/web/runa/.x.jsonl.aa.tmp"):  # fmt: skip
@@ -130,7 +138,7 @@ def test_no_byte_of_an_erased_document_is_left_and_no_crawl_brings_it_back(setti
     home, lake = settings.home, open_lake(settings)
     doc_id, before = document_of(settings), places_with(home, WORD)
     # The search finds it where it must be: in raw and decoded bytes, in old versions, in archives.
-    for place in ("lake/raw/web", "lake/feature_store/chunks", "lake/feature_store/embeddings", "lake/datasets/runa/instruct", "lake/requests", "lake/feedback", "lake/reports", "lake/state", "vectors/chunks_runa@", "warehouse.duckdb", "dagster", "cache/crawl", "cache/teacher.sqlite", "cache/requests.sqlite", "uploads", "logs", "cache/training"):  # fmt: skip
+    for place in ("lake/raw/web", "lake/feature_store/chunks", "lake/feature_store/embeddings", "lake/datasets/runa/instruct", "lake/requests", "lake/threads", "lake/feedback", "lake/reports", "lake/state", "vectors/chunks_runa@", "warehouse.duckdb", "dagster", "cache/crawl", "cache/teacher.sqlite", "cache/requests.sqlite", "uploads", "logs", "cache/training"):  # fmt: skip
         assert any(one.startswith(place) for one in before), place
     others = FeatureStore(lake).read("chunks", "runa")
     items = [item for key in lake.keys("raw") for item in read_items(lake, key)]
@@ -158,6 +166,8 @@ def test_no_byte_of_an_erased_document_is_left_and_no_crawl_brings_it_back(setti
         for r in read_rows(lake, "runa", "instruct", version, side)
     )  # type: ignore[arg-type]
     assert [(r.request_id, r.answer) for r in read_requests(lake, "runa")] == [("quoting", None)]
+    (thread,) = Threads(lake, load_persona(settings.personas_dir, "runa"), "page").page(10).threads
+    assert (thread.title, thread.turns) == ("Untitled", 1)
     assert [(f.thumb, f.answer) for f in read_feedback(lake, "runa")] == [("up", None)]
     assert json.loads(lake.read("reports/runa/runa-one.json"))["samples"] == ["[erased].", "kept"]
     assert (home / "logs/runa.log").read_text().endswith("another line that stays\n")

@@ -193,10 +193,11 @@ def test_what_its_audience_was_shown_is_not_shown_to_who_asks_after_them(world: 
         of_its_audience(world.ask("connections"))
 
 
-def paths(world: World) -> dict[str, str]:
+def paths(world: World, thread: str) -> dict[str, str]:
     """Every address that can be read, by its route; a part of one that is not known here is an error."""
     parts = {
         "persona": "runa", "doc_id": "doc-closed", "kind": "instruct", "version": world.dataset, "upload": world.upload,
+        "thread_id": thread,
     }  # fmt: skip
     routes = [
         route
@@ -210,8 +211,10 @@ def paths(world: World) -> dict[str, str]:
 
 def test_no_address_shows_it_to_the_public_and_its_audience_finds_it_where_it_belongs(world: World) -> None:
     query = {"persona": "runa", "model": MODEL, "q": "regatta"}
+    thread = world.post("/v1/threads", "connections", persona="runa").json()["id"]
+    of_its_audience(world.ask("connections", thread=thread))
     shown = {}
-    for route, path in paths(world).items():
+    for route, path in paths(world, thread).items():
         for who in world.bearer:
             found = world.get(path, who, **query)
             assert found.status_code in (200, 403, 404, 503), (route, found.text)
@@ -220,6 +223,8 @@ def test_no_address_shows_it_to_the_public_and_its_audience_finds_it_where_it_be
     others = {"connections", "private", "page"}
     assert shown == {
         "/v1/library": others,
+        "/v1/threads/{thread_id}": {"connections"},  # their own
+        "/v1/threads/{thread_id}/export": {"connections"},
         "/ui/api/{persona}/uploads/{upload}": {"private", "page"},
         "/ui/api/{persona}/documents": others,
         "/ui/api/{persona}/documents/{doc_id}": others,

@@ -24,7 +24,7 @@ from twin_assets.monitoring.report.page import report_key
 
 # What a caller would send who means well; a field of another name gets a plain word.
 MEANT: dict[str, Any] = {
-    "persona": "ola", "model": "twin-ola-dpo:one", "doc_id": "doc-closed", "upload": "0" * 32, "request_id": "r1", "pair_id": "0" * 16,
+    "persona": "ola", "model": "twin-ola-dpo:one", "doc_id": "doc-closed", "thread_id": "0" * 32, "thread": None, "before": None, "upload": "0" * 32, "request_id": "r1", "pair_id": "0" * 16,
     "url": "https://ola.example/a", "links": [], "stop": None, "password": "a guess", "replaces": "0" * 32, "token": "0" * 32, "since": None,
     "until": None, "source": "", "category": "", "user": None, "key": "0" * 12, "seen": None, "language": "en", "tools": None, "given": None,
     "general": {"full_name": "Ola", "about": "Keeps boats.", "license": "CC-BY-4.0", "name": "runa"},
@@ -151,6 +151,7 @@ class World(NamedTuple):
     server: Server
     everything: Everything
     dataset: str
+    thread: str
     ola: httpx.Client
     runa: httpx.Client
 
@@ -179,10 +180,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 "messages": [{"role": "user", "content": "Why is the regatta cancelled?"}],
             }
             answer = clients[1].post("/v1/chat/completions", json=asked).json()
+            thread = clients[1].post("/v1/threads", json={"persona": "runa", "title": TEXT}).json()["id"]
+            assert (
+                clients[1].post("/v1/chat/completions", json=asked | {"thread": thread}).json()["thread_kept"]
+            )
             said = {"persona": "runa", "request_id": answer["request_id"], "thumb": "up", "comment": TEXT, "consent": True,
                     "edited": f"{TEXT} And I am sorry about it."}  # fmt: skip
             assert clients[1].post("/v1/feedback", json=said).status_code == 200
-            yield World(server, Everything(create_app(settings)), version, *clients)
+            yield World(server, Everything(create_app(settings)), version, thread, *clients)
             for client in clients:
                 client.close()
 
@@ -197,11 +202,12 @@ def test_its_own_admin_sees_what_the_attacks_are_after(world: World) -> None:
     """Otherwise the attack below could not fail."""
     lake = world.server.answers.lake
     meant = {
-        "persona": "runa", "model": MODEL, "version": world.dataset, "q": "regatta",
+        "persona": "runa", "model": MODEL, "version": world.dataset, "q": "regatta", "thread_id": world.thread,
         "doc_id": next(iter(library_of(lake, "runa"))), "pair_id": stored_pairs(lake, "runa").pairs[0].pair_id,
     }  # fmt: skip
     shown = {call.path for call in world.everything.calls(**meant) if call.method == "GET" and CANARY in call.send(world.runa).text}  # fmt: skip
-    assert len(shown) >= 8, shown
+    assert len(shown) >= 11, shown
+    assert {"/v1/threads", "/v1/threads/{thread_id}", "/v1/threads/{thread_id}/export"} < shown
 
 
 def test_every_route_is_reached_with_what_a_caller_may_send(world: World) -> None:
@@ -222,7 +228,7 @@ def test_no_parameter_of_any_route_leads_to_another_persona(world: World) -> Non
     stem = MODEL.replace(":", "-")
     values = [
         "runa", "../runa", "ola/../runa", "..", MODEL, f"../runa/{stem}", f"../../reports/runa/{stem}", "twin-runa-dpo",
-        f"../../runa/instruct/{world.dataset}", "/etc/passwd", "../../../personas/runa", "x" * 300, "a\0b",
+        f"../../runa/instruct/{world.dataset}", world.thread, f"../runa/{world.thread}", "/etc/passwd", "../../../personas/runa", "x" * 300, "a\0b",
     ]  # fmt: skip
     before = kept_of("runa", world.server)
     assert len(before) > 10

@@ -103,6 +103,13 @@ class Persona(Part):
     log_text_days: int = Field(
         90, ge=1, description="Texts of requests are removed from the log after so many days; counts stay."
     )
+    thread_days: int = Field(
+        30,
+        ge=0,
+        le=3_650,
+        description="Threads that a signed-in caller keeps are deleted after so many days without a new turn; 0, or log_text "
+        "off: none are kept.",
+    )
     learn_from_feedback: bool = Field(
         False,
         description="Consent: reviewed edits and thumbs of readers may become preference pairs, apart from the "
@@ -121,6 +128,11 @@ class Persona(Part):
             if not refusal.is_valid() or set(refusal.get_identifiers()) - {"looked_for"}:
                 raise ValueError(f"{refusal.template!r} may hold $looked_for, and $$ for a dollar sign")
         return refusals
+
+    @property
+    def threads_kept_days(self) -> int:
+        """Days that threads are kept for without a new turn; 0 where none are."""
+        return 0 if self.log_text == "off" else self.thread_days
 
     @property
     def first_language(self) -> str:

@@ -50,7 +50,7 @@ class Asked(Record):
 
 
 # Those fields of such a row that hold somebody's words.
-TEXTS = {"prompt", "answer", "brief", "edited", "comment", "understood_as"}
+TEXTS = {"prompt", "answer", "brief", "edited", "comment", "understood_as", "citations"}
 Row = TypeVar("Row", bound=Asked)
 
 

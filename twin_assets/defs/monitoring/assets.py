@@ -15,6 +15,7 @@ from twin_assets.evaluation.sense.persona_sense import persona_sense
 from twin_assets.evaluation.voice.persona_meter import no_voice, persona_instrument, persona_meter
 from twin_assets.inference.grounding.claims import by_mix
 from twin_assets.inference.twin.log_days import compact_days
+from twin_assets.inference.twin.threads.removal import sweep
 from twin_assets.monitoring.erasure import finish_erasures, remove_texts
 from twin_assets.monitoring.report.plots import cost_plot, quality_plot
 from twin_assets.monitoring.scores import scored
@@ -45,12 +46,13 @@ def scored_requests(
     embeddings: list[EmbeddedChunk],
     corpus_split: list[SplitDocument],
 ) -> dg.MaterializeResult[None]:
-    """New requests of the log with their scores, in the lake; texts past their days taken out of the log, days that are
+    """New requests of the log with their scores, in the lake; texts and threads past their days taken out, days of the log that are
     over made one object each, and erasures that broke off finished."""
     persona, lake, settings = platform.persona(context.partition_key), platform.lake, platform.settings
     lake.sweep()
     finished = finish_erasures(settings, lake, persona.name)
     bare = remove_texts(lake, persona.name, persona.log_text_days, settings.now.date())
+    swept = sweep(lake, persona.name, persona.threads_kept_days, settings.now)
     sense, no_sense = persona_sense(settings, platform.profile, corpus_split)
     measure, supported = open_measure(settings, platform.thresholds.supported)
     rule, is_toxic = open_toxicity(settings.toxicity_model)
@@ -78,6 +80,7 @@ def scored_requests(
             "new": run.scored,
             "new_in_sample": run.sampled,
             "texts_removed": bare,
+            "threads_swept": swept,
             "days_compacted": compacted.days,
             "objects_compacted": compacted.objects,
             "erasures_finished": finished,

@@ -87,7 +87,8 @@ class Answer(Record):
     `notice` is what a reader must know of whoever wrote it, None where there is nothing. `written` is how many texts it is the best
     of, `left_out` which instruments did not choose, and why; `checks` is what was done to hold it to its passages. In a talk
     `understood_as` is the question that was searched and answered where it is another than what was typed, and `turns_left_out`
-    how many of the oldest exchanges the prompt had no room for.
+    how many of the oldest exchanges the prompt had no room for. `thread_kept` says whether the turn was added to the thread that
+    the request named; None where it named none.
     """
 
     text: str
@@ -109,6 +110,7 @@ class Answer(Record):
     checks: FactChecks | None = None
     understood_as: str | None = None
     turns_left_out: int = 0
+    thread_kept: bool | None = None
 
 
 class Plan(Record):

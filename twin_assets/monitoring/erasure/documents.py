@@ -23,6 +23,7 @@ from twin_assets.core.storage.raw import RawItem, read_items, take_out
 from twin_assets.core.text.traces import Traces
 from twin_assets.core.vectors import open_store
 from twin_assets.inference.twin import log_days, request_log
+from twin_assets.inference.twin.threads import removal, stored
 from twin_assets.monitoring.erasure import files
 from twin_assets.monitoring.erasure.warehouse import erase_documents
 from twin_assets.settings import Settings
@@ -160,6 +161,24 @@ def from_feedback(erasure: DocumentErasure) -> int:
     return changed
 
 
+def from_threads(erasure: DocumentErasure) -> int:
+    """Citations of it, texts of turns that quote it, and titles that do."""
+    lake, persona = erasure.lake, erasure.persona
+    quoting, retitled = set[str](), 0
+    for key in list(lake.keys(f"{stored.FOLDER}/{persona}")):
+        if key.endswith(f"/{stored.HEAD}"):
+            retitled += lake.update(key, lambda data: _without_title(erasure, data))
+        elif turn := stored.read_turn(lake, key):
+            others = [one.quote for one in turn.citations or () if one.doc_id != erasure.doc_id]
+            if _quote(erasure, turn.prompt, turn.answer, turn.understood_as, *others):
+                quoting.add(turn.request_id)
+    entry = add_erased(lake, persona, texts=quoting)
+    changed = settle(lake, persona, lambda listed: removal.take_out(lake, persona, listed))
+    if entry:
+        mark_done(lake, entry)
+    return retitled + changed
+
+
 def from_raw(erasure: DocumentErasure) -> int:
     lake, persona = erasure.lake, erasure.persona
     return settle(lake, persona, lambda listed: take_out(lake, raw_keys(lake, persona), listed.documents))
@@ -274,6 +293,13 @@ def from_temporary(erasure: DocumentErasure) -> int:
     home = erasure.settings.home
     staged = [p for p in files.files_below(home) if p.name.startswith(".") and p.name.endswith(".tmp")]
     return files.remove_files(iter(staged), erasure.traces) + files.remove_left(iter(staged))
+
+
+def _without_title(erasure: DocumentErasure, data: bytes) -> bytes | None:
+    head = stored.ThreadHead.model_validate_json(data)
+    if not _quote(erasure, head.title):
+        return None
+    return head.model_copy(update={"title": None}).model_dump_json().encode()
 
 
 def _quote(erasure: DocumentErasure, *texts: str | None) -> bool:

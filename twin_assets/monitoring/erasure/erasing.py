@@ -15,7 +15,7 @@ from twin_assets.inference.twin.log_days import take_out
 from twin_assets.inference.twin.request_log import RequestRecord, log_days
 from twin_assets.monitoring.erasure.documents import DocumentErasure
 from twin_assets.monitoring.erasure.places import PLACES
-from twin_assets.monitoring.erasure.requests import RequestErasure, from_log, from_scores
+from twin_assets.monitoring.erasure.requests import RequestErasure, from_log, from_scores, from_threads
 from twin_assets.monitoring.scores import scored
 from twin_assets.monitoring.scores.records import ScoredRequest
 from twin_assets.settings import Settings
@@ -31,8 +31,8 @@ class NoSuchDocument(TwinError):
 
 
 class Erased(Record):
-    """What is gone: rows of the log, of the scores, reactions with the pairs made of them, rows of dataset versions and
-    of the warehouse; and the models that had learnt from those versions.
+    """What is gone: rows of the log, of the scores, reactions with the pairs made of them, turns and titles of kept threads, rows
+    of dataset versions and of the warehouse; and the models that had learnt from those versions.
 
     `warehouse` is None when the warehouse was in use: its next build takes out what the lake no longer has.
     """
@@ -42,6 +42,7 @@ class Erased(Record):
     warehouse: int | None
     feedback: int = 0
     pairs: int = 0
+    threads: int = 0
     datasets: dict[str, int] = {}
     models: list[str] = []
 
@@ -91,6 +92,7 @@ def erase(
         warehouse=taken["warehouse"],
         feedback=taken["feedback"] or 0,
         pairs=erasure.pairs,
+        threads=taken["threads"] or 0,
         datasets=erasure.datasets,
         models=_learnt_from(settings, persona, erasure.datasets),
     )
@@ -161,6 +163,7 @@ def finish_erasures(settings: Settings, lake: Lake, persona: str) -> int:
             erase_rows(lake, persona, "instruct")
             erase_rows(lake, persona, "preference")
         from_scores(erasure)
+        from_threads(erasure)
         from_log(erasure)  # the warehouse follows the lake by itself
         if whole:
             mark_done(lake, key)

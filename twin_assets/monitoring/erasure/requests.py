@@ -11,6 +11,7 @@ from twin_assets.core.storage.erased import settle
 from twin_assets.core.storage.lake import Lake
 from twin_assets.inference.twin.log_days import rewrite_day, take_out
 from twin_assets.inference.twin.request_log import RequestRecord, log_day, log_days
+from twin_assets.inference.twin.threads import removal
 from twin_assets.monitoring.erasure.warehouse import erase_requests
 from twin_assets.monitoring.scores import scored
 from twin_assets.settings import Settings
@@ -34,6 +35,12 @@ def from_scores(erasure: RequestErasure) -> int:
 
 def from_log(erasure: RequestErasure) -> int:
     return _take_out_of_log(erasure.lake, erasure.persona)
+
+
+def from_threads(erasure: RequestErasure) -> int:
+    """Turns of those requests, and what else the callers on the list have kept."""
+    lake, persona = erasure.lake, erasure.persona
+    return settle(lake, persona, lambda listed: removal.take_out(lake, persona, listed))
 
 
 def from_warehouse(erasure: RequestErasure) -> int | None:
