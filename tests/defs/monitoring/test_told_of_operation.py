@@ -21,14 +21,12 @@ from twin_assets.defs.shared.common import personas
 from twin_assets.defs.shared.resources import build_resources
 from twin_assets.monitoring.alerts.lifecycle import PLATFORM, Alert, batches, open_alerts
 
-NOW = datetime.now(UTC)
-
 
 class Told:
     """The sensor as Dagster's daemon ticks it; `now` moves on with each tick by a minute, or as said."""
 
     def __init__(self, home: Path, hook: HookDouble) -> None:
-        self.home, self.hook, self.cursor, self.now = home, hook, None, NOW
+        self.home, self.hook, self.cursor, self.now = home, hook, None, datetime.now(UTC)
 
     def tick(self, instance: dg.DagsterInstance, after: timedelta = timedelta(minutes=1)) -> str:
         self.now += after
