@@ -1,7 +1,7 @@
 """Collecting: by hand, and every morning of those who are due."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import dagster as dg
 
@@ -9,9 +9,10 @@ from twin_assets.core.persona.definition import SOURCES
 from twin_assets.core.records import SplitDocument
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.defs.collect.assets import ERROR
+from twin_assets.defs.shared.asked import Asked, runs_or_reasons
 from twin_assets.defs.shared.common import COLLECT, PERSONAS
 from twin_assets.defs.shared.resources import Platform
-from twin_assets.defs.shared.versions import latest
+from twin_assets.defs.shared.versions import newest_records
 from twin_assets.monitoring.drift.refresh import crawl_interval
 
 collect = dg.define_asset_job("collect", dg.AssetSelection.groups(COLLECT))
@@ -22,29 +23,28 @@ collect = dg.define_asset_job("collect", dg.AssetSelection.groups(COLLECT))
     cron_schedule="0 5 * * *",
     description="Collects new writing in the morning, of each persona as often as they write: every 1 to 14 days.",
 )
-def collect_daily(
-    context: dg.ScheduleEvaluationContext, platform: Platform
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def collect_daily(context: dg.ScheduleEvaluationContext, platform: Platform) -> Asked:
     """Personas whose crawl interval is over: half the mean time between two of their pieces, 1 to 14 days."""
-    waiting = []
+    requests, waiting = list[dg.RunRequest](), []
+    crawls = _last_crawls(context.instance)
     for persona in context.instance.get_dynamic_partitions(PERSONAS):
         now = context.scheduled_execution_time.astimezone(UTC)
         interval = crawl_interval(_published(platform, persona), now)
-        crawled = _crawled(context.instance, persona)
+        last = crawls.get(persona)
         # Half a day of grace: the last crawl ended some time after the tick that started it.
         # A source in error is asked again at the next tick, however rarely the persona writes.
         if (
-            crawled is None
-            or _in_error(context.instance, persona)
-            or (now - crawled).total_seconds() >= interval.total_seconds() - 43200
+            last is None
+            or last.in_error
+            or (now - last.at).total_seconds() >= interval.total_seconds() - 43200
         ):
-            yield dg.RunRequest(partition_key=persona)
+            # Dagster wants keys where there are several, and starts one run a key.
+            requests.append(dg.RunRequest(run_key=f"{persona}:{now.isoformat()}", partition_key=persona))
         else:
             waiting.append(
-                f"{persona} is crawled every {interval.days} days, last at {crawled:%Y-%m-%d %H:%M} UTC"
+                f"{persona} is crawled every {interval.days} days, last at {last.at:%Y-%m-%d %H:%M} UTC"
             )
-    if waiting:
-        yield dg.SkipReason("; ".join(waiting))
+    return runs_or_reasons(context, requests, waiting)
 
 
 def _published(platform: Platform, persona: str) -> list[datetime]:
@@ -55,19 +55,23 @@ def _published(platform: Platform, persona: str) -> list[datetime]:
     return [d.published_at for d in documents if d.published_at and d.category != "code"]
 
 
-def _in_error(instance: dg.DagsterInstance, persona: str) -> bool:
-    newest = (latest(instance, dg.AssetKey(f"raw_{source}"), persona) for source in SOURCES)
-    return any(crawl is not None and ERROR in crawl.metadata for crawl in newest)
+class _Crawls(NamedTuple):
+    """When a persona was crawled last, and whether the last crawl of a source ended with an error."""
+
+    at: datetime
+    in_error: bool
 
 
-def _crawled(instance: dg.DagsterInstance, persona: str) -> datetime | None:
-    times = [
-        records[0].timestamp
-        for source in SOURCES
-        if (
-            records := instance.fetch_materializations(
-                dg.AssetRecordsFilter(dg.AssetKey(f"raw_{source}"), asset_partitions=[persona]), limit=1
-            ).records
-        )
-    ]
-    return datetime.fromtimestamp(max(times), UTC) if times else None
+def _last_crawls(instance: dg.DagsterInstance) -> dict[str, _Crawls]:
+    """Of every persona who was crawled, from all sources."""
+    crawls: dict[str, _Crawls] = {}
+    for source in SOURCES:
+        for persona, record in newest_records(instance, f"raw_{source}").items():
+            told = record.asset_materialization
+            at, wrong = (
+                datetime.fromtimestamp(record.timestamp, UTC),
+                told is not None and ERROR in told.metadata,
+            )
+            before = crawls.get(persona, _Crawls(at, False))
+            crawls[persona] = _Crawls(max(at, before.at), wrong or before.in_error)
+    return crawls

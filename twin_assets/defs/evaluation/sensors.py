@@ -1,13 +1,16 @@
 """Evaluation: by hand, and of every new candidate."""
 
-from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import dagster as dg
 
+from twin_assets.core.hashing import fingerprint
+from twin_assets.defs.shared.asked import Asked, runs_or_reasons
 from twin_assets.defs.shared.common import PERSONAS
-from twin_assets.defs.shared.versions import is_current, latest, tags_of
+from twin_assets.defs.shared.looks import Looks
+from twin_assets.defs.shared.versions import is_current, latest, newest_rows, version_of
 
-_CHAIN = [dg.AssetKey("dpo_model"), dg.AssetKey("evaluation_report")]
+CHAIN = ("dpo_model", "evaluation_report")
 
 evaluate = dg.define_asset_job("evaluate", dg.AssetSelection.assets("evaluation_report"))
 
@@ -18,18 +21,22 @@ evaluate = dg.define_asset_job("evaluate", dg.AssetSelection.assets("evaluation_
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=30,
 )
-def evaluate_new_candidate(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def evaluate_new_candidate(context: dg.SensorEvaluationContext) -> Asked:
     """One run for each data version of the candidate, persona by persona, unless its report was already made."""
-    reasons = []
-    for persona in context.instance.get_dynamic_partitions(PERSONAS):
-        links = [latest(context.instance, key, persona) for key in _CHAIN]
-        if links[0] is None:
-            reasons.append(f"{persona} has no dpo_model yet")
-        elif is_current(_CHAIN, links):
-            reasons.append(f"{persona}'s evaluation_report is current")
-        else:
-            # The run key makes Dagster start one run a version, however often it is asked for.
-            version = tags_of(links[0])["dagster/data_version"]
-            yield dg.RunRequest(run_key=f"{persona}:{version}", partition_key=persona)
-    if reasons:
-        yield dg.SkipReason("; ".join(reasons))
+    requests, reasons, instance = list[dg.RunRequest](), [], context.instance
+    looks, rows = Looks(context.cursor, datetime.now(UTC)), newest_rows(instance, CHAIN)
+    for persona in instance.get_dynamic_partitions(PERSONAS):
+        state = fingerprint(rows.get(persona, {}), 12)
+        sentence = looks.quiet(persona, state)
+        if sentence is None:
+            links = [latest(instance, dg.AssetKey(name), persona) for name in CHAIN]
+            if links[0] is not None and not is_current(CHAIN, links):
+                # The run key makes Dagster start one run a version, however often it is asked for.
+                key = f"{persona}:{version_of(links[0])}"
+                requests.append(dg.RunRequest(run_key=key, partition_key=persona))
+                continue
+            sentence = "the evaluation_report is current" if links[0] else "there is no dpo_model yet"
+            looks.looked(persona, state, sentence, None)
+        reasons.append(f"{persona}: {sentence}")
+    context.update_cursor(looks.cursor())
+    return runs_or_reasons(context, requests, reasons)

@@ -14,12 +14,12 @@ from twin_assets.defs.monitoring.operation import (
     dagster_address,
     failed_work_of,
     failing_sources_of,
-    newest_rows,
     queue_of,
 )
 from twin_assets.defs.shared.common import PERSONAS
 from twin_assets.defs.shared.looks import Looks
 from twin_assets.defs.shared.resources import Platform
+from twin_assets.defs.shared.versions import newest_rows
 from twin_assets.monitoring.alerts.channels import channels, deliver
 from twin_assets.monitoring.alerts.lifecycle import (
     PLATFORM,
@@ -55,14 +55,19 @@ def send_alerts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
     rules = channels(settings), dagster_address(settings)
     failed = failed_work_of(instance, settings)
     rows = newest_rows(instance, WATCHED)
+    due: dict[str, tuple[str, list[Alert]]] = {}  # with the state and what is known already
     for persona in instance.get_dynamic_partitions(PERSONAS):
         beside = [*failed_work(failed.get(persona, ())), *_candidate(platform, persona)]
         state = fingerprint([rows.get(persona), rules, [a.model_dump_json() for a in beside]], 12)
-        sentence = looks.quiet(persona, state)
-        if sentence is None:
-            beside += failing_sources(failing_sources_of(instance, settings, persona))
-            sentence, due = tell(platform, persona, beside)
-            looks.looked(persona, state, sentence, due)
+        if sentence := looks.quiet(persona, state):
+            said.append(f"{persona}: {sentence}")
+        else:
+            due[persona] = state, beside
+    failing = failing_sources_of(instance, settings, list(due))
+    for persona, (state, beside) in due.items():
+        beside += failing_sources(failing.get(persona, ()))
+        sentence, again = tell(platform, persona, beside)
+        looks.looked(persona, state, sentence, again)
         said.append(f"{persona}: {sentence}")
     said += _told_of_the_platform(platform, instance, looks, failed_work(failed.get(PLATFORM, ())))
     context.update_cursor(looks.cursor())

@@ -16,4 +16,6 @@ monitor = dg.define_asset_job("monitor", dg.AssetSelection.groups(MONITORING))
 )
 def monitor_hourly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
     for persona in context.instance.get_dynamic_partitions(PERSONAS):
-        yield dg.RunRequest(partition_key=persona)
+        # Dagster wants keys where there are several, and starts one run a key.
+        key = f"{persona}:{context.scheduled_execution_time.isoformat()}"
+        yield dg.RunRequest(run_key=key, partition_key=persona)

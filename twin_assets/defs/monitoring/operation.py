@@ -1,10 +1,10 @@
 """What Dagster's own records say is wrong: work that failed and was not done since, sources that refuse, runs that wait.
 
-At rest a look costs one query of runs and one of each asset's newest rows, however many personas there are.
+At rest a look costs one query of runs, however many personas there are.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from twin_assets.core.persona.definition import SOURCES
 from twin_assets.defs.collect.assets import ERROR
+from twin_assets.defs.shared.versions import newest_records
 from twin_assets.monitoring.alerts.lifecycle import PLATFORM
 from twin_assets.monitoring.alerts.operation import FailedWork, FailingSource
 from twin_assets.settings import Settings
@@ -118,31 +119,21 @@ def _done_since(
     return bool(instance.get_runs(done, limit=1))
 
 
-def newest_rows(instance: DagsterInstance, names: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
-    """By persona and asset, where the newest materialisation stands in Dagster's event log: it changes with each."""
-    rows: dict[str, dict[str, int]] = defaultdict(dict)
-    for name in names:
-        newest = instance.get_latest_storage_id_by_partition(
-            dg.AssetKey(name), DagsterEventType.ASSET_MATERIALIZATION
-        )
-        for persona, row in newest.items():
-            rows[persona][name] = row
-    return rows
-
-
-def failing_sources_of(instance: DagsterInstance, settings: Settings, persona: str) -> list[FailingSource]:
-    """The sources whose last crawl gave an error."""
-    failing = []
-    for source in SOURCES:
+def failing_sources_of(
+    instance: DagsterInstance, settings: Settings, personas: Sequence[str]
+) -> Mapping[str, Sequence[FailingSource]]:
+    """By persona, the sources whose last crawl gave an error."""
+    failing: dict[str, list[FailingSource]] = defaultdict(list)
+    for source in SOURCES if personas else ():
         name = f"raw_{source}"
-        records = instance.fetch_materializations(
-            dg.AssetRecordsFilter(dg.AssetKey(name), asset_partitions=[persona]), limit=1
-        ).records
-        told = records[0].asset_materialization if records else None
-        if told is not None and (error := told.metadata.get(ERROR)) is not None:
-            link = f"{dagster_address(settings)}/assets/{name}?partition={persona}"
-            at = datetime.fromtimestamp(records[0].timestamp, UTC)
-            failing.append(FailingSource(source=source, error=str(error.value), at=at, link=link))
+        for persona, record in newest_records(instance, name, personas).items():
+            told = record.asset_materialization
+            if told is not None and (error := told.metadata.get(ERROR)) is not None:
+                link = f"{dagster_address(settings)}/assets/{name}?partition={persona}"
+                at = datetime.fromtimestamp(record.timestamp, UTC)
+                failing[persona].append(
+                    FailingSource(source=source, error=str(error.value), at=at, link=link)
+                )
     return failing
 
 

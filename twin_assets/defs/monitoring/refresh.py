@@ -1,6 +1,5 @@
 """Refresh: asks for a rebuild when there is reason to."""
 
-from collections.abc import Iterator
 from datetime import datetime
 
 import dagster as dg
@@ -11,10 +10,11 @@ from twin_assets.core.release.history import History
 from twin_assets.core.storage.experiments import read_rows
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.defs.collect.jobs import collect
+from twin_assets.defs.shared.asked import Asked, runs_or_reasons
 from twin_assets.defs.shared.common import PERSONAS
 from twin_assets.defs.shared.looks import Looks
 from twin_assets.defs.shared.resources import Platform
-from twin_assets.defs.shared.versions import latest, tags_of
+from twin_assets.defs.shared.versions import newest_rows
 from twin_assets.monitoring.drift.refresh import Ask, ask, asks, estimate_cost, judge_refresh
 from twin_assets.monitoring.drift.report import DriftReport
 
@@ -30,35 +30,32 @@ TAG_CHARACTERS = 200
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=60,
 )
-def rebuild_when_due(
-    context: dg.SensorEvaluationContext, platform: Platform
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def rebuild_when_due(context: dg.SensorEvaluationContext, platform: Platform) -> Asked:
     """One run of `collect` for each rebuild that is asked for; the rest follows from what it finds, up to the
     evaluation. What was asked for but never started, because the daemon died in between, is started now."""
-    settings, said = platform.settings, []
+    settings, requests, said = platform.settings, list[dg.RunRequest](), []
     looks = Looks(context.cursor, settings.now)
     rules = settings.refresh_age_days, settings.refresh_new_share, settings.refresh_cooldown_days
+    rows = newest_rows(context.instance, ("drift_report",))
     for persona in context.instance.get_dynamic_partitions(PERSONAS):
         history = platform.known_ledgers.history(persona)
-        report = tags_of(latest(context.instance, dg.AssetKey("drift_report"), persona))
-        state = fingerprint([report.get("dagster/data_version"), len(history.events), rules], 12)
+        state = fingerprint([rows.get(persona), len(history.events), rules], 12)
         if sentence := looks.quiet(persona, state):
             said.append(f"{persona}: {sentence}")
             continue
         last = next(iter(asks(platform.lake, persona)[-1:]), None)
         if last is not None and not _started(context.instance, last):
-            yield _run(last)
+            requests.append(_run(last))
             continue
         request, sentence, due = _judge(platform, persona, history, last)
         if request is not None:
             context.log.info(f"{persona}: rebuild {request.number}: {sentence}. Cost: {request.cost}")
-            yield _run(request)
+            requests.append(_run(request))
         else:
             looks.looked(persona, state, sentence, due)
             said.append(f"{persona}: {sentence}")
     context.update_cursor(looks.cursor())
-    if said:
-        yield dg.SkipReason("; ".join(said))
+    return runs_or_reasons(context, requests, said)
 
 
 def _judge(

@@ -1,9 +1,12 @@
 """Which data version an asset has, and which versions of its parents it was made from."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import dagster as dg
+
+ROWS_AT_ONCE = 500
 
 
 def latest(instance: dg.DagsterInstance, key: dg.AssetKey, persona: str) -> dg.AssetMaterialization | None:
@@ -17,18 +20,56 @@ def tags_of(materialization: dg.AssetMaterialization | None) -> Mapping[str, str
     return (materialization.tags if materialization else None) or {}
 
 
+def version_of(materialization: dg.AssetMaterialization | None) -> str:
+    """The data version of a materialisation; empty for none."""
+    return tags_of(materialization).get("dagster/data_version", "")
+
+
+def newest_rows(
+    instance: dg.DagsterInstance, names: Iterable[str], personas: Collection[str] | None = None
+) -> Mapping[str, Mapping[str, int]]:
+    """By persona and asset, where the newest materialisation stands in Dagster's event log: it changes with each.
+    One query an asset, however many personas there are; of some, where they are named."""
+    rows: dict[str, dict[str, int]] = defaultdict(dict)
+    for name in names:
+        newest = instance.get_latest_storage_id_by_partition(
+            dg.AssetKey(name),
+            dg.DagsterEventType.ASSET_MATERIALIZATION,
+            set(personas) if personas is not None and len(personas) <= ROWS_AT_ONCE else None,
+        )
+        for persona, row in newest.items():
+            if personas is None or persona in personas:
+                rows[persona][name] = row
+    return rows
+
+
+def newest_records(
+    instance: dg.DagsterInstance, name: str, personas: Collection[str] | None = None
+) -> Mapping[str, dg.EventLogRecord]:
+    """The newest materialisation of an asset by persona, with its time; a query for every ROWS_AT_ONCE personas."""
+    rows = {persona: at[name] for persona, at in newest_rows(instance, (name,), personas).items()}
+    found: dict[int, dg.EventLogRecord] = {}
+    wanted = list(rows.values())
+    for start in range(0, len(wanted), ROWS_AT_ONCE):
+        some = wanted[start : start + ROWS_AT_ONCE]
+        asked = dg.AssetRecordsFilter(dg.AssetKey(name), storage_ids=some)
+        records = instance.fetch_materializations(asked, limit=len(some))
+        found |= {record.storage_id: record for record in records.records}
+    return {persona: found[row] for persona, row in rows.items() if row in found}
+
+
 def made_from(
     child: dg.AssetMaterialization | None, parent_key: dg.AssetKey, parent: dg.AssetMaterialization | None
 ) -> bool:
     """Whether `child` was made from exactly this materialisation of `parent_key`."""
     recorded = tags_of(child).get(f"dagster/input_data_version/{parent_key.to_user_string()}")
-    version = tags_of(parent).get("dagster/data_version", "")
     # Dagster records the hash of a parent's version where the parent has partitions.
-    return recorded == hashlib.sha256(version.encode()).hexdigest()
+    return recorded == hashlib.sha256(version_of(parent).encode()).hexdigest()
 
 
-def is_current(chain: Sequence[dg.AssetKey], links: Sequence[dg.AssetMaterialization | None]) -> bool:
+def is_current(chain: Sequence[str], links: Sequence[dg.AssetMaterialization | None]) -> bool:
     """Whether each asset of a chain was made from the one before it; `links` are their newest materialisations."""
     return all(
-        made_from(child, key, parent) for key, parent, child in zip(chain, links, links[1:], strict=False)
+        made_from(child, dg.AssetKey(name), parent)
+        for name, parent, child in zip(chain, links, links[1:], strict=False)
     )

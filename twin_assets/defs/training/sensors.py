@@ -1,21 +1,31 @@
 """Continuous training: asks for SFT and DPO when a new dataset version is worth it, and says why when it isn't."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from twin_assets.core.datasets.diff import diff_versions
+from twin_assets.core.hashing import fingerprint
 from twin_assets.core.models.version import ModelVersion
+from twin_assets.core.records import Record
+from twin_assets.defs.shared.asked import Asked, runs_or_reasons
 from twin_assets.defs.shared.common import PERSONAS
+from twin_assets.defs.shared.looks import Looks
 from twin_assets.defs.shared.resources import Platform
-from twin_assets.defs.shared.versions import is_current, latest, tags_of
+from twin_assets.defs.shared.versions import is_current, latest, newest_rows, version_of
 from twin_assets.defs.training.jobs import train
 from twin_assets.monitoring.drift.refresh import asks
 from twin_assets.training.continuous import Change, Verdict, at_once, cooling_down, enough_changed
 
-_CHAIN = [dg.AssetKey(name) for name in ("instruct_dataset", "sft_model", "dpo_model")]
+CHAIN = ("instruct_dataset", "sft_model", "dpo_model")
+
+
+class _Cursor(Record):
+    """The last comparison of each persona's dataset with what was trained, and the looks at them all."""
+
+    changes: Mapping[str, Change] = {}
+    looks: str = ""
 
 
 @dg.sensor(
@@ -25,33 +35,39 @@ _CHAIN = [dg.AssetKey(name) for name in ("instruct_dataset", "sft_model", "dpo_m
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=30,
 )
-def train_on_new_dataset(
-    context: dg.SensorEvaluationContext, platform: Platform
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def train_on_new_dataset(context: dg.SensorEvaluationContext, platform: Platform) -> Asked:
     """One run for each dataset version that the rules let through, persona by persona."""
-    changes: dict[str, Change] = {
-        persona: Change.model_validate(change)
-        for persona, change in json.loads(context.cursor or "{}").items()
-    }
-    held: list[str] = []
-    for persona in context.instance.get_dynamic_partitions(PERSONAS):
-        links = [latest(context.instance, key, persona) for key in _CHAIN]
-        if links[0] is None:
-            held.append(f"{persona} has no instruct_dataset yet")
-        elif is_current(_CHAIN, links):
-            held.append(f"{persona}'s dpo_model is current")
-        else:
-            version = tags_of(links[0])["dagster/data_version"]
-            verdict = _judge(context, platform, persona, version, changes)
-            if verdict.train:
-                context.log.info(f"{persona}: {verdict.reason}")
-                # The run key makes Dagster start one run a version, however often it is asked for.
-                yield dg.RunRequest(run_key=f"{persona}:{version}", partition_key=persona)
+    cursor, instance = _read(context.cursor), context.instance
+    requests, changes, held = list[dg.RunRequest](), dict(cursor.changes), []
+    looks, rows = Looks(cursor.looks, datetime.now(UTC)), newest_rows(instance, CHAIN)
+    for persona in instance.get_dynamic_partitions(PERSONAS):
+        state = fingerprint(rows.get(persona, {}), 12)
+        sentence = looks.quiet(persona, state)
+        if sentence is None:
+            links = [latest(instance, dg.AssetKey(name), persona) for name in CHAIN]
+            if links[0] is None or is_current(CHAIN, links):
+                sentence = "the dpo_model is current" if links[0] else "there is no instruct_dataset yet"
+                looks.looked(persona, state, sentence, None)
             else:
-                held.append(f"{persona}: {verdict.reason}")
-    context.update_cursor(json.dumps({persona: change.model_dump() for persona, change in changes.items()}))
-    if held:
-        yield dg.SkipReason("; ".join(held))
+                version = version_of(links[0])
+                verdict = _judge(context, platform, persona, version, changes)
+                sentence = verdict.reason
+                if verdict.train:
+                    context.log.info(f"{persona}: {sentence}")
+                    # The run key makes Dagster start one run a version, however often it is asked for.
+                    requests.append(dg.RunRequest(run_key=f"{persona}:{version}", partition_key=persona))
+                    continue
+        held.append(f"{persona}: {sentence}")
+    context.update_cursor(_Cursor(changes=changes, looks=looks.cursor()).model_dump_json())
+    return runs_or_reasons(context, requests, held)
+
+
+def _read(cursor: str | None) -> _Cursor:
+    """One that can't be read, of a release before, counts as none."""
+    try:
+        return _Cursor.model_validate_json(cursor or "")
+    except ValueError:
+        return _Cursor()
 
 
 def _judge(
