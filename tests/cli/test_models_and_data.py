@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.cli.terminal import Terminal
@@ -14,10 +15,12 @@ from tests.support.releases import Office
 from twin_assets.core.datasets.rows import PreferenceRow
 from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.models.registry import Registry, weights_hash
+from twin_assets.core.persona.definition import load_persona
 from twin_assets.core.records import Message
 from twin_assets.core.storage.erased import add_erased
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.inference.twin.request_log import read_requests, user_hash
+from twin_assets.inference.twin.threads import Threads, ThreadTurn
 
 
 def test_releases_are_shown_decided_and_signed_by_the_operating_systems_user(tmp_path: Path) -> None:
@@ -128,9 +131,15 @@ def test_a_user_is_erased_by_the_name_that_they_gave(tmp_path: Path) -> None:
     gone = terminal.said("erase", "runa", "--user", "ann@example.org", "--key", "key1")
     assert json.loads(gone)["requests"] == 1
     assert [row.request_id for row in read_requests(lake, "runa")] == ["1", "2"]
-    assert (
-        json.loads(terminal.said("erase", "runa", "--texts-older-than", "30"))["texts_removed_from_rows"] == 0
+    terminal.declare()
+    persona = load_persona(terminal.settings.personas_dir, "runa")
+    threads, old = Threads(lake, persona, "key1"), datetime.now(UTC) - timedelta(days=31)
+    turn = ThreadTurn(
+        request_id="1", time=old, model="m", outcome="answered", prompt="p", answer="a", key="key1"
     )
+    assert threads.add(threads.begin().id, turn)
+    removed = json.loads(terminal.said("erase", "runa", "--texts-older-than", "30"))
+    assert removed == {"texts_removed_from_rows": 0, "turns_removed_from_threads": 1}
     missing = terminal.twin("erase", "runa", "--document", "nope")
     assert (missing.exit_code, "no document 'nope'" in missing.stderr) == (1, True)
 

@@ -4,7 +4,8 @@ import {generate, post} from "../lib/api.js";
 import {empty, h, toast} from "../lib/dom.js";
 import {answerCard} from "./answer.js";
 
-const TURNS = 200;  // exchanges that are sent along: the service says what of them is too much
+// Of the talk so far, what is sent along at most: the service says what of it is too much for the model.
+const TURNS = 200, CHARACTERS = 300_000;
 // What a thread that takes no more turns answers with: the talk goes on in a new one.
 const OVER = {ThreadFull: "The conversation is full, and goes on in a new one.", Unknown: "The conversation was deleted elsewhere, and goes on in a new one."};
 
@@ -28,10 +29,10 @@ export function chat({persona, fullName, titles, days, thread, sendKeys, model})
 
   /** A question with its card; `drafts` are answers that it has already. */
   function add(question, drafts = []) {
-    const turn = {question, answer: drafts.at(-1)?.text ?? ""}, before = turns.slice(-TURNS);
+    const turn = {question, answer: drafts.at(-1)?.text ?? ""}, before = newest(turns);
     turns.push(turn);
     const messages = [
-      ...before.filter(one => one.answer).flatMap(one => [{role: "user", content: one.question}, {role: "assistant", content: one.answer}]),
+      ...before.flatMap(one => [{role: "user", content: one.question}, {role: "assistant", content: one.answer}]),
       {role: "user", content: question},
     ];
     const card = answerCard({persona, titles, prompt: question, model, drafts, ask: async (seed, options) => {
@@ -95,6 +96,13 @@ export function chat({persona, fullName, titles, days, thread, sendKeys, model})
   page.toLast = () => column.lastChild.scrollIntoView({block: "nearest"});
   page.element = h("section", {class: "chat"}, column, form);
   return page;
+}
+
+/** The answered turns that are sent along, oldest first. */
+function newest(turns) {
+  let left = CHARACTERS;
+  const answered = turns.filter(one => one.answer).slice(-TURNS);
+  return answered.reverse().filter(one => (left -= one.question.length + one.answer.length) >= 0).reverse();
 }
 
 /** Questions with the drafts of their answers: what was asked again at once is another draft. */

@@ -46,7 +46,7 @@ export function threadList({persona, open, begin, again, gone}) {
   function tools(one) {
     const file = (format, label) => h("a", {class: "button quiet", download: true, href: `${of(one.id, "/export")}${query({persona, format})}`}, `Export ${label}`);
     return [
-      one.turns > open().seen ? h("p", {class: "meta", role: "note"}, "It went on in another tab. ", button("Show it", again, {class: "quiet"})) : null,
+      one.turns > open().seen ? h("p", {class: "meta", role: "note"}, "It went on in another tab. ", button("Show it", again)) : null,
       h("div", {class: "tools"}, button("Rename", () => rename(one), {class: "quiet"}), file("markdown", "Markdown"), file("json", "JSON"), button("Delete", () => erase(one), {class: "quiet danger"})),
     ];
   }

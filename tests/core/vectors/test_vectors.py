@@ -307,6 +307,23 @@ def test_a_period_keeps_to_what_was_published_in_it(store: VectorStore) -> None:
         found(store, "tide", 0, filters={"published_from": "last spring"})
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        '"tide zebra"',
+        '"tide" or "zebra"',
+        '"tide',
+        "'tide'",
+        "tide AND zebra",
+        "+zebra -tide",
+        "tide~2 zebra^3",
+    ],
+)
+def test_no_sign_in_a_question_makes_it_another_kind_of_search(store: VectorStore, question: str) -> None:
+    store.sync(CHUNKS)
+    assert found(store, question, 1, alpha=0.0) == ["a"]
+
+
 def test_a_full_text_search_gives_hits_only(store: VectorStore) -> None:
     store.sync(CHUNKS)
     assert found(store, "zebra", 0, alpha=0.0) == []

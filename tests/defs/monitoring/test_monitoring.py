@@ -13,6 +13,7 @@ import pytest
 from tests.evaluation.evaluation_factories import request, train
 from twin_assets.core.errors import TwinError
 from twin_assets.core.feedback.store import Feedback, add_feedback
+from twin_assets.core.persona.definition import load_persona
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.feature_store import FeatureStore
@@ -20,6 +21,7 @@ from twin_assets.core.storage.lake import LocalLake
 from twin_assets.definitions import defs
 from twin_assets.defs.shared.resources import build_resources
 from twin_assets.inference.twin.request_log import write_object
+from twin_assets.inference.twin.threads import Threads
 from twin_assets.monitoring.erasure import erase
 from twin_assets.monitoring.scores.cost_report import read_costs
 from twin_assets.monitoring.scores.scored import FOLDER, StoredScore, read_scored, write_scores
@@ -129,10 +131,14 @@ def test_the_warehouse_has_each_request_once_before_and_after_its_day_is_compact
     log(home, "a", 0, 1, days_ago=1)
     log(home, "b", 2, days_ago=1)
     log(home, "c", 3)
+    persona = load_persona(Settings().personas_dir, "runa")
+    unused, used = (Threads(lake, persona, "page", now=NOW - timedelta(days=ago)).begin() for ago in (31, 29))
     # Before the first note: what an overtaken or killed rewriting left doesn't count.
     lake.write(f"requests/runa/{day}/000001-aa.parquet", b"half")
     first = monitor(home)["scored_requests"]
     assert (first["new"], first["days_compacted"], first["objects_compacted"]) == (4, 1, 2)
+    assert first["threads_swept"] == 1
+    assert [key.split("/")[-2] for key in lake.keys("threads")] == [used.id] != [unused.id]
     assert [key for key in lake.keys(f"requests/runa/{day}") if key.endswith(".jsonl")] == []
     before = mart()
     assert [one[0] for one in before] == ["0", "1", "2", "3"]

@@ -14,8 +14,10 @@ from twin_assets.core.persona.definition import TextPolicy, load_persona
 from twin_assets.core.storage.erased import unfinished
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.core.storage.library import add_to_library, library_of
+from twin_assets.inference.twin.answer import Citation
 from twin_assets.inference.twin.log_writer import RequestLog
 from twin_assets.inference.twin.request_log import read_requests, user_hash
+from twin_assets.inference.twin.threads import Threads, ThreadTurn
 from twin_assets.monitoring.erasure import Erased, erase, erase_document, finish_erasures, remove_texts
 from twin_assets.monitoring.scores.live_scores import score_new
 from twin_assets.monitoring.scores.scored import read_scored
@@ -112,6 +114,31 @@ def test_texts_are_kept_masked_or_left_out_and_leaks_are_counted_all_the_same(
     (row,) = read_requests(lake, "runa")
     assert (row.prompt, row.answer, row.personal_data) == (prompt, answer, 1)
     assert scorer().score([row], {})[0].personal_data == 1
+
+
+def test_an_erased_document_leaves_kept_threads_and_what_was_said_of_others_stays(tmp_path: Path) -> None:
+    lake, persona = LocalLake(tmp_path / "lake"), load_persona(ROOT / "personas", "runa")
+    text = "The quokka paper says that a pier moves by eleven centimetres between a neap and a spring tide."
+    gone = add_to_library(lake, persona, "https://x.example/paper", text)
+    rope = add_to_library(lake, persona, "https://x.example/rope", "A page about rope, and nothing else.")
+
+    def cited(doc_id: str, quote: str) -> Citation:
+        return Citation(number=1, chunk_id="c", doc_id=doc_id, url="https://x.example", title=None, start=0, end=9, quote=quote, score=1)  # fmt: skip
+
+    threads = Threads(lake, persona, "page")
+    thread = threads.begin(f"On this: {text}").id
+    said = {"model": "m", "outcome": "answered", "key": "page"}
+    for name, answer, quoted in (("quotes", f"It is so: {text}", rope.doc_id), ("cites", "It moves.", gone.doc_id), ("other", "Of rope.", rope.doc_id)):  # fmt: skip
+        passage = cited(quoted, text if quoted == gone.doc_id else "A page about rope")
+        turn = ThreadTurn.model_validate(said | {"request_id": name, "time": datetime.now(UTC), "prompt": "Why?", "answer": answer, "citations": [passage]})  # fmt: skip
+        assert threads.add(thread, turn)
+    assert erase_document(Settings(home=tmp_path), lake, "runa", gone.doc_id).places["threads"] == 3
+    left = threads.open(thread)
+    assert left.title == "Untitled"
+    assert [(one.prompt, one.answer, [c.doc_id for c in one.citations or ()]) for one in left.exchanges] == [
+        (None, None, []), ("Why?", "It moves.", []), ("Why?", "Of rope.", [rope.doc_id]),
+    ]  # fmt: skip
+    assert not any(b"quokka" in lake.read(key) for key in lake.keys("threads"))
 
 
 def test_a_document_whose_index_does_not_answer_is_seen_by_nobody_and_erased_by_the_hourly_run(

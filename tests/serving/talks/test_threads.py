@@ -122,6 +122,8 @@ def test_the_page_s_login_keeps_threads_and_nobody_in_particular_does(
         thread = begin(page)
         assert [one["id"] for one in listed(page)["threads"]] == [thread]
         assert [p["thread_days"] for p in page.get("/ui/api/start").json()["personas"]] == [30, 30]
+        declare(server, "log_text_days: 7\n")
+        assert [p["thread_days"] for p in page.get("/ui/api/start").json()["personas"]] == [30, 7]
     for how in ({}, {"allow_anonymous": True}):
         with twin(tmp_path / f"open{len(how)}", **how) as (open_server, _):
             refused = open_server.client.post("/v1/threads", json={"persona": "runa"})

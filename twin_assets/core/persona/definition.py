@@ -107,8 +107,8 @@ class Persona(Part):
         30,
         ge=0,
         le=3_650,
-        description="Threads that a signed-in caller keeps are deleted after so many days without a new turn; 0, or log_text "
-        "off: none are kept.",
+        description="Threads that a signed-in caller keeps are deleted after so many days without a new turn, or after "
+        "log_text_days if those are fewer; 0, or log_text off: none are kept.",
     )
     learn_from_feedback: bool = Field(
         False,
@@ -132,7 +132,7 @@ class Persona(Part):
     @property
     def threads_kept_days(self) -> int:
         """Days that threads are kept for without a new turn; 0 where none are."""
-        return 0 if self.log_text == "off" else self.thread_days
+        return 0 if self.log_text == "off" else min(self.thread_days, self.log_text_days)
 
     @property
     def first_language(self) -> str:

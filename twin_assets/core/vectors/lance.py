@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import lancedb
 import numpy as np
 import pyarrow as pa
+from lancedb.query import MatchQuery
 
 from twin_assets.core.records import EmbeddedChunk, Passage, Visibility, arrow_schema
 from twin_assets.core.text.words import spaced
@@ -212,7 +213,8 @@ async def _search(
     fetched, (column, text) = k * OVERFETCH, words
     by_word, sides = bool(text.strip()) and alpha < 1, list[Any]()
     if by_word:
-        sides.append(table.query().nearest_to_text(text, columns=[column]).select(["vector", "_score"]))
+        # A bare text in quotation marks would be taken for a phrase, which the index can't find.
+        sides.append(table.query().nearest_to_text(MatchQuery(text, column)).select(["vector", "_score"]))
     if alpha > 0 or not by_word:
         near = table.query().nearest_to(vector).column("vector").distance_type("cosine")
         sides.append(near.ef(max(CANDIDATES, 2 * fetched)).select(["vector", "_distance"]))

@@ -147,12 +147,11 @@ class Threads:
 
     def add(self, thread_id: str, turn: ThreadTurn) -> bool:
         """Keep a turn; False when the thread was deleted, or the request erased, meanwhile."""
-        texts = {name: self._storable(getattr(turn, name)) for name in ("prompt", "answer", "understood_as")}
-        turn = turn.model_copy(update=texts)
+        turn = self._storable_turn(turn)
         folder = f"{self._folder}/{thread_id}"
         key = f"{folder}/{turn.file}"
         self.lake.create(key, turn.model_dump_json().encode())
-        # Whoever deletes a thread takes its head first, and whoever erases goes on the list first: this looks afterwards.
+        # Whoever deletes takes the head first, and whoever erases goes on the list first: this looks afterwards.
         left = turn.without_erased(self._erased())
         if left is None or not self.lake.exists(f"{folder}/{HEAD}"):
             self.lake.delete(key)
@@ -207,6 +206,11 @@ class Threads:
 
     def _erased(self) -> ErasedList:
         return erased_list(self.lake, self.persona.name)
+
+    def _storable_turn(self, turn: ThreadTurn) -> ThreadTurn:
+        texts = {name: self._storable(getattr(turn, name)) for name in ("prompt", "answer", "understood_as")}
+        cited = [one.model_copy(update={"quote": self._storable(one.quote)}) for one in turn.citations or ()]
+        return turn.model_copy(update=texts | {"citations": cited})
 
     def _storable(self, text: str | None) -> str | None:
         return mask(text)[0] if text and self.persona.log_text == "masked" else text

@@ -106,9 +106,10 @@ class StoredThread(NamedTuple):
         return f"{stamp(self.updated)}~{self.id}"
 
     def delete(self, lake: Lake) -> None:
-        """The head goes first: whoever adds a turn meanwhile looks for it afterwards."""
-        for name in (HEAD, *self.turns):
-            lake.delete(f"{self.folder}/{name}")
+        """For good: a turn that comes before the head goes is listed here, and who adds one later finds no head."""
+        lake.delete(f"{self.folder}/{HEAD}")
+        for key in list(lake.keys(self.folder)):
+            lake.delete(key)
 
 
 def stored_threads(lake: Lake, folder: str) -> Iterator[StoredThread]:
