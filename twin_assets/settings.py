@@ -265,6 +265,10 @@ class TrackingSettings(BaseModel):
     wandb_api_key: SecretStr | None = Field(None, description="With it runs are logged online.")
 
 
+# What a GPU does otherwise than a CPU; why each, in twin_assets/training/fit/gpu.py.
+GpuOption = Literal["packing", "cut_cross_entropy", "liger", "lora_kernels", "fused_adamw", "compile"]
+
+
 class TrainingSettings(BaseModel):
     """Where it trains"""
 
@@ -278,6 +282,10 @@ class TrainingSettings(BaseModel):
         None,
         ge=1,
         description="Rows that a device takes at once; unset, as many as keep a GPU computing and fit. A step has as many rows either way.",
+    )
+    training_gpu_options: list[GpuOption] = Field(
+        ["packing", "cut_cross_entropy", "liger", "lora_kernels", "fused_adamw"],
+        description="What a training on a GPU may use, where method, model and packages allow it; `compile` is by request only.",
     )
     training_cpu_workers: int = Field(
         1,

@@ -33,7 +33,7 @@ from twin_assets.training.configs.overlays import (
     learnt_config,
     write_config,
 )
-from twin_assets.training.fit.batches import launch_batch
+from twin_assets.training.fit.batches import launch
 from twin_assets.training.fit.estimate import Estimate, estimate, refuse_unfit
 from twin_assets.training.fit.machine import Machine, training_machine
 
@@ -111,6 +111,7 @@ def prepare_job(
         checkpoint_seconds=settings.training_checkpoint_seconds,
         hours=settings.training_hours,
         micro_batch=settings.training_micro_batch,
+        gpu_options=tuple(settings.training_gpu_options),
         cpu_workers=settings.training_cpu_workers,
         ray=_ray_workers(settings) if settings.training_runner == "ray" else None,
         about=About(
@@ -137,7 +138,8 @@ def job_estimate(job: TrainingJob, machine: Machine) -> dict[str, Estimate]:
     counted = all(isinstance(job.config[name], int) for name in ("micro_batch_size", "sequence_len"))
     if not shape or not counted:
         return {}
-    return {job.stage: estimate(shape, job.config | launch_batch(job, machine), machine)}
+    tokens = sum(map(read_bytes, read_rows(job.dataset_dir / "train.jsonl"))) / _BYTES_A_TOKEN
+    return {job.stage: estimate(shape, job.config | launch(job, machine, tokens).values, machine)}
 
 
 def estimate_facts(job: TrainingJob, machine: Machine) -> dict[str, Any]:

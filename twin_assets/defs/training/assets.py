@@ -168,6 +168,7 @@ def _run_metadata(job: TrainingJob, machine: Machine) -> dict[str, Any]:
     return {
         "estimate": dg.MetadataValue.json(estimate_facts(job, machine)),
         "training": image(training_plot(read_history(job)), "training"),
+        "hardware": dg.MetadataValue.json(result.environment if result else {}),
         "resumed_from_step": result.resumed_from_step if result else 0,
         "config": dg.MetadataValue.md(f"```yaml\n{job.config_file.read_text()}\n```"),
         "log": dg.MetadataValue.path(job.log_file),

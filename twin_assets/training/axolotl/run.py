@@ -26,10 +26,10 @@ from twin_assets.training.axolotl.loss_mask import check_prompt_format
 from twin_assets.training.axolotl.phases import READING, STARTING, enter_phase, read_phase
 from twin_assets.training.axolotl.process import axolotl
 from twin_assets.training.axolotl.reporting.progress import Progress, read_points
-from twin_assets.training.axolotl.rows import check_rows
+from twin_assets.training.axolotl.rows import check_rows, read_tokens
 from twin_assets.training.configs.job import TrainingJob, TrainingResult
 from twin_assets.training.configs.overlays import write_config
-from twin_assets.training.fit.batches import launch_batch
+from twin_assets.training.fit.batches import launch
 from twin_assets.training.fit.hardware import check_hardware
 from twin_assets.training.fit.machine import this_machine
 
@@ -55,9 +55,11 @@ def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
     enter_phase(job, READING)
     check_rows(job, tell)
     rows_checked = check_prompt_format(job)
-    batch = launch_batch(job, this_machine())
-    write_config(job.config | _launch_config(job, resumed) | batch, job.config_file)
-    if micro_batch := batch.get("micro_batch_size"):
+    here = launch(job, this_machine(), tokens=read_tokens(job) or 0)
+    write_config(job.config | _launch_config(job, resumed) | here.values, job.config_file)
+    if here.options:
+        tell(f"{job.stage}: this GPU is used with {', '.join(here.options)}")
+    if micro_batch := here.values.get("micro_batch_size"):
         usual = job.config["micro_batch_size"]
         tell(f"{job.stage}: {micro_batch} rows at once where the profile says {usual}")
     step = step_of(resumed) if resumed else 0
@@ -84,6 +86,7 @@ def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
         rows_dropped=dropped,
         resumed_from_step=step,
         micro_batch=micro_batch,
+        gpu_options=here.options,
         wandb_dir=max((job.folder / "wandb").glob("*run-*"), default=None),
     )
     _remove(job, *_MADE_AGAIN, *(f"model/{path.name}" for path in job.model_dir.glob("checkpoint-*")))

@@ -12,6 +12,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.models.families import Architecture
 from twin_assets.core.models.profiles import Profile, load_profile, profile_names
 from twin_assets.training.configs.overlays import TrainingStage, compose_overlays
+from twin_assets.training.fit.gpu import fuses_loss
 from twin_assets.training.fit.machine import GB, Machine
 from twin_assets.training.fit.workers import share_batch
 
@@ -36,7 +37,8 @@ class Estimate:
     """Bytes on each device at the peak of a step, and what the step computes.
 
     `devices` share the work; `flops_per_token` counts what the method computes. A device takes `rows` of `row_tokens`
-    (of a pair, both texts) at once, in `launching` seconds at least.
+    (of a pair, both texts) at once, in `launching` seconds at least; `packed` says that several rows of the dataset fill
+    one of them.
     """
 
     weights: float
@@ -50,6 +52,7 @@ class Estimate:
     rows: int
     row_tokens: int
     devices: int
+    packed: bool = False
 
     @property
     def memory(self) -> float:
@@ -61,7 +64,8 @@ class Estimate:
 
         What computing takes, or launching where that is longer: the latter is read off one machine, see _LAUNCHING.
         """
-        batches = (tokens / self.row_tokens if rows is None else rows) / self.rows
+        full = rows is None or self.packed
+        batches = (tokens / self.row_tokens if full else rows or 0) / self.rows
         return max(tokens * self.flops_per_token / machine.speed, batches * self.launching) / self.devices
 
     def facts(self) -> dict[str, float]:
@@ -93,11 +97,15 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
     # Korthikanti et al. 2022, section 5: with full recomputation a layer keeps its input, and one layer is open.
     stream = width if rank or sharded else 4  # the embeddings' format, see _model_bytes
     per_token = shape.layers * shape.hidden * stream + layer if checkpointed else shape.layers * layer
+    if fuses_loss(config):
+        logits = _fused_loss_bytes(shape, tokens, width, whole=not rank)
+    else:
+        logits = tokens * shape.vocabulary * (width + (_DPO_LOGITS if dpo else _LOGITS))
     used = {
         "weights": weights,
         "trained": trained / shards,
         "activations": tokens * per_token,
-        "logits": tokens * shape.vocabulary * (width + (_DPO_LOGITS if dpo else _LOGITS)),
+        "logits": logits,
     }
     passes = _passes(bool(rank), checkpointed, dpo)
     reserve = _GPU_RESERVE + (_FRAGMENTED - 1) * sum(used.values()) if machine.gpus else _CPU_RESERVE
@@ -110,6 +118,7 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
         rows=rows,
         row_tokens=row_tokens,
         devices=shards,
+        packed=bool(config.get("sample_packing")),
     )
 
 
@@ -217,6 +226,16 @@ def _layer_bytes(shape: Architecture, width: int, rank: int) -> float:
     else:
         values = 26 * shape.hidden + 4 * query + 4 * key + 8 * shape.intermediate
     return values * width / 2
+
+
+def _fused_loss_bytes(shape: Architecture, tokens: int, width: int, whole: bool) -> float:
+    """What a fused loss holds: logits and their gradient of so many positions as have about as many of them as their hidden
+    states have values (Hsu et al. 2024, section 3.2), the gradient of all hidden states, and, where the `whole` model learns, that of
+    the output layer. Cut Cross Entropy holds less.
+    """
+    positions = 2 ** math.ceil(math.log2(max(tokens * shape.hidden / shape.vocabulary, 1)))
+    output = shape.vocabulary * shape.hidden * width if whole else 0
+    return positions * shape.vocabulary * (2 * width + 4) + tokens * shape.hidden * width + output
 
 
 def _passes(adapter: bool, checkpointed: bool, dpo: bool) -> int:
