@@ -236,8 +236,12 @@ class RegistrySettings(BaseModel):
 
 
 class TrainingStartSettings(BaseModel):
-    """When a training starts"""
+    """What is trained, and when"""
 
+    preference_method: Literal["dpo", "kto", "orpo"] = Field(
+        "dpo",
+        description="How the second stage learns from pairs; its models are named twin-<persona>-<method>.",
+    )
     train_min_changed_rows: float = Field(
         0.01,
         description="A new dataset version starts a training when it differs from the one trained last in this "

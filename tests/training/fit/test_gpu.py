@@ -18,7 +18,7 @@ from twin_assets.training.configs.job import RayWorkers, TrainingJob
 from twin_assets.training.configs.overlays import TrainingStage, compose_config
 from twin_assets.training.fit import gpu
 from twin_assets.training.fit.batches import launch
-from twin_assets.training.fit.estimate import STAGES, estimate
+from twin_assets.training.fit.estimate import estimate
 from twin_assets.training.fit.machine import GB, Machine, parse_machine
 from twin_assets.training.jobs import prepare_job
 
@@ -77,7 +77,7 @@ def accepted(config: dict[str, Any], machine: Machine) -> Any:
     )
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", get_args(TrainingStage))
 @pytest.mark.parametrize("name", GPU_PROFILES)
 def test_axolotl_accepts_what_a_gpu_is_used_with(
     name: str, stage: TrainingStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

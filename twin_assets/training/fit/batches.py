@@ -29,7 +29,8 @@ def launch(job: TrainingJob, machine: Machine, tokens: float) -> Launch:
     if job.ray or not machine.gpus:
         return Launch(launch_batch(job, machine, job.config))
     options = gpu_options(job.config, job.parent_path, machine, job.gpu_options)
-    values = gpu_values(options, job.config.get("plugins", []))
+    # The job may have been made where there is no GPU: the number format is that of the card which trains.
+    values = {"bf16": "auto"} | gpu_values(options, job.config.get("plugins", []))
     config = job.config | values
     if "packing" in options and _counted(job.config):
         config |= _packed_step(config, tokens / job.rows["train"])
