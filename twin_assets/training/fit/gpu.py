@@ -38,13 +38,8 @@ def gpu_options(
     alone = machine.gpus == 1 and not (config.get("fsdp_config") or config.get("deepspeed"))
     sft = not config.get("rl")
     chosen: dict[GpuOption, dict[str, Any]] = {}
-    if (
-        alone
-        and sft
-        and machine.bfloat16
-        and config.get("attn_implementation") == "sdpa"
-        and _keeps_apart(model)
-    ):
+    plain = config.get("attn_implementation") == "sdpa"
+    if alone and sft and machine.bfloat16 and plain and _keeps_apart(model):
         # Several rows fill one sequence: no padding, and full batches. Attention runs over each row by itself
         # (torch.nn.attention.varlen, given where each begins). Torch's plain attention would need a matrix that masks the
         # others, and Axolotl warns that in bfloat16, before Hopper, such a training may have a loss of nothing.
@@ -57,14 +52,8 @@ def gpu_options(
         }
     known = model.get("model_type") in KERNEL_FAMILIES
     # The fused losses multiply with the output layer's weights outside of that layer, where shards aren't gathered.
-    if (
-        alone
-        and sft
-        and machine.bfloat16
-        and known
-        and "cut_cross_entropy" in allowed
-        and cut_cross_entropy_installed()
-    ):
+    cut = "cut_cross_entropy" in allowed and cut_cross_entropy_installed()
+    if alone and sft and machine.bfloat16 and known and cut:
         # The loss without its logits in memory (Wijmans et al. 2025): they are the second largest part of a step's.
         chosen["cut_cross_entropy"] = {"cut_cross_entropy": True}
     kernels = bool(alone and sft and known and _plain_lora(config))
@@ -79,10 +68,9 @@ def gpu_options(
             chosen["liger"]["liger_glu_activation"] = True
         if alone and sft and "cut_cross_entropy" not in chosen:
             chosen["liger"]["liger_fused_linear_cross_entropy"] = True  # logits of a few positions at a time
-    if config.get("optimizer") == "adamw_torch" and not config.get(
-        "deepspeed"
-    ):  # ZeRO steps its own copy of it
-        chosen["fused_adamw"] = {"optimizer": "adamw_torch_fused"}  # one kernel in place of several a tensor
+    if config.get("optimizer") == "adamw_torch" and not config.get("deepspeed"):
+        # One kernel in place of several for each tensor. ZeRO steps a copy of its own.
+        chosen["fused_adamw"] = {"optimizer": "adamw_torch_fused"}
     if alone and not config.get("adapter"):
         # Only by request: rows of every length make it compile again and again, which a training of minutes does not
         # earn back, and it can't look into the kernels of the other options or of 4-bit weights.
