@@ -236,8 +236,12 @@ class RegistrySettings(BaseModel):
 
 
 class TrainingStartSettings(BaseModel):
-    """When a training starts"""
+    """What is trained, and when"""
 
+    preference_method: Literal["dpo", "kto", "orpo"] = Field(
+        "dpo",
+        description="How the second stage learns from pairs; its models are named twin-<persona>-<method>.",
+    )
     train_min_changed_rows: float = Field(
         0.01,
         description="A new dataset version starts a training when it differs from the one trained last in this "
@@ -265,6 +269,10 @@ class TrackingSettings(BaseModel):
     wandb_api_key: SecretStr | None = Field(None, description="With it runs are logged online.")
 
 
+# What a GPU does otherwise than a CPU; why each, in twin_assets/training/fit/gpu.py.
+GpuOption = Literal["packing", "cut_cross_entropy", "liger", "lora_kernels", "fused_adamw", "compile"]
+
+
 class TrainingSettings(BaseModel):
     """Where it trains"""
 
@@ -278,6 +286,10 @@ class TrainingSettings(BaseModel):
         None,
         ge=1,
         description="Rows that a device takes at once; unset, as many as keep a GPU computing and fit. A step has as many rows either way.",
+    )
+    training_gpu_options: list[GpuOption] = Field(
+        ["packing", "cut_cross_entropy", "liger", "lora_kernels", "fused_adamw"],
+        description="What a training on a GPU may use, where method, model and packages allow it; `compile` is by request only.",
     )
     training_cpu_workers: int = Field(
         1,

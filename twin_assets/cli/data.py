@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from twin_assets.core.models.version import ModelVersion
     from twin_assets.export.export import JudgeExport
     from twin_assets.settings import Settings
+    from twin_assets.training.configs.overlays import TrainingStage
     from twin_assets.training.fit.machine import Machine
 
 
@@ -65,20 +66,22 @@ def estimate(
     from twin_assets.training.fit.estimate import table
     from twin_assets.training.fit.machine import parse_machine, training_machine
 
-    machines = [parse_machine(text) for text in gpu] if gpu else [training_machine(read_settings())]
+    settings = read_settings()
+    method = settings.preference_method
+    machines = [parse_machine(text) for text in gpu] if gpu else [training_machine(settings)]
     if as_json:
-        typer.echo(json.dumps([_estimates(machine) for machine in machines], indent=2))
+        typer.echo(json.dumps([_estimates(machine, method) for machine in machines], indent=2))
     else:
-        typer.echo("\n\n".join(table(machine) for machine in machines))
+        typer.echo("\n\n".join(table(machine, method) for machine in machines))
 
 
-def _estimates(machine: "Machine") -> dict[str, Any]:
+def _estimates(machine: "Machine", method: "TrainingStage") -> dict[str, Any]:
     from twin_assets.core.models.profiles import load_profile, profile_names
     from twin_assets.training.fit.estimate import problem_of, profile_estimates
 
     told = {}
     for profile in map(load_profile, profile_names()):
-        if estimates := profile_estimates(profile, machine):
+        if estimates := profile_estimates(profile, machine, method):
             stages = {stage: needed.facts() for stage, needed in estimates.items()}
             told[profile.name] = stages | {"problem": problem_of(profile, estimates, machine)}
     return {"machine": str(machine), "gpus": machine.gpus, "memory_bytes": machine.memory, "profiles": told}

@@ -8,7 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from twin_assets.core.datasets.rows import Manifest
 from twin_assets.core.errors import TwinError
@@ -33,7 +33,7 @@ from twin_assets.training.configs.overlays import (
     learnt_config,
     write_config,
 )
-from twin_assets.training.fit.batches import launch_batch
+from twin_assets.training.fit.batches import launch
 from twin_assets.training.fit.estimate import Estimate, estimate, refuse_unfit
 from twin_assets.training.fit.machine import Machine, training_machine
 
@@ -66,14 +66,14 @@ def prepare_job(
 ) -> TrainingJob:
     """Write the job's folder (job.json, config.yaml) and return the job.
 
-    `stage` is "sft" or "dpo". `overrides` replaces values of the composed configuration; `runs` names the
+    `stage` is "sft", or the method that learns from preferences: "dpo", "kto" or "orpo". `overrides` replaces values of the composed configuration; `runs` names the
     folder of the cache that the job's own folder lies in. Raises TwinError when the dataset is of the wrong
     kind or has no training rows, or when the machine is too small. A parent that is an adapter is merged first, unless
     the version is there already and nothing will train.
     """
     checked = _check_inputs(stage, manifest)
     datasets: dict[str, str] = {manifest.kind: manifest.version}
-    if checked == "dpo":
+    if checked != "sft":
         datasets |= {k: v for k, v in parent.lineage.datasets.items() if k == "instruct"}
 
     def compose(output_dir: Path, parent_path: Path = parent.path) -> dict[str, Any]:
@@ -111,6 +111,7 @@ def prepare_job(
         checkpoint_seconds=settings.training_checkpoint_seconds,
         hours=settings.training_hours,
         micro_batch=settings.training_micro_batch,
+        gpu_options=tuple(settings.training_gpu_options),
         cpu_workers=settings.training_cpu_workers,
         ray=_ray_workers(settings) if settings.training_runner == "ray" else None,
         about=About(
@@ -122,7 +123,7 @@ def prepare_job(
         ),
     )
     machine = training_machine(settings)
-    refuse_unfit(profile, job_estimate(job, machine), machine)
+    refuse_unfit(profile, job_estimate(job, machine), machine, settings.preference_method)
     write_config(job.config, job.config_file)
     job.file.write_text(job.model_dump_json(indent=2))
     return job
@@ -137,7 +138,8 @@ def job_estimate(job: TrainingJob, machine: Machine) -> dict[str, Estimate]:
     counted = all(isinstance(job.config[name], int) for name in ("micro_batch_size", "sequence_len"))
     if not shape or not counted:
         return {}
-    return {job.stage: estimate(shape, job.config | launch_batch(job, machine), machine)}
+    tokens = sum(map(read_bytes, read_rows(job.dataset_dir / "train.jsonl"))) / _BYTES_A_TOKEN
+    return {job.stage: estimate(shape, job.config | launch(job, machine, tokens).values, machine)}
 
 
 def estimate_facts(job: TrainingJob, machine: Machine) -> dict[str, Any]:
@@ -211,8 +213,9 @@ def _ray_workers(settings: Settings) -> RayWorkers:
 
 
 def _check_inputs(stage: str, manifest: Manifest) -> TrainingStage:
-    if stage not in ("sft", "dpo"):
-        raise TwinError(f"There is no training stage {stage!r}.", "use sft or dpo.")
+    stages: dict[str, TrainingStage] = {known: known for known in get_args(TrainingStage)}
+    if stage not in stages:
+        raise TwinError(f"There is no training stage {stage!r}.", f"use one of: {', '.join(stages)}.")
     kind = "instruct" if stage == "sft" else "preference"
     if manifest.kind != kind:
         raise TwinError(f"{stage} needs a dataset of kind {kind}, not {manifest.kind}.", "hand in that one.")
@@ -221,7 +224,7 @@ def _check_inputs(stage: str, manifest: Manifest) -> TrainingStage:
             f"The {manifest.kind} dataset {manifest.version} of {manifest.persona} has no training rows.",
             "collect more of the persona's writing, or see in its card what dropped the rows.",
         )
-    return "sft" if stage == "sft" else "dpo"
+    return stages[stage]
 
 
 def _has_model(job: TrainingJob) -> bool:

@@ -18,6 +18,7 @@ from accelerate.utils import broadcast_object_list
 from axolotl.integrations.base import BasePlugin
 from transformers import TrainerCallback
 
+from twin_assets.training.axolotl.failures import ZERO_LOSS
 from twin_assets.training.axolotl.reporting.tracking import ArtifactLogger
 from twin_assets.training.configs.job import TrainingJob
 
@@ -48,7 +49,8 @@ class ReporterPlugin(BasePlugin):
 
 
 class Reporter(TrainerCallback):
-    """Prints {event: begin | log | saving | saved | broken | end, ...}; stops at the first loss that is no number."""
+    """Prints {event: begin | log | saving | saved | broken | end, ...}; stops at the first loss that is no number, and
+    at one of zero that packed rows have."""
 
     def __init__(self, trainer: Any) -> None:
         self.rows = len(trainer.train_dataset)
@@ -78,6 +80,9 @@ class Reporter(TrainerCallback):
         # In float16 a gradient may overflow: the scaler skips such a step by itself.
         watched = ("loss",) if args.fp16 else ("loss", "grad_norm")
         broken = [k for k in watched if not math.isfinite(numbers.get(k, 0.0))]
+        # What attention that loses its mask has been seen to train on.
+        if getattr(args, "sample_packing", False) and numbers.get("loss") == 0.0:
+            broken.append(ZERO_LOSS)
         if broken:
             control.should_training_stop = True
             control.should_save = False  # nobody wants to go on from here

@@ -1,14 +1,16 @@
 """With logits of the answers only, loss and gradients are those of all logits."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from tests.core.models.tiny_llama import tiny_adapter, tiny_llama
 from twin_assets.settings import ROOT
-from twin_assets.training.axolotl.answer_loss import learn_answers_only
+from twin_assets.training.axolotl.answer_loss import learn_answers_only, spare_logits
 
 # Two conversations of unequal length, padded on the right; the loss is on their answers.
 IDS = [[5, 9, 12, 7, 30, 31, 1], [8, 6, 40, 41, 1, 0, 0]]
@@ -17,8 +19,6 @@ MASK = [[1] * 7, [1] * 5 + [0] * 2]
 
 
 def batch() -> dict[str, Any]:
-    import torch
-
     return {
         name: torch.tensor(values)
         for name, values in (("input_ids", IDS), ("labels", LABELS), ("attention_mask", MASK))
@@ -38,7 +38,6 @@ def adapted(folder: Path) -> Any:
 
 @pytest.mark.parametrize("items", [None, 4])
 def test_loss_and_gradients_are_those_of_all_logits(tmp_path: Path, items: int | None) -> None:
-    import torch
 
     given = batch() | ({"num_items_in_batch": torch.tensor(items)} if items else {})
     found = []
@@ -90,3 +89,20 @@ def test_axolotl_finds_it_by_the_name_in_the_configuration_and_leaves_dpo_alone(
     finally:
         manager.plugins.clear()
         manager.plugins.update(before)
+
+
+def test_a_fused_loss_spares_the_logits_of_held_out_rows_too() -> None:
+    given: list[dict[str, Any]] = []
+
+    class Fused(torch.nn.Module):
+        """A model whose forward is told as Liger's is."""
+
+        def forward(self, input_ids: Any = None, labels: Any = None, skip_logits: bool | None = None) -> None:
+            given.append({"labels": labels, "skip_logits": skip_logits})
+
+    model = Fused().eval()
+    spare_logits(model)
+    model(input_ids=1, labels=2)
+    model(input_ids=1)
+    assert given == [{"labels": 2, "skip_logits": True}, {"labels": None, "skip_logits": None}]
+    assert set(inspect.signature(model.forward).parameters) == {"input_ids", "labels", "skip_logits"}

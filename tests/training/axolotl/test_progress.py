@@ -1,12 +1,13 @@
 """What a person hears during a run, and how its end is named."""
 
 import errno
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from twin_assets.training.axolotl.failures import broken_loss, name_exception, name_failure
+from twin_assets.training.axolotl.failures import ZERO_LOSS, broken_loss, name_exception, name_failure
 from twin_assets.training.axolotl.phases import LOADING, READING
 from twin_assets.training.axolotl.reporting.plots import training_plot
 from twin_assets.training.axolotl.reporting.progress import PREFIX, Progress, point_metrics, read_points
@@ -167,3 +168,19 @@ def test_a_broken_loss_says_where() -> None:
 )
 def test_the_training_plot_is_a_picture_even_of_nothing(history: list[HistoryPoint]) -> None:
     assert training_plot(history).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("packs", [True, False])
+def test_packed_rows_without_a_loss_stop_the_run(packs: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    from twin_assets.training.reporter import Reporter
+
+    reporter = Reporter(SimpleNamespace(train_dataset=[0] * 4, is_world_process_zero=lambda: True))
+    args = SimpleNamespace(fp16=False, sample_packing=packs)
+    control = SimpleNamespace(should_training_stop=False, should_save=True)
+    state = SimpleNamespace(global_step=3, num_input_tokens_seen=8)
+    reporter.on_log(args, state, control, {"loss": 0.0, "grad_norm": 0.0})
+    assert (control.should_training_stop, control.should_save) == (packs, not packs)
+    progress = Progress("sft", Path(os.devnull))
+    for line in capsys.readouterr().out.splitlines():
+        progress.read(line)
+    assert progress.broken == ((ZERO_LOSS, 3) if packs else None)

@@ -85,14 +85,14 @@ def small_job(home: Path) -> TrainingJob:
     (home / "small" / "config.json").write_text(json.dumps(facts))
     config = compose_overlays(small, "sft")
     job = job_in(home, settings(home))
-    return job.model_copy(update={"parent_path": home / "small", "config": config})
+    return job.model_copy(update={"parent_path": home / "small", "config": config, "gpu_options": ()})
 
 
 def test_a_gpu_takes_as_many_rows_at_once_as_keep_it_busy_and_a_step_keeps_its_rows(tmp_path: Path) -> None:
     job = small_job(tmp_path)
 
     def rows(machine: Machine, **changes: Any) -> tuple[int, int]:
-        batch = launch_batch(job.model_copy(update=changes), machine)
+        batch = launch_batch(job.model_copy(update=changes), machine, job.config)
         merged = job.config | batch
         return merged["micro_batch_size"], merged["gradient_accumulation_steps"]
 
@@ -103,7 +103,7 @@ def test_a_gpu_takes_as_many_rows_at_once_as_keep_it_busy_and_a_step_keeps_its_r
     assert rows(H200, micro_batch=5) == (4, 4)  # whole parts of a step
     assert rows(H200, ray=RayWorkers(workers=1, gpus=1, cpus=4)) == (1, 16)
     cpu = Machine("CPU", 0, 1000 * GB, 1e11)
-    assert launch_batch(job, cpu) == {}
+    assert launch_batch(job, cpu, job.config) == {}
     assert rows(cpu, micro_batch=2) == (2, 8)
     fitted = job_estimate(job, replace(H200, memory=24 * GB))["sft"]
     assert 12 * GB < fitted.memory <= 24 * GB, "the estimate is of the rows that will be taken"
@@ -112,7 +112,7 @@ def test_a_gpu_takes_as_many_rows_at_once_as_keep_it_busy_and_a_step_keeps_its_r
 def test_what_a_device_takes_at_once_is_no_part_of_a_version(tmp_path: Path) -> None:
     here = job_in(tmp_path, settings(tmp_path))
     there = job_in(tmp_path, settings(tmp_path, training_machine="1x80", training_micro_batch=2))
-    assert launch_batch(there, H200)["micro_batch_size"] == 2
+    assert launch_batch(there, H200, there.config)["micro_batch_size"] == 2
     assert (there.lineage, there.config) == (here.lineage, here.config)
 
 

@@ -1,7 +1,7 @@
 """Training configs: what is shipped is what Axolotl accepts, and its hash says what was learnt."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -26,7 +26,7 @@ def compose(
     return compose_config(chosen, stage, at / "base", at / "data", at / "out", settings(at), rows)
 
 
-@pytest.mark.parametrize("stage", ["sft", "dpo"])
+@pytest.mark.parametrize("stage", get_args(TrainingStage))
 @pytest.mark.parametrize("name", NAMES)
 def test_axolotl_accepts_every_config(name: str, stage: TrainingStage, tmp_path: Path) -> None:
     import torch

@@ -1,4 +1,4 @@
-"""Training: the base model, then Axolotl SFT and DPO as outside processes through Dagster Pipes."""
+"""Training: the base model, then Axolotl's SFT and preference optimisation as outside processes through Dagster Pipes."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from twin_assets.defs.shared.common import OWNERS, TRAINING, TRAINING_POOL, pers
 from twin_assets.defs.shared.metadata import image
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.training.runner import run_training
+from twin_assets.settings import load_settings
 from twin_assets.training.axolotl.checkpoints import kept_for_the_next_run
 from twin_assets.training.axolotl.reporting.plots import training_plot
 from twin_assets.training.axolotl.rows import MOST_LEFT_OUT
@@ -34,7 +35,9 @@ from twin_assets.training.jobs import done, estimate_facts, finish_job, prepare_
 def base_model(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[str]:
     """The untuned model of the profile: fetched from a hub, or for nano built here once and kept."""
     profile, machine = platform.profile, training_machine(platform.settings)
-    estimates = check_fits(profile, machine)  # before tens of gigabytes are fetched
+    estimates = check_fits(
+        profile, machine, platform.settings.preference_method
+    )  # before tens of gigabytes are fetched
     version = ensure_base_model(platform.settings, profile, lambda facts: context.log.info(_progress(facts)))
     metadata = _model_metadata(version) | {
         "machine": str(machine),
@@ -135,7 +138,7 @@ def sft_model(
     group_name=TRAINING,
     owners=OWNERS,
     kinds={"axolotl", "wandb", "bentoml"},
-    code_version=training_version("1", "dpo"),
+    code_version=training_version("1", load_settings().preference_method),
     pool=TRAINING_POOL,
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=_checks("dpo_model"),
@@ -147,8 +150,9 @@ def dpo_model(
     sft_model: str,
     preference_dataset: Manifest,
 ) -> dg.MaterializeResult:
-    """Direct preference optimisation (Rafailov et al. 2023) of the SFT model: the candidate."""
-    return _train(context, platform, pipes, "dpo", sft_model, preference_dataset)
+    """Preference optimisation of the SFT model: the candidate. By DPO (Rafailov et al. 2023), or as TWIN_PREFERENCE_METHOD says."""
+    method = platform.settings.preference_method
+    return _train(context, platform, pipes, method, sft_model, preference_dataset)
 
 
 def _model_metadata(version: ModelVersion) -> dict[str, Any]:
@@ -168,6 +172,7 @@ def _run_metadata(job: TrainingJob, machine: Machine) -> dict[str, Any]:
     return {
         "estimate": dg.MetadataValue.json(estimate_facts(job, machine)),
         "training": image(training_plot(read_history(job)), "training"),
+        "hardware": dg.MetadataValue.json(result.environment if result else {}),
         "resumed_from_step": result.resumed_from_step if result else 0,
         "config": dg.MetadataValue.md(f"```yaml\n{job.config_file.read_text()}\n```"),
         "log": dg.MetadataValue.path(job.log_file),

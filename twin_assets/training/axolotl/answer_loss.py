@@ -20,6 +20,24 @@ class AnswerLossPlugin(BasePlugin):
             learn_answers_only(model.get_base_model() if hasattr(model, "get_base_model") else model)
 
 
+class FusedLossPlugin(BasePlugin):
+    """Has Liger's fused loss spare the logits of held-out rows too, not of trained rows only: their peak would be higher."""
+
+    def post_model_load(self, cfg: Any, model: Any) -> None:
+        spare_logits(model.get_base_model() if hasattr(model, "get_base_model") else model)
+
+
+def spare_logits(model: Any) -> None:
+    """Let a model whose forward is Liger's never give logits where it is given labels, as while it trains."""
+    whole = model.forward
+
+    @wraps(whole)
+    def forward(*given: Any, **named: Any) -> Any:
+        return whole(*given, **named | ({} if named.get("labels") is None else {"skip_logits": True}))
+
+    model.forward = forward
+
+
 def learn_answers_only(model: Any) -> None:
     """Give the causal language model the same loss as before, with logits of the positions that have a label; the logits
     in its outputs are then None. Without labels it is as it was."""

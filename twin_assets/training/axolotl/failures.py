@@ -10,6 +10,8 @@ from twin_assets.training.axolotl.checkpoints import kept_for_the_next_run
 from twin_assets.training.axolotl.phases import FIRST_STEP, read_phase
 from twin_assets.training.configs.job import TrainingJob
 
+ZERO_LOSS = "zero loss"
+
 # In this order: the first phrase found names the failure. Each has (phrases, problem, fix).
 _KNOWN: list[tuple[tuple[str, ...], str, str]] = [
     (
@@ -126,7 +128,12 @@ def name_stop(job: TrainingJob, said: str) -> TwinError:
 
 
 def broken_loss(what: str, step: int) -> TwinError:
-    """The loss or gradient stopped being a number."""
+    """The loss or gradient stopped being a number, or is ZERO_LOSS."""
+    if what == ZERO_LOSS:
+        return TwinError(
+            f"The training learns nothing: at step {step} the loss of its packed rows is zero.",
+            "take `packing` out of TWIN_TRAINING_GPU_OPTIONS: the attention of this GPU loses its mask.",
+        )
     return TwinError(
         f"The training broke at step {step}: {what} is no number any more.",
         "lower learning_rate or raise warmup_steps in the training config.",

@@ -20,10 +20,11 @@ _SHOWN = 60  # characters of a text shown in a fault
 def loss_mask_faults(rows: Iterable[dict[str, Any]], tokenizer: Any, config: dict[str, Any]) -> list[str]:
     """What is wrong with the training text of `rows`, one line a fault; empty when all is well.
 
-    `rows` are of a dataset version: {"messages": [...]}, whose last is the answer, or for DPO
+    `rows` are of a dataset version: {"messages": [...]}, whose last is the answer, or for preferences
     {"messages", "chosen", "rejected"}. `config` is the composed Axolotl configuration.
     """
-    check = _dpo_check(tokenizer, config) if config.get("rl") == "dpo" else _sft_check(tokenizer, config)
+    makers = {None: _sft_check, "dpo": _dpo_check}
+    check = makers.get(config.get("rl"), _texts_check)(tokenizer, config)
     return [f"row {n}: {fault}" for n, row in enumerate(rows) for fault in check(row)]
 
 
@@ -93,6 +94,23 @@ def _dpo_check(tokenizer: Any, config: dict[str, Any]) -> Callable[[dict[str, An
         whole = tokenizer.apply_chat_template([*row["messages"], row["chosen"]], tokenize=False)
         if not whole.startswith(prompt + row["chosen"]["content"]):
             faults.append(f"after the prompt SFT has {whole[len(prompt) :][:_SHOWN]!r}, DPO the answer")
+        return faults
+
+    return check
+
+
+def _texts_check(tokenizer: Any, config: dict[str, Any]) -> Callable[[dict[str, Any]], list[str]]:
+    """Of KTO and ORPO, whose texts are made by training/method_rows.py, as it makes them: SFT must have learnt the same."""
+
+    def check(row: dict[str, Any]) -> list[str]:
+        prompt = served_prompt(tokenizer, row["messages"])
+        faults = []
+        for side in ("chosen", "rejected"):
+            whole = tokenizer.apply_chat_template([*row["messages"], row[side]], tokenize=False)
+            if not whole.startswith(prompt + row[side]["content"] + tokenizer.eos_token):
+                faults.append(
+                    f"after the prompt SFT has {whole[len(prompt) :][:_SHOWN]!r}, {side} is the answer and its end"
+                )
         return faults
 
     return check

@@ -26,16 +26,17 @@ from twin_assets.training.axolotl.loss_mask import check_prompt_format
 from twin_assets.training.axolotl.phases import READING, STARTING, enter_phase, read_phase
 from twin_assets.training.axolotl.process import axolotl
 from twin_assets.training.axolotl.reporting.progress import Progress, read_points
-from twin_assets.training.axolotl.rows import check_rows
+from twin_assets.training.axolotl.rows import check_rows, read_rows, read_tokens
 from twin_assets.training.configs.job import TrainingJob, TrainingResult
 from twin_assets.training.configs.overlays import write_config
-from twin_assets.training.fit.batches import launch_batch
+from twin_assets.training.fit.batches import launch
 from twin_assets.training.fit.hardware import check_hardware
 from twin_assets.training.fit.machine import this_machine
+from twin_assets.training.method_rows import FOLDER, rows_given, write_method_rows
 
 _REPORT_EVERY = 5.0  # seconds
 _TAIL = 40  # lines kept to name a failure
-_MADE_AGAIN = ("prepared", "hf", "ray")  # folders that only a run in progress needs
+_MADE_AGAIN = ("prepared", "hf", "ray", FOLDER)  # folders that only a run in progress needs
 
 
 class Stopped(Exception):
@@ -55,9 +56,12 @@ def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
     enter_phase(job, READING)
     check_rows(job, tell)
     rows_checked = check_prompt_format(job)
-    batch = launch_batch(job, this_machine())
-    write_config(job.config | _launch_config(job, resumed) | batch, job.config_file)
-    if micro_batch := batch.get("micro_batch_size"):
+    here = launch(job, this_machine(), tokens=read_tokens(job) or 0)
+    rows = write_method_rows(job, read_rows)
+    write_config(job.config | _launch_config(job, resumed) | here.values | rows, job.config_file)
+    if here.options:
+        tell(f"{job.stage}: this GPU is used with {', '.join(here.options)}")
+    if micro_batch := here.values.get("micro_batch_size"):
         usual = job.config["micro_batch_size"]
         tell(f"{job.stage}: {micro_batch} rows at once where the profile says {usual}")
     step = step_of(resumed) if resumed else 0
@@ -71,19 +75,21 @@ def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
         raise broken_loss(*progress.broken)
     if status != 0:
         raise name_failure(status, tail, progress.phase)
-    dropped = job.rows["train"] - progress.rows_trained
+    dropped = rows_given(job) - progress.rows_trained
+    trained = job.rows["train"] - dropped
     result = TrainingResult(
         model_dir=job.model_dir,
         metrics=progress.metrics()
         | {
-            "rows_trained": progress.rows_trained,
+            "rows_trained": trained,
             "rows_dropped": dropped,
             "prompt_rows_checked": rows_checked,
         },
-        rows_trained=progress.rows_trained,
+        rows_trained=trained,
         rows_dropped=dropped,
         resumed_from_step=step,
         micro_batch=micro_batch,
+        gpu_options=here.options,
         wandb_dir=max((job.folder / "wandb").glob("*run-*"), default=None),
     )
     _remove(job, *_MADE_AGAIN, *(f"model/{path.name}" for path in job.model_dir.glob("checkpoint-*")))

@@ -5,6 +5,7 @@ from typing import Any
 
 from twin_assets.core.models.registry import About, Lineage
 from twin_assets.core.records import Record
+from twin_assets.settings import GpuOption
 from twin_assets.training.configs.overlays import TrainingStage
 
 
@@ -20,7 +21,8 @@ class TrainingJob(Record):
     """One Axolotl run, known by its inputs. `folder` holds all it writes; `config` is Axolotl's own.
 
     `rows` counts the dataset's sides: {"train": n, "test": m}. `checkpoint_seconds` is the least time
-    between two checkpoints, `hours` the longest that the run may take, `micro_batch` the most rows that a device takes at once, if someone says. Without `ray`
+    between two checkpoints, `hours` the longest that the run may take, `micro_batch` the most rows that a device takes at once, if someone says,
+    `gpu_options` what it may use of a GPU. Without `ray`
     the run uses the machine it is started on: its GPUs, or without one `cpu_workers` processes.
     """
 
@@ -35,6 +37,7 @@ class TrainingJob(Record):
     checkpoint_seconds: float
     hours: float = 96.0
     micro_batch: int | None = None
+    gpu_options: tuple[GpuOption, ...] = ()
     cpu_workers: int = 1
     ray: RayWorkers | None = None
     about: About = About()
@@ -82,7 +85,7 @@ class TrainingResult(Record):
     the served one); for DPO also reward_accuracy (share) and reward_margin, means of the later half of the
     steps: each step judges its pairs before it learns from them.
     `resumed_from_step` is 0 for a run in one piece. `micro_batch` are the rows that a device took at once, where
-    they were not the config's.
+    they were not the config's, and `gpu_options` what the run used of a GPU.
     """
 
     model_dir: Path
@@ -91,12 +94,17 @@ class TrainingResult(Record):
     rows_dropped: int
     resumed_from_step: int = 0
     micro_batch: int | None = None
+    gpu_options: tuple[GpuOption, ...] = ()
     wandb_dir: Path | None = None
 
     @property
     def environment(self) -> dict[str, str]:
         """What the hardware decided, by name; empty where all was as the config says."""
-        return {"micro_batch": str(self.micro_batch)} if self.micro_batch else {}
+        decided = {
+            "micro_batch": str(self.micro_batch or ""),
+            "gpu_options": ", ".join(self.gpu_options),
+        }
+        return {name: value for name, value in decided.items() if value}
 
 
 class HistoryPoint(Record):

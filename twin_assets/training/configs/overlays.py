@@ -16,7 +16,8 @@ from twin_assets.core.models.profiles import Profile
 from twin_assets.settings import ROOT, Settings
 from twin_assets.training.configs.tuned import tuned_values
 
-TrainingStage = Literal["sft", "dpo"]
+TrainingStage = Literal["sft", "dpo", "kto", "orpo"]
+SHARED = "preference"  # the name under which values of all stages but SFT stand
 FOLDER = ROOT / "training_configs"
 
 # Where a run happens, on what hardware, and how it is watched doesn't make it another training.
@@ -101,6 +102,8 @@ def _dataset(stage: TrainingStage, path: Path) -> dict[str, Any]:
             "roles_to_train": ["assistant"], "train_on_eos": "turn", "message_field_training": LEARNT,
         }  # fmt: skip
         return {"type": "chat_template", **shared, **only_answers}
+    if stage != "dpo":  # training/method_rows.py makes the texts
+        return {name: value for name, value in shared.items() if name != "field_messages"}
     return {
         "type": "chat_template.default", **shared, "field_chosen": "chosen", "field_rejected": "rejected",
     }  # fmt: skip
@@ -114,8 +117,9 @@ def _overlay(name: str, stage: TrainingStage) -> dict[str, Any]:
     """The values of one file for a stage, after those of the file that it extends."""
     values = _read(name)
     parent = values.pop("extends", None)
-    stages = {known: values.pop(known, {}) for known in get_args(TrainingStage)}
-    return (_overlay(parent, stage) if parent else {}) | values | stages[stage]
+    stages = {known: values.pop(known, {}) for known in (SHARED, *get_args(TrainingStage))}
+    shared = {} if stage == "sft" else stages[SHARED]
+    return (_overlay(parent, stage) if parent else {}) | values | shared | stages[stage]
 
 
 def _read(name: str) -> dict[str, Any]:

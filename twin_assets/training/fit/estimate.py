@@ -12,10 +12,9 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.models.families import Architecture
 from twin_assets.core.models.profiles import Profile, load_profile, profile_names
 from twin_assets.training.configs.overlays import TrainingStage, compose_overlays
+from twin_assets.training.fit.gpu import fuses_loss
 from twin_assets.training.fit.machine import GB, Machine
-from twin_assets.training.fit.workers import share_batch
-
-STAGES: tuple[TrainingStage, ...] = ("sft", "dpo")
+from twin_assets.training.fit.workers import least_at_once, share_batch
 
 _ADAM = 2  # moments a parameter (Kingma and Ba 2015), in the parameter's own number format
 _ADAPTER = 4 + 4 + 8  # bytes a parameter: weight, gradient and moments, all in 32 bits
@@ -36,7 +35,8 @@ class Estimate:
     """Bytes on each device at the peak of a step, and what the step computes.
 
     `devices` share the work; `flops_per_token` counts what the method computes. A device takes `rows` of `row_tokens`
-    (of a pair, both texts) at once, in `launching` seconds at least.
+    (of a pair, both texts) at once, in `launching` seconds at least; `packed` says that several rows of the dataset fill
+    one of them.
     """
 
     weights: float
@@ -50,6 +50,7 @@ class Estimate:
     rows: int
     row_tokens: int
     devices: int
+    packed: bool = False
 
     @property
     def memory(self) -> float:
@@ -61,7 +62,8 @@ class Estimate:
 
         What computing takes, or launching where that is longer: the latter is read off one machine, see _LAUNCHING.
         """
-        batches = (tokens / self.row_tokens if rows is None else rows) / self.rows
+        full = rows is None or self.packed
+        batches = (tokens / self.row_tokens if full else rows or 0) / self.rows
         return max(tokens * self.flops_per_token / machine.speed, batches * self.launching) / self.devices
 
     def facts(self) -> dict[str, float]:
@@ -76,30 +78,39 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
     `config` is a composed Axolotl configuration; its overlays are enough.
     """
     rank = config["lora_r"] if config.get("adapter") else 0
-    dpo, fsdp = config.get("rl") == "dpo", config.get("fsdp_config") or {}
+    method, fsdp = config.get("rl"), config.get("fsdp_config") or {}
+    referred = method in ("dpo", "kto")  # to the model of before, without its adapter or in a copy
     sharded = bool(fsdp or config.get("deepspeed"))
     shards, width = machine.devices if sharded else 1, 2 if machine.bfloat16 else 4
     trainable = _adapter_parameters(shape, rank) if rank else shape.parameters
     weights, trained = _model_bytes(shape, config, width, trainable)
-    if dpo and not rank:  # the frozen reference
+    if referred and not rank:  # the frozen reference
         weights += width * shape.parameters
     if sharded:  # while a layer computes it is whole, and the next one is on its way
         weights = weights / shards + 2 * width * shape.linear_parameters / shape.layers
 
-    rows, row_tokens = config["micro_batch_size"], config["sequence_len"] * (2 if dpo else 1)
+    rows, row_tokens = (
+        config["micro_batch_size"],
+        config["sequence_len"] * (2 if method in ("dpo", "orpo") else 1),
+    )
     tokens = rows * row_tokens
     checkpointed = bool(config["gradient_checkpointing"] or fsdp.get("activation_checkpointing"))
     layer = _layer_bytes(shape, width, rank)
     # Korthikanti et al. 2022, section 5: with full recomputation a layer keeps its input, and one layer is open.
     stream = width if rank or sharded else 4  # the embeddings' format, see _model_bytes
     per_token = shape.layers * shape.hidden * stream + layer if checkpointed else shape.layers * layer
+    if fuses_loss(config):
+        logits = _fused_loss_bytes(shape, tokens, width, whole=not rank)
+    else:
+        logits = tokens * shape.vocabulary * _logits_width(method, width)
     used = {
         "weights": weights,
         "trained": trained / shards,
         "activations": tokens * per_token,
-        "logits": tokens * shape.vocabulary * (width + (_DPO_LOGITS if dpo else _LOGITS)),
+        "logits": logits,
     }
-    passes = _passes(bool(rank), checkpointed, dpo)
+    # KTO reads each prompt with another row's text too, by the model and by its reference.
+    passes = _passes(bool(rank), checkpointed) + {"dpo": 1, "kto": 3}.get(method or "", 0)
     reserve = _GPU_RESERVE + (_FRAGMENTED - 1) * sum(used.values()) if machine.gpus else _CPU_RESERVE
     return Estimate(
         **used,
@@ -110,6 +121,7 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
         rows=rows,
         row_tokens=row_tokens,
         devices=shards,
+        packed=bool(config.get("sample_packing")),
     )
 
 
@@ -129,34 +141,44 @@ def fit_batch(shape: Architecture, config: dict[str, Any], machine: Machine, wor
     return share_batch(config, workers, fits)
 
 
-def profile_estimates(profile: Profile, machine: Machine) -> dict[str, Estimate]:
-    """The estimate of both stages as composed, on a GPU the least that they need; empty when the model is made here, or of a shape that isn't known."""
+def profile_estimates(
+    profile: Profile, machine: Machine, method: TrainingStage = "dpo"
+) -> dict[str, Estimate]:
+    """The estimate of both stages as composed, of which `method` is the second, on a GPU the least that they need; empty when the model is made here, or of a shape that isn't known."""
     if profile.architecture is None:
         return {}
-    return {s: estimate(profile.architecture, compose_overlays(profile, s), machine) for s in STAGES}
+    stages: tuple[TrainingStage, ...] = ("sft", method)
+    return {s: estimate(profile.architecture, _least(compose_overlays(profile, s)), machine) for s in stages}
 
 
-def check_fits(profile: Profile, machine: Machine) -> dict[str, Estimate]:
+def _least(config: dict[str, Any]) -> dict[str, Any]:
+    """With no fewer rows at once than the method needs."""
+    return config | {"micro_batch_size": max(config["micro_batch_size"], least_at_once(config))}
+
+
+def check_fits(profile: Profile, machine: Machine, method: TrainingStage = "dpo") -> dict[str, Estimate]:
     """The estimates of both stages, if the machine can run them.
 
     Raises TwinError naming what is needed, what there is, and the nearest profile of the family that fits.
     """
-    estimates = profile_estimates(profile, machine)
-    refuse_unfit(profile, estimates, machine)
+    estimates = profile_estimates(profile, machine, method)
+    refuse_unfit(profile, estimates, machine, method)
     return estimates
 
 
-def refuse_unfit(profile: Profile, estimates: dict[str, Estimate], machine: Machine) -> None:
+def refuse_unfit(
+    profile: Profile, estimates: dict[str, Estimate], machine: Machine, method: TrainingStage = "dpo"
+) -> None:
     """Raises the TwinError of `check_fits` for estimates that are known already."""
     if problem := problem_of(profile, estimates, machine):
         raise TwinError(
             f"The profile {profile.name} does not fit: {problem}.",
-            f"set TWIN_PROFILE={nearest_that_fits(profile, machine)}, the nearest that fits here; or name a larger "
+            f"set TWIN_PROFILE={nearest_that_fits(profile, machine, method)}, the nearest that fits here; or name a larger "
             "machine that will train, in TWIN_TRAINING_MACHINE.",
         )
 
 
-def nearest_that_fits(profile: Profile, machine: Machine) -> str:
+def nearest_that_fits(profile: Profile, machine: Machine, method: TrainingStage = "dpo") -> str:
     """The largest profile of the family, no larger than this one, that fits; a size's first method first."""
     most = profile.architecture.parameters if profile.architecture else 0
     fitting = {
@@ -165,7 +187,7 @@ def nearest_that_fits(profile: Profile, machine: Machine) -> str:
         if p.family == profile.family
         and p.architecture
         and p.architecture.parameters <= most
-        and not problem_of(p, profile_estimates(p, machine), machine)
+        and not problem_of(p, profile_estimates(p, machine, method), machine)
     }
     return max(fitting, key=lambda name: fitting[name]) if fitting else "nano"
 
@@ -219,33 +241,50 @@ def _layer_bytes(shape: Architecture, width: int, rank: int) -> float:
     return values * width / 2
 
 
-def _passes(adapter: bool, checkpointed: bool, dpo: bool) -> int:
+def _fused_loss_bytes(shape: Architecture, tokens: int, width: int, whole: bool) -> float:
+    """What a fused loss holds: logits and their gradient of so many positions as have about as many of them as their hidden
+    states have values (Hsu et al. 2024, section 3.2), the gradient of all hidden states, and, where the `whole` model learns, that of
+    the output layer. Cut Cross Entropy holds less.
+    """
+    positions = 2 ** math.ceil(math.log2(max(tokens * shape.hidden / shape.vocabulary, 1)))
+    output = shape.vocabulary * shape.hidden * width if whole else 0
+    return positions * shape.vocabulary * (2 * width + 4) + tokens * shape.hidden * width + output
+
+
+def _logits_width(method: str | None, width: int) -> int:
+    """Bytes for each logit. KTO holds those of the other row's text beside its own while it compares; no run of it or of ORPO was measured."""
+    if not method:
+        return width + _LOGITS
+    return width + _DPO_LOGITS + (width + 8 if method == "kto" else 0)
+
+
+def _passes(adapter: bool, checkpointed: bool) -> int:
     """How often a token's 2 operations a parameter are computed: forward, and for each gradient (Kaplan et al. 2020).
 
-    Frozen weights need no gradient of their own; recomputing, and DPO's reference, are a forward pass each.
+    Frozen weights need no gradient of their own; recomputing is a forward pass.
     The embedding is looked up, not multiplied; the output layer is.
     """
-    return 1 + (1 if adapter else 2) + checkpointed + dpo
+    return 1 + (1 if adapter else 2) + checkpointed
 
 
-def table(machine: Machine) -> str:
+def table(machine: Machine, method: TrainingStage = "dpo") -> str:
     """All profiles with a known shape on a machine, as a Markdown table: the least memory, and the time with as many
     rows at once as a training takes."""
     lines = [
         f"On {machine}:",
         "",
-        "| profile | base model | SFT GB | DPO GB | SFT minutes a million tokens | fits |",
+        f"| profile | base model | SFT GB | {method.upper()} GB | SFT minutes a million tokens | fits |",
         "|---|---|---|---|---|---|",
     ]
     for profile in map(load_profile, profile_names()):
-        if profile.architecture and (estimates := profile_estimates(profile, machine)):
+        if profile.architecture and (estimates := profile_estimates(profile, machine, method)):
             config = compose_overlays(profile, "sft")
             if machine.gpus:
                 config |= fit_batch(profile.architecture, config, machine, 1)
             minutes = estimate(profile.architecture, config, machine).seconds(1e6, machine) / 60
-            sft, dpo = estimates["sft"], estimates["dpo"]
+            sft, second = estimates["sft"], estimates[method]
             lines.append(
-                f"| `{profile.name}` | {profile.base_model} | {sft.memory / GB:.1f} | {dpo.memory / GB:.1f} | "
+                f"| `{profile.name}` | {profile.base_model} | {sft.memory / GB:.1f} | {second.memory / GB:.1f} | "
                 f"{minutes:.1f} | {'no' if problem_of(profile, estimates, machine) else 'yes'} |"
             )
     return "\n".join(lines)

@@ -15,6 +15,7 @@ _PEAKS = {
     "B200": 2250e12, "H200": 989e12, "H100": 989e12, "L40S": 362e12, "A100": 312e12, "4090": 165e12,
     "L4": 121e12, "A10": 125e12, "3090": 71e12, "T4": 65e12,
 }  # fmt: skip
+_NO_BFLOAT16 = ("T4", "V100")
 _UNKNOWN_GPU = 100e12  # of the order of a consumer card
 # Of the peak, what a run of short unpacked rows reaches on a GPU. Llama 3's pretraining, with full rows
 # and tuned kernels, reached 0.38 to 0.43 (Grattafiori et al. 2024, table 4).
@@ -61,7 +62,7 @@ def this_machine() -> Machine:
             gpus,
             facts.total_memory,
             _peak(facts.name) * _GPU_UTILISATION,
-            torch.cuda.is_bf16_supported(),
+            torch.cuda.is_bf16_supported(including_emulation=False),
         )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine("CPU", 0, memory, _matrix_speed() * _CPU_UTILISATION, cpu_has_bfloat16())
@@ -80,7 +81,7 @@ def parse_machine(text: str) -> Machine:
             f"{text!r} names no machine.", "write GPUs x GB, such as 8x80 or 1x24:4090."
         ) from None
     name = name or ("H100" if memory >= 80 else "A100")
-    return Machine(name, gpus, memory * GB, _peak(name) * _GPU_UTILISATION)
+    return Machine(name, gpus, memory * GB, _peak(name) * _GPU_UTILISATION, name not in _NO_BFLOAT16)
 
 
 def _peak(name: str) -> float:

@@ -13,13 +13,18 @@ def worker_count(job: TrainingJob, machine: Machine) -> int:
     return job.ray.workers if job.ray else machine.gpus or job.cpu_workers
 
 
+def least_at_once(config: dict[str, Any]) -> int:
+    """KTO pairs each prompt with the text of another row of its batch, so it needs two."""
+    return 2 if config.get("rl") == "kto" else 1
+
+
 def share_batch(
     config: dict[str, Any], workers: int, fits: Callable[[int], bool] | None = None
 ) -> dict[str, int]:
     """micro_batch_size and gradient_accumulation_steps with which `workers` learn from as many rows a step
     as one would: where a job runs must not change what is learnt.
 
-    A worker takes as many rows at once as fit, at least one; without `fits`, no more than the config says.
+    A worker takes as many rows at once as fit, at least `least_at_once`; without `fits`, no more than the config says.
     Raises TwinError when the rows of a step can't be shared evenly.
     """
     micro, steps = int(config["micro_batch_size"]), int(config.get("gradient_accumulation_steps") or 1)
@@ -30,6 +35,11 @@ def share_batch(
             "take a number that divides micro_batch_size × gradient_accumulation_steps: TWIN_RAY_WORKERS, or on "
             "one machine CUDA_VISIBLE_DEVICES or TWIN_TRAINING_CPU_WORKERS.",
         )
-    whole = [size for size in range(1, each + 1) if each % size == 0]
-    at_once = max((size for size in whole if (fits(size) if fits else size <= micro)), default=1)
+    whole = [size for size in range(least_at_once(config), each + 1) if each % size == 0]
+    if not whole:
+        raise TwinError(
+            "KTO compares the rows that a worker takes at once, and a step has one for each worker.",
+            "train with fewer workers, or raise micro_batch_size × gradient_accumulation_steps.",
+        )
+    at_once = max((size for size in whole if (fits(size) if fits else size <= micro)), default=whole[0])
     return {"micro_batch_size": at_once, "gradient_accumulation_steps": each // at_once}
