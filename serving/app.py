@@ -12,6 +12,7 @@ from serving.access.middleware import Access
 from serving.access.needs import needs
 from serving.access.session import TRIES
 from serving.api import completions as api_write
+from serving.api import drafts as api_drafts
 from serving.api import erase as api_erase
 from serving.api import info as api_info
 from serving.api import links, mcp, threads
@@ -42,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         if isinstance(route, Route):
             needs("read")(route.endpoint)
     install_error_handlers(app)
-    for part in (api_write, threads, links, mcp, api_info, api_erase):
+    for part in (api_write, api_drafts, threads, links, mcp, api_info, api_erase):
         app.include_router(part.router)
     install_ui(app)
     app.add_middleware(Access, settings=settings)

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from serving.refusal import error_body, error_type
 from twin_assets.core.blind_readings import AlreadyRead
+from twin_assets.core.drafts import DraftFull, NoSuchDraft, StaleDraft
 from twin_assets.core.errors import TwinError
 from twin_assets.core.release.approval import Expired, NotReadBlind
 from twin_assets.core.release.known import LedgerTooOld
@@ -52,7 +53,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         400: "It can't be done as asked.",
         401: "A key or a login is needed.",
         403: "The caller may not.",
-        404: "There is no such persona, model, request, thread or document.",
+        404: "There is no such persona, model, request, thread, draft or document.",
         405: "Not by this method.",
         408: "The body did not come in time.",
         409: "Something else was first.",
@@ -79,7 +80,7 @@ class Forbidden(TwinError):
 
 
 STATUS: dict[type[TwinError], int] = {
-    NotFoundError: 404, UnknownThread: 404, NoSuchDocument: 404, Forbidden: 403, ConflictError: 409, Expired: 409, AlreadyRead: 409, NotReadBlind: 409, LinkUnreachable: 422, UnsupportedSchema: 422, NothingReleased: 503,
+    NotFoundError: 404, UnknownThread: 404, NoSuchDocument: 404, NoSuchDraft: 404, StaleDraft: 409, DraftFull: 507, Forbidden: 403, ConflictError: 409, Expired: 409, AlreadyRead: 409, NotReadBlind: 409, LinkUnreachable: 422, UnsupportedSchema: 422, NothingReleased: 503,
     EngineBusy: 503, EngineUnavailable: 503, RetrievalUnavailable: 503, StorageError: 503, NotOurs: 503, LedgerTooOld: 503, NotYetRead: 503, NoRoom: 507,
 }  # fmt: skip
 

@@ -481,6 +481,9 @@ class MonitoringSettings(BaseModel):
     toxicity_model: str | None = Field(
         None, description="A text classifier, folder or hub id, that flags abuse; a short word list if unset."
     )
+    draft_days: int = Field(
+        0, ge=0, description="A draft that nobody has changed for so many days is deleted; 0: never."
+    )
 
 
 class AccessSettings(BaseModel):

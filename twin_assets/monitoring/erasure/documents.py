@@ -11,6 +11,7 @@ from pathlib import Path
 
 from twin_assets.core.datasets.erasure import erase_rows, rows_that
 from twin_assets.core.datasets.rows import Kind, Row
+from twin_assets.core.drafts.store import draft_keys
 from twin_assets.core.embedding.embedder import search_view
 from twin_assets.core.feedback import store as feedback
 from twin_assets.core.hashing import text_hash
@@ -111,6 +112,11 @@ def from_reports(erasure: DocumentErasure) -> int:
     return _clean_objects(
         erasure, (key for one in folders for key in list(erasure.lake.keys(f"{one}/{erasure.persona}")))
     )
+
+
+def from_drafts(erasure: DocumentErasure) -> int:
+    """Its words in drafts, whoever's they are; what a person wrote around them stays."""
+    return _clean_objects(erasure, iter(draft_keys(erasure.lake, erasure.persona)))
 
 
 def from_index(erasure: DocumentErasure) -> int:
