@@ -23,6 +23,7 @@ _TYPES = {
     "NotFoundError": "Unknown",
     "UnknownThread": "Unknown",
     "NoSuchDraft": "Unknown",
+    "NoSuchPost": "Unknown",
     "ConflictError": "Overtaken",
     "StaleDraft": "Overtaken",
 }

@@ -486,6 +486,19 @@ class MonitoringSettings(BaseModel):
     )
 
 
+class PublishingSettings(BaseModel):
+    """Publishing"""
+
+    publishing: SecretStr | None = Field(
+        None,
+        description="Accounts that texts are posted with, by persona, as JSON with their tokens: docs/publishing.md.",
+    )
+    x_api: str = Field("https://api.x.com", description="Base URL of X's API, that texts are posted with.")
+    linkedin_posts_version: str = Field(
+        "202601", description="Version of LinkedIn's Posts API (YYYYMM), as its documentation names it."
+    )
+
+
 class AccessSettings(BaseModel):
     """Access and limits"""
 
@@ -550,6 +563,7 @@ class Settings(
     EngineSettings,
     PortSettings,
     MonitoringSettings,
+    PublishingSettings,
     AccessSettings,
     BaseSettings,
 ):

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field, model_validator
 
 from serving.access.caller import caller_of
+from serving.access.keys import Action
 from serving.access.needs import needs
 from serving.errors import Forbidden
 from serving.protocol import Name, PersonaId, RequestBody
@@ -158,7 +159,7 @@ def list_drafts(
     status: Annotated[DraftStatus | None, Query(description="Only those with that status.")] = None,
 ) -> DraftList:
     """The caller's drafts for a persona, without their texts."""
-    kept, damaged = _drafts(request, persona).all()
+    kept, damaged = drafts_of(request, persona).all()
     return DraftList(drafts=[_listed(d) for d in kept if status in (None, d.status)], damaged=damaged)
 
 
@@ -166,7 +167,7 @@ def list_drafts(
 @needs("write")
 def begin_draft(given: NewDraft, request: Request) -> DraftShown:
     """Keep a text as a new draft. 507 when the caller has as many as are kept."""
-    drafts = _drafts(request, given.persona)
+    drafts = drafts_of(request, given.persona)
     return _shown(drafts.begin(**_fields(given)))
 
 
@@ -184,7 +185,7 @@ def compare(given: Comparison) -> Compared:
 @needs("write")
 def export_drafts(request: Request, persona: PersonaId) -> StreamingResponse:
     """All drafts of the caller for a persona with all their versions: a JSON object a line."""
-    kept, _ = _drafts(request, persona).all()
+    kept, _ = drafts_of(request, persona).all()
 
     def lines() -> Iterator[str]:
         for draft in kept:
@@ -198,7 +199,7 @@ def export_drafts(request: Request, persona: PersonaId) -> StreamingResponse:
 @needs("write")
 def open_draft(draft_id: str, request: Request, persona: PersonaId) -> DraftShown:
     """A draft with all its versions. 404 for one of another caller, as for none."""
-    return _shown(_drafts(request, persona).get(draft_id))
+    return _shown(drafts_of(request, persona).get(draft_id))
 
 
 @router.put("/v1/drafts/{draft_id}")
@@ -207,21 +208,21 @@ def save_draft(draft_id: str, given: DraftChange, request: Request) -> DraftShow
     """Another text, title or status. 409 when `version` is not its last text: nothing was changed, read it again. 507 when
     it has as many versions as are kept: go on in a new one."""
     fields = _fields(given)
-    return _shown(_drafts(request, given.persona).save(draft_id, fields.pop("version"), **fields))
+    return _shown(drafts_of(request, given.persona).save(draft_id, fields.pop("version"), **fields))
 
 
 @router.delete("/v1/drafts/{draft_id}")
 @needs("write")
 def delete_draft(draft_id: str, request: Request, persona: PersonaId) -> Deleted:
     """Delete a draft with all its versions."""
-    _drafts(request, persona).delete(draft_id)
+    drafts_of(request, persona).delete(draft_id)
     return Deleted(deleted=draft_id)
 
 
-def _drafts(request: Request, persona: str) -> Drafts:
-    """Those of the caller. Raises Forbidden for a caller who could be anybody, or whose key isn't good for it."""
+def drafts_of(request: Request, persona: str, action: Action = "write") -> Drafts:
+    """Those of the caller. Raises Forbidden for a caller who could be anybody, or whose key isn't good for the action."""
     caller = caller_of(request)
-    caller.require("write", persona)
+    caller.require(action, persona)
     if caller.anybody:
         raise Forbidden(
             "Drafts are kept for people who are known.", "send an API key, or log in on the page."

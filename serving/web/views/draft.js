@@ -7,6 +7,7 @@ import {countWords} from "../lib/words.js";
 import {difference} from "./difference.js";
 import {BY, STATUSES} from "./drafts.js";
 import {citations} from "./passage.js";
+import {postsCard, publishDialog} from "./publish.js";
 
 const MOST = 60000, MOST_FEEDBACK = 20000;
 
@@ -20,7 +21,7 @@ export async function draftEditor({persona, titles, id, go, forget}) {
   status.name = "status";
   const box = h("textarea", {class: "prose", "aria-label": "Text", "data-focus": true, maxlength: MOST, value: last().text, placeholder: "Write here", on: {input: () => { grow(); drawState(); }}});
   const save = button("Save", () => keep(), {class: "primary"});
-  const state = h("p", {class: "meta", role: "status"}), notes = h("div", {class: "cards"}), aside = h("aside", {class: "cards"});
+  const state = h("p", {class: "meta", role: "status"}), notes = h("div", {class: "cards"}), posts = h("div", {}), aside = h("aside", {class: "cards"});
 
   function last() { return draft.versions.at(-1); }
   const unsaved = () => box.value !== last().text || title.value !== draft.title || status.value !== draft.status;
@@ -138,6 +139,7 @@ export async function draftEditor({persona, titles, id, go, forget}) {
   function drawAside() {
     const sourced = draft.versions.findLast(version => version.citations.length);
     aside.replaceChildren(...[
+      posts,
       sourced ? h("section", {class: "card"}, h("h2", {}, "Sources"), h("p", {class: "meta"}, `Of version ${sourced.number}, which the twin wrote.`), citations(persona, sourced.citations, titles)) : null,
       h("section", {class: "card"}, h("h2", {}, "Versions"), h("ol", {class: "versions"}, draft.versions.toReversed().map(version => h("li", {},
         button([h("b", {}, `${version.number}`), h("span", {}, `by ${BY[version.by]}`), h("span", {class: "meta"}, `${moment(version.at)} · ${number(countWords(version.text))} words`)], () => open(version), {class: "quiet", "aria-label": `Version ${version.number} by ${BY[version.by]}`}))))),
@@ -150,6 +152,33 @@ export async function draftEditor({persona, titles, id, go, forget}) {
     notes.replaceChildren(...[theirs ? conflict() : error ? problem(error) : null,
       error?.status === 507 ? button("Go on in a new draft", goOn) : null, edits()].filter(Boolean));
     grow();
+  }
+
+  /** The text that is saved; what is not saved yet is nobody's to publish. */
+  async function publish() {
+    await keep();
+    if (unsaved()) return;
+    try {
+      await publishDialog({persona, draft, done: published});
+    } catch (problem) {
+      error = problem;
+      draw();
+    }
+  }
+
+  async function drawPosts() {
+    const card = await postsCard({persona, draft, done: published}).catch(problem);
+    posts.replaceChildren(...[card].filter(Boolean));
+  }
+
+  /** A post makes the status "published", which is no change of a person's. */
+  async function published() {
+    drawPosts();
+    const fresh = await get(`${where}?${query({persona})}`);
+    if (fresh.version !== draft.version || unsaved()) return;
+    draft = fresh;
+    status.value = draft.status;
+    drawState();
   }
 
   async function copy() {
@@ -188,7 +217,7 @@ export async function draftEditor({persona, titles, id, go, forget}) {
       h("form", {class: "card", on: {submit: event => { event.preventDefault(); keep(); }}},
         h("div", {class: "row"}, h("a", {href: "#/write/drafts"}, "All drafts")),
         title, box, state,
-        h("div", {class: "row"}, save, h("label", {class: "inline"}, "Status", status), button("Copy", copy), button("Download", download), button("Delete", ask, {class: "danger"})),
+        h("div", {class: "row"}, save, h("label", {class: "inline"}, "Status", status), button("Publish …", publish), button("Copy", copy), button("Download", download), button("Delete", ask, {class: "danger"})),
         h("small", {class: "keys"}, "Ctrl+S or Ctrl+Enter saves")),
       notes),
     aside);
@@ -196,6 +225,7 @@ export async function draftEditor({persona, titles, id, go, forget}) {
     if ((event.ctrlKey || event.metaKey) && (event.key === "s" || event.key === "Enter")) { event.preventDefault(); keep(); }
   });
   draw();
+  drawPosts();
 
   /** Shown again: what another tab saved meanwhile comes in, unless something stands here that was not saved. */
   async function shown() {

@@ -16,6 +16,7 @@ from twin_assets.core.drafts import Drafts
 from twin_assets.core.feedback.store import Feedback, add_feedback, read_feedback
 from twin_assets.core.models.registry import Lineage, Registry
 from twin_assets.core.persona.definition import load_persona
+from twin_assets.core.publishing import PostLedger
 from twin_assets.core.storage.erased import unfinished
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import open_lake
@@ -95,6 +96,7 @@ def plant(settings: Settings) -> None:
     Drafts(lake, "runa", "ann", "public").begin(
         f"My own beginning. {QUOTE} My own end.", "person", title="Timetables"
     )
+    PostLedger(lake, "runa").begin("x", QUOTE, draft_id="0", by="ann", mine=False)
     lake.write("reports/runa/runa-one.html", f"<p>In the spring of 2019 we let</p> <b>the {WORD}</b> timetable run for a week before anybody noticed".encode())  # fmt: skip
     lake.write("reports/runa/runa-one.json", json.dumps({"samples": [QUOTE, "kept"]}).encode())
     for path in (home / "cache/crawl/runa/web/20260101T000000000000-aa.jsonl", home / "logs/runa.log", home / "lake/raw/web/runa/.x.jsonl.aa.tmp"):  # fmt: skip
@@ -142,7 +144,7 @@ def test_no_byte_of_an_erased_document_is_left_and_no_crawl_brings_it_back(setti
     home, lake = settings.home, open_lake(settings)
     doc_id, before = document_of(settings), places_with(home, WORD)
     # The search finds it where it must be: in raw and decoded bytes, in old versions, in archives.
-    for place in ("lake/raw/web", "lake/feature_store/chunks", "lake/feature_store/embeddings", "lake/datasets/runa/instruct", "lake/requests", "lake/threads", "lake/feedback", "lake/drafts", "lake/reports", "lake/state", "vectors/chunks_runa@", "warehouse.duckdb", "dagster", "cache/crawl", "cache/teacher.sqlite", "cache/requests.sqlite", "uploads", "logs", "cache/training"):  # fmt: skip
+    for place in ("lake/raw/web", "lake/feature_store/chunks", "lake/feature_store/embeddings", "lake/datasets/runa/instruct", "lake/requests", "lake/threads", "lake/feedback", "lake/drafts", "lake/publishing", "lake/reports", "lake/state", "vectors/chunks_runa@", "warehouse.duckdb", "dagster", "cache/crawl", "cache/teacher.sqlite", "cache/requests.sqlite", "uploads", "logs", "cache/training"):  # fmt: skip
         assert any(one.startswith(place) for one in before), place
     others = FeatureStore(lake).read("chunks", "runa")
     items = [item for key in lake.keys("raw") for item in read_items(lake, key)]

@@ -25,7 +25,7 @@ from twin_assets.monitoring.report.page import report_key
 # What a caller would send who means well; a field of another name gets a plain word.
 MEANT: dict[str, Any] = {
     "persona": "ola", "model": "twin-ola-dpo:one", "doc_id": "doc-closed", "thread_id": "0" * 32, "thread": None, "before": None, "upload": "0" * 32, "request_id": "r1", "pair_id": "0" * 16,
-    "url": "https://ola.example/a", "links": [], "stop": None, "password": "a guess", "replaces": "0" * 32, "token": "0" * 32, "since": None,
+    "url": "https://ola.example/a", "address": "https://ola.example/a", "links": [], "stop": None, "password": "a guess", "replaces": "0" * 32, "token": "0" * 32, "since": None,
     "until": None, "source": "", "category": "", "user": None, "key": "0" * 12, "seen": None, "language": "en", "tools": None, "given": None,
     "general": {"full_name": "Ola", "about": "Keeps boats.", "license": "CC-BY-4.0", "name": "runa"},
     "sources": {"medium": {"feed": "https://medium.com/feed/@x"}}, "messages": [{"role": "user", "content": "Hello there!"}],
