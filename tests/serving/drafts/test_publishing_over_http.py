@@ -139,7 +139,7 @@ def test_where_nobody_knows_whether_it_was_posted_it_is_not_sent_again_until_som
     assert status_of(ann, draft) == "published"
 
 
-RESET = int(time.time()) + 600
+RESET = int(time.time()) + 36_000
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_refusal_says_what_to_do_and_lets_it_be_tried_again(
     assert error(refused) == told
     assert word in refused.text
     if str(RESET) in str(answer):
-        assert 500 <= int(refused.headers["retry-after"]) <= 600
+        assert abs(RESET - time.time() - int(refused.headers["retry-after"])) < 60
     assert not [token for token in [*TOKENS.values(), WEBHOOK_SECRET] if token in refused.text]
     assert publish(ann, draft, place).status_code == 201
     stored = b"".join(server.answers.lake.read(key) for key in server.answers.lake.keys(""))
