@@ -82,8 +82,8 @@ class DraftChange(WrittenText):
 class Comparison(RequestBody):
     """Two texts: versions of a draft, or one and what was not saved yet."""
 
-    before: Text
-    after: Text
+    old: Text
+    new: Text
 
 
 class DraftListed(BaseModel):
@@ -176,8 +176,8 @@ def begin_draft(given: NewDraft, request: Request) -> DraftShown:
 def compare(given: Comparison) -> Compared:
     """What is different in two texts, by sentences and by words within them. Nothing is kept."""
     return Compared(
-        pieces=difference(given.before, given.after),
-        changed_share=edited_share(given.before, given.after),
+        pieces=difference(given.old, given.new),
+        changed_share=edited_share(given.old, given.new),
     )
 
 

@@ -15,7 +15,7 @@ export function difference(before, after) {
 
 async function tell(box, before, after) {
   try {
-    const told = await post("/v1/drafts/difference", {before, after});
+    const told = await post("/v1/drafts/difference", {old: before, new: after});
     const changed = told.pieces.some(piece => piece.kind !== "same");
     box.replaceChildren(
       h("p", {class: "meta"}, changed ? `${share(told.changed_share)} of the words of both differ` : "The same text."),

@@ -93,7 +93,7 @@ def test_a_draft_s_way_from_the_twin_s_text_to_one_that_is_deleted(
     assert exported.headers["content-disposition"].startswith("attachment")
     assert changed in [json.loads(line) for line in exported.text.splitlines()]
 
-    told = ann.post("/v1/drafts/difference", json={"before": written["text"], "after": MINE}).json()
+    told = ann.post("/v1/drafts/difference", json={"old": written["text"], "new": MINE}).json()
     assert "".join(p["text"] for p in told["pieces"] if p["kind"] != "removed") == MINE
     assert 0 < told["changed_share"] <= 1
     # What the person made of it is learnt from by the route that takes edits, and in no other way.
