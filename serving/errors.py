@@ -10,7 +10,9 @@ from starlette.exceptions import HTTPException
 
 from serving.refusal import error_body, error_type
 from twin_assets.core.blind_readings import AlreadyRead
+from twin_assets.core.drafts import DraftFull, NoSuchDraft, StaleDraft
 from twin_assets.core.errors import TwinError
+from twin_assets.core.publishing import AlreadyPosted, NoSuchPost
 from twin_assets.core.release.approval import Expired, NotReadBlind
 from twin_assets.core.release.known import LedgerTooOld
 from twin_assets.core.release.ledger import ConflictError
@@ -22,6 +24,13 @@ from twin_assets.inference.generation.engine import EngineBusy
 from twin_assets.inference.generation.remote import EngineUnavailable
 from twin_assets.inference.generation.structured.schema import UnsupportedSchema
 from twin_assets.inference.links.fetch import LinkUnreachable
+from twin_assets.inference.publishing.send import (
+    DuplicateRefused,
+    OutcomeUnknown,
+    PlaceBusy,
+    PostRefused,
+    TooLongToPost,
+)
 from twin_assets.inference.retrieval.resilient_store import RetrievalUnavailable
 from twin_assets.inference.twin.threads import UnknownThread
 from twin_assets.monitoring.erasure import NoSuchDocument
@@ -52,7 +61,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         400: "It can't be done as asked.",
         401: "A key or a login is needed.",
         403: "The caller may not.",
-        404: "There is no such persona, model, request, thread or document.",
+        404: "There is no such persona, model, request, thread, draft, post or document.",
         405: "Not by this method.",
         408: "The body did not come in time.",
         409: "Something else was first.",
@@ -60,6 +69,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         422: "A field does not fit.",
         429: "Too many requests.",
         500: "A fault of the service's own.",
+        502: "Another service was asked, and did not say what it did.",
         503: "Something that it needs is away or busy; Retry-After says when to come back.",
         507: "There is no room.",
     }.items()
@@ -79,7 +89,8 @@ class Forbidden(TwinError):
 
 
 STATUS: dict[type[TwinError], int] = {
-    NotFoundError: 404, UnknownThread: 404, NoSuchDocument: 404, Forbidden: 403, ConflictError: 409, Expired: 409, AlreadyRead: 409, NotReadBlind: 409, LinkUnreachable: 422, UnsupportedSchema: 422, NothingReleased: 503,
+    NotFoundError: 404, UnknownThread: 404, NoSuchDocument: 404, NoSuchDraft: 404, StaleDraft: 409, DraftFull: 507, AlreadyPosted: 409, NoSuchPost: 404, DuplicateRefused: 409, TooLongToPost: 422, PostRefused: 422,
+    OutcomeUnknown: 502, PlaceBusy: 503, Forbidden: 403, ConflictError: 409, Expired: 409, AlreadyRead: 409, NotReadBlind: 409, LinkUnreachable: 422, UnsupportedSchema: 422, NothingReleased: 503,
     EngineBusy: 503, EngineUnavailable: 503, RetrievalUnavailable: 503, StorageError: 503, NotOurs: 503, LedgerTooOld: 503, NotYetRead: 503, NoRoom: 507,
 }  # fmt: skip
 
@@ -87,7 +98,8 @@ STATUS: dict[type[TwinError], int] = {
 def error_response(error: TwinError) -> JSONResponse:
     """400 unless the error is one of STATUS; a 503 says when to come back."""
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 400)
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else {}
+    wait = (error.wait if isinstance(error, PlaceBusy) else None) or RETRY_AFTER_SECONDS
+    headers = {"Retry-After": str(wait)} if status == 503 else {}
     param = "response_format" if isinstance(error, UnsupportedSchema) else None
     body = error_body(error_type(error), error.problem, error.fix, param)
     if isinstance(error, RetrievalUnavailable):  # an answer says `without_passages` here

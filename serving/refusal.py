@@ -19,7 +19,14 @@ def refusal(
 
 
 # What the API calls errors for which the code has the field's own word: callers match on these.
-_TYPES = {"NotFoundError": "Unknown", "ConflictError": "Overtaken", "UnknownThread": "Unknown"}
+_TYPES = {
+    "NotFoundError": "Unknown",
+    "UnknownThread": "Unknown",
+    "NoSuchDraft": "Unknown",
+    "NoSuchPost": "Unknown",
+    "ConflictError": "Overtaken",
+    "StaleDraft": "Overtaken",
+}
 
 
 def error_type(error: Exception) -> str:

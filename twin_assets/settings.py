@@ -493,6 +493,22 @@ class MonitoringSettings(BaseModel):
     toxicity_model: str | None = Field(
         None, description="A text classifier, folder or hub id, that flags abuse; a short word list if unset."
     )
+    draft_days: int = Field(
+        0, ge=0, description="A draft that nobody has changed for so many days is deleted; 0: never."
+    )
+
+
+class PublishingSettings(BaseModel):
+    """Publishing"""
+
+    publishing: SecretStr | None = Field(
+        None,
+        description="Accounts that texts are posted with, by persona, as JSON with their tokens: docs/publishing.md.",
+    )
+    x_api: str = Field("https://api.x.com", description="Base URL of X's API, that texts are posted with.")
+    linkedin_posts_version: str = Field(
+        "202601", description="Version of LinkedIn's Posts API (YYYYMM), as its documentation names it."
+    )
 
 
 class AccessSettings(BaseModel):
@@ -559,6 +575,7 @@ class Settings(
     EngineSettings,
     PortSettings,
     MonitoringSettings,
+    PublishingSettings,
     AccessSettings,
     BaseSettings,
 ):

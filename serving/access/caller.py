@@ -9,6 +9,9 @@ from serving.errors import Forbidden
 from twin_assets.core.records import Visibility, may_see
 from twin_assets.core.release.callers import NOBODY, PAGE_LOGIN
 
+# Without keys and password, where the service is open to whoever reaches it.
+ANYBODY = "anyone"
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -25,6 +28,11 @@ class Caller:
     def id(self) -> str:
         """The name of the caller in records: the id of the key, never the key."""
         return self.key.id if self.key else self.name
+
+    @property
+    def anybody(self) -> bool:
+        """Whether nothing is known of them: what is kept for them, others could read."""
+        return self.name == ANYBODY
 
     @property
     def authenticated(self) -> str:

@@ -18,7 +18,7 @@ from twin_assets.core.records import Record, Visibility
 from twin_assets.core.renewed import Renewed
 from twin_assets.core.storage.lake import Lake
 
-Action = Literal["read", "chat", "write", "links", "library", "feedback", "admin"]
+Action = Literal["read", "chat", "write", "links", "library", "feedback", "publish", "admin"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 DEFAULT_ACTIONS: tuple[Action, ...] = ("read", "chat", "write", "links", "feedback")
 EVERYONE = "*"

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.access import login as ui_login
 from serving.access import session as ui_session
-from serving.access.caller import Caller
+from serving.access.caller import ANYBODY, Caller
 from serving.access.front import is_of_another_site
 from serving.access.keys import Keys
 from serving.access.limits import Admission, QueueFull, RateLimit, State, network_of
@@ -134,7 +134,7 @@ class Access:
         if foreign := ui_login.foreign_change(request):
             return foreign
         if needs.action == ANYONE:
-            request.state.caller = Caller("anyone")
+            request.state.caller = Caller(ANYBODY)
             return None
         if path.startswith("/v1/") and (wait := self.by_address.wait(network_of(address))):
             return _too_often("this address", wait)
@@ -180,7 +180,7 @@ class Access:
     def _anonymous(self, request: Request) -> Caller | Response:
         """Without keys and password the service is for this machine, and for no web site that is open on it."""
         if self.settings.allow_anonymous:
-            return Caller("anyone")
+            return Caller(ANYBODY)
         if not is_loopback(_address(request)) or was_forwarded(request):
             return _refused(
                 403,

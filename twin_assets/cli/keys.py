@@ -46,8 +46,8 @@ def create(
     action: Annotated[
         list[str] | None,
         typer.Option(
-            help="What it may do; may be repeated: read, chat, write, links, library, feedback, admin. Without it "
-            "all but library and admin.",
+            help="What it may do; may be repeated: read, chat, write, links, library, feedback, publish, admin. "
+            "Without it all but library, publish and admin.",
             callback=_known_actions,
             autocompletion=_actions,
         ),

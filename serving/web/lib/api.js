@@ -36,6 +36,7 @@ async function send(path, options = {}) {
 const asJson = (method, body) => ({method, headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)});
 
 export const get = async (path, signal) => (await send(path, {signal})).json();
+export const file = async path => (await send(path)).blob();
 export const post = async (path, body = {}) => (await send(path, asJson("POST", body))).json();
 export const remove = async path => (await send(path, {method: "DELETE"})).json();
 export const patch = async (path, body) => (await send(path, asJson("PATCH", body))).json();

@@ -61,6 +61,13 @@ export function dialog(title, ...content) {
   return box;
 }
 
+/** Hand a file to the person, as a download. */
+export function saveFile(blob, name) {
+  const address = URL.createObjectURL(blob);
+  h("a", {href: address, download: name}).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60000);
+}
+
 /** A short message for eyes and for screen readers. */
 export function toast(text) {
   document.querySelector(".toast")?.remove();

@@ -10,10 +10,11 @@ const seconds = from => `${((performance.now() - from) / 1000).toFixed(1)} s`;
 const wordCount = text => number(countWords(text));
 
 /**
- * An answer card. `ask(seed, options)` generates one draft; `drafts` are those that it has already. Gives {element, first}: `first` writes the first
- * draft and resolves when it is done or stopped.
+ * An answer card. `ask(seed, options)` generates one draft; `drafts` are those that it has already; `keep(draft)`, where it is a text
+ * to be kept, does that and gives what went wrong. Gives {element, first}: `first` writes the first draft and resolves when it is
+ * done or stopped.
  */
-export function answerCard({persona, titles, prompt, ask, model, drafts = []}) {
+export function answerCard({persona, titles, prompt, ask, model, keep, drafts = []}) {
   let at = Math.max(drafts.length - 1, 0), running = null, comparing = false, editing = false;
   const head = h("div", {class: "answer-head"}), text = h("div", {class: "answer-body"});
   const live = h("div", {class: "hidden", role: "status"}), tools = h("div", {class: "tools"}), below = h("div");
@@ -143,6 +144,7 @@ export function answerCard({persona, titles, prompt, ask, model, drafts = []}) {
       ? [button("Back to one draft", () => { comparing = false; draw(); })]
       : [
         draft.text ? [button("Copy", copy), button("Edit", () => { editing = true; draw(); })] : [],
+        draft.text && keep ? button("Keep as a draft", async () => { const failed = await keep(draft); if (failed) below.append(failed); }) : null,
         button("Regenerate", write),
         drafts.length > 1 ? button("Compare", () => { comparing = true; shown[0] = Math.max(at - 1, 0); shown[1] = at || 1; draw(); }) : null,
         draft.requestId ? thumbs : [],

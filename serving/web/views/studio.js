@@ -4,6 +4,7 @@ import {chain} from "../lib/api.js";
 import {button, empty, h, problem, select, toast} from "../lib/dom.js";
 import {dollars, millis, number} from "../lib/format.js";
 import {countWords} from "../lib/words.js";
+import {keepDraft} from "./drafts.js";
 import {citations} from "./passage.js";
 
 const KINDS = [["article", "Article"], ["linkedin_post", "LinkedIn post"], ["x_post", "X post"]];
@@ -43,6 +44,8 @@ export function studio({persona, titles, wishes, model, sendKeys}) {
     draw();
     try {
       const last = await chain(body({...given, until}), {signal: running.signal, onEvent: told});
+      // A check of what a person left there is no text of the twin's.
+      if (last.text && (until === "revise" || !given.sections?.every(Boolean))) text.written = last;
       model(last.model);
       text.notice = last.notice;
       live.textContent = "Done.";
@@ -58,7 +61,7 @@ export function studio({persona, titles, wishes, model, sendKeys}) {
   function told(event) {
     if (event.event === "begun") {
       text.step = event.step;
-      if (event.step === "draft" && event.section == null) { text.findings = []; text.revisions = []; }
+      if (event.step === "draft" && event.section == null) { text.findings = []; text.revisions = []; text.written = null; }
       if (event.step === "draft" && event.section != null) text.sections[event.section] = {heading: text.outline.sections[event.section].heading, text: "", citations: []};
       draw();
     } else if (event.event === "delta") {
@@ -139,7 +142,7 @@ export function studio({persona, titles, wishes, model, sendKeys}) {
           several ? {"aria-label": `Write section ${at + 1} again`} : {})))),
       h("p", {class: "meta"}, [`${number(countWords(all().join(" ")))} words`, text.notes.check && `checked in ${text.notes.check}`,
         Object.keys(text.leftOut ?? {}).length ? `not looked at: ${Object.entries(text.leftOut).map(([part, why]) => `${part} (${why})`).join("; ")}` : null].filter(Boolean).join(" · ")),
-      h("div", {class: "row"}, act("Copy", copy, {class: "primary"}), act("Check again", () => run("check", {outline: cleaned(text.outline), sections: all()})),
+      h("div", {class: "row"}, act("Copy", copy, {class: "primary"}), act("Keep as a draft", keep), act("Check again", () => run("check", {outline: cleaned(text.outline), sections: all()})),
         text.findings.length ? act("Mend what was found", () => run("revise", {outline: cleaned(text.outline), sections: all()})) : null));
   }
 
@@ -152,11 +155,19 @@ export function studio({persona, titles, wishes, model, sendKeys}) {
       found.map(one => h("li", {}, h("span", {class: "badge refused"}, FOUND[one.kind] ?? one.kind), " ", one.detail, one.text ? h("span", {class: "meta"}, ` “${one.text}”`) : null)));
   }
 
+  /** The text as it stands, put together as the service does. */
+  const whole = () => text.sections.length === 1 ? text.sections[0].text
+    : [`# ${text.outline.title}`, ...text.sections.map(section => `## ${section.heading}\n\n${section.text}`)].join("\n\n");
+
+  async function keep() {
+    const {text: written = whole(), request_id: requestId, model, citations} = text.written ?? {};
+    const failed = await keepDraft({persona, title: text.outline.title, kind: kind.value, text: written, edited: whole(), requestId, model, citations});
+    if (failed) column.append(failed);
+  }
+
   async function copy() {
-    const parts = text.sections.map(section => section.text);
-    const whole = parts.length === 1 ? parts[0] : [`# ${text.outline.title}`, ...text.sections.map(section => `## ${section.heading}\n\n${section.text}`)].join("\n\n");
     try {
-      await navigator.clipboard.writeText(whole);
+      await navigator.clipboard.writeText(whole());
       toast("Copied.");
     } catch {
       toast("The browser lets only a secure page copy: select the text and press Ctrl+C.");

@@ -6,27 +6,37 @@ import {name} from "../lib/format.js";
 import {fields, resolved} from "../lib/schema_form.js";
 import {answerCard} from "./answer.js";
 import {chat} from "./chat.js";
+import {draftEditor} from "./draft.js";
+import {draftList, keepDraft} from "./drafts.js";
 import {studio} from "./studio.js";
 import {threadList} from "./threads.js";
 
 // What the composer has a place of its own for, or sends by itself.
 const OWN_PLACE = ["persona", "kind", "topic", "seed", "temperature", "stream", "user", "chain", "given"];
-const MODES = {chat: ["Chat"], compose: ["Compose", compose], steps: ["In steps", steps]};
+const MODES = {chat: ["Chat"], compose: ["Compose", compose], steps: ["In steps", steps], drafts: ["Drafts"]};
 
 export default async function write(context) {
-  const {persona, start, kept, onLeave, rest} = context;
+  const {persona, start, kept, onLeave, rest, go} = context;
   const mode = rest[0] in MODES ? rest[0] : "chat";
+  if (mode === "drafts") return [header(mode), await drafts(persona, start, kept, rest[1], go)];
   const key = `${persona}/${mode}`;
   // Drafts stay when another view is looked at.
   const page = mode === "chat" ? await talk(context, key) : kept.get(key) ?? keep(kept, key, MODES[mode][1](persona, start));
   const stop = event => event.key === "Escape" && !document.querySelector("dialog[open]") && page.stop();
   addEventListener("keydown", stop);
   onLeave(() => removeEventListener("keydown", stop));
-  return [
-    h("div", {class: "title"}, h("h1", {}, "Write"), h("div", {class: "segments"}, Object.entries(MODES).map(([key, [title]]) =>
-      h("a", {href: key === "chat" ? "#/write" : `#/write/${key}`, "aria-current": mode === key ? "true" : null}, title)))),
-    page.element,
-  ];
+  return [header(mode), page.element];
+}
+
+const header = mode => h("div", {class: "title"}, h("h1", {}, "Write"), h("div", {class: "segments"}, Object.entries(MODES).map(([key, [title]]) =>
+  h("a", {href: key === "chat" ? "#/write" : `#/write/${key}`, "aria-current": mode === key ? "true" : null}, title))));
+
+async function drafts(persona, start, kept, id, go) {
+  if (!id) return draftList({persona, go});
+  const key = `${persona}/drafts/${id}`;  // with what was typed and not saved
+  if (kept.has(key)) await kept.get(key).shown();
+  else kept.set(key, await draftEditor({persona, titles: start.sources, id, go, forget: () => kept.delete(key)}));
+  return kept.get(key).element;
 }
 
 const personOf = (persona, start) => start.personas.find(one => one.name === persona);
@@ -93,7 +103,8 @@ function compose(persona, start) {
     event.preventDefault();
     if (!cards.length) drafts.replaceChildren();
     const body = {persona, topic: topic.value.trim() || undefined, ...ask.read(), ...more.read(), ...warmth.read()};
-    const card = answerCard({persona, titles: start.sources, prompt: body.topic ?? body.kind, model: showModel, ask: (seed, options) => generate("/v1/write", {...body, seed}, options)});
+    const keep = draft => keepDraft({persona, title: body.topic, kind: body.kind, ...draft});
+    const card = answerCard({persona, titles: start.sources, prompt: body.topic ?? body.kind, model: showModel, keep, ask: (seed, options) => generate("/v1/write", {...body, seed}, options)});
     cards.unshift(card);
     drafts.prepend(h("p", {class: "question"}, [name(body.kind), body.topic].filter(Boolean).join(": ")), card.element);
     card.first();

@@ -12,9 +12,11 @@ import dagster as dg
 import pytest
 
 from twin_assets.core.datasets.store import latest_version, read_rows
+from twin_assets.core.drafts import Drafts
 from twin_assets.core.feedback.store import Feedback, add_feedback, read_feedback
 from twin_assets.core.models.registry import Lineage, Registry
 from twin_assets.core.persona.definition import load_persona
+from twin_assets.core.publishing import PostLedger
 from twin_assets.core.storage.erased import unfinished
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import open_lake
@@ -91,6 +93,10 @@ def plant(settings: Settings) -> None:
         **asked, outcome="answered", prompt="Timetables?", answer=f"You wrote: {QUOTE}", key="page"
     )
     assert threads.add(thread, turn)
+    Drafts(lake, "runa", "ann", "public").begin(
+        f"My own beginning. {QUOTE} My own end.", "person", title="Timetables"
+    )
+    PostLedger(lake, "runa").begin("x", QUOTE, draft_id="0", by="ann", mine=False)
     lake.write("reports/runa/runa-one.html", f"<p>In the spring of 2019 we let</p> <b>the {WORD}</b> timetable run for a week before anybody noticed".encode())  # fmt: skip
     lake.write("reports/runa/runa-one.json", json.dumps({"samples": [QUOTE, "kept"]}).encode())
     for path in (home / "cache/crawl/runa/web/20260101T000000000000-aa.jsonl", home / "logs/runa.log", home / "lake/raw/web/runa/.x.jsonl.aa.tmp"):  # fmt: skip
@@ -138,7 +144,7 @@ def test_no_byte_of_an_erased_document_is_left_and_no_crawl_brings_it_back(setti
     home, lake = settings.home, open_lake(settings)
     doc_id, before = document_of(settings), places_with(home, WORD)
     # The search finds it where it must be: in raw and decoded bytes, in old versions, in archives.
-    for place in ("lake/raw/web", "lake/feature_store/chunks", "lake/feature_store/embeddings", "lake/datasets/runa/instruct", "lake/requests", "lake/threads", "lake/feedback", "lake/reports", "lake/state", "vectors/chunks_runa@", "warehouse.duckdb", "dagster", "cache/crawl", "cache/teacher.sqlite", "cache/requests.sqlite", "uploads", "logs", "cache/training"):  # fmt: skip
+    for place in ("lake/raw/web", "lake/feature_store/chunks", "lake/feature_store/embeddings", "lake/datasets/runa/instruct", "lake/requests", "lake/threads", "lake/feedback", "lake/drafts", "lake/publishing", "lake/reports", "lake/state", "vectors/chunks_runa@", "warehouse.duckdb", "dagster", "cache/crawl", "cache/teacher.sqlite", "cache/requests.sqlite", "uploads", "logs", "cache/training"):  # fmt: skip
         assert any(one.startswith(place) for one in before), place
     others = FeatureStore(lake).read("chunks", "runa")
     items = [item for key in lake.keys("raw") for item in read_items(lake, key)]
@@ -169,6 +175,9 @@ def test_no_byte_of_an_erased_document_is_left_and_no_crawl_brings_it_back(setti
     (thread,) = Threads(lake, load_persona(settings.personas_dir, "runa"), "page").page(10).threads
     assert (thread.title, thread.turns) == ("Untitled", 1)
     assert [(f.thumb, f.answer) for f in read_feedback(lake, "runa")] == [("up", None)]
+    [draft] = Drafts(lake, "runa", "ann", "public").all()[0]
+    assert draft.last.text.startswith("My own beginning.")
+    assert draft.last.text.endswith("My own end.")
     assert json.loads(lake.read("reports/runa/runa-one.json"))["samples"] == ["[erased].", "kept"]
     assert (home / "logs/runa.log").read_text().endswith("another line that stays\n")
     assert (

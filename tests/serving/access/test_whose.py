@@ -25,7 +25,7 @@ from twin_assets.monitoring.report.page import report_key
 # What a caller would send who means well; a field of another name gets a plain word.
 MEANT: dict[str, Any] = {
     "persona": "ola", "model": "twin-ola-dpo:one", "doc_id": "doc-closed", "thread_id": "0" * 32, "thread": None, "before": None, "upload": "0" * 32, "request_id": "r1", "pair_id": "0" * 16,
-    "url": "https://ola.example/a", "links": [], "stop": None, "password": "a guess", "replaces": "0" * 32, "token": "0" * 32, "since": None,
+    "url": "https://ola.example/a", "address": "https://ola.example/a", "links": [], "stop": None, "password": "a guess", "replaces": "0" * 32, "token": "0" * 32, "since": None,
     "until": None, "source": "", "category": "", "user": None, "key": "0" * 12, "seen": None, "language": "en", "tools": None, "given": None,
     "general": {"full_name": "Ola", "about": "Keeps boats.", "license": "CC-BY-4.0", "name": "runa"},
     "sources": {"medium": {"feed": "https://medium.com/feed/@x"}}, "messages": [{"role": "user", "content": "Hello there!"}],
@@ -152,6 +152,7 @@ class World(NamedTuple):
     everything: Everything
     dataset: str
     thread: str
+    draft: str
     ola: httpx.Client
     runa: httpx.Client
 
@@ -187,7 +188,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             said = {"persona": "runa", "request_id": answer["request_id"], "thumb": "up", "comment": TEXT, "consent": True,
                     "edited": f"{TEXT} And I am sorry about it."}  # fmt: skip
             assert clients[1].post("/v1/feedback", json=said).status_code == 200
-            yield World(server, Everything(create_app(settings)), version, thread, *clients)
+            draft = clients[1].post("/v1/drafts", json={"persona": "runa", "text": TEXT, "status": "idea"})
+            assert draft.status_code == 201
+            yield World(
+                server, Everything(create_app(settings)), version, thread, draft.json()["id"], *clients
+            )
             for client in clients:
                 client.close()
 
@@ -203,11 +208,13 @@ def test_its_own_admin_sees_what_the_attacks_are_after(world: World) -> None:
     lake = world.server.answers.lake
     meant = {
         "persona": "runa", "model": MODEL, "version": world.dataset, "q": "regatta", "thread_id": world.thread,
+        "draft_id": world.draft,
         "doc_id": next(iter(library_of(lake, "runa"))), "pair_id": stored_pairs(lake, "runa").pairs[0].pair_id,
     }  # fmt: skip
     shown = {call.path for call in world.everything.calls(**meant) if call.method == "GET" and CANARY in call.send(world.runa).text}  # fmt: skip
     assert len(shown) >= 11, shown
     assert {"/v1/threads", "/v1/threads/{thread_id}", "/v1/threads/{thread_id}/export"} < shown
+    assert {"/v1/drafts", "/v1/drafts/export", "/v1/drafts/{draft_id}"} < shown
 
 
 def test_every_route_is_reached_with_what_a_caller_may_send(world: World) -> None:
@@ -233,7 +240,7 @@ def test_no_parameter_of_any_route_leads_to_another_persona(world: World) -> Non
     before = kept_of("runa", world.server)
     assert len(before) > 10
     tried, faults = 0, []
-    for call in world.everything.calls(version=world.dataset):
+    for call in world.everything.calls(version=world.dataset, draft_id=world.draft):
         for place in call.strings:
             for value in values:
                 answer = call.send(world.ola, place, value)

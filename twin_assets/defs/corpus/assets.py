@@ -5,6 +5,7 @@ from collections import Counter
 import dagster as dg
 
 from twin_assets.core.hashing import text_hash
+from twin_assets.core.publishing import PostLedger
 from twin_assets.core.records import CleanedDocument, Document, Record, SplitDocument, UniqueDocument
 from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.feature_store import FeatureStore
@@ -14,6 +15,7 @@ from twin_assets.defs.shared.metadata import bar_table, image, sample_table
 from twin_assets.defs.shared.resources import Platform, records_result
 from twin_assets.feature.corpus.cleaning.clean import clean_documents, leaks
 from twin_assets.feature.corpus.duplicates.dedup import find_duplicates
+from twin_assets.feature.corpus.published import REASON, not_their_own
 from twin_assets.feature.corpus.split import shared_ngrams, sides_of, split_corpus
 from twin_assets.feature.corpus.warehouse import read_documents, read_library, read_turns
 from twin_assets.feature.index.embed import CachedEmbedder
@@ -35,7 +37,7 @@ class DroppedDocument(Record):
     group_name=CORPUS,
     owners=OWNERS,
     kinds={"unstructured", "parquet"},
-    code_version="7",
+    code_version="8",
     automation_condition=when_inputs_change,
 )
 def cleaned_documents(
@@ -49,20 +51,23 @@ def cleaned_documents(
     cleaned = clean_documents(
         documents, persona.languages, persona.mask_personal_data, read_turns(warehouse, persona.name)
     )
+    published = not_their_own(cleaned.documents, PostLedger(platform.lake, persona.name).posts())
+    theirs = [d for d in cleaned.documents if d.doc_id not in published]
+    dropped = cleaned.dropped | ({REASON: sorted(published)} if published else {})
     return records_result(
-        cleaned.documents,
+        theirs,
         CleanedDocument,
         {
-            "documents": len(cleaned.documents),
-            "words": sum(d.words for d in cleaned.documents),
-            "questions_answered_in_talks": sum(len(d.exchanges) for d in cleaned.documents),
-            "dropped": bar_table({reason: len(ids) for reason, ids in cleaned.dropped.items()}, "reason"),
-            "dropped_samples": _dropped_samples(documents, cleaned.dropped),
+            "documents": len(theirs),
+            "words": sum(d.words for d in theirs),
+            "questions_answered_in_talks": sum(len(d.exchanges) for d in theirs),
+            "dropped": bar_table({reason: len(ids) for reason, ids in dropped.items()}, "reason"),
+            "dropped_samples": _dropped_samples(documents, dropped),
             "boilerplate_removed": bar_table(cleaned.removed, "kind"),
             "masked": bar_table(cleaned.masked, "kind"),
-            "languages": bar_table(Counter(d.language or "unknown" for d in cleaned.documents), "language"),
-            "sample": sample_table(cleaned.documents, ["title", "category", "words", "voice_text"]),
-            "plot": image(corpus_plot(cleaned.documents)),
+            "languages": bar_table(Counter(d.language or "unknown" for d in theirs), "language"),
+            "sample": sample_table(theirs, ["title", "category", "words", "voice_text"]),
+            "plot": image(corpus_plot(theirs)),
         },
     )
 

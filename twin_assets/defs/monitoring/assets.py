@@ -5,6 +5,7 @@ from functools import cache
 
 import dagster as dg
 
+from twin_assets.core.drafts.store import remove_old
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.shared.common import MONITORING, OWNERS, READS_OUTSIDE, personas
@@ -46,13 +47,14 @@ def scored_requests(
     embeddings: list[EmbeddedChunk],
     corpus_split: list[SplitDocument],
 ) -> dg.MaterializeResult[None]:
-    """New requests of the log with their scores, in the lake; texts and threads past their days taken out, days of the log that are
-    over made one object each, and erasures that broke off finished."""
+    """New requests of the log with their scores, in the lake; texts, threads and drafts past their days taken out, days of the log
+    that are over made one object each, and erasures that broke off finished."""
     persona, lake, settings = platform.persona(context.partition_key), platform.lake, platform.settings
     lake.sweep()
     finished = finish_erasures(settings, lake, persona.name)
     bare = remove_texts(lake, persona.name, persona.log_text_days, settings.now.date())
     swept = sweep(lake, persona.name, persona.threads_kept_days, settings.now)
+    old = remove_old(lake, persona.name, settings.draft_days, settings.now)
     sense, no_sense = persona_sense(settings, platform.profile, corpus_split)
     measure, supported = open_measure(settings, platform.thresholds.supported)
     rule, is_toxic = open_toxicity(settings.toxicity_model)
@@ -81,6 +83,7 @@ def scored_requests(
             "new_in_sample": run.sampled,
             "texts_removed": bare,
             "threads_swept": swept,
+            "drafts_removed": old,
             "days_compacted": compacted.days,
             "objects_compacted": compacted.objects,
             "erasures_finished": finished,

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from twin_assets.core.datasets.erasure import erase_rows, rows_that
 from twin_assets.core.datasets.rows import Kind, Row
+from twin_assets.core.drafts.store import draft_keys
 from twin_assets.core.embedding.embedder import search_view
 from twin_assets.core.feedback import store as feedback
 from twin_assets.core.hashing import text_hash
+from twin_assets.core.publishing.ledger import FOLDER as LEDGER
 from twin_assets.core.records import Chunk, UniqueDocument, Visibility
 from twin_assets.core.storage.erased import add_erased, mark_done, settle
 from twin_assets.core.storage.feature_store import ROWS, FeatureStore
@@ -111,6 +113,16 @@ def from_reports(erasure: DocumentErasure) -> int:
     return _clean_objects(
         erasure, (key for one in folders for key in list(erasure.lake.keys(f"{one}/{erasure.persona}")))
     )
+
+
+def from_drafts(erasure: DocumentErasure) -> int:
+    """Its words in drafts, whoever's they are; what a person wrote around them stays."""
+    return _clean_objects(erasure, iter(draft_keys(erasure.lake, erasure.persona)))
+
+
+def from_posts(erasure: DocumentErasure) -> int:
+    """Its words in the ledger of posts; that there was a post, and where, stays."""
+    return _clean_objects(erasure, erasure.lake.keys(f"{LEDGER}/{erasure.persona}"))
 
 
 def from_index(erasure: DocumentErasure) -> int:

@@ -31,7 +31,8 @@ class NoSuchDocument(TwinError):
 
 
 class Erased(Record):
-    """What is gone: rows of the log, of the scores, reactions with the pairs made of them, turns and titles of kept threads, rows
+    """What is gone: rows of the log, of the scores, reactions with the pairs made of them, turns and titles of kept threads,
+    drafts or versions of them, rows
     of dataset versions and of the warehouse; and the models that had learnt from those versions.
 
     `warehouse` is None when the warehouse was in use: its next build takes out what the lake no longer has.
@@ -43,6 +44,7 @@ class Erased(Record):
     feedback: int = 0
     pairs: int = 0
     threads: int = 0
+    drafts: int = 0
     datasets: dict[str, int] = {}
     models: list[str] = []
 
@@ -93,6 +95,7 @@ def erase(
         feedback=taken["feedback"] or 0,
         pairs=erasure.pairs,
         threads=taken["threads"] or 0,
+        drafts=taken["drafts"] or 0,
         datasets=erasure.datasets,
         models=_learnt_from(settings, persona, erasure.datasets),
     )

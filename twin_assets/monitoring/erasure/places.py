@@ -31,6 +31,8 @@ PLACES = (
     Place("datasets", ("lake/datasets",), "rows of dataset versions, cards", documents.from_datasets, feedback.from_datasets),
     Place("feedback", ("lake/feedback", "lake/feedback_reviews"), "reactions, pairs and reviews", documents.from_feedback, feedback.from_reactions),
     Place("threads", ("lake/threads",), "talks that callers keep, with titles and passages", documents.from_threads, requests.from_threads),
+    Place("drafts", ("lake/drafts",), "texts that people write with the twin, every version", documents.from_drafts, requests.from_drafts),
+    Place("posts", ("lake/publishing",), "texts that were posted, which are out: an erasure takes a document's words out of the ledger", documents.from_posts),
     Place("index", ("vectors", "weaviate"), "chunks with their words and vectors, and older versions of both", documents.from_index),
     Place("reports", ("lake/reports", "lake/monitoring", "lake/experiments", "lake/alerts"), "evaluation examples, reports", documents.from_reports),
     Place("scores", ("lake/scored_requests",), "figures of requests under their ids", None, requests.from_scores),

@@ -7,6 +7,8 @@ asking again or by the hourly run, and mirrors and the warehouse see that the ob
 
 from datetime import UTC, date, datetime, timedelta
 
+from twin_assets.core.drafts import owner_of
+from twin_assets.core.drafts import store as drafts
 from twin_assets.core.storage.erased import settle
 from twin_assets.core.storage.lake import Lake
 from twin_assets.inference.twin.log_days import rewrite_day, take_out
@@ -31,6 +33,12 @@ def from_scores(erasure: RequestErasure) -> int:
     lake, persona = erasure.lake, erasure.persona
     folder = f"{scored.FOLDER}/{persona}"
     return settle(lake, persona, lambda listed: scored.take_out(lake, persona, lake.keys(folder), listed))
+
+
+def from_drafts(erasure: RequestErasure) -> int:
+    """What the twin wrote in them; what a person made of it is that person's, and goes with `key` only."""
+    owner = owner_of(erasure.key) if erasure.key else None
+    return drafts.take_out(erasure.lake, erasure.persona, erasure.ids, owner)
 
 
 def from_log(erasure: RequestErasure) -> int:
