@@ -193,11 +193,11 @@ def test_what_its_audience_was_shown_is_not_shown_to_who_asks_after_them(world: 
         of_its_audience(world.ask("connections"))
 
 
-def paths(world: World, thread: str) -> dict[str, str]:
+def paths(world: World, thread: str, draft: str) -> dict[str, str]:
     """Every address that can be read, by its route; a part of one that is not known here is an error."""
     parts = {
         "persona": "runa", "doc_id": "doc-closed", "kind": "instruct", "version": world.dataset, "upload": world.upload,
-        "thread_id": thread,
+        "thread_id": thread, "draft_id": draft,
     }  # fmt: skip
     routes = [
         route
@@ -213,8 +213,9 @@ def test_no_address_shows_it_to_the_public_and_its_audience_finds_it_where_it_be
     query = {"persona": "runa", "model": MODEL, "q": "regatta"}
     thread = world.post("/v1/threads", "connections", persona="runa").json()["id"]
     of_its_audience(world.ask("connections", thread=thread))
+    draft = world.post("/v1/drafts", "connections", persona="runa", text=TEXT, title="Regatta").json()["id"]
     shown = {}
-    for route, path in paths(world, thread).items():
+    for route, path in paths(world, thread, draft).items():
         for who in world.bearer:
             found = world.get(path, who, **query)
             assert found.status_code in (200, 403, 404, 503), (route, found.text)
@@ -225,6 +226,8 @@ def test_no_address_shows_it_to_the_public_and_its_audience_finds_it_where_it_be
         "/v1/library": others,
         "/v1/threads/{thread_id}": {"connections"},  # their own
         "/v1/threads/{thread_id}/export": {"connections"},
+        "/v1/drafts/{draft_id}": {"connections"},  # their own too
+        "/v1/drafts/export": {"connections"},
         "/ui/api/{persona}/uploads/{upload}": {"private", "page"},
         "/ui/api/{persona}/documents": others,
         "/ui/api/{persona}/documents/{doc_id}": others,
