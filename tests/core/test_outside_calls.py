@@ -63,7 +63,8 @@ def test_a_program_that_ends_in_time_gives_what_it_said() -> None:
 
 def test_an_interrupted_wait_leaves_no_program_behind(tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom twin_assets.core.processes import run_within\n"
+        # A shell lets what it starts in the background ignore the signal.
+        "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nfrom twin_assets.core.processes import run_within\n"
         f"run_within(600, 'x', 'x', [sys.executable, '-c', {STUBBORN!r}.replace('signal.signal(signal.SIGTERM, signal.SIG_IGN)', ''), sys.argv[1]])"
     )
     pids = tmp_path / "pids"

@@ -31,6 +31,20 @@ def test_a_crawl_streams_its_log_and_hands_back_its_report(tmp_path: Path) -> No
     assert len(stored(here, "linkedin")) == 1
 
 
+def test_a_crawl_gets_settings_that_are_lists_and_tables_too(tmp_path: Path) -> None:
+    """Whatever a setting is, the crawl's own process reads it as it was."""
+    write_post(tmp_path / "w", 1)
+    here = settings(
+        tmp_path, alert_email_to=["ada@example.org"], alert_urls=["ntfy://very-secret"], cors_origins=["https://ada.example"],
+        kubernetes_requests={"cpu": "8"}, kubernetes_tolerations=[{"key": "gpu", "operator": "Exists"}],
+    )  # fmt: skip
+    lines: list[str] = []
+    with DemoSites(tmp_path / "w") as sites:
+        report = crawl_source(here, persona(sites), "linkedin", lines.append)
+    assert (report.error, report.new) == (None, 1)
+    assert "very-secret" not in "".join(lines) + report.model_dump_json()
+
+
 def test_a_process_that_dies_is_an_error_with_its_last_words(tmp_path: Path) -> None:
     here = settings(tmp_path, lake_url="not-a-lake")
     with DemoSites(tmp_path / "w") as sites:

@@ -1,12 +1,14 @@
 """Crawls one source in a process of its own and hands back its report, streaming the log meanwhile."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -69,17 +71,27 @@ def crawl_source(
     )
 
 
+def _as_text(value: Any) -> str:
+    """A setting as the environment has it: lists and tables as JSON, paths as they are from everywhere, secrets bare."""
+
+    def plain(one: Any) -> Any:
+        if isinstance(one, list):
+            return [plain(part) for part in one]
+        if isinstance(one, SecretStr):
+            return one.get_secret_value()
+        return str(one.absolute()) if isinstance(one, Path) else one
+
+    bare = plain(value)
+    return json.dumps(bare) if isinstance(bare, list | dict) else str(bare)
+
+
 def _environment(settings: Settings) -> dict[str, str]:
     """This process's environment with exactly these settings; secrets travel here, never as arguments."""
     environment = {k: v for k, v in os.environ.items() if not k.upper().startswith("TWIN_")}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
-        if isinstance(value, Path):
-            value = value.absolute()
         if value is not None:
-            environment[f"TWIN_{name.upper()}"] = str(value)
+            environment[f"TWIN_{name.upper()}"] = _as_text(value)
     for name in type(settings).model_fields:
         if name.endswith("_token"):
             environment.setdefault(f"TWIN_{name.upper()}", "")  # else the child might take one from .env
