@@ -27,6 +27,7 @@ from twin_assets.inference.publishing.send import (
     TooLongToPost,
     ready,
     refuse_too_long,
+    require_account,
     send,
 )
 
@@ -158,11 +159,7 @@ def publish(given: PublishRequest, request: Request) -> PostShown:
             ledger.begin(given.place, text, draft_id=draft.id, by=by, mine=given.mine, outcome="opened")
         )
     accounts = accounts_of(settings, draft.persona)
-    if not ready(accounts, given.place):
-        raise NotReady(
-            f"{draft.persona} has no account of {PLACES[given.place].title}.",
-            "name one in TWIN_PUBLISHING (docs/publishing.md), or use the place's composer.",
-        )
+    require_account(accounts, given.place, draft.persona)
     post = ledger.begin(given.place, text, draft_id=draft.id, by=by, mine=given.mine)
     try:
         key = f"{draft.persona}-{post.number}"

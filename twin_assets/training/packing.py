@@ -24,9 +24,8 @@ class PackingPlugin(BasePlugin):
             return PackedBatches(lengths, cfg.sequence_len, cfg.micro_batch_size, trainer.args.seed)
 
         trainer._get_train_sampler = batches
-        trainer.args.max_steps = (
-            -1
-        )  # the trainer counts the batches that there are, its last step may be a shorter one
+        # The trainer counts the batches that there are; its last step may be a shorter one.
+        trainer.args.max_steps = -1
 
 
 class PackedBatches(BatchSampler):
@@ -38,9 +37,8 @@ class PackedBatches(BatchSampler):
 
     def __init__(self, lengths: Sequence[int], capacity: int, at_once: int, seed: int) -> None:
         super().__init__(SequentialSampler(lengths), at_once, drop_last=False)
-        self.sampler = (
-            self  # where accelerate, which skips the batches of before a checkpoint, looks for set_epoch
-        )
+        # Where accelerate, which skips the batches of before a checkpoint, looks for set_epoch.
+        self.sampler = self
         self._seed, self._epoch = seed, 0
         mixed = np.random.default_rng(seed).permutation(len(lengths))
         rows = mixed[np.argsort(-np.asarray(lengths, dtype=np.int32)[mixed], kind="stable")]

@@ -4,13 +4,14 @@ A post begins with an event before anything is sent, and another says how it end
 been made: whoever sent it was killed, or no answer came. Such a text is not sent to that place again until somebody has looked.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import ValidationError
 
+from twin_assets.core.drafts import version_id
 from twin_assets.core.errors import TwinError
-from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Record
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.storage.numbered import Numbered, NumberedLog, next_number
@@ -87,14 +88,14 @@ class PostLedger:
         outcome: Literal["begun", "opened"] = "begun",
     ) -> Post:
         """Write down that a text is about to be sent. Raises AlreadyPosted, also for whoever comes second of two at once."""
-        version = text_hash(text, 32)
-        while True:
-            events = self._events()
+        version = version_id(text)
+
+        def begun(events: list[PostEvent]) -> PostEvent:
             for post in _posts(events):
                 if (post.place, post.version) == (place, version) and post.outcome in MAY_BE_THERE:
                     raise _already(post)
             number = next_number(events)
-            event = PostEvent(
+            return PostEvent(
                 number=number,
                 post=number,
                 at=datetime.now(UTC),
@@ -106,8 +107,8 @@ class PostLedger:
                 text=text,
                 mine=mine,
             )
-            if self._log.add(event):
-                return _posts([event])[0]
+
+        return self._append(begun)
 
     def end(
         self,
@@ -120,15 +121,15 @@ class PostLedger:
         reason: str | None = None,
     ) -> Post:
         """Write down what became of a post. Raises NoSuchPost when it is known already."""
-        while True:
-            events = self._events()
+
+        def ended(events: list[PostEvent]) -> PostEvent:
             found = [post for post in _posts(events) if post.number == number]
             if not found or found[0].outcome in ("made", "refused"):
                 raise NoSuchPost(
                     f"{self.persona} has no post {number} of which it isn't known whether it was made.",
                     "see GET /v1/publishing for what there is.",
                 )
-            event = PostEvent(
+            return PostEvent(
                 number=next_number(events),
                 post=number,
                 at=datetime.now(UTC),
@@ -138,8 +139,16 @@ class PostLedger:
                 address=address,
                 reason=reason,
             )
+
+        return self._append(ended)
+
+    def _append(self, event_after: Callable[[list[PostEvent]], PostEvent]) -> Post:
+        """The post of the event that follows what is there; decided again where another writer was first."""
+        while True:
+            events = self._events()
+            event = event_after(events)
             if self._log.add(event):
-                return next(post for post in _posts([*events, event]) if post.number == number)
+                return next(post for post in _posts([*events, event]) if post.number == event.post)
 
     def _events(self) -> list[PostEvent]:
         """Read from the mirror, which fetches only what is new."""

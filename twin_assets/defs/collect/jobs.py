@@ -5,14 +5,12 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from twin_assets.core.persona.definition import SOURCES
 from twin_assets.core.records import SplitDocument
 from twin_assets.core.storage.feature_store import FeatureStore
-from twin_assets.defs.collect.assets import ERROR
+from twin_assets.defs.collect.last_crawls import last_crawls
 from twin_assets.defs.shared.asked import Asked, runs_or_reasons
 from twin_assets.defs.shared.common import COLLECT, PERSONAS
 from twin_assets.defs.shared.resources import Platform
-from twin_assets.defs.shared.versions import newest_records
 from twin_assets.monitoring.drift.refresh import crawl_interval
 
 collect = dg.define_asset_job("collect", dg.AssetSelection.groups(COLLECT))
@@ -65,13 +63,7 @@ class _Crawls(NamedTuple):
 def _last_crawls(instance: dg.DagsterInstance) -> dict[str, _Crawls]:
     """Of every persona who was crawled, from all sources."""
     crawls: dict[str, _Crawls] = {}
-    for source in SOURCES:
-        for persona, record in newest_records(instance, f"raw_{source}").items():
-            told = record.asset_materialization
-            at, wrong = (
-                datetime.fromtimestamp(record.timestamp, UTC),
-                told is not None and ERROR in told.metadata,
-            )
-            before = crawls.get(persona, _Crawls(at, False))
-            crawls[persona] = _Crawls(max(at, before.at), wrong or before.in_error)
+    for persona, _, _, at, error in last_crawls(instance):
+        before = crawls.get(persona, _Crawls(at, False))
+        crawls[persona] = _Crawls(max(at, before.at), error is not None or before.in_error)
     return crawls

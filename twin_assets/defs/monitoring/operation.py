@@ -12,9 +12,7 @@ import dagster as dg
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, EventLogEntry, RunsFilter
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
-from twin_assets.core.persona.definition import SOURCES
-from twin_assets.defs.collect.assets import ERROR
-from twin_assets.defs.shared.versions import newest_records
+from twin_assets.defs.collect.last_crawls import last_crawls
 from twin_assets.monitoring.alerts.lifecycle import PLATFORM
 from twin_assets.monitoring.alerts.operation import FailedWork, FailingSource
 from twin_assets.settings import Settings
@@ -124,16 +122,10 @@ def failing_sources_of(
 ) -> Mapping[str, Sequence[FailingSource]]:
     """By persona, the sources whose last crawl gave an error."""
     failing: dict[str, list[FailingSource]] = defaultdict(list)
-    for source in SOURCES if personas else ():
-        name = f"raw_{source}"
-        for persona, record in newest_records(instance, name, personas).items():
-            told = record.asset_materialization
-            if told is not None and (error := told.metadata.get(ERROR)) is not None:
-                link = f"{dagster_address(settings)}/assets/{name}?partition={persona}"
-                at = datetime.fromtimestamp(record.timestamp, UTC)
-                failing[persona].append(
-                    FailingSource(source=source, error=str(error.value), at=at, link=link)
-                )
+    for persona, source, asset, at, error in last_crawls(instance, personas):
+        if error is not None:
+            link = f"{dagster_address(settings)}/assets/{asset}?partition={persona}"
+            failing[persona].append(FailingSource(source=source, error=error, at=at, link=link))
     return failing
 
 

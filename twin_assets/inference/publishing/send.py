@@ -28,6 +28,9 @@ _RESERVED = re.compile(r"[\\|{}@\[\]()<>#*_~]")
 _HASHTAG = re.compile(r"(?<![^\s(])#(\w+)")
 
 
+Account = LinkedInAccount | XAccount | WebhookAccount
+
+
 class NotReady(TwinError):
     """The persona has no account there."""
 
@@ -101,19 +104,25 @@ def ready(accounts: Accounts, place: Place) -> bool:
     return getattr(accounts, place, None) is not None
 
 
+def require_account(accounts: Accounts, place: Place, persona: str) -> Account:
+    """The persona's account there. Raises NotReady."""
+    account: Account | None = getattr(accounts, place, None)
+    if account is None:
+        raise NotReady(
+            f"{persona} has no account of {PLACES[place].title}.",
+            "name one in TWIN_PUBLISHING (docs/publishing.md), or use the place's composer.",
+        )
+    return account
+
+
 def send(settings: Settings, accounts: Accounts, place: Place, text: Text) -> Sent:
     """Post it. Raises what stands above; only after OutcomeUnknown may the post be there all the same."""
-    account = getattr(accounts, place, None)
+    account = require_account(accounts, place, text.persona)
     if isinstance(account, LinkedInAccount):
         return _to_linkedin(settings, account, text)
     if isinstance(account, XAccount):
         return _to_x(settings, account, text)
-    if isinstance(account, WebhookAccount):
-        return _to_webhook(account, text)
-    raise NotReady(
-        f"{text.persona} has no account of {PLACES[place].title}.",
-        f"name one in TWIN_PUBLISHING (docs/publishing.md), or use the composer of {PLACES[place].title}.",
-    )
+    return _to_webhook(account, text)
 
 
 def little(text: str) -> str:
