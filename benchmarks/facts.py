@@ -1,8 +1,9 @@
-"""What helps a small model to keep to its passages: quoting first, checking sentence by sentence, another repetition penalty.
+"""What helps a small model to keep to its passages: quoting first, checking sentence by sentence, another temperature or repetition
+penalty.
 
     python -m benchmarks.facts [demo matklad] [--questions 30] [--kept FOLDER]
 
-The model is SmolLM2-135M-Instruct as it comes, asked as the service asks a twin (profile pocket, temperature 0.8, 96 tokens). Questions
+The model is SmolLM2-135M-Instruct as it comes, asked as the service asks a twin (profile pocket, 96 tokens). Questions
 are the demo persona's own, and those that the evaluation makes of held-out documents and of strangers' writing
 (`evaluation/grounding/made_questions.py`); all documents are in the index, as in production. `gate` counts what the service declines
 before any model is asked.
@@ -17,6 +18,7 @@ import argparse
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +35,7 @@ from twin_assets.evaluation.grounding.questions import read_questions
 from twin_assets.evaluation.sense.meter import repeated
 from twin_assets.evaluation.voice.stylometry import prose
 from twin_assets.inference.generation.local import Generation
+from twin_assets.inference.generation.sampling import ANSWERING, Manner
 from twin_assets.inference.grounding.claims import (
     claim_support,
     claims_of,
@@ -45,14 +48,29 @@ from twin_assets.inference.grounding.quotations import quotations_in, without_qu
 
 TOKENS, SEED, SAME_SUBJECT = 96, 5000, OFFLINE_MINILM.same_subject
 OFF = AnswerOptions()
-WAYS: dict[str, tuple[float, AnswerOptions]] = {
-    "as it writes, penalty 1.1": (1.1, OFF),
-    "as it writes, penalty 1.0": (1.0, OFF),
-    "cited": (1.0, AnswerOptions(cite=True)),
-    "quoted": (1.0, AnswerOptions(quote=True, cite=True)),
-    "checked": (1.0, AnswerOptions(check=True, cite=True)),
-    "quoted, checked": (1.0, AnswerOptions(quote=True, check=True, cite=True)),
-    "quoted, checked, strict": (1.0, AnswerOptions(quote=True, check=True, cite=True, strict=True)),
+
+
+class Way(NamedTuple):
+    """How answers are drawn, and what is done to them."""
+
+    manner: Manner = ANSWERING
+    options: AnswerOptions = OFF
+
+
+STRICT = AnswerOptions(quote=True, check=True, cite=True, strict=True)
+WAYS = {
+    "as it writes, temperature 0.8, penalty 1.1": Way(Manner(0.8, 1.1)),
+    "as it writes, temperature 0.8": Way(Manner(0.8, 1.0)),
+    "as it writes, temperature 0.5": Way(Manner(0.5, 1.0)),
+    "as it writes, temperature 0.3": Way(),
+    "as it writes, temperature 0": Way(Manner(0.0, 1.0)),
+    "cited": Way(options=AnswerOptions(cite=True)),
+    "quoted": Way(options=AnswerOptions(quote=True, cite=True)),
+    "checked": Way(options=AnswerOptions(check=True, cite=True)),
+    "quoted, checked": Way(options=AnswerOptions(quote=True, check=True, cite=True)),
+    "quoted, checked, strict": Way(options=STRICT),
+    "quoted, checked, strict, temperature 0.8": Way(Manner(0.8, 1.0), STRICT),
+    "quoted, checked, strict, temperature 0": Way(Manner(0.0, 1.0), STRICT),
 }
 
 
@@ -92,26 +110,22 @@ def one_author(author: Author, writer: Writer, most: int, shown: int, scratch: P
           "| declined wrongly | answered wrongly, gate and all | repeated | tokens | check ms |\n|" + "---|" * 12)  # fmt: skip
     asked_model = [(at, item.plan.conversation) for at, item in enumerate(items) if item.plan.refusal is None]
     talks = [conversation for _, conversation in asked_model]
-    for penalty in {
-        penalty for penalty, _ in WAYS.values()
-    }:  # in batches, what the ways then take one by one
-        writer.write(talks, TOKENS, [SEED + at for at, _ in asked_model], penalty, 0.8)
-    for way, (penalty, options) in WAYS.items():
-        if options.check:
-            first = {
-                at: one_answer(items[at], at, writer, desk, penalty, options, retry=False)
-                for at, _ in asked_model
-            }
+    for temperature, penalty in sorted({way.manner for way in WAYS.values()}):
+        # In batches, what the ways then take one by one.
+        writer.write(talks, TOKENS, [SEED + at for at, _ in asked_model], penalty, temperature)
+    for name, way in WAYS.items():
+        if way.options.check:
+            first = {at: one_answer(items[at], at, writer, desk, way, retry=False) for at, _ in asked_model}
             again = [(at, talk) for at, talk in asked_model if first[at].checks.retried]
             writer.write(
                 [t for _, t in again],
                 RETRY_TOKENS,
                 [SEED + at + 1 for at, _ in again],
-                penalty,
-                RETRY_TEMPERATURE,
+                way.manner.repetition_penalty,
+                min(way.manner.temperature, RETRY_TEMPERATURE),
             )
-        found = [one_answer(item, at, writer, desk, penalty, options) for at, item in enumerate(items)]
-        print(f"| {way} | " + " | ".join(row(author, found, desk)) + " |", flush=True)
+        found = [one_answer(item, at, writer, desk, way) for at, item in enumerate(items)]
+        print(f"| {name} | " + " | ".join(row(author, found, desk)) + " |", flush=True)
         for one in found[:shown]:
             print(f"    {one.item.question}\n      {one.text!r}")
 
@@ -150,8 +164,7 @@ def one_answer(
     at: int,
     writer: Writer,
     desk: FactDesk,
-    penalty: float,
-    options: AnswerOptions,
+    way: Way,
     retry: bool = True,
 ) -> Given:
     """As `Writing` does it, the texts kept."""
@@ -161,20 +174,19 @@ def one_answer(
 
     def draft(seed: int, most: int, temperature: float) -> str:
         nonlocal tokens
-        [text] = writer.write([plan.conversation], most, [seed], penalty, temperature)
+        [text] = writer.write([plan.conversation], most, [seed], way.manner.repetition_penalty, temperature)
         tokens += text.tokens_out
         return text.text
 
-    if not options.tends_facts or not plan.passages:
-        return Given(item, draft(SEED + at, TOKENS, 0.8), False, tokens=tokens)
-    tended = desk.tend(item.question, plan.passages, options)
+    if not way.options.tends_facts or not plan.passages:
+        return Given(item, draft(SEED + at, TOKENS, way.manner.temperature), False, tokens=tokens)
+    tended = desk.tend(item.question, plan.passages, way.options)
     if tended.declines():
         return Given(item, plan.declining or "", False, tended.checks)
-    first = draft(SEED + at, TOKENS, 0.8)
+    first = draft(SEED + at, TOKENS, way.manner.temperature)
+    again = min(way.manner.temperature, RETRY_TEMPERATURE)
     text = "".join(
-        tended.pieces(
-            [first], lambda: [draft(SEED + at + 1, RETRY_TOKENS, RETRY_TEMPERATURE)] if retry else []
-        )
+        tended.pieces([first], lambda: [draft(SEED + at + 1, RETRY_TOKENS, again)] if retry else [])
     )
     return Given(
         item, text if not tended.checks.declined else plan.declining or "", False, tended.checks, tokens

@@ -24,7 +24,7 @@ from twin_assets.inference.retrieval.retriever import open_retriever
 from twin_assets.inference.twin.answer import Plan, Twin, sampling_of
 from twin_assets.settings import Settings
 
-TEMPERATURE, REAL_WORDS, QUOTED_WORDS, MOST_ASKED = 0.8, 90, 40, 8
+REAL_WORDS, QUOTED_WORDS, MOST_ASKED = 90, 40, 8
 
 
 def print_reading(settings: Settings, name: str, model: str) -> None:
@@ -40,7 +40,7 @@ def print_reading(settings: Settings, name: str, model: str) -> None:
 
     def written(plan: Plan) -> str:
         asked: list[list[Message]] = [generator.fit(plan.conversation, plan.max_tokens)]
-        [text] = generator.generate(asked, sampling_of(plan, TEMPERATURE, settings.seed))
+        [text] = generator.generate(asked, sampling_of(plan, None, settings.seed))
         return text.text
 
     def answer(question: str) -> tuple[Plan, str | None]:

@@ -22,7 +22,7 @@ from pydantic import (
 from serving.refusal import error_body, error_type
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.answer_options import MOST_CANDIDATES
-from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling
+from twin_assets.inference.generation.sampling import REPETITION_PENALTY, TEMPERATURE, Sampling
 from twin_assets.inference.generation.structured.schema import ResponseFormat, check_size
 from twin_assets.inference.twin.brief import FORM_OF, Brief, Language, WriteKind
 from twin_assets.inference.twin.chain.records import ChainEvent, GivenSteps
@@ -156,7 +156,9 @@ class ChatRequest(RequestBody):
     max_completion_tokens: int | None = Field(
         None, ge=1, le=8192, description="The newer name of max_tokens; of two the smaller."
     )
-    temperature: Temperature = 0.8
+    temperature: Temperature | None = Field(
+        None, description="0.8 without it; of the twin 0.3 for an answer with passages."
+    )
     top_p: TopP | None = Field(None, description="Of the 50 likeliest tokens; 0.95 without it.")
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
@@ -204,7 +206,7 @@ class ChatRequest(RequestBody):
         """How it is to be written; `tokens` at most where the request sets no limit."""
         return Sampling(
             self.max_tokens or tokens,
-            self.temperature,
+            TEMPERATURE if self.temperature is None else self.temperature,
             self.seed,
             self.stops,
             self.top_p,
@@ -273,7 +275,7 @@ class WriteRequest(RequestBody):
     humour: Literal["none", "dry", "playful"] | None = None
     words: int | None = Field(None, ge=10, le=2000, description="About how long.")
     language: Language | None = None
-    temperature: Temperature = 0.8
+    temperature: Temperature = TEMPERATURE
     seed: int | None = Field(None, ge=0, lt=2**31, description="The same seed gives the same text again.")
     best_of: BestOf | None = Field(None, description="Texts that are written; the best is given.")
     stream: bool = False

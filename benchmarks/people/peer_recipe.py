@@ -21,12 +21,13 @@ from twin_assets.core.records import Message, SplitDocument
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.text.words import count_words
 from twin_assets.feature.instruct.passages import passages_of
+from twin_assets.inference.generation.sampling import Manner
 from twin_assets.settings import Settings
 from twin_assets.training.jobs import done, finish_job, prepare_job
 from twin_assets.training.rebuild import run_here
 
 EXTRACT_TOKENS, MIN_WORDS, TEST_SHARE, SEED = 256, 60, 0.2, 42
-REQUEST_TOKENS, ANSWER_TOKENS, TEMPERATURE, PENALTY = 32, 200, 0.7, 1.0
+REQUEST_TOKENS, ANSWER_TOKENS, MANNER = 32, 200, Manner(0.7, 1.0)
 SHORTEST_ANSWER = 100  # letters
 IMITATES = "You write requests and answers from a given text, and imitate the casual tone and the style of that text."
 REQUEST = "Here is a text:\n\n{extract}\n\nWrite one short request that asks somebody to write about a topic of this text. Do not mention the text."
@@ -76,7 +77,7 @@ def _written(writers: Writers, base: str, prompts: list[str], tokens: int) -> li
     conversations = [
         [Message(role="system", content=IMITATES), Message(role="user", content=prompt)] for prompt in prompts
     ]
-    return [g.text for g in writers.write(base, conversations, tokens, PENALTY, 0, TEMPERATURE)]
+    return [g.text for g in writers.write(base, conversations, tokens, MANNER)]
 
 
 def peer_model(

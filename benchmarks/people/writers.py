@@ -13,10 +13,8 @@ from twin_assets.evaluation.contest.write import Prompting, System
 from twin_assets.evaluation.grounding.qa_eval import passage_texts
 from twin_assets.inference.generation.engine import MAX_ROWS as BATCH
 from twin_assets.inference.generation.local import Generation, LocalGenerator
-from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling
-from twin_assets.inference.twin.answer import ANSWER_PENALTY
+from twin_assets.inference.generation.sampling import ANSWERING, WRITING, Manner, Sampling
 
-TEMPERATURE = 0.8
 NEXT_SEED = 1000  # between the first and the second text of one request
 
 Write = Callable[[list[list[Message]], int], list[Generation]]
@@ -40,20 +38,20 @@ class Writers:
 
     def system(self, role: str, tag: str, prompting: Prompting) -> System:
         """As the evaluation has it, one text a request."""
-        return self._system(role, tag, prompting, lambda penalty: lambda c, n: self.write(tag, c, n, penalty))
+        return self._system(role, tag, prompting, lambda manner: lambda c, n: self.write(tag, c, n, manner))
 
     def best_of(self, role: str, tag: str, count: int, choose: Chooser) -> System:
         """The best of so many texts by `choose`, of which the first is the one that `system` has."""
 
-        def chosen(penalty: float) -> Write:
+        def chosen(manner: Manner) -> Write:
             def write(conversations: list[list[Message]], tokens: int) -> list[Generation]:
                 drawn = [
-                    self.write(tag, conversations, tokens, penalty, number * NEXT_SEED)
+                    self.write(tag, conversations, tokens, manner, number * NEXT_SEED)
                     for number in range(count)
                 ]
                 best = []
                 for conversation, *texts in zip(conversations, *drawn, strict=True):
-                    asked = penalty == ANSWER_PENALTY
+                    asked = manner == ANSWERING
                     place = choose([t.text for t in texts], passage_texts(conversation[-1]), asked).chosen
                     best.append(texts[place].model_copy(update={"seconds": sum(t.seconds for t in texts)}))
                 return best
@@ -62,30 +60,38 @@ class Writers:
 
         return self._system(role, tag, "twin", chosen)
 
-    def _system(self, role: str, tag: str, prompting: Prompting, write: Callable[[float], Write]) -> System:
-        def recorded(penalty: float) -> Write:
+    def _system(self, role: str, tag: str, prompting: Prompting, write: Callable[[Manner], Write]) -> System:
+        def recorded(manner: Manner) -> Write:
             def of(conversations: list[list[Message]], tokens: int) -> list[Generation]:
-                found = write(penalty)(conversations, tokens)
+                found = write(manner)(conversations, tokens)
                 self.written.setdefault(role, []).extend(found)
                 return found
 
             return of
 
-        return System(tag, recorded(REPETITION_PENALTY), prompting, 0.0, recorded(ANSWER_PENALTY))
+        return System(tag, recorded(WRITING), prompting, 0.0, recorded(ANSWERING))
 
     def write(
         self,
         tag: str,
         conversations: list[list[Message]],
         tokens: int,
-        penalty: float,
+        manner: Manner,
         further: int = 0,
-        temperature: float = TEMPERATURE,
     ) -> list[Generation]:
         """A text for each conversation, in their order; `further` is added to their seeds."""
         seeds = [self._seed + further + at for at in range(len(conversations))]
         keys = [
-            fingerprint([tag, [m.model_dump() for m in c], tokens, penalty, temperature, seed])
+            fingerprint(
+                [
+                    tag,
+                    [m.model_dump() for m in c],
+                    tokens,
+                    manner.repetition_penalty,
+                    manner.temperature,
+                    seed,
+                ]
+            )
             for c, seed in zip(conversations, seeds, strict=True)
         ]
         known = self._kept.find(keys)
@@ -96,7 +102,9 @@ class Writers:
             handles = [
                 model.start(
                     model.fit(conversations[at], self._profile.answer_tokens),
-                    Sampling(tokens, temperature, seeds[at], repetition_penalty=penalty),
+                    Sampling(
+                        tokens, manner.temperature, seeds[at], repetition_penalty=manner.repetition_penalty
+                    ),
                     bounded=False,
                 )
                 for at in part

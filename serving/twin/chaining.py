@@ -10,7 +10,7 @@ from serving.twin.request import TwinRequest
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.records import most_closed
-from twin_assets.inference.generation.sampling import Sampling
+from twin_assets.inference.generation.sampling import TEMPERATURE, Sampling
 from twin_assets.inference.twin.answer import RETRIEVAL, Answer, Plan, Written
 from twin_assets.inference.twin.candidates import CandidateScore
 from twin_assets.inference.twin.chain.chain import Chain
@@ -35,7 +35,7 @@ class ChainRun:
             bench.twin,
             request.brief,
             self._begin,
-            request.temperature,
+            TEMPERATURE if request.temperature is None else request.temperature,
             request.seed,
             answers.thresholds,
             bench.linked if request.links else None,

@@ -15,7 +15,8 @@ class TwinRequest:
     `text` is what was asked for, as the request log has it. `caller` is the id of the key, never the key; no passage
     that is closed to `audience` is found. `links` are addresses whose pages are read too, `max_tokens` is the request's own
     limit; `before` are the turns of the talk before a question, oldest first; `thread` is the kept one that
-    the turn is added to; `best_of` and `repetition_penalty` are as persona and engine have them where they are None.
+    the turn is added to; `best_of`, `temperature` and `repetition_penalty` are
+    as persona, kind of text and engine have them where they are None.
     """
 
     request_id: str
@@ -25,7 +26,7 @@ class TwinRequest:
     audience: Visibility
     user: str | None
     links: tuple[str, ...]
-    temperature: float
+    temperature: float | None
     seed: int
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()

@@ -24,7 +24,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.records import Message, Passage
 from twin_assets.core.vectors.base import Filters
-from twin_assets.evaluation.contest.write import ContestWriter, Prompting
+from twin_assets.evaluation.contest.write import MOST_PILOTED, ContestWriter, Prompting
 from twin_assets.evaluation.evaluate import Instruments, Question, System, read_questions
 from twin_assets.evaluation.grounding.qa_eval import MADE, PUBLIC, WRITTEN
 from twin_assets.evaluation.grounding.questions import score_retrieval
@@ -232,6 +232,33 @@ def test_brief_writers_are_asked_for_more() -> None:
     report = run_evaluation({"candidate": System("a", briefly, "twin")})
     assert report.prompts > 24
     assert len({c[-1].content for c in asked.asked}) == report.prompts
+
+
+def test_a_gain_that_is_told_too_widely_gets_more_texts_of_the_two_that_it_is_between() -> None:
+    own, others = [d.voice_text for d in train()], [t for texts in neighbours().values() for t in texts]
+    systems = {
+        "candidate": System("a", sentences_of([*own, *others]), "twin"),
+        "base+prompt+retrieval": System("b", sentences_of(others), "baseline"),
+        "base+prompt": System("b", sentences_of(others), "prompted"),
+    }
+    before = run_evaluation(systems)
+    assert before.gain_low is not None
+    assert before.gain_high is not None
+    half = (before.gain_high - before.gain_low) / 2
+    profile, said = load_profile("nano"), list[str]()
+    size = profile.evaluation.model_copy(update={"gain_within": half / 2})
+    close = run_evaluation(
+        systems, profile=profile.model_copy(update={"evaluation": size}), on_progress=said.append
+    )
+    assert before.prompts < close.prompts <= MOST_PILOTED * before.prompts
+    assert close.gain_pairs > before.gain_pairs
+    assert [line for line in said if f"{close.prompts - before.prompts} texts more are written" in line]
+    words = {role: (before.systems[role].words, close.systems[role].words) for role in systems}
+    assert all(words[role][1] > words[role][0] for role in ("candidate", "base+prompt+retrieval"))
+    assert words["base+prompt"][1] == words["base+prompt"][0]
+    assert close.gain_low is not None
+    assert close.gain_high is not None
+    assert (close.gain_high - close.gain_low) / 2 < half
 
 
 def test_topics_come_from_held_out_titles_headings_and_telling_words() -> None:

@@ -23,7 +23,7 @@ from twin_assets.evaluation.blind_pairs import BlindPair, Drafts, blind_pairs
 from twin_assets.evaluation.contest.ability import Ability, compare_ability
 from twin_assets.evaluation.contest.effort import effort
 from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts
-from twin_assets.evaluation.contest.write import ContestWriter, System, Written, write_all
+from twin_assets.evaluation.contest.write import ContestWriter, System, Written, write_all, write_for_gain
 from twin_assets.evaluation.grounding.as_served import refusals_as_served
 from twin_assets.evaluation.grounding.made_questions import make_questions
 from twin_assets.evaluation.grounding.qa_eval import (
@@ -145,7 +145,6 @@ def evaluate(
     tasks, written = write_all(
         systems, every_task, writer, profile.answer_tokens, profile.evaluation, on_progress
     )
-    further = every_task[len(tasks) : len(tasks) + profile.evaluation.blind_texts]
     embed = remembering(instruments.embed)
     measure = instruments.measure or by_mix(embed)
     on_progress("questions are made from held-out documents and from strangers' writing")
@@ -177,6 +176,11 @@ def evaluate(
         if not stages.keeps_dpo:
             systems, written = _with_sft_as_candidate(systems), _with_sft_as_candidate(written)
             answers, qa_evals = _with_sft_as_candidate(answers), _with_sft_as_candidate(qa_evals)
+    if BASELINE in systems and not no_voice:
+        first = paired_gain(voice.of_windows, written[CANDIDATE].texts, written[BASELINE].texts, seed)
+        compared = {role: systems[role] for role in (CANDIDATE, BASELINE)}
+        tasks = write_for_gain(compared, written, every_task, len(tasks), first, writer, profile, on_progress)
+    further = every_task[len(tasks) : len(tasks) + profile.evaluation.blind_texts]
     results = {}
     for role, system in systems.items():
         texts, said, qa_eval = written[role].texts, answers[role], qa_evals[role]
@@ -456,7 +460,8 @@ def _verdicts(
     for rival in (BASELINE, PRODUCTION):
         if judge is None or rival not in written:
             continue
-        texts = zip(tasks, written[CANDIDATE].texts, written[rival].texts, strict=True)
+        # Candidate and base model may have gone on, production not.
+        texts = zip(tasks, written[CANDIDATE].texts, written[rival].texts, strict=False)
         pairs = [Pair(request=t.topic, ours=a, theirs=b) for t, a, b in texts][
             : profile.evaluation.judge_pairs
         ]

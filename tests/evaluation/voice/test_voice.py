@@ -10,7 +10,7 @@ from tests.evaluation.evaluation_factories import heldout, neighbours, train
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.impostors import ATTRIBUTION
 from twin_assets.core.text.content_words import ENGLISH, function_words
-from twin_assets.evaluation.voice.compare import paired_gain
+from twin_assets.evaluation.voice.compare import Gain, paired_gain
 from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import mask_topic, prose, tokens, windows, word_count
@@ -96,6 +96,14 @@ def test_a_system_has_no_gain_over_itself() -> None:
     texts = windows(own_unseen(), 260)
     gain = paired_gain(lambda cut: float(meter().margins(cut).mean()), texts, texts, 1)
     assert (gain.mean, gain.low, gain.high) == (0, 0, 0)
+
+
+def test_the_pairs_that_a_gain_needs_go_by_its_spread_alone() -> None:
+    gain = Gain(mean=0.2, low=-0.11, high=0.51, pairs=6, spread=0.39)
+    assert gain.pairs_needed(0.15) == 26  # (1.96 * 0.39 / 0.15) ** 2 = 25.97
+    assert gain.model_copy(update={"mean": 0.6}).pairs_needed(0.15) == 26
+    assert gain.model_copy(update={"spread": 0.0}).pairs_needed(0.15) == 0
+    assert Gain(mean=None, low=None, high=None, pairs=2).pairs_needed(0.15) is None
 
 
 def test_a_gain_from_a_handful_of_words_is_not_given() -> None:

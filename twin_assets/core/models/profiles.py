@@ -71,14 +71,17 @@ class Gate(BaseModel):
 
 class EvaluationSize(BaseModel):
     """How much an evaluation asks: texts that everybody writes at first, 250-word windows that those which are compared
-    text by text go on to (up to three times the texts), questions of each kind, tokens of an answer, calls that are timed one by one,
-    pairs that a judge compares, further texts of candidate and base model that people may read blind, passages of each
-    system that must read as language (0: not measured), and whether the base model writes with nothing but the task too."""
+    text by text go on to (up to three times the texts), how closely the gain in voice over the baseline is to be told (half
+    of its 95% interval, in voice figures: both write up to five times their texts for it), questions of each kind, tokens
+    of an answer, calls that are timed one by one, pairs that a judge compares, further texts of candidate and base model
+    that people may read blind, passages of each system that must read as language (0: not measured), and whether the base
+    model writes with nothing but the task too."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tasks: Annotated[int, Field(ge=1, le=500)] = 24
     windows: Annotated[int, Field(ge=1, le=100)] = 8
+    gain_within: Annotated[float, Field(gt=0, le=1)] | None = None
     questions: int = 40
     answer_tokens: int = 256
     calls_alone: int = 5

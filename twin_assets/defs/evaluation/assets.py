@@ -39,12 +39,11 @@ from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.evaluation.voice.persona_meter import persona_background
 from twin_assets.feature.instruct.build import may_be_learnt
 from twin_assets.inference.generation.local import Generation, LocalGenerator
-from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling
+from twin_assets.inference.generation.sampling import ANSWERING, WRITING, Manner, Sampling
 from twin_assets.inference.grounding.facts import FactDesk
 from twin_assets.inference.retrieval.retriever import open_retriever
-from twin_assets.inference.twin.answer import ANSWER_PENALTY, Twin
+from twin_assets.inference.twin.answer import Twin
 
-TEMPERATURE = 0.8
 # Writing of the author that a judge is shown.
 JUDGE_SAMPLES = 3
 
@@ -55,7 +54,7 @@ JUDGE_SAMPLES = 3
     group_name=EVALUATION,
     owners=OWNERS,
     kinds={"scikitlearn", "html"},
-    code_version="4",
+    code_version="5",
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=[
         dg.AssetCheckSpec(
@@ -161,15 +160,17 @@ class _Models:
         return self._open[tag]
 
     def system(self, tag: str, prompting: Prompting) -> System:
-        def written(penalty: float, conversations: list[list[Message]], tokens: int) -> list[Generation]:
+        def written(manner: Manner, conversations: list[list[Message]], tokens: int) -> list[Generation]:
             # What a conversation may hold doesn't depend on how short its answer is: samples are not cut twice.
             token_budget = self._profile.answer_tokens
             fitting = [self.open(tag).fit(c, token_budget) for c in conversations]
-            sampling = Sampling(tokens, TEMPERATURE, self._settings.seed, repetition_penalty=penalty)
+            sampling = Sampling(
+                tokens, manner.temperature, self._settings.seed, repetition_penalty=manner.repetition_penalty
+            )
             return self.open(tag).generate(fitting, sampling)
 
         usd = self._settings.hardware_usd_per_hour
-        writing, answering = partial(written, REPETITION_PENALTY), partial(written, ANSWER_PENALTY)
+        writing, answering = partial(written, WRITING), partial(written, ANSWERING)
         return System(tag, writing, prompting, usd, answering)
 
 

@@ -1,5 +1,6 @@
 """The writing that voices are measured on: everybody writes about the same topics, each in its own prompt format."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from twin_assets.core.records import Message, Passage, SplitDocument
 from twin_assets.core.text.tokens import estimated_tokens, first_tokens
 from twin_assets.evaluation.grounding.qa_eval import QaItem, bare_question
 from twin_assets.evaluation.grounding.questions import Retrieve
+from twin_assets.evaluation.voice.compare import Gain
 from twin_assets.evaluation.voice.stylometry import windows
 from twin_assets.evaluation.write_tasks import WriteTask
 from twin_assets.inference.generation.local import Generation
@@ -27,6 +29,8 @@ from twin_assets.inference.generation.local import Generation
 # More tasks follow the first, a few at a time, until those whose texts are paired with the candidate's have written enough
 # windows. Simpler systems write the first tasks only: they are shown beside it and not compared text by text.
 MORE_TASKS, MOST_ROUNDS = 8, 3
+# Two systems between which a gain is measured go on to so many times their first texts at most.
+MOST_PILOTED = 5
 # What system text, task and chat marks take of the context.
 FIXED_TOKENS = 120
 
@@ -102,13 +106,52 @@ def write_all(
         for role, system in systems.items():
             if done and not system.sees_passages:
                 continue
-            on_progress(f"{role} ({system.model}) writes {len(batch)} texts")
-            conversations = [
-                writer.conversation(task, system.prompting, done + n) for n, task in enumerate(batch)
-            ]
-            written[role].add(system.generate, conversations, tokens)
+            _write(role, system, written[role], batch, done, writer, tokens, on_progress)
         done += len(batch)
     return tasks[:done], written
+
+
+def write_for_gain(
+    systems: dict[str, System],
+    written: dict[str, Written],
+    tasks: list[WriteTask],
+    done: int,
+    gain: Gain,
+    writer: "ContestWriter",
+    profile: Profile,
+    on_progress: Callable[[str], None],
+) -> list[WriteTask]:
+    """Let all of `systems` go on after their first `done` texts until the `gain` between them is told as closely as the profile
+    wants; the tasks that are set then. Texts are added to `written`."""
+    within = profile.evaluation.gain_within
+    pairs = gain.pairs_needed(within) if within else None
+    if pairs is None or pairs <= gain.pairs:
+        return tasks[:done]
+    most = min(math.ceil(done * pairs / gain.pairs), done * MOST_PILOTED)
+    further = tasks[done:most]
+    if further:
+        on_progress(
+            f"the gain is told from {gain.pairs} pairs of texts; {pairs} would tell it within {within}: "
+            f"{len(further)} texts more are written"
+        )
+        for role, system in systems.items():
+            _write(role, system, written[role], further, done, writer, profile.answer_tokens, on_progress)
+    return tasks[:most]
+
+
+def _write(
+    role: str,
+    system: System,
+    written: Written,
+    tasks: list[WriteTask],
+    done: int,
+    writer: "ContestWriter",
+    tokens: int,
+    on_progress: Callable[[str], None],
+) -> None:
+    on_progress(f"{role} ({system.model}) writes {len(tasks)} texts")
+    conversations = [writer.conversation(task, system.prompting, done + n) for n, task in enumerate(tasks)]
+    written.add(system.generate, conversations, tokens)
 
 
 class ContestWriter:

@@ -52,7 +52,7 @@ def facts(report: EvaluationReport) -> list[str]:
         f"MRR {found} ({report.heldout_questions} questions).",
         f"Before any model is asked, unanswerable questions declined: {share(report.refusal_rate)}; "
         f"answerable ones declined: {share(report.false_refusal_rate)}.",
-        f"{report.prompts} texts each; {words} words in {seconds:.0f} s; seed {report.seed}.",
+        f"Candidate and baseline wrote {report.prompts} texts each; {words} words in {seconds:.0f} s; seed {report.seed}.",
         *([f"{report.stages.verdict} {_gains(report.stages)}"] if report.stages else []),
     ]
 

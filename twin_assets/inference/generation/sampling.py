@@ -7,7 +7,20 @@ from typing import Any, NamedTuple
 from twin_assets.inference.generation.structured.schema import ResponseFormat
 
 # A small model left to itself repeats: the usual mild settings against it.
-TOP_K, TOP_P, REPETITION_PENALTY = 50, 0.95, 1.1
+TEMPERATURE, TOP_K, TOP_P, REPETITION_PENALTY = 0.8, 50, 0.95, 1.1
+
+
+class Manner(NamedTuple):
+    """How texts of one kind are drawn where nobody asks for something else."""
+
+    temperature: float
+    repetition_penalty: float
+
+
+WRITING = Manner(TEMPERATURE, REPETITION_PENALTY)
+# An answer with passages is for what they say: nearer to the likeliest words, and without the penalty on repetition, which
+# counts the prompt's words too (benchmarks/facts.py).
+ANSWERING = Manner(0.3, 1.0)
 
 
 @dataclass(frozen=True)
@@ -21,7 +34,7 @@ class Sampling:
     """
 
     max_tokens: int
-    temperature: float = 0.8
+    temperature: float = TEMPERATURE
     seed: int | None = None
     stop: tuple[str, ...] = ()
     top_p: float | None = None

@@ -20,7 +20,7 @@ from twin_assets.core.prompts.templates import (
 from twin_assets.core.records import Exchange, Message, Passage, Record, Visibility
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words, first_words
-from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling
+from twin_assets.inference.generation.sampling import ANSWERING, WRITING, Sampling
 from twin_assets.inference.grounding.facts import FactChecks
 from twin_assets.inference.retrieval.condense import Condense, Condensed, condensed_by_rules
 from twin_assets.inference.retrieval.resilient_store import RetrievalUnavailable
@@ -35,8 +35,6 @@ from twin_assets.inference.twin.shaping import (
 )
 
 CITED_WORDS = 60
-# A penalty on repetition counts the prompt's words too, and holds an answer off those of its passages (benchmarks/facts.py).
-ANSWER_PENALTY = 1.0
 RETRIEVAL = "retrieval"  # in `degraded`: written without the passages that there may have been
 
 Written = Literal["answered", "refused", "without_passages"]
@@ -293,11 +291,13 @@ class Twin:
         return own[: most - len(linked)], linked
 
 
-def sampling_of(plan: Plan, temperature: float, seed: int | None, max_tokens: int | None = None) -> Sampling:
-    """How a plan's text is written: no longer than the plan and the request allow."""
+def sampling_of(
+    plan: Plan, temperature: float | None, seed: int | None, max_tokens: int | None = None
+) -> Sampling:
+    """How a plan's text is written: no longer than the plan and the request allow, and without a wish as its kind is."""
     most = min(plan.max_tokens, max_tokens or plan.max_tokens)
-    penalty = ANSWER_PENALTY if plan.question and plan.passages else REPETITION_PENALTY
-    return Sampling(most, temperature, seed, repetition_penalty=penalty)
+    usual, penalty = ANSWERING if plan.question and plan.passages else WRITING
+    return Sampling(most, usual if temperature is None else temperature, seed, repetition_penalty=penalty)
 
 
 def answer_task(question: str) -> str:
