@@ -135,7 +135,10 @@ def compare(home: Home, rows: int, epochs: int, say: Callable[[str], None]) -> F
         impostors=read_impostors(persona.impostors),
         background=background,
         persona=persona,
-        profile=profile,
+        # All are compared text by text: nobody goes on alone.
+        profile=profile.model_copy(
+            update={"evaluation": profile.evaluation.model_copy(update={"gain_within": None})}
+        ),
         instruments=Instruments(
             retrieve=retriever.retrieve,
             plan=twin.plan_answer,

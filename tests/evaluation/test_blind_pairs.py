@@ -18,8 +18,7 @@ from twin_assets.core.records import Message
 from twin_assets.core.text.words import count_words, first_words, ngrams, terms
 from twin_assets.evaluation.blind_pairs import LEAST_WORDS, MOST_WORDS, Drafts, alike, blind_pairs, readable
 from twin_assets.evaluation.contest.write import System
-from twin_assets.evaluation.evaluate import REAL_WORDS, SHOWN_SAMPLES
-from twin_assets.evaluation.results import EvaluationReport
+from twin_assets.evaluation.results import REAL_WORDS, SHOWN_SAMPLES, EvaluationReport
 from twin_assets.evaluation.write_tasks import write_tasks
 from twin_assets.inference.generation.local import Generation
 

@@ -10,38 +10,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
-
-from twin_assets.core.embedding.embedder import Embed, remembering
-from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
-from twin_assets.core.errors import TwinError
+from twin_assets.core.embedding.embedder import remembering
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.records import SplitDocument, most_closed
 from twin_assets.core.text.words import first_words
-from twin_assets.evaluation.blind_pairs import BlindPair, Drafts, blind_pairs
-from twin_assets.evaluation.contest.ability import Ability, compare_ability
+from twin_assets.evaluation.contest.answers import answer_all, measure_answers, question_items, question_sets
 from twin_assets.evaluation.contest.effort import effort
-from twin_assets.evaluation.contest.judge import Judge, Pair, Verdicts
-from twin_assets.evaluation.contest.write import ContestWriter, System, Written, write_all, write_for_gain
-from twin_assets.evaluation.grounding.as_served import refusals_as_served
+from twin_assets.evaluation.contest.instruments import Instruments
+from twin_assets.evaluation.contest.opinions import judges_verdicts, kept_ability, pairs_to_read_blind
+from twin_assets.evaluation.contest.write import ContestWriter, System, write_all, write_for_gain
 from twin_assets.evaluation.grounding.made_questions import make_questions
 from twin_assets.evaluation.grounding.qa_eval import (
     MADE,
-    PUBLIC,
-    SETS,
     WRITTEN,
-    Kind,
-    QaEval,
-    QaItem,
-    qa_items,
-    score_qa,
 )
 from twin_assets.evaluation.grounding.questions import (
     Question,
-    QuestionSet,
-    Retrieve,
-    measure_set,
     read_questions,
 )
 from twin_assets.evaluation.grounding.safety import check_safety
@@ -49,14 +34,14 @@ from twin_assets.evaluation.results import (
     BASELINE,
     BEFORE_DPO,
     CANDIDATE,
-    PRODUCTION,
-    PROMPTED,
+    REAL_WORDS,
+    SHOWN_SAMPLES,
     WITH_DPO,
     EvaluationReport,
     Sample,
     SystemResult,
 )
-from twin_assets.evaluation.sense.meter import SenseMeter, SenseScore
+from twin_assets.evaluation.sense.meter import SenseScore
 from twin_assets.evaluation.stages import compare_stages
 from twin_assets.evaluation.voice.background import Background
 from twin_assets.evaluation.voice.compare import paired_gain
@@ -68,10 +53,8 @@ from twin_assets.evaluation.voice.persona_meter import voice_instrument
 from twin_assets.evaluation.voice.stylometry import word_count
 from twin_assets.evaluation.voice.vocabulary import Vocabulary
 from twin_assets.evaluation.write_tasks import WriteTask, write_tasks
-from twin_assets.inference.grounding.claims import Measure, by_mix
-from twin_assets.inference.grounding.facts import FactDesk
+from twin_assets.inference.grounding.claims import by_mix
 from twin_assets.inference.grounding.quotations import without_quotations
-from twin_assets.inference.twin.answer import Plan
 
 __all__ = [
     "Instruments",
@@ -82,35 +65,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-SHOWN_SAMPLES = 4
 NOISE = "the candidate does not read as language, so that nearness to a voice would say nothing"
-REAL_WORDS = 150
-
-
-@dataclass(frozen=True)
-class Instruments:
-    """What an evaluation measures with. `plan` is the service's `Twin.plan_answer`; `right_answers` gives each item
-    of the ability test 1 or 0 for a model version; without it, a judge or `sense`, that part is left out, of the last
-    with `no_sense` for the reason. A claim counts from `supported` on with this `measure`, by
-    default the mix with `embed`, two passages are about one thing from `same_subject` on. `public_questions` are of nobody's corpus. At the `desk` answers are held to
-    their passages, as the service does."""
-
-    retrieve: Retrieve
-    plan: Callable[[str], Plan]
-    embed: Embed
-    right_answers: Callable[[str], np.ndarray] | None = None
-    judge: Judge | None = None
-    supported: float = OFFLINE_MINILM.supported
-    measure: Measure | None = None
-    sense: SenseMeter | None = None
-    no_sense: str = "this profile leaves it out"
-    same_subject: float = OFFLINE_MINILM.same_subject
-    public_questions: tuple[Question, ...] = ()
-    desk: FactDesk | None = None
-
-    def would_refuse(self, question: str) -> bool:
-        """Whether the service's own gate declines, before any model is asked."""
-        return self.plan(question).refusal is not None
 
 
 def evaluate(
@@ -161,11 +116,13 @@ def evaluate(
         most=profile.evaluation.questions,
         seed=seed,
     )
-    items = _items(questions, made, instruments, [*heldout, *train], profile.evaluation.questions)
-    answers = _answer_all(systems, items, writer, profile, on_progress)
+    items = question_items(questions, made, instruments, [*heldout, *train], profile.evaluation.questions)
+    answers = answer_all(systems, items, writer, profile, on_progress)
     samples = _samples(tasks, writer, heldout)
     qa_evals = {
-        role: _qa_eval(items, answers[role].texts, system, persona, profile, instruments, measure, seed)
+        role: measure_answers(
+            items, answers[role].texts, system, persona, profile, instruments, measure, seed
+        )
         for role, system in systems.items()
     }
     stages = None
@@ -219,7 +176,7 @@ def evaluate(
         lower_bound, lower_bound_is = _unmeasured([], no_voice), f"not measured: {no_voice}"
     else:
         lower_bound, lower_bound_is = lower_bound_score(prose, impostors, seed)
-    sets = _sets(questions, made, instruments)
+    sets = question_sets(questions, made, instruments)
     of_written, of_made = (
         next((s for s in sets if s.written_by == origin), None) for origin in (WRITTEN, MADE)
     )
@@ -253,36 +210,15 @@ def evaluate(
         heldout_hit_rate=of_made.hit_rate if of_made else None,
         heldout_mrr=of_made.mrr if of_made else None,
         question_sets=sets,
-        ability=_ability(systems, instruments, seed, on_progress),
-        verdicts=_verdicts(written, tasks, instruments.judge, profile, on_progress),
-        blind_pairs=_blind_pairs(systems, tasks, further, written, writer, heldout, profile, on_progress),
+        ability=kept_ability(systems, instruments, seed, on_progress),
+        verdicts=judges_verdicts(written, tasks, instruments.judge, profile, on_progress),
+        blind_pairs=pairs_to_read_blind(
+            systems, tasks, further, written, writer, heldout, profile, on_progress
+        ),
         prompts=len(tasks),
         seed=seed,
         stages=stages,
     )
-
-
-def _qa_eval(
-    items: list[QaItem],
-    texts: list[str],
-    system: System,
-    persona: Persona,
-    profile: Profile,
-    instruments: Instruments,
-    measure: Measure,
-    seed: int,
-) -> QaEval | None:
-    """A system's answers by themselves, and with a desk as the service would give them; None where nothing was asked."""
-    if not items:
-        return None
-    found = score_qa(items, texts, persona, measure, system.sees_passages, seed, instruments.supported)
-    if not instruments.desk:
-        return found
-    served = found.refusals_by_set  # what is shown no passages is served as it answers
-    if system.sees_passages:
-        options = persona.answers.over(profile.answers)
-        served = refusals_as_served(items, texts, persona, instruments.desk, options)
-    return found.model_copy(update={"served_by_set": served})
 
 
 def _with_sft_as_candidate(of_roles: dict[str, T]) -> dict[str, T]:
@@ -332,60 +268,6 @@ def _unmeasured(texts: list[str], why: str) -> VoiceScore:
     )  # fmt: skip
 
 
-def _sets(
-    questions: list[Question], made: dict[Kind, list[Question]], instruments: Instruments
-) -> list[QuestionSet]:
-    """Retrieval and the gate in front, by who wrote the questions; sets without questions are left out."""
-    by_set = {
-        WRITTEN: questions,
-        **{name: [q for kind in SETS[name] for q in made.get(kind, [])] for name in (MADE, PUBLIC)},
-    }
-    return [
-        measure_set(name, some, instruments.retrieve, instruments.would_refuse)
-        for name, some in by_set.items()
-        if some
-    ]
-
-
-def _items(
-    questions: list[Question],
-    made: dict[Kind, list[Question]],
-    instruments: Instruments,
-    documents: list[SplitDocument],
-    most: int,
-) -> list[QaItem]:
-    return qa_items(
-        {
-            "own": [q for q in questions if not q.unanswerable][:most],
-            "unanswerable": [q for q in questions if q.unanswerable][:most],
-            **made,
-        },
-        instruments.plan,
-        {d.doc_id: d.voice_text for d in documents},
-    )
-
-
-def _answer_all(
-    systems: dict[str, System],
-    items: list[QaItem],
-    writer: ContestWriter,
-    profile: Profile,
-    on_progress: Callable[[str], None],
-) -> dict[str, Written]:
-    """Everybody answers every question; the first few again one by one, for the time of a single call."""
-    sizes = profile.evaluation
-    written = {role: Written() for role in systems}
-    for role, system in systems.items():
-        asked = [writer.question(item, system.prompting, n) for n, item in enumerate(items)]
-        if not asked:
-            continue
-        on_progress(f"{role} ({system.model}) answers {len(asked)} questions")
-        written[role].add(system.answers, asked, sizes.answer_tokens)
-        for one in asked[: sizes.calls_alone]:
-            written[role].alone += system.answers([one], sizes.answer_tokens)
-    return written
-
-
 def _samples(tasks: list[WriteTask], writer: ContestWriter, heldout: list[SplitDocument]) -> list[Sample]:
     """What the page shows side by side, still without the systems' texts."""
     real = {d.doc_id: first_words(d.voice_text, REAL_WORDS) for d in heldout}
@@ -398,79 +280,6 @@ def _samples(tasks: list[WriteTask], writer: ContestWriter, heldout: list[SplitD
         )
         for t in tasks[:SHOWN_SAMPLES]
     ]
-
-
-def _blind_pairs(
-    systems: dict[str, System],
-    tasks: list[WriteTask],
-    further: list[WriteTask],
-    written: dict[str, Written],
-    writer: ContestWriter,
-    heldout: list[SplitDocument],
-    profile: Profile,
-    on_progress: Callable[[str], None],
-) -> list[BlindPair]:
-    """What people may read blind: topics whose texts are not shown by name. On `further` ones, which nothing is measured
-    on, only what is compared here is written."""
-    base_is = next((role for role in (PROMPTED, BASELINE) if role in systems), "")
-    texts: dict[str, dict[str, str]] = {}
-    for role in filter(None, (CANDIDATE, base_is)):
-        texts[role] = {t.topic: x for t, x in zip(tasks, written[role].texts, strict=False)}
-        if further:
-            on_progress(f"{role} writes {len(further)} texts to read blind")
-            asked = [
-                writer.conversation(t, systems[role].prompting, n) for n, t in enumerate(further, len(tasks))
-            ]
-            said = systems[role].generate(asked, profile.answer_tokens)
-            texts[role] |= {t.topic: one.text for t, one in zip(further, said, strict=True)}
-    real = {d.doc_id: d.voice_text for d in heldout}
-    base = texts.get(base_is, {})
-    drafts = [
-        Drafts(t.topic, real.get(t.doc_id, "")[t.start :], texts[CANDIDATE][t.topic], base.get(t.topic))
-        for t in [*tasks, *further][SHOWN_SAMPLES:]
-    ]
-    prose = [d.voice_text for d in heldout if d.category != "code"]
-    shown = [real.get(t.doc_id, "") for t in tasks[:SHOWN_SAMPLES]] + prose[:1]
-    named = [first_words(text, REAL_WORDS) for text in shown]
-    return blind_pairs(drafts, systems[CANDIDATE].model, base_is, named)
-
-
-def _ability(
-    systems: dict[str, System],
-    instruments: Instruments,
-    seed: int,
-    on_progress: Callable[[str], None],
-) -> Ability | None:
-    if instruments.right_answers is None or BASELINE not in systems:
-        return None
-    on_progress("candidate and base take the ability test")
-    ours, base = (instruments.right_answers(systems[role].model) for role in (CANDIDATE, BASELINE))
-    return compare_ability(ours, base, seed)
-
-
-def _verdicts(
-    written: dict[str, Written],
-    tasks: list[WriteTask],
-    judge: Judge | None,
-    profile: Profile,
-    on_progress: Callable[[str], None],
-) -> list[Verdicts]:
-    """The judge's opinion against each rival; a judge that fails costs its opinion and not the evaluation."""
-    found = []
-    for rival in (BASELINE, PRODUCTION):
-        if judge is None or rival not in written:
-            continue
-        # Candidate and base model may have gone on, production not.
-        texts = zip(tasks, written[CANDIDATE].texts, written[rival].texts, strict=False)
-        pairs = [Pair(request=t.topic, ours=a, theirs=b) for t, a, b in texts][
-            : profile.evaluation.judge_pairs
-        ]
-        try:
-            found.append(judge.compare(pairs, rival, on_progress))
-        except TwinError as error:
-            on_progress(f"the judge gave up: {error}")
-            found.append(Verdicts(judge=judge.model, rival=rival, pairs=0, note=str(error)))
-    return found
 
 
 def _sentence(result: SystemResult) -> str:

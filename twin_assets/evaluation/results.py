@@ -21,6 +21,8 @@ from twin_assets.evaluation.voice.meter import VoiceScore
 CANDIDATE, BASELINE, PROMPTED, PRODUCTION = "candidate", "base+prompt+retrieval", "base+prompt", "production"
 # The one of SFT and DPO model that is not the candidate.
 BEFORE_DPO, WITH_DPO = "before DPO", "with DPO"
+# Texts that a report shows under their systems' names, and words of the author's beside them.
+SHOWN_SAMPLES, REAL_WORDS = 4, 150
 # Reports that were stored under the names of before are still read.
 BEFORE = {
     "contestants": "systems",

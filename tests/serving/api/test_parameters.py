@@ -6,6 +6,7 @@ import openai
 import pytest
 
 from tests.serving.twin_server import QUESTION, twin
+from twin_assets.inference.generation.sampling import ANSWERING, WRITING
 
 ASKED = {
     "stop": ["ferry"],
@@ -39,6 +40,22 @@ def test_parameters_reach_the_engine_and_what_is_not_asked_is_not_sent(tmp_path:
             with pytest.raises(openai.UnprocessableEntityError) as error:
                 client.chat.completions.create(model="runa", messages=messages, **refused)
             assert error.value.param == next(iter(refused))
+
+
+def test_an_answer_keeps_nearer_to_its_passages_than_a_text_where_nobody_asks_for_a_temperature(
+    tmp_path: Path,
+) -> None:
+    with twin(tmp_path) as (server, engine):
+        server.ask()
+        assert engine.asked[-1]["temperature"] == ANSWERING.temperature
+        server.ask(temperature=0)
+        assert engine.asked[-1]["temperature"] == 0
+        server.ask(temperature=None)
+        assert engine.asked[-1]["temperature"] == ANSWERING.temperature
+        server.write()
+        assert engine.asked[-1]["temperature"] == WRITING.temperature
+        server.write(temperature=1.2)
+        assert engine.asked[-1]["temperature"] == 1.2
 
 
 def test_the_description_tells_every_parameter(tmp_path: Path) -> None:
