@@ -18,7 +18,6 @@ from twin_assets.core.text.words import first_words
 from twin_assets.evaluation.contest.answers import answer_all, measure_answers, question_items, question_sets
 from twin_assets.evaluation.contest.effort import effort
 from twin_assets.evaluation.contest.instruments import Instruments
-from twin_assets.evaluation.contest.opinions import judges_verdicts, kept_ability, pairs_to_read_blind
 from twin_assets.evaluation.contest.write import ContestWriter, System, write_all, write_for_gain
 from twin_assets.evaluation.grounding.made_questions import make_questions
 from twin_assets.evaluation.grounding.qa_eval import (
@@ -30,6 +29,7 @@ from twin_assets.evaluation.grounding.questions import (
     read_questions,
 )
 from twin_assets.evaluation.grounding.safety import check_safety
+from twin_assets.evaluation.opinions import judges_verdicts, kept_ability, pairs_to_read_blind
 from twin_assets.evaluation.results import (
     BASELINE,
     BEFORE_DPO,
