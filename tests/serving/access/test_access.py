@@ -380,6 +380,10 @@ def test_another_site_can_not_use_a_service_without_keys(tmp_path: Path) -> None
         assert allowed.headers["access-control-allow-origin"] == "https://friend.example"
         asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
         assert server.client.options("/v1/write", headers=friend | asked).status_code == 200
+        used = {m.upper() for path in get("/docs.json").json()["paths"].values() for m in path}
+        for method in used:
+            preflight = friend | asked | {"Access-Control-Request-Method": method}
+            assert server.client.options("/v1/drafts/one", headers=preflight).status_code == 200, method
         refused = server.client.options("/v1/write", headers={"Origin": "https://evil.example"} | asked)
         assert "access-control-allow-origin" not in refused.headers
 
