@@ -2,13 +2,19 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.core.persona.answer_options import AnswerOptions
 from twin_assets.inference.grounding.facts import FactDesk, TendedAnswer, sentences_of
-from twin_assets.inference.grounding.quotations import quotations_in, without_quotations
+from twin_assets.inference.grounding.quotations import (
+    Quotation,
+    answering_sentences,
+    quotations_in,
+    without_quotations,
+)
 
 PASSAGES = [
     "The Skua was stuck on the mud at Stenna for 47 minutes with 31 passengers aboard. Nobody was hurt.",
@@ -55,6 +61,24 @@ def test_a_heading_is_no_part_of_a_quotation(desk: FactDesk) -> None:
     )
     assert found
     assert found.text == "Lantern cost £2,300 with two drives."
+
+
+def test_of_sentences_about_as_near_the_one_with_the_questions_words_is_quoted() -> None:
+    about, said = (
+        "Boats like her were built of larch in those days.",
+        "The Skua was launched at Stenna in 1962.",
+    )
+    cosines = {about: 0.6, said: 0.55}
+
+    def embed(texts: list[str]) -> np.ndarray:
+        return np.array([[cosines.get(text, 0.4)] for text in texts])
+
+    found = answering_sentences(
+        "When was the Skua launched at Stenna?", [about, said], embed, lambda question: np.ones(1)
+    )
+    assert found == Quotation(said, 2, 0.6)  # what the threshold is held against is the nearest there is
+    asked = answering_sentences("When was she built?", [about, said], embed, lambda question: np.ones(1))
+    assert asked == Quotation(about, 1, 0.6)
 
 
 @pytest.mark.parametrize(

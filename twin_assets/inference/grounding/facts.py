@@ -19,7 +19,7 @@ from twin_assets.core.persona.answer_options import AnswerOptions
 from twin_assets.core.records import Record
 from twin_assets.core.text.words import sentences, terms
 from twin_assets.inference.grounding.claims import by_mix, claims_of, leading_marks, without_marks
-from twin_assets.inference.grounding.quotations import Quotation, is_short, nearest_sentences
+from twin_assets.inference.grounding.quotations import Quotation, answering_sentences, is_short
 
 Found = TypeVar("Found")
 
@@ -53,7 +53,7 @@ class FactDesk:
     def quotation(self, question: str, passages: list[str]) -> Quotation | None:
         """The sentence of the passages that answers a short question, None where none is near enough, or it is long."""
         embedder = self._embedder
-        found = nearest_sentences(question, passages, embedder.embed_kept, embedder.embed_question)
+        found = answering_sentences(question, passages, embedder.embed_kept, embedder.embed_question)
         return found if found and found.near >= self._thresholds.quotable else None
 
     def supporters(self, claim: str, passages: list[str]) -> tuple[bool, int]:

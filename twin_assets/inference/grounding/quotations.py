@@ -7,12 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from twin_assets.core.embedding.embedder import Embed
+from twin_assets.core.text.content_words import topic_words
 from twin_assets.core.text.words import count_words, sentences
 from twin_assets.inference.retrieval.compress import GAP
 
 # A question is short when it has no more words than this; what is quoted has so many.
 QUESTION_WORDS, QUOTED_WORDS = 30, range(4, 61)
 MOST_LETTERS = 600
+# What a sentence that has all of the question's telling words is worth beside its cosine (benchmarks/quotations.py).
+COVERED = 0.5
 _LIST_MARK = re.compile(r"\A(?:[-*+>]|\d{1,3}[.)]) ")
 _ENDED = re.compile(r"[.!?。！？][\"'”’)\]*_]{0,4}\Z")
 # Only as it is made here: straight quotes, and those without a number, may be anything.
@@ -20,7 +23,7 @@ _QUOTATION = re.compile(r"“([^“”]{1,600})” \[(\d{1,2})\]")
 
 
 class Quotation(NamedTuple):
-    """Words of the passage `number`, in a row; `near` is their cosine with the question."""
+    """Words of the passage `number`, in a row; `near` is the cosine with the question of what comes nearest to it there."""
 
     text: str
     number: int
@@ -49,11 +52,11 @@ def is_short(question: str) -> bool:
     return count_words(question) <= QUESTION_WORDS
 
 
-def nearest_sentences(
+def answering_sentences(
     question: str, passages: list[str], embed: Embed, embed_question: Callable[[str], np.ndarray]
 ) -> Quotation | None:
-    """One sentence of the passages, or two in a row, that is the nearest to the question. None where there are only beginnings
-    of sentences, or the question is long."""
+    """The sentence of the passages, or two in a row, that is likeliest to answer the question: near to it, with its telling words.
+    None where there are only beginnings of sentences, or the question is long."""
     if not is_short(question):
         return None
     found = [
@@ -62,8 +65,10 @@ def nearest_sentences(
     if not found:
         return None
     near = embed([words for _, words in found]) @ embed_question(question)
-    number, words = found[best := int(np.argmax(near))]
-    return Quotation(words, number, float(near[best]))
+    asked = set(topic_words(question))
+    covered = np.array([len(asked & set(topic_words(words))) for _, words in found]) / max(len(asked), 1)
+    number, words = found[int(np.argmax(near + COVERED * covered))]
+    return Quotation(words, number, float(near.max()))
 
 
 def _parts(passage: str) -> list[str]:
