@@ -4,7 +4,7 @@
     python -m benchmarks.people --page docs/results.md [--folder FOLDER]     # of everybody who was measured
 
 Whose writing there is stands in `people/home.py`; `TWIN_AUTHORS` names the folders that hold theirs, with a colon between. The walk is
-that of `twin run` on the profile `pocket`, which bounds the rows (320, every passage once), the pairs (32) and the evaluation (12 texts, 8
+that of `twin run` on the profile `pocket`, which bounds the rows (320, every passage once), the pairs (32) and the evaluation (12 texts, 16
 questions of each kind). Then every way writes the same texts and answers the same questions, and the product's evaluation judges them. The best
 of four is chosen by a voice of other strangers than those that judge, and of every second document of the author's.
 
