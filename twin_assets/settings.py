@@ -496,6 +496,18 @@ class MonitoringSettings(BaseModel):
     draft_days: int = Field(
         0, ge=0, description="A draft that nobody has changed for so many days is deleted; 0: never."
     )
+    traces_url: str | None = Field(
+        None,
+        description="Address of OTLP over HTTP, like http://127.0.0.1:4318, that both services send spans of each request to.",
+    )
+    traces_headers: dict[str, SecretStr] = Field(
+        {}, description='What traces_url is sent with, like {"Authorization": "Basic ..."}.'
+    )
+    traces_texts: bool = Field(
+        False,
+        description="Let spans hold what was asked and written, of personas whose `log_text` is `kept`. What was sent is "
+        "erased where it was sent to.",
+    )
 
 
 class PublishingSettings(BaseModel):

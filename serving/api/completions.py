@@ -168,6 +168,7 @@ def _made_whole(
         best_of=given.best_of,
         brief=brief,
         before=tuple(before),
+        traceparent=request.headers.get("traceparent"),
         **further,
     )
 

@@ -19,6 +19,7 @@ from serving.errors import ERRORS, install_error_handlers
 from serving.llm.gc_tuning import UNTRACED, keep_steady
 from serving.llm.metrics import EngineMetrics
 from serving.llm.released import Pick, ReleasedModels
+from serving.llm.tracing import writing, written
 from serving.llm.waiting import pieces_of, whole_texts
 from serving.metrics.endpoint import NOT_BENTOMLS, LedgerAge, serve_metrics
 from serving.metrics.state import DiskMetrics
@@ -26,6 +27,8 @@ from serving.probes import only_probes
 from serving.protocol import ChatRequest, Events, async_event_stream, choice, completion_of, usage
 from serving.refusal import refusal
 from twin_assets.core.records import Message
+from twin_assets.core.tracing import open_tracer
+from twin_assets.core.tracing.spans import Span, begun
 from twin_assets.inference.generation.engine import GenerationHandle
 from twin_assets.inference.generation.remote import CALLER_HEADER, MODEL_HEADER
 from twin_assets.inference.generation.sampling import following_seed
@@ -59,7 +62,14 @@ class LLMService:
         age = LedgerAge(lambda: self.models.ledgers.seconds_old)
         engines, disk = EngineMetrics(self.models.engines), DiskMetrics(settings.home)
         serve_metrics(settings.metrics_host, settings.llm_metrics_port, engines, disk, age)
+        self.tracer = open_tracer(settings, "llm_service")
         keep_steady()
+
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        """Send the spans that still wait."""
+        if self.tracer:
+            self.tracer.close()
 
     @app.get("/v1/models")
     @needs(ENGINE_KEY)
@@ -76,12 +86,14 @@ class LLMService:
         While a canary runs, one `user` (or one `seed`) is answered by the same version every time.
         """
         caller = request.headers.get(CALLER_HEADER) or (request.client.host if request.client else "")
-        pick = self.models.pick(given.model, given.user or given.seed, caller)
-        # In a thread: templates and tokenizers take milliseconds.
-        tickets = await run_sync(_begin, self.models, pick, given)
+        own = self.tracer.request("chat", request.headers.get("traceparent")) if self.tracer else None
+        with begun(own):
+            pick = self.models.pick(given.model, given.user or given.seed, caller)
+            # In a thread: templates and tokenizers take milliseconds.
+            tickets = await run_sync(_begin, self.models, pick, given)
         if given.stream:
-            return _streamed(self.models, pick, tickets, given)
-        with self.models.observed(pick):
+            return _streamed(self.models, pick, tickets, given, own)
+        with writing(own, pick.generator.model, tickets), self.models.observed(pick):
             texts = await whole_texts(tickets, request)
         told = _logprobs(tickets)
         choices = [
@@ -158,7 +170,11 @@ def _logprobs(tickets: list[GenerationHandle]) -> Callable[[int], list[dict[str,
 
 
 def _streamed(
-    models: ReleasedModels, pick: Pick, tickets: list[GenerationHandle], given: ChatRequest
+    models: ReleasedModels,
+    pick: Pick,
+    tickets: list[GenerationHandle],
+    given: ChatRequest,
+    own: Span | None,
 ) -> StreamingResponse:
     model = pick.generator.model
     events = Events(
@@ -168,5 +184,6 @@ def _streamed(
         finish_of=lambda index: tickets[index].finish_reason or "stop",
         logprobs=_logprobs(tickets) if given.logprobs else None,
     )
-    body = async_event_stream(events, models.stream(pick, pieces_of(tickets)))
+    pieces = written(own, model, tickets, models.stream(pick, pieces_of(tickets)))
+    body = async_event_stream(events, pieces)
     return StreamingResponse(body, media_type="text/event-stream", headers={MODEL_HEADER: model})

@@ -11,6 +11,7 @@ from serving.access.needs import ANYONE, needs
 from serving.api import feedback as ui_feedback
 from serving.page import blind as ui_blind
 from serving.page import library as ui_library
+from serving.page import library_files as ui_library_files
 from serving.page import models as ui_models
 from serving.page import monitoring as ui_monitoring
 from serving.page import pairs as ui_pairs
@@ -43,7 +44,17 @@ def install_ui(app: FastAPI) -> None:
     app.state.raw_facts = ReadOnce(ui_sources.read_facts, ui_sources.MOST_OBJECTS)
     app.state.previews = ui_uploads.Previews()
     app.include_router(router)
-    for part in (ui_login, ui_start, ui_sources, ui_uploads, ui_library, ui_models, ui_pairs, ui_monitoring):
+    for part in (
+        ui_login,
+        ui_start,
+        ui_sources,
+        ui_uploads,
+        ui_library,
+        ui_library_files,
+        ui_models,
+        ui_pairs,
+        ui_monitoring,
+    ):
         app.include_router(part.router, include_in_schema=False)
     for shown in (ui_feedback, ui_blind):
         app.include_router(shown.router)

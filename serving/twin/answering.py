@@ -21,6 +21,7 @@ from serving.metrics.state import StateMetrics, Waits, open_alerts_of
 from serving.readiness import Readiness
 from serving.twin.instruments import Instruments
 from serving.twin.request import TwinRequest
+from serving.twin.tracing import first_span, keep_texts, tell
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.embedding.thresholds import Thresholds, thresholds_of
 from twin_assets.core.errors import TwinError
@@ -34,6 +35,8 @@ from twin_assets.core.records import Passage, Visibility, most_closed
 from twin_assets.core.release.history import History
 from twin_assets.core.release.known import KnownLedgers
 from twin_assets.core.storage.lake import open_lake
+from twin_assets.core.tracing import open_tracer
+from twin_assets.core.tracing.spans import begun, below, whole
 from twin_assets.core.vectors import open_store
 from twin_assets.inference.generation.connections import RenewedConnections
 from twin_assets.inference.generation.fallback import FallbackPolicy, Writers
@@ -145,6 +148,7 @@ class AnswerService:
         self._warm()
         self.fallback = FallbackPolicy(settings)
         self.instruments = Instruments(settings, self.lake)
+        self.tracer = open_tracer(settings, "twin_service")
         self.readiness = Readiness(
             {
                 "lake": self.ledgers.check_lake,
@@ -158,6 +162,10 @@ class AnswerService:
 
     def answer(self, request: TwinRequest) -> Answer:
         """The whole answer, logged under the request's id. Raises TwinError when there is none."""
+        with whole(first_span(self.tracer, request)):
+            return self._answered(request)
+
+    def _answered(self, request: TwinRequest) -> Answer:
         planned = self._planned(request)
         writing = self._writing(planned)
         try:
@@ -177,13 +185,15 @@ class AnswerService:
     def stream(self, request: TwinRequest) -> StreamedAnswer:
         """The answer in pieces. The first is there already when this returns, so that an engine that is down is an error
         with its status, and no broken stream."""
-        planned, ending = self._planned(request), Ending([])
-        writing = self._writing(planned)
-        pieces = self._pieces(planned, writing, ending)
-        begun = list(islice(pieces, 1))
+        own, ending = first_span(self.tracer, request), Ending([])
+        with begun(own):
+            planned = self._planned(request)
+            writing = self._writing(planned)
+        pieces = below(own, self._pieces(planned, writing, ending))
+        first = list(islice(pieces, 1))
         degraded = planned.plan.degraded + planned.writers.degraded
         return StreamedAnswer(
-            writing, degraded, chain(begun, pieces), pieces.close, ending, lambda: planned.notice
+            writing, degraded, chain(first, pieces), pieces.close, ending, lambda: planned.notice
         )
 
     def search(self, name: str, query: str, k: int, audience: Visibility) -> RetrievalResult:
@@ -240,6 +250,7 @@ class AnswerService:
         """Who is asked, and what their texts are made from. Raises NotFoundError, NothingReleased, and what reading a link raises."""
         name, s = request.persona, self.settings
         persona, production, plumbing = self._standing(name, int(time.monotonic() / LOOK_SECONDS))
+        keep_texts(persona)
         if production is None and s.llm_model is None:
             raise NothingReleased(
                 f"{name!r} has nothing in production.", "approve an evaluated candidate, or run `twin demo`."
@@ -366,6 +377,7 @@ class AnswerService:
         """Log a request that has ended, and count it."""
         self.log.append(row, persona.log_text)
         telemetry.count(row)
+        tell(row, degraded)
         for part in degraded:
             telemetry.DEGRADED.labels(part).inc()
         telemetry.LOST_ROWS.set(self.log.lost)
@@ -389,6 +401,8 @@ class AnswerService:
         """Write what the request log still holds."""
         self.readiness.close()
         self.log.close()
+        if self.tracer:
+            self.tracer.close()
         for store in self._stores.values():
             store.forget()
 

@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 
 from serving.twin.answering import PLUMBING, AnswerService
 from serving.twin.request import TwinRequest
+from serving.twin.tracing import first_span, keep_texts
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.records import most_closed
+from twin_assets.core.tracing.spans import below
 from twin_assets.inference.generation.sampling import TEMPERATURE, Sampling
 from twin_assets.inference.twin.answer import RETRIEVAL, Answer, Plan, Written
 from twin_assets.inference.twin.candidates import CandidateScore
@@ -45,6 +47,10 @@ class ChainRun:
 
     def events(self) -> Generator[ChainEvent | None, None, None]:
         """What `Chain.events` gives; logged at their end, however that comes."""
+        return below(first_span(self._answers.tracer, self._request), self._events())
+
+    def _events(self) -> Generator[ChainEvent | None, None, None]:
+        keep_texts(self._bench.persona)
         try:
             with closing(self.chain.events()) as events:
                 yield from events

@@ -15,8 +15,8 @@ class TwinRequest:
     `text` is what was asked for, as the request log has it. `caller` is the id of the key, never the key; no passage
     that is closed to `audience` is found. `links` are addresses whose pages are read too, `max_tokens` is the request's own
     limit; `before` are the turns of the talk before a question, oldest first; `thread` is the kept one that
-    the turn is added to; `best_of`, `temperature` and `repetition_penalty` are
-    as persona, kind of text and engine have them where they are None.
+    the turn is added to; `traceparent` is the span of whoever asks, as W3C writes it; `best_of`, `temperature` and
+    `repetition_penalty` are as persona, kind of text and engine have them where they are None.
     """
 
     request_id: str
@@ -39,6 +39,7 @@ class TwinRequest:
     before: tuple[Message, ...] = ()
     response_format: ResponseFormat | None = None
     thread: str | None = None
+    traceparent: str | None = None
 
     @property
     def user_id(self) -> str | None:

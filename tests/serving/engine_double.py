@@ -16,7 +16,7 @@ SAYS = "The tide table was a day old, so the ferry left an hour late. [1]"
 
 
 class EngineDouble(Loopback):
-    """The server as a context manager; `asked` has the bodies of all requests, `looks` counts those for its models, `keys` what they bore, `hold` makes answers wait.
+    """The server as a context manager; `asked` has the bodies of all requests, `looks` counts those for its models, `keys` what they bore, `parents` their `traceparent`, `hold` makes answers wait.
     Where there are `drafts`, what it writes goes by the seed, whose n-th choice is as of the n-th seed after it; texts of `broken` seeds break off.
     """
 
@@ -27,6 +27,7 @@ class EngineDouble(Loopback):
         self.broken: set[int] = set()
         self.asked: list[dict[str, Any]] = []
         self.keys: set[str] = set()
+        self.parents: list[str | None] = []
         self.looks = 0
         self.hold = threading.Event()
         self.hold.set()
@@ -62,6 +63,7 @@ class EngineDouble(Loopback):
         question = json.loads(body)
         self.asked.append(question)
         self.keys.add(headers.get("authorization", ""))
+        self.parents.append(headers.get("traceparent"))
         self.hold.wait(120)
         if self.fault in ("busy", "rate limit"):
             status = 503 if self.fault == "busy" else 429

@@ -5,21 +5,30 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from tests.training.training_factories import preference_dataset, profile, settings, tiny_base, train
+from tests.training.training_factories import (
+    preference_dataset,
+    profile,
+    settings,
+    tiny_base,
+    train,
+    with_thumbs,
+)
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.card import render_card
 from twin_assets.core.prompts.templates import served_prompt
 from twin_assets.training.axolotl.loss_mask import loss_mask_faults
-from twin_assets.training.axolotl.rows import read_rows
+from twin_assets.training.axolotl.rows import check_rows, read_rows
 from twin_assets.training.configs.job import TrainingJob
 from twin_assets.training.fit.workers import share_batch
 from twin_assets.training.jobs import finish_job, prepare_job, read_history
 from twin_assets.training.method_rows import FOLDER, method_rows, rows_given, write_method_rows
 
+THUMBED = 3  # single thumbs in each dataset, which KTO alone learns from
+
 
 def job_in(home: Path, method: str) -> TrainingJob:
     platform = settings(home, wandb_mode="disabled", preference_method=method)
-    manifest = preference_dataset(home / "pairs", 9)
+    manifest = with_thumbs(home / "pairs", preference_dataset(home / "pairs", 9), THUMBED)
     return prepare_job(platform, profile(), method, tiny_base(platform), manifest, home / "pairs", "runa")
 
 
@@ -50,8 +59,10 @@ def test_the_texts_are_what_serving_asks_with_and_sft_ends_with(tmp_path: Path) 
     [dataset], [held_out] = written["datasets"], written["test_datasets"]
     assert dataset["path"] != held_out["path"]
     rows = read_rows(Path(dataset["path"]))
-    assert len(rows) == rows_given(job) == 18
-    assert sum(row["label"] for row in rows) == 9
+    thumbs = read_rows(job.dataset_dir / "thumbs.jsonl")
+    assert len(rows) == rows_given(job) == 2 * 9 + THUMBED
+    assert sum(row["label"] for row in rows) == 9 + 2
+    assert len(read_rows(Path(held_out["path"]))) == 2 * 2, "no thumb is tested on"
     assert [row["label"] for row in rows] != sorted((row["label"] for row in rows), reverse=True), (
         "they are mixed"
     )
@@ -64,11 +75,35 @@ def test_the_texts_are_what_serving_asks_with_and_sft_ends_with(tmp_path: Path) 
         for pair in pairs
         for side in ("chosen", "rejected")
     }
-    assert {(row["prompt"], row["completion"], row["label"]) for row in rows} == expected
+    single = {
+        (served_prompt(tokenizer, thumb["messages"]), thumb["completion"]["content"] + tokenizer.eos_token, thumb["label"])
+        for thumb in thumbs
+    }  # fmt: skip
+    assert {(row["prompt"], row["completion"], row["label"]) for row in rows} == expected | single
     odds = method_rows("orpo", pairs, tokenizer, seed=1)
     assert [set(row) for row in odds] == [{"prompt", "chosen", "rejected"}] * 9
     assert {(row["prompt"], row["chosen"]) for row in odds} == {(p, c) for p, c, liked in expected if liked}
     assert write_method_rows(job.model_copy(update={"stage": "dpo"}), read_rows) == {}
+
+
+@pytest.mark.parametrize("method", ["dpo", "orpo"])
+def test_no_other_method_reads_a_single_thumb(method: str, tmp_path: Path) -> None:
+    job = job_in(tmp_path, method)
+    (job.dataset_dir / "thumbs.jsonl").write_text("no row at all")
+    assert set(check_rows(job, print)) == {"train", "test"}
+    asked = job.config | write_method_rows(job, read_rows)
+    assert "thumbs" not in str([dataset["path"] for dataset in asked["datasets"]])
+    assert rows_given(job) == len(read_rows(Path(asked["datasets"][0]["path"]))) == 9
+    with pytest.raises(ValueError, match="Expecting value"):
+        check_rows(job.model_copy(update={"stage": "kto"}), print)
+
+
+def test_a_file_of_thumbs_that_is_not_its_manifests_stops_kto(tmp_path: Path) -> None:
+    job = job_in(tmp_path, "kto")
+    assert set(check_rows(job, print)) == {"train", "test", "thumbs"}
+    (job.dataset_dir / "thumbs.jsonl").write_text("")
+    with pytest.raises(TwinError, match=r"thumbs.jsonl has 0 rows where its manifest says 3"):
+        check_rows(job, print)
 
 
 def test_a_template_that_ends_an_answer_otherwise_is_found(tmp_path: Path) -> None:

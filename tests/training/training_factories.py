@@ -61,6 +61,16 @@ def preference_dataset(folder: Path, train: int, test: int = 2) -> Manifest:
     return _write(folder, "preference", rows, train)
 
 
+def with_thumbs(folder: Path, manifest: Manifest, thumbs: int) -> Manifest:
+    """The same preference dataset with so many single thumbs, every other one up."""
+    rows = [
+        {"messages": chat["messages"][:-1], "completion": chat["messages"][-1], "label": n % 2 == 0}
+        for n, chat in enumerate(_chat(100 + n, 12) for n in range(thumbs))
+    ]
+    (folder / "thumbs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return manifest.model_copy(update={"counts": manifest.counts | {"thumbs": thumbs}})
+
+
 def overlay(folder: Path, **values: object) -> str:
     """A file of Axolotl values; its path can stand behind a profile's own overlays."""
     import yaml

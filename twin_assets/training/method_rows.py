@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from twin_assets.core.datasets.rows import THUMBS
 from twin_assets.core.prompts.templates import served_prompt
 from twin_assets.training.configs.job import TrainingJob
 
@@ -33,25 +34,33 @@ def write_method_rows(job: TrainingJob, read: Callable[[Path], list[dict[str, An
     for name, file in _SIDES.items():
         if name not in job.config:
             continue
-        rows = method_rows(job.stage, read(job.dataset_dir / file), tokenizer, job.lineage.seed)
+        given = read(job.dataset_dir / file)
+        if job.stage == "kto" and name == "datasets" and job.rows.get(THUMBS):
+            given += read(job.dataset_dir / f"{THUMBS}.jsonl")
+        rows = method_rows(job.stage, given, tokenizer, job.lineage.seed)
         (folder / file).write_text("".join(json.dumps(row) + "\n" for row in rows))
         changed[name] = [dataset | {"path": str(folder / file)} for dataset in job.config[name]]
     return changed
 
 
 def rows_given(job: TrainingJob) -> int:
-    """How many rows the trainer is given of the job's dataset: KTO reads a pair as two."""
-    return job.rows["train"] * (2 if job.stage == "kto" else 1)
+    """How many rows the trainer is given of the job's dataset: KTO reads a pair as two, and single thumbs."""
+    return job.rows["train"] * 2 + job.rows.get(THUMBS, 0) if job.stage == "kto" else job.rows["train"]
 
 
 def method_rows(
     method: str, rows: Iterable[dict[str, Any]], tokenizer: Any, seed: int
 ) -> list[dict[str, Any]]:
     """Of each pair {"messages", "chosen", "rejected"}: for ORPO {"prompt", "chosen", "rejected"}, for KTO two of
-    {"prompt", "completion", "label"}, all of them mixed by `seed`, since KTO holds a text against its neighbours' prompts."""
+    {"prompt", "completion", "label"}, with one of each thumb {"messages", "completion", "label"}, all of them mixed by `seed`, since
+    KTO holds a text against its neighbours' prompts."""
     made: list[dict[str, Any]] = []
     for row in rows:
         prompt = served_prompt(tokenizer, row["messages"])
+        if "label" in row:
+            text = row["completion"]["content"] + tokenizer.eos_token
+            made.append({"prompt": prompt, "completion": text, "label": row["label"]})
+            continue
         texts = {side: row[side]["content"] + tokenizer.eos_token for side in ("chosen", "rejected")}
         if method == "orpo":
             made.append({"prompt": prompt} | texts)

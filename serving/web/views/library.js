@@ -5,10 +5,11 @@ import {button, empty, facts, h, outside, problem, select, toast} from "../lib/d
 import {closed, day, moment, name, number} from "../lib/format.js";
 import {table} from "../lib/table.js";
 import datasets from "./datasets.js";
+import adding from "./library_files.js";
 
 const PAGE = 30;
 
-export default async function library({persona, rest, start}) {
+export default async function library({persona, rest, start, onLeave}) {
   const [part = "documents", id] = rest;
   if (part === "document") return documentPage(persona, id, start.sources);
   const tab = (key, label) => h("a", {href: `#/library/${key}`, "aria-current": part === key ? "true" : null}, label);
@@ -16,7 +17,7 @@ export default async function library({persona, rest, start}) {
   return [
     h("div", {class: "title"}, h("h1", {}, "Library"),
       h("div", {class: "segments"}, tab("documents", "Documents"), tab("kept", "Kept"), tab("datasets", "Datasets"), tab("index", "Index"))),
-    await (views[part] ?? documents)(persona, start.sources),
+    await (views[part] ?? documents)(persona, start.sources, onLeave),
   ];
 }
 
@@ -65,9 +66,21 @@ const item = (one, titles) => h("a", {class: "item", href: `#/library/document/$
   h("small", {class: "meta"}, `${name(one.source, titles)} · ${one.category} · ${day(one.published_at)} · ${number(one.words)} words${one.split === "heldout" ? " · held out" : ""}${closed(one)}`));
 
 /** Pages and papers of others that the twin may cite; they are no documents of the persona's own. */
-async function kept(persona) {
+async function kept(persona, titles, onLeave) {
+  const place = h("div"), draw = async () => {
+    try {
+      place.replaceChildren(await keptList(persona));
+    } catch (error) {
+      place.replaceChildren(problem(error));
+    }
+  };
+  await draw();
+  return h("section", {}, adding({persona, onKept: draw, onLeave}), place);
+}
+
+async function keptList(persona) {
   const entries = await get(`/v1/library?${query({persona})}`);
-  const list = h("div", {class: "list"}), none = empty("No kept pages", "Pages and papers that the API adds to the library (POST /v1/links) are listed here.");
+  const list = h("div", {class: "list"}), none = empty("Nothing kept yet", "Files that are added here, and pages that the API adds to the library (POST /v1/links), are listed here.");
   if (!entries.length) return none;
   const takeOut = one => async () => {
     try {

@@ -37,6 +37,7 @@ def test_a_crawl_gets_settings_that_are_lists_and_tables_too(tmp_path: Path) -> 
     here = settings(
         tmp_path, alert_email_to=["ada@example.org"], alert_urls=["ntfy://very-secret"], cors_origins=["https://ada.example"],
         kubernetes_requests={"cpu": "8"}, kubernetes_tolerations=[{"key": "gpu", "operator": "Exists"}],
+        traces_headers={"Authorization": "Basic very-secret"},
     )  # fmt: skip
     lines: list[str] = []
     with DemoSites(tmp_path / "w") as sites:

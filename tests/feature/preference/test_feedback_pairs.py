@@ -8,7 +8,7 @@ from twin_assets.core.feedback.pairs import PairReview, accepted, find_pairs, pa
 from twin_assets.core.feedback.store import Feedback
 from twin_assets.core.records import Message
 from twin_assets.core.storage.lake import LocalLake
-from twin_assets.feature.preference.feedback_rows import feedback_rows
+from twin_assets.feature.preference.feedback_rows import feedback_rows, thumb_rows
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 DULL = "In conclusion, robust tide tables are a key enabler of operational excellence for all stakeholders."
@@ -31,7 +31,53 @@ def test_an_edit_is_preferred_to_what_was_edited() -> None:
 def test_a_liked_answer_is_preferred_to_a_disliked_one_to_the_same_request() -> None:
     [pair] = find_pairs([said(thumb="down"), said(1, thumb="up", answer=PLAIN, prompt="tide  TABLES?")]).pairs
     assert (pair.origin, pair.chosen, pair.rejected) == ("thumbs", PLAIN, DULL)
-    assert find_pairs([said(thumb="down"), said(1, thumb="up", answer=PLAIN, prompt="Boats?")]).pairs == []
+    apart = find_pairs([said(thumb="down"), said(1, thumb="up", answer=PLAIN, prompt="Boats?")]).pairs
+    assert [pair.origin for pair in apart] == ["thumb", "thumb"]
+
+
+def test_a_thumb_without_its_opposite_is_half_a_pair() -> None:
+    liked, disliked = find_pairs([said(thumb="up", key="ann"), said(1, thumb="down", prompt="Boats?")]).pairs
+    assert (liked.origin, liked.chosen, liked.rejected, liked.request_id) == ("thumb", DULL, None, "r0")
+    assert (disliked.chosen, disliked.rejected, disliked.texts) == (None, DULL, [DULL])
+    assert liked.pair_id != disliked.pair_id
+    alike = find_pairs([said(thumb="up", key="ann"), said(1, thumb="up", key="bob")]).pairs
+    assert len({pair.pair_id for pair in alike}) == 2, "each goes with its own request"
+    several = find_pairs([said(n, thumb="up", answer=f"{PLAIN} {n}") for n in range(3)]).pairs
+    assert [pair.chosen for pair in several] == [f"{PLAIN} {n}" for n in range(3)], "one for each answer"
+
+
+def test_a_persons_last_thumb_on_an_answer_counts_and_an_edit_says_more() -> None:
+    changed = find_pairs([said(thumb="up", key="ann"), said(request_id="r0", thumb="down", key="ann")])
+    assert [(p.origin, p.rejected) for p in changed.pairs] == [("thumb", DULL)]
+    assert changed.dropped == {}
+    for edit in ({"edited": PLAIN, "thumb": "down"}, {"edited": PLAIN, "thumb": "up"}):
+        assert [p.origin for p in find_pairs([said(**edit)]).pairs] == ["edited"]
+    later = [said(thumb="up"), said(request_id="r0", edited=PLAIN, key="bob")]
+    assert [p.origin for p in find_pairs(later).pairs] == ["edited"]
+
+
+def test_what_may_not_be_learnt_of_a_pair_may_not_of_a_thumb() -> None:
+    found = find_pairs([
+        said(thumb="up", consent=False), said(1, thumb="down", answer="Too short.", prompt="B?"),
+        said(2, thumb="up", answer=f"{PLAIN} Write to ada.lovelace@ferries.co.uk.", prompt="C?"),
+        said(3, thumb="down", answer=f"{PLAIN} Write to ada.lovelace@ferries.co.uk.", prompt="D?"),
+    ])  # fmt: skip
+    assert (found.pairs, found.dropped) == (
+        [], {"no consent or no text": 1, "too short": 1, "personal data or secrets": 2},
+    )  # fmt: skip
+
+
+def test_rows_of_thumbs_have_their_label_and_request_and_no_more_than_their_share() -> None:
+    thumbs = find_pairs([
+        said(n, thumb="down" if n % 2 else "up", answer=f"{PLAIN} {n}", prompt=f"Boats, {n}?") for n in range(40)
+    ]).pairs  # fmt: skip
+    rows = thumb_rows(thumbs, lambda pair: [Message(role="user", content=pair.prompt)], others=80)
+    assert len(rows) == 20
+    for row in rows:
+        n = int(row.request_id.removeprefix("r"))
+        assert (row.completion.content, row.label, row.split) == (f"{PLAIN} {n}", n % 2 == 0, "train")
+    assert feedback_rows(thumbs, lambda pair: [Message(role="user", content="?")], others=80) == [], "no pair"
+    assert thumb_rows(thumbs, lambda pair: None, others=80) == []
 
 
 def test_what_may_not_or_cannot_be_learnt_gives_no_pair_and_is_counted() -> None:

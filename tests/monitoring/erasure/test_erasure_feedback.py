@@ -8,7 +8,7 @@ import pytest
 
 from twin_assets.core.datasets.erasure import erased_rows
 from twin_assets.core.datasets.rows import PreferenceRow
-from twin_assets.core.datasets.store import read_rows, write_dataset
+from twin_assets.core.datasets.store import read_rows, stored_version, write_dataset
 from twin_assets.core.errors import TwinError
 from twin_assets.core.feedback.pairs import (
     FeedbackPair,
@@ -24,6 +24,7 @@ from twin_assets.core.models.registry import Lineage, Registry
 from twin_assets.core.records import Message
 from twin_assets.core.release.ledger import ConflictError
 from twin_assets.core.storage.lake import Lake, LocalLake
+from twin_assets.feature.preference.feedback_rows import thumb_rows
 from twin_assets.monitoring.erasure import Erased, erase
 from twin_assets.settings import Settings
 
@@ -113,6 +114,35 @@ def test_either_side_of_a_pair_of_thumbs_takes_it_out_also_when_a_later_thumb_ma
     found = erase(settings, lake, "runa", key="ann")
     assert (found.feedback, found.pairs, found.datasets) == (1, 1, {version: 1})
     assert {one.key for one in read_feedback(lake, "runa")} == {"cyd"}
+
+
+@pytest.mark.parametrize("by", ["request", "person"])
+def test_a_single_thumb_goes_with_its_request_and_out_of_every_dataset_version(
+    settings: Settings, by: str
+) -> None:
+    lake = LocalLake(settings.lake_dir)
+    said(lake, 0, thumb="up", key="ann")
+    said(lake, 1, thumb="down", key="bob")
+    pairs = stored_pairs(lake, "runa").pairs
+    assert [pair.origin for pair in pairs] == ["thumb", "thumb"]
+    decide_on_pairs(lake, "runa", {p.pair_id: "accept" for p in pairs}, "Ines", "hers")
+    thumbs = thumb_rows(pairs, lambda pair: [Message(role="user", content=pair.prompt)], 10)
+    assert {thumb.request_id for thumb in thumbs} == {"r0", "r1"}
+    manifest = write_dataset(
+        lake, "runa", "preference", [row(None)], parents={}, prompts="p", dropped={}, seed=1, license="MIT",
+        visibility="public", summary="Pairs.", thumbs=thumbs,
+    )  # fmt: skip
+    assert (manifest.counts, stored_version(lake, manifest)) == (
+        {"train": 1, "test": 0, "thumbs": 2}, manifest.version,
+    )  # fmt: skip
+    found = erase(settings, lake, "runa", **({"request_id": "r0"} if by == "request" else {"key": "ann"}))
+    assert (found.feedback, found.pairs, found.datasets) == (1, 1, {manifest.version: 1})
+    left = read_rows(lake, "runa", "preference", manifest.version, "thumbs")
+    assert [(one.request_id, one.label) for one in left] == [("r1", False)]
+    assert stored_version(lake, manifest) != manifest.version
+    assert f"{DULL} 0".encode() not in b"".join(lake.read(key) for key in lake.keys(""))
+    assert set(pair_reviews(lake, "runa")) == {pairs[1].pair_id}
+    assert read_rows(lake, "runa", "preference", dataset(lake, []), "thumbs") == [], "a version without any"
 
 
 def test_an_erasure_that_was_interrupted_is_finished_by_asking_again(settings: Settings) -> None:

@@ -8,7 +8,15 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from twin_assets.core.datasets.rows import InstructRow, Kind, PreferenceRow, Row, dataset_folder
+from twin_assets.core.datasets.rows import (
+    THUMBS,
+    InstructRow,
+    Kind,
+    PreferenceRow,
+    StoredRow,
+    ThumbRow,
+    dataset_folder,
+)
 from twin_assets.core.records import Record
 from twin_assets.core.storage.erased import ErasedList, settle
 from twin_assets.core.storage.lake import ERASED_NOTE, Lake
@@ -32,11 +40,14 @@ def erased_rows(lake: Lake, persona: str, kind: Kind, version: str) -> ErasedRow
     return ErasedRows.model_validate_json(note)
 
 
-def rows_that(lake: Lake, persona: str, kind: Kind, gone: Callable[[Row], bool]) -> set[str]:
+def rows_that(lake: Lake, persona: str, kind: Kind, gone: Callable[[StoredRow], bool]) -> set[str]:
     """Ids of the rows that are `gone`, in any version of this kind, its subsets and unfinished ones too."""
     files = (key for keys in _files(lake, persona, kind).values() for key in keys)
     return {
-        row.row_id for key in files for line in _lines(lake, key) if line and gone(row := _row(kind, line))
+        row.row_id
+        for key in files
+        for line in _lines(lake, key)
+        if line and gone(row := _row(kind, key, line))
     }
 
 
@@ -82,7 +93,9 @@ def _lines(lake: Lake, key: str) -> list[bytes]:
     return lake.read(key).split(b"\n")
 
 
-def _row(kind: Kind, line: bytes) -> Row:
+def _row(kind: Kind, key: str, line: bytes) -> StoredRow:
+    if key.endswith(f"/{THUMBS}.jsonl"):
+        return ThumbRow.model_validate_json(line)
     return (
         InstructRow.model_validate_json(line)
         if kind == "instruct"

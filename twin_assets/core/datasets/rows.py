@@ -55,8 +55,23 @@ class PreferenceRow(Record):
     visibility: Visibility = "public"
 
 
+class ThumbRow(Record):
+    """A prompt with one text of a model's that a person liked (`label`) or didn't, reviewed; `request_id` is the request that it
+    answered. KTO alone learns from it."""
+
+    row_id: str
+    doc_id: None = None
+    task: str
+    split: Split = "train"
+    messages: list[Message]
+    completion: Message
+    label: bool
+    request_id: str
+    visibility: Visibility = "public"
+
+
 class Manifest(Record):
-    """What a dataset version is made of. `dropped` counts rows by reason, `kinds` preference rows by kind.
+    """What a dataset version is made of. `counts` are rows by side, single thumbs by themselves. `dropped` counts rows by reason, `kinds` preference rows by kind.
 
     `visibility` is that of its most closed row, and no more open than `declared`, the persona's own when it was made;
     `visibilities` counts rows by theirs. Versions from before rows had one have neither, and `visibility` is every row's.
@@ -80,6 +95,8 @@ class Manifest(Record):
 
 
 Row = InstructRow | PreferenceRow
+StoredRow = Row | ThumbRow
+THUMBS: Literal["thumbs"] = "thumbs"  # their side of a preference dataset, and their file's name
 
 
 def group_of(row: Row) -> str:

@@ -1,6 +1,6 @@
 """Dataset versions: immutable folders in the lake, named by their content hash.
 
-A version holds `train.jsonl`, `test.jsonl`, `manifest.json` and a readable `README.md`: a dataset card with
+A version holds `train.jsonl`, `test.jsonl`, where there are single thumbs `thumbs.jsonl`, `manifest.json` and a readable `README.md`: a dataset card with
 which Hugging Face `datasets` loads the folder, and nested `subsets/` of the training side by size.
 The same rows and parents give the same version on every machine: the hash covers rows and what they
 were made from, never times or paths. Every row says who may see it, and a version is as closed as its most closed row.
@@ -8,15 +8,18 @@ were made from, never times or paths. Every row says who may see it, and a versi
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from twin_assets.core.datasets.erasure import erase_rows
 from twin_assets.core.datasets.rows import (
+    THUMBS,
     InstructRow,
     Kind,
     Manifest,
     PreferenceRow,
-    Row,
+    StoredRow,
+    ThumbRow,
     dataset_folder,
     group_of,
 )
@@ -45,16 +48,18 @@ def write_dataset(
     license: str,
     visibility: Visibility,
     summary: str,
+    thumbs: Sequence[ThumbRow] = (),
 ) -> Manifest:
-    """Store rows as a version (once) and point `latest.json` to it. Returns the manifest.
+    """Store rows as a version (once) and point `latest.json` to it, `thumbs` in a file of their own. Returns the manifest.
 
     `visibility` is the persona's own. A version with more closed rows is as closed as those.
     """
-    rows = _not_erased(lake, persona, rows)
+    rows, singles = _not_erased(lake, persona, rows), _not_erased(lake, persona, list(thumbs))
     sides = {
         "train": [r for r in rows if r.split == "train"],
         "test": [r for r in rows if r.split == "heldout"],
-    }
+    } | ({THUMBS: singles} if singles else {})
+    stored = [*rows, *singles]
     files = {f"{side}.jsonl": _jsonl(side_rows) for side, side_rows in sides.items()}
     subsets = {name: n for name, n in SUBSETS.items() if n < len(sides["train"])}
     version = _version({name: data.decode() for name, data in files.items()}, parents, prompts, seed)
@@ -71,11 +76,11 @@ def write_dataset(
         dropped=dict(sorted(dropped.items())),
         seed=seed,
         license=license,
-        visibility=most_closed([visibility, *(row.visibility for row in rows)]),
+        visibility=most_closed([visibility, *(row.visibility for row in stored)]),
         subsets=subsets,
         kinds=dict(sorted(kinds.items())),
         declared=visibility,
-        visibilities=dict(sorted(Counter(row.visibility for row in rows).items())),
+        visibilities=dict(sorted(Counter(row.visibility for row in stored).items())),
     )
     ordered = nested_order(sides["train"]) if subsets else []
     files |= {f"subsets/{name}.jsonl": _jsonl(ordered[:n]) for name, n in subsets.items()}
@@ -85,7 +90,7 @@ def write_dataset(
         lake.write(f"{folder}/{name}", data)
     # The manifest comes last: a version without one was never finished.
     lake.write(f"{folder}/manifest.json", manifest.model_dump_json(indent=2).encode())
-    if len(_not_erased(lake, persona, rows)) < len(rows):  # erased while this was written
+    if len(_not_erased(lake, persona, stored)) < len(stored):  # erased while this was written
         erase_rows(lake, persona, kind)
     lake.write(f"datasets/{persona}/{kind}/latest.json", json.dumps({"version": version}).encode())
     return manifest
@@ -99,7 +104,8 @@ def _not_erased(lake: Lake, persona: str, rows: list[Any]) -> list[Any]:
 def stored_version(lake: Lake, manifest: Manifest) -> str:
     """The version that the stored files have now; another than the manifest's when they were changed."""
     folder = dataset_folder(manifest.persona, manifest.kind, manifest.version)
-    files = {name: lake.read(f"{folder}/{name}").decode() for name in ("train.jsonl", "test.jsonl")}
+    sides = ["train", "test", *([THUMBS] if THUMBS in manifest.counts else [])]
+    files = {f"{side}.jsonl": lake.read(f"{folder}/{side}.jsonl").decode() for side in sides}
     return _version(files, manifest.parents, manifest.prompts, manifest.seed)
 
 
@@ -133,12 +139,19 @@ def read_manifest(lake: Lake, persona: str, kind: Kind, version: str) -> Manifes
 
 
 def read_rows(
-    lake: Lake, persona: str, kind: Kind, version: str, side: Literal["train", "test"]
+    lake: Lake, persona: str, kind: Kind, version: str, side: Literal["train", "test", "thumbs"]
 ) -> list[Any]:
-    """Rows of one side of a version, in their stored order. Those of versions from before rows had a visibility have
+    """Rows of one side of a version, in their stored order; no thumbs where it has none. Those of versions from before rows had a visibility have
     the version's."""
-    data = lake.read(f"{dataset_folder(persona, kind, version)}/{side}.jsonl").decode()
-    row: type[Row] = InstructRow if kind == "instruct" else PreferenceRow
+    try:
+        data = lake.read(f"{dataset_folder(persona, kind, version)}/{side}.jsonl").decode()
+    except KeyError:
+        if side != THUMBS:
+            raise
+        return []
+    row: type[StoredRow] = (
+        ThumbRow if side == THUMBS else InstructRow if kind == "instruct" else PreferenceRow
+    )
     rows = _not_erased(lake, persona, [row.model_validate_json(line) for line in data.split("\n") if line])
     if all("visibility" in r.model_fields_set for r in rows):
         return rows
@@ -151,7 +164,7 @@ def refuse_closed_rows(lake: Lake, manifest: Manifest) -> None:
     whoever publishes it would show them to more people than the author did."""
     declared = manifest.declared or manifest.visibility
     where = (lake, manifest.persona, manifest.kind, manifest.version)
-    rows = [row for side in ("train", "test") for row in read_rows(*where, side)]  # type: ignore[arg-type]
+    rows = [row for side in ("train", "test", THUMBS) for row in read_rows(*where, side)]  # type: ignore[arg-type]
     closed = Counter(row.visibility for row in rows if not may_see(declared, row.visibility))
     if not closed:
         return

@@ -1,5 +1,6 @@
 """Preference pairs from what people said of answers, and a person's decision on each: an edit against the text that was
-edited, a liked answer against a disliked one to the same request.
+edited, a liked answer against a disliked one to the same request. A thumb that has no other beside it is half a pair, which
+only KTO learns from.
 
 Made only from texts that were given with consent. The Dagster job and the web page both decide through
 `decide_on_pairs`; `feature.feedback_rows` makes training rows of what was accepted.
@@ -30,20 +31,26 @@ PairChoice = Literal["accept", "reject"]
 class FeedbackPair(Record):
     """A pair that waits for review, or was reviewed. `request_id` is that of the rejected answer; `given_by` who said
     so, as the request log names callers, and `audience` what they were shown. `answers` are the requests that its texts
-    were written for; `brief` is what a piece of writing was asked for with."""
+    were written for; `brief` is what a piece of writing was asked for with. A single `thumb` has one text: `chosen` when it was
+    up, `rejected` when it was down."""
 
     pair_id: str
     request_id: str
-    origin: Literal["edited", "thumbs"]
+    origin: Literal["edited", "thumbs", "thumb"]
     time: datetime
     prompt: str
-    chosen: str
-    rejected: str
+    chosen: str | None
+    rejected: str | None
     given_by: str | None = None
     audience: Visibility = "public"
     answers: list[str] = []
     consent: Literal[True] = True
     brief: dict[str, Any] | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """Both texts, or that of a single thumb."""
+        return [text for text in (self.chosen, self.rejected) if text is not None]
 
 
 def pair_visibility(pair: FeedbackPair, requests: Mapping[str, Visibility]) -> Visibility:
@@ -72,20 +79,40 @@ class PairsFound(Record):
 
 
 def find_pairs(reactions: Sequence[Feedback]) -> PairsFound:
-    """Every pair that the reactions give; the same reactions, the same pairs."""
+    """Every pair that the reactions give; the same reactions, the same pairs.
+
+    A person's last thumb on an answer counts. A thumb is single where nobody has thumbed another way at an answer to the same
+    request, and nobody has edited its answer: that pair says more.
+    """
     pairs: dict[str, FeedbackPair] = {}
     dropped: Counter[str] = Counter()
-    by_request: dict[tuple[str, str], dict[str, Feedback]] = defaultdict(dict)
+    thumbed: dict[tuple[str, str | None], Feedback] = {}
+    edited: set[str] = set()
     for r in sorted(reactions, key=lambda r: (r.time, r.request_id)):
         if not r.consent or not r.prompt or not r.answer:
             dropped["no consent or no text"] += 1
             continue
         if r.edited:
             _take(pairs, dropped, _pair("edited", r, r, r.edited, r.answer))
+            edited.add(r.request_id)
         if r.thumb:
-            by_request[" ".join(r.prompt.lower().split()), fingerprint(r.brief)][r.thumb] = r
-    for thumbs in by_request.values():
-        if len(thumbs) == 2:
+            thumbed.pop((r.request_id, r.key), None)
+            thumbed[r.request_id, r.key] = r
+    by_request: dict[tuple[str, str], list[Feedback]] = defaultdict(list)
+    for r in thumbed.values():
+        by_request[" ".join((r.prompt or "").lower().split()), fingerprint(r.brief)].append(r)
+    for said in by_request.values():
+        thumbs = {r.thumb: r for r in said}
+        if len(thumbs) == 1:
+            for r in said:
+                if r.request_id not in edited:
+                    up = r.thumb == "up"
+                    _take(
+                        pairs,
+                        dropped,
+                        _pair("thumb", r, r, r.answer if up else None, None if up else r.answer),
+                    )
+        else:
             liked, disliked = thumbs["up"], thumbs["down"]
             _take(
                 pairs,
@@ -176,12 +203,18 @@ def feedback_row_id(pair: FeedbackPair) -> str:
 
 
 def _pair(
-    origin: Literal["edited", "thumbs"], about: Feedback, better: Feedback, chosen: str, rejected: str
+    origin: Literal["edited", "thumbs", "thumb"],
+    about: Feedback,
+    better: Feedback,
+    chosen: str | None,
+    rejected: str | None,
 ) -> FeedbackPair:
     assert about.prompt is not None
-    chosen, rejected = chosen.strip(), rejected.strip()
+    chosen, rejected = chosen and chosen.strip(), rejected and rejected.strip()
+    # A thumb is of its request alone: where two people liked the same words, each can be erased without the other.
+    parts = [about.prompt, chosen or "", rejected or "", *([about.request_id] if origin == "thumb" else [])]
     return FeedbackPair(
-        pair_id=text_hash("\0".join([about.prompt, chosen, rejected])),
+        pair_id=text_hash("\0".join(parts)),
         request_id=about.request_id,
         origin=origin,
         time=about.time,
@@ -196,11 +229,11 @@ def _pair(
 
 
 def _take(pairs: dict[str, FeedbackPair], dropped: Counter[str], pair: FeedbackPair) -> None:
-    if min(count_words(pair.chosen), count_words(pair.rejected)) < MIN_WORDS:
+    if min(map(count_words, pair.texts)) < MIN_WORDS:
         dropped["too short"] += 1
     elif pair.chosen == pair.rejected:
         dropped["nothing changed"] += 1
-    elif scan(pair.chosen) or scan(pair.prompt):
+    elif scan(pair.texts[0]) or scan(pair.prompt):
         dropped["personal data or secrets"] += 1
     else:
         pairs[pair.pair_id] = pair

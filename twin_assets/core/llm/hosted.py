@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.llm.client import ask, open_litellm, token_prices
+from twin_assets.core.tracing.chat import chat_call
 from twin_assets.settings import Settings
 
 ATTEMPTS, LONGEST_WAIT = 6, 60.0
@@ -126,8 +127,7 @@ class HostedModel:
         for attempt in range(attempts):
             self._check_budget()
             try:
-                answer = ask(
-                    self.model,
+                answer = self._traced(
                     url,
                     api_key=secret,
                     messages=messages,
@@ -190,6 +190,19 @@ class HostedModel:
                 )
             return answer
         return None
+
+    def _traced(self, url: str | None, **options: Any) -> Any:
+        """`ask`, with a span of the call where a request is traced."""
+        with chat_call(
+            url, self.model.rpartition("/")[0] or "openai", {"model": self.model} | options
+        ) as call:
+            answer = ask(self.model, url, **options)
+            if call:
+                usage, reply = getattr(answer, "usage", None), read_reply(answer)
+                used = getattr(usage, "prompt_tokens", 0) or 0, getattr(usage, "completion_tokens", 0) or 0
+                call.wrote(0, reply.text)
+                call.ended(str(getattr(answer, "model", None) or self.model), used, [reply.fault or "stop"])
+        return answer
 
     def key(self, prompt: str) -> str:
         """The name under which what this model answered to a prompt is kept."""

@@ -79,6 +79,13 @@ def prompts_fingerprint() -> str:
     return fingerprint({name: _template(name).template for name in prompt_names()}, 12)
 
 
+@lru_cache
+def served_prompts_fingerprint() -> str:
+    """Identity of all prompt files that a service asks with, those that no twin is trained on too."""
+    served = [str(path.relative_to(FOLDER).with_suffix("")) for path in (FOLDER / "serving").rglob("*.md")]
+    return fingerprint({name: _template(name).template for name in sorted(served) + prompt_names()}, 12)
+
+
 def system_message(persona: Persona) -> Message:
     """What a fine-tuned twin is told about itself, in training and in production."""
     return Message(role="system", content=render("system", full_name=persona.full_name, about=persona.about))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.definition import Persona
+from twin_assets.core.records import Visibility, most_closed
 from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.storage.raw import RawItem, body_hash, read_items
@@ -24,8 +25,10 @@ def add_to_library(
     title: str | None = None,
     author: str | None = None,
     published_at: datetime | None = None,
+    visibility: Visibility = "public",
 ) -> RawItem:
-    """Store a cleaned text for good; the same address again is a newer version. `text` is Markdown.
+    """Store a cleaned text for good; the same address again is a newer version. `text` is Markdown; it is as closed as the
+    persona's writing, or as `visibility` where that is more closed.
 
     Raises TwinError for one that was erased for good.
     """
@@ -43,7 +46,7 @@ def add_to_library(
         mime="text/markdown",
         body=text,
         content_hash=body_hash(text),
-        visibility=persona.visibility,
+        visibility=most_closed([persona.visibility, visibility]),
     )
     if item.doc_id in erased_list(lake, persona.name).documents:
         raise TwinError(f"{url} was erased from {persona.name}'s library for good.", "add another address.")

@@ -1,17 +1,18 @@
 """Datasets: immutable versions of instruct and preference data."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import dagster as dg
 
 from twin_assets.core.datasets.diff import diff_versions
-from twin_assets.core.datasets.rows import InstructRow, Kind, Manifest, dataset_folder
+from twin_assets.core.datasets.rows import THUMBS, InstructRow, Kind, Manifest, ThumbRow, dataset_folder
 from twin_assets.core.datasets.store import latest_version, read_rows, write_dataset
 from twin_assets.core.embedding.embedder import remembering
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.prompts.templates import prompts_fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument, to_table
-from twin_assets.defs.datasets.feedback import accepted_rows
+from twin_assets.defs.datasets.feedback import accepted_rows, accepted_thumbs
 from twin_assets.defs.datasets.rejected import Instruments, Told, how_much_worse
 from twin_assets.defs.datasets.requests import ask_for_requests, somebody_writes
 from twin_assets.defs.shared.code_versions import dataset_version
@@ -127,10 +128,11 @@ def preference_dataset(
     built = build_preference_rows(prompts, list(zip(*drawn, strict=True)), persona, shares, seed, measure)
     parents = {"instruct": instruct_dataset.version, "rejected_by": sft_model}
     said = accepted_rows(platform, persona, len(built.rows))
-    if said:
-        parents["feedback"] = fingerprint([row.row_id for row in said])
     rows = [*built.rows, *said]
-    result = _store(platform, persona.name, "preference", rows, built.dropped, parents)
+    thumbs = accepted_thumbs(platform, persona, 2 * len(built.rows))
+    if said or thumbs:
+        parents["feedback"] = fingerprint([*(r.row_id for r in said), *(r.row_id for r in thumbs)])
+    result = _store(platform, persona.name, "preference", rows, built.dropped, parents, thumbs)
     balance = length_balance(rows)
     clouds = {b.kind: words_of([r for r in rows if r.kind == b.kind]) for b in balance[1:]}
     more = {
@@ -168,6 +170,7 @@ def _store(
     rows: list[Any],
     dropped: dict[str, int],
     parents: dict[str, str],
+    thumbs: Sequence[ThumbRow] = (),
 ) -> dg.MaterializeResult[Manifest]:
     declared = platform.persona(persona)
     last = latest_version(platform.lake, persona, kind)
@@ -183,6 +186,7 @@ def _store(
         license=declared.license,
         visibility=declared.visibility,
         summary=_summary(declared.full_name, rows),
+        thumbs=thumbs,
     )
     return dg.MaterializeResult(
         value=manifest,
@@ -190,6 +194,7 @@ def _store(
             "version": manifest.version,
             "train": manifest.counts["train"],
             "test": manifest.counts["test"],
+            "thumbs": manifest.counts.get(THUMBS, 0),
             "tasks": bar_table(manifest.tasks, "task"),
             "visibility": manifest.visibility,
             "rows_by_visibility": bar_table(manifest.visibilities, "visibility"),
@@ -224,7 +229,7 @@ def _difference(platform: Platform, manifest: Manifest, last: str | None) -> dg.
     return dg.MetadataValue.md(f"since {last}: {counts}\n\n{table.value}")
 
 
-def rows_of(platform: Platform, manifest: Manifest, *sides: Literal["train", "test"]) -> list[Any]:
+def rows_of(platform: Platform, manifest: Manifest, *sides: Literal["train", "test", "thumbs"]) -> list[Any]:
     """Rows of the named sides of a version."""
     where = (platform.lake, manifest.persona, manifest.kind, manifest.version)
     return [row for side in sides for row in read_rows(*where, side)]

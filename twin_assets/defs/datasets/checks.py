@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from twin_assets.core.datasets.rows import Manifest
+from twin_assets.core.datasets.rows import THUMBS, Manifest, ThumbRow
 from twin_assets.core.feedback.pairs import feedback_row_id
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
@@ -123,7 +123,9 @@ def chosen_is_verbatim(
         fingerprint(row.messages[-1].content) for row in rows_of(platform, instruct_dataset, "train", "test")
     }
     rows = rows_of(platform, preference_dataset, "train", "test")
-    accepted = {feedback_row_id(p): p.chosen for p in accepted_pairs(platform, preference_dataset.persona)}
+    pairs = accepted_pairs(platform, preference_dataset.persona)
+    accepted = {feedback_row_id(p): p.chosen for p in pairs if p.origin != "thumb"}
+    thumbed = {feedback_row_id(p): (p.texts[0], p.chosen is not None) for p in pairs if p.origin == "thumb"}
     wrong = [
         row.row_id
         for row in rows
@@ -133,7 +135,11 @@ def chosen_is_verbatim(
             else fingerprint(row.chosen.content) not in answers
         )
     ]
-    return dg.AssetCheckResult(passed=not wrong, metadata={"rows": len(rows), "not_verbatim": len(wrong)})
+    thumbs: list[ThumbRow] = rows_of(platform, preference_dataset, THUMBS)
+    wrong += [row.row_id for row in thumbs if thumbed.get(row.row_id) != (row.completion.content, row.label)]
+    return dg.AssetCheckResult(
+        passed=not wrong, metadata={"rows": len(rows), "thumbs": len(thumbs), "not_verbatim": len(wrong)}
+    )
 
 
 def _shares(counts: Mapping[str, int], most: Mapping[str, float], left_out: int) -> dg.AssetCheckResult:

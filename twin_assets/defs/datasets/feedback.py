@@ -1,8 +1,11 @@
 """Feedback: pairs from what people said of answers wait here for a person; what is accepted may go into a dataset."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import dagster as dg
 
-from twin_assets.core.datasets.rows import PreferenceRow
+from twin_assets.core.datasets.rows import PreferenceRow, ThumbRow
 from twin_assets.core.feedback.pairs import (
     FeedbackPair,
     PairChoice,
@@ -19,7 +22,7 @@ from twin_assets.defs.run_coordinator import caller_of
 from twin_assets.defs.shared.common import MONITORING, OWNERS, READS_OUTSIDE, personas
 from twin_assets.defs.shared.metadata import bar_table, sample_table
 from twin_assets.defs.shared.resources import Platform
-from twin_assets.feature.preference.feedback_rows import feedback_rows
+from twin_assets.feature.preference.feedback_rows import feedback_rows, thumb_rows
 from twin_assets.inference.links.read import is_linked
 from twin_assets.inference.retrieval.compress import compress
 from twin_assets.inference.twin.answer import answer_task
@@ -28,6 +31,7 @@ from twin_assets.inference.twin.brief import Brief
 from twin_assets.inference.twin.request_log import RequestRecord, read_requests
 
 SHOWN_PAIRS = 50
+Made = TypeVar("Made", bound=PreferenceRow | ThumbRow)
 
 
 @dg.asset(
@@ -36,7 +40,7 @@ SHOWN_PAIRS = 50
     owners=OWNERS,
     kinds={"python"},
     tags=READS_OUTSIDE,
-    code_version="2",
+    code_version="3",
 )
 def feedback_pairs(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[None]:
     """Edits and thumbs as pairs, each with its decision. The page's Review, or the job `review_feedback`, accepts and
@@ -92,7 +96,7 @@ def review_feedback() -> None:
 
 
 def accepted_pairs(platform: Platform, persona: str) -> list[FeedbackPair]:
-    """Pairs that a person accepted; none where the persona doesn't learn from feedback."""
+    """Pairs that a person accepted, single thumbs among them; none where the persona doesn't learn from feedback."""
     if not platform.persona(persona).learn_from_feedback:
         return []
     return accepted(stored_pairs(platform.lake, persona).pairs, pair_reviews(platform.lake, persona))
@@ -101,9 +105,25 @@ def accepted_pairs(platform: Platform, persona: str) -> list[FeedbackPair]:
 def accepted_rows(platform: Platform, persona: Persona, others: int) -> list[PreferenceRow]:
     """Rows of accepted pairs, asked as the service asked: the same task with the passages that the request had. Left out
     are pairs that are more closed than the persona learns from, and those whose request can't be put together again."""
-    pairs = accepted_pairs(platform, persona.name)
-    if not pairs:
+    pairs = [pair for pair in accepted_pairs(platform, persona.name) if pair.origin != "thumb"]
+    return _rows(platform, persona, pairs, others, feedback_rows) if pairs else []
+
+
+def accepted_thumbs(platform: Platform, persona: Persona, others: int) -> list[ThumbRow]:
+    """The same of single thumbs beside so many texts; none where another method than KTO is set, which has no use for them."""
+    if platform.settings.preference_method != "kto":
         return []
+    thumbs = [pair for pair in accepted_pairs(platform, persona.name) if pair.origin == "thumb"]
+    return _rows(platform, persona, thumbs, others, thumb_rows) if thumbs else []
+
+
+def _rows(
+    platform: Platform,
+    persona: Persona,
+    pairs: list[FeedbackPair],
+    others: int,
+    made: Callable[..., list[Made]],
+) -> list[Made]:
     logged = read_requests(platform.lake, persona.name)
     requests, by_caller = {r.request_id: r for r in logged}, {(r.request_id, r.key): r for r in logged}
     chunks = FeatureStore(platform.lake).read("chunks", persona.name)
@@ -122,7 +142,7 @@ def accepted_rows(platform: Platform, persona: Persona, others: int) -> list[Pre
         )
 
     learnt = [p for p in pairs if persona.may_learn(visibility(p))]
-    return feedback_rows(learnt, conversation, others, visibility)
+    return made(learnt, conversation, others, visibility)
 
 
 def _served(

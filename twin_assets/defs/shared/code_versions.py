@@ -14,9 +14,11 @@ _PAIRS = {"answer_tokens", "preference_pairs", "preference_samples", "max_kind_s
 
 
 def dataset_version(code: str, *, pairs: bool = False) -> str:
-    """`code` and the profile's values that shape the dataset; of `pairs`, the preference dataset."""
-    profile = load_profile(load_settings().profile)
-    return _version(code, profile.model_dump(mode="json", include=_PAIRS if pairs else _DATASET))
+    """`code` and the profile's values that shape the dataset; of `pairs`, the preference dataset, which has single thumbs for KTO."""
+    settings = load_settings()
+    values = load_profile(settings.profile).model_dump(mode="json", include=_PAIRS if pairs else _DATASET)
+    thumbs = {"thumbs": True} if pairs and settings.preference_method == "kto" else {}
+    return _version(code, values | thumbs)
 
 
 def base_version(code: str) -> str:

@@ -77,6 +77,8 @@ def _as_text(value: Any) -> str:
     def plain(one: Any) -> Any:
         if isinstance(one, list):
             return [plain(part) for part in one]
+        if isinstance(one, dict):
+            return {name: plain(part) for name, part in one.items()}
         if isinstance(one, SecretStr):
             return one.get_secret_value()
         return str(one.absolute()) if isinstance(one, Path) else one

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from contextvars import copy_context
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -18,6 +19,7 @@ from urllib3.response import BaseHTTPResponse
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Message
+from twin_assets.core.tracing.chat import ChatCall, chat_call
 from twin_assets.inference.generation.connections import RenewedConnections, lines
 from twin_assets.inference.generation.local import Generation
 from twin_assets.inference.generation.sampling import REPETITION_PENALTY, Sampling, following_seed
@@ -27,6 +29,7 @@ MODEL_HEADER = "x-model-version"
 # To our LLM service only: a name for who asked, so that one caller's failures are one vote on a version.
 CALLER_HEADER = "x-twin-caller"
 TIMEOUT = 120.0  # seconds of silence
+PROVIDER = "openai"  # to OpenTelemetry: the protocol, which is all that is known of an engine by URL
 ALIVE_SECONDS = 0.5  # how often whoever waits for several texts hears that they are being written
 PASSING = (408, 429, 500, 502, 503, 504)
 
@@ -72,11 +75,13 @@ class RemoteGenerator:
         for conversation in conversations:
             start = time.monotonic()
             body = self._body(conversation, sampling)
-            with self._asked(body) as response:
+            with self._asked(body) as (response, call):
                 answer = _parsed(response.read())
                 choice = answer["choices"][0]
                 self._note(answer, choice)
                 text = choice["message"]["content"] or ""
+                if call:
+                    call.wrote(0, text)
             done.append(
                 Generation(
                     text=text,
@@ -147,7 +152,7 @@ class RemoteGenerator:
                 heard.put((index, None))
 
         for index in range(n):
-            Thread(target=write, args=(index,), daemon=True, name="candidate").start()
+            Thread(target=copy_context().run, args=(write, index), daemon=True, name="candidate").start()
         errors: list[Exception] = []
         try:
             while written:
@@ -178,7 +183,10 @@ class RemoteGenerator:
     def _deltas(self, body: dict[str, Any], n: int) -> Generator[tuple[int, str], None, None]:
         """Pieces of the texts that a body asks for, each with the place of its text; the first, of nothing, when the engine has begun."""
         ended = set[int]()
-        with self._asked(body | {"stream": True, "stream_options": {"include_usage": True}}) as response:
+        with self._asked(body | {"stream": True, "stream_options": {"include_usage": True}}) as (
+            response,
+            call,
+        ):
             self.model = response.headers.get(MODEL_HEADER, self.model)
             yield 0, ""
             for line in lines(response):
@@ -198,6 +206,8 @@ class RemoteGenerator:
                 if choice.get("finish_reason"):
                     ended.add(index)
                 if (text := (choice.get("delta") or {}).get("content")) and 0 <= index < n:
+                    if call:
+                        call.wrote(index, text)
                     yield index, text
             if len(ended) < n:
                 raise EngineUnavailable(f"The LLM engine at {self.url} stopped in the middle.", "try again.")
@@ -227,23 +237,30 @@ class RemoteGenerator:
         self._before = (self._before[0] + tokens[0], self._before[1] + tokens[1])
 
     @contextmanager
-    def _asked(self, body: dict[str, Any]) -> Iterator[BaseHTTPResponse]:
-        """The answer, its status good. Raises TwinError for all that can go wrong until it is read."""
+    def _asked(self, body: dict[str, Any]) -> Iterator[tuple[BaseHTTPResponse, ChatCall | None]]:
+        """The answer, its status good, and its span where the request is traced. Raises TwinError for all that can go wrong until
+        it is read."""
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"} | self._caller
         self._spend(self._last)
         self._last = (0, 0)
-        try:
-            data = json.dumps(body).encode()
-            with self._connections.post(f"{self.url}/chat/completions", data, headers) as response:
-                if response.status != 200:
-                    raise self._refused(response.status, response.read())
-                yield response
-        except HTTPError as error:
-            raise self._unavailable(
-                str(error).splitlines()[0] if str(error) else type(error).__name__
-            ) from None
-        except (KeyError, IndexError, TypeError, AttributeError, json.JSONDecodeError):
-            raise self._unavailable("it does not speak OpenAI's protocol") from None
+        with chat_call(self.url, PROVIDER, body) as call:
+            if call:
+                headers |= call.headers()
+            try:
+                data = json.dumps(body).encode()
+                with self._connections.post(f"{self.url}/chat/completions", data, headers) as response:
+                    if response.status != 200:
+                        raise self._refused(response.status, response.read())
+                    yield response, call
+            except HTTPError as error:
+                raise self._unavailable(
+                    str(error).splitlines()[0] if str(error) else type(error).__name__
+                ) from None
+            except (KeyError, IndexError, TypeError, AttributeError, json.JSONDecodeError):
+                raise self._unavailable("it does not speak OpenAI's protocol") from None
+            if call:
+                reasons = self._finishes if body.get("n") else [self.finish_reason]
+                call.ended(self.model, self._last, reasons)
 
     def _refused(self, status: int, body: bytes) -> TwinError:
         try:

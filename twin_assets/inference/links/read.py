@@ -69,7 +69,7 @@ class RecentLinks:
 def cleaned(fetched: Fetched) -> LinkedText:
     """The writing of a page or paper. Raises LinkRefused when there is none in it."""
     try:
-        link = _read(fetched)
+        link = text_of(fetched)
         link = link.model_copy(update={"text": link.text[:MAX_CHARACTERS]})
     except ValueError as error:
         raise LinkRefused(f"The link leads to {error}.", "link to another copy.") from None
@@ -81,7 +81,9 @@ def cleaned(fetched: Fetched) -> LinkedText:
     return link
 
 
-def _read(fetched: Fetched) -> LinkedText:
+def text_of(fetched: Fetched) -> LinkedText:
+    """The writing of a page or paper, however long or short. Raises ValueError that says what it is where it can't be read, and
+    LinkRefused for a block page."""
     if fetched.mime == "application/pdf" or fetched.data[:5] == b"%PDF-":
         pdf = read_pdf_apart(fetched.data, PDF_SECONDS)
         return LinkedText(

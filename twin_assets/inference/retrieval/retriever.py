@@ -15,6 +15,7 @@ from twin_assets.core.embedding.embedder import Embedder
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.persona.retrieval_options import RetrievalOptions
 from twin_assets.core.records import Passage, Record, Visibility
+from twin_assets.core.tracing.spans import Span, span
 from twin_assets.core.vectors.base import Filters
 from twin_assets.inference.retrieval.compress import compress
 from twin_assets.inference.retrieval.fuse import fuse, one_per_document
@@ -78,13 +79,24 @@ class Retriever:
 
     def retrieve(self, query: str, k: int, filters: Filters | None = None) -> list[Passage]:
         """The `k` best passages for a query as it stands, best first."""
-        return self._search([query], query, k, filters or {}, self.options, _Clock())
+        with span("retrieval") as own:
+            passages = self._search([query], query, k, filters or {}, self.options, _Clock())
+            if own:
+                _tell(own, query, k, RetrievalResult(passages=passages, steps_ms={}, queries=[query]))
+            return passages
 
     def find(
         self, question: str, k: int, tokens: int | None = None, options: RetrievalOptions | None = None
     ) -> RetrievalResult:
         """Passages for a person's question, each at most `tokens` estimated tokens where that is given."""
-        options, clock = options or self.options, _Clock()
+        with span("retrieval") as own:
+            result = self._found(question, k, tokens, options or self.options)
+            if own:
+                _tell(own, question, k, result)
+            return result
+
+    def _found(self, question: str, k: int, tokens: int | None, options: RetrievalOptions) -> RetrievalResult:
+        clock = _Clock()
         with clock.step("understand"):
             parsed, note = self._understood(question, options)
         if not parsed.needed:
@@ -150,16 +162,21 @@ class Retriever:
         clock: "_Clock",
     ) -> list[Passage]:
         """The `k` best passages for all queries together; `similarity` is always that to the question."""
-        with clock.step("embed"):
+        with clock.step("embed") as own:
             vectors = {text: self.embedder.embed_question(text) for text in [*queries, question]}
+            if own:
+                own.note({"gen_ai.operation.name": "embeddings", "gen_ai.request.model": self.embedder.name})
         reranking = self._reranking(options)
         depth = max(k * OVERFETCH, options.rerank_depth if reranking != "off" else 0)
         with clock.step("search"):
             passages = fuse([self._one(q, vectors[q], depth, filters, options.alpha) for q in queries])
-        with clock.step("rerank"):
-            if reranking == "late_interaction":
+        if reranking == "late_interaction":
+            with clock.step("rerank"):
                 passages = by_late_interaction(question, passages[:depth], self.embedder)
-            elif reranking == "cross_encoder" and self.reranker:
+        elif reranking == "cross_encoder" and self.reranker:
+            with clock.step("rerank") as own:
+                if own:
+                    own.note({"gen_ai.request.model": self.reranker})
                 passages = by_cross_encoder(question, passages[:depth], self.reranker)
         return (one_per_document(passages) if options.one_per_document else passages)[:k]
 
@@ -202,14 +219,32 @@ def _allowed(plan: ParsedQuery, question: str, options: RetrievalOptions) -> Par
     )
 
 
+def _tell(own: Span, query: str, k: int, result: RetrievalResult) -> None:
+    """What a retrieval's span says: how much was found and how near it is; its words only where they may be told."""
+    own.note(
+        {
+            "gen_ai.operation.name": "retrieval",
+            "gen_ai.request.top_k": k,
+            "twin.retrieval.needed": result.needed,
+            "twin.retrieval.queries": len(result.queries),
+            "twin.retrieval.filters": sorted(result.filters),
+            "twin.retrieval.passages": len(result.passages),
+            "twin.retrieval.chunk_ids": [p.chunk_id for p in result.passages],
+            "twin.retrieval.nearest": max((p.similarity for p in result.passages), default=None),
+            "gen_ai.retrieval.query.text": query if own.texts else None,
+        }
+    )
+
+
 class _Clock:
-    """Adds up the milliseconds of named steps."""
+    """Adds up the milliseconds of named steps, each a span where the request is traced."""
 
     def __init__(self) -> None:
         self.steps: dict[str, float] = {}
 
     @contextmanager
-    def step(self, name: str) -> Iterator[None]:
+    def step(self, name: str) -> Iterator[Span | None]:
         began = time.monotonic()
-        yield
+        with span(name) as own:
+            yield own
         self.steps[name] = self.steps.get(name, 0.0) + (time.monotonic() - began) * 1000

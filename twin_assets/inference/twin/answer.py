@@ -20,6 +20,7 @@ from twin_assets.core.prompts.templates import (
 from twin_assets.core.records import Exchange, Message, Passage, Record, Visibility
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words, first_words
+from twin_assets.core.tracing.spans import span
 from twin_assets.inference.generation.sampling import ANSWERING, WRITING, Sampling
 from twin_assets.inference.grounding.facts import FactChecks
 from twin_assets.inference.retrieval.condense import Condense, Condensed, condensed_by_rules
@@ -179,7 +180,7 @@ class Twin:
         """
         asked, start = strip_special_tokens(question), time.monotonic()
         task = answer_task(asked)
-        condensed = self.condense(before, asked) if before else Condensed(question=asked)
+        condensed = self._condensed(before, asked) if before else Condensed(question=asked)
         question = condensed.question
         took = {"condense": (time.monotonic() - start) * 1000} if before else {}
         result = self.find(question, self.profile.passages, self.profile.passage_tokens, options)
@@ -203,6 +204,10 @@ class Twin:
                 "understood_as": question if question != asked else None,
             }
         )
+
+    def _condensed(self, before: Sequence[Message], asked: str) -> Condensed:
+        with span("condense"):
+            return self.condense(before, asked)
 
     def plan_write(self, kind: WriteKind, topic: str) -> Plan:
         """Passages and messages for a piece of writing about a topic, without further wishes."""

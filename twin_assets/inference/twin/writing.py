@@ -7,10 +7,18 @@ from dataclasses import replace
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.answer_options import AnswerOptions
+from twin_assets.core.prompts.templates import served_prompts_fingerprint
+from twin_assets.core.tracing.spans import Span, current_span, span, spanned
 from twin_assets.inference.generation.fallback import Writers
 from twin_assets.inference.generation.remote import EngineUnavailable
 from twin_assets.inference.generation.sampling import Sampling, following_seed
-from twin_assets.inference.grounding.facts import RETRY_TEMPERATURE, RETRY_TOKENS, FactChecks, FactDesk
+from twin_assets.inference.grounding.facts import (
+    RETRY_TEMPERATURE,
+    RETRY_TOKENS,
+    FactChecks,
+    FactDesk,
+    TendedAnswer,
+)
 from twin_assets.inference.twin.answer import RETRIEVAL, Answer, Citation, Plan, Written, shape_of
 from twin_assets.inference.twin.candidates import Choice, Choose
 
@@ -94,17 +102,43 @@ class Writing:
 
     def pieces(self, whole: bool = False) -> Generator[str, None, None]:
         """The text in pieces, ALIVE among them. Raises what `whole` does; what has begun is not written on by another."""
+        return spanned("write", self._made(whole))
+
+    def _made(self, whole: bool) -> Generator[str, None, None]:
         begun = False
-        while True:
-            try:
-                with closing(self._pieces(whole)) as pieces:
-                    for piece in pieces:
-                        begun = begun or bool(piece)
-                        yield piece
-                return
-            except EngineUnavailable:
-                if begun or not self.writers.hand_over():
-                    raise
+        try:
+            while True:
+                try:
+                    with closing(self._pieces(whole)) as pieces:
+                        for piece in pieces:
+                            begun = begun or bool(piece)
+                            yield piece
+                    return
+                except EngineUnavailable:
+                    if begun or not self.writers.hand_over():
+                        raise
+        finally:
+            if own := current_span():
+                self._tell(own)
+
+    def _tell(self, own: Span) -> None:
+        """What a text's span says: its prompt, and what became of it."""
+        declined = bool(self.checks and self.checks.declined)
+        own.note(
+            {
+                "gen_ai.prompt.name": self.plan.prompt_kind,
+                "gen_ai.response.model": self.writers.model,
+                "twin.prompt.version": served_prompts_fingerprint(),
+                "twin.passages": len(self.plan.passages),
+                "twin.outcome": self.outcome,
+                "twin.refused_by": "checks"
+                if declined
+                else "retrieval"
+                if self.outcome == "refused"
+                else None,
+                "twin.degraded": self.plan.degraded + self.writers.degraded,
+            }
+        )
 
     def _pieces(self, whole: bool) -> Generator[str, None, None]:
         if self.writers.current is None:
@@ -129,15 +163,23 @@ class Writing:
         asks = plan.question and plan.passages and self._sampling.response_format is None
         if self._facts and asks and self._options.tends_facts:
             tended = self._facts.tend(plan.question or "", plan.passages, self._options)
-        try:
-            if tended is None:
-                yield from self._shaped(whole)
-            elif not tended.declines():
-                yield from tended.pieces(self._shaped(whole), self._again)
-        finally:
-            self.checks = tended.checks if tended else None
+        if tended is None:
+            self.checks = None
+            yield from self._shaped(whole)
+        else:
+            yield from spanned("check", self._checked(tended, whole))
         if self.checks and self.checks.declined:
             yield plan.declining or ""
+
+    def _checked(self, tended: TendedAnswer, whole: bool) -> Generator[str, None, None]:
+        """The draft, held to its passages while it is written."""
+        try:
+            if not tended.declines():
+                yield from tended.pieces(self._shaped(whole), self._again)
+        finally:
+            self.checks = tended.checks
+            if own := current_span():
+                own.note({f"twin.check.{name}": value for name, value in self.checks.model_dump().items()})
 
     def _shaped(self, whole: bool) -> Iterator[str]:
         """The draft, or the best of several, in its form; ALIVE while there is nothing."""
@@ -176,7 +218,11 @@ class Writing:
         assert current is not None
         texts = yield from current.candidates(plan.conversation, self._sampling, n)
         start = time.monotonic()
-        choice = choose(texts, plan.passages, plan.question is not None)
+        with span("choose") as own:
+            choice = choose(texts, plan.passages, plan.question is not None)
+            if own:
+                totals = [score.total for score in choice.scores]
+                own.note({"twin.choice.chosen": choice.chosen, "twin.choice.totals": totals})
         self.choice = choice.model_copy(update={"choose_ms": (time.monotonic() - start) * 1000})
         current.settle(choice.chosen)
         return texts[choice.chosen]

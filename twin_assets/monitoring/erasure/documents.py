@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from twin_assets.core.datasets.erasure import erase_rows, rows_that
-from twin_assets.core.datasets.rows import Kind, Row
+from twin_assets.core.datasets.rows import Kind, StoredRow
 from twin_assets.core.drafts.store import draft_keys
 from twin_assets.core.embedding.embedder import search_view
 from twin_assets.core.feedback import store as feedback
@@ -83,7 +83,7 @@ def from_datasets(erasure: DocumentErasure) -> int:
     kinds: tuple[Kind, ...] = ("instruct", "preference")
     for kind in kinds:
 
-        def quotes(row: Row) -> bool:
+        def quotes(row: StoredRow) -> bool:
             return row.doc_id == erasure.doc_id or erasure.traces.are_in(row.model_dump_json())
 
         entry = add_erased(lake, persona, rows=rows_that(lake, persona, kind, quotes))

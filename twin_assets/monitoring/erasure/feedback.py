@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from twin_assets.core.datasets.erasure import erase_rows, rows_that
-from twin_assets.core.datasets.rows import PreferenceRow, Row
+from twin_assets.core.datasets.rows import PreferenceRow, StoredRow, ThumbRow
 from twin_assets.core.feedback.pairs import FOLDER as REVIEWS
 from twin_assets.core.feedback.pairs import FeedbackPair, feedback_row_id, find_pairs
 from twin_assets.core.feedback.store import FOLDER as FEEDBACK
@@ -21,9 +21,13 @@ def from_datasets(erasure: RequestErasure) -> int:
     texts = {text.strip() for one in gone.values() for text in (one.answer, one.edited) if text}
     still = {feedback_row_id(pair) for pair in left}
 
-    def holds(row: Row) -> bool:
+    def holds(row: StoredRow) -> bool:
         """By its texts and not by its pair: which pairs there are changes with each new reaction."""
-        if not isinstance(row, PreferenceRow) or row.kind != "feedback" or row.row_id in still:
+        if row.row_id in still:
+            return False
+        if isinstance(row, ThumbRow):
+            return row.completion.content in texts
+        if not isinstance(row, PreferenceRow) or row.kind != "feedback":
             return False
         return not texts.isdisjoint((row.chosen.content, row.rejected.content))
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twin_assets.core.datasets.rows import THUMBS
 from twin_assets.core.errors import TwinError
 from twin_assets.training.configs.job import TrainingJob
 
@@ -29,7 +30,8 @@ def check_rows(job: TrainingJob, tell: Callable[[str], None]) -> dict[str, int]:
     limit = int(job.config["sequence_len"])
     longest: dict[str, int] = {}
     tokens: dict[str, int] = {}
-    for side, name in _SIDES.items():
+    sides = _SIDES | ({THUMBS: f"{THUMBS}.jsonl"} if job.stage == "kto" and THUMBS in job.rows else {})
+    for side, name in sides.items():
         rows = read_rows(job.dataset_dir / name, required=side == "train")
         if len(rows) != job.rows.get(side, 0):
             raise TwinError(
@@ -66,8 +68,8 @@ def read_bytes(row: dict[str, Any]) -> int:
 
 
 def _conversations(row: dict[str, Any]) -> list[list[dict[str, str]]]:
-    """The one of an instruct row, or the two of a preference row."""
-    ends = [[row[name]] for name in ("chosen", "rejected") if name in row] or [[]]
+    """The one of an instruct row or a thumb's, or the two of a preference row."""
+    ends = [[row[name]] for name in ("chosen", "rejected", "completion") if name in row] or [[]]
     return [row["messages"] + end for end in ends]
 
 

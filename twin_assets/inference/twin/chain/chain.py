@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from twin_assets.core.errors import TwinError
+from twin_assets.core.tracing.spans import spanned
 from twin_assets.inference.twin.answer import Citation, Plan
 from twin_assets.inference.twin.chain.checking import SectionCheck, SectionLook, check_section
 from twin_assets.inference.twin.chain.desk import ChainDesk, Judge
@@ -81,17 +82,17 @@ class Chain:
         idea: str | None = self._given.idea
         if self.outline is None:
             if idea is None:
-                ideas = yield from self._ideas()
+                ideas = yield from spanned("ideas", self._ideas())
                 idea = ideas[0].title
             if self._given.runs("outline"):
-                yield from self._outline(idea)
+                yield from spanned("outline", self._outline(idea))
         if self.outline is None or not self._given.runs("draft"):
             return
-        yield from self._draft(self.outline)
+        yield from spanned("draft", self._draft(self.outline))
         if self._given.runs("check"):
-            yield from self._check(self.outline)
+            yield from spanned("check", self._check(self.outline))
         if self._given.runs("revise") and self.findings:
-            yield from self._revise(self.outline)
+            yield from spanned("revise", self._revise(self.outline))
 
     def _ideas(self) -> Generator[ChainEvent | None, None, list[Idea]]:
         step = _Step(self, "ideas")
