@@ -21,7 +21,7 @@ help: ## List the commands
 install: .venv/.installed ## Create .venv from the pins; TORCH_INDEX=<address> takes another build of torch
 
 .venv/.installed: pyproject.toml constraints.txt
-	$(PYTHON) deploy/install.py test scale k8s
+	$(PYTHON) deploy/install.py all test scale k8s
 	touch $@
 
 demo: install ## Crawl, train, evaluate, approve and release the demo twin, offline on CPU
@@ -54,7 +54,7 @@ dg: .venv/dg/.installed ## Dagster's own command for this project: make dg ARGS=
 
 validate: install .venv/dg/.installed
 	mkdir -p $(DAGSTER_HOME)
-	$(BIN)/dagster definitions validate -w workspace.yaml
+	$(BIN)/dagster definitions validate -w twin_assets/workspace.yaml
 
 unit: install
 	$(BIN)/python -m pytest -m 'not e2e' -n auto --maxprocesses 4 --dist loadfile

@@ -8,7 +8,7 @@ from serving.access.session import COOKIE, password_of, sign_session
 from twin_assets.core.errors import TwinError
 from twin_assets.settings import Settings
 
-# As workspace.yaml names the code location; Dagster calls a location's only repository so.
+# As twin_assets/workspace.yaml names the code location; Dagster calls a location's only repository so.
 SELECTOR = {"repositoryLocationName": "twin_assets", "repositoryName": "__repository__"}
 TIMEOUT_SECONDS = 10.0
 RUNS = 5
