@@ -21,7 +21,7 @@ help: ## List the commands
 install: .venv/.installed ## Create .venv from the pins; TORCH_INDEX=<address> takes another build of torch
 
 .venv/.installed: pyproject.toml constraints.txt
-	$(PYTHON) deploy/install.py test scale k8s
+	$(PYTHON) deploy/install.py all test scale k8s
 	touch $@
 
 demo: install ## Crawl, train, evaluate, approve and release the demo twin, offline on CPU

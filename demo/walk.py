@@ -13,7 +13,9 @@ from demo.summary import print_summary
 from twin_assets.cli.base import read_settings
 from twin_assets.cli.runner import Runner, walk_log
 from twin_assets.core.models.profiles import load_profile
+from twin_assets.core.persona.definition import load_persona, persona_names, save_persona
 from twin_assets.defs.shared.console import only_progress, say
+from twin_assets.settings import ROOT, Settings
 
 PERSONA = "runa"
 SITES_PORT = 8765
@@ -41,6 +43,7 @@ def run_demo(profile: str | None = None) -> bool:
         # What it writes is noise, which the page then says beside every text.
         os.environ.setdefault("TWIN_RELEASE_PLUMBING", "true")
         settings = read_settings()
+    declare_persona(settings)
     log_file = walk_log(settings, PERSONA)
     print("LLM Twin demo: the whole graph for the persona 'runa', offline.")
     print(f"What the tools print goes to {log_file}", flush=True)
@@ -56,3 +59,11 @@ def run_demo(profile: str | None = None) -> bool:
         if not fine:
             print(NOT_RELEASED)
     return fine and not runner.failed_sources()
+
+
+def declare_persona(settings: Settings) -> None:
+    """Write the demo persona's declaration where this installation's personas are, unless it is there."""
+    if PERSONA not in persona_names(settings.personas_dir):
+        settings.personas_dir.mkdir(parents=True, exist_ok=True)
+        declared = load_persona(ROOT / "personas", PERSONA)
+        save_persona(settings.personas_dir, declared.model_dump(mode="json", exclude_unset=True))

@@ -1,5 +1,6 @@
 """Writes `hashes.txt` anew: the pins of constraints.txt with the SHA-256 of every file that may be installed of them. So
-it does with `deploy/dg/hashes.txt` and the pins beside it.
+it does with `deploy/dg/hashes.txt` and the pins beside it, and with `deploy/serve`, whose pins are written as well: those of
+the gateway's image.
 
     python deploy/hashes.py
 
@@ -18,8 +19,11 @@ from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # run as a file, the folder above it is not looked in
+from deploy.part import write_pins  # noqa: E402
+
 PINS, HASHES = ROOT / "constraints.txt", ROOT / "hashes.txt"
-DG = ROOT / "deploy" / "dg"
+DG, SERVE = ROOT / "deploy" / "dg", ROOT / "deploy" / "serve"
 HEAD = "# Made by deploy/hashes.py from {}: what its files must be. Not to be edited by hand.\n"
 JSON = "application/vnd.pypi.simple.v1+json"
 MACHINES = ("x86_64", "aarch64", "arm64", "universal2")
@@ -76,7 +80,8 @@ def main() -> int:
     told.load()
     index = dict(told.items()).get("global.index-url") or PyPI.simple_url
     try:
-        for pinned, hashed in ((PINS, HASHES), (DG / "pins.txt", DG / "hashes.txt")):
+        write_pins("serve", SERVE / "pins.txt")
+        for pinned, hashed in ((PINS, HASHES), *((f / "pins.txt", f / "hashes.txt") for f in (DG, SERVE))):
             write_hashes(index, pinned, hashed)
     except (LookupError, httpx.HTTPError) as error:
         print(f"{error}\nFix: see that the index has it and can be reached.", file=sys.stderr)

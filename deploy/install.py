@@ -97,11 +97,20 @@ def size_of(folder: Path) -> int:
     return sum(sizes)
 
 
-def requirements() -> list[str]:
-    """The product's direct requirements, as pyproject.toml has them."""
+def requirements(extras: list[str]) -> list[str]:
+    """The product's direct requirements with those of its extras, and of the extras that these name, as pyproject.toml has
+    them."""
     import tomllib
 
-    return list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    found, waiting = list(project["dependencies"]), list(extras)
+    for extra in waiting:
+        for line in project.get("optional-dependencies", {})[extra]:
+            if own := re.fullmatch(rf"{re.escape(project['name'])}\[(.+)\]", line):
+                waiting += [one for one in own.group(1).split(",") if one not in waiting]
+            else:
+                found.append(line)
+    return found
 
 
 def pip_steps(python: Path, extras: list[str], index: str | None) -> list[tuple[str, list[str]]]:
@@ -116,7 +125,7 @@ def pip_steps(python: Path, extras: list[str], index: str | None) -> list[tuple[
         str(ROOT / "constraints.txt"),
     ]
     pip += ["--extra-index-url", index] if index else []
-    wanted = requirements()
+    wanted = requirements(extras)
     steps = []
     for name, starts in GROUPS:
         group = [line for line in wanted if re.split(r"[\[<>=~! ]", line)[0].startswith(starts)]
@@ -136,9 +145,9 @@ def find_uv(python: Path) -> str | None:
     return shutil.which("uv", path=str(python.parent))
 
 
-def hashed_pins() -> list[str]:
+def hashed_pins(path: Path = ROOT / "hashes.txt") -> list[str]:
     """The pins with the sums of their files, a text of several lines each."""
-    text = (ROOT / "hashes.txt").read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
     return re.findall(r"^[^\s#].*\n(?:    --hash.*\n)*", text, re.MULTILINE)
 
 
@@ -338,7 +347,7 @@ def install(venv: Path, extras: list[str]) -> None:
 def main() -> int:
     """Entry point; the exit status is 1 when something is wrong, 130 when stopped."""
     parser = argparse.ArgumentParser(description="Make .venv from the pins.")
-    parser.add_argument("extras", nargs="*", help="extras of pyproject.toml, such as test scale k8s")
+    parser.add_argument("extras", nargs="*", help="extras of pyproject.toml, such as all test scale k8s")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop, like Ctrl-C

@@ -18,7 +18,7 @@ from serving.access.kept_secret import kept_secret
 from serving.access.this_machine import names_this_machine
 from twin_assets.core.errors import TwinError
 from twin_assets.core.storage.dagster_home import ensure_dagster_home
-from twin_assets.settings import ROOT, Settings
+from twin_assets.settings import ROOT, WORK_DIR, Settings
 
 START_SECONDS = 180
 STOP_SECONDS = 20
@@ -42,7 +42,7 @@ def parts(settings: Settings) -> list[Part]:
     processes make at once is damaged."""
     binaries = Path(sys.executable).parent
     bento = [str(binaries / "bentoml"), "serve", "--host", "127.0.0.1"]
-    workspace = ["-w", str(ROOT / "workspace.yaml")]
+    workspace = ["-w", str(ROOT / "twin_assets" / "workspace.yaml")]
     dagster = [sys.executable, "-m", "serving.dagster_web", *workspace, "-h", "127.0.0.1"]
     return [
         Part(
@@ -114,7 +114,7 @@ class Running:
         with (self.logs / f"{part.name}.log").open("wb") as log:
             self.processes[part.name] = subprocess.Popen(
                 part.command,
-                cwd=ROOT,
+                cwd=WORK_DIR,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -12,7 +12,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+# Where the code and its data files lie: a checkout, or site-packages.
 ROOT = Path(__file__).resolve().parents[1]
+CHECKOUT = (ROOT / "pyproject.toml").is_file()
+# Where an installation keeps what is its own, unless a setting says so: the checkout, or the folder that it is run in.
+WORK_DIR = ROOT if CHECKOUT else Path.cwd()
 
 CpuEngine = Literal["auto", "openvino", "torch"]
 
@@ -20,8 +24,8 @@ CpuEngine = Literal["auto", "openvino", "torch"]
 class Installation(BaseModel):
     """This installation"""
 
-    home: Path = Field(ROOT / ".twin", description="Folder of everything the platform writes.")
-    personas_dir: Path = Field(ROOT / "personas", description="One YAML file for each persona.")
+    home: Path = Field(WORK_DIR / ".twin", description="Folder of everything the platform writes.")
+    personas_dir: Path = Field(WORK_DIR / "personas", description="One YAML file for each persona.")
     profile: str = Field(
         "pocket",
         description="`[family-]size[-method]` of training_configs/profiles.yaml, such as `llama-8b`.",
@@ -252,7 +256,8 @@ class TrainingStartSettings(BaseModel):
         description="No new training sooner after the last; under a day, so that daily collecting keeps pace.",
     )
     tuned_dir: Path = Field(
-        ROOT / "training_configs" / "tuned", description="Reviewed hyperparameters, one YAML for a profile."
+        WORK_DIR / "training_configs" / "tuned",
+        description="Reviewed hyperparameters, one YAML for a profile.",
     )
     hardware_usd_per_hour: float = Field(
         0.0, description="What an hour of the training machine costs; with 0, experiments carry no cost."

@@ -30,11 +30,16 @@ def test_a_bento_holds_the_code_that_serves_and_no_tests(file: Path) -> None:
         assert [name.split("==")[0] for name in config.python.packages] == ["bentoml", "vllm"]
         return
     assert {f"{module.replace('.', '/')}.py", "serving/web/index.html", "twin_assets/settings.py"} <= files
-    assert {name.split("/")[0] for name in files} == {
+    assert {name.split("/")[0] for name in files} - {"deploy"} == {
         "serving",
         "twin_assets",
         "personas",
         "training_configs",
     }
     assert not [name for name in files if "__pycache__" in name]
-    assert config.python.requirements_txt == "./constraints.txt"
+    pins = "./deploy/serve/pins.txt" if file.stem == "twin" else "./constraints.txt"
+    assert config.python.requirements_txt == pins
+    assert taken.includes(pins.removeprefix("./"))
+    assert (config.python.pip_args == "--no-deps") == (file.stem == "twin"), (
+        "a package of its would bring torch"
+    )

@@ -281,12 +281,13 @@ def test_kustomize_renders_what_holds_too(folder: str) -> None:
     check_confined(things)
     check_trains(things)
     images = {
-        c["image"]
+        c["name"]: c["image"].rpartition("/")[2].partition(":")[0]
         for d in of_kind(things, "Deployment").values()
         for c in containers(d)
         if c["name"] != "vllm"
     }
-    assert len(images) == 1
+    assert images.pop("twin") == "llm-twin-gateway"
+    assert set(images.values()) == {"llm-twin"}, "what is named once"
 
 
 def test_overlays_change_what_they_say() -> None:
@@ -331,13 +332,15 @@ def test_the_container_file_copies_what_there_is_and_runs_as_nobody_special() ->
     text = (ROOT / "deploy" / "Containerfile").read_text()
     for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
         assert all((ROOT / source).exists() for source in line.split())
-    assert re.findall(r"^USER (\S+)$", text, re.MULTILINE) == ["10001"]
+    assert re.findall(r"^USER (\S+)$", text, re.MULTILINE) == ["10001", "10001"], "of both images"
+    assert re.findall(r"^FROM (\S+)(?: AS gateway)?$", text, re.MULTILINE) == ["run", "run"]
     [extras] = re.findall(r"deploy/install\.py (.+?) --venv", text)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert set(extras.split()) <= set(project["optional-dependencies"])
-    command = json.loads(text.rsplit("CMD ", 1)[1])
-    assert Path(import_file(command[-1].split(":")[0])).exists()
-    environment = re.search(r"^ENV PATH=(?:.*\\\n)*.*$", text.split("FROM")[-1], re.MULTILINE)
+    for command in map(json.loads, re.findall(r"^CMD (.+)$", text, re.MULTILINE)):
+        assert Path(import_file(command[-1].split(":")[0])).exists()
+    stage = next(part for part in text.split("FROM ") if " AS run\n" in part)
+    environment = re.search(r"^ENV PATH=(?:.*\\\n)*.*$", stage, re.MULTILINE)
     assert environment
     given = dict(pair.split("=", 1) for pair in shlex.split(environment[0].replace("\\\n", " ")[4:]))
     check_settings({name: value for name, value in given.items() if name.startswith("TWIN_")})

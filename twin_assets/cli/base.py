@@ -17,14 +17,37 @@ if TYPE_CHECKING:
     from twin_assets.settings import Settings
 
 
+# Packages that don't come with every extra of pyproject.toml, by the first one that brings them.
+_EXTRA_OF = {
+    "fastapi": "serve", "mcp": "serve", "scrapy": "read", "unstructured": "read", "pypandoc": "read", "torch": "llm",
+    "transformers": "llm", "peft": "llm", "gguf": "llm", "sentence_transformers": "llm", "dagster": "pipeline",
+    "dagster_dbt": "pipeline", "dagster_aws": "pipeline", "daft": "pipeline", "apprise": "pipeline", "axolotl": "train",
+    "optuna": "train", "lm_eval": "pipeline", "ray": "scale", "kubernetes": "k8s",
+}  # fmt: skip
+
+
+def not_installed(module: str) -> TwinError:
+    """What to say where a package of an extra is missing; `module` as it is imported. Raises KeyError for any other."""
+    extra = _EXTRA_OF[module.partition(".")[0]]
+    return TwinError(
+        f"This takes {module}, which isn't installed here.", f"pip install 'llm-twin-platform[{extra}]'."
+    )
+
+
 class TellsErrors(TyperGroup):
-    """A TwinError of any command is printed to standard error, without a traceback, and gives exit status 1."""
+    """A TwinError of any command is printed to standard error, without a traceback, and gives exit status 1. So is that the
+    command takes what another extra brings."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except TwinError as error:
             typer.echo(error, err=True)
+            raise typer.Exit(1) from None
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in _EXTRA_OF:
+                raise
+            typer.echo(not_installed(str(error.name)), err=True)
             raise typer.Exit(1) from None
 
 

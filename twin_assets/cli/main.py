@@ -1,12 +1,14 @@
 """`twin`: the one command of the platform. Each part of it stands in a file of its own."""
 
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 from twin_assets.cli import data, demo, impostors, keys, pipeline, registry, release, settings
-from twin_assets.cli.base import command, group, read_settings
+from twin_assets.cli.base import command, group, not_installed, read_settings
+from twin_assets.cli.doctor import command as doctor
 
 TRY, WORK, LOOK_AFTER, INSTALL = "Try it", "Your twin", "Models and data", "This installation"
 
@@ -42,6 +44,8 @@ def up() -> None:
 
     The addresses are printed once all of it is ready. Other ports: TWIN_TWIN_PORT, TWIN_LLM_PORT, TWIN_DAGSTER_PORT.
     """
+    if find_spec("dagster") is None:
+        raise not_installed("dagster")
     from serving.up import run_until_stopped
 
     run_until_stopped(read_settings())
@@ -52,6 +56,7 @@ app.add_typer(registry.app, name="registry", rich_help_panel=LOOK_AFTER)
 data.add_to(app, LOOK_AFTER)
 app.add_typer(impostors.app, name="impostors", rich_help_panel=LOOK_AFTER)
 settings.add_to(app, INSTALL)
+doctor.add_to(app, INSTALL)
 
 
 @command(app, "twin init", "twin init && dagster instance migrate", panel=INSTALL)

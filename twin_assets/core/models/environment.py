@@ -4,7 +4,7 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
-from twin_assets.settings import ROOT
+from twin_assets.settings import CHECKOUT, ROOT
 
 # Libraries whose versions can change what the same inputs train.
 _LIBRARIES = ("torch", "transformers", "axolotl", "trl", "peft", "accelerate")
@@ -25,6 +25,8 @@ def environment() -> dict[str, str]:
 
 def code_revision() -> str | None:
     """Git commit of the checkout, with `+changes` when files differ from it; None outside a checkout."""
+    if not CHECKOUT:  # what is installed may lie below the checkout of something else
+        return None
     try:
         head, changes = (
             subprocess.run(

@@ -22,7 +22,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.models.version import ModelVersion
 from twin_assets.core.processes import run_within
-from twin_assets.settings import ROOT, Settings
+from twin_assets.settings import WORK_DIR, Settings
 
 KEPT = 3  # whole models in the cache
 JUST_USED = 3600.0  # seconds in which one may be read, and stays even if there are more
@@ -57,7 +57,7 @@ def merge_within(hours: float, base: Path, adapter: Path, target: Path) -> "subp
         "Merging the adapter",
         TOO_LONG,
         [sys.executable, "-m", "twin_assets.core.models.whole", str(base), str(adapter), str(target)],
-        cwd=ROOT,
+        cwd=WORK_DIR,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"HF_HUB_OFFLINE": "1"},

@@ -15,7 +15,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.records import Category, Visibility
 from twin_assets.core.text.apart import PASSED_ON
-from twin_assets.settings import ROOT
+from twin_assets.settings import WORK_DIR
 
 MAX_SECONDS = 300
 MAX_MEMORY = 4_000_000_000  # bytes of address space; an account of ten years has its posts in one file
@@ -97,7 +97,7 @@ def preview_apart(
     with subprocess.Popen(
         command,
         env=environment,
-        cwd=ROOT,
+        cwd=WORK_DIR,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -67,10 +67,10 @@ class PersonaModels(DbtProjectComponent):
             deps=[dg.AssetKey(name) for name in after] if after else spec.deps,
         )
 
-    def write_state_to_path(self, state_path: Path) -> None:
-        """Nothing is copied: the project lies beside this code, and so does its manifest."""
-        current_manifest(self.dbt_project)
-        state_path.touch()
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Dagster would keep a copy of the project below a pyproject.toml. It lies beside this code, as does its manifest,
+        also where there is no such file: in an installed wheel."""
+        return self.build_defs_from_state(context, None)
 
     def build_defs_from_state(
         self, context: dg.ComponentLoadContext, state_path: Path | None

@@ -8,7 +8,7 @@ import dagster as dg
 
 from twin_assets.core.errors import TwinError
 from twin_assets.defs.training.kubernetes import train_in_pod
-from twin_assets.settings import ROOT, Settings
+from twin_assets.settings import WORK_DIR, Settings
 from twin_assets.training.axolotl.failures import name_stop
 from twin_assets.training.configs.job import TrainingJob
 
@@ -37,7 +37,7 @@ def _train(
         train_in_pod(context, settings, job)
     else:
         command = [sys.executable, "-m", "twin_assets.training.axolotl.run", str(job.file)]
-        pipes.run(context=context, command=command, env=env, cwd=str(ROOT))
+        pipes.run(context=context, command=command, env=env, cwd=str(WORK_DIR))
 
 
 def _check_extra(runner: str) -> None:

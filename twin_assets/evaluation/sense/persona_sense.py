@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from twin_assets.core.embedding.embedder import load_embedder
@@ -27,6 +28,11 @@ def persona_sense(
         return None, "TWIN_REFERENCE_MODEL is none"
     if profile.evaluation.passages == 0:
         return None, f"the profile {profile.name} leaves it out"
+    if find_spec("transformers") is None:  # in the gateway's image
+        return (
+            None,
+            "its reference model takes torch, which isn't installed (pip install 'llm-twin-platform[llm]')",
+        )
     prose = training_prose(corpus)
     try:
         return _fitted(settings.reference_model, settings.embedder, settings.cache_dir, prose), ""

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from twin_assets.core.persona.definition import Persona
 from twin_assets.core.processes import time_limit, took_too_long
 from twin_assets.feature.crawl.items import CrawlReport
-from twin_assets.settings import ROOT, Settings
+from twin_assets.settings import WORK_DIR, Settings
 
 __all__ = ["CrawlReport", "crawl_source"]
 
@@ -37,7 +37,7 @@ def crawl_source(
             subprocess.Popen(
                 command,
                 env=_environment(settings),
-                cwd=ROOT,
+                cwd=WORK_DIR,
                 text=True,
                 errors="replace",
                 start_new_session=True,

@@ -36,8 +36,13 @@ def by_cross_encoder(question: str, passages: list[Passage], model: str) -> list
 @lru_cache(maxsize=1)
 def load_cross_encoder(model: str) -> Any:
     """The cross-encoder of that name; one a process."""
-    from sentence_transformers import CrossEncoder
-
+    try:
+        from sentence_transformers import CrossEncoder
+    except ModuleNotFoundError:
+        raise TwinError(
+            f"The reranker {model!r} takes torch, which isn't installed here.",
+            "pip install 'llm-twin-platform[llm]', or unset TWIN_RERANKER.",
+        ) from None
     try:
         return CrossEncoder(model, num_labels=1)
     except OSError as error:

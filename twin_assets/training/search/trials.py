@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.processes import end_process, time_limit
-from twin_assets.settings import ROOT
+from twin_assets.settings import WORK_DIR
 from twin_assets.training.axolotl.failures import name_stop
 from twin_assets.training.configs.job import TrainingJob
 from twin_assets.training.jobs import read_history, read_result
@@ -68,7 +68,7 @@ def _process(job: TrainingJob) -> Iterator["subprocess.Popen[bytes]"]:
     command = [sys.executable, "-m", "twin_assets.training.axolotl.run", str(job.file)]
     with (job.folder / "process.log").open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command, cwd=WORK_DIR, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
             with time_limit(process, (job.hours + 1) * 3600):
