@@ -57,7 +57,7 @@ validate: install .venv/dg/.installed
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
 unit: install
-	$(BIN)/python -m pytest -m 'not e2e' -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m 'not e2e' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 e2e: install
 	$(BIN)/python -m pytest -m e2e -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder

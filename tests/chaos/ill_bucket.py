@@ -17,7 +17,7 @@ from tests.chaos.kills import NEVER, run_function
 from tests.chaos.report import Part
 from tests.support.models import lineage, save
 from tests.support.releases import decision_of_ines
-from tests.support.s3_double import KEYS_OF_A_STRANGER, s3_client, s3_lake, s3_server
+from tests.support.s3_double import KEYS_OF_A_STRANGER, hurry, s3_client, s3_lake, s3_server
 from twin_assets.core.hashing import folder_hash
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.release.approval import decide, deploy
@@ -94,7 +94,10 @@ def two_at_once(part: Part, what: str, work: Any, home: Path) -> None:
         folder = home / f"{what.replace(' ', '-')}-{who}"
         folder.mkdir()
         ended[who] = run_function(
-            partial(work, who), folder, NEVER, home / f"{what.replace(' ', '-')}-{who}.counts"
+            partial(in_a_hurry, partial(work, who)),
+            folder,
+            NEVER,
+            home / f"{what.replace(' ', '-')}-{who}.counts",
         )
 
     threads = [threading.Thread(target=begin, args=(who,)) for who in range(2)]
@@ -106,6 +109,11 @@ def two_at_once(part: Part, what: str, work: Any, home: Path) -> None:
         part.tried[f"processes on an ill S3: {what}"] += 1
         if status:
             part.broken.append(f"{what} on S3, process {who} ended with status {status}: {said[-600:]}")
+
+
+def in_a_hurry(work: Any, folder: Path) -> None:
+    hurry()
+    work(folder)
 
 
 def _settings(home: Path, url: str, bucket: str) -> Settings:

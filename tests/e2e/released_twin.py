@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from tests.core.models.lent import lend_embedder
 from tests.support.machine import free_port
 from twin_assets.core.datasets.rows import InstructRow
 from twin_assets.core.datasets.store import write_dataset
@@ -51,6 +52,7 @@ class ReleasedTwin:
             home,
             {n: free_port() for n in ("TWIN_TWIN_PORT", "TWIN_LLM_PORT", "TWIN_DAGSTER_PORT")},
         )
+        lend_embedder(home)
         (home / "personas").mkdir()
         (home / "writing").mkdir()
         (home / "writing" / "new.md").write_text("# A new page\n\n" + "The tide was late again today. " * 20)

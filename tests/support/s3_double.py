@@ -43,6 +43,15 @@ def _one_at_a_time(server: ThreadedMotoServer) -> None:
     server._server.app = answer
 
 
+def hurry() -> None:
+    """For a process of its own that asks an ill S3: botocore's pauses before it tries again are a twentieth as long, so
+    that as many faults come in less time."""
+    from botocore.retries.standard import ExponentialBackoff
+
+    usual = ExponentialBackoff.delay_amount
+    ExponentialBackoff.delay_amount = lambda self, context: usual(self, context) / 20
+
+
 def s3_client(url: str) -> Any:
     return boto3.client("s3", endpoint_url=url, **KEYS_OF_A_STRANGER)  # type: ignore[call-overload]
 

@@ -17,6 +17,7 @@ from twin_assets.settings import ROOT
 
 WRITE = """
 import random, sys, traceback
+from tests.support.s3_double import hurry
 from twin_assets.core.errors import TwinError
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.release.ledger import Damaged, Ledger
@@ -24,6 +25,7 @@ from twin_assets.settings import load_settings
 who, rng = sys.argv[1], random.Random(sys.argv[1])
 ledger = Ledger(open_lake(load_settings()), "runa")
 steps = [("proposed", None), ("evaluated", True), ("approved", None), ("deployed", None), ("rolled_back", None)]
+hurry()
 print("ready", flush=True)
 number = 0
 while True:

@@ -1,6 +1,7 @@
 """Production in the graph: the log is scored, the marts are built by dbt, money is counted; erased rows leave all of it."""
 
 import io
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from tests.core.models.lent import lend_reference
 from tests.evaluation.evaluation_factories import request, train
 from twin_assets.core.errors import TwinError
 from twin_assets.core.feedback.store import Feedback, add_feedback
@@ -20,6 +22,7 @@ from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.definitions import defs
 from twin_assets.defs.shared.resources import build_resources
+from twin_assets.evaluation.sense import persona_sense
 from twin_assets.inference.twin.request_log import write_object
 from twin_assets.inference.twin.threads import Threads
 from twin_assets.monitoring.erasure import erase
@@ -28,6 +31,20 @@ from twin_assets.monitoring.scores.scored import FOLDER, StoredScore, read_score
 from twin_assets.settings import Settings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fitted_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The author is the same in every home: what reads as theirs is fitted once."""
+    fitted, first = persona_sense._fitted, tmp_path_factory.mktemp("first")
+    lend_reference(first)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            persona_sense,
+            "_fitted",
+            lambda model, embedder, _, prose: fitted(model, embedder, first / "cache", prose),
+        )
+        yield
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.core.models.lent import lent_reference
 from tests.evaluation.counted_words import CountedWords
 from tests.evaluation.evaluation_factories import (
     by_hashed_words,
@@ -47,8 +48,8 @@ SKUA = "The Skua was stuck on the mud at Stenna for 47 minutes with 31 passenger
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> ReferenceModel:
-    return ReferenceModel("smollm2-135m", tmp_path_factory.mktemp("cache"))
+def reference() -> ReferenceModel:
+    return lent_reference()
 
 
 @pytest.fixture(scope="module")

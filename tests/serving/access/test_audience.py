@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from serving import app
 from serving.access.keys import ACTIONS, Keys
 from serving.page import routes as ui
+from tests.core.models.lent import lend_embedder
 from tests.serving.engine_double import EngineDouble
 from tests.serving.twin_server import MODEL, Server, install, serving, streamed_text
 from tests.support.machine import PATIENCE
@@ -113,6 +114,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch, EngineDouble() as engine:
         home = tmp_path_factory.mktemp("home")
         patch.setenv("TWIN_HOME", str(home))
+        lend_embedder(home)
         settings = install(home, engine.url, ui_password=PASSWORD, rate_per_minute=10_000, rate_per_minute_address=10_000)  # fmt: skip
         with serving(settings) as server:
             version = fill(settings, server.answers.lake)

@@ -15,6 +15,8 @@ from fastapi import FastAPI
 
 from serving.access.keys import ACTIONS, Keys
 from serving.app import create_app
+from serving.twin import answering
+from tests.core.models.lent import lend_embedder
 from tests.serving.access.test_audience import CANARY, TEXT, fill
 from tests.serving.engine_double import EngineDouble
 from tests.serving.twin_server import MODEL, Server, install, serving
@@ -163,6 +165,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch, EngineDouble() as engine:
         home = tmp_path_factory.mktemp("home")
         patch.setenv("TWIN_HOME", str(home))
+        lend_embedder(home)
+        patch.setattr(answering, "FLUSH_SECONDS", 0.0)  # of another worker's log, which there is none
         settings = install(
             home, engine.url, ui_password="open sesame", rate_per_minute=0, rate_per_minute_address=0,
             dagster_url="http://127.0.0.1:1",
