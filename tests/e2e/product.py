@@ -9,9 +9,6 @@ from pathlib import Path
 from tests.support.machine import free_port
 from twin_assets.settings import ROOT, Settings
 
-# A pass over a persona's thousand rows takes two busy cores minutes, and a quarter of it takes the same path.
-SHORTER = "sft: {num_epochs: 0.25}\n"
-
 
 @dataclass
 class Product:
@@ -24,12 +21,10 @@ class Product:
     @classmethod
     def install(cls, home: Path) -> "Product":
         (home / "personas").mkdir()
-        (home / "tuned").mkdir()
-        (home / "tuned" / "smoke.yaml").write_text(SHORTER)
         ports = {name: free_port() for name in ("TWIN_TWIN_PORT", "TWIN_LLM_PORT", "TWIN_DAGSTER_PORT")}
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TWIN_")} | {
             "TWIN_HOME": str(home), "TWIN_PERSONAS_DIR": str(home / "personas"), "TWIN_PROFILE": "smoke", "TWIN_RELEASE_PLUMBING": "true",
-            "TWIN_TUNED_DIR": str(home / "tuned"), "TWIN_ALLOW_PRIVATE_HOSTS": "true", "TWIN_LINKEDIN_TOKEN": "demo", "TWIN_GITHUB_TOKEN": "demo",
+            "TWIN_ALLOW_PRIVATE_HOSTS": "true", "TWIN_LINKEDIN_TOKEN": "demo", "TWIN_GITHUB_TOKEN": "demo",
             "OMP_WAIT_POLICY": "PASSIVE",
         } | {name: str(port) for name, port in ports.items()}  # fmt: skip
         return cls(home, environment, ports)
