@@ -13,7 +13,7 @@ from twin_assets.evaluation.contest.write import Prompting, System
 from twin_assets.evaluation.grounding.qa_eval import passage_texts
 from twin_assets.inference.generation.engine import MAX_ROWS as BATCH
 from twin_assets.inference.generation.local import Generation, LocalGenerator
-from twin_assets.inference.generation.sampling import ANSWERING, WRITING, Manner, Sampling
+from twin_assets.inference.generation.sampling import ANSWERING, WRITING, Manner
 
 NEXT_SEED = 1000  # between the first and the second text of one request
 
@@ -102,9 +102,7 @@ class Writers:
             handles = [
                 model.start(
                     model.fit(conversations[at], self._profile.answer_tokens),
-                    Sampling(
-                        tokens, manner.temperature, seeds[at], repetition_penalty=manner.repetition_penalty
-                    ),
+                    manner.sampling(tokens, seeds[at]),
                     bounded=False,
                 )
                 for at in part

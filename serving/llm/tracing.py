@@ -1,10 +1,9 @@
 """The span of a request of the LLM service, which lies below that of the call when the twin asks."""
 
-from asyncio import CancelledError
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 
-from twin_assets.core.tracing.spans import Span
+from twin_assets.core.tracing.spans import Attribute, Span, ending
 from twin_assets.inference.generation.engine import GenerationHandle
 
 Piece = tuple[int, str]
@@ -16,31 +15,26 @@ def writing(own: Span | None, model: str, tickets: Sequence[GenerationHandle]) -
     if own is None:
         yield
         return
-    try:
-        yield
-    except (GeneratorExit, CancelledError):
-        own.note({"twin.left": True})
-        raise
-    except BaseException as error:
-        own.fail(error)
-        raise
-    finally:
-        sampling = tickets[0].sampling
-        own.note(
-            {
-                "gen_ai.operation.name": "chat",
-                "gen_ai.provider.name": "llm_twin",
-                "gen_ai.request.max_tokens": sampling.max_tokens,
-                "gen_ai.request.choice.count": len(tickets) if len(tickets) > 1 else None,
-                "gen_ai.response.model": model,
-                "gen_ai.usage.input_tokens": len(tickets[0].prompt),
-                "gen_ai.usage.output_tokens": sum(ticket.tokens_out for ticket in tickets),
-                "gen_ai.response.finish_reasons": [t.finish_reason or "stop" for t in tickets],
-                # From the request to its first token: the wait for a place in the batch, and the reading of the prompt.
-                "gen_ai.response.time_to_first_chunk": min(t.first_token_seconds for t in tickets) or None,
-            }
-        )
-        own.end()
+    with ending(own):
+        try:
+            yield
+        finally:
+            own.note(_told(model, tickets))
+
+
+def _told(model: str, tickets: Sequence[GenerationHandle]) -> dict[str, Attribute]:
+    return {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "llm_twin",
+        "gen_ai.request.max_tokens": tickets[0].sampling.max_tokens,
+        "gen_ai.request.choice.count": len(tickets) if len(tickets) > 1 else None,
+        "gen_ai.response.model": model,
+        "gen_ai.usage.input_tokens": len(tickets[0].prompt),
+        "gen_ai.usage.output_tokens": sum(ticket.tokens_out for ticket in tickets),
+        "gen_ai.response.finish_reasons": [t.finish_reason or "stop" for t in tickets],
+        # From the request to its first token: the wait for a place in the batch, and the reading of the prompt.
+        "gen_ai.response.time_to_first_chunk": min(t.first_token_seconds for t in tickets) or None,
+    }
 
 
 def written(

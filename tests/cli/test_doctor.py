@@ -2,16 +2,13 @@
 
 import json
 import socket
-import subprocess
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from demo.sites.answers import Answer
 from demo.sites.loopback import Loopback
 from tests.cli.terminal import Terminal
-from tests.support.machine import free_port
+from tests.support.machine import free_port, small_disk
 
 SECRET = "sesame-opens-nothing-else"
 
@@ -128,17 +125,8 @@ def test_what_is_broken_is_named_and_stops_no_other_look(tmp_path: Path) -> None
 
 
 def test_a_small_disk_is_told_before_it_is_full(tmp_path: Path) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=50m", "tmpfs", str(small)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("SMALL DISK NOT TESTED: mounting a small file system takes root")
-    try:
+    with small_disk(tmp_path) as small:
         _, found = findings(terminal(small))
-    finally:
-        subprocess.run(["umount", "--lazy", str(small)], check=True)
     assert "0.1 GB are free" in wrong(found)["disk"] or "0.0 GB are free" in wrong(found)["disk"]
     assert "TWIN_HOME" in wrong(found)["disk"]
 

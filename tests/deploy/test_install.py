@@ -16,7 +16,7 @@ import pytest
 
 from deploy import install
 from tests.deploy.package_index import PackageIndex, wheel
-from tests.support.machine import PATIENCE
+from tests.support.machine import PATIENCE, small_disk
 
 ROOT = Path(__file__).resolve().parents[2]
 # The least that pip and uv take for a project to be installed in place.
@@ -192,26 +192,16 @@ def test_a_missing_compiler_is_told_only_where_something_is_compiled() -> None:
 
 
 def test_too_small_a_disk_is_told_before_anything_is_fetched(project: Path, tmp_path: Path) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=50m", "tmpfs", str(small)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("SMALL DISK NOT TESTED: mounting a small file system takes root")
-    try:
-        with PackageIndex(TORCH, AXOLOTL, SCRAPY).running() as index:
-            told = environment(project, index, "pip")
-            ended = subprocess.run(
-                [*command(project), "--venv", str(small / "venv")],
-                env=told,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert index.served == {}
-    finally:
-        subprocess.run(["umount", "--lazy", str(small)], check=True)
+    with small_disk(tmp_path) as small, PackageIndex(TORCH, AXOLOTL, SCRAPY).running() as index:
+        told = environment(project, index, "pip")
+        ended = subprocess.run(
+            [*command(project), "--venv", str(small / "venv")],
+            env=told,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert index.served == {}
     assert ended.returncode == 1
     assert "GB are still needed" in ended.stderr
     assert not list(small.glob("venv/*"))

@@ -3,10 +3,14 @@
 import random
 import resource
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
+
+import pytest
 
 T = TypeVar("T")
 
@@ -22,6 +26,22 @@ def until(found: Callable[[], T], what: str = "it") -> T:
         assert time.monotonic() < deadline, f"{what} did not come in {PATIENCE:.0f} s"
         time.sleep(0.05)
     return answer
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A new folder in this one on a disk of its own of 50 MB; the test is skipped, and says so, where none may be mounted."""
+    small = folder / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=50m", "tmpfs", str(small)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("SMALL DISK NOT TESTED: mounting a small file system takes root")
+    try:
+        yield small
+    finally:
+        subprocess.run(["umount", "--lazy", str(small)], check=True)
 
 
 def free_port() -> int:

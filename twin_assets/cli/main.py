@@ -79,13 +79,10 @@ def check() -> None:
     On S3: that it is reached, knows the key and has the bucket, and that it refuses to overwrite what is to be new. A store
     that ignores this condition is refused, since two writers of the release ledger would lose each other's events unseen.
     """
-    from twin_assets.core.release.bucket import Bucket
-    from twin_assets.core.storage.lake import open_lake
+    from twin_assets.cli.doctor.looks import lake
 
-    settings = read_settings()
-    typer.echo(open_lake(settings).check())
-    if settings.registry_url:
-        typer.echo(Bucket(settings).check())
+    for finding in lake(read_settings()):
+        typer.echo(finding.says)
 
 
 app.add_typer(keys.app, name="keys", rich_help_panel=INSTALL)

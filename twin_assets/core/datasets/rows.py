@@ -71,7 +71,8 @@ class ThumbRow(Record):
 
 
 class Manifest(Record):
-    """What a dataset version is made of. `counts` are rows by side, single thumbs by themselves. `dropped` counts rows by reason, `kinds` preference rows by kind.
+    """What a dataset version is made of. `counts` are rows by side, single thumbs by themselves; `dropped` counts rows by reason,
+    `kinds` preference rows by kind.
 
     `visibility` is that of its most closed row, and no more open than `declared`, the persona's own when it was made;
     `visibilities` counts rows by theirs. Versions from before rows had one have neither, and `visibility` is every row's.

@@ -141,8 +141,8 @@ def read_manifest(lake: Lake, persona: str, kind: Kind, version: str) -> Manifes
 def read_rows(
     lake: Lake, persona: str, kind: Kind, version: str, side: Literal["train", "test", "thumbs"]
 ) -> list[Any]:
-    """Rows of one side of a version, in their stored order; no thumbs where it has none. Those of versions from before rows had a visibility have
-    the version's."""
+    """Rows of one side of a version, in their stored order; no thumbs where it has none. Those of versions from before rows had
+    a visibility have the version's."""
     try:
         data = lake.read(f"{dataset_folder(persona, kind, version)}/{side}.jsonl").decode()
     except KeyError:

@@ -2,7 +2,8 @@
 
 A sentence-transformers model (transformer, pooling, normalisation) is converted to OpenVINO once and
 kept; then neither torch nor sentence-transformers need be loaded, which saves most of a process's
-start. Where they aren't installed, a BERT model is built without them. OpenVINO computes in bfloat16 where the CPU has it. `benchmarks/embedding.py` has the figures.
+start. Where they aren't installed, a BERT model is built without them. OpenVINO computes in bfloat16 where the CPU has it.
+`benchmarks/embedding.py` has the figures.
 """
 
 import json

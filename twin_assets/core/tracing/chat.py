@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from twin_assets.core.tracing.spans import Span, current_span
+from twin_assets.core.tracing.spans import Span, current_span, ending
 
 # Of a chat completion's body, what an attribute of that name tells.
 _WISHES = (
@@ -66,16 +66,8 @@ def chat_call(url: str | None, provider: str, body: Mapping[str, Any]) -> Iterat
     if own.texts:
         turns = [_message(m["role"], m["content"]) for m in body["messages"]]
         own.note({"gen_ai.input.messages": json.dumps(turns, ensure_ascii=False)})
-    try:
+    with ending(own):
         yield ChatCall(own, bool(body.get("stream")))
-    except GeneratorExit:
-        own.note({"twin.left": True})
-        raise
-    except BaseException as error:
-        own.fail(error)
-        raise
-    finally:
-        own.end()
 
 
 def _asked(url: str | None, provider: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ current span is in a context variable, as OpenTelemetry has it; a generator that
 along (`below`). Names and attributes are those of OpenTelemetry's conventions for generative AI, and `twin.*` beside them.
 """
 
+from asyncio import CancelledError
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -63,6 +64,21 @@ def spanned(
     return pieces if parent is None else below(parent.child(name, kind), pieces)
 
 
+@contextmanager
+def ending(own: Span) -> Iterator[Span]:
+    """A span that ends with the block. An error is told by its kind; whoever stops listening is none."""
+    try:
+        yield own
+    except (GeneratorExit, CancelledError):
+        own.note({"twin.left": True})
+        raise
+    except BaseException as error:
+        own.fail(error)
+        raise
+    finally:
+        own.end()
+
+
 def whole(first: Span | None) -> AbstractContextManager[Span | None]:
     """A request's first span for the block."""
     return _nothing if first is None else _open(first)
@@ -91,40 +107,31 @@ def below(own: Span | None, pieces: Generator[Piece, None, Result]) -> Generator
 
 
 def _below(own: Span, pieces: Generator[Piece, None, Result]) -> Generator[Piece, None, Result]:
-    try:
-        while True:
+    with ending(own):
+        try:
+            while True:
+                token = _current.set(own)
+                try:
+                    piece = next(pieces)
+                except StopIteration as end:
+                    result: Result = end.value
+                    return result
+                finally:
+                    _current.reset(token)  # whoever reads may be in another context at the next one
+                yield piece
+        finally:
             token = _current.set(own)
             try:
-                piece = next(pieces)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
+                pieces.close()
             finally:
-                _current.reset(token)  # whoever reads may be in another context at the next one
-            yield piece
-    except GeneratorExit:
-        own.note({"twin.left": True})
-        raise
-    except BaseException as error:
-        own.fail(error)
-        raise
-    finally:
-        token = _current.set(own)
-        try:
-            pieces.close()
-        finally:
-            _current.reset(token)
-            own.end()
+                _current.reset(token)
 
 
 @contextmanager
 def _open(own: Span) -> Iterator[Span]:
-    token = _current.set(own)
-    try:
-        yield own
-    except BaseException as error:
-        own.fail(error)
-        raise
-    finally:
-        _current.reset(token)
-        own.end()
+    with ending(own):
+        token = _current.set(own)
+        try:
+            yield own
+        finally:
+            _current.reset(token)

@@ -39,7 +39,7 @@ from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.evaluation.voice.persona_meter import persona_background
 from twin_assets.feature.instruct.build import may_be_learnt
 from twin_assets.inference.generation.local import Generation, LocalGenerator
-from twin_assets.inference.generation.sampling import ANSWERING, WRITING, Manner, Sampling
+from twin_assets.inference.generation.sampling import ANSWERING, WRITING, Manner
 from twin_assets.inference.grounding.facts import FactDesk
 from twin_assets.inference.retrieval.retriever import open_retriever
 from twin_assets.inference.twin.answer import Twin
@@ -164,10 +164,7 @@ class _Models:
             # What a conversation may hold doesn't depend on how short its answer is: samples are not cut twice.
             token_budget = self._profile.answer_tokens
             fitting = [self.open(tag).fit(c, token_budget) for c in conversations]
-            sampling = Sampling(
-                tokens, manner.temperature, self._settings.seed, repetition_penalty=manner.repetition_penalty
-            )
-            return self.open(tag).generate(fitting, sampling)
+            return self.open(tag).generate(fitting, manner.sampling(tokens, self._settings.seed))
 
         usd = self._settings.hardware_usd_per_hour
         writing, answering = partial(written, WRITING), partial(written, ANSWERING)

@@ -16,6 +16,11 @@ class Manner(NamedTuple):
     temperature: float
     repetition_penalty: float
 
+    def sampling(self, max_tokens: int, seed: int | None, temperature: float | None = None) -> "Sampling":
+        """Of a text of this kind, at the temperature that was asked for, if one was."""
+        drawn = self.temperature if temperature is None else temperature
+        return Sampling(max_tokens, drawn, seed, repetition_penalty=self.repetition_penalty)
+
 
 WRITING = Manner(TEMPERATURE, REPETITION_PENALTY)
 # An answer with passages is for what they say: nearer to the likeliest words, and without the penalty on repetition, which

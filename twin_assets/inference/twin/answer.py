@@ -301,8 +301,8 @@ def sampling_of(
 ) -> Sampling:
     """How a plan's text is written: no longer than the plan and the request allow, and without a wish as its kind is."""
     most = min(plan.max_tokens, max_tokens or plan.max_tokens)
-    usual, penalty = ANSWERING if plan.question and plan.passages else WRITING
-    return Sampling(most, usual if temperature is None else temperature, seed, repetition_penalty=penalty)
+    manner = ANSWERING if plan.question and plan.passages else WRITING
+    return manner.sampling(most, seed, temperature)
 
 
 def answer_task(question: str) -> str:
