@@ -98,6 +98,17 @@ def test_tokens_are_tried_where_they_are_for(tmp_path: Path) -> None:
     assert {finding["state"] for finding in unreached} == {"note"}
 
 
+def test_the_engine_that_twin_up_started_is_asked_with_its_own_key_and_no_other_is(tmp_path: Path) -> None:
+    (tmp_path / "llm_key").write_text(SECRET)
+    with Services() as services:
+        port = services.address.rpartition(":")[2]
+        at = terminal(tmp_path, llm_url=f"http://127.0.0.1:{port}/v1", llm_port=port)
+        engine = findings(at)[1]["engine"]
+        assert [(found["state"], found["says"]) for found in engine] == [("ok", f"http://127.0.0.1:{port}/v1 answers 200")]  # fmt: skip
+        at.environment["TWIN_LLM_PORT"] = str(free_port())  # now the address is somebody else's
+        assert "refuses the key (401)" in wrong(findings(at)[1])["engine"]
+
+
 def test_what_is_broken_is_named_and_stops_no_other_look(tmp_path: Path) -> None:
     at = terminal(
         tmp_path, lake_url="s3://bucket/lake", s3_endpoint_url=f"http://127.0.0.1:{free_port()}", s3_timeout="0.2",

@@ -164,7 +164,7 @@ def engine(settings: Settings) -> Iterator[Finding]:
     """Whether the LLM service, or another engine, can be asked."""
     url = f"{settings.llm_url}/models"
     try:
-        answer = httpx.get(url, headers=_bearer(settings.llm_api_key), timeout=SECONDS)
+        answer = httpx.get(url, headers=_bearer(_engine_key(settings)), timeout=SECONDS)
     except httpx.HTTPError as error:
         ours = "llm_url" not in settings.model_fields_set
         yield Finding(
@@ -182,6 +182,17 @@ def engine(settings: Settings) -> Iterator[Finding]:
         state: State = "ok" if answer.status_code == 200 else "wrong"
         says = f"{settings.llm_url} answers {answer.status_code}"
         yield Finding(look="engine", state=state, says=says, fix="" if state == "ok" else "see its log")
+
+
+def _engine_key(settings: Settings) -> SecretStr | None:
+    """The key that is set; without one, for the engine that `twin up` starts here, the one that it keeps in the home."""
+    from serving.up import LLM_KEY
+
+    kept = settings.home / LLM_KEY
+    ours = settings.llm_url == f"http://127.0.0.1:{settings.llm_port}/v1"
+    if settings.llm_api_key or not ours or not kept.is_file():
+        return settings.llm_api_key
+    return SecretStr(kept.read_text(encoding="utf-8"))
 
 
 def tokens(settings: Settings) -> Iterator[Finding]:
