@@ -3,6 +3,7 @@
 What is attacked is read from the OpenAPI description, so that a new route, or a new field, is attacked too.
 """
 
+import os
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -203,8 +204,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def kept_of(name: str, server: Server) -> dict[str, bytes]:
     """All files of a persona, by path: of the lake, uploads and staging, and its declaration."""
-    files = (p for p in Path(server.settings.home).rglob("*") if p.is_file() and name in {*p.parts, p.stem})
-    return {str(path): path.read_bytes() for path in files if "vectors" not in path.parts}
+    # `os.walk` goes on where a folder leaves in mid-look, as that of another persona's upload may.
+    files = (Path(folder, file) for folder, _, names in os.walk(server.settings.home) for file in names)
+    return {
+        str(path): path.read_bytes()
+        for path in files
+        if name in {*path.parts, path.stem} and "vectors" not in path.parts
+    }
 
 
 def test_its_own_admin_sees_what_the_attacks_are_after(world: World) -> None:

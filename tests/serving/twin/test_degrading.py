@@ -17,6 +17,7 @@ from twin_assets.inference.twin.log_writer import FLUSH_ROWS, RequestLog
 from twin_assets.inference.twin.request_log import RequestRecord, read_requests
 
 
+@pytest.mark.usefixtures("looks_often")
 def test_without_its_store_it_writes_and_says_so_but_answers_no_question(tmp_path: Path) -> None:
     with twin(tmp_path) as (server, _engine):
         assert server.ask().json()["outcome"] == "answered"
@@ -57,6 +58,7 @@ def test_each_index_is_searched_before_the_first_request_and_one_that_is_missing
         assert server.ask().json()["outcome"] == "answered"
 
 
+@pytest.mark.usefixtures("looks_often")
 def test_without_its_engine_it_says_when_to_come_back_and_recovers(tmp_path: Path) -> None:
     with twin(tmp_path, llm_timeout=5.0) as (server, engine):
         engine.stop()

@@ -16,7 +16,7 @@ from serving.twin.answering import AnswerService
 from tests.serving.engine_double import EngineDouble
 from tests.serving.twin_server import MODEL, Server, install, serving
 from tests.support.machine import until
-from tests.support.s3_double import BadLine, s3_client, s3_server
+from tests.support.s3_double import BadLine, hurry, s3_client, s3_server
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.settings import Settings
 
@@ -32,6 +32,7 @@ def line(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[BadLine]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    hurry(monkeypatch.setattr)
     with BadLine(s3) as made:
         yield made
 
@@ -64,6 +65,7 @@ ILL = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("looks_often")
 @pytest.mark.parametrize("ill", ILL)
 def test_a_lake_that_goes_away_takes_no_answer_with_it(
     tmp_path: Path, s3: str, line: BadLine, engine: EngineDouble, ill: str
@@ -86,6 +88,7 @@ def test_a_lake_that_goes_away_takes_no_answer_with_it(
         assert ready(server, "ok").json()["ledger_seconds_old"] < fine["ledger_seconds_old"] + 60
 
 
+@pytest.mark.usefixtures("looks_often")
 def test_a_frozen_lake_keeps_nobody_waiting_for_its_own_time(
     tmp_path: Path, s3: str, line: BadLine, engine: EngineDouble
 ) -> None:
@@ -102,6 +105,7 @@ def test_a_frozen_lake_keeps_nobody_waiting_for_its_own_time(
         line.mute = False
 
 
+@pytest.mark.usefixtures("looks_often")
 def test_a_service_that_starts_while_the_lake_is_away_serves_what_this_machine_knew(
     tmp_path: Path, s3: str, line: BadLine, engine: EngineDouble
 ) -> None:
@@ -119,6 +123,7 @@ def test_a_service_that_starts_while_the_lake_is_away_serves_what_this_machine_k
         assert ready(server, "degraded").json()["ledger_seconds_old"] > 0
 
 
+@pytest.mark.usefixtures("looks_often")
 def test_where_nothing_is_known_it_is_said_what_is_wrong_and_when_to_come_back(
     tmp_path: Path, s3: str, line: BadLine, engine: EngineDouble
 ) -> None:
@@ -138,6 +143,7 @@ def test_where_nothing_is_known_it_is_said_what_is_wrong_and_when_to_come_back(
         assert server.client.get("/v1/models").json()["data"][0]["owned_by"] == MODEL
 
 
+@pytest.mark.usefixtures("looks_often")
 def test_what_is_older_than_the_setting_is_served_no_more(
     tmp_path: Path, s3: str, line: BadLine, engine: EngineDouble
 ) -> None:

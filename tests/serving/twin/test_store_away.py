@@ -29,6 +29,7 @@ def counted(outcome: str) -> float:
     return REGISTRY.get_sample_value("twin_without_passages_total", {"outcome": outcome}) or 0.0
 
 
+@pytest.mark.usefixtures("looks_often")
 @pytest.mark.parametrize("ill", ["dead", "frozen"])
 def test_while_the_server_is_away_it_writes_without_passages_and_says_so(tmp_path: Path, ill: str) -> None:
     with beside_weaviate(tmp_path) as (server, double):
@@ -74,6 +75,7 @@ def test_where_the_settings_say_so_it_writes_nothing_without_passages(tmp_path: 
             assert int(refused.headers["retry-after"]) > 0
 
 
+@pytest.mark.usefixtures("looks_often")
 def test_a_persona_that_nobody_asks_for_sleeps_and_answers_when_it_is_asked(tmp_path: Path) -> None:
     with beside_weaviate(tmp_path, weaviate_sleep_days=1e-6) as (server, double):
         asleep = lambda: double.activity.get(("TwinChunk", "twin-runa")) == "INACTIVE"  # noqa: E731
