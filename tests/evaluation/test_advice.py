@@ -38,10 +38,20 @@ def test_a_gain_is_worth_it_when_its_interval_says_so(
     assert (HELPS["voice_beats_baseline"] in found.helps) == (worth is not True)
 
 
-def test_it_was_not_worth_it_where_something_cheaper_is_enough() -> None:
+@pytest.mark.parametrize(
+    ("low", "high", "worth", "said"),
+    [
+        (0.1, 0.3, True, "Fine-tuning was worth it for the voice: "),
+        (-0.1, 0.5, False, "Fine-tuning was not worth it: base+prompt clears the bar without any training; "),
+    ],
+)
+def test_where_something_cheaper_is_enough_only_a_sure_gain_was_worth_it(
+    low: float, high: float, worth: bool, said: str
+) -> None:
     cheaper = NOBODY.model_copy(update={"cheapest": "base+prompt"})
-    found = advice(cheaper, gain=0.2, gain_low=0.1, gain_high=0.3)
-    assert found.worth is False
+    found = advice(cheaper, gain=0.2, gain_low=low, gain_high=high)
+    assert found.worth is worth
+    assert found.verdict.startswith(said)
     assert "base+prompt clears the bar without any training" in found.verdict
 
 

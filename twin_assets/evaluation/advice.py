@@ -20,8 +20,9 @@ HELPS = {
 
 
 def advise(report: EvaluationReport, gates: list[GateResult], comparison: Comparison) -> Advice:
-    """Worth it is a fine-tune that is surely nearer to the voice than its own base with prompt and retrieval, where
-    nothing cheaper clears the bar. It can't be said where the gain could be either, or was not measured."""
+    """Worth it is a fine-tune that is surely nearer to the voice than its own base with prompt and retrieval, also where
+    that clears the bar: the bar is the least that is asked, not the author. Without a sure gain it was not worth it where
+    something cheaper is enough; else it can't be said where the gain could be either, or was not measured."""
     worth = _worth(report, comparison)
     short = [gate for gate in gates if not gate.passed and gate.name in HELPS]
     helps = [HELPS[gate.name] for gate in short]
@@ -33,11 +34,18 @@ def advise(report: EvaluationReport, gates: list[GateResult], comparison: Compar
 
 
 def _worth(report: EvaluationReport, comparison: Comparison) -> bool | None:
-    if report.gain_note or comparison.cheapest not in (None, CANDIDATE):
+    if report.gain_note:
         return False
-    if report.gain_low is None or report.gain_high is None:
-        return None
-    return True if report.gain_low > 0 else False if report.gain_high <= 0 else None
+    if report.gain_low is not None and report.gain_low > 0:
+        return True
+    if _cheaper(comparison) or (report.gain_high is not None and report.gain_high <= 0):
+        return False
+    return None
+
+
+def _cheaper(comparison: Comparison) -> str | None:
+    """What clears the bar without any training, if anything does."""
+    return None if comparison.cheapest == CANDIDATE else comparison.cheapest
 
 
 def _verdict(report: EvaluationReport, comparison: Comparison, worth: bool | None) -> str:
@@ -50,10 +58,16 @@ def _verdict(report: EvaluationReport, comparison: Comparison, worth: bool | Non
             f"its voice is {abs(report.gain):.3f} {'nearer to' if report.gain >= 0 else 'further from'} the author than "
             f"{BASELINE}'s (95% interval {report.gain_low:+.3f} to {report.gain_high:+.3f})"
         )
-    if worth is False and comparison.cheapest not in (None, CANDIDATE):
-        return f"Fine-tuning was not worth it: {comparison.cheapest} clears the bar without any training; {gain}."
-    if worth is False:
-        return f"Fine-tuning was not worth it: {gain}."
+    cheaper = _cheaper(comparison)
     if worth is None:
         return f"Whether fine-tuning was worth it can't be said yet: {gain}."
-    return f"Fine-tuning was worth it for the voice: {gain}, and nothing cheaper clears the bar."
+    if worth:
+        without = (
+            f"{cheaper} clears the bar without any training too"
+            if cheaper
+            else "nothing cheaper clears the bar"
+        )
+        return f"Fine-tuning was worth it for the voice: {gain}, and {without}."
+    if cheaper:
+        return f"Fine-tuning was not worth it: {cheaper} clears the bar without any training; {gain}."
+    return f"Fine-tuning was not worth it: {gain}."
