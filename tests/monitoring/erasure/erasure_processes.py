@@ -13,6 +13,7 @@ import numpy as np
 
 from tests.evaluation.evaluation_factories import request
 from tests.monitoring.scores.test_live_scores import scorer
+from tests.support.machine import PATIENCE
 from tests.support.s3_double import s3_client
 from twin_assets.core.datasets.rows import InstructRow
 from twin_assets.core.datasets.store import write_dataset
@@ -95,7 +96,8 @@ def works(role: str, folder: Path, lake: Lake, wanted: list[str]) -> Callable[[]
                 log.append(request(request_id=name, key=key, answer=f"said {name}", time=datetime(2026, 1, 2, 1, 0, n // 1000, n % 1000, tzinfo=UTC)))  # fmt: skip
             time.sleep(0.02)
 
-        works.close = log.close  # type: ignore[attr-defined]
+        # A process that ends while its log still writes loses rows, and may abort within the writer of Parquet.
+        works.close = lambda: log.close(PATIENCE)  # type: ignore[attr-defined]
         return append
     if role == "erase-documents":
         return lambda: (

@@ -79,7 +79,8 @@ def run(folder: Path, url: str, erasers: list[list[str]], others: list[list[str]
         for one in started[: len(erasers)]:
             assert one.wait(PATIENCE) == 0
         (folder / "stop").touch()
-        assert {one.wait(PATIENCE) for one in started} == {0}
+        ended = [(role, one.wait(PATIENCE)) for (role, *_), one in zip(roles, started, strict=True)]
+        assert ended == [(role, 0) for role, *_ in roles]
     finally:
         for one in started:
             one.kill()
