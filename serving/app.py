@@ -7,10 +7,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from serving.access.keys import Keys
-from serving.access.limits import RateLimit
 from serving.access.middleware import Access
 from serving.access.needs import needs
 from serving.access.session import TRIES
+from serving.access.shared_limits import Limits
 from serving.api import completions as api_write
 from serving.api import drafts as api_drafts
 from serving.api import erase as api_erase
@@ -39,7 +39,8 @@ def create_app(settings: Settings) -> FastAPI:
         responses=ERRORS,
     )
     app.state.settings = settings  # one installation, also for the page
-    app.state.tries = RateLimit(TRIES)
+    limits = Limits(settings)
+    app.state.tries = limits.limit("tries", TRIES)
     for route in app.routes:  # FastAPI's own: /docs.json
         if isinstance(route, Route):
             needs("read")(route.endpoint)
@@ -47,7 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
     for part in (api_write, api_drafts, api_publishing, threads, links, mcp, api_info, api_erase):
         app.include_router(part.router)
     install_ui(app)
-    app.add_middleware(Access, settings=settings)
+    app.add_middleware(Access, settings=settings, limits=limits)
     if settings.cors_origins:
         # Outermost, so that refusals too can be read. No cookies: other sites ask with a key.
         app.add_middleware(

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # Where the code and its data files lie: a checkout, or site-packages.
@@ -38,7 +38,19 @@ class Installation(BaseModel):
         max_length=80,
         description="Whose the things on shared servers are; drawn once, and kept in the lake, if unset.",
     )
+    database_url: SecretStr | None = Field(
+        None,
+        description="`postgresql://user:password@host/database`, for Dagster's runs and events and for limits that count over "
+        "replicas; if unset: SQLite under home, and each process counts for itself.",
+    )
     seed: int = Field(17, description="Of what is drawn at random: splits, dataset rows, trainings, samples.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not url.get_secret_value().startswith("postgresql://"):
+            raise ValueError("it must begin with postgresql://")
+        return url
 
 
 class LakeSettings(BaseModel):

@@ -10,8 +10,9 @@ import math
 import re
 import time
 import uuid
+from collections.abc import Callable
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio.to_thread
 from fastapi import HTTPException, Request
@@ -25,8 +26,9 @@ from serving.access import session as ui_session
 from serving.access.caller import ANYBODY, Caller
 from serving.access.front import is_of_another_site
 from serving.access.keys import Keys
-from serving.access.limits import Admission, QueueFull, RateLimit, State, network_of
+from serving.access.limits import Admission, QueueFull, State, network_of
 from serving.access.needs import ANYONE, Needs, NeedsOf
+from serving.access.shared_limits import Limits
 from serving.access.this_machine import is_loopback, names_this_machine, was_forwarded
 from serving.errors import Forbidden, error_response
 from serving.refusal import refusal
@@ -41,6 +43,7 @@ QUEUE_RETRY_SECONDS = 5
 IDLE_SECONDS = 60.0
 
 logger = logging.getLogger("serving")
+Counted = TypeVar("Counted")
 
 
 class TooLarge(HTTPException):
@@ -53,11 +56,12 @@ class TooLarge(HTTPException):
 class Access:
     """The middleware."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, limits: Limits) -> None:
         self.app, self.settings = app, settings
         self.keys = Keys(open_lake(settings))
-        self.by_key = RateLimit(settings.rate_per_minute)
-        self.by_address = RateLimit(settings.rate_per_minute_address)
+        self.by_key = limits.limit("key", settings.rate_per_minute)
+        self.by_address = limits.limit("address", settings.rate_per_minute_address)
+        self._asks_a_database = limits.shared
         self._needs_of: NeedsOf | None = None
 
     @cached_property
@@ -136,26 +140,33 @@ class Access:
         if needs.action == ANYONE:
             request.state.caller = Caller(ANYBODY)
             return None
-        if path.startswith("/v1/") and (wait := self.by_address.wait(network_of(address))):
+        if path.startswith("/v1/") and (
+            wait := await self._counted(lambda: self.by_address.wait(network_of(address)))
+        ):
             return _too_often("this address", wait)
         if self.keys.stale:
             try:
                 await anyio.to_thread.run_sync(lambda: self.keys.any)
             except TwinError as error:  # the lake was never read, so that nobody is known
                 return error_response(error)
-        caller = self._caller(request)
+        caller = await self._counted(lambda: self._caller(request))
         if isinstance(caller, Response):
             return caller
         request.state.caller = caller
-        if caller.key is None:
+        key = caller.key
+        if key is None:
             return None
-        if not caller.key.may(needs.action):
+        if not key.may(needs.action):
             return error_response(
                 Forbidden(f"This key is not good for {needs.action!r}.", "ask for a key with that scope.")
             )
-        if wait := self.by_key.wait(caller.key.id, caller.key.per_minute):
+        if wait := await self._counted(lambda: self.by_key.wait(key.id, key.per_minute)):
             return _too_often("this key", wait)
         return None
+
+    async def _counted(self, count: Callable[[], Counted]) -> Counted:
+        """What counts a request, off the event loop where it asks a database."""
+        return await anyio.to_thread.run_sync(count) if self._asks_a_database else count()
 
     def _caller(self, request: Request) -> Caller | Response:
         token = ui_login.bearer(request)

@@ -9,6 +9,7 @@ from demo.sites.answers import Answer
 from demo.sites.loopback import Loopback
 from tests.cli.terminal import Terminal
 from tests.support.machine import free_port, small_disk
+from tests.support.postgres.server import postgres
 
 SECRET = "sesame-opens-nothing-else"
 
@@ -56,7 +57,17 @@ def test_a_new_installation_has_nothing_wrong_and_is_left_as_it_is(tmp_path: Pat
     assert not wrong(found)
     assert found["personas"][0]["fix"].endswith("twin demo")
     assert {path.name for path in tmp_path.rglob("*")} == {"personas", "lake"}
-    assert list(found) == ["packages", "disk", "ports", "lake", "personas", "index", "engine", "profile"]
+    assert list(found) == [
+        "packages",
+        "disk",
+        "ports",
+        "lake",
+        "database",
+        "personas",
+        "index",
+        "engine",
+        "profile",
+    ]
 
 
 def test_the_terminal_shows_a_mark_a_look_and_the_fix(tmp_path: Path) -> None:
@@ -140,6 +151,17 @@ def test_a_small_disk_is_told_before_it_is_full(tmp_path: Path) -> None:
         _, found = findings(terminal(small))
     assert "0.1 GB are free" in wrong(found)["disk"] or "0.0 GB are free" in wrong(found)["disk"]
     assert "TWIN_HOME" in wrong(found)["disk"]
+
+
+def test_the_database_is_asked_and_its_login_is_not_shown(tmp_path: Path) -> None:
+    with postgres() as server:
+        at = terminal(tmp_path, database_url=server.url)
+        assert findings(at)[1]["database"][0]["says"].startswith("PostgreSQL ")
+        server.stop()
+        said = wrong(findings(at)[1])["database"]
+    assert "PostgreSQL did not answer" in said
+    assert "TWIN_DATABASE_URL" in said
+    assert "p%40ss" not in said
 
 
 def test_a_login_in_an_address_is_not_shown(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ _EXTRA_OF = {
     "fastapi": "serve", "mcp": "serve", "scrapy": "read", "unstructured": "read", "pypandoc": "read", "torch": "llm",
     "transformers": "llm", "peft": "llm", "gguf": "llm", "sentence_transformers": "llm", "dagster": "pipeline",
     "dagster_dbt": "pipeline", "dagster_aws": "pipeline", "daft": "pipeline", "apprise": "pipeline", "axolotl": "train",
-    "optuna": "train", "lm_eval": "pipeline", "ray": "scale", "kubernetes": "k8s",
+    "optuna": "train", "lm_eval": "pipeline", "ray": "scale", "kubernetes": "k8s", "psycopg2": "serve", "dagster_postgres": "pipeline",
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Dagster's own settings: written once, and brought up to date only where they are ours."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from dagster import DagsterInstance
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickStatus
 
-from twin_assets.core.storage.dagster_home import INSTANCE, ensure_dagster_home
+from twin_assets.core.storage.dagster_home import INSTANCE, STORAGE, ensure_dagster_home
 from twin_assets.settings import Settings
 
 BEFORE_RETRIES = {
@@ -37,6 +38,25 @@ def test_settings_are_written_unless_somebody_else_wrote_some(
         path.write_text(yaml.safe_dump(there))
     ensure_dagster_home(settings)
     assert yaml.safe_load(path.read_text()) == (there if kept else INSTANCE)
+
+
+@pytest.mark.parametrize("there", [None, INSTANCE, BEFORE_RETRIES, INSTANCE | STORAGE])
+def test_a_database_comes_into_settings_that_are_ours_and_goes_again(
+    tmp_path: Path, there: dict | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TWIN_DATABASE_URL", raising=False)
+    url = "postgresql://twin:secret@127.0.0.1:1/twin"
+    settings = Settings(home=tmp_path, database_url=url)
+    path = settings.dagster_home / "dagster.yaml"
+    if there is not None:
+        path.parent.mkdir(parents=True)
+        path.write_text(yaml.safe_dump(there))
+    ensure_dagster_home(settings)
+    assert yaml.safe_load(path.read_text()) == INSTANCE | STORAGE
+    assert "secret" not in path.read_text()
+    assert os.environ.pop("TWIN_DATABASE_URL") == url  # Dagster reads no `.env`
+    ensure_dagster_home(Settings(home=tmp_path))
+    assert yaml.safe_load(path.read_text()) == INSTANCE
 
 
 def test_dagster_reads_them_and_starts_a_killed_run_once_more(tmp_path: Path) -> None:

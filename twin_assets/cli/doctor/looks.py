@@ -19,6 +19,7 @@ from twin_assets.core.models.hub import patient_hub
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.persona.definition import Persona, load_persona, persona_names
 from twin_assets.core.release.bucket import Bucket
+from twin_assets.core.storage.database import ask, connect
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.vectors import open_store
 from twin_assets.settings import ROOT, Settings
@@ -127,6 +128,19 @@ def lake(settings: Settings) -> Iterator[Finding]:
     yield Finding(look="lake", state="ok", says=open_lake(settings).check())
     if settings.registry_url:
         yield Finding(look="lake", state="ok", says=Bucket(settings).check())
+
+
+def database(settings: Settings) -> Iterator[Finding]:
+    """Whether the database of Dagster and of the limits, if there is one, can be asked."""
+    if not settings.database_url:
+        yield Finding(
+            look="database", state="ok", says="SQLite under home; each process counts limits for itself"
+        )
+        return
+    connection = connect(settings, SECONDS)
+    [(version,)] = ask(connection, SECONDS, "show server_version")
+    connection.close()
+    yield Finding(look="database", state="ok", says=f"PostgreSQL {version} answers")
 
 
 def personas(settings: Settings) -> Iterator[Finding]:
@@ -258,7 +272,7 @@ def profile(settings: Settings) -> Iterator[Finding]:
 
 
 LOOKS: dict[str, Look] = {
-    "packages": packages, "disk": disk, "ports": ports, "lake": lake, "personas": personas, "index": index, "engine": engine,
+    "packages": packages, "disk": disk, "ports": ports, "lake": lake, "database": database, "personas": personas, "index": index, "engine": engine,
     "tokens": tokens, "profile": profile,
 }  # fmt: skip
 

@@ -1,8 +1,11 @@
-"""Dagster's own settings, written once: telemetry and pop-ups off, one slot for each scarce thing, and what becomes of runs whose
-process died."""
+"""Dagster's own settings, written once: telemetry and pop-ups off, one slot for each scarce thing, what becomes of runs whose
+process died, and the database that runs and events are kept in."""
+
+import os
 
 import yaml
 
+from twin_assets.core.storage.database import URL, database_url
 from twin_assets.core.storage.private import private_home
 from twin_assets.settings import Settings
 
@@ -23,17 +26,22 @@ INSTANCE = {
     },
 }
 _NEWER = ({"run_coordinator"}, {"run_monitoring", "run_retries", "retention"})  # what each release added
+# The address has a password in it, and stands in the environment alone.
+STORAGE = {"storage": {"postgres": {"postgres_url": {"env": URL}}}}
 
 
 def ensure_dagster_home(settings: Settings) -> None:
-    """Create DAGSTER_HOME with a `dagster.yaml`. One that is there is left alone, unless it is ours of a release before,
-    unchanged. Other accounts may not look into home."""
+    """Create DAGSTER_HOME with a `dagster.yaml`. One that is there is left alone, unless it is ours of a release before, or
+    of another database, unchanged. Other accounts may not look into home."""
     private_home(settings.home)
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    url = database_url(settings)
+    if url:
+        os.environ.setdefault(URL, url)  # Dagster reads no `.env`
     path = settings.dagster_home / "dagster.yaml"
-    ours, before = INSTANCE, []
+    ours, before = INSTANCE, [INSTANCE, INSTANCE | STORAGE]
     for added in reversed(_NEWER):
         ours = {name: value for name, value in ours.items() if name not in added}
         before.append(ours)
     if not path.exists() or yaml.safe_load(path.read_text()) in before:
-        path.write_text(yaml.safe_dump(INSTANCE, sort_keys=False))
+        path.write_text(yaml.safe_dump(INSTANCE | STORAGE if url else INSTANCE, sort_keys=False))

@@ -17,6 +17,7 @@ from twin_assets.core.feedback import store as feedback
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.publishing.ledger import FOLDER as LEDGER
 from twin_assets.core.records import Chunk, UniqueDocument, Visibility
+from twin_assets.core.storage.database import clean_texts
 from twin_assets.core.storage.erased import add_erased, mark_done, settle
 from twin_assets.core.storage.feature_store import ROWS, FeatureStore
 from twin_assets.core.storage.kept import KeptValues
@@ -273,7 +274,7 @@ def from_logs(erasure: DocumentErasure) -> int:
 
 
 def from_dagster(erasure: DocumentErasure) -> int:
-    """Samples and messages in the event log of a Dagster whose storage is below the home, and what its runs printed."""
+    """Samples and messages in Dagster's event log, and what its runs printed."""
     home = erasure.settings.dagster_home
     taken = files.clean_files(
         (path for path in files.files_below(home) if not _is_database(path)),
@@ -284,6 +285,8 @@ def from_dagster(erasure: DocumentErasure) -> int:
     for path in filter(_is_database, files.files_below(home)):
         if path.suffix == ".db":
             taken += files.clean_sqlite(path, lambda text: _cleaned(erasure, text))
+    if erasure.settings.database_url:
+        taken += clean_texts(erasure.settings, lambda text: _cleaned(erasure, text))
     return taken
 
 

@@ -1,0 +1,97 @@
+"""Dagster's runs and events in PostgreSQL: the graph runs on it, and what is erased leaves it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from tests.defs.monitoring.test_erase_document import TEXT, WORD, document_of
+from tests.support.postgres.server import Postgres, postgres
+from twin_assets.core.storage.dagster_home import ensure_dagster_home
+from twin_assets.core.storage.database import ask, connect
+from twin_assets.core.storage.lake import open_lake
+from twin_assets.definitions import defs
+from twin_assets.defs.shared.resources import build_resources
+from twin_assets.monitoring.erasure import erase_document
+from twin_assets.settings import ROOT, Settings
+
+STEPS = (
+    "raw_web",
+    "raw_library",
+    "stg_documents",
+    "document",
+    "library_",
+    "cleaned_",
+    "unique_",
+    "corpus_",
+    "chunks",
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with postgres() as made:
+        yield made
+
+
+@pytest.fixture
+def settings(server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    writing, personas = tmp_path / "writing", tmp_path / "personas"
+    writing.mkdir()
+    personas.mkdir()
+    for path in sorted((ROOT / "demo" / "writing" / "medium").glob("*.md"))[:4]:
+        shutil.copy(path, writing)
+    (writing / f"{WORD}.md").write_text(TEXT)
+    (personas / "runa.yaml").write_text(
+        f"name: runa\nfull_name: Runa Skov\nabout: She writes about ferries.\nlicense: MIT\nweb: {{folders: [{writing}]}}\n"
+    )
+    monkeypatch.setenv("TWIN_DATABASE_URL", server.url)
+    return Settings(home=tmp_path / "home", personas_dir=personas, profile="pocket", database_url=server.url)  # type: ignore[arg-type]
+
+
+def with_word(settings: Settings) -> int:
+    """How many rows of Dagster's have the word."""
+    connection, found = connect(settings, 60), 0
+    for (table,) in ask(
+        connection, 60, "select table_name from information_schema.tables where table_schema = 'public'"
+    ):
+        [(count,)] = ask(
+            connection, 60, f'select count(*) from "{table}" as t where t::text like %s', (f"%{WORD}%",)
+        )
+        found += count
+    connection.close()
+    return found
+
+
+def test_the_graph_runs_on_it_and_a_document_that_is_erased_leaves_it(
+    settings: Settings, server: Postgres
+) -> None:
+    ensure_dagster_home(settings)
+    assert "p%40ss" not in (settings.dagster_home / "dagster.yaml").read_text()
+    overrides = {"home": str(settings.home), "personas_dir": str(settings.personas_dir), "profile": "pocket"}
+    assets = [a for a in defs.assets or [] if isinstance(a, dg.AssetsDefinition)]
+    chosen = [a for a in assets if all(k.to_user_string().startswith(STEPS) for k in a.keys)]
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        instance.add_dynamic_partitions("personas", ["runa"])
+        made = dg.materialize(
+            chosen, instance=instance, partition_key="runa", resources=build_resources(overrides)
+        )
+        assert made.success
+    # Another process finds all of it: none lies in a file of the home.
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        assert [run.run_id for run in instance.get_runs()] == [made.run_id]
+        event = instance.get_latest_materialization_event(dg.AssetKey("chunks"))
+        assert event
+        assert event.run_id == made.run_id
+        assert instance.has_dynamic_partition("personas", "runa")
+    assert not list(settings.dagster_home.rglob("*.db"))
+
+    assert with_word(settings) > 0
+    erased = erase_document(settings, open_lake(settings), "runa", document_of(settings))
+    assert erased.places["dagster"]
+    assert with_word(settings) == 0
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        assert [run.run_id for run in instance.get_runs()] == [made.run_id]
+        assert instance.get_latest_materialization_event(dg.AssetKey("chunks"))
