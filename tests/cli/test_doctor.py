@@ -118,6 +118,9 @@ def test_the_engine_that_twin_up_started_is_asked_with_its_own_key_and_no_other_
         assert [(found["state"], found["says"]) for found in engine] == [("ok", f"http://127.0.0.1:{port}/v1 answers 200")]  # fmt: skip
         at.environment["TWIN_LLM_PORT"] = str(free_port())  # now the address is somebody else's
         assert "refuses the key (401)" in wrong(findings(at)[1])["engine"]
+        at.environment["TWIN_LLM_PORT"] = port
+        del at.environment["TWIN_LLM_URL"]  # then it is that of the port
+        assert findings(at)[1]["engine"][0]["state"] == "ok"
 
 
 def test_what_is_broken_is_named_and_stops_no_other_look(tmp_path: Path) -> None:

@@ -176,35 +176,36 @@ def index(settings: Settings) -> Iterator[Finding]:
 
 def engine(settings: Settings) -> Iterator[Finding]:
     """Whether the LLM service, or another engine, can be asked."""
-    url = f"{settings.llm_url}/models"
+    own = f"http://127.0.0.1:{settings.llm_port}/v1"  # which `twin up` starts where no other is named
+    ours = "llm_url" not in settings.model_fields_set
+    url = own if ours else settings.llm_url
+    key = _own_key(settings) if url == own else settings.llm_api_key
     try:
-        answer = httpx.get(url, headers=_bearer(_engine_key(settings)), timeout=SECONDS)
+        answer = httpx.get(f"{url}/models", headers=_bearer(key), timeout=SECONDS)
     except httpx.HTTPError as error:
-        ours = "llm_url" not in settings.model_fields_set
         yield Finding(
             look="engine", state="note" if ours else "wrong",
-            says=f"nothing answers at {settings.llm_url} ({type(error).__name__})",
+            says=f"nothing answers at {url} ({type(error).__name__})",
             fix="twin up starts our own" if ours else "start it, or set TWIN_LLM_URL",
         )  # fmt: skip
         return
     if answer.status_code in (401, 403):
         yield Finding(
-            look="engine", state="wrong", says=f"{settings.llm_url} refuses the key ({answer.status_code})",
+            look="engine", state="wrong", says=f"{url} refuses the key ({answer.status_code})",
             fix="set TWIN_LLM_API_KEY as it has it; that of `twin up` lies in llm_key in the home",
         )  # fmt: skip
     else:
         state: State = "ok" if answer.status_code == 200 else "wrong"
-        says = f"{settings.llm_url} answers {answer.status_code}"
+        says = f"{url} answers {answer.status_code}"
         yield Finding(look="engine", state=state, says=says, fix="" if state == "ok" else "see its log")
 
 
-def _engine_key(settings: Settings) -> SecretStr | None:
-    """The key that is set; without one, for the engine that `twin up` starts here, the one that it keeps in the home."""
+def _own_key(settings: Settings) -> SecretStr | None:
+    """The key that is set; without one, that which `twin up` keeps in the home."""
     from serving.up import LLM_KEY
 
     kept = settings.home / LLM_KEY
-    ours = settings.llm_url == f"http://127.0.0.1:{settings.llm_port}/v1"
-    if settings.llm_api_key or not ours or not kept.is_file():
+    if settings.llm_api_key or not kept.is_file():
         return settings.llm_api_key
     return SecretStr(kept.read_text(encoding="utf-8"))
 
