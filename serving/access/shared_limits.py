@@ -64,6 +64,9 @@ class Counter:
     def _asked(self, statement: str, values: Any) -> list[tuple[Any, ...]]:
         connection = self._connection()
         try:
+            with self._lock:
+                if not self._made:
+                    self._make_table(connection)
             rows = ask(connection, SECONDS, statement, values)
             if time.monotonic() > self._swept + SWEEP_SECONDS:
                 self._swept = time.monotonic()
@@ -80,11 +83,7 @@ class Counter:
     def _connection(self) -> Any:
         with suppress(queue.Empty):
             return self._idle.get_nowait()
-        connection = connect(self._settings, SECONDS)
-        with self._lock:
-            if not self._made:
-                self._make_table(connection)
-        return connection
+        return connect(self._settings, SECONDS)
 
     def _make_table(self, connection: Any) -> None:
         try:

@@ -29,8 +29,14 @@ def connect(settings: Settings, seconds: float) -> Any:
     import psycopg2
 
     with answered():
-        # Connected without waiting, so that the wait is ours: libpq's own counts whole seconds and only the connecting.
-        made = psycopg2.connect(database_url(settings), async_=True, application_name="llm-twin")
+        try:
+            # Connected without waiting, so that the wait is ours: libpq's own counts whole seconds and only the connecting.
+            made = psycopg2.connect(database_url(settings), async_=True, application_name="llm-twin")
+        except psycopg2.ProgrammingError:  # libpq would quote the password that it can't read
+            raise DatabaseAway(
+                f"{URL} can't be read.",
+                "write it as postgresql://user:password@host/database, with %40 for an @ in the password and so on.",
+            ) from None
         wait(made, seconds)
     return made
 
@@ -62,7 +68,7 @@ def answered() -> Iterator[None]:
 
     try:
         yield
-    except psycopg2.ProgrammingError as error:  # also of an address that is none
+    except psycopg2.ProgrammingError as error:
         raise DatabaseAway(
             f"PostgreSQL refused: {_line(error)}", f"see {URL}, and what its role may do."
         ) from None
