@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.access.this_machine import is_address, name_of, names_this_machine
 from serving.refusal import refusal
 
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+# Others that are not known here go on to the application, which has no route for them.
+CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 POLICY_VIOLATION = (
     1008  # what a websocket is closed with: https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 )
@@ -77,7 +78,7 @@ class Front:
                 "Another site asked for this.",
                 "use the page itself; a proxy in front must pass on the Host header that it got.",
             )
-        changes = scope["type"] == "http" and scope["method"] not in SAFE_METHODS
+        changes = scope["type"] == "http" and scope["method"] in CHANGES
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if changes and kind != "application/json" and scope["path"] not in self.form_paths:
             return refusal(

@@ -94,3 +94,10 @@ class NeedsOf:
                     return needs
                 other = other or replace(needs, queued=False, upload=False)
         return other or UNDECLARED
+
+    def methods(self, path: str) -> Iterator[str]:
+        """Those of all routes that are declared with the path of the first one that fits."""
+        first = next((pattern for pattern, *_ in self._routes if pattern.match(path)), None)
+        return (
+            method for pattern, methods, _ in self._routes if pattern == first for method in methods or ()
+        )
