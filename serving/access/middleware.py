@@ -10,7 +10,7 @@ import math
 import re
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -75,7 +75,7 @@ class Access:
         self._needs_of = self._needs_of or NeedsOf(scope["app"])
         needs = self._needs_of(scope["method"], scope["path"])
         exchange = _Exchange(
-            request, receive, send, needs, needs.limit(self.settings), self._needs_of.methods(scope["path"])
+            request, receive, send, needs, needs.limit(self.settings), self._needs_of.methods
         )
         try:
             refused = await self._refusal(request, exchange) or await self._unread(request, exchange)
@@ -135,7 +135,9 @@ class Access:
         path, address, needs = request.scope["path"], _address(request), exchange.needs
         if int(request.headers.get("content-length") or 0) > exchange.most:
             return _too_large(exchange.most)
-        if foreign := ui_login.foreign_change(request):
+        foreign = ui_login.foreign_change(request)
+        # What none of the path's routes takes changes nothing: it is told that further on.
+        if foreign and (not exchange.methods or request.method in exchange.methods):
             return foreign
         if needs.action == ANYONE:
             request.state.caller = Caller(ANYBODY)
@@ -216,7 +218,7 @@ class _Exchange:
         send: Send,
         needs: Needs,
         most: int,
-        methods: Iterable[str],
+        methods: Callable[[str], frozenset[str]],
     ) -> None:
         self.request, self._receive, self._send = request, receive, send
         self.needs, self.most, self._methods = needs, most, methods
@@ -227,6 +229,11 @@ class _Exchange:
         self.id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         request.state.request_id = self.id
         request.state.facts = {}
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """All methods of the path."""
+        return self._methods(self.request.scope["path"])
 
     async def read(self) -> None:
         """Take the whole body in, for `receive` to hand on. Raises TooLarge; `gone` tells that the client went away."""
@@ -264,7 +271,7 @@ class _Exchange:
             headers["X-Request-ID"] = self.id
             headers["X-Content-Type-Options"] = "nosniff"
             if self.status == 405:  # the router names the methods of one route, and a path may have several
-                headers["Allow"] = ", ".join(sorted(set(self._methods)))
+                headers["Allow"] = ", ".join(sorted(self.methods))
             if not self.needs.cached:
                 headers["Cache-Control"] = "no-store"
         await self._send(message)

@@ -177,7 +177,7 @@ def test_a_talk_without_a_question_is_refused_by_the_document_too() -> None:
 def test_a_method_that_a_path_does_not_have_is_told_those_that_it_has(tmp_path: Path) -> None:
     lend_embedder(tmp_path)
     with twin(tmp_path) as (server, _):
-        for method in ("OPTIONS", "TRACE", "QUERY"):
+        for method in ("OPTIONS", "TRACE", "QUERY", "PATCH"):
             for path, allowed in {
                 "/v1/drafts": "GET, POST",
                 "/v1/drafts/0": "DELETE, GET, PUT",
@@ -198,7 +198,8 @@ def test_the_llm_service_refuses_unknown_methods_as_such() -> None:
         for method in ("TRACE", "QUERY", "DELETE"):
             answer = client.request(method, "/v1/models", headers={"Content-Type": "application/json"})
             assert (answer.status_code, answer.headers["allow"]) == (405, "GET"), method
-        assert client.request("QUERY", "/v1/models").status_code == 405
+        for method in ("QUERY", "PUT"):
+            assert client.request(method, "/v1/models").status_code == 405
         assert client.post("/v1/chat/completions", content=b"{}").status_code == 415
 
 

@@ -292,7 +292,8 @@ class WeaviateStore:
         stored: dict[int, str] = {}
         for first, last in [(0, PARTS - 1)] if parts is None else runs(parts):
             after = UUID(int=first_of(first) - 1) if first else None
-            most = min(READ_AT_ONCE, LEAST_READ + 2 * about * (last - first + 1) // PARTS)
+            likely = LEAST_READ + 2 * about * (last - first + 1) // PARTS
+            most = READ_AT_ONCE if parts is None else min(READ_AT_ONCE, likely)
             while page := patience.call(functools.partial(self._page, after, most)):
                 stored |= {o.uuid.int: str(o.properties.get(MADE) or "") for o in page}
                 after = page[-1].uuid
