@@ -244,7 +244,7 @@ class S3Lake:
         """Once a day on this machine, before anything stands on it: that the store heeds conditions."""
         address = f"{self.client.meta.endpoint_url} {self.bucket}"
         if not self._noted(_PROOF, address):
-            self._try_conditions(key.partition("/")[0])
+            self._try_conditions(key.partition("/")[0] if "/" in key else "")
             self.here.write(_PROOF, address.encode())
 
     def _own(self) -> None:
@@ -268,7 +268,8 @@ class S3Lake:
 
     def _try_conditions(self, folder: str) -> None:
         """Raises StorageError unless the store refuses a second creation, and a change of what is not there any more."""
-        probe = f"{folder}/.check-{secrets.token_hex(8)}"  # where this key may write
+        # Where this key may write, and below no object: SeaweedFS takes a folder, empty too, for an object of its name.
+        probe = f"{folder}/.check-{secrets.token_hex(8)}".lstrip("/")
         try:
             self._put_if(probe, "IfNoneMatch", "*")
             if self._put_if(probe, "IfNoneMatch", "*"):
