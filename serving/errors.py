@@ -66,6 +66,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         408: "The body did not come in time.",
         409: "Something else was first.",
         413: "The body is too large.",
+        415: "The body must be JSON, and be sent as such.",
         422: "A field does not fit.",
         429: "Too many requests.",
         500: "A fault of the service's own.",

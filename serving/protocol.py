@@ -5,11 +5,10 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -22,6 +21,7 @@ from pydantic import (
 from serving.refusal import error_body, error_type
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.answer_options import MOST_CANDIDATES
+from twin_assets.core.records import StrictTypes
 from twin_assets.inference.generation.sampling import REPETITION_PENALTY, TEMPERATURE, Sampling
 from twin_assets.inference.generation.structured.schema import ResponseFormat, check_size
 from twin_assets.inference.twin.brief import FORM_OF, Brief, Language, WriteKind
@@ -35,6 +35,7 @@ MAX_LINKS = 3
 MAX_STOPS = 4  # OpenAI's
 MAX_CHOICES = 8
 MAX_TOP_LOGPROBS = 20  # OpenAI's
+DEFAULT_KIND: WriteKind = "linkedin_post"
 DONE = "data: [DONE]\n\n"
 ALIVE = ": still writing\n\n"  # a comment, which clients of server-sent events pass over
 
@@ -62,11 +63,18 @@ def _plain_text(content: Any) -> Any:
     return content
 
 
-class RequestBody(BaseModel):
-    """A body, or a part of one, whose types are what they are: no number or word is taken for a boolean, and no boolean or
-    word for a number."""
+class RequestBody(StrictTypes):
+    """A body, or a part of one. Other records that a body may hold are StrictTypes too."""
 
-    model_config = ConfigDict(strict=True)
+
+def has_text(name: str) -> dict[str, Any]:
+    """JSON Schema of a body that has more than white space in a field. Rules between fields are told with it."""
+    return {"required": [name], "properties": {name: {"type": "string", "pattern": r"\S"}}}
+
+
+def is_given(name: str) -> dict[str, Any]:
+    """The same of one that is not empty."""
+    return {"required": [name], "properties": {name: {"type": "string", "minLength": 1}}}
 
 
 class ChatTurn(RequestBody):
@@ -148,7 +156,15 @@ class StreamOptions(RequestBody):
 class ChatRequest(RequestBody):
     """POST /v1/chat/completions. What would change an answer is done, or refused by name; other fields are ignored."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"top_logprobs": {"type": "null"}}},
+                {"properties": {"logprobs": {"const": True}}, "required": ["logprobs"]},
+            ]
+        },
+    )
 
     model: Name = Field(description="A persona; in the LLM service also an exact version.")
     messages: list[ChatTurn] = Field(min_length=1, max_length=MAX_TURNS)
@@ -194,7 +210,7 @@ class ChatRequest(RequestBody):
     @field_validator("top_logprobs")
     @classmethod
     def _with_logprobs(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if value is not None and not info.data.get("logprobs"):
+        if not _asks_nothing(value) and not info.data.get("logprobs"):
             raise ValueError("it needs logprobs: true")
         return value
 
@@ -240,10 +256,13 @@ class TwinChatRequest(ChatRequest):
     An answer has its own citations and form, and goes to a log: there is one a request, and no likelihoods of its tokens.
     """
 
+    model_config = ConfigDict(json_schema_extra={})
+
     messages: list[ChatTurn] = Field(
         min_length=1,
         max_length=MAX_TALK_TURNS,
         description="The whole talk. The last user turn is answered, understood from the turns before it; a system turn is not heard.",
+        json_schema_extra={"contains": {"properties": {"role": {"const": "user"}}, "required": ["role"]}},
     )
     n: int = Field(1, ge=1, le=1, description="One answer a request.")
     logprobs: Literal[False] = Field(False, description="Only the LLM service has them.")
@@ -259,13 +278,36 @@ class TwinChatRequest(ChatRequest):
     )
 
 
+def _kind_of(*kinds: str, negated: bool = False) -> dict[str, Any]:
+    """JSON Schema of a request of one of those kinds, or of none of them. What names no kind is a post."""
+    among = [kind for kind in get_args(WriteKind) if (kind in kinds) is not negated]
+    rule: dict[str, Any] = {"properties": {"kind": {"enum": among}}}
+    return rule if DEFAULT_KIND in among else rule | {"required": ["kind"]}
+
+
+def _unset(name: str, *nothing: Any) -> dict[str, Any]:
+    """JSON Schema of a request that leaves a field out, or gives it what stands for nothing."""
+    return {"properties": {name: {"enum": list(nothing)}}}
+
+
 class WriteRequest(RequestBody):
     """POST /v1/write. A topic or a draft; a reply needs what it replies to, a rewrite its draft."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "allOf": [
+                {"anyOf": [_kind_of("reply", negated=True), is_given("reply_to")]},
+                {"anyOf": [_kind_of("rewrite", negated=True), is_given("draft")]},
+                {"anyOf": [_kind_of(*FORM_OF, negated=True), is_given("topic"), is_given("draft")]},
+                {"anyOf": [_unset("chain", False), {"allOf": [_kind_of(*FORM_OF), is_given("topic"), _unset("draft", None, "")]}]},
+                {"anyOf": [_unset("given", None), {"required": ["chain"], "properties": {"chain": {"const": True}}}]},
+            ]
+        },
+    )  # fmt: skip
 
     persona: PersonaId
-    kind: WriteKind = "linkedin_post"
+    kind: WriteKind = DEFAULT_KIND
     topic: str | None = Field(None, min_length=3, max_length=500)
     draft: str | None = Field(None, max_length=MAX_CHARACTERS, description="Text to work from.")
     reply_to: str | None = Field(None, max_length=MAX_CHARACTERS, description="What a reply answers.")

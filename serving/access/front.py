@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.access.this_machine import is_address, name_of, names_this_machine
 from serving.refusal import refusal
 
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+# Others that are not known here go on to the application, which has no route for them.
+CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 POLICY_VIOLATION = (
     1008  # what a websocket is closed with: https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 )
@@ -77,13 +79,20 @@ class Front:
                 "Another site asked for this.",
                 "use the page itself; a proxy in front must pass on the Host header that it got.",
             )
-        changes = scope["type"] == "http" and scope["method"] not in SAFE_METHODS
+        changes = scope["type"] == "http" and scope["method"] in CHANGES
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if changes and kind != "application/json" and scope["path"] not in self.form_paths:
+        typed = kind == "application/json" or scope["path"] in self.form_paths
+        if changes and not typed and _is_taken(scope):
             return refusal(
                 415, "NotJson", "A change must be sent as JSON.", "send Content-Type: application/json."
             )
         return None
+
+
+def _is_taken(scope: Scope) -> bool:
+    """Whether a route takes the request: what none would take is told that by the application, and changes nothing."""
+    app = scope.get("app")
+    return app is None or any(route.matches(scope)[0] is Match.FULL for route in app.routes)
 
 
 def is_of_another_site(request: HTTPConnection, host: str) -> bool:

@@ -4,9 +4,10 @@ import math
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from serving.access.dependencies import Config
+from serving.access.front import CHANGES
 from serving.access.keys import KEY_SHAPE
 from serving.access.limits import RateLimit, network_of
 from serving.access.needs import ANYONE, needs
@@ -16,7 +17,6 @@ from twin_assets.settings import Settings
 
 # Anybody may send a login, so it may hold a password and little else.
 LOGIN_BYTES = 10_000
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # A form or an image of another site can't set a header, so its posts don't pass.
 UI_HEADER = "x-twin-ui"
 
@@ -24,6 +24,8 @@ router = APIRouter()
 
 
 class Login(BaseModel):
+    model_config = ConfigDict(strict=True)
+
     password: str = Field(max_length=1000)
 
 
@@ -67,7 +69,7 @@ def logout() -> Response:
 
 def foreign_change(request: Request) -> Response | None:
     """The refusal of a change through the page's data that the page itself did not ask for."""
-    if request.scope["path"].startswith("/ui/") and request.method not in SAFE_METHODS:
+    if request.scope["path"].startswith("/ui/") and request.method in CHANGES:
         site = request.headers.get("sec-fetch-site", "same-origin")
         if UI_HEADER not in request.headers or site != "same-origin":
             return refusal(

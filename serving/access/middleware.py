@@ -39,6 +39,7 @@ from twin_assets.settings import Settings
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,80}")
 QUEUE_RETRY_SECONDS = 5
+BODILESS = ("GET", "HEAD", "OPTIONS")
 # An upload, which is read as it comes, is broken off after so long without a byte.
 IDLE_SECONDS = 60.0
 
@@ -76,7 +77,9 @@ class Access:
         request = Request(scope)
         self._needs_of = self._needs_of or NeedsOf(scope["app"])
         needs = self._needs_of(scope["method"], scope["path"])
-        exchange = _Exchange(request, receive, send, needs, needs.limit(self.settings))
+        exchange = _Exchange(
+            request, receive, send, needs, needs.limit(self.settings), self._needs_of.methods
+        )
         try:
             refused = await self._refusal(request, exchange) or await self._unread(request, exchange)
             if refused is not None:
@@ -100,7 +103,7 @@ class Access:
 
     async def _unread(self, request: Request, exchange: "_Exchange") -> Response | None:
         """Read the body, so that nothing is held up by one that comes slowly; the refusal of one that takes too long."""
-        if request.method in ui_login.SAFE_METHODS or exchange.needs.upload:
+        if request.method in BODILESS or exchange.needs.upload:
             return None
         seconds = self.settings.max_body_seconds
         try:
@@ -135,7 +138,9 @@ class Access:
         path, address, needs = request.scope["path"], _address(request), exchange.needs
         if int(request.headers.get("content-length") or 0) > exchange.most:
             return _too_large(exchange.most)
-        if foreign := ui_login.foreign_change(request):
+        foreign = ui_login.foreign_change(request)
+        # What none of the path's routes takes changes nothing: it is told that further on.
+        if foreign and (not exchange.methods or request.method in exchange.methods):
             return foreign
         if needs.action == ANYONE:
             request.state.caller = Caller(ANYBODY)
@@ -216,9 +221,17 @@ class Access:
 class _Exchange:
     """One request and its answer: counts the body, adds the id, and knows what to log."""
 
-    def __init__(self, request: Request, receive: Receive, send: Send, needs: Needs, most: int) -> None:
+    def __init__(
+        self,
+        request: Request,
+        receive: Receive,
+        send: Send,
+        needs: Needs,
+        most: int,
+        methods: Callable[[str], frozenset[str]],
+    ) -> None:
         self.request, self._receive, self._send = request, receive, send
-        self.needs, self.most = needs, most
+        self.needs, self.most, self._methods = needs, most, methods
         self._body: bytes | None = None
         self._whole = self.gone = False
         self._began, self._read, self.status = time.monotonic(), 0, 0
@@ -226,6 +239,11 @@ class _Exchange:
         self.id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         request.state.request_id = self.id
         request.state.facts = {}
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """All methods of the path."""
+        return self._methods(self.request.scope["path"])
 
     async def read(self) -> None:
         """Take the whole body in, for `receive` to hand on. Raises TooLarge; `gone` tells that the client went away."""
@@ -262,6 +280,8 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self.id
             headers["X-Content-Type-Options"] = "nosniff"
+            if self.status == 405:  # the router names the methods of one route, and a path may have several
+                headers["Allow"] = ", ".join(sorted(self.methods))
             if not self.needs.cached:
                 headers["Cache-Control"] = "no-store"
         await self._send(message)

@@ -94,3 +94,8 @@ class NeedsOf:
                     return needs
                 other = other or replace(needs, queued=False, upload=False)
         return other or UNDECLARED
+
+    def methods(self, path: str) -> frozenset[str]:
+        """Those of all routes that are declared with the path of the first one that fits; none of a mounted application."""
+        first = next((pattern for pattern, *_ in self._routes if pattern.match(path)), None)
+        return frozenset[str]().union(*(methods or () for one, methods, _ in self._routes if one == first))

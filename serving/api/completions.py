@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from serving.access.caller import caller_of
 from serving.access.needs import needs
 from serving.api.threads import threads_of
+from serving.completions import EVENTS, TOLD, TwinChatCompletion
 from serving.event_stream import EventStream
 from serving.protocol import (
     Events,
@@ -35,13 +36,14 @@ from twin_assets.inference.twin.chain.records import GivenSteps
 
 DEGRADED_HEADER = "X-Twin-Degraded"
 STREAMS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {}}, "description": "One JSON object, or events with `stream`."}
+    200: {"content": EVENTS, "description": "One JSON object, or events with `stream`."}
 }
+CHATS: dict[int | str, dict[str, Any]] = {200: STREAMS[200] | {"model": TwinChatCompletion}}
 
 router = APIRouter(tags=["twin"])
 
 
-@router.post("/v1/chat/completions", response_model=None, responses=STREAMS)
+@router.post("/v1/chat/completions", response_model=None, responses=CHATS)
 @needs("chat", queued=True)
 def chat(given: TwinChatRequest, request: Request) -> Response:
     """OpenAI's chat completion; `model` is the persona. The last user turn is answered from the corpus, understood from the
@@ -55,23 +57,7 @@ def chat(given: TwinChatRequest, request: Request) -> Response:
         answer.tokens_in,
         answer.tokens_out,
         answer.finish_reason,
-        **answer.model_dump(
-            include={
-                "citations",
-                "outcome",
-                "seed",
-                "degraded",
-                "unsupported_links",
-                "request_id",
-                "notice",
-                "written",
-                "left_out",
-                "checks",
-                "understood_as",
-                "turns_left_out",
-                "thread_kept",
-            }
-        ),
+        **answer.model_dump(include=set(TOLD)),
     )
     if given.wanted_format and answer.outcome == "refused":  # it is no JSON, which OpenAI says so
         body["choices"][0]["message"] |= {"content": None, "refusal": answer.text}

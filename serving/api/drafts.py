@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from serving.access.caller import caller_of
 from serving.access.keys import Action
 from serving.access.needs import needs
 from serving.errors import Forbidden
-from serving.protocol import Name, PersonaId, RequestBody
+from serving.protocol import Name, PersonaId, RequestBody, has_text
 from serving.twin.answering import answer_service
 from twin_assets.core.drafts import (
     MOST_CITATIONS,
@@ -44,6 +44,11 @@ Text = Annotated[str, Field(max_length=MOST_TEXT)]
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$", max_length=80)]
 
 
+LINES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
+}
+
+
 class WrittenText(RequestBody):
     """What is said of a text beside its words: `by` whom it is; of the twin's own, the request that it answered, the
     version that wrote it, and the passages that it leans on."""
@@ -57,6 +62,8 @@ class WrittenText(RequestBody):
 
 class NewDraft(WrittenText):
     """A draft to be kept. Without a title it is called by the first line of its text."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [has_text("text"), has_text("title")]})
 
     text: Text = ""
     title: Title = ""
@@ -181,7 +188,7 @@ def compare(given: Comparison) -> Compared:
     )
 
 
-@router.get("/v1/drafts/export", response_class=StreamingResponse)
+@router.get("/v1/drafts/export", response_class=StreamingResponse, responses=LINES)
 @needs("write")
 def export_drafts(request: Request, persona: PersonaId) -> StreamingResponse:
     """All drafts of the caller for a persona with all their versions: a JSON object a line."""

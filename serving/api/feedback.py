@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from serving.access.caller import caller_of
 from serving.access.dependencies import Config, known_persona
 from serving.access.needs import needs
-from serving.protocol import MAX_CHARACTERS, Name, PersonaId, RequestBody
+from serving.protocol import MAX_CHARACTERS, Name, PersonaId, RequestBody, is_given
 from serving.twin.answering import answer_service
 from twin_assets.core.feedback.store import Feedback, add_feedback, edited_share
 from twin_assets.core.persona.definition import load_persona
@@ -23,6 +23,16 @@ TEXTS = {"prompt", "answer", "edited"}
 class FeedbackRequest(RequestBody):
     """At least one of thumb, comment and edited. Texts are kept only with `consent`; `model`, and where it is logged what
     was asked and answered, are taken from the request itself."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["thumb"], "properties": {"thumb": {"type": "string"}}},
+                is_given("comment"),
+                is_given("edited"),
+            ]
+        }
+    )
 
     request_id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,80}$", max_length=80)
     persona: PersonaId

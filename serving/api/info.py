@@ -7,7 +7,9 @@ from fastapi.responses import JSONResponse
 
 from serving.access.caller import caller_of
 from serving.access.needs import ANYONE, needs
+from serving.completions import ModelList
 from serving.errors import RETRY_AFTER_SECONDS
+from serving.readiness import State
 from serving.twin.answering import answer_service
 from twin_assets.core.persona.definition import load_persona
 
@@ -21,7 +23,15 @@ async def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/ready", tags=["state"])
+@router.get(
+    "/ready",
+    tags=["state"],
+    response_model=None,
+    responses={
+        200: {"model": State},
+        503: {"model": State, "description": "What needs it is away; Retry-After says when to come back."},
+    },
+)
 @needs(ANYONE)
 async def ready(request: Request) -> JSONResponse:
     """Whether everything that an answer needs works, as seen in the background a few seconds ago: 200, or 503 with
@@ -50,7 +60,7 @@ def personas(request: Request) -> dict[str, Any]:
     }
 
 
-@router.get("/v1/models", tags=["twin"])
+@router.get("/v1/models", tags=["twin"], response_model=ModelList)
 @needs("read")
 def models(request: Request) -> dict[str, Any]:
     """Personas that can be asked, as OpenAI models; `owned_by` is the version that answers."""

@@ -20,13 +20,16 @@ from starlette.types import Receive, Scope, Send
 from serving.access.caller import caller_of
 from serving.access.needs import needs
 from serving.api.completions import whole_answer, whole_text
+from serving.errors import ErrorBody
 from serving.protocol import MAX_CHARACTERS, ChatTurn, Links, PersonaId, TwinChatRequest, WriteRequest
+from serving.refusal import refusal
 from serving.twin.answering import answer_service
 from twin_assets.core.errors import TwinError
 from twin_assets.inference.twin.answer import Answer
 from twin_assets.inference.twin.brief import Language
 
 MOST_PASSAGES = 20
+JSON = "application/json"
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 
 router = APIRouter(tags=["twin"])
@@ -181,6 +184,19 @@ def rewrite(
     return _written(ctx, persona, kind="rewrite", draft=draft, topic=wish, words=words, language=language)
 
 
+class ProtocolFault(BaseModel):
+    code: int
+    message: str
+
+
+class ProtocolError(BaseModel):
+    """An error as JSON-RPC has it."""
+
+    jsonrpc: Literal["2.0"]
+    id: str | int | None
+    error: ProtocolFault
+
+
 class _ByProtocol(Response):
     """An answer that the SDK writes."""
 
@@ -191,11 +207,42 @@ class _ByProtocol(Response):
             await manager.handle_request(scope, receive, send)
 
 
+_MESSAGE: dict[str, Any] = {
+    "type": "object",
+    "required": ["jsonrpc", "method"],
+    "properties": {
+        "jsonrpc": {"const": "2.0"},
+        "method": {"type": "string"},
+        "params": {"type": ["object", "null"]},
+    },
+}
+_REPLY = {"type": "object", "required": ["jsonrpc", "id"], "properties": {"jsonrpc": {"const": "2.0"}}}
+_SAID: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "JSON-RPC, as the protocol has it.",
+        "content": {"application/json": {"schema": _REPLY}},
+    },
+    202: {"description": "A notification was taken; there is no body."},
+    400: {
+        "description": "No message of the protocol, which says so itself.",
+        "model": ErrorBody | ProtocolError,
+    },
+    406: {"description": "The answer is JSON, which the request doesn't accept.", "model": ProtocolError},
+}
+
+
 @router.post(
-    "/v1/mcp", response_model=None, responses={200: {"description": "JSON-RPC, as the protocol has it."}}
+    "/v1/mcp",
+    response_model=None,
+    responses=_SAID,
+    openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": _MESSAGE}}}},
 )
 @needs("read", queued=True)
 async def mcp(request: Request) -> Response:
     """The Model Context Protocol over streamable HTTP: `search_corpus`, `ask`, `write` and `rewrite` as tools. Each asks for its
     own scope."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        return refusal(
+            415, "NotJson", "A message of the protocol is sent as JSON.", f"send Content-Type: {JSON}."
+        )
     return _ByProtocol()

@@ -29,7 +29,11 @@ User = Annotated[
     Query(max_length=200, description="The `user` of the key whose threads these are, if one is named."),
 ]
 FILES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/markdown": {}}, "description": "A file: the thread as JSON, or Markdown to read."}
+    200: {
+        "model": Thread,
+        "content": {"text/markdown": {"schema": {"type": "string"}}},
+        "description": "A file: the thread as JSON, or Markdown to read.",
+    }
 }
 
 router = APIRouter(tags=["threads"])

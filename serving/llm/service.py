@@ -15,6 +15,7 @@ from serving.access.front import Front
 from serving.access.needs import ENGINE_KEY, needs
 from serving.access.session import same_secret
 from serving.access.this_machine import from_this_machine
+from serving.completions import EVENTS, ChatCompletion, ModelList
 from serving.errors import ERRORS, install_error_handlers
 from serving.llm.gc_tuning import UNTRACED, keep_steady
 from serving.llm.metrics import EngineMetrics
@@ -35,6 +36,13 @@ from twin_assets.inference.generation.sampling import following_seed
 from twin_assets.settings import load_settings
 
 DEFAULT_TOKENS = 256
+WRITTEN: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": ChatCompletion,
+        "content": EVENTS,
+        "description": "One JSON object, or events with `stream`.",
+    }
+}
 
 settings = load_settings()
 app = FastAPI(title="LLM service", version="1", responses=ERRORS)
@@ -71,14 +79,14 @@ class LLMService:
         if self.tracer:
             self.tracer.close()
 
-    @app.get("/v1/models")
+    @app.get("/v1/models", response_model=ModelList)
     @needs(ENGINE_KEY)
     async def list_models(self) -> dict[str, Any]:
         """Exact versions that are served, canaries too; `owned_by` is the persona."""
         data = [{"id": tag, "object": "model", "created": 0, "owned_by": p} for p, tag in self.models.all()]
         return {"object": "list", "data": data}
 
-    @app.post("/v1/chat/completions", response_model=None)
+    @app.post("/v1/chat/completions", response_model=None, responses=WRITTEN)
     @needs(ENGINE_KEY)
     async def complete(self, given: ChatRequest, request: Request) -> dict[str, Any] | StreamingResponse:
         """OpenAI's chat completion; `model` is a persona's name or an exact version.

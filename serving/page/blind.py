@@ -17,7 +17,7 @@ from serving.access.kept_secret import kept_secret
 from serving.access.needs import needs
 from serving.errors import Forbidden, NotFoundError
 from serving.page.models import CLOSED_FIX, known_model, states_of, stored_report
-from serving.protocol import Name
+from serving.protocol import Name, RequestBody
 from twin_assets.core.blind_readings import (
     Choice,
     Finding,
@@ -80,7 +80,7 @@ class BlindView(BaseModel):
     gate: str | None
 
 
-class BlindChoice(BaseModel):
+class BlindChoice(RequestBody):
     """`skip` is for a pair of which the reader knows a text."""
 
     model: Name

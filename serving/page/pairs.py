@@ -1,13 +1,14 @@
 """Data of the view Review: pairs made of feedback, and a person's decision on each."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BeforeValidator, Field
 
 from serving.access.dependencies import Asker, Config, PersonaName
 from serving.access.needs import needs
+from serving.protocol import RequestBody
 from twin_assets.core.feedback.pairs import (
     FeedbackPair,
     PairChoice,
@@ -26,14 +27,20 @@ SHOWN = 20
 router = APIRouter()
 
 
-class PairDecision(BaseModel):
+def _written_out(given: Any) -> Any:
+    if not isinstance(given, str):
+        raise ValueError("a time is written out, as 2025-01-31T12:00:00Z")
+    return given
+
+
+class PairDecision(RequestBody):
     """A person's decision on one pair. `seen` is the time of the decision that the page showed, None for none."""
 
     pair_id: str = Field(max_length=64)
     decision: PairChoice
     reviewer: str = Field(min_length=1, max_length=100)
     reason: str = Field(min_length=1, max_length=2000)
-    seen: datetime | None = None
+    seen: Annotated[datetime, BeforeValidator(_written_out), Field(strict=False)] | None = None
 
 
 @router.get("/ui/api/{persona}/feedback-pairs")

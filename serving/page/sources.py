@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 import yaml
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel
 
 from serving.access.dependencies import AnyPersonaName, Config, PersonaName
 from serving.access.needs import needs
 from serving.page.dagster import DagsterDown, collect, collect_runs, dagster_url, last_collected
+from serving.protocol import RequestBody
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.definition import (
     SOURCES,
@@ -57,7 +57,7 @@ async def raw_facts_of(request: Request) -> ReadOnce[Facts]:
 RawFacts = Annotated[ReadOnce[Facts], Depends(raw_facts_of)]
 
 
-class Declared(BaseModel):
+class Declared(RequestBody):
     """The form sends this: general fields, and each source's fields or None for no such source."""
 
     general: dict[str, Any]

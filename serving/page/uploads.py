@@ -26,6 +26,7 @@ from serving.access.needs import needs
 from serving.errors import NotFoundError
 from serving.page.dagster import DagsterDown, collect, dagster_url
 from serving.page.sources import read_declaration
+from serving.protocol import RequestBody
 from serving.refusal import refusal
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.definition import Persona, load_persona, save_persona, source_part
@@ -73,7 +74,7 @@ class State(BaseModel):
     several: bool = False
 
 
-class Wish(BaseModel):
+class Wish(RequestBody):
     """Collecting needs this besides: fields that the declaration must have, and the earlier upload that this replaces."""
 
     fields: dict[str, Annotated[str, Field(max_length=500)]] = Field({}, max_length=5)

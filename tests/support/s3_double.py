@@ -82,13 +82,14 @@ CONFLICT = (
 
 class BadLine:
     """A proxy before an S3 server. While `lose` is above 0, what is asked by `method` is done and its answer is lost: the
-    connection is closed instead. With `mute`, answers are kept back until it is unset, as by a process that is frozen.
+    connection is closed instead; while `halve` is, half of an object comes. With `mute`, answers are kept back until it is unset, as by a process that is frozen.
     `says` is a status and a body that everything is answered with, or with `only` what is asked by that method. With `careless`, the server never learns of the
     conditions of a write, as some S3-compatible ones ignore them; `conflicts` so many conditional writes are told that
     another goes on. `asked` counts what came: LIST and the methods."""
 
     def __init__(self, url: str) -> None:
         self.lose, self.method, self.careless, self.conflicts = 0, "PUT", False, 0
+        self.halve = 0
         self.says: tuple[int, str] | None = None
         self.only: str | None = None
         self.asked = Counter[str]()
@@ -122,6 +123,10 @@ class BadLine:
                 if status != 304:
                     self.send_header("Content-Length", length or "0")
                 self.end_headers()
+                if line.halve and self.command == line.method and "list-type=2" not in self.path:
+                    line.halve -= 1
+                    self.close_connection = True
+                    data = data[: len(data) // 2]
                 self.wfile.write(b"" if self.command == "HEAD" else data)
 
             def _said(self) -> tuple[int, dict[str, str], bytes] | None:

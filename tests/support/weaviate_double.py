@@ -7,7 +7,7 @@ unknown tenants, unknown properties, a vector of other dimensions, a wrong key. 
 import json
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -72,6 +72,10 @@ class Double:
         """What is said of objects that can't be indexed: they are stored all the same."""
         self.queue_stands = self.read_only = False
         self.searches = 0
+        self.listed = 0  # objects told by their ids
+        self.on_batch: Callable[[dict[UUID, Any]], object] | None = (
+            None  # with a tenant's objects, after chunks were stored
+        )
         self.batches_to_live: int | None = None
         self.batches = 0
         self.awake, self.dead = Event(), Event()
@@ -256,6 +260,8 @@ class Grpc(weaviate_pb2_grpc.WeaviateServicer):
                 not known
             ):  # a vector that it has already is not indexed again, whether it is in the index or not
                 unindexed.discard(i)
+        if self.double.on_batch and any(new.vectors for new in request.objects):
+            self.double.on_batch(self._objects(request.objects[0], context))
         return reply
 
     def BatchDelete(self, request: Any, context: Any) -> Any:
@@ -293,7 +299,10 @@ class Grpc(weaviate_pb2_grpc.WeaviateServicer):
         elif request.after:
             kept = {i: o for i, o in kept.items() if i > UUID(request.after)}
         reply, kinds = search_get_pb2.SearchReply(), self.double.kinds(request.collection)
-        for i, (props, vector) in list(kept.items())[: request.limit or 10]:
+        told = list(kept.items())[: request.limit or 10]
+        if not request.HasField("hybrid_search") and not request.HasField("near_vector"):
+            self.double.listed += len(told)
+        for i, (props, vector) in told:
             result = reply.results.add()
             result.metadata.id_as_bytes = i.bytes
             if request.metadata.creation_time_unix:

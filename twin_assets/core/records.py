@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 # A field of `core.persona.Persona`, where the sources are declared.
 Source = str
@@ -34,6 +34,24 @@ def may_see(audience: Visibility, visibility: Visibility) -> bool:
 def seen_by(audience: Visibility) -> list[Visibility]:
     """Everything that an audience may see, from open to closed."""
     return [visibility for visibility in VISIBILITIES if may_see(audience, visibility)]
+
+
+def _whole(given: Any, levels: int = 2) -> Any:
+    if type(given) is float and given.is_integer():
+        return int(given)
+    return [_whole(one, levels - 1) for one in given] if levels and isinstance(given, list) else given
+
+
+class StrictTypes(BaseModel):
+    """What may come from outside, and has JSON's types: no number or word is taken for a boolean, no boolean or word for a
+    number; and 3.0 is an integer, as JSON Schema has it."""
+
+    model_config = ConfigDict(strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_numbers(cls, given: Any) -> Any:
+        return {name: _whole(value) for name, value in given.items()} if isinstance(given, dict) else given
 
 
 class Record(BaseModel):

@@ -262,6 +262,21 @@ def test_a_mirror_that_breaks_off_says_what_it_was_at(tmp_path: Path, s3_url: st
         assert len(list(lake.local("raw").iterdir())) == 40
 
 
+def test_a_mirror_holds_whole_objects_whatever_their_names_and_half_answers_are_asked_for_again(
+    tmp_path: Path, s3_url: str
+) -> None:
+    straight = s3_lake(s3_url, tmp_path)
+    names = [f"{n}.bin" for n in range(20)] + ["a b+c=d&e~f.bin", "時刻表 %41.bin", "q?u#o.bin"]
+    for name in names:
+        straight.write(f"raw/{name}", name.encode() * 500)
+    with BadLine(s3_url) as line:
+        lake = S3Lake(s3_client(line.url), straight.bucket, "some/prefix", tmp_path / "here")
+        line.method, line.halve = "GET", 1
+        mirror = lake.local("raw")
+        assert line.asked["GET"] == len(names) + 1
+    assert {p.name: p.read_bytes() for p in mirror.iterdir()} == {n: n.encode() * 500 for n in names}
+
+
 def test_a_lake_is_checked(lake: Lake) -> None:
     assert "can be" in lake.check()
     assert list(lake.keys("")) == []

@@ -1,13 +1,15 @@
 """A store that does not heed conditions is no place for a lake, and one that is busy is asked again."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from tests.support.s3_double import BadLine, s3_client, s3_lake, s3_server
+from twin_assets.core.errors import TwinError
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import S3Lake
+from twin_assets.core.storage.lake.owner import Owner, claim
 from twin_assets.core.storage.s3 import StorageError
 
 
@@ -51,6 +53,30 @@ def test_a_store_that_heeds_them_is_tried_once_a_day(lake: S3Lake, line: BadLine
     again = S3Lake(lake.client, lake.bucket, lake.prefix, lake.mirror)
     again.create("ledger/a/3.json", b"three")
     assert (tried, line.asked["PUT"]) == (4, 6)
+
+
+def test_no_object_is_written_where_a_folder_is(lake: S3Lake, tmp_path: Path) -> None:
+    """A server that keeps objects in folders takes an empty folder for an object of its name."""
+    written: list[str] = []
+    lake.client.meta.events.register(
+        "provide-client-params.s3.PutObject", lambda params, **_: written.append(params["Key"])
+    )
+    owned = S3Lake(lake.client, lake.bucket, lake.prefix, lake.mirror, Owner(None, tmp_path / "platform"))
+    owned.write("reports/a", b"one")
+    Ledger(owned, "runa").append("a:1", "proposed", "pipeline", "new")
+    owned.check()
+    assert "some/prefix/platform" in written
+    folders = {str(folder) for key in written for folder in PurePosixPath(key).parents}
+    assert not folders & set(written)
+
+
+def test_a_name_that_is_taken_by_something_else_is_told(lake: S3Lake, tmp_path: Path) -> None:
+    class Taken(S3Lake):
+        def create(self, key: str, data: bytes) -> str:
+            raise FileExistsError(key)
+
+    with pytest.raises(TwinError, match=r"lets none be made.*remove the folder 'platform'"):
+        claim(Taken(lake.client, lake.bucket, "new", tmp_path / "m"), "The lake", None, "TWIN_LAKE_URL")
 
 
 def test_a_conflict_means_try_again_and_not_that_the_name_is_taken(lake: S3Lake, line: BadLine) -> None:

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.records import Record, Visibility
+from twin_assets.core.records import Record, StrictTypes, Visibility
 
 # Per person and persona; a list of drafts reads them all.
 MOST_DRAFTS = 200
@@ -20,10 +20,8 @@ DraftStatus = Literal["idea", "draft", "ready", "published"]
 WrittenBy = Literal["twin", "person"]
 
 
-class DraftCitation(Record):
+class DraftCitation(StrictTypes, Record):
     """A passage that the twin's text leans on, as its answer cited it."""
-
-    model_config = ConfigDict(strict=True)
 
     number: Annotated[int, Field(ge=0, le=1000)]
     chunk_id: Annotated[str, Field(max_length=200)]

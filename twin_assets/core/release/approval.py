@@ -15,7 +15,7 @@ from twin_assets.core.blind_readings import gate_problem, readings
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.models.registry import Registry
-from twin_assets.core.records import Record
+from twin_assets.core.records import Record, StrictTypes
 from twin_assets.core.release.history import Event, EventKind, History
 from twin_assets.core.release.ledger import ConflictError, Ledger
 from twin_assets.settings import Settings
@@ -27,7 +27,7 @@ _OWN_NAMES = {AUTOMATIC, PIPELINE, WATCH}
 _KINDS: dict[str, EventKind] = {"approve": "approved", "reject": "rejected", "roll_back": "rolled_back"}
 
 
-class Decision(Record):
+class Decision(StrictTypes, Record):
     """What a person decides, and why.
 
     `about` is the number of the ledger event that the person saw last of this version: its evaluation for an

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -38,20 +38,32 @@ from twin_assets.core.vectors.common import (
     sample,
     seen_only,
 )
+from twin_assets.core.vectors.weaviate_difference import (
+    PARTS,
+    Digest,
+    Todo,
+    difference_of,
+    first_of,
+    is_undivided,
+    part_of,
+    runs,
+    wanted_of,
+)
 from twin_assets.core.vectors.weaviate_schema import (
-    DIVIDED,
     MADE,
     OWNER,
     VECTOR,
     as_properties,
-    facts_hash,
     mark_id,
     object_id,
+    object_number,
 )
 from twin_assets.core.vectors.weaviate_tenant import Changed, WeaviateTenant, is_change
 
 WRITE_AT_ONCE = 200
 READ_AT_ONCE = 5_000
+LEAST_READ = 50
+MOST_PARTS = PARTS // 8  # of which each is a question of its own
 DELETE_AT_ONCE = 500
 SYNC_SECONDS = 60.0
 QUEUE_LOOK_SECONDS = 0.25
@@ -97,12 +109,15 @@ class WeaviateStore:
         if not within(self._sync_seconds, opened):
             return SyncReport(added=0, updated=0, deleted=0, unchanged=0)
         refuse_other_embedder(self._name, patience.call(self.fingerprint), embedder)
-        stored = self._stored(patience)
-        unfinished = stored.pop(mark_id(self._persona), None)
-        todo = _difference(self._persona, stored, unfinished, chunks)
+        wanted = wanted_of(self._persona, chunks)
+        digest = Digest.of((number, told) for number, (_, told) in wanted.items())
+        unfinished, held = patience.call(self._marked)
+        parts = self._doubted_parts(patience, unfinished, held, digest)
+        stored = self._stored(patience, parts, len(wanted))
+        todo = difference_of(stored, parts, unfinished, wanted)
         refuse_bad_vectors(todo.changed, dimensions)
         if undivided := sum(
-            _is_undivided(stored.get(object_id(self._persona, c.chunk_id)), c) for c in todo.updated
+            is_undivided(stored.get(object_number(self._persona, c.chunk_id)), c) for c in todo.updated
         ):
             logger.warning(
                 "%s: %d chunks are written anew, with the words of their script", self._name, undivided
@@ -110,16 +125,18 @@ class WeaviateStore:
         if not self._findable(patience, todo.same):
             logger.warning("%s can't be searched by vector: it is built anew", self._name)
             patience.call(self._remake)
-            todo = _difference(self._persona, {}, None, chunks)
+            todo = difference_of({}, None, "", wanted)
             refuse_bad_vectors(todo.changed, dimensions)
-        if todo.changed or todo.deleted or unfinished:
-            self._apply(patience, todo)
+        if todo.changed or todo.deleted or held != digest:
+            self._apply(patience, todo, digest)
         return todo.report()
 
-    def _apply(self, patience: Patience, todo: "_Todo") -> None:
+    def _apply(self, patience: Patience, todo: Todo, digest: Digest) -> None:
         """Make the tenant as it is to be. StoreAway with what was stored and what is left."""
         sync, done = uuid4().hex[:8], 0
         try:
+            # From now on nothing stands on what the mark said of the whole.
+            patience.call(lambda: self._ask(lambda there: there.data.insert_many([self._mark(f"{sync}.0")])))
             batches = [(batch, False) for batch in _pieces(todo.new, WRITE_AT_ONCE)]
             batches += [(batch, True) for batch in _pieces(todo.doubtful, WRITE_AT_ONCE)]
             for number, (batch, doubtful) in enumerate(batches):
@@ -128,7 +145,7 @@ class WeaviateStore:
             for ids in _pieces(todo.deleted, DELETE_AT_ONCE):
                 patience.call(functools.partial(self._delete, ids))
             self._wait_until_indexed(patience)
-            patience.call(self._finish)
+            patience.call(lambda: self._finish(sync, digest))
         except StoreAway as error:
             wanted = len(todo.changed)
             raise StoreAway(
@@ -248,19 +265,47 @@ class WeaviateStore:
             raise TwinError(f"The index {self._name} was removed meanwhile.", "sync again.")
         return answers[0]
 
-    def _stored(self, patience: Patience) -> dict[UUID, str]:
-        """What wrote every object, as MADE has it: "" where nothing says it."""
-        stored: dict[UUID, str] = {}
-        after: UUID | None = None
-        while page := patience.call(functools.partial(self._page, after)):
-            stored |= {o.uuid: str(o.properties.get(MADE) or "") for o in page}
-            after = page[-1].uuid
-        return stored
+    def _marked(self) -> tuple[str, Digest | None]:
+        """What the mark says: the write that was begun last and not ended, "" for none; and all that a whole tenant holds."""
 
-    def _page(self, after: UUID | None) -> list[Any]:
+        def ask(there: Collection) -> str:
+            mark = there.query.fetch_object_by_id(mark_id(self._persona), return_properties=[MADE])
+            return str(mark.properties.get(MADE) or "") if mark else ""
+
+        unfinished, whole, told = self._ask(ask).partition(":")
+        return unfinished, Digest.read(told) if whole else None
+
+    def _doubted_parts(
+        self, patience: Patience, unfinished: str, held: Digest | None, wanted: Digest
+    ) -> set[int] | None:
+        """Parts of the tenant that have to be looked at, None for all of it: where no sync said what it holds, or
+        it holds another number, or much differs."""
+        if unfinished or held is None:
+            return None
+        parts = held.differing(wanted)
+        if len(parts) > MOST_PARTS or patience.call(self.count) != held.count:
+            return None
+        return parts
+
+    def _stored(self, patience: Patience, parts: set[int] | None, about: int) -> dict[int, str]:
+        """What wrote every object of some parts, or of all, as MADE has it: "" where nothing says it. `about` so many are in all."""
+        stored: dict[int, str] = {}
+        for first, last in [(0, PARTS - 1)] if parts is None else runs(parts):
+            after = UUID(int=first_of(first) - 1) if first else None
+            likely = LEAST_READ + 2 * about * (last - first + 1) // PARTS
+            most = READ_AT_ONCE if parts is None else min(READ_AT_ONCE, likely)
+            while page := patience.call(functools.partial(self._page, after, most)):
+                stored |= {o.uuid.int: str(o.properties.get(MADE) or "") for o in page}
+                after = page[-1].uuid
+                if part_of(after.int) > last:
+                    break
+        stored.pop(mark_id(self._persona).int, None)
+        return stored if parts is None else {n: made for n, made in stored.items() if part_of(n) in parts}
+
+    def _page(self, after: UUID | None, most: int) -> list[Any]:
         return self._ask(
             lambda there: [
-                *there.query.fetch_objects(limit=READ_AT_ONCE, after=after, return_properties=[MADE]).objects
+                *there.query.fetch_objects(limit=most, after=after, return_properties=[MADE]).objects
             ]
         )
 
@@ -321,12 +366,15 @@ class WeaviateStore:
             self._tenant.remove()
             self._tenant.created()
 
-    def _mark(self, write_id: str) -> DataObject[Any, Any]:
-        """The mark, which says what is written now: all before it is whole. "" when nothing is."""
-        return DataObject(properties={MADE: write_id, OWNER: self._owner()}, uuid=mark_id(self._persona))
+    def _mark(self, made: str) -> DataObject[Any, Any]:
+        """The mark, which says what is written now: all before it is whole. When nothing is, what the tenant holds."""
+        return DataObject(properties={MADE: made, OWNER: self._owner()}, uuid=mark_id(self._persona))
 
-    def _finish(self) -> None:
-        self._ask(lambda there: there.data.insert_many([self._mark("")]))
+    def _finish(self, sync: str, digest: Digest) -> None:
+        """Say that the tenant is whole, unless another process has begun to write it: that one says it then."""
+        unfinished, _ = self._marked()
+        if unfinished.partition(".")[0] == sync:
+            self._ask(lambda there: there.data.insert_many([self._mark(f":{digest.written()}")]))
 
     def _write(
         self, patience: Patience, chunks: Sequence[EmbeddedChunk], write_id: str, doubtful: bool
@@ -376,61 +424,6 @@ class WeaviateStore:
                 f"Weaviate at {self._server.url} did not delete {result.failed} of {len(ids)} chunks.",
                 "see the server's log, and sync again.",
             )
-
-
-class _Todo(NamedTuple):
-    """What has to happen to a tenant: chunks to write, those among them of which it is in doubt how much is there,
-    objects to delete, and chunks that are there as they are to be."""
-
-    added: list[EmbeddedChunk]
-    updated: list[EmbeddedChunk]
-    doubtful: list[EmbeddedChunk]
-    deleted: list[UUID]
-    same: list[EmbeddedChunk]
-
-    @property
-    def new(self) -> list[EmbeddedChunk]:
-        return [*self.added, *self.updated]
-
-    @property
-    def changed(self) -> list[EmbeddedChunk]:
-        return [*self.new, *self.doubtful]
-
-    def report(self) -> SyncReport:
-        return SyncReport(
-            added=len(self.added),
-            updated=len(self.updated) + len(self.doubtful),
-            deleted=len(self.deleted),
-            unchanged=len(self.same),
-        )
-
-
-def _difference(
-    persona: str, stored: Mapping[UUID, str], unfinished: str | None, chunks: list[EmbeddedChunk]
-) -> _Todo:
-    """Compare what is stored, by id, with the wanted chunks; of two with one id the last counts. What the `unfinished`
-    write of a sync stored, or one after it, is in doubt."""
-    doubted, _, first = (unfinished or "").partition(".")
-    todo = _Todo([], [], [], [], [])
-    wanted = {object_id(persona, c.chunk_id): c for c in chunks}
-    for i, chunk in wanted.items():
-        made = stored.get(i)
-        if made is None:
-            todo.added.append(chunk)
-            continue
-        write_id, _, told = made.partition(":")
-        sync, _, number = write_id.partition(".")
-        if doubted and sync == doubted and int(number) >= int(first):
-            todo.doubtful.append(chunk)
-        else:
-            (todo.same if told == facts_hash(chunk) else todo.updated).append(chunk)
-    todo.deleted.extend(i for i in stored if i not in wanted)
-    return todo
-
-
-def _is_undivided(made: str | None, chunk: EmbeddedChunk) -> bool:
-    """Whether a chunk was stored as it is, but for the words of its script."""
-    return f"{(made or '').partition(':')[2]}{DIVIDED}" == facts_hash(chunk)
 
 
 def _pieces(items: list[Item], most: int) -> Iterator[list[Item]]:

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Strict
 
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.models.profiles import Profile
@@ -17,7 +19,7 @@ from twin_assets.core.prompts.templates import (
     strip_special_tokens,
     system_message,
 )
-from twin_assets.core.records import Exchange, Message, Passage, Record, Visibility
+from twin_assets.core.records import Exchange, Message, Passage, Record, StrictTypes, Visibility
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words, first_words
 from twin_assets.core.tracing.spans import span
@@ -56,12 +58,13 @@ class Find(Protocol):
     ) -> RetrievalResult: ...
 
 
-class Citation(Record):
+class Citation(StrictTypes, Record):
     """A passage that the prompt carried. `start` and `end` are offsets in the document's voice_text.
 
     Where only parts of it were carried, `spans` are the offsets of the parts, and `quote` begins with them.
     `linked` says that it is of a source that came with the request, and the offsets are in its cleaned text.
-    `visibility` is that of the document: what is written from it is not to be shown to more people.
+    `visibility` is that of the document: what is written from it is not to be shown to more people. A person may send it back, as a
+    part of a chain's step.
     """
 
     number: int
@@ -71,7 +74,7 @@ class Citation(Record):
     title: str | None
     start: int
     end: int
-    spans: list[tuple[int, int]] = []
+    spans: list[Annotated[tuple[int, int], Strict(False)]] = []  # JSON has no tuple
     quote: str
     score: float
     linked: bool = False

@@ -10,15 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import urllib3
-
+from twin_assets.core.storage.lake.bare import BareReads
 from twin_assets.core.storage.lake.keys import ERASED_NOTE, lake_key
 from twin_assets.core.storage.lake.local import LocalLake
 from twin_assets.core.storage.lake.owner import Owner
 from twin_assets.core.storage.s3 import StorageError, answered, no_s3, status_of
 
-# Objects that are mirrored at a time, and for how long an address is good that one is asked by.
-MIRRORS, SIGNED_SECONDS = 16, 300
+MIRRORS = 16  # objects that are copied to the disk at a time
 # For so long holds what was found of an S3 store: it may be another tomorrow.
 PROOF_SECONDS = 86_400.0
 # Who finds an S3 object being changed by another tries again, after a pause that is drawn at random and grows.
@@ -209,29 +207,21 @@ class S3Lake:
     def _mirror(self, here: LocalLake, due: list[tuple[str, Listed]]) -> None:
         """Copy objects to the disk, several at a time. Raises KeyError when one is gone.
 
-        boto3 takes two milliseconds of CPU for an object, in one thread at a time. So it signs an address, and the bare
-        connection is asked; whatever that does not answer well is asked again by boto3, which tries again and explains.
+        What is not answered well over a bare connection is asked again by boto3, which tries again and explains.
         """
-        patience = self.client.meta.config
-        timeout = urllib3.Timeout(connect=patience.connect_timeout, read=patience.read_timeout)
+        if not due:
+            return
 
         def copy(one: tuple[str, Listed]) -> None:
             key, seen = one
             with answered(self.client, f"read {key}"):
-                try:
-                    answer = pool.request("GET", self._signed(key), preload_content=False)
-                    if answer.status == 200 and "ETag" in answer.headers:
-                        here.keep(key, answer, seen.time)
-                        answer.release_conn()
-                        return
-                    answer.drain_conn()
-                except urllib3.exceptions.HTTPError:
-                    pass
-                here.keep(key, self._get(key)["Body"], seen.time)
+                if not bare.copied(self._key(key), lambda answer: here.keep(key, answer, seen.time)):
+                    here.keep(key, self._get(key)["Body"], seen.time)
 
         with (
-            urllib3.PoolManager(maxsize=MIRRORS, timeout=timeout, retries=False) as pool,
-            ThreadPoolExecutor(min(MIRRORS, max(len(due), 1))) as threads,
+            answered(self.client, f"read {due[0][0]}"),
+            BareReads(self.client, self.bucket) as bare,
+            ThreadPoolExecutor(min(MIRRORS, len(due))) as threads,
         ):
             try:
                 for _ in threads.map(copy, due):
@@ -239,11 +229,6 @@ class S3Lake:
             except BaseException:
                 threads.shutdown(cancel_futures=True)
                 raise
-
-    def _signed(self, key: str) -> str:
-        """An address that hands an object out, for minutes."""
-        named = {"Bucket": self.bucket, "Key": self._key(key)}
-        return str(self.client.generate_presigned_url("get_object", Params=named, ExpiresIn=SIGNED_SECONDS))
 
     def sweep(self) -> int:
         return self.here.sweep()
@@ -259,7 +244,7 @@ class S3Lake:
         """Once a day on this machine, before anything stands on it: that the store heeds conditions."""
         address = f"{self.client.meta.endpoint_url} {self.bucket}"
         if not self._noted(_PROOF, address):
-            self._try_conditions(key.partition("/")[0])
+            self._try_conditions(key.partition("/")[0] if "/" in key else "")
             self.here.write(_PROOF, address.encode())
 
     def _own(self) -> None:
@@ -283,7 +268,8 @@ class S3Lake:
 
     def _try_conditions(self, folder: str) -> None:
         """Raises StorageError unless the store refuses a second creation, and a change of what is not there any more."""
-        probe = f"{folder}/.check-{secrets.token_hex(8)}"  # where this key may write
+        # Where this key may write, and below no object: SeaweedFS takes a folder, empty too, for an object of its name.
+        probe = f"{folder}/.check-{secrets.token_hex(8)}".lstrip("/")
         try:
             self._put_if(probe, "IfNoneMatch", "*")
             if self._put_if(probe, "IfNoneMatch", "*"):

@@ -37,7 +37,13 @@ def claim(place: Lake, name: str, ours: str | None, fix: str) -> str:
     except KeyError:
         with suppress(FileExistsError):  # another process was quicker
             place.create(KEY, (ours or uuid.uuid4().hex[:12]).encode())
-        theirs = place.read(KEY).decode()
+        try:
+            theirs = place.read(KEY).decode()
+        except KeyError:
+            raise TwinError(
+                f"{name} has no object {KEY!r}, and lets none be made: something has taken the name.",
+                f"remove the folder {KEY!r} there.",
+            ) from None
     refuse_other(name, theirs, ours or theirs, fix)
     return theirs
 
