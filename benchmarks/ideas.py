@@ -9,8 +9,8 @@ drawn at random (the share of 200), and with --peers two kept libraries that nam
 (`pip install yake keybert`; KeyBERT with the service's embedder and the first 300 words of each document). From all of them what was
 written about already is taken out by the same rule, so that what is compared is what names topics.
 
-The rule itself is looked at from both sides: of the titles of the documents that ideas are made from, and of those kept back, how many
-does it hold for written about? The first are asked for by their opening words, since a title is its own best match.
+Whether something was written already is looked at too: of the documents that ideas are made from, how many have their own first key
+phrase, which is what they are about, among all topics that are found?
 
 Authors are folders of ../shared/reality/authors and ../shared/corpora (TWIN_AUTHORS names others). --show prints what is offered.
 """
@@ -173,14 +173,12 @@ def measure(name: str, folder: Path, embedder: Embedder, args: argparse.Namespac
     print(
         f"  drawn at random of {len(others)} phrases: {args.offered * true_of_all / max(len(sample), 1):.1f} of {args.offered}"
     )
-    openings = [first_words(document.voice_text, 12) for document in first]
-    later = [document.title or first_words(document.voice_text, 12) for document in kept_back]
-    for what, texts in (
-        ("openings of its own documents", openings),
-        ("titles or openings of those kept back", later),
-    ):
-        old = written.which(texts, embedder.embed(texts))
-        print(f"  held for written about: {sum(old)} of {len(old)} {what}")
+    found = {stems(name) for name in ours}
+    keys = KeyPhrases([document.voice_text for document in first])
+    own = [key for document in first for key in keys.top(document.voice_text, 1)]
+    print(
+        f"  documents whose own first key phrase is offered: {sum(stems(one) in found for one in own)} of {len(own)}"
+    )
 
 
 def _sample(phrases: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ from tests.serving.site_double import SiteDouble
 from tests.serving.twin_server import MODEL, Server, twin
 from twin_assets.core.feedback.store import Feedback, add_feedback
 from twin_assets.core.records import EmbeddedChunk, Visibility
+from twin_assets.core.storage.erased import add_erased
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.raw import RawItem, body_hash
 from twin_assets.inference.twin.request_log import RequestRecord, write_object
@@ -153,6 +154,24 @@ def test_readers_words_are_for_admins_and_closed_passages_for_their_audience(ser
     )
     assert refused.status_code == 403
     assert "'links'" in refused.json()["error"]["message"]
+
+
+def test_of_a_persona_whose_log_keeps_no_texts_nothing_that_was_asked_is_told(server: Server) -> None:
+    log(server, row("a", ASKED, "refused"))
+    assert titles(offered(server), "question") == [ASKED]
+    file = server.settings.personas_dir / "runa.yaml"
+    file.write_text(f"{file.read_text()}\nlog_text: off\n")
+    told = offered(server)
+    assert titles(told, "question") == []
+    assert "keeps no texts" in told["left_out"]["question"]
+
+
+def test_what_is_erased_is_in_no_idea(server: Server) -> None:
+    assert TOPIC in titles(offered(server), "topic")
+    add_erased(server.answers.lake, "runa", documents=["doc-fog"])
+    told = offered(server)
+    assert TOPIC not in titles(told, "topic"), "one text is left that touches it"
+    assert "doc-fog" not in str(told)
 
 
 @pytest.mark.parametrize(

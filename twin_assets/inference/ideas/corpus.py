@@ -87,7 +87,8 @@ class WrittenAbout:
         """
         near = (vectors @ self._titles.T).max(axis=1) if len(self._titles) else np.zeros(len(titles))
         return [
-            bool(value >= self._same_subject) or any(words <= known for known in self._corpus.title_stems)
+            bool(value >= self._same_subject)
+            or bool(words and any(words <= known for known in self._corpus.title_stems))
             for value, words in zip(near, map(stems, titles), strict=True)
         ]
 

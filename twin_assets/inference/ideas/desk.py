@@ -58,11 +58,9 @@ class IdeaDesk:
         studied = self._study(persona.name, audience)
         left_out: dict[str, str] = {}
         ideas: list[WritingIdea] = []
-        rows = (
-            recent_requests(self._lake, persona.name, audience)
-            if {"question", "follow_up"} & {*kinds}
-            else []
-        )
+        rows: list[RequestRecord] = []
+        if persona.log_text != "off" and {"question", "follow_up"} & {*kinds}:
+            rows = recent_requests(self._lake, persona.name, audience)
         used: set[str] = set()
         if "follow_up" in kinds:
             found = list(islice(self._follow_ups(persona.name, rows, studied), limit))
@@ -81,8 +79,8 @@ class IdeaDesk:
         if "question" in kinds:
             found = list(islice(self._questions(rows, studied), limit))
             ideas += found
-            if persona.log_text != "kept":
-                left_out["question"] = f"the request log of {persona.name} doesn't keep what readers ask"
+            if persona.log_text == "off":
+                left_out["question"] = f"the request log of {persona.name} keeps no texts (log_text)"
             elif not found:
                 left_out["question"] = "no question was declined or asked often that isn't written about"
         for link in links or []:
