@@ -15,7 +15,13 @@ from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.text.words import first_words
 from twin_assets.inference.ideas.corpus import Corpus, WrittenAbout, read_corpus
-from twin_assets.inference.ideas.readers import AskedQuestion, asked_questions, liked_texts, recent_requests
+from twin_assets.inference.ideas.readers import (
+    AskedQuestion,
+    asked_questions,
+    liked_texts,
+    post_likes,
+    recent_requests,
+)
 from twin_assets.inference.ideas.records import IdeaKind, Ideas, WritingIdea
 from twin_assets.inference.ideas.topics import Topic, find_topics
 from twin_assets.inference.links.read import LinkedText, linked_passages
@@ -30,11 +36,12 @@ TITLE_WORDS, CALLED_WORDS = 40, 12
 
 
 class Studied(NamedTuple):
-    """A persona's writing as one audience sees it, with what was found in it."""
+    """A persona's writing as one audience sees it, with what was found in it, and the likes of its posts by document."""
 
     corpus: Corpus
     written: WrittenAbout
     topics: list[Topic]
+    likes: dict[str, int]
 
 
 class IdeaDesk:
@@ -102,7 +109,9 @@ class IdeaDesk:
                 embed = self._embedder.embed
                 corpus = read_corpus(self._store, persona, audience, self._embedder.fingerprint)
                 written = WrittenAbout(corpus, embed, self._thresholds.same_subject)
-                known = state, Studied(corpus, written, find_topics(corpus, embed, written, MOST_TOPICS))
+                topics = find_topics(corpus, embed, written, MOST_TOPICS)
+                likes = post_likes(self._lake, persona)
+                known = state, Studied(corpus, written, topics, likes)
                 self._studied[persona, audience] = known
                 while len(self._studied) > KEPT_CORPORA:
                     self._studied.popitem(last=False)
@@ -124,7 +133,7 @@ class IdeaDesk:
 
     def _follow_ups(self, persona: str, rows: list[RequestRecord], studied: Studied) -> Iterator[WritingIdea]:
         used: set[str] = set()
-        for liked in liked_texts(self._lake, persona, rows, studied.corpus):
+        for liked in liked_texts(self._lake, persona, rows, studied.corpus, studied.likes):
             places = set(liked.places)
             topic = next((t for t in studied.topics if t.name not in used and places & set(t.mentions)), None)
             if topic is None:

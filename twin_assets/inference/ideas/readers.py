@@ -8,17 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from twin_assets.core.feedback.store import read_feedback
+from twin_assets.core.feedback.store import FOLDER as FEEDBACK
+from twin_assets.core.feedback.store import Feedback, read_reaction
 from twin_assets.core.records import Visibility, may_see
+from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.storage.raw import read_items
 from twin_assets.core.text.content_words import content_words
 from twin_assets.inference.ideas.corpus import Corpus, Embed
-from twin_assets.inference.twin.request_log import RequestRecord, iter_requests
+from twin_assets.inference.twin.request_log import RequestRecord, day_objects, log_days
 
 DAYS = 90
 # Of more the last are looked at.
-MOST_REQUESTS, MOST_QUESTIONS, MOST_POSTS = 20_000, 500, 20_000
+MOST_REQUESTS, MOST_QUESTIONS, MOST_REACTIONS, MOST_POSTS = 5_000, 500, 200, 20_000
 # A question that was answered is an idea when so many asked it; one that was declined at once.
 OFTEN = 3
 # A post is liked with so many likes, and so many times those of the persona's median post.
@@ -43,11 +45,17 @@ class Liked(NamedTuple):
 
 
 def recent_requests(lake: Lake, persona: str, audience: Visibility) -> list[RequestRecord]:
-    """The last requests whose texts the log keeps and `audience` may see, oldest first."""
-    rows = iter_requests(lake, persona, _since())
-    return list(
-        deque((row for row in rows if row.prompt and may_see(audience, row.visibility)), MOST_REQUESTS)
-    )
+    """The last requests whose texts the log keeps and `audience` may see, oldest first; days before are not read."""
+    erased, rows = erased_list(lake, persona), list[RequestRecord]()
+    for day, names in reversed(log_days(lake, persona, _since()).items()):
+        of_day = (row for _, some in day_objects(lake, persona, day, names) for row in some)
+        seen = deque(
+            (row for row in of_day if row.prompt and may_see(audience, row.visibility)), MOST_REQUESTS
+        )
+        rows = [*erased.without(seen), *rows]
+        if len(rows) >= MOST_REQUESTS:
+            break
+    return rows[-MOST_REQUESTS:]
 
 
 def asked_questions(rows: list[RequestRecord], embed: Embed, same_subject: float) -> list[AskedQuestion]:
@@ -81,39 +89,46 @@ def asked_questions(rows: list[RequestRecord], embed: Embed, same_subject: float
     return [one for one in found if one.declined or one.asked >= OFTEN]
 
 
-def liked_texts(lake: Lake, persona: str, rows: list[RequestRecord], corpus: Corpus) -> Iterator[Liked]:
+def liked_texts(
+    lake: Lake, persona: str, rows: list[RequestRecord], corpus: Corpus, likes: dict[str, int]
+) -> Iterator[Liked]:
     """Posts that were liked more than the persona's others, the most liked first, then texts of the twin's with a thumb up. Of
-    both only what stands on passages that are there."""
-    likes = _likes(lake, persona)
+    both only what stands on passages that are there. `likes` are those of `post_likes`."""
     usual = statistics.median(likes.values()) if likes else 0
     enough = max(FEWEST_LIKES, TIMES_MEDIAN * usual)
     for document, count in sorted(likes.items(), key=lambda item: (-item[1], item[0])):
         if count >= enough and (places := corpus.documents.get(document)):
             first = corpus.passages[places[0]]
             yield Liked(first.title or first.text, f"{count} people liked", places)
-    at = {passage.chunk_id: place for place, passage in enumerate(corpus.passages)}
     texts = {row.request_id: row for row in rows if row.kind == "write"}
-    thumbs = [one for one in read_feedback(lake, persona, _since()) if one.thumb == "up"]
-    for one in reversed(thumbs[-MOST_QUESTIONS:]):
-        row = texts.get(one.request_id)
+    if not texts:
+        return
+    at = {passage.chunk_id: place for place, passage in enumerate(corpus.passages)}
+    for one in reversed(_last_reactions(lake, persona)):
+        row = texts.get(one.request_id) if one.thumb == "up" else None
         if row and (places := [at[chunk] for chunk in row.retrieved if chunk in at]):
             yield Liked(row.prompt or "", "a reader gave a thumb up to", places)
 
 
-def _likes(lake: Lake, persona: str) -> dict[str, int]:
-    """Likes by document, of sources that tell them; the newest version of a post counts."""
+def post_likes(lake: Lake, persona: str) -> dict[str, int]:
+    """Likes by document, of sources that tell them (an archive of X); the newest version of a post counts."""
     likes: dict[str, int] = {}
     seen: set[str] = set()
     for key in sorted(lake.keys(f"raw/x/{persona}/"), reverse=True):
         for item in reversed(read_items(lake, key)):
-            if item.doc_id in seen:
-                continue
-            seen.add(item.doc_id)
-            if item.kind == "item" and (count := _count(item.payload.get("likes"))) is not None:
-                likes[item.doc_id] = count
+            if item.doc_id not in seen:
+                seen.add(item.doc_id)
+                count = _count(item.payload.get("likes"))
+                if item.kind == "item" and count is not None:
+                    likes[item.doc_id] = count
         if len(seen) >= MOST_POSTS:
             break
     return likes
+
+
+def _last_reactions(lake: Lake, persona: str) -> list[Feedback]:
+    keys = sorted(lake.keys(f"{FEEDBACK}/{persona}"))[-MOST_REACTIONS:]
+    return erased_list(lake, persona).without(one for key in keys if (one := read_reaction(lake, key)))
 
 
 def _count(told: object) -> int | None:
