@@ -51,6 +51,23 @@ def test_a_text_that_speaks_of_it_throughout_is_about_it(store: FeatureStore) ->
     assert TOPIC not in topics(read(store, rows))
 
 
+def test_a_part_of_a_name_is_named_whole(store: FeatureStore) -> None:
+    rows = chunks()
+    rows[0] = rows[0].model_copy(
+        update={"text": "We sailed past New York in March, and I would see New York again."}
+    )
+    rows[1] = rows[1].model_copy(
+        update={"text": "The fog came in at noon. In New York the ferries stopped too."}
+    )
+    embedded = EMBEDDER.embed([row.text for row in rows[:2]])
+    rows[:2] = [
+        row.model_copy(update={"vector": v.tolist()}) for row, v in zip(rows[:2], embedded, strict=True)
+    ]
+    names = touched_phrases(read(store, rows))
+    assert "New York" in names
+    assert "York" not in names
+
+
 def test_only_what_the_audience_may_see_and_the_persona_wrote_counts(store: FeatureStore) -> None:
     closed = chunks(fog="connections")
     assert TOPIC not in topics(read(store, closed))

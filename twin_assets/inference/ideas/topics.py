@@ -8,12 +8,13 @@ mixtures", 1995). A phrase is written about where a title has its words, or wher
 """
 
 import math
+import re
 from collections import Counter, defaultdict
 from typing import NamedTuple
 
 import numpy as np
 
-from twin_assets.core.text.content_words import NounPhrases, tokens, word_key
+from twin_assets.core.text.content_words import NounPhrases, is_function_word, tokens, word_key
 from twin_assets.core.text.words import joined
 from twin_assets.inference.ideas.corpus import Corpus, Embed, WrittenAbout, stem
 
@@ -26,6 +27,8 @@ ABOUT_MENTIONS, ABOUT_SHARE, ABOUT_PASSAGES = 7, 0.5, 3
 NEARER, LOOKED_AT = 4.0, 5
 # Phrases that are embedded: of a large corpus those in the most documents.
 MOST_CANDIDATES = 4_000
+# A name that another word goes with in so many of its mentions is a part of one.
+PART_OF_NAME = 0.8
 # Two topics as near are one, and so are two of which most passages are the same.
 ONE_TOPIC, ONE_PLACE = 0.6, 0.5
 
@@ -89,8 +92,20 @@ def _candidates(corpus: Corpus) -> list[_Candidate]:
             documents[corpus.passages[place].doc_id] += count
         if FEWEST_DOCUMENTS <= len(documents) <= most and not _about(corpus, places, documents):
             name = min(forms[key], key=lambda form: (-forms[key][form], form))
-            found.append(_Candidate(key, name, places, documents))
+            whole = _whole_name(name, [corpus.passages[place].text for place in places])
+            found.append(_Candidate(key, whole, places, documents))
     return sorted(found, key=lambda one: (-len(one.documents), one.key))
+
+
+def _whole_name(name: str, texts: list[str]) -> str:
+    """The name with the word that nearly always stands before it, or after its genitive: York is New York, Moore Moore's law."""
+    found = re.findall(rf"(?:(\w+) )?{re.escape(name)}(?:['’]s (\w+))?", " ".join(texts))
+    if not found or not name[0].isupper():
+        return name
+    (before, count), (after, times) = (Counter(words).most_common(1)[0] for words in zip(*found, strict=True))
+    if before[:1].isupper() and not is_function_word(before.lower()) and count >= PART_OF_NAME * len(found):
+        return f"{before} {name}"
+    return f"{name}'s {after}" if after and times >= PART_OF_NAME * len(found) else name
 
 
 def _about(corpus: Corpus, places: Counter[int], documents: Counter[str]) -> bool:
