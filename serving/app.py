@@ -14,8 +14,8 @@ from serving.access.shared_limits import Limits
 from serving.api import completions as api_write
 from serving.api import drafts as api_drafts
 from serving.api import erase as api_erase
+from serving.api import ideas, links, mcp, threads
 from serving.api import info as api_info
-from serving.api import links, mcp, threads
 from serving.api import publishing as api_publishing
 from serving.errors import ERRORS, install_error_handlers
 from serving.page.routes import install_ui
@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
         if isinstance(route, Route):
             needs("read")(route.endpoint)
     install_error_handlers(app)
-    for part in (api_write, api_drafts, api_publishing, threads, links, mcp, api_info, api_erase):
+    for part in (api_write, ideas, api_drafts, api_publishing, threads, links, mcp, api_info, api_erase):
         app.include_router(part.router)
     install_ui(app)
     app.add_middleware(Access, settings=settings, limits=limits)

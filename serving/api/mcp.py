@@ -20,11 +20,15 @@ from starlette.types import Receive, Scope, Send
 from serving.access.caller import caller_of
 from serving.access.needs import needs
 from serving.api.completions import whole_answer, whole_text
+from serving.api.ideas import IdeasRequest, Limit, ideas_for
 from serving.errors import ErrorBody
 from serving.protocol import MAX_CHARACTERS, ChatTurn, Links, PersonaId, TwinChatRequest, WriteRequest
 from serving.refusal import refusal
 from serving.twin.answering import answer_service
+from serving.twin.tracing import tool_span
 from twin_assets.core.errors import TwinError
+from twin_assets.core.tracing.spans import whole
+from twin_assets.inference.ideas.records import Ideas
 from twin_assets.inference.twin.answer import Answer
 from twin_assets.inference.twin.brief import Language
 
@@ -126,7 +130,16 @@ def search_corpus(
     request = _request(ctx)
     caller, name = caller_of(request), _persona(persona, request)
     caller.require("chat", name)
-    found = answer_service(request).search(name, query, limit, caller.audience)
+    answers = answer_service(request)
+    traced = tool_span(
+        answers.tracer,
+        "search_corpus",
+        answers.persona(name),
+        request.state.request_id,
+        request.headers.get("traceparent"),
+    )
+    with whole(traced):
+        found = answers.search(name, query, limit, caller.audience)
     request.state.facts |= {"persona": name, "passages": len(found.passages)}
     passages = [FoundPassage(**passage.model_dump()) for passage in found.passages]
     return FoundPassages(passages=passages, note=found.note)
@@ -184,6 +197,23 @@ def rewrite(
     return _written(ctx, persona, kind="rewrite", draft=draft, topic=wish, words=words, language=language)
 
 
+@server.tool(annotations=ToolAnnotations(read_only_hint=True, open_world_hint=True))
+@told
+def ideas(
+    ctx: Context[Any],
+    persona: Persona | None = None,
+    limit: Limit = 5,
+    links: Annotated[
+        Links | None, Field(description="Pages or papers (PDF) that one could write about.")
+    ] = None,
+) -> Ideas:
+    """What the person could write about and never did, each with the passages it stands on and why: give an idea's title to
+    `write` as its topic."""
+    request = _request(ctx)
+    given = IdeasRequest(persona=_persona(persona, request), limit=limit, links=links or [])
+    return ideas_for(given, request)
+
+
 class ProtocolFault(BaseModel):
     code: int
     message: str
@@ -239,8 +269,8 @@ _SAID: dict[int | str, dict[str, Any]] = {
 )
 @needs("read", queued=True)
 async def mcp(request: Request) -> Response:
-    """The Model Context Protocol over streamable HTTP: `search_corpus`, `ask`, `write` and `rewrite` as tools. Each asks for its
-    own scope."""
+    """The Model Context Protocol over streamable HTTP: `search_corpus`, `ask`, `write`, `rewrite` and `ideas` as tools. Each
+    asks for its own scope."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         return refusal(
             415, "NotJson", "A message of the protocol is sent as JSON.", f"send Content-Type: {JSON}."

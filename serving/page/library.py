@@ -150,10 +150,10 @@ def rows(
     version: str,
     settings: Config,
     asker: Asker,
-    side: Literal["train", "test"] = "train",
+    side: Literal["train", "test", "thumbs"] = "train",
     offset: Offset = 0,
 ) -> dict[str, Any]:
-    """Five of the rows of one side that the caller may see, from `offset` on."""
+    """Five of the rows of one side, or of single thumbs, that the caller may see, from `offset` on."""
     lake = open_lake(settings)
     if not lake.exists(f"{dataset_folder(persona, kind, version)}/manifest.json"):
         raise NotFoundError(f"There is no {kind} dataset {version!r}.", "take a version that the list names.")

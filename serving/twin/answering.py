@@ -44,7 +44,8 @@ from twin_assets.inference.generation.remote import EngineUnavailable, RemoteGen
 from twin_assets.inference.generation.sampling import Sampling
 from twin_assets.inference.generation.structured.grammar import check_schema
 from twin_assets.inference.grounding.facts import FactDesk
-from twin_assets.inference.links.read import RecentLinks, linked_passages
+from twin_assets.inference.ideas.desk import IdeaDesk
+from twin_assets.inference.links.read import LinkedText, RecentLinks, linked_passages
 from twin_assets.inference.retrieval.condense import condenser
 from twin_assets.inference.retrieval.resilient_store import (
     FIX,
@@ -291,6 +292,15 @@ class AnswerService:
     def thresholds(self) -> Thresholds:
         """Of the embedder of the settings. Raises TwinError until it is calibrated."""
         return thresholds_of(self.lake, load_embedder(self.settings.embedder))
+
+    @cached_property
+    def ideas(self) -> IdeaDesk:
+        """Finds what a persona could write about. Raises TwinError until the embedder is calibrated."""
+        return IdeaDesk(self.lake, load_embedder(self.settings.embedder), self.thresholds)
+
+    def read_link(self, url: str) -> LinkedText:
+        """What a link leads to. Raises LinkRefused and LinkUnreachable."""
+        return self._links.read(url)
 
     @cached_property
     def facts(self) -> FactDesk:

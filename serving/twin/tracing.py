@@ -30,6 +30,25 @@ def first_span(tracer: "RequestTracer | None", request: TwinRequest) -> Span | N
     return own
 
 
+def tool_span(
+    tracer: "RequestTracer | None", tool: str, persona: Persona, request_id: str, traceparent: str | None
+) -> Span | None:
+    """A look into a persona's writing that asks no engine, below the span of whoever asks."""
+    if tracer is None:
+        return None
+    own = tracer.request(f"execute_tool {tool}", traceparent)
+    own.note(
+        {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": tool,
+            "gen_ai.agent.name": persona.name,
+            "twin.request_id": request_id,
+        }
+    )
+    own.texts = own.texts and persona.log_text == "kept"
+    return own
+
+
 def keep_texts(persona: Persona) -> None:
     """Spans below the current one hold texts only of a persona whose log keeps them as they are."""
     if (own := current_span()) is not None:

@@ -29,14 +29,15 @@ async function samples(persona, one, place, side = "train", offset = 0) {
   try {
     const path = `/ui/api/${persona}/datasets/${one.kind}/${one.version}/rows`;
     const found = await get(`${path}?${query({side, offset: String(offset)})}`);
-    const sides = select("Side", [["train", "Training side"], ["test", "Test side"]], side, chosen => samples(persona, one, place, chosen));
+    const sides = select("Side", [["train", "Training side"], ["test", "Test side"], ...(one.counts.thumbs ? [["thumbs", "Single thumbs"]] : [])], side, chosen => samples(persona, one, place, chosen));
     const turn = by => button(by < 0 ? "Back" : "Next", () => samples(persona, one, place, side, offset + by));
     place.replaceChildren(
       h("div", {class: "row"}, sides, h("span", {class: "meta"}, found.all ? `${offset + 1}–${Math.min(offset + STEP, found.all)} of ${number(found.all)}` : "no rows"),
         offset ? turn(-STEP) : null, offset + STEP < found.all ? turn(STEP) : null),
       ...found.rows.map(row => h("article", {class: "sample"}, h("p", {class: "meta"}, name(row.task)),
-        [...row.messages, ...["chosen", "rejected"].filter(key => row[key]).map(key => ({...row[key], role: key}))].map(message =>
-          h("div", {class: `message ${message.role}`}, h("b", {}, message.role), h("div", {class: "text"}, message.content))))));
+        [...row.messages, ...["chosen", "rejected"].filter(key => row[key]).map(key => ({...row[key], role: key})),
+          ...(row.completion ? [{...row.completion, role: row.label ? "liked" : "not liked"}] : [])].map(message =>
+          h("div", {class: `message ${message.role.replace(" ", "-")}`}, h("b", {}, message.role), h("div", {class: "text"}, message.content))))));
   } catch (error) {
     place.replaceChildren(problem(error));
   }

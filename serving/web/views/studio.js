@@ -5,6 +5,7 @@ import {button, empty, h, problem, select, toast} from "../lib/dom.js";
 import {dollars, millis, number} from "../lib/format.js";
 import {countWords} from "../lib/words.js";
 import {keepDraft} from "./drafts.js";
+import {offeredIdeas} from "./ideas.js";
 import {citations} from "./passage.js";
 
 const KINDS = [["article", "Article"], ["linkedin_post", "LinkedIn post"], ["x_post", "X post"]];
@@ -20,7 +21,7 @@ export function studio({persona, titles, wishes, model, sendKeys}) {
   const kind = select("Kind", KINDS, "article");
   const topic = h("textarea", {rows: 3, required: true, minlength: 3, maxlength: 500, "aria-label": "Topic", "data-focus": true, placeholder: "What should it be about?"});
   const words = h("input", {type: "number", min: 10, max: 2000, "aria-label": "Words", placeholder: "600"});
-  const column = h("div", {class: "thread"});
+  const column = h("div", {class: "thread"}), offers = h("div", {class: "thread"});
   const live = h("div", {class: "hidden", role: "status"});
 
   const submit = event => { event.preventDefault(); run("ideas", {}); };
@@ -29,8 +30,17 @@ export function studio({persona, titles, wishes, model, sendKeys}) {
     h("label", {class: "field"}, h("span", {}, "Words"), words),
     h("details", {}, h("summary", {}, "More"), wishes.element),
     h("div", {class: "row"}, h("button", {class: "primary"}, "Think of ideas"), button("All steps at once", () => form.reportValidity() && run("revise", {}))),
+    button("What could I write about?", offer),
     h("small", {class: "keys"}, "Ctrl+Enter thinks of ideas · Esc stops"));
   sendKeys(topic, form, false);
+
+  /** Ideas from the persona's own writing; one that is taken is the topic, a link's page a source. */
+  async function offer() {
+    offers.replaceChildren(h("p", {class: "meta", role: "status"}, "Looking through the writing …"));
+    const take = idea => { topic.value = idea.title; offers.replaceChildren(); run("ideas", {}); };
+    offers.replaceChildren(await offeredIdeas({persona, titles, kind: kind.value, links: wishes.read().links ?? [], take, close: () => offers.replaceChildren()}));
+    offers.scrollIntoView({block: "nearest"});
+  }
 
   const body = given => ({
     persona, kind: kind.value, topic: topic.value.trim(), words: words.value ? Number(words.value) : undefined, ...wishes.read(), given,
@@ -178,5 +188,5 @@ export function studio({persona, titles, wishes, model, sendKeys}) {
   const grow = box => { box.style.height = "auto"; box.style.height = `${box.scrollHeight + 2}px`; };
   const stop = () => running?.abort();
   draw();
-  return {element: h("section", {class: "split"}, form, h("div", {}, column, live)), stop};
+  return {element: h("section", {class: "split"}, form, h("div", {class: "thread"}, offers, column, live)), stop};
 }

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twin_assets.core.datasets.diff import diff_versions
-from twin_assets.core.datasets.rows import InstructRow, Manifest, dataset_folder
+from twin_assets.core.datasets.rows import InstructRow, Manifest, ThumbRow, dataset_folder
 from twin_assets.core.datasets.store import (
     latest_version,
     nested_order,
@@ -133,6 +133,36 @@ def test_the_difference_between_two_versions_names_rows(tmp_path: Path) -> None:
     assert (found.added, found.removed, found.changed, found.unchanged) == (1, 1, 1, 1)
     [change] = [s for s in found.samples if s.change == "changed"]
     assert (change.asked, change.before, change.after) == ("Write about 2.", "Answer 2.", "Another answer.")
+
+
+def test_single_thumbs_are_compared_by_the_request_that_they_answer(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path / "lake")
+
+    def thumb(request: str, label: bool) -> ThumbRow:
+        said = Message(role="user", content="Write about tides.")
+        text = Message(role="assistant", content=f"Text {request}.")
+        return ThumbRow(
+            row_id=request,
+            task="write_post",
+            messages=[said],
+            completion=text,
+            label=label,
+            request_id=request,
+        )
+
+    def stored(*thumbs: ThumbRow) -> str:
+        return write_dataset(lake, "ada", "preference", [], thumbs=list(thumbs), **FACTS).version
+
+    first = stored(thumb("a", True), thumb("b", True), thumb("c", False))
+    second = stored(thumb("a", True), thumb("b", False), thumb("d", True))
+    found = diff_versions(lake, "ada", "preference", first, second)
+    assert (found.added, found.removed, found.changed, found.unchanged) == (1, 1, 1, 1), (
+        "the same words were asked for"
+    )
+    [change] = [one for one in found.samples if one.change == "changed"]
+    assert (change.asked, change.before, change.after) == (
+        "Write about tides.", "liked: Text b.", "not liked: Text b.",
+    )  # fmt: skip
 
 
 def test_hugging_face_datasets_loads_a_version_and_its_subsets(tmp_path: Path) -> None:

@@ -11,8 +11,11 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from serving.access.keys import Action, Keys
+from tests.inference.ideas.made_corpus import TOPIC, chunks
 from tests.serving.engine_double import EngineDouble
 from tests.serving.twin_server import QUESTION, TEXTS, Server, twin
+from twin_assets.core.records import EmbeddedChunk
+from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.inference.twin.request_log import read_requests
 
 
@@ -44,7 +47,7 @@ def key_for(server: Server, *actions: Action, persona: str = "runa") -> str:
 def test_the_official_client_lists_and_calls_the_tools(running: tuple[Server, EngineDouble]) -> None:
     server, engine = running
     listed = with_client(server, lambda client: client.list_tools()).tools
-    assert {tool.name for tool in listed} == {"search_corpus", "ask", "write", "rewrite"}
+    assert {tool.name for tool in listed} == {"search_corpus", "ask", "write", "rewrite", "ideas"}
     assert all(tool.description and "ctx" not in tool.input_schema["properties"] for tool in listed)
     found = call(server, "search_corpus", query=QUESTION, limit=2, persona="runa").structured_content
     assert (len(found["passages"]), found["passages"][0]["text"]) == (2, TEXTS["tides"])
@@ -62,6 +65,16 @@ def test_the_official_client_lists_and_calls_the_tools(running: tuple[Server, En
     server.answers.log.close()
     kinds = [row.prompt_kind for row in read_requests(server.answers.lake, "runa")]
     assert kinds == ["answer", "answer", "write_x_post", "rewrite"], "a log row each, as by HTTP"
+
+
+def test_ideas_are_those_of_the_api_and_a_title_is_a_topic(running: tuple[Server, EngineDouble]) -> None:
+    server, _ = running
+    FeatureStore(server.answers.lake).write("embeddings", "runa", chunks(), list[EmbeddedChunk])
+    told = call(server, "ideas", persona="runa", limit=3).structured_content
+    assert told == server.client.get("/v1/ideas", params={"persona": "runa", "limit": 3}).json()
+    assert told["ideas"][0]["title"] == TOPIC
+    assert call(server, "write", topic=TOPIC).structured_content["outcome"] == "answered"
+    assert call(server, "ideas", persona="runa", limit=99).is_error
 
 
 def test_what_can_t_be_done_is_told_with_the_fix(running: tuple[Server, EngineDouble]) -> None:

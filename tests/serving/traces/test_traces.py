@@ -207,3 +207,21 @@ def test_texts_are_in_spans_only_by_their_switch_and_where_the_log_keeps_them(tm
             assert all(len(otlp.trace(ROOT)) > 3 for _ in range(2))
             assert b"messages" not in otlp.raw
             assert QUESTION.encode() not in otlp.raw
+
+
+@pytest.mark.parametrize("log_text", ["kept", "off"])
+def test_a_tool_s_search_has_a_root_below_its_callers(tmp_path: Path, log_text: str) -> None:
+    with traced(tmp_path, traces_texts=True) as (server, _, otlp):
+        persona(tmp_path, server, log_text=log_text)
+        server.client.headers["traceparent"] = PARENT
+        call = {"name": "search_corpus", "arguments": {"query": QUESTION, "persona": "runa"}}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+        headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+        assert server.client.post("/v1/mcp", json=body, headers=headers).status_code == 200
+        spans = otlp.trace("execute_tool search_corpus")
+        by_name = {span.name: span for span in spans}
+        root = by_name["execute_tool search_corpus"]
+        assert (root.trace, root.parent) == (TRACE, CALLER)
+        assert tree(spans)["execute_tool search_corpus"] == ["retrieval"]
+        assert root.attributes["gen_ai.tool.name"] == "search_corpus"
+        assert ("gen_ai.retrieval.query.text" in by_name["retrieval"].attributes) == (log_text == "kept")

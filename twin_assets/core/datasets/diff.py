@@ -1,11 +1,12 @@
 """The difference between two versions of a dataset, row by row."""
 
 from collections import Counter
+from typing import Literal
 
-from twin_assets.core.datasets.rows import Kind, PreferenceRow, Row
+from twin_assets.core.datasets.rows import THUMBS, InstructRow, Kind, PreferenceRow, StoredRow, ThumbRow
 from twin_assets.core.datasets.store import read_rows
 from twin_assets.core.hashing import fingerprint
-from twin_assets.core.records import Record
+from twin_assets.core.records import Message, Record
 from twin_assets.core.storage.lake import Lake
 
 SAMPLES = 5
@@ -22,7 +23,7 @@ class RowChange(Record):
 
 
 class DatasetDiff(Record):
-    """Rows by what became of them. A row is known by its document, task and request."""
+    """Rows by what became of them. A row is known by its document, task and request, a single thumb by the request it answered."""
 
     before: str
     after: str
@@ -34,7 +35,7 @@ class DatasetDiff(Record):
 
 
 def diff_versions(lake: Lake, persona: str, kind: Kind, before: str, after: str) -> DatasetDiff:
-    """Compare two versions, both sides of each. Raises KeyError when one is not there."""
+    """Compare two versions, both sides of each and single thumbs. Raises KeyError when one is not there."""
     old, new = (_by_request(lake, persona, kind, version) for version in (before, after))
     changes = []
     counts: Counter[str] = Counter()
@@ -52,7 +53,7 @@ def diff_versions(lake: Lake, persona: str, kind: Kind, before: str, after: str)
                 RowChange(
                     change=change,
                     task=row.task,
-                    asked=_short(row.messages[-1 if _is_pair(row) else -2].content),
+                    asked=_short(_request(row)[-1].content),
                     before=_short(_answer(was)) if was else "",
                     after=_short(_answer(now)) if now else "",
                 )
@@ -68,21 +69,24 @@ def diff_versions(lake: Lake, persona: str, kind: Kind, before: str, after: str)
     )
 
 
-def _by_request(lake: Lake, persona: str, kind: Kind, version: str) -> dict[str, Row]:
-    rows = [row for side in ("train", "test") for row in read_rows(lake, persona, kind, version, side)]  # type: ignore[arg-type]
+def _by_request(lake: Lake, persona: str, kind: Kind, version: str) -> dict[str, StoredRow]:
+    sides: tuple[Literal["train", "test", "thumbs"], ...] = ("train", "test", THUMBS)
+    rows = [row for side in sides for row in read_rows(lake, persona, kind, version, side)]
     return {_key(row): row for row in rows}
 
 
-def _key(row: Row) -> str:
-    request = row.messages if _is_pair(row) else row.messages[:-1]
-    return fingerprint([row.doc_id, row.task, [m.content for m in request if m.role == "user"]])
+def _key(row: StoredRow) -> str:
+    asked = [m.content for m in _request(row) if m.role == "user"]
+    return fingerprint([row.request_id if isinstance(row, ThumbRow) else row.doc_id, row.task, asked])
 
 
-def _is_pair(row: Row) -> bool:
-    return isinstance(row, PreferenceRow)
+def _request(row: StoredRow) -> list[Message]:
+    return row.messages[:-1] if isinstance(row, InstructRow) else row.messages
 
 
-def _answer(row: Row) -> str:
+def _answer(row: StoredRow) -> str:
+    if isinstance(row, ThumbRow):
+        return f"{'liked' if row.label else 'not liked'}: {row.completion.content}"
     return row.chosen.content if isinstance(row, PreferenceRow) else row.messages[-1].content
 
 

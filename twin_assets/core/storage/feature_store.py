@@ -113,6 +113,22 @@ class FeatureStore:
         """The same as an Arrow table."""
         return to_table(self.read(asset, persona, version), ROWS[asset])
 
+    def columns(self, asset: str, persona: str, names: list[str]) -> pa.Table:
+        """Some columns of the latest version, without a record a row: vectors as they lie in the file. Raises TwinError when there
+        is none, and for a version from before one of the columns."""
+        version = self.latest(asset, persona)
+        if version is None:
+            raise TwinError(f"{asset} of {persona!r} was never materialised.", "materialise it first.")
+        try:
+            data = self.lake.read(f"{_folder(asset, persona)}/{version}")
+            table = pq.read_table(io.BytesIO(data), columns=[*{*names, "doc_id"}])
+            erased = pa.array(erased_list(self.lake, persona).documents, pa.string())
+            return table.filter(pc.invert(pc.is_in(table["doc_id"], erased))).select(names)
+        except (KeyError, pa.ArrowInvalid) as error:
+            raise TwinError(
+                f"{asset} of {persona!r} can't be read: {str(error)[:200]}", "materialise it again."
+            ) from None
+
     def versions(self, asset: str, persona: str) -> list[StoredVersion]:
         """Every version that was ever the latest, oldest first; one may come back."""
         keys = self.lake.keys(f"{_folder(asset, persona)}/history")

@@ -7,7 +7,7 @@ In scripts without spaces (see `words`) length says little; what tells there is 
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 
 from twin_assets.core.text.words import UNSPACED, has_unspaced, spaced
 
@@ -91,6 +91,18 @@ _HAN_OR_KATAKANA = re.compile(
 _KANA_OR_HAN = re.compile(
     "[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
 )
+
+# A noun phrase of more words is seldom one.
+LONGEST = 3
+_NOUN_WORDS = (
+    "the a an of in for with on my our your their his her its these those each every any no from by at about "
+    "into over under between through without"
+)
+_VERB_WORDS = (
+    "to i you we they he she it who will would can could should may might must not don't doesn't didn't can't "
+    "won't let's and then"
+)
+_BEFORE_NOUNS, _BEFORE_VERBS = (frozenset(w.split()) for w in (_NOUN_WORDS, _VERB_WORDS))
 
 # English prose is about half function words; far below that the text is in another language.
 MIN_COVER = 0.3
@@ -180,3 +192,54 @@ def is_content(token: str) -> bool:
     if not token[:1].isalpha() or word_key(token) in _STOP:
         return False
     return len(token) > 3 or (len(token) > 1 and token.isupper())
+
+
+class NounPhrases:
+    """The noun phrases of a corpus's texts, told by how the corpus uses its words; fitted on all texts once.
+
+    Candidates are runs of content words, as in RAKE (Rose et al., "Automatic keyword extraction from individual documents",
+    2010), but only where an English article, preposition or possessive, or a capital inside a sentence, says that a noun phrase
+    begins. In scripts without spaces a noun phrase is a run of nouns, as their dictionaries and spelling tell them.
+    """
+
+    def __init__(self, texts: Iterable[list[str]]) -> None:
+        """`texts` are the `tokens` of each."""
+        self._as_noun: Counter[str] = Counter()
+        self._as_verb: Counter[str] = Counter()
+        self._count: Counter[str] = Counter()
+        self._last: Counter[str] = Counter()
+        for parts in texts:
+            for before, word, after in zip(["", *parts], parts, [*parts[1:], ""], strict=False):
+                self._count[word_key(word)] += 1
+                self._as_noun[word_key(word)] += before.lower() in _BEFORE_NOUNS
+                self._as_verb[word_key(word)] += before.lower() in _BEFORE_VERBS
+                self._last[word_key(word)] += not is_content(after)
+
+    def of(self, parts: list[str]) -> Iterator[list[str]]:
+        """Every noun phrase, and the phrases it begins with: "tide table import", "tide table", "tide"."""
+        for at, token in enumerate(parts):
+            before = parts[at - 1] if at else ""
+            inside = before[:1].isalpha() or before in ("-", "/")
+            begins = before.lower() in _BEFORE_NOUNS or (inside and token[0].isupper()) or names(token)
+            if not is_content(token) or not begins:
+                continue
+            run = []
+            for word in parts[at : at + LONGEST]:
+                if not is_content(word) or (has_unspaced(word) and not names(word)):
+                    break
+                run.append(word)
+            for length in range(1, len(run) + 1):
+                name_goes_on = length < len(run) and run[length - 1][0].isupper() and run[length][0].isupper()
+                if not name_goes_on and self._can_end(run[length - 1]):
+                    yield run[:length]
+
+    def _can_end(self, word: str) -> bool:
+        """Whether a noun phrase may end with this word, by how the corpus uses it: no verb, no adjective."""
+        if has_unspaced(word):
+            return True
+        key = word_key(word)
+        if key.endswith(("ly", "ed", "n't", "'re", "'ve", "'ll", "'d")):
+            return False
+        if self._as_verb[key] + key.endswith("ing") > self._as_noun[key]:
+            return False
+        return 2 * self._last[key] >= self._count[key]
