@@ -6,7 +6,7 @@ Of each author a third of the documents is kept back: the latest where they have
 name chooses. From the others ideas are made. An idea comes true where a document that was kept back is about it: its words stand in
 the document's title or a heading, or it is among the document's ten key phrases by TF-IDF and said three times there. Beside ours are noun phrases of several documents
 drawn at random (the share of 200), and with --peers two kept libraries that name what a text is about, YAKE and KeyBERT
-(`pip install yake keybert`; KeyBERT with the service's embedder and the first 300 words of each document). From all of them what was
+(`pip install yake keybert`; KeyBERT with the service's embedder and the first 100 words of each document). From all of them what was
 written about already is taken out by the same rule, so that what is compared is what names topics.
 
 Whether something was written already is looked at too: of the documents that ideas are made from, how many have their own first key
@@ -41,7 +41,7 @@ from twin_assets.settings import load_settings
 KEPT_BACK = 1 / 3
 SAID, KEYS = 3, 10  # times, and key phrases, of a document that is about it
 DRAWS = 200
-PEER_WORDS, PEER_PHRASES = 300, 400
+PEER_WORDS, PEER_PHRASES = 100, 400
 AUTHORS = ["jessfraz-blog", "brandur", "matklad", "skeeto"]
 
 

@@ -46,7 +46,7 @@ def _round(lake: S3Lake, folder: str, keys: list[str]) -> None:
         used = time.process_time() - used
         nothing_new = _seconds(lambda: here.local(folder))
         assert len(list(here.here.keys(folder))) == len(keys)
-    few = keys[: max(len(keys) // 20, 1)]
+    few = keys[: max(len(keys) // 50, 1)]
     with tempfile.TemporaryDirectory() as mirror:
         one_by_one = _seconds(lambda: [LocalLake(Path(mirror)).write(key, lake.read(key)) for key in few])
     serial = one_by_one / len(few) * len(keys)

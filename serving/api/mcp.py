@@ -31,6 +31,7 @@ from twin_assets.core.tracing.spans import whole
 from twin_assets.inference.ideas.records import Ideas
 from twin_assets.inference.twin.answer import Answer
 from twin_assets.inference.twin.brief import Language
+from twin_assets.settings import Settings
 
 MOST_PASSAGES = 20
 JSON = "application/json"
@@ -242,7 +243,8 @@ _MESSAGE: dict[str, Any] = {
     "required": ["jsonrpc", "method"],
     "properties": {
         "jsonrpc": {"const": "2.0"},
-        "method": {"type": "string"},
+        # No body is longer than this unless the settings say so.
+        "method": {"type": "string", "maxLength": Settings.model_fields["max_request_bytes"].default},
         "params": {"type": ["object", "null"]},
     },
 }

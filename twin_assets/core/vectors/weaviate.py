@@ -283,7 +283,7 @@ class WeaviateStore:
         if unfinished or held is None:
             return None
         parts = held.differing(wanted)
-        if len(parts) > MOST_PARTS or patience.call(self.count) != held.count:
+        if len(parts) > MOST_PARTS or patience.call(self.count) != held.total:
             return None
         return parts
 

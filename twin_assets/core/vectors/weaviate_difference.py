@@ -50,30 +50,30 @@ def runs(parts: Iterable[int]) -> Iterator[tuple[int, int]]:
 class Digest(NamedTuple):
     """The number of chunks, and the sums of all parts."""
 
-    count: int
+    total: int
     sums: tuple[int, ...]
 
     @classmethod
     def of(cls, chunks: Iterable[tuple[int, str]]) -> Self:
         """Of ids with what `facts_hash` says of each chunk, its id too."""
-        count, sums = 0, [0] * PARTS
+        total, sums = 0, [0] * PARTS
         for number, told in chunks:
-            count += 1
+            total += 1
             # What is behind the hash says whether the chunk has words of its script.
             sums[number >> _SHIFT] += int(told[:_HASH], 16) + len(told)
-        return cls(count, tuple(one % 2**64 for one in sums))
+        return cls(total, tuple(one % 2**64 for one in sums))
 
     @classmethod
     def read(cls, text: str) -> Self | None:
         """What `written` gave; None for anything else."""
         try:
-            count, *sums = np.frombuffer(b64decode(text, validate=True), dtype=_NUMBERS).tolist()
+            total, *sums = np.frombuffer(b64decode(text, validate=True), dtype=_NUMBERS).tolist()
         except ValueError:
             return None
-        return cls(count, tuple(sums)) if len(sums) == PARTS else None
+        return cls(total, tuple(sums)) if len(sums) == PARTS else None
 
     def written(self) -> str:
-        return b64encode(np.array([self.count, *self.sums], dtype=_NUMBERS).tobytes()).decode()
+        return b64encode(np.array([self.total, *self.sums], dtype=_NUMBERS).tobytes()).decode()
 
     def differing(self, other: "Digest") -> set[int]:
         """Parts of which the two have another sum."""
