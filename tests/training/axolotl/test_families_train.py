@@ -23,7 +23,8 @@ def learn(family: str, size: str, tmp_path: Path) -> None:
     home, source = settings(tmp_path / "home"), tmp_path / "hub"
     save_tokenizer(family, source)
     tokenizer = load(source)
-    save(tiny(family, len(tokenizer), pad_token_id=tokenizer.pad_token_id), tokenizer, source)
+    ids = {f"{t}_token_id": getattr(tokenizer, f"{t}_token_id") for t in ("pad", "eos")}
+    save(tiny(family, len(tokenizer), **ids), tokenizer, source)
     changed = overlay(tmp_path, sequence_len=1024, gradient_accumulation_steps=2, num_epochs=1)
     chosen = profile(changed, name=f"{family}-{size}", base_model=str(source))
     base = ensure_base_model(home, chosen, print)
