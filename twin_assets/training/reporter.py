@@ -18,6 +18,7 @@ from accelerate.utils import broadcast_object_list
 from axolotl.integrations.base import BasePlugin
 from transformers import TrainerCallback
 
+from twin_assets.core.models.cpu import without_gpu_kernels
 from twin_assets.training.axolotl.failures import ZERO_LOSS
 from twin_assets.training.axolotl.reporting.tracking import ArtifactLogger
 from twin_assets.training.configs.job import TrainingJob
@@ -34,6 +35,7 @@ class ReporterPlugin(BasePlugin):
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> None:
         # The last hook before the model is placed; the dataset is left to Axolotl. Of several workers each
         # would be given the GPU of its number.
+        without_gpu_kernels()
         if not torch.cuda.is_available():
             cfg.device_map = {"": "cpu"}
 

@@ -12,6 +12,13 @@ PUBLISHED = {
     "mistral-8b": 8_019_808_256, "mistral-14b": 12_247_782_400, "mistral-32b": 23_572_403_200,
     "qwen-small": 596_049_920, "qwen-8b": 8_190_735_360, "qwen-14b": 14_768_307_200, "qwen-32b": 32_762_123_264,
 }  # fmt: skip
+# As transformers counts the language model of each configuration, without its towers.
+COUNTED = {
+    "gemma-small": 999_885_952, "gemma-8b": 3_880_263_168, "gemma-14b": 11_766_034_176, "gemma-32b": 27_009_346_304,
+    "gptoss-14b": 20_914_757_184, "llama4-70b": 107_769_861_120, "smollm3-small": 3_075_098_624,
+    "ministral-small": 3_429_006_336, "ministral-8b": 8_489_553_920, "ministral-14b": 13_506_073_600,
+    "qwen35-small": 752_393_024, "qwen35-8b": 8_953_803_264, "qwen35-32b": 26_895_998_464,
+}  # fmt: skip
 
 
 def test_family_and_size_change_with_one_name() -> None:
@@ -32,7 +39,20 @@ def test_every_profile_is_known_by_its_own_name() -> None:
     names = list(profile_names())
     assert [load_profile(name).name for name in names] == names
     assert {"nano", "smoke", "qwen-small", "llama-70b", "mistral-14b-full"} <= set(names)
-    assert set(load_families()) == {"llama", "mistral", "qwen"}
+    assert set(load_families()) == {
+        "gemma", "gptoss", "llama", "llama4", "ministral", "mistral", "qwen", "qwen35", "smollm3",
+    }  # fmt: skip
+
+
+def test_a_family_offers_the_methods_that_its_layers_allow() -> None:
+    assert load_profile("gptoss-14b").method == "lora"
+    assert [name for name in profile_names() if name.startswith(("gptoss", "llama4"))] == [
+        "gptoss-14b",
+        "llama4-70b",
+    ]
+    with pytest.raises(TwinError, match="gptoss can't be trained with qlora") as refused:
+        load_profile("gptoss-14b-qlora")
+    assert refused.value.fix == "use one of: lora."
 
 
 @pytest.mark.parametrize(
@@ -63,11 +83,17 @@ def test_a_gate_of_before_is_read_under_its_old_name_and_both_names_at_once_are_
     assert "min_voice_gain" in refused.value.problem
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_shapes_give_the_published_number_of_parameters(name: str) -> None:
+@pytest.mark.parametrize(("name", "parameters"), (PUBLISHED | COUNTED).items())
+def test_shapes_give_the_published_number_of_parameters(name: str, parameters: int) -> None:
     shape = load_profile(name).architecture
     assert shape is not None
-    assert shape.parameters == PUBLISHED[name]
+    assert shape.parameters == parameters
+
+
+def test_a_token_uses_a_part_of_the_experts_and_memory_holds_all() -> None:
+    shape = load_profile("gptoss-14b").architecture
+    assert shape is not None
+    assert 0.13 < shape.computed_parameters / (shape.linear_parameters + shape.expert_parameters) < 0.16
 
 
 def test_a_fixed_template_is_not_fixed_again() -> None:

@@ -30,9 +30,23 @@ FAMILY_PROFILES = {
     "llama": "llama-8b",
     "mistral": "mistral-32b",
     "mistral_v3": "mistral-8b",
+    "ministral": "ministral-8b",
+    "qwen35": "qwen35-8b",
+    "gemma": "gemma-8b",
+    "gptoss": "gptoss-14b",
+    "llama4": "llama4-70b",
+    "smollm3": "smollm3-small",
 }
 # What each family's own template would do to a twin, were it not fixed.
-BROKEN = {"qwen": ("sft", "the loss begins"), "mistral_v3": ("sft", "serving asks with")}
+BROKEN = {
+    "qwen": ("sft", "the loss begins"),
+    "mistral_v3": ("sft", "serving asks with"),
+    "qwen35": ("sft", "the loss begins"),
+    "gemma": ("sft", "learnt is"),
+    "gptoss": ("sft", "the loss begins"),
+}
+# Those whose own template shows the day.
+DATED = {"llama": "26 Jul 2024", "gptoss": "2025-08-05", "smollm3": "08 July 2025"}
 
 
 def rows(stage: str) -> list[dict[str, Any]]:
@@ -54,8 +68,8 @@ def faults(folder: Path, name: str, stage: Any, given: list[dict[str, Any]] | No
 def family_folder(family: str, at: Path) -> Path:
     """The family's tokenizer with the template that its profile fixes."""
     save_tokenizer(family, at / "hub")
-    fix = profile(name=FAMILY_PROFILES[family]).template
-    assert fix is not None
+    if not (fix := profile(name=FAMILY_PROFILES[family]).template):
+        return at / "hub"
     (at / "fixed").mkdir()
     return with_fixed_template(at / "hub", fix, at / "fixed")
 
@@ -84,12 +98,40 @@ def test_a_template_left_as_it_is_on_the_hub_is_caught(family: str, tmp_path: Pa
     assert fault in found[0]
 
 
-def test_the_day_of_training_is_in_no_prompt(tmp_path: Path) -> None:
-    folder = family_folder("llama", tmp_path)
+@pytest.mark.parametrize("family", FAMILY_PROFILES)
+def test_the_day_of_training_is_in_no_prompt(family: str, tmp_path: Path) -> None:
+    folder = family_folder(family, tmp_path)
     later = {"strftime_now": lambda _format: "01 Jan 2031"}
     shown = load(folder).apply_chat_template(ASKED, tokenize=False, **later)
-    assert "Today Date: 26 Jul 2024" in shown
-    assert "01 Jan 2031" in load(tmp_path / "hub").apply_chat_template(ASKED, tokenize=False, **later)
+    assert DATED.get(family, "") in shown
+    assert "2031" not in shown
+    if family in DATED:
+        assert "01 Jan 2031" in load(tmp_path / "hub").apply_chat_template(ASKED, tokenize=False, **later)
+
+
+# What each family is asked with, to where the answer begins: read off its own template, with thinking off.
+PROMPT_ENDS = {
+    "qwen": "<|im_start|>assistant\n<think>\n\n</think>\n\n",
+    "qwen35": "<|im_start|>assistant\n<think>\n\n</think>\n\n",
+    "smollm3": "<|im_start|>assistant\n<think>\n\n</think>\n",
+    "gptoss": "<|start|>assistant<|channel|>final<|message|>",
+    "gemma": "<start_of_turn>model\n",
+    "llama": "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    "llama4": "<|header_start|>assistant<|header_end|>\n\n",
+    "ministral": "[/INST]",
+    "mistral": "[/INST]",
+    "mistral_v3": "[/INST]",
+}
+
+
+@pytest.mark.parametrize("family", FAMILY_PROFILES)
+def test_no_prompt_asks_for_thoughts_whatever_the_system_turn_says(family: str, tmp_path: Path) -> None:
+    folder = family_folder(family, tmp_path)
+    asked = [{"role": "system", "content": "You write at https://example.org/thinking."}, ASKED[1]]
+    shown = load(folder).apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    assert shown.endswith(PROMPT_ENDS[family])
+    assert "/think\n" not in shown.replace("/no_think", "")
+    assert "Reasoning: medium" not in shown
 
 
 def test_an_answer_that_the_template_changes_is_caught(tmp_path: Path) -> None:

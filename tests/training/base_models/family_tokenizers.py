@@ -1,4 +1,4 @@
-"""Small tokenizers with each family's real special tokens and its chat template as Axolotl ships it.
+"""Small tokenizers with each family's real special tokens and its chat template as Axolotl or TRL ships it.
 
 No hub is reachable in tests. Every byte is a token, so any text is representable; the marks that a family's
 template writes are single tokens, as in its real vocabulary.
@@ -7,7 +7,7 @@ template writes are single tokens, as in its real vocabulary.
 from pathlib import Path
 from typing import Any
 
-# Where Axolotl's version of a template leaves out what the hub's asks for, `before` puts it back.
+# `template` is one of Axolotl's, of TRL's with `trl:` in front, or a file here.
 FAMILIES: dict[str, dict[str, Any]] = {
     "qwen": {
         "template": "qwen3",
@@ -29,12 +29,41 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "marks": ["[INST]", "[/INST]"],
         "bos": "<s>", "eos": "</s>", "pad": "<pad>",
     },
+    "ministral": {
+        "template": "mistral_v7_tekken",  # of a system turn, users and answers Ministral 3's makes the same
+        "marks": ["[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[INST]", "[/INST]", "[THINK]", "[/THINK]"],
+        "bos": "<s>", "eos": "</s>", "pad": "<pad>",
+    },
+    "qwen35": {
+        "template": "trl:qwen3_5_think",
+        "marks": ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>"],
+        "bos": None, "eos": "<|im_end|>", "pad": "<|endoftext|>",
+    },
+    "gemma": {
+        "template": "trl:gemma3",
+        "marks": ["<start_of_turn>", "<end_of_turn>"],
+        "bos": "<bos>", "eos": "<eos>", "pad": "<pad>",
+    },
+    "gptoss": {
+        "template": "trl:gptoss",
+        "marks": ["<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|call|>"],
+        "bos": "<|startoftext|>", "eos": "<|return|>", "pad": "<|endoftext|>",
+    },
+    "llama4": {
+        "template": "llama4",
+        "marks": ["<|header_start|>", "<|header_end|>"],
+        "bos": "<|begin_of_text|>", "eos": "<|eot|>", "pad": "<|finetune_right_pad|>",
+    },
+    "smollm3": {
+        "template": "smollm3.jinja",
+        "marks": ["<|im_start|>", "<|im_end|>", "<think>", "</think>"],
+        "bos": "<|begin_of_text|>", "eos": "<|im_end|>", "pad": "<|end_of_text|>",
+    },
 }  # fmt: skip
 
 
 def save_tokenizer(name: str, folder: Path) -> None:
     """The tokenizer of a family, with its template untouched, in the files that a hub model has."""
-    from axolotl.utils.chat_templates import get_chat_template
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -47,9 +76,20 @@ def save_tokenizer(name: str, folder: Path) -> None:
         tokenizer_object=raw,
         bos_token=family["bos"], eos_token=family["eos"], pad_token=family["pad"],
         additional_special_tokens=family["marks"],
-        chat_template=get_chat_template(family["template"]),
+        chat_template=_template(family["template"]),
         clean_up_tokenization_spaces=False,
     ).save_pretrained(folder)  # fmt: skip
+
+
+def _template(name: str) -> str:
+    import trl
+    from axolotl.utils.chat_templates import get_chat_template
+
+    if name.endswith(".jinja"):
+        return (Path(__file__).parent / name).read_text()
+    if name.startswith("trl:"):
+        return (Path(trl.__file__).parent / f"chat_templates/{name.removeprefix('trl:')}.jinja").read_text()
+    return get_chat_template(name)
 
 
 def load(folder: Path) -> Any:

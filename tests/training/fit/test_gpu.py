@@ -25,7 +25,21 @@ from twin_assets.training.jobs import prepare_job
 GPU_PROFILES = [name for name in profile_names() if load_profile(name).family]
 USUAL: list[GpuOption] = Settings().training_gpu_options
 ALL: tuple[GpuOption, ...] = get_args(GpuOption)
-MODEL_TYPES = {"llama": "llama", "qwen": "qwen3", "mistral": "mistral"}
+MODEL_TYPES = {
+    "llama": "llama", "qwen": "qwen3", "mistral": "mistral", "ministral": "ministral3", "smollm3": "smollm3",
+    "gemma": "gemma3_text", "gptoss": "gpt_oss", "llama4": "llama4_text", "qwen35": "qwen3_5_text",
+}  # fmt: skip
+KERNELS = (
+    "llama",
+    "qwen",
+    "mistral",
+)  # whose attention, MLP and loss Axolotl's and Liger's kernels replace here
+NOT_WHOLE = (
+    "gemma",
+    "gptoss",
+    "llama4",
+    "qwen35",
+)  # some layers look at a window or a chunk, or keep a state
 ONE = parse_machine("1x80")
 CAPABILITIES = {"bf16": True, "fp8": False, "tf32": True, "n_node": 1}
 
@@ -85,6 +99,7 @@ def test_axolotl_accepts_what_a_gpu_is_used_with(
     profile = load_profile(name)
     machine = ONE if profile.parallel == "single" else replace(ONE, gpus=8)
     sft = profile.parallel == "single" and stage == "sft"
+    packs, kernels = sft and profile.family not in NOT_WHOLE, sft and profile.family in KERNELS
     composition, base = composed(tmp_path, name, stage)
     for dropout, allowed, cut in ((0.05, USUAL, True), (0.0, list(ALL), False)):
         monkeypatch.setattr(gpu, "cut_cross_entropy_installed", lambda cut=cut: cut)
@@ -93,11 +108,11 @@ def test_axolotl_accepts_what_a_gpu_is_used_with(
         known = accepted(whole, machine)
         changed = {key for key in whole if whole[key] != config.get(key)} - {"plugins"}
         assert {key: known[key] for key in changed} == {key: whole[key] for key in changed}
-        assert bool(known.sample_packing) is sft
-        assert known.attn_decontaminates_packing, "no row sees another"
-        assert bool(known.lora_mlp_kernel) is bool(sft and profile.method != "full" and not dropout)
-        assert bool(known.cut_cross_entropy) is (sft and cut)
-        assert bool(known.liger_fused_linear_cross_entropy) is (sft and not cut)
+        assert bool(known.sample_packing) is packs
+        assert known.attn_decontaminates_packing or not packs, "no row sees another"
+        assert bool(known.lora_mlp_kernel) is bool(kernels and profile.method != "full" and not dropout)
+        assert bool(known.cut_cross_entropy) is (kernels and cut)
+        assert bool(known.liger_fused_linear_cross_entropy) is (kernels and not cut)
         single_full = profile.parallel == "single" and profile.method == "full"
         assert bool(known.torch_compile) is (single_full and "compile" in allowed)
         assert known.optimizer == ("adamw_torch" if profile.parallel == "zero3" else "adamw_torch_fused")

@@ -1,8 +1,22 @@
 """What the CPU can do."""
 
+import sys
+from typing import Any
+
 
 def cpu_has_bfloat16() -> bool:
     """Whether bfloat16 runs natively; there it nearly doubles the speed of training."""
     import torch
 
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def without_gpu_kernels() -> None:
+    """Where there is no GPU, leave gated delta rules to torch: wherever the package `fla` is installed, transformers takes
+    that, and its kernels run on none but GPUs. It decides when the module of such a model is imported, so this comes before.
+    """
+    import torch
+
+    modules: dict[str, Any] = sys.modules
+    if not torch.cuda.is_available():
+        modules["fla"] = None  # Python's own way to say that it can't be imported

@@ -1,6 +1,7 @@
 """Profiles: how large a model, how long a training, how strict a gate. One name chooses it all."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -171,6 +172,11 @@ def load_profile(name: str) -> Profile:
             f"The family {chosen} has no model of the size {size}.",
             f"use one of: {', '.join(f'{chosen}-{s}' for s in families[chosen].models)}.",
         )
+    if method not in (offered := _methods(sizes[size], families[chosen])):
+        raise TwinError(
+            f"The family {chosen} can't be trained with {method} in the size {size}.",
+            f"use one of: {', '.join(offered)}.",
+        )
     return _profile(sizes[size], size, method, chosen, families[chosen])
 
 
@@ -180,9 +186,14 @@ def profile_names() -> Iterator[str]:
     yield from (size for size, values in sizes.items() if "base_model" in values)
     for family, facts in families.items():
         for size in facts.models:
-            _, *others = sizes[size]["methods"]
-            yield f"{family}-{size}"
-            yield from (f"{family}-{size}-{method}" for method in others)
+            first = next(iter(sizes[size]["methods"]))
+            for method in _methods(sizes[size], facts):
+                yield f"{family}-{size}" if method == first else f"{family}-{size}-{method}"
+
+
+def _methods(size: dict[str, Any], family: Family) -> list[str]:
+    """What a family offers in a size."""
+    return [method for method in size["methods"] if family.methods is None or method in family.methods]
 
 
 def _profile(
@@ -210,4 +221,9 @@ def _profile(
 
 
 def _sizes() -> dict[str, dict[str, Any]]:
-    return yaml.safe_load(PROFILES_FILE.read_text())
+    return _parsed(PROFILES_FILE.read_text())
+
+
+@lru_cache
+def _parsed(text: str) -> dict[str, dict[str, Any]]:
+    return yaml.safe_load(text)

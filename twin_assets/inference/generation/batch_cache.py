@@ -48,6 +48,11 @@ class BatchCache:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
+        # Other layers keep a state in place of keys and values (a gated delta rule), or count a window or a chunk by
+        # columns: what fills up a shorter prompt must stand before it, and can't stand after a prefix.
+        self.keeps_prefixes = kinds == {"full_attention"}
+        self._with_states = "linear_attention" in kinds
         self._cache: Any = None
         self._mask: Any = None
         self.seen: Any = None
@@ -75,7 +80,7 @@ class BatchCache:
         ids = torch.tensor([[0] * (length - len(r)) + r for r in rest], device=device)
         columns = [[1] * start + [0] * (length - len(r)) + [1] * len(r) for r in rest]
         mask = torch.tensor(columns, device=device)
-        cache = _begun(prefix, len(prompts))
+        cache = _begun(prefix, len(prompts), self._model.config if self._with_states else None)
         positions = (mask.cumsum(dim=-1) - 1).clamp(min=0)[:, start:]
         logits = self._forward(ids, mask, positions, cache)
         seen = torch.zeros(logits.shape, dtype=torch.bool, device=device)
@@ -117,7 +122,11 @@ class BatchCache:
         unused = int((self._mask.cumsum(dim=-1) == 0).sum(dim=-1).min())
         self._mask = self._mask[:, unused:]
         for layer in self._cache.layers:
-            layer.keys, layer.values = layer.keys[index, :, unused:], layer.values[index, :, unused:]
+            if states := _states(layer):
+                for kept, number in states:
+                    kept[number] = kept[number][index]
+            else:
+                layer.keys, layer.values = layer.keys[index, :, unused:], layer.values[index, :, unused:]
 
     def _forward(self, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
         output = self._model(
@@ -137,17 +146,28 @@ class BatchCache:
         length = max(self._mask.shape[1], mask.shape[1])
         here, there = length - self._mask.shape[1], length - mask.shape[1]
         for mine, new in zip(self._cache.layers, cache.layers, strict=True):
+            if states := _states(mine):
+                for (kept, number), (others, _) in zip(states, _states(new), strict=True):
+                    kept[number] = cat([kept[number], others[number]])
+                continue
             mine.keys = cat([pad(mine.keys, (0, 0, here, 0)), pad(new.keys, (0, 0, there, 0))])
             mine.values = cat([pad(mine.values, (0, 0, here, 0)), pad(new.values, (0, 0, there, 0))])
         self._mask = cat([pad(self._mask, (here, 0)), pad(mask, (there, 0))])
         self.seen = cat([self.seen, seen])
 
 
-def _begun(prefix: Prefix | None, rows: int) -> Any:
-    """A cache of so many rows that have read the prefix."""
+def _states(layer: Any) -> list[tuple[Any, Any]]:
+    """Where a layer without attention has its states, each with one row a text; none of a layer with keys and values."""
+    if not hasattr(layer, "recurrent_states"):
+        return []
+    return [(kept, number) for kept in (layer.conv_states, layer.recurrent_states) for number in kept]
+
+
+def _begun(prefix: Prefix | None, rows: int, config: Any = None) -> Any:
+    """A cache of so many rows that have read the prefix; with a `config`, of the layers that it names."""
     from transformers import DynamicCache
 
-    cache = DynamicCache()
+    cache = DynamicCache(config=config) if config else DynamicCache()
     for number, (keys, values) in enumerate(prefix.layers if prefix else []):
         cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), number)
     return cache

@@ -74,7 +74,7 @@ class GenerationHandle:
         self.finish_reason: FinishReason | None = None
         self.constraint: Constraint | None = None
         self.started, self.seconds, self.first_token_seconds = time.monotonic(), 0.0, 0.0
-        self._text = TextStream(version.tokenizer, sampling.stop)
+        self._text = TextStream(version.tokenizer, sampling.stop, prompt)
         self._pieces: queue.SimpleQueue[TextDelta] = queue.SimpleQueue()
         self._reader: Callable[[TextDelta], None] = self._pieces.put
         self._handing_over = threading.Lock()
@@ -97,6 +97,10 @@ class GenerationHandle:
     def begun(self) -> bool:
         """Whether anything but space was written."""
         return self._text.begun
+
+    def hides(self, token: int) -> bool:
+        """Whether the token, were it the next one, would be no part of the text: a thought, or its mark."""
+        return self._text.hides(token)
 
     def hand_to(self, reader: Callable[[TextDelta], None]) -> None:
         """Give every piece to `reader`, in the engine's thread, instead of keeping it for an iterator.
@@ -365,7 +369,7 @@ class Engine:
         for row, (ticket, token) in enumerate(zip(tickets, tokens, strict=True)):
             if token not in ticket.version.ends:
                 ticket.written[token] += 1
-                if row in logs:
+                if row in logs and not ticket.hides(token):
                     ticket.logprobs.append(logprob_of(logs[row], token, ticket.sampling.top_logprobs or 0))
         on = [row for row, token in enumerate(tokens) if not tickets[row].take(token)]
         self._count(tickets, "tokens")
@@ -400,6 +404,8 @@ class Engine:
         self, cache: BatchCache | PagedCache, version: EngineVersion, prompts: list[list[int]]
     ) -> Prefix | None:
         """What the version's prompts begin with, read now where it was not yet and is worth it."""
+        if not cache.keeps_prefixes:
+            return None
         known, shared = self._prefixes.known(version, prompts), self._prefixes.worth_keeping(version, prompts)
         if shared >= (len(known.tokens) if known else 0) + MIN_TOKENS:
             known = cache.read_prefix(prompts[0][:shared], known)

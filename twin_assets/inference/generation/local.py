@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from jinja2 import TemplateError
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.models.cpu import cpu_has_bfloat16
+from twin_assets.core.models.cpu import cpu_has_bfloat16, without_gpu_kernels
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.prompts.templates import served_prompt
 from twin_assets.core.records import Message, Record
@@ -231,6 +231,8 @@ class WholeModel:
     ) -> "WholeModel":
         """The model of a Hugging Face folder."""
         from transformers import AutoModelForCausalLM
+
+        without_gpu_kernels()
 
         def again() -> Any:
             return AutoModelForCausalLM.from_pretrained(folder)

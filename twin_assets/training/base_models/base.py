@@ -21,6 +21,7 @@ from twin_assets.settings import Settings
 from twin_assets.training.base_models.chat_template import with_fixed_template
 from twin_assets.training.base_models.nano import NanoShape, build_nano_base, plan
 from twin_assets.training.base_models.nano_text import base_text
+from twin_assets.training.base_models.text_only import has_towers, without_towers
 
 BASE_CODE_VERSION = "1"
 _HUB_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
@@ -60,7 +61,7 @@ def ensure_base_model(
 
 def _lineage(profile: Profile, made_from: dict[str, Any], seed: int) -> Lineage:
     if profile.template:
-        made_from = made_from | {"template": profile.template.model_dump()}
+        made_from = made_from | {"template": profile.template.model_dump(exclude_none=True)}
     return Lineage(
         persona="shared",
         stage="base",
@@ -102,10 +103,13 @@ def _unpacked(
 def _save(
     settings: Settings, registry: Registry, profile: Profile, folder: Path, lineage: Lineage
 ) -> ModelVersion:
-    if not profile.template:
-        return registry.save(folder, lineage)
     with tempfile.TemporaryDirectory(dir=settings.cache_dir) as scratch:
-        return registry.save(with_fixed_template(folder, profile.template, Path(scratch)), lineage)
+        if has_towers(folder):
+            folder = without_towers(folder, Path(scratch))
+        if profile.template:
+            (fixed := Path(scratch) / "fixed").mkdir()
+            folder = with_fixed_template(folder, profile.template, fixed)
+        return registry.save(folder, lineage)
 
 
 def _fetch(settings: Settings, source: str, on_progress: Callable[[dict[str, Any]], None]) -> Path:

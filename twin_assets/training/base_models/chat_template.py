@@ -30,7 +30,8 @@ def read_template(folder: Path) -> str:
 def with_fixed_template(folder: Path, fix: TemplateFix, scratch: Path) -> Path:
     """A folder of links to the model's files, beside its chat template with the family's fix.
 
-    The model's own folder stays as it is; weights are not copied.
+    The model's own folder stays as it is; weights are not copied. Raises TwinError when the tokenizer has no such token as
+    the fix says that answers end with.
     """
     template = read_template(folder)
     for path in folder.rglob("*"):
@@ -39,4 +40,22 @@ def with_fixed_template(folder: Path, fix: TemplateFix, scratch: Path) -> Path:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path.resolve())
     (scratch / FILE).write_text(fix.apply(template))
+    if fix.end:
+        _set_end(scratch, fix.end)
     return scratch
+
+
+def _set_end(folder: Path, token: str) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if token not in tokenizer.get_vocab():
+        raise TwinError(
+            f"The tokenizer of the model does not know {token}, with which its family ends an answer.",
+            "name a model of that family, or another family in front of the profile's size.",
+        )
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        if (path := folder / name).is_file():
+            values = json.loads(path.read_text())
+            path.unlink()  # a link to the model's own
+            path.write_text(json.dumps(values | {"eos_token": token}, ensure_ascii=False))

@@ -3,6 +3,7 @@
 Goes in: a profile and where base model and dataset lie. Comes out: the dictionary that Axolotl reads.
 """
 
+import json
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,6 +20,9 @@ from twin_assets.training.configs.tuned import tuned_values
 TrainingStage = Literal["sft", "dpo", "kto", "orpo"]
 SHARED = "preference"  # the name under which values of all stages but SFT stand
 FOLDER = ROOT / "training_configs"
+
+# How the weights of a quantised base model are read.
+_OF_QUANTISED = ("model_quantization_config", "model_quantization_config_kwargs")
 
 # Where a run happens, on what hardware, and how it is watched doesn't make it another training.
 _NOT_HASHED = {
@@ -56,6 +60,8 @@ def compose_config(
             "use_wandb": settings.wandb_mode != "disabled",
         }
     )
+    if not _is_quantised(base_path):  # as openai's own repository is, and a copy in 16 bits is not
+        config = {name: value for name, value in config.items() if name not in _OF_QUANTISED}
     if rows.get("test"):
         config["test_datasets"] = [_dataset(stage, dataset_dir / "test.jsonl")]
     else:
@@ -107,6 +113,11 @@ def _dataset(stage: TrainingStage, path: Path) -> dict[str, Any]:
     return {
         "type": "chat_template.default", **shared, "field_chosen": "chosen", "field_rejected": "rejected",
     }  # fmt: skip
+
+
+def _is_quantised(base_path: Path) -> bool:
+    config = base_path / "config.json"
+    return config.is_file() and "quantization_config" in json.loads(config.read_text())
 
 
 def _without_path(dataset: dict[str, Any]) -> dict[str, Any]:

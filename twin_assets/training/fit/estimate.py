@@ -87,7 +87,9 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
     if referred and not rank:  # the frozen reference
         weights += width * shape.parameters
     if sharded:  # while a layer computes it is whole, and the next one is on its way
-        weights = weights / shards + 2 * width * shape.linear_parameters / shape.layers
+        weights = (
+            weights / shards + 2 * width * (shape.parameters - shape.embedding_parameters) / shape.layers
+        )
 
     rows, row_tokens = (
         config["micro_batch_size"],
@@ -96,6 +98,10 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
     tokens = rows * row_tokens
     checkpointed = bool(config["gradient_checkpointing"] or fsdp.get("activation_checkpointing"))
     layer = _layer_bytes(shape, width, rank)
+    if (
+        config.get("attn_implementation") == "eager"
+    ):  # a matrix of scores, of weights in 32 bits, and of weights
+        layer += shape.heads * config["sequence_len"] * (2 * width + 4)
     # Korthikanti et al. 2022, section 5: with full recomputation a layer keeps its input, and one layer is open.
     stream = width if rank or sharded else 4  # the embeddings' format, see _model_bytes
     per_token = shape.layers * shape.hidden * stream + layer if checkpointed else shape.layers * layer
@@ -116,7 +122,7 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
         **used,
         reserve=reserve,
         trainable=trainable,
-        flops_per_token=2 * passes * (shape.linear_parameters + shape.vocabulary * shape.hidden),
+        flops_per_token=2 * passes * (shape.computed_parameters + shape.vocabulary * shape.hidden),
         launching=passes * shape.layers * _LAUNCHING if machine.gpus else 0.0,
         rows=rows,
         row_tokens=row_tokens,
@@ -210,7 +216,7 @@ def problem_of(profile: Profile, estimates: dict[str, Estimate], machine: Machin
 
 def _adapter_parameters(shape: Architecture, rank: int) -> int:
     """Two matrices of that rank beside each linear layer (Hu et al. 2021)."""
-    return shape.layers * sum(rank * (i + o) for i, o in shape.linear_shapes)
+    return sum(rank * (i + o) for i, o in shape.linear_shapes)
 
 
 def _model_bytes(
@@ -234,10 +240,11 @@ def _layer_bytes(shape: Architecture, width: int, rank: int) -> float:
     Counted on real layers, see docs/training.md; the norms and the input of an adapter are in 32 bits.
     """
     query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    mlp = shape.intermediate + shape.experts_used * shape.expert
     if rank:
-        values = 38 * shape.hidden + 10 * query + 4 * key + 12 * shape.intermediate + 14 * rank
+        values = 38 * shape.hidden + 10 * query + 4 * key + 12 * mlp + 14 * rank
     else:
-        values = 26 * shape.hidden + 4 * query + 4 * key + 8 * shape.intermediate
+        values = 26 * shape.hidden + 4 * query + 4 * key + 8 * mlp
     return values * width / 2
 
 

@@ -125,8 +125,9 @@ def _keeps_apart(model: Mapping[str, Any]) -> bool:
     """
     head = model.get("head_dim") or model.get("hidden_size", 0) // model.get("num_attention_heads", 1)
     layers = model.get("layer_types")
-    slides = bool(model.get("sliding_window")) and (not layers or "sliding_attention" in layers)
-    return bool(find_spec("torch.nn.attention.varlen")) and 0 < head <= _WIDEST_HEAD and not slides
+    # A gated delta rule carries its state on from row to row, and a window or a chunk is counted over all of them.
+    whole = set(layers) == {"full_attention"} if layers else not model.get("sliding_window")
+    return bool(find_spec("torch.nn.attention.varlen")) and 0 < head <= _WIDEST_HEAD and whole
 
 
 def _plain_lora(config: Mapping[str, Any]) -> bool:

@@ -55,6 +55,8 @@ class PagedCache:
     """What `BatchCache` is for a model of torch, for a graph. `seen` is true where a row's prompt or text holds a token, shape
     (rows, vocabulary)."""
 
+    keeps_prefixes = True
+
     def __init__(self, decoder: Any, store: Store) -> None:
         self._decoder, self._store = decoder, store
         self._rows: list[Row] = []
