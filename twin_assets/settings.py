@@ -432,6 +432,11 @@ class EngineSettings(BaseModel):
         "auto",
         description="What writes where there is no GPU: OpenVINO, or torch, which auto takes for models that OpenVINO can't.",
     )
+    cpu_weights: Literal["model", "int8"] = Field(
+        "model",
+        description="What OpenVINO has a base's weights in: the model's own precision, or 8 bits, half of bfloat16's memory. "
+        "Adapters stay as they are.",
+    )
     cpu_merged_gb: float = Field(
         0.0,
         ge=0,
