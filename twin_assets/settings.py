@@ -441,7 +441,7 @@ class EngineSettings(BaseModel):
         0.0,
         ge=0,
         description="Memory, in GB, that a copy of a base may take into which an adapter is merged while it writes alone: it then "
-        "computes what a whole model does. With OpenVINO; 0 for no copy. What it gains was not measured.",
+        "computes what a whole model does, and a seed's text may turn where it comes in. With OpenVINO; 0 for no copy.",
     )
     llm_waiting: int = Field(64, description="Requests that may wait for one model; the next is told 503.")
     twin_workers: int = Field(
