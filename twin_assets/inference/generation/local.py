@@ -213,8 +213,10 @@ class WholeModel:
         except Exception as error:  # OpenVINO fails in many ways, and torch writes with any model
             name = model.config._name_or_path or model.config.model_type
             if cpu.engine == "openvino":
-                fix = "set TWIN_CPU_WEIGHTS=model." if cpu.int8 else "set TWIN_CPU_ENGINE=auto."
-                raise TwinError(f"OpenVINO can't write with {name}: {error}.", fix) from error
+                also = ", or TWIN_CPU_WEIGHTS=model" if cpu.int8 else ""
+                raise TwinError(
+                    f"OpenVINO can't write with {name}: {error}.", f"set TWIN_CPU_ENGINE=auto{also}."
+                ) from error
             log.warning("torch writes with %s, since OpenVINO can't: %s", name, error)
             return None
 

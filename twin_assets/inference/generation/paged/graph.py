@@ -255,7 +255,7 @@ class _Builder:
         import torch
 
         tensor = tensor.float()
-        scales = tensor.abs().amax(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny) / 127
+        scales = tensor.abs().amax(1, keepdim=True).clamp_min(1e-30) / 127  # a row of zeros stays one
         whole = self._ops.constant((tensor / scales).round().to(torch.int8).numpy())
         return self._ops.multiply(self._ops.convert(whole, "f32"), self._ops.constant(scales.numpy()))
 
