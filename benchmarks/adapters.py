@@ -1,7 +1,7 @@
 """One base with many adapters against PEFT's `adapter_names` and a whole copy for each persona: memory and tokens a second.
 
     python -m benchmarks.adapters [--personas 1 8 32] [--peft 1 8 32] [--copies 1 8] [--rank 64] [--tokens 16] [--rounds 3]
-                                  [--rows 24] [--method | --speed]
+                                  [--rows 24] [--method | --speed [--alone]]
 
 The base is SmolLM2-135M from its package; adapters of --rank on all its linear layers have random factors: speed and memory
 don't depend on what they say. Every persona asks for one text at once, of a 32-token prompt. Each arrangement has a
@@ -200,11 +200,13 @@ def speed(base: Path, given: Any) -> None:
     from transformers import AutoTokenizer
 
     from benchmarks.engine_speed import written_by_generate
+    from twin_assets.core.models.cpu import CpuOptions
     from twin_assets.inference.generation.engine import EngineVersion
     from twin_assets.inference.generation.local import WholeModel
     from twin_assets.inference.generation.lora import Adapter
     from twin_assets.inference.generation.paged.merged import FIRST
     from twin_assets.inference.generation.sampling import Sampling
+    from twin_assets.settings import CpuEngine
 
     tokenizer, ways, rank = AutoTokenizer.from_pretrained(base), dict[str, list[EngineVersion]](), given.rank
 
@@ -216,13 +218,14 @@ def speed(base: Path, given: Any) -> None:
         }
         return EngineVersion(model.engine, tokenizer, frozenset(), Adapter(factors) if adapted else None)
 
-    for engine in ("openvino", "torch"):
-        model = WholeModel.load(base, given.rows, engine)
+    engines: tuple[CpuEngine, ...] = ("openvino", "torch")
+    for engine in engines:
+        model = WholeModel.load(base, given.rows, CpuOptions(engine))
         kind = model.model.dtype
         adapters, bare = [version(model, True) for _ in range(8)], version(model, False)
         ways |= {f"{engine}, 8 adapters": adapters, f"{engine}, 8 rows of the bare base": [bare] * 8,
                  f"{engine}, 1 adapter": adapters[:1], f"{engine}, 1 whole model": [bare]}  # fmt: skip
-    copying = WholeModel.load(base, given.rows, "openvino", merged_gb=1000)
+    copying = WholeModel.load(base, given.rows, CpuOptions("openvino", merged_gb=1000))
     ways["openvino, 1 adapter, merged"] = [version(copying, True)]
 
     def write(versions: list[EngineVersion], tokens: int) -> None:
@@ -233,6 +236,8 @@ def speed(base: Path, given: Any) -> None:
         for handle in handles:
             handle.result()
 
+    if given.alone:
+        ways = {name: versions for name, versions in ways.items() if len(versions) == 1}
     write(ways["openvino, 1 adapter, merged"], FIRST + 1)
     while copying.engine._model._merged.making:
         time.sleep(0.1)
@@ -263,10 +268,11 @@ def methods(base: Path, folder: Path, given: Any) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
+    from twin_assets.core.models.cpu import CpuOptions
     from twin_assets.inference.generation.batch_cache import BatchCache
     from twin_assets.inference.generation.local import WholeModel
 
-    whole, rows = WholeModel.load(base, 8, "torch"), 8
+    whole, rows = WholeModel.load(base, 8, CpuOptions("torch")), 8
     for n in range(rows):
         make_adapter(base, folder / f"adapter{n}", given.rank, n)
     own = [whole.adapted.load(folder / f"adapter{n}") for n in range(rows)]
@@ -327,6 +333,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=24)
     parser.add_argument("--method", action="store_true")
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--alone", action="store_true", help="With --speed, only the ways of one text.")
     parser.add_argument("--base", type=Path, help="A folder with the base; SmolLM2-135M without it.")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--whole", type=int, default=0, help=argparse.SUPPRESS)

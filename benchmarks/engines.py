@@ -2,7 +2,8 @@
 projects, in one run.
 
     python -m benchmarks.engines --gguf Q8_0=model.gguf --peer openvino_genai=PYTHON --peer llama_cpp=PYTHON
-                                 [--model FOLDER] [--prompt 400] [--tokens 128] [--rounds 5] [--at-once 1 8 24]
+                                 [--model FOLDER] [--prompt 400] [--tokens 128] [--rounds 5] [--at-once 1 8 24] [--int8]
+                                 [--minutes 9]
     python -m benchmarks.engines --texts FILE [FILE ...]
 
 `--model` is a Hugging Face folder (without it the packaged SmolLM2-135M), each `--gguf` the same model as `twin export`
@@ -100,10 +101,20 @@ def continuous_of(model: Any) -> Writer:
 
 
 def compare(
-    writers: dict[str, Writer], vocabulary: int, prompt: int, tokens: int, rounds: int, many: list[int]
+    writers: dict[str, Writer],
+    vocabulary: int,
+    prompt: int,
+    tokens: int,
+    rounds: int,
+    many: list[int],
+    minutes: float,
 ) -> None:
-    """Prints tokens a second by engine and number of texts, medians over the rounds, and ratios to ours with torch."""
+    """Prints tokens a second by engine and number of texts, medians over the rounds, and ratios to ours with torch.
+
+    Rounds that would end after so many `minutes` are left out.
+    """
     torch.manual_seed(1)
+    began, longest = time.monotonic(), 0.0
 
     def fresh(texts: int) -> Prompts:
         return torch.randint(3, vocabulary, (texts, prompt)).tolist()
@@ -113,10 +124,14 @@ def compare(
             print(f"warming {name} at {texts}: {write(fresh(texts), 4):.1f} s", flush=True)
     seconds: dict[tuple[str, int], list[float]] = {}
     for number in range(rounds):
+        if number and time.monotonic() + longest > began + 60 * minutes:
+            break
+        start = time.monotonic()
         for texts in many:
             prompts = fresh(texts)
             for name, write in writers.items():
                 seconds.setdefault((name, texts), []).append(write(prompts, tokens))
+        longest = max(longest, time.monotonic() - start)
         print(f"round {number + 1} of {rounds}, load average {os.getloadavg()[0]:.1f}", flush=True)
     print(
         f"{'':32}"
@@ -143,7 +158,8 @@ def fidelity(model: Any, tokenizer: Any, files: list[Path]) -> None:
     passages = [t[at : at + PASSAGE] for t, own in zip(tokens, starts, strict=True) for at in own][:PASSAGES]
     print(f"{len(passages)} passages of {PASSAGE} tokens, {model.dtype}")
     exact = copy.deepcopy(model).float()
-    decoders = {"OpenVINO": (PagedDecoder(model), model), "OpenVINO, 32 bits": (PagedDecoder(exact), exact)}
+    decoders = {"OpenVINO": (PagedDecoder(model), model), "OpenVINO, int8": (PagedDecoder(model, int8=True), model),
+                "OpenVINO, 32 bits": (PagedDecoder(exact), exact)}  # fmt: skip
     ways = {"torch, 32 bits": lambda: _by_torch(exact, passages), "torch": lambda: _by_torch(model, passages)}
     ways |= {name: lambda d=d: _by_steps(d, passages) for name, (d, _) in decoders.items()}
     losses = {name: way() for name, way in ways.items()}
@@ -193,9 +209,13 @@ def main() -> None:
     parser.add_argument("--prompt", type=int, default=400)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--minutes", type=float, default=60, help="for the rounds and the warming before them"
+    )
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 8, 24])
     parser.add_argument("--without-continuous", action="store_true", help="of transformers: it is slow")
     parser.add_argument("--without-generate", action="store_true")
+    parser.add_argument("--int8", action="store_true", help="ours with OpenVINO and weights of 8 bits too")
     parser.add_argument("--float32", action="store_true", help="ours in float32 too, where it is bfloat16")
     parser.add_argument("--texts", type=Path, nargs="+", default=[], metavar="FILE")
     given = parser.parse_args()
@@ -220,6 +240,8 @@ def main() -> None:
             OURS: ours(PagedDecoder(model)),
             TORCH: ours(model),
         }
+        if given.int8:
+            writers[f"{OURS}, int8"] = ours(PagedDecoder(model, int8=True))
         if not given.without_generate:
             writers["generate"] = lambda prompts, tokens: written_by_generate(model, prompts, tokens)
         if given.float32:
@@ -234,7 +256,15 @@ def main() -> None:
                 peer = Peer(peer_name, python, file, options)
                 open_peers.callback(peer.close)
                 writers[", ".join([peer_name, kind, *options])] = peer
-        compare(writers, model.config.vocab_size, given.prompt, given.tokens, given.rounds, given.at_once)
+        compare(
+            writers,
+            model.config.vocab_size,
+            given.prompt,
+            given.tokens,
+            given.rounds,
+            given.at_once,
+            given.minutes,
+        )
 
 
 if __name__ == "__main__":

@@ -444,11 +444,16 @@ class EngineSettings(BaseModel):
         "auto",
         description="What writes where there is no GPU: OpenVINO, or torch, which auto takes for models that OpenVINO can't.",
     )
+    cpu_weights: Literal["model", "int8"] = Field(
+        "model",
+        description="What OpenVINO has a base's weights in: the model's own precision, or 8 bits, half of bfloat16's memory. "
+        "Adapters stay as they are.",
+    )
     cpu_merged_gb: float = Field(
         0.0,
         ge=0,
         description="Memory, in GB, that a copy of a base may take into which an adapter is merged while it writes alone: it then "
-        "computes what a whole model does. With OpenVINO; 0 for no copy. What it gains was not measured.",
+        "computes what a whole model does, and a seed's text may turn where it comes in. With OpenVINO; 0 for no copy.",
     )
     llm_waiting: int = Field(64, description="Requests that may wait for one model; the next is told 503.")
     twin_workers: int = Field(

@@ -1,4 +1,18 @@
-"""What the CPU can do."""
+"""What the CPU can do, and how models write where there is no GPU."""
+
+from typing import NamedTuple
+
+from twin_assets.settings import CpuEngine
+
+
+class CpuOptions(NamedTuple):
+    """What writes without a GPU. A copy of a base for an adapter that writes alone may take `merged_gb`; with `int8`
+    OpenVINO has a base's matrices in 8 bits."""
+
+    engine: CpuEngine = "auto"
+    merged_gb: float = 0.0
+    int8: bool = False
+
 
 import sys
 from typing import Any

@@ -13,6 +13,7 @@ from typing import Any
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint, folder_hash
 from twin_assets.core.models.card import render_card
+from twin_assets.core.models.cpu import CpuOptions
 from twin_assets.core.models.version import About, BaseRef, Lineage, ModelVersion, Stage, find_base
 from twin_assets.settings import Settings
 
@@ -36,7 +37,9 @@ class Registry:
         self._models.mkdir(parents=True, exist_ok=True)
         self._store = ModelStore(self._models)
         self._hub_namespace, self._cache = settings.hub_namespace, settings.cache_dir
-        self.cpu_engine, self.merged_gb = settings.cpu_engine, settings.cpu_merged_gb
+        self.cpu = CpuOptions(
+            settings.cpu_engine, settings.cpu_merged_gb, int8=settings.cpu_weights == "int8"
+        )
 
     def save(
         self,

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from jinja2 import TemplateError
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.models.cpu import cpu_has_bfloat16, without_gpu_kernels
+from twin_assets.core.models.cpu import CpuOptions, cpu_has_bfloat16, without_gpu_kernels
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.prompts.templates import served_prompt
 from twin_assets.core.records import Message, Record
@@ -28,7 +28,6 @@ from twin_assets.inference.generation.grouped_attention import use_grouped_atten
 from twin_assets.inference.generation.lora import AdaptedModel, Adapter
 from twin_assets.inference.generation.paged.decoder import PagedDecoder
 from twin_assets.inference.generation.sampling import Sampling
-from twin_assets.settings import CpuEngine
 
 log = logging.getLogger(__name__)
 
@@ -70,20 +69,17 @@ class LocalGenerator:
         max_waiting: int = MAX_WAITING,
         base: Path | None = None,
         content: str | None = None,
-        cpu_engine: CpuEngine = "auto",
-        merged_gb: float = 0.0,
+        cpu: CpuOptions = CpuOptions(),
     ) -> None:
         """With a `base`, the folder of a whole model, `path` holds an adapter on it. `content` is the hash of the whole
         model, by which one that is in memory is known; without it, that is by its folder.
 
-        At most `max_rows` texts are written at once with one whole model, by `cpu_engine` where there is no GPU, with a copy
-        of at most `merged_gb` for an adapter that writes alone (all as the first to load it says), and `max_waiting` requests
-        wait for their turn.
+        At most `max_rows` texts are written at once with one whole model, as `cpu` says where there is no GPU (all as the
+        first to load it says), and `max_waiting` requests wait for their turn.
         """
         self.path, self.model, self._base = path, model, base
         self._content = content or str((base or path).resolve())
-        self._max_rows, self._max_waiting = max_rows, max_waiting
-        self._cpu_engine, self._merged_gb = cpu_engine, merged_gb
+        self._max_rows, self._max_waiting, self._cpu = max_rows, max_waiting, cpu
 
     @classmethod
     def of(
@@ -100,14 +96,13 @@ class LocalGenerator:
             max_waiting,
             base.path if base else None,
             content,
-            registry.cpu_engine,
-            registry.merged_gb,
+            registry.cpu,
         )
 
     @cached_property
     def _whole(self) -> "WholeModel":
         folder = self._base or self.path
-        return HELD.model(self._content, folder, self._max_rows, self._cpu_engine, self._merged_gb)
+        return HELD.model(self._content, folder, self._max_rows, self._cpu)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -189,46 +184,44 @@ class WholeModel:
         self,
         model: Any,
         max_rows: int,
-        cpu_engine: CpuEngine = "auto",
+        cpu: CpuOptions = CpuOptions(),
         again: Callable[[], Any] | None = None,
-        merged_gb: float = 0.0,
     ) -> None:
         """`again` loads the model once more: with it one of torch is not kept beside OpenVINO's, and an adapter that goes on
-        writing alone is merged into a copy of at most `merged_gb`.
+        writing alone may be merged into a copy.
 
         Raises TwinError for a model that OpenVINO can't take, if it is to be the engine; with "auto" it is torch then.
         """
         import torch
 
         if torch.cuda.is_available():
-            model, cpu_engine = model.to("cuda"), "torch"
+            model, cpu = model.to("cuda"), CpuOptions("torch")
         else:
             model = _on_cpu(model)
         model = model.eval()
         self._config, self._ends = model.config, model.generation_config.eos_token_id
         self._again = (lambda: _on_cpu(again()).eval()) if again else None
-        paged = None if cpu_engine == "torch" else self._paged(model, cpu_engine, merged_gb)
+        paged = None if cpu.engine == "torch" else self._paged(model, cpu)
         self._model = None if paged and again else model
         self._loading = threading.Lock()
         self.adapted = paged.adapted if paged else self.scoring
         self.engine = Engine(paged or self.model, None, frozenset(), max_rows, adapted=self.adapted)
 
-    def _paged(self, model: Any, cpu_engine: CpuEngine, merged_gb: float) -> PagedDecoder | None:
+    def _paged(self, model: Any, cpu: CpuOptions) -> PagedDecoder | None:
         try:
-            return PagedDecoder(model, self._again, merged_gb)
+            return PagedDecoder(model, self._again, cpu.merged_gb, int8=cpu.int8)
         except Exception as error:  # OpenVINO fails in many ways, and torch writes with any model
             name = model.config._name_or_path or model.config.model_type
-            if cpu_engine == "openvino":
+            if cpu.engine == "openvino":
+                also = ", or TWIN_CPU_WEIGHTS=model" if cpu.int8 else ""
                 raise TwinError(
-                    f"OpenVINO can't write with {name}: {error}.", "set TWIN_CPU_ENGINE=auto."
+                    f"OpenVINO can't write with {name}: {error}.", f"set TWIN_CPU_ENGINE=auto{also}."
                 ) from error
             log.warning("torch writes with %s, since OpenVINO can't: %s", name, error)
             return None
 
     @classmethod
-    def load(
-        cls, folder: Path, max_rows: int, cpu_engine: CpuEngine = "auto", merged_gb: float = 0.0
-    ) -> "WholeModel":
+    def load(cls, folder: Path, max_rows: int, cpu: CpuOptions = CpuOptions()) -> "WholeModel":
         """The model of a Hugging Face folder."""
         from transformers import AutoModelForCausalLM
 
@@ -237,7 +230,7 @@ class WholeModel:
         def again() -> Any:
             return AutoModelForCausalLM.from_pretrained(folder)
 
-        return cls(again(), max_rows, cpu_engine, again, merged_gb)
+        return cls(again(), max_rows, cpu, again)
 
     @property
     def model(self) -> Any:
@@ -277,13 +270,11 @@ class HeldModels:
         self._lock = threading.Lock()
         self._models: weakref.WeakValueDictionary[str, WholeModel] = weakref.WeakValueDictionary()
 
-    def model(
-        self, content: str, folder: Path, max_rows: int, cpu_engine: CpuEngine, merged_gb: float
-    ) -> WholeModel:
+    def model(self, content: str, folder: Path, max_rows: int, cpu: CpuOptions) -> WholeModel:
         """The one in memory, or the folder's, loaded now."""
         with self._lock:
             if (held := self._models.get(content)) is None:
-                held = self._models[content] = WholeModel.load(folder, max_rows, cpu_engine, merged_gb)
+                held = self._models[content] = WholeModel.load(folder, max_rows, cpu)
             return held
 
     def contents(self) -> list[str]:

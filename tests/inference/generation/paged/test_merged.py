@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.core.models.tiny_llama import tiny_adapter, tiny_llama
+from twin_assets.core.models.cpu import CpuOptions
 from twin_assets.core.models.whole import merge
 from twin_assets.inference.generation.local import WholeModel
 from twin_assets.inference.generation.lora import Adapter
@@ -139,11 +140,11 @@ def test_where_the_copy_can_not_be_made_the_adapter_goes_on_without_and_it_is_sa
 
 
 def test_the_engine_goes_over_to_the_copy_between_two_tokens(base: Path) -> None:
-    whole = WholeModel.load(base, 4, "openvino", merged_gb=1.0)
+    whole = WholeModel.load(base, 4, CpuOptions("openvino", merged_gb=1.0))
     decoder = whole.engine._model
     tokenizer = AutoTokenizer.from_pretrained(base)
     version = whole.version(tokenizer, base.parent / "one")
-    torchs = WholeModel.load(base, 4, "torch").version(tokenizer, base.parent / "one")
+    torchs = WholeModel.load(base, 4, CpuOptions("torch")).version(tokenizer, base.parent / "one")
     version.ends = torchs.ends = frozenset()
 
     def tokens(version: Any) -> list[int]:

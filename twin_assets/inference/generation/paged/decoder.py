@@ -20,18 +20,16 @@ from twin_assets.inference.generation.paged.merged import MergedCopy, merge_into
 
 log = logging.getLogger(__name__)
 
-# By how much the logits may differ from torch's, as a share of their own size. A graph that is wrong differs by 1.
-TOLERANCE = {"bf16": 0.1, "f32": 0.01}
+# By how much the logits may differ from torch's, as a share of their own size. A graph that is wrong differs by 1. Weights of
+# 8 bits are off by as much as bfloat16's products are: both move logits by one to three hundredths.
+TOLERANCE = {"bf16": 0.1, "f32": 0.01, "int8": 0.1}
 
 
-def why_no_room(size: float, free: float) -> str:
-    """Why a graph of weights of `size` bytes can't be made with `free` bytes of memory; empty when it can.
-
-    Beside the model of torch stand the graph's weights and what OpenVINO makes of them, which both stay.
-    """
-    if 2 * size <= free:
+def why_no_room(needed: float, free: float) -> str:
+    """Why a graph that takes `needed` bytes of memory can't be made with `free` ones; empty when it can."""
+    if needed <= free:
         return ""
-    return f"making its graph takes {2 * size / 1e9:.0f} GB of memory, of which {free / 1e9:.0f} GB are free"
+    return f"making its graph takes {needed / 1e9:.0f} GB of memory, of which {free / 1e9:.0f} GB are free"
 
 
 class PagedDecoder:
@@ -43,9 +41,10 @@ class PagedDecoder:
         again: Callable[[], Any] | None = None,
         merged_gb: float = 0.0,
         adaptable: bool = True,
+        int8: bool = False,
     ) -> None:
         """`again` loads the model once more, for the copy; without it there is none, nor where that would take more than
-        `merged_gb`. What is not `adaptable` takes no adapters.
+        `merged_gb`. What is not `adaptable` takes no adapters. With `int8` the base's matrices are rounded to 8 bits.
 
         Raises ValueError for a model that can't be such a graph, or would write something else as one.
         """
@@ -54,7 +53,9 @@ class PagedDecoder:
 
         if reason := why_not(model):
             raise ValueError(reason)
-        size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+        loaded = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+        # The graph's weights, and what OpenVINO makes of them, which both stay.
+        size = 2 * (model.num_parameters() if int8 else loaded)
         if reason := why_no_room(size, psutil.virtual_memory().available):
             raise ValueError(reason)
         self._dtype = torch.bfloat16 if model.dtype == torch.bfloat16 else torch.float32
@@ -62,13 +63,18 @@ class PagedDecoder:
         self._kind = getattr(openvino.Type, self._hint)
         self._shape, self.vocabulary = Shape.of(model), int(model.config.vocab_size)
         with torch.no_grad():
-            graph = build(model, adaptable)
+            graph = build(model, adaptable, int8)
         options = {"INFERENCE_PRECISION_HINT": self._hint, "KV_CACHE_PRECISION": self._hint}
+        options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = (
+            "0"  # weights may have 8 bits, what they are multiplied with has more
+        )
         self._request = openvino.Core().compile_model(graph.model, "CPU", options).create_infer_request()
         self.adapted, self._adaptable = PagedAdapters(graph.products, self._dtype), adaptable
         self._given: _Stack | None = None
-        self._merged = MergedCopy(_merger(again, size)) if again and 2 * size <= merged_gb * 1e9 else None
-        self._check_same(model)
+        self._merged = (
+            MergedCopy(_merger(again, size, loaded, int8)) if again and size <= merged_gb * 1e9 else None
+        )
+        self._check_same(model, int8)
 
     def new_cache(self) -> PagedCache:
         """A batch without rows."""
@@ -122,7 +128,7 @@ class PagedDecoder:
 
         self._request.set_tensor(name, openvino.Tensor(array, list(array.shape), self._kind))
 
-    def _check_same(self, model: Any) -> None:
+    def _check_same(self, model: Any, int8: bool) -> None:
         """Two rows, read and then written on, must have the logits that torch gives them."""
         import torch
 
@@ -134,20 +140,23 @@ class PagedDecoder:
             with torch.inference_mode():
                 expected = model(torch.tensor([text])).logits[0, -2:].float()
             error = float((own - expected).norm() / expected.norm())
-            if not error < TOLERANCE[self._hint]:
-                raise ValueError(f"its logits differ from torch's by {error:.2f} of their size")
+            if not error < TOLERANCE["int8" if int8 else self._hint]:
+                told = "logits in 8 bits" if int8 else "logits"
+                raise ValueError(f"its {told} differ from torch's by {error:.2f} of their size")
 
 
-def _merger(again: Callable[[], Any], size: int) -> Callable[[Adapter], PagedDecoder]:
+def _merger(
+    again: Callable[[], Any], size: int, loaded: int, int8: bool
+) -> Callable[[Adapter], PagedDecoder]:
     def merged(adapter: Adapter) -> PagedDecoder:
-        # The model of torch is loaded once more: three times its size for a moment, of which two stay.
-        if reason := why_no_room(1.5 * size, psutil.virtual_memory().available):
+        # The model of torch is loaded once more for a moment.
+        if reason := why_no_room(size + loaded, psutil.virtual_memory().available):
             raise ValueError(reason)
         start = time.monotonic()
-        decoder = PagedDecoder(merge_into(again(), adapter), adaptable=False)
+        decoder = PagedDecoder(merge_into(again(), adapter), adaptable=False, int8=int8)
         log.info(
             "The adapter that writes alone is merged into a copy of its base, %.2f GB, made in %.1f s",
-            2 * size / 1e9,
+            size / 1e9,
             time.monotonic() - start,
         )
         return decoder

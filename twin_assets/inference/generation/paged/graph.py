@@ -72,18 +72,19 @@ class Graph(NamedTuple):
     products: dict[str, Product]
 
 
-def build(model: Any, adaptable: bool = True) -> Graph:
+def build(model: Any, adaptable: bool = True, int8: bool = False) -> Graph:
     """The graph of a model that `why_not` has nothing against. Its inputs are what `PagedDecoder.run` gives; its output are
-    the logits after the tokens at `wanted`. One that is not `adaptable` takes no adapters."""
-    return _Builder(model, adaptable).build()
+    the logits after the tokens at `wanted`. One that is not `adaptable` takes no adapters. With `int8` its matrices are
+    whole numbers of 8 bits with a scale for each row."""
+    return _Builder(model, adaptable, int8).build()
 
 
 class _Builder:
-    def __init__(self, model: Any, adaptable: bool) -> None:
+    def __init__(self, model: Any, adaptable: bool, int8: bool) -> None:
         from openvino import opset13
 
         self._ops: Any = opset13
-        self._model, self._shape, self._adaptable = model, Shape.of(model), adaptable
+        self._model, self._shape, self._adaptable, self._int8 = model, Shape.of(model), adaptable, int8
         self._inputs: list[Any] = []
         self._products: dict[str, Product] = {}
 
@@ -238,6 +239,8 @@ class _Builder:
         import torch
 
         tensor = tensor.contiguous()
+        if self._int8:
+            return self._rounded(tensor)
         if tensor.dtype == torch.float32:
             return self._ops.constant(tensor.numpy())
         kind = openvino.Type.bf16 if tensor.dtype == torch.bfloat16 else openvino.Type.f16
@@ -245,6 +248,16 @@ class _Builder:
         widened = self._ops.convert(openvino.op.Constant(bits, shared_memory=False), "f32")
         widened.get_rt_info()[_STAYS_NARROW] = True
         return widened
+
+    def _rounded(self, tensor: Any) -> Any:
+        """The same of whole numbers from -127 to 127, times a scale for each output: the form that OpenVINO's products take
+        as it is, so that a step reads a byte a weight."""
+        import torch
+
+        tensor = tensor.float()
+        scales = tensor.abs().amax(1, keepdim=True).clamp_min(1e-30) / 127  # a row of zeros stays one
+        whole = self._ops.constant((tensor / scales).round().to(torch.int8).numpy())
+        return self._ops.multiply(self._ops.convert(whole, "f32"), self._ops.constant(scales.numpy()))
 
     def _floats(self, tensor: Any) -> Any:
         return self._ops.constant(tensor.float().numpy())
