@@ -1,6 +1,7 @@
 """What the CPU can do, and how models write where there is no GPU."""
 
-from typing import NamedTuple
+import sys
+from typing import Any, NamedTuple
 
 from twin_assets.settings import CpuEngine
 
@@ -12,10 +13,6 @@ class CpuOptions(NamedTuple):
     engine: CpuEngine = "auto"
     merged_gb: float = 0.0
     int8: bool = False
-
-
-import sys
-from typing import Any
 
 
 def cpu_has_bfloat16() -> bool:
