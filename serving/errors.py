@@ -23,6 +23,7 @@ from twin_assets.core.uploads.staging import NoRoom
 from twin_assets.inference.generation.engine import EngineBusy
 from twin_assets.inference.generation.remote import EngineUnavailable
 from twin_assets.inference.generation.structured.schema import UnsupportedSchema
+from twin_assets.inference.ideas.corpus import NothingWritten
 from twin_assets.inference.links.fetch import LinkUnreachable
 from twin_assets.inference.publishing.send import (
     DuplicateRefused,
@@ -61,7 +62,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         400: "It can't be done as asked.",
         401: "A key or a login is needed.",
         403: "The caller may not.",
-        404: "There is no such persona, model, request, thread, draft, post or document.",
+        404: "There is no such persona, model, request, thread, draft, post or document, or no writing to be seen.",
         405: "Not by this method.",
         408: "The body did not come in time.",
         409: "Something else was first.",
@@ -90,7 +91,7 @@ class Forbidden(TwinError):
 
 
 STATUS: dict[type[TwinError], int] = {
-    NotFoundError: 404, UnknownThread: 404, NoSuchDocument: 404, NoSuchDraft: 404, StaleDraft: 409, DraftFull: 507, AlreadyPosted: 409, NoSuchPost: 404, DuplicateRefused: 409, TooLongToPost: 422, PostRefused: 422,
+    NotFoundError: 404, NothingWritten: 404, UnknownThread: 404, NoSuchDocument: 404, NoSuchDraft: 404, StaleDraft: 409, DraftFull: 507, AlreadyPosted: 409, NoSuchPost: 404, DuplicateRefused: 409, TooLongToPost: 422, PostRefused: 422,
     OutcomeUnknown: 502, PlaceBusy: 503, Forbidden: 403, ConflictError: 409, Expired: 409, AlreadyRead: 409, NotReadBlind: 409, LinkUnreachable: 422, UnsupportedSchema: 422, NothingReleased: 503,
     EngineBusy: 503, EngineUnavailable: 503, RetrievalUnavailable: 503, StorageError: 503, NotOurs: 503, LedgerTooOld: 503, NotYetRead: 503, NoRoom: 507,
 }  # fmt: skip

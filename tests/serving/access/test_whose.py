@@ -147,7 +147,8 @@ class Everything:
             "array": [],
             "object": {},
         }
-        return kinds.get(schema.get("type", "string"), "harbours and tides")
+        kind = schema.get("type", "string")
+        return kinds.get(kind[0] if isinstance(kind, list) else kind, "harbours and tides")
 
 
 class World(NamedTuple):

@@ -31,6 +31,10 @@ def stems(text: str) -> frozenset[str]:
     return frozenset(map(stem, content_words(text)))
 
 
+class NothingWritten(TwinError):
+    """There is no writing of the persona that the caller may see."""
+
+
 class Corpus:
     """Passages of one persona and their unit vectors, shape (n, dimensions); at least one. `left_out` older ones are not here."""
 
@@ -123,8 +127,8 @@ def read_corpus(store: FeatureStore, persona: str, audience: Visibility, embedde
     )
 
 
-def _nothing(persona: str) -> TwinError:
-    return TwinError(
+def _nothing(persona: str) -> NothingWritten:
+    return NothingWritten(
         f"{persona!r} has no writing that ideas could be made from.",
         "collect some, and let the index be made.",
     )

@@ -10,6 +10,7 @@ mixtures", 1995). A phrase is written about where a title has its words, or wher
 import math
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,8 @@ NEARER, LOOKED_AT = 4.0, 5
 MOST_CANDIDATES = 4_000
 # A name that another word goes with in so many of its mentions is a part of one.
 PART_OF_NAME = 0.8
+WORD_BEFORE = 40  # letters in which the word before a name begins
+_GENITIVE = re.compile(r"['’]s (\w+)")
 # Two topics as near are one, and so are two of which most passages are the same.
 ONE_TOPIC, ONE_PLACE = 0.6, 0.5
 
@@ -99,13 +102,26 @@ def _candidates(corpus: Corpus) -> list[_Candidate]:
 
 def _whole_name(name: str, texts: list[str]) -> str:
     """The name with the word that nearly always stands before it, or after its genitive: York is New York, Moore Moore's law."""
-    found = re.findall(rf"(?:(\w+) )?{re.escape(name)}(?:['’]s (\w+))?", " ".join(texts))
-    if not found or not name[0].isupper():
+    found = list(_beside(name, texts)) if name[0].isupper() else []
+    if not found:
         return name
     (before, count), (after, times) = (Counter(words).most_common(1)[0] for words in zip(*found, strict=True))
     if before[:1].isupper() and not is_function_word(before.lower()) and count >= PART_OF_NAME * len(found):
         return f"{before} {name}"
     return f"{name}'s {after}" if after and times >= PART_OF_NAME * len(found) else name
+
+
+def _beside(name: str, texts: list[str]) -> Iterator[tuple[str, str]]:
+    """The word before each mention of a name, and the one after its genitive; "" for none."""
+    for text in texts:
+        at = text.find(name)
+        while at >= 0:
+            end = at + len(name)
+            words = text[max(at - WORD_BEFORE, 0) : at].split(" ")
+            before = words[-2].lstrip("([\"'“‘") if len(words) > 1 and not words[-1] else ""
+            after = _GENITIVE.match(text, end)
+            yield before if before.isalnum() else "", after[1] if after else ""
+            at = text.find(name, end)
 
 
 def _about(corpus: Corpus, places: Counter[int], documents: Counter[str]) -> bool:
