@@ -7,6 +7,7 @@ import pytest
 from tests.families import save, tiny
 from tests.training.base_models.family_tokenizers import load, save_tokenizer
 from tests.training.training_factories import instruct_dataset, overlay, profile, settings, train
+from twin_assets.core.models.cpu import CpuOptions
 from twin_assets.core.records import Message
 from twin_assets.inference.generation.local import LocalGenerator
 from twin_assets.inference.generation.sampling import Sampling
@@ -36,9 +37,9 @@ def learn(family: str, size: str, tmp_path: Path) -> None:
     assert result is not None
     assert result.rows_trained == 6
     assert result.metrics["prompt_rows_checked"] == 6
-    writer = LocalGenerator(result.model_dir, "twin", base=base.path, cpu_engine="torch")
+    writer = LocalGenerator(result.model_dir, "twin", base=base.path, cpu=CpuOptions("torch"))
     asked = [Message(role="system", content="You are Runa."), Message(role="user", content="Write.")]
-    plain = LocalGenerator(base.path, "base", cpu_engine="torch")
+    plain = LocalGenerator(base.path, "base", cpu=CpuOptions("torch"))
     for generator in (writer, plain):
         [written] = generator.generate([asked], Sampling(12, temperature=0))
         assert written.tokens_out > 0

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from transformers import AutoTokenizer
 
 from serving.llm.hosting import ServedModel
 from serving.llm.released import ReleasedModels
@@ -215,8 +216,9 @@ def test_a_text_that_was_begun_is_written_to_its_end_when_its_adapter_is_unloade
     assert model.name in vllm.names()
 
 
-def test_a_name_that_it_does_not_know_is_told_apart(client: VllmServer) -> None:
-    handle = GenerationHandle([2, 3], Sampling(3), Work(None, frozenset({1})))
+def test_a_name_that_it_does_not_know_is_told_apart(base: Path, client: VllmServer) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    handle = GenerationHandle([2, 3], Sampling(3), Work(tokenizer, frozenset({1})))
     with pytest.raises(NotHeld):
         asyncio.run_coroutine_threadsafe(client.write(handle, "twin-no:1@x"), client._loop).result()
 
