@@ -17,6 +17,7 @@ from demo.replay_traffic import (
     WRITINGS_A_DAY,
 )
 from tests.monitoring.alerts.alert_doubles import HookDouble
+from tests.support.machine import roomy_disk
 from twin_assets.monitoring.report.page import report_key
 
 pytestmark = pytest.mark.e2e
@@ -25,7 +26,10 @@ WRITING = ("topics", "vocabulary", "style")
 TRAFFIC = {"outside the corpus", "prompts", "retrieval"}
 
 
-def test_the_planted_troubles_are_told_and_no_others_and_one_rebuild_is_asked_for(tmp_path: Path) -> None:
+def test_the_planted_troubles_are_told_and_no_others_and_one_rebuild_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roomy_disk(monkeypatch)
     with HookDouble() as hook, replay_in(tmp_path, alert_webhook_url=f"{hook.address}/alerts") as replay:
         days = replay.run()
         sent, marts = hook.posted, replay.marts()

@@ -2,6 +2,7 @@
 
 import random
 import resource
+import shutil
 import socket
 import subprocess
 import time
@@ -26,6 +27,17 @@ def until(found: Callable[[], T], what: str = "it") -> T:
         assert time.monotonic() < deadline, f"{what} did not come in {PATIENCE:.0f} s"
         time.sleep(0.05)
     return answer
+
+
+def roomy_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk has room, whatever that of the machine has: a full one is told of at every look of the alerts."""
+    real = shutil.disk_usage
+
+    def usage(path: str) -> object:
+        found = real(path)
+        return found._replace(free=found.total)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
 
 
 @contextmanager

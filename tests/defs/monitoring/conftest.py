@@ -1,17 +1,11 @@
 """What tests of monitoring share."""
 
-import shutil
-
 import pytest
+
+from tests.support.machine import roomy_disk
 
 
 @pytest.fixture(autouse=True)
-def roomy_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk has room, whatever that of the machine has: a full one is told of at every look, and a test of it fills its own."""
-    real = shutil.disk_usage
-
-    def usage(path: str) -> object:
-        found = real(path)
-        return found._replace(free=found.total)
-
-    monkeypatch.setattr(shutil, "disk_usage", usage)
+def disk_with_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test of a full disk fills its own."""
+    roomy_disk(monkeypatch)
