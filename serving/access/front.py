@@ -80,13 +80,18 @@ class Front:
                 "use the page itself; a proxy in front must pass on the Host header that it got.",
             )
         changes = scope["type"] == "http" and scope["method"] in CHANGES
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        typed = kind == "application/json" or scope["path"] in self.form_paths
+        typed = is_json(request) or scope["path"] in self.form_paths
         if changes and not typed and _is_taken(scope):
             return refusal(
                 415, "NotJson", "A change must be sent as JSON.", "send Content-Type: application/json."
             )
         return None
+
+
+def is_json(request: HTTPConnection) -> bool:
+    """Whether the body is said to be JSON, in whatever character set."""
+    kind = request.headers.get("content-type", "").partition(";")[0]
+    return kind.strip().lower() == "application/json"
 
 
 def _is_taken(scope: Scope) -> bool:

@@ -64,9 +64,8 @@ class Counter:
     def _asked(self, statement: str, values: Any) -> list[tuple[Any, ...]]:
         connection = self._connection()
         try:
-            with self._lock:
-                if not self._made:
-                    self._make_table(connection)
+            if not self._made:
+                self._make_table(connection)
             rows = ask(connection, SECONDS, statement, values)
             if time.monotonic() > self._swept + SWEEP_SECONDS:
                 self._swept = time.monotonic()
@@ -88,7 +87,7 @@ class Counter:
     def _make_table(self, connection: Any) -> None:
         try:
             ask(connection, SECONDS, _TABLE)
-        except DatabaseAway:  # another replica makes it at this moment, which PostgreSQL calls an error
+        except DatabaseAway:  # another makes it at this moment, which PostgreSQL calls an error
             ask(connection, SECONDS, "select from twin_rate_limits")
         self._made = True
 
@@ -113,9 +112,11 @@ class SharedRateLimit(RateLimit):
     def wait(self, name: str, per_minute: float | None = None) -> float:
         """Take a token. 0 when there was one, else the seconds until there will be. Asks the database: not for an event loop."""
         most = self.per_minute if per_minute is None else per_minute
+        if most <= 0:
+            return 0.0
         # What is too much already for this process alone is refused without asking; so it counts while nobody can be asked.
-        if most <= 0 or (here := super().wait(name, per_minute)):
-            return 0.0 if most <= 0 else here
+        if here := super().wait(name, per_minute):
+            return here
         each, key = 60 / most, self._key(name)
         taken = self._counter.ask(_TAKE, {"name": key, "each": each})
         if taken is None or taken:

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serving.access.caller import caller_of
+from serving.access.front import is_json
 from serving.access.needs import needs
 from serving.api.completions import whole_answer, whole_text
 from serving.api.ideas import IdeasRequest, Limit, ideas_for
@@ -273,7 +274,7 @@ _SAID: dict[int | str, dict[str, Any]] = {
 async def mcp(request: Request) -> Response:
     """The Model Context Protocol over streamable HTTP: `search_corpus`, `ask`, `write`, `rewrite` and `ideas` as tools. Each
     asks for its own scope."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+    if not is_json(request):
         return refusal(
             415, "NotJson", "A message of the protocol is sent as JSON.", f"send Content-Type: {JSON}."
         )

@@ -7,13 +7,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tests.defs.monitoring.test_erase_document import TEXT, WORD, document_of
+from tests.defs.monitoring.test_erase_document import TEXT, WORD, document_of, walk
 from tests.support.postgres.server import Postgres, postgres
 from twin_assets.core.storage.dagster_home import ensure_dagster_home
 from twin_assets.core.storage.database import ask, connect
 from twin_assets.core.storage.lake import open_lake
-from twin_assets.definitions import defs
-from twin_assets.defs.shared.resources import build_resources
 from twin_assets.monitoring.erasure import erase_document
 from twin_assets.settings import ROOT, Settings
 
@@ -70,15 +68,8 @@ def test_the_graph_runs_on_it_and_a_document_that_is_erased_leaves_it(
 ) -> None:
     ensure_dagster_home(settings)
     assert "p%40ss" not in (settings.dagster_home / "dagster.yaml").read_text()
-    overrides = {"home": str(settings.home), "personas_dir": str(settings.personas_dir), "profile": "pocket"}
-    assets = [a for a in defs.assets or [] if isinstance(a, dg.AssetsDefinition)]
-    chosen = [a for a in assets if all(k.to_user_string().startswith(STEPS) for k in a.keys)]
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        instance.add_dynamic_partitions("personas", ["runa"])
-        made = dg.materialize(
-            chosen, instance=instance, partition_key="runa", resources=build_resources(overrides)
-        )
-        assert made.success
+        made = walk(settings, instance, STEPS)
     # Another process finds all of it: none lies in a file of the home.
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         assert [run.run_id for run in instance.get_runs()] == [made.run_id]

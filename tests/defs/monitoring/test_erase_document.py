@@ -51,18 +51,25 @@ STEPS = (
 )  # fmt: skip
 
 
-def walk(settings: Settings) -> dg.ExecuteInProcessResult:
-    """The graph from the crawl to the dataset, with Dagster's own storage below the home."""
+def walk(
+    settings: Settings, instance: dg.DagsterInstance, steps: tuple[str, ...] = STEPS
+) -> dg.ExecuteInProcessResult:
+    """The graph from the crawl to the dataset, or the part of it that `steps` begin the names of."""
     overrides = {"home": str(settings.home), "personas_dir": str(settings.personas_dir), "profile": "pocket"}
     assets = [a for a in defs.assets or [] if isinstance(a, dg.AssetsDefinition)]
-    chosen = [a for a in assets if all(k.to_user_string().startswith(STEPS) for k in a.keys)]
-    with dg.DagsterInstance.local_temp(str(settings.dagster_home)) as instance:
-        instance.add_dynamic_partitions("personas", ["runa"])
-        made = dg.materialize(
-            chosen, instance=instance, partition_key="runa", resources=build_resources(overrides)
-        )
+    chosen = [a for a in assets if all(k.to_user_string().startswith(steps) for k in a.keys)]
+    instance.add_dynamic_partitions("personas", ["runa"])
+    made = dg.materialize(
+        chosen, instance=instance, partition_key="runa", resources=build_resources(overrides)
+    )
     assert made.success
     return made
+
+
+def walk_below(settings: Settings) -> dg.ExecuteInProcessResult:
+    """The same, with Dagster's own storage below the home."""
+    with dg.DagsterInstance.local_temp(str(settings.dagster_home)) as instance:
+        return walk(settings, instance)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +83,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     (personas / "runa.yaml").write_text(text)
     found = Settings(home=home, personas_dir=personas, profile="pocket")
     found.dagster_home.mkdir(parents=True)
-    walk(found)
+    walk_below(found)
     return found
 
 
@@ -192,7 +199,7 @@ def test_no_byte_of_an_erased_document_is_left_and_no_crawl_brings_it_back(setti
     # The text still stands where it was crawled from, and a killed crawl had it in hand.
     part = home / "cache/crawl/runa/web/20260101T000000000000-aa.jsonl"
     part.write_text(f"{line}\n")
-    made = walk(settings)
+    made = walk_below(settings)
     (crawled,) = made.asset_materializations_for_node("raw_web")
     assert f"| {ERASED} | 1 |" in str(crawled.metadata["skipped"].value)
     assert crawled.metadata["deleted"].value == 0

@@ -90,9 +90,7 @@ class FeatureStore:
 
     def load(self, asset: str, persona: str, kind: Any, version: str | None = None) -> Any:
         """A version, the latest when unnamed, as `kind`. Raises TwinError when there is none."""
-        name = version or self.latest(asset, persona)
-        if name is None:
-            raise TwinError(f"{asset} of {persona!r} was never materialised.", "materialise it first.")
+        name = version or self._made(asset, persona)
         try:
             value = _decode(self.lake.read(f"{_folder(asset, persona)}/{name}"), kind)
             return _without(value, erased_list(self.lake, persona).documents)
@@ -101,6 +99,12 @@ class FeatureStore:
             raise TwinError(
                 f"{asset} of {persona!r} has no version {name}.", f"use one of: {names}."
             ) from None
+
+    def _made(self, asset: str, persona: str) -> str:
+        """The latest version. Raises TwinError when there is none."""
+        if (version := self.latest(asset, persona)) is None:
+            raise TwinError(f"{asset} of {persona!r} was never materialised.", "materialise it first.")
+        return version
 
     def read(self, asset: str, persona: str, version: str | None = None) -> list[Any]:
         """The records of a version, the latest when unnamed."""
@@ -116,9 +120,7 @@ class FeatureStore:
     def columns(self, asset: str, persona: str, names: list[str]) -> pa.Table:
         """Some columns of the latest version, without a record a row: vectors as they lie in the file. Raises TwinError when there
         is none, and for a version from before one of the columns."""
-        version = self.latest(asset, persona)
-        if version is None:
-            raise TwinError(f"{asset} of {persona!r} was never materialised.", "materialise it first.")
+        version = self._made(asset, persona)
         try:
             data = self.lake.read(f"{_folder(asset, persona)}/{version}")
             table = pq.read_table(io.BytesIO(data), columns=[*{*names, "doc_id"}])

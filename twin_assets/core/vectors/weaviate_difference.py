@@ -7,6 +7,7 @@ chunks nothing where nothing is new, and some thousand objects for a changed doc
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import NamedTuple, Self
 from uuid import UUID
 
@@ -36,15 +37,10 @@ def first_of(part: int) -> int:
 
 def runs(parts: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Parts that follow each other, as first and last."""
-    first = last = None
-    for part in sorted(parts):
-        if first is None or last is None or part != last + 1:
-            if first is not None and last is not None:
-                yield first, last
-            first = part
-        last = part
-    if first is not None and last is not None:
-        yield first, last
+    # Those of a run are as far from their places among all as each other.
+    for _, run in groupby(enumerate(sorted(parts)), lambda one: one[1] - one[0]):
+        of_run = [part for _, part in run]
+        yield of_run[0], of_run[-1]
 
 
 class Digest(NamedTuple):
