@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from twin_assets.core.storage.lake.bare import BareReads
 from twin_assets.core.storage.lake.keys import ERASED_NOTE, lake_key
 from twin_assets.core.storage.lake.local import LocalLake
 from twin_assets.core.storage.lake.owner import Owner
+from twin_assets.core.storage.lake.small import SMALL_BYTES, SmallReads
 from twin_assets.core.storage.s3 import StorageError, answered, no_s3, status_of
 
 MIRRORS = 16  # objects that are copied to the disk at a time
@@ -207,7 +208,7 @@ class S3Lake:
     def _mirror(self, here: LocalLake, due: list[tuple[str, Listed]]) -> None:
         """Copy objects to the disk, several at a time. Raises KeyError when one is gone.
 
-        What is not answered well over a bare connection is asked again by boto3, which tries again and explains.
+        Large objects are boto3's, and small ones that are not answered well: it tries again and explains.
         """
         if not due:
             return
@@ -215,14 +216,14 @@ class S3Lake:
         def copy(one: tuple[str, Listed]) -> None:
             key, seen = one
             with answered(self.client, f"read {key}"):
-                if not bare.copied(self._key(key), lambda answer: here.keep(key, answer, seen.time)):
-                    here.keep(key, self._get(key)["Body"], seen.time)
+                data = small.read(self._key(key)) if seen.size <= SMALL_BYTES else None
+                here.keep(key, self._get(key)["Body"] if data is None else BytesIO(data), seen.time)
 
         with (
             answered(self.client, f"read {due[0][0]}"),
-            BareReads(self.client, self.bucket) as bare,
             ThreadPoolExecutor(min(MIRRORS, len(due))) as threads,
         ):
+            small = SmallReads(self.client, self.bucket)
             try:
                 for _ in threads.map(copy, due):
                     pass
