@@ -17,6 +17,7 @@ from serving.api import erase as api_erase
 from serving.api import ideas, links, mcp, threads
 from serving.api import info as api_info
 from serving.api import publishing as api_publishing
+from serving.api.document import Documented
 from serving.errors import ERRORS, install_error_handlers
 from serving.page.routes import install_ui
 from serving.telemetry import log_json
@@ -30,7 +31,7 @@ EXPOSED = ["X-Request-ID", "X-Twin-Degraded", "Retry-After"]
 
 def create_app(settings: Settings) -> FastAPI:
     """The application; whoever serves it sets `app.state.answers` to an AnswerService before the first request."""
-    app = FastAPI(
+    app = Documented(
         title="LLM Twin",
         version="1",
         openapi_url="/docs.json",

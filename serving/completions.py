@@ -85,5 +85,10 @@ class ModelList(BaseModel):
     data: list[ModelEntry]
 
 
-# Events come as text, a JSON object each.
-EVENTS: dict[str, Any] = {"text/event-stream": {"schema": {"type": "string"}}}
+# Each event as OpenAPI 3.2 describes those of a stream: a JSON object as text, and at the end `[DONE]`.
+EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"data": {"type": "string"}, "event": {"const": "message"}},
+}
+EVENTS: dict[str, Any] = {"text/event-stream": {"itemSchema": EVENT}}

@@ -35,7 +35,7 @@ def erase_requests(
     ] = None,
 ) -> Erased:
     """Rows of the log, their scores, reactions to them, and rows of the warehouse: those that fit all that is
-    given. Rows that are just on their way into the log are taken out once they arrive."""
+    given, which is a `request_id` or a `key` at least. Rows that are just on their way into the log are taken out once they arrive."""
     caller_of(request).require("admin", persona)
     answers = answer_service(request)
     name = answers.persona(persona).name

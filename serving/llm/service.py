@@ -6,7 +6,7 @@ from typing import Any
 
 import bentoml
 from anyio.to_thread import run_sync
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.requests import HTTPConnection
 from starlette.routing import Route
@@ -15,6 +15,7 @@ from serving.access.front import Front
 from serving.access.needs import ENGINE_KEY, needs
 from serving.access.session import same_secret
 from serving.access.this_machine import from_this_machine
+from serving.api.document import Documented
 from serving.completions import EVENTS, ChatCompletion, ModelList
 from serving.errors import ERRORS, install_error_handlers
 from serving.llm.gc_tuning import UNTRACED, keep_steady
@@ -45,7 +46,7 @@ WRITTEN: dict[int | str, dict[str, Any]] = {
 }
 
 settings = load_settings()
-app = FastAPI(title="LLM service", version="1", responses=ERRORS)
+app = Documented(title="LLM service", version="1", responses=ERRORS)
 for route in app.routes:  # FastAPI's own: its pages of the API
     if isinstance(route, Route):
         needs(ENGINE_KEY)(route.endpoint)

@@ -1,5 +1,6 @@
 """Requests that schemathesis makes of both services' OpenAPI, fitting and unfitting, and bodies that no schema makes: no
-answer may be a 5xx, none may fail to come, with and without a key. 503 with Retry-After, which is a refusal, is counted.
+answer may be a 5xx, none may fail to come or be another than the document says, with and without a key. 503 with
+Retry-After, which is a refusal, is counted.
 """
 
 import logging
@@ -14,7 +15,9 @@ import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase
+from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi import checks as documented
 
 from serving.access.keys import ACTIONS, Keys
 from tests.chaos.report import Part
@@ -25,6 +28,13 @@ from twin_assets.core.storage.lake import open_lake
 FULL, SHORT = 10_000, 240
 SECONDS = 60.0  # an answer that takes longer does not come
 NAMES = ("runa", "ola", "nobody")
+# An answer is as the document says: its status, type, headers and body.
+CONFORMS = [
+    documented.status_code_conformance,
+    documented.content_type_conformance,
+    documented.response_headers_conformance,
+    documented.response_schema_conformance,
+]
 # What no schema makes: bodies that are no JSON, or of a kind that a parser may choke on.
 BODIES: dict[str, bytes] = {
     "nothing": b"", "cut short": b'{"model": "runa", "mess', "no text": b"\xff\xfe\x00\x80", "zero bytes": b"\x00" * 64,
@@ -193,6 +203,12 @@ def _send(
         _no_answer(part, where, error, case.body)
         return
     _judge(part, where, answer.status_code, dict(answer.headers), answer.content, case.body, statuses)
+    try:
+        case.validate_response(answer, checks=CONFORMS, headers=headers)
+    except FailureGroup as found:
+        part.broken += [
+            f"{where}: {one.title} ({answer.status_code}): {one.message[:300]}" for one in found.exceptions
+        ]
 
 
 def _post(

@@ -2,6 +2,8 @@
 the rules between fields that the services hold a body to."""
 
 import ast
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -53,12 +55,19 @@ def test_every_answer_has_a_schema(service: str) -> None:
     for path, methods in documents()[service]["paths"].items():
         for method, operation in methods.items():
             bodies = [
-                (status, kind, body.get("schema"))
+                (status, kind, body.get("schema") or body.get("itemSchema"))
                 for status, response in operation["responses"].items()
                 for kind, body in response.get("content", {}).items()
             ]
             assert all(schema for *_, schema in bodies), (method, path, bodies)
             assert any(status.startswith("2") for status, *_ in bodies), (method, path)
+
+
+@pytest.mark.parametrize("service", ["twin", "llm"])
+def test_every_bound_has_all_its_digits(service: str) -> None:
+    text = json.dumps(documents()[service])
+    assert f'"exclusiveMaximum": {2**63}' in text
+    assert re.findall(r'"(?:exclusive)?(?:min|max)imum": [^,}]*[.e]0*[,}]', text, re.I) == []
 
 
 def test_every_status_that_the_code_says_is_documented() -> None:
