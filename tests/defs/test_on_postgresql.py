@@ -6,11 +6,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.event_log.schema import SqlEventLogStorageMetadata
+from dagster._core.storage.runs.schema import RunStorageSqlMetadata
+from dagster._core.storage.schedules.schema import ScheduleStorageSqlMetadata
 
 from tests.defs.monitoring.test_erase_document import TEXT, WORD, document_of, walk
 from tests.support.postgres.server import Postgres, postgres
 from twin_assets.core.storage.dagster_home import ensure_dagster_home
-from twin_assets.core.storage.database import ask, connect
+from twin_assets.core.storage.database import DAGSTER_TABLES, ask, connect
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.monitoring.erasure import erase_document
 from twin_assets.settings import ROOT, Settings
@@ -63,6 +66,11 @@ def with_word(settings: Settings) -> int:
     return found
 
 
+def test_every_table_of_dagster_is_named() -> None:
+    own = (RunStorageSqlMetadata, SqlEventLogStorageMetadata, ScheduleStorageSqlMetadata)
+    assert sorted({name for one in own for name in one.tables}) == list(DAGSTER_TABLES)
+
+
 def test_the_graph_runs_on_it_and_a_document_that_is_erased_leaves_it(
     settings: Settings, server: Postgres
 ) -> None:
@@ -79,10 +87,15 @@ def test_the_graph_runs_on_it_and_a_document_that_is_erased_leaves_it(
         assert instance.has_dynamic_partition("personas", "runa")
     assert not list(settings.dagster_home.rglob("*.db"))
 
-    assert with_word(settings) > 0
+    notes = connect(settings, 60)
+    ask(notes, 60, "create table notes (text text)")
+    ask(notes, 60, "insert into notes values (%s)", (WORD,))
+    assert with_word(settings) > 1
     erased = erase_document(settings, open_lake(settings), "runa", document_of(settings))
     assert erased.places["dagster"]
-    assert with_word(settings) == 0
+    assert ask(notes, 60, "select text from notes") == [(WORD,)]  # another program's, in the same schema
+    notes.close()
+    assert with_word(settings) == 1
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         assert [run.run_id for run in instance.get_runs()] == [made.run_id]
         assert instance.get_latest_materialization_event(dg.AssetKey("chunks"))

@@ -13,6 +13,12 @@ from twin_assets.core.errors import TwinError
 from twin_assets.settings import Settings
 
 URL = "TWIN_DATABASE_URL"
+# Of its storages of runs, events and schedules. Named here, since who erases a document may be without Dagster.
+DAGSTER_TABLES = (
+    "asset_check_executions", "asset_daemon_asset_evaluations", "asset_event_tags", "asset_keys", "backfill_tags", "bulk_actions",
+    "concurrency_limits", "concurrency_slots", "daemon_heartbeats", "dynamic_partitions", "event_logs", "instance_info",
+    "instigators", "job_ticks", "jobs", "kvs", "pending_steps", "run_tags", "runs", "secondary_indexes", "snapshots",
+)  # fmt: skip
 
 
 class DatabaseAway(TwinError):
@@ -79,7 +85,8 @@ def answered() -> Iterator[None]:
 
 
 def clean_texts(settings: Settings, cleaned: Callable[[str], str | None], seconds: float = 60.0) -> int:
-    """Put another text in the place of those in the tables that `cleaned` has another for, None deleting the row; how many rows.
+    """Put another text in the place of those in Dagster's tables that `cleaned` has another for, None deleting the row; how
+    many rows. Tables of others in the same schema stay as they are.
 
     Tables that lost one are written anew, since PostgreSQL keeps what was there until then. Raises DatabaseAway.
     """
@@ -88,7 +95,7 @@ def clean_texts(settings: Settings, cleaned: Callable[[str], str | None], second
     connection = connect(settings, seconds)
     changed = 0
     try:
-        columns = ask(connection, seconds, _TEXTS)
+        columns = ask(connection, seconds, _TEXTS, (list(DAGSTER_TABLES),))
         for names in columns:
             table, column = map(sql.Identifier, names)
             lost = _clean_column(connection, seconds, table, column, cleaned)
@@ -102,7 +109,7 @@ def clean_texts(settings: Settings, cleaned: Callable[[str], str | None], second
 
 _TEXTS = """
 select table_name, column_name from information_schema.columns where table_schema = current_schema()
-and data_type in ('text', 'character varying') order by 1, 2"""
+and table_name = any(%s) and data_type in ('text', 'character varying') order by 1, 2"""
 _SOME = "select ctid::text, {column} from {table} where ctid > %s::tid and {column} is not null order by ctid limit 1000"
 # A row that was written again meanwhile has moved, and comes by once more.
 _REMOVE = "delete from {table} where ctid = %s::tid and {column} = %s"
