@@ -53,7 +53,14 @@ _FOREIGN = {"400", "404", "405", "501"}
 
 
 class StorageError(TwinError):
-    """S3 did not do what it was asked: it can't be reached, refuses, or is no S3. What was stored before stays."""
+    """S3 did not do what it was asked: it can't be reached, refuses, or is no S3. What was stored before stays.
+
+    It is `away` where it did not answer, or failed: then it may be well again in minutes.
+    """
+
+    def __init__(self, problem: str, fix: str, away: bool = False) -> None:
+        super().__init__(problem, fix)
+        self.away = away
 
 
 def bucket_and_prefix(address: str) -> tuple[str, str] | None:
@@ -143,6 +150,7 @@ def explained(client: Any, act: str, error: Exception) -> StorageError:
             f"{server} gave no answer to: {act} ({kind}; it is waited {config.connect_timeout:g} s for a "
             f"connection, {config.read_timeout:g} s for an answer).",
             f"see that it runs and is reached from here ({ENDPOINT}); what was stored before stays.",
+            away=True,
         )
     return StorageError(f"{server} can't be asked to {act}: {_line(error)}.", f"see {ENDPOINT} and {_KEYS}.")
 
@@ -172,6 +180,7 @@ def _refused(client: Any, act: str, error: Any) -> StorageError:
         return StorageError(
             f"{server} failed: {act} ({code}, after {ATTEMPTS} attempts).",
             "try again later, and see the server's log if it stays so; what was stored before stays.",
+            away=True,
         )
     return StorageError(f"{server} refused: {act} ({code}, status {status}).", "see the server's log.")
 

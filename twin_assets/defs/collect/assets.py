@@ -13,6 +13,7 @@ from twin_assets.core.uploads.staging import drop_replaced, sweep_staged
 from twin_assets.defs.shared.common import COLLECT, CRAWL_POOL, OWNERS, READS_OUTSIDE, personas
 from twin_assets.defs.shared.metadata import left_out_table
 from twin_assets.defs.shared.resources import Platform
+from twin_assets.defs.shared.retries import retried_when_away
 from twin_assets.defs.shared.versions import latest
 from twin_assets.feature.crawl.crawl import CrawlReport, crawl_source
 
@@ -62,6 +63,7 @@ def _raw_asset(source: str) -> dg.AssetsDefinition:
             for name, about in CHECKS.items()
         ],
     )
+    @retried_when_away
     def collect(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
         persona = platform.persona(context.partition_key)
         if source not in persona.sources():
@@ -162,6 +164,7 @@ def _share_check(name: str, share: float, limit: float) -> dg.AssetCheckResult:
     tags={"source": LIBRARY} | READS_OUTSIDE,
     code_version="1",
 )
+@retried_when_away
 def raw_library(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     """Pages and papers that the API added to the persona's library; nothing is fetched here."""
     stored = list(platform.lake.keys(f"raw/{LIBRARY}/{context.partition_key}"))

@@ -19,6 +19,7 @@ from twin_assets.defs.shared.code_versions import dataset_version
 from twin_assets.defs.shared.common import DATASETS, OWNERS, personas, when_changed
 from twin_assets.defs.shared.metadata import bar_table, image, sample_table
 from twin_assets.defs.shared.resources import Platform, table_version
+from twin_assets.defs.shared.retries import retried_when_away
 from twin_assets.feature.instruct.build import (
     RowSource,
     describe_rows,
@@ -42,6 +43,7 @@ REJECTED_TEMPERATURE = 0.9
     # The split changes first, its embeddings soon after: built between the two, a dataset would be stale.
     automation_condition=when_changed("embeddings"),
 )
+@retried_when_away
 def instruct_dataset(
     context: dg.AssetExecutionContext,
     platform: Platform,
@@ -96,6 +98,7 @@ def instruct_dataset(
         )
     ],
 )
+@retried_when_away
 def preference_dataset(
     context: dg.AssetExecutionContext,
     platform: Platform,

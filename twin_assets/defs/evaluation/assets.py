@@ -15,6 +15,7 @@ from twin_assets.defs.evaluation.publish import publish_report
 from twin_assets.defs.shared.common import EVALUATION, OWNERS, personas
 from twin_assets.defs.shared.metadata import image
 from twin_assets.defs.shared.resources import Platform
+from twin_assets.defs.shared.retries import retried_when_away
 from twin_assets.evaluation.advice import advise
 from twin_assets.evaluation.comparison import Comparison
 from twin_assets.evaluation.contest.ability import right_answers
@@ -63,6 +64,7 @@ JUDGE_SAMPLES = 3
         for gate in GATES
     ],
 )
+@retried_when_away
 def evaluation_report(
     context: dg.AssetExecutionContext,
     platform: Platform,

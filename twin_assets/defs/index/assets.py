@@ -11,6 +11,7 @@ from twin_assets.core.vectors.findable import findable
 from twin_assets.defs.shared.common import INDEX, OWNERS, personas, when_changed, when_inputs_change
 from twin_assets.defs.shared.metadata import bar_table, image, sample_table
 from twin_assets.defs.shared.resources import Platform, records_result, table_version
+from twin_assets.defs.shared.retries import retried_when_away
 from twin_assets.feature.index.chunk import chunk_documents
 from twin_assets.feature.index.embed import embed_chunks
 from twin_assets.feature.plots import vectors_plot
@@ -94,6 +95,7 @@ def embeddings(
         )
     ],
 )
+@retried_when_away
 def vector_index(
     context: dg.AssetExecutionContext, platform: Platform, embeddings: list[EmbeddedChunk]
 ) -> dg.MaterializeResult:

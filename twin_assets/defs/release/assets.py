@@ -12,6 +12,7 @@ from twin_assets.core.release.ledger import Ledger
 from twin_assets.defs.shared.common import OWNERS, RELEASE, personas
 from twin_assets.defs.shared.metadata import sample_table
 from twin_assets.defs.shared.resources import Platform
+from twin_assets.defs.shared.retries import retried_when_away
 
 LEDGER_ROWS = 12
 
@@ -24,6 +25,7 @@ LEDGER_ROWS = 12
     kinds={"bentoml"},
     code_version="2",
 )
+@retried_when_away
 def release(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[str]:
     """The version in production. Deploys an approved candidate, to a canary first where TWIN_CANARY_SHARE says so;
     without an approval it says what waits. Fails on an approval that is too old or superseded, and closes it."""

@@ -25,6 +25,7 @@ from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.feature_store import FeatureStore, table_version
 from twin_assets.core.storage.lake import Lake, open_lake
 from twin_assets.core.storage.s3 import s3_client
+from twin_assets.defs.shared.retries import retrying
 from twin_assets.settings import ROOT, Settings, load_settings
 
 DBT_PROJECT: Path = ROOT / "dbt_project"
@@ -124,12 +125,14 @@ class FeatureStoreIOManager(dg.ConfigurableIOManager):
         if obj is None:
             return
         asset, kind = context.asset_key.to_user_string(), context.dagster_type.typing_type
-        uri = FeatureStore(self.platform.lake).write(asset, context.partition_key, obj, kind)
+        with retrying(context.step_context):
+            uri = FeatureStore(self.platform.lake).write(asset, context.partition_key, obj, kind)
         context.add_output_metadata({"stored_at": dg.MetadataValue.path(uri)})
 
     def load_input(self, context: dg.InputContext) -> Any:
         asset, kind = context.asset_key.to_user_string(), context.dagster_type.typing_type
-        return FeatureStore(self.platform.lake).load(asset, context.partition_key, kind)
+        with retrying(context.step_context):
+            return FeatureStore(self.platform.lake).load(asset, context.partition_key, kind)
 
 
 def records_result(

@@ -11,6 +11,7 @@ from twin_assets.defs.shared.code_versions import base_version, training_version
 from twin_assets.defs.shared.common import OWNERS, TRAINING, TRAINING_POOL, personas
 from twin_assets.defs.shared.metadata import image
 from twin_assets.defs.shared.resources import Platform
+from twin_assets.defs.shared.retries import retried_when_away
 from twin_assets.defs.training.runner import run_training
 from twin_assets.settings import load_settings
 from twin_assets.training.axolotl.checkpoints import kept_for_the_next_run
@@ -32,6 +33,7 @@ from twin_assets.training.jobs import done, estimate_facts, finish_job, prepare_
     code_version=base_version("1"),
     pool=TRAINING_POOL,
 )
+@retried_when_away
 def base_model(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult[str]:
     """The untuned model of the profile: fetched from a hub, or for nano built here once and kept."""
     profile, machine = platform.profile, training_machine(platform.settings)
@@ -122,6 +124,7 @@ def _checks(asset: str) -> list[dg.AssetCheckSpec]:
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=_checks("sft_model"),
 )
+@retried_when_away
 def sft_model(
     context: dg.AssetExecutionContext,
     platform: Platform,
@@ -143,6 +146,7 @@ def sft_model(
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=_checks("dpo_model"),
 )
+@retried_when_away
 def dpo_model(
     context: dg.AssetExecutionContext,
     platform: Platform,
