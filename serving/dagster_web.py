@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 from dagster_webserver import cli
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -20,6 +21,7 @@ from starlette.routing import BaseRoute, Route
 from serving.access.front import Front
 from serving.access.limits import RateLimit
 from serving.access.session import TRIES, password_of, same_secret, set_session, signed_in, who_tries
+from serving.access.shared_limits import Limits
 from serving.access.this_machine import from_this_machine
 from serving.refusal import refusal
 from twin_assets.core.release.callers import NOBODY, PAGE_LOGIN
@@ -74,14 +76,14 @@ class FrontedWebserver(DagsterWebserver[Any, Any]):
         form = parse_qs((await _read(request)).decode(errors="replace"))
         given, next_page = form.get("password", [""])[0], _own_path(form.get("next", ["/"])[0])
         who = who_tries(request, self.settings)
-        if wait := self.tries.wait(who):
+        if wait := await run_in_threadpool(self.tries.wait, who):
             return _login_page(next_page, f"Too many wrong passwords: wait {math.ceil(wait)} seconds.", 429)
         password = password_of(self.settings)
         if password is None or not same_secret(given, password):
             return _login_page(
                 next_page, "That is not the password: it is the value of TWIN_UI_PASSWORD.", 401
             )
-        self.tries.give_back(who)
+        await run_in_threadpool(self.tries.give_back, who)
         answer = RedirectResponse(next_page, status_code=303)
         set_session(answer, request, self.settings, password)
         return answer
@@ -107,7 +109,8 @@ def create_app(
 ) -> Starlette:
     """The application, in place of `dagster_webserver.app.create_app_from_workspace_process_context`."""
     server = FrontedWebserver(workspace_process_context, path_prefix, live_data_poll_rate)
-    server.settings, server.tries = load_settings(), RateLimit(TRIES)
+    server.settings = load_settings()
+    server.tries = Limits(server.settings).limit("tries", TRIES)  # counted with those on the twin's page
     return server.create_asgi_app(**kwargs)
 
 

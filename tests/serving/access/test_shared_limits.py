@@ -10,14 +10,17 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
+from serving import dagster_web
 from serving.access import shared_limits
+from serving.access.session import TRIES
 from serving.access.shared_limits import Counter, Limits, SharedRateLimit
 from tests.serving.twin_server import install, serving
 from tests.support.machine import free_port, until
 from tests.support.postgres.server import PASSWORD, Postgres, postgres
 from twin_assets.core.storage.database import DatabaseAway, ask, connect
-from twin_assets.settings import Settings
+from twin_assets.settings import Settings, load_settings
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +151,23 @@ def test_wrong_passwords_are_counted_together(server: Postgres, tmp_path: Path) 
                 )
                 statuses.append(sent.status_code)
     assert statuses == [401] * 5 + [429]
+
+
+def test_wrong_passwords_at_dagster_count_with_those_on_the_page(
+    server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWIN_HOME", str(tmp_path))
+    monkeypatch.setenv("TWIN_UI_PASSWORD", "open sesame")
+    monkeypatch.setenv("TWIN_DATABASE_URL", server.url)
+    application = dagster_web.create_app(None)  # its login asks nothing of Dagster's
+    dagster = TestClient(application, "http://127.0.0.1", client=("203.0.113.9", 1))
+    statuses = [
+        dagster.post(dagster_web.LOGIN, data={"password": "a guess"}).status_code for _ in range(TRIES + 1)
+    ]
+    assert statuses == [401] * TRIES + [429]
+    page = Limits(load_settings()).limit("tries", TRIES)
+    assert page.wait("login 203.0.113.9") > 0
+    assert page.wait("login 203.0.113.10") == 0
 
 
 @pytest.mark.parametrize(
