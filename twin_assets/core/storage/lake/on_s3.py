@@ -3,8 +3,9 @@
 import random
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from io import BytesIO
@@ -17,7 +18,8 @@ from twin_assets.core.storage.lake.owner import Owner
 from twin_assets.core.storage.lake.small import SMALL_BYTES, SmallReads
 from twin_assets.core.storage.s3 import StorageError, answered, no_s3, status_of
 
-MIRRORS = 16  # objects that are copied to the disk at a time
+MIRRORS = 16  # objects that are read at a time
+AHEAD = 64  # objects that were read, or are being, before one is written: of SMALL_BYTES each in memory
 # For so long holds what was found of an S3 store: it may be another tomorrow.
 PROOF_SECONDS = 86_400.0
 # Who finds an S3 object being changed by another tries again, after a pause that is drawn at random and grows.
@@ -206,18 +208,29 @@ class S3Lake:
         return here.local(prefix)
 
     def _mirror(self, here: LocalLake, due: list[tuple[str, Listed]]) -> None:
-        """Copy objects to the disk, several at a time. Raises KeyError when one is gone.
+        """Copy objects to the disk. Raises KeyError when one is gone.
 
-        Large objects are boto3's, and small ones that are not answered well: it tries again and explains.
+        Several are read at a time and one is written: threads that make files in one folder wait for each other in the
+        kernel, for longer than the writing takes. Large objects are boto3's, and small ones that are not answered well: it
+        tries again and explains.
         """
         if not due:
             return
 
-        def copy(one: tuple[str, Listed]) -> None:
-            key, seen = one
+        def read(key: str, seen: Listed) -> bytes | None:
+            """A small object; None for one that is on the disk by now."""
             with answered(self.client, f"read {key}"):
                 data = small.read(self._key(key)) if seen.size <= SMALL_BYTES else None
-                here.keep(key, self._get(key)["Body"] if data is None else BytesIO(data), seen.time)
+                if data is None:
+                    here.keep(key, self._get(key)["Body"], seen.time)
+                return data
+
+        waiting: deque[tuple[str, Listed, Future[bytes | None]]] = deque()
+
+        def keep_first() -> None:
+            key, seen, asked = waiting.popleft()
+            if (data := asked.result()) is not None:
+                here.keep(key, BytesIO(data), seen.time)
 
         with (
             answered(self.client, f"read {due[0][0]}"),
@@ -225,8 +238,12 @@ class S3Lake:
         ):
             small = SmallReads(self.client, self.bucket)
             try:
-                for _ in threads.map(copy, due):
-                    pass
+                for key, seen in due:
+                    waiting.append((key, seen, threads.submit(read, key, seen)))
+                    if len(waiting) > AHEAD:
+                        keep_first()
+                while waiting:
+                    keep_first()
             except BaseException:
                 threads.shutdown(cancel_futures=True)
                 raise

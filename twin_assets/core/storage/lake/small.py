@@ -12,7 +12,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-SMALL_BYTES = 4_000_000  # more is not to be held in memory by each thread
+SMALL_BYTES = 1_000_000
 
 
 class SmallReads:
