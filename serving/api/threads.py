@@ -23,7 +23,9 @@ def _said(title: str) -> str:
     return words
 
 
-Title = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_said)]
+Title = Annotated[
+    str, Field(min_length=1, max_length=200, json_schema_extra={"pattern": r"\S"}), AfterValidator(_said)
+]
 User = Annotated[
     str | None,
     Query(max_length=200, description="The `user` of the key whose threads these are, if one is named."),

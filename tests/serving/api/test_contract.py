@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 import serving
 from serving.api.drafts import NewDraft
 from serving.api.feedback import FeedbackRequest
+from serving.api.threads import NewTitle
 from serving.app import create_app
 from serving.errors import ERRORS, STATUS
 from serving.llm.service import app as llm_app
@@ -165,6 +166,7 @@ def test_what_fits_the_document_fits_the_service(model: type[BaseModel], given: 
         (WriteRequest, {"persona": "ada", "topic": "tides", "kind": "rewrite", "draft": "d", "chain": True}),
         (WriteRequest, {"persona": "ada", "topic": "tides", "given": {"idea": "harbours"}}),
         (NewDraft, {"persona": "ada", "text": " ", "title": ""}),
+        (NewTitle, {"title": "\u00a0"}),
         (NewDraft, {"persona": "ada", "text": "T", "citations": [{"number": -1, "chunk_id": "", "doc_id": "", "url": ""}]}),
         (FeedbackRequest, {"request_id": "1", "persona": "ada"}),
         (FeedbackRequest, {"request_id": "1", "persona": "ada", "comment": "", "thumb": None}),
