@@ -1,5 +1,6 @@
 """The lake is the same lake in a folder and on S3 (moto's server over loopback)."""
 
+import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -275,6 +276,18 @@ def test_a_mirror_holds_whole_objects_whatever_their_names_and_half_answers_are_
         mirror = lake.local("raw")
         assert line.asked["GET"] == len(names) + 1
     assert {p.name: p.read_bytes() for p in mirror.iterdir()} == {n: n.encode() * 500 for n in names}
+
+
+def test_a_process_that_is_forked_mirrors_too(tmp_path: Path, s3_url: str) -> None:
+    lake = s3_lake(s3_url, tmp_path)
+    lake.write("raw/a", b"text")
+    assert (lake.local("raw") / "a").read_bytes() == b"text"
+    lake.write("raw/b", b"more")
+    child = multiprocessing.get_context("fork").Process(target=lake.local, args=("raw",))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    assert (lake.mirror / "raw" / "b").read_bytes() == b"more"
 
 
 def test_a_lake_is_checked(lake: Lake) -> None:

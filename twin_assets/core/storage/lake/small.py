@@ -4,6 +4,7 @@ boto3 takes two milliseconds of CPU for an object, in one thread at a time: 5,00
 threads ask. obstore asks and signs outside of Python, in a tenth of a millisecond.
 """
 
+import os
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,19 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 SMALL_BYTES = 1_000_000
+
+
+class _Runtime:
+    """obstore's threads: who is forked of a process that has them has none, and would wait for them for ever."""
+
+    begun = lost = False
+
+    @classmethod
+    def forked(cls) -> None:
+        cls.lost = cls.begun
+
+
+os.register_at_fork(after_in_child=_Runtime.forked)
 
 
 class SmallReads:
@@ -41,7 +55,10 @@ class SmallReads:
         )
 
     def read(self, key: str) -> bytes | None:
-        """The whole object; None where it was not answered well."""
+        """The whole object; None where it was not answered well, or can't be asked for in this process."""
+        if _Runtime.lost:
+            return None
+        _Runtime.begun = True
         try:
             return obstore.get(self._store, key).bytes().to_bytes()
         except (BaseError, OSError):
