@@ -1,5 +1,6 @@
 """`twin doctor` finds what is wrong with a set-up, says how to mend it, shows no secret and stops at nothing."""
 
+import base64
 import json
 import socket
 from pathlib import Path
@@ -12,16 +13,25 @@ from tests.support.machine import free_port, small_disk
 from tests.support.postgres.server import postgres
 
 SECRET = "sesame-opens-nothing-else"
+BASIC = "Basic " + base64.b64encode(f"api:{SECRET}".encode()).decode()
 
 
 class Services(Loopback):
-    """What is asked about tokens: GitHub's and the hub's account, the hub's models, an engine's list of models."""
+    """What is asked about tokens: GitHub's, LinkedIn's, the hub's and Weights & Biases' account, the hub's models, an engine's
+    list of models."""
 
     taken = True
 
     def respond(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
         if target.startswith("/api/models/"):
             return Answer.json({"id": target.removeprefix("/api/models/")}, 200 if "Qwen3-0.6B" in target else 404)  # fmt: skip
+        if target == "/graphql":  # Weights & Biases: 200 for any key, and nobody for one that it doesn't know
+            known = self.taken and headers.get("authorization") == BASIC
+            return Answer.json({"data": {"viewer": {"username": "runa"} if known else None}})
+        if target.startswith("/rest/memberSnapshotData"):
+            assert headers.get("linkedin-version")
+            known = self.taken and headers.get("authorization") == f"Bearer {SECRET}"
+            return Answer.json({"message": "No data found"}, 404) if known else Answer.json({"code": "INVALID_ACCESS_TOKEN"}, 401)  # fmt: skip
         if not self.taken or headers.get("authorization") != f"Bearer {SECRET}":
             return Answer.json({"message": "Bad credentials"}, 401)
         if target == "/api/whoami-v2":
@@ -96,16 +106,22 @@ def test_tokens_are_tried_where_they_are_for(tmp_path: Path) -> None:
         assert "TWIN_GITHUB_TOKEN is taken" in says
         assert "TWIN_HUB_TOKEN is taken, as runa" in says
         assert "the hub has Qwen/Qwen3-0.6B" in found["profile"][0]["says"]
+        at.environment |= {
+            "TWIN_LINKEDIN_TOKEN": SECRET, "TWIN_LINKEDIN_API": services.address,
+            "TWIN_WANDB_API_KEY": SECRET, "WANDB_BASE_URL": services.address,
+        }  # fmt: skip
+        says = [finding["says"] for finding in findings(at)[1]["tokens"]]
+        assert {"TWIN_LINKEDIN_TOKEN is taken", "TWIN_WANDB_API_KEY is taken"} < set(says)
         services.taken = False
         _, found = findings(at)
         refused = [finding for finding in found["tokens"] if "is refused" in finding["says"]]
-        assert len(refused) == 2
+        assert len(refused) == 4
         assert all(finding["state"] == "wrong" and finding["fix"] for finding in refused)
         assert "refuses the key (401)" in wrong(found)["engine"]
         at.environment["TWIN_PROFILE"] = "qwen-8b"
         assert "does not give Qwen/Qwen3-8B (404)" in wrong(findings(at)[1])["profile"]
     unreached = [finding for finding in findings(at)[1]["tokens"] if "could not be tried" in finding["says"]]
-    assert len(unreached) == 2, "what can't be reached says nothing against a token"
+    assert len(unreached) == 4, "what can't be reached says nothing against a token"
     assert {finding["state"] for finding in unreached} == {"note"}
 
 

@@ -3,6 +3,7 @@
 Nothing that is looked at is changed, but that the lake is tried with an object of a moment. No finding has a secret in it.
 """
 
+import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from twin_assets.settings import ROOT, Settings
 
 SECONDS = 5.0  # for an answer
 FREE_GB, LOW_GB = 1.0, 10.0
-HUB = "https://huggingface.co"
+HUB, WANDB = "https://huggingface.co", "https://api.wandb.ai"
 PERSONAS_ASKED = 20  # of a thousand, those whose sources and index are looked at
 PARTS = {"serve": "fastapi", "llm": "torch", "pipeline": "dagster", "train": "axolotl"}
 
@@ -211,7 +212,7 @@ def _own_key(settings: Settings) -> SecretStr | None:
 
 
 def tokens(settings: Settings) -> Iterator[Finding]:
-    """Whether the sources' and the hub's tokens are there where something needs them, and are taken."""
+    """Whether tokens of sources, the hub and Weights & Biases are there where something needs them, and are taken."""
     found = _readable(settings)
     api = next((p.github.api for p in found if p.github and p.github.api), settings.github_api)
     if any(p.github for p in found) or settings.github_token:
@@ -219,19 +220,48 @@ def tokens(settings: Settings) -> Iterator[Finding]:
     if any(p.gitlab for p in found) and settings.gitlab_token:
         own = next((p.gitlab.api for p in found if p.gitlab and p.gitlab.api), "https://gitlab.com/api/v4")
         yield _token("TWIN_GITLAB_TOKEN", settings.gitlab_token, f"{own}/user", "")
-    if any(p.linkedin and not p.linkedin.export for p in found) and not settings.linkedin_token:
+    members = [p.linkedin for p in found if p.linkedin and not p.linkedin.export]
+    if settings.linkedin_token:
+        own = next((one.api for one in members if one.api), settings.linkedin_api).rstrip("/")
+        asked = f"{own}/rest/memberSnapshotData?q=criteria&domain=PROFILE"
+        version = {"LinkedIn-Version": settings.linkedin_version}
+        status = _status(asked, _bearer(settings.linkedin_token) | version)
+        # A member without data yet has a 404, by a good token.
+        yield _judged("TWIN_LINKEDIN_TOKEN", 200 if status == 404 else status, own)
+    elif members:
         yield Finding(
             look="tokens", state="wrong", says="TWIN_LINKEDIN_TOKEN is not set, and a persona names LinkedIn without an export",
             fix="name the account's data export under linkedin: (docs/collection.md), or set the token",
         )  # fmt: skip
     if settings.hub_token:
         yield _hub_token(settings)
+    if settings.wandb_api_key:
+        yield _judged("TWIN_WANDB_API_KEY", *_wandb_status(settings.wandb_api_key))
 
 
 def _token(name: str, secret: SecretStr | None, url: str, why: str) -> Finding:
     if secret is None:
         return Finding(look="tokens", state="wrong", says=f"{name} is not set, and {why}", fix=f"make one there, and set {name}")  # fmt: skip
-    status = _status(url, _bearer(secret))
+    return _judged(name, _status(url, _bearer(secret)), url)
+
+
+def _wandb_status(key: SecretStr) -> tuple[int | None, str]:
+    """Of the answer to who the key is, and who was asked."""
+    url = f"{os.environ.get('WANDB_BASE_URL', WANDB).rstrip('/')}/graphql"  # as wandb itself is told of another server
+    try:
+        answer = httpx.post(
+            url,
+            json={"query": "{ viewer { username } }"},
+            auth=("api", key.get_secret_value()),
+            timeout=SECONDS,
+        )
+        known = answer.status_code != 200 or answer.json()["data"]["viewer"]
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError):
+        return None, url
+    return answer.status_code if known else 401, url
+
+
+def _judged(name: str, status: int | None, url: str) -> Finding:
     if status in (401, 403):
         return Finding(look="tokens", state="wrong", says=f"{name} is refused ({status}) by {url}", fix=f"make a new one, and set {name}")  # fmt: skip
     if status != 200:
