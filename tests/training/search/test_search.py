@@ -21,8 +21,8 @@ from twin_assets.settings import Settings
 from twin_assets.training.configs.overlays import compose_config
 from twin_assets.training.configs.tuned import tuned_values
 from twin_assets.training.search.data import tuning_dataset
-from twin_assets.training.search.plots import history_plot, importance_plot
-from twin_assets.training.search.space import Dimension, load_space, shipped_values
+from twin_assets.training.search.plots import study_plots
+from twin_assets.training.search.space import Dimension, load_space, read_sweep, shipped_values
 from twin_assets.training.search.study import search
 from twin_assets.training.search.trials import evaluation_plan
 
@@ -60,8 +60,9 @@ def test_trials_are_pruned_resumed_recorded_and_proposed(tmp_path: Path) -> None
     assert [t.state for t in second.trials[2:]] == ["complete"]
     assert "behind the median" in said[1]
     assert second.gain > 0.01
-    assert history_plot(second).startswith(b"\x89PNG")
-    assert importance_plot(second).startswith(b"\x89PNG")
+    pictures = study_plots(platform, second)
+    assert list(pictures) == ["history", "courses", "slices", "importance"]
+    assert all(data.startswith(b"\x89PNG") for data in pictures.values())
 
     rows = [ExperimentRow.model_validate_json(lake.read(key)) for key in lake.keys("experiments/runa")]
     assert sorted(r.status for r in rows) == ["finished", "finished", "pruned"]
@@ -93,9 +94,12 @@ def _text(path: Path) -> str:
 
 @pytest.mark.e2e
 def test_a_person_launches_a_search_in_dagster(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text("learning_rate: [0.0004, 0.002]")
+
     def launch(**changes: Any) -> Any:
         overrides = {"home": str(tmp_path), "profile": "smoke", "wandb_mode": "disabled"} | changes
-        config = {"persona": "runa", "trials": 1, "minutes": 10}
+        config = {"persona": "runa", "trials": 1, "minutes": 10, "sweep": str(sweep)}
         return search_hyperparameters.execute_in_process(
             resources={"platform": build_resources(overrides)["platform"]},
             run_config={"ops": {"search_values": {"config": config}}},
@@ -111,6 +115,45 @@ def test_a_person_launches_a_search_in_dagster(tmp_path: Path) -> None:
     assert "| 0 (shipped) | complete | learning_rate 0.001" in said["trials"]
     assert (said["pruned"], said["gain"], said["proposal"]) == (0, 0.0, "none")
     assert "data:image/png" in said["history"]
+    assert "importance" not in said, "one trial tells nothing of it"
+    sweep.write_text("lora_r: [8, 64]")
+    with pytest.raises(
+        TwinError, match=r"The profile smoke sets no number for lora_r\..*such as learning_rate"
+    ):
+        launch()
+
+
+def test_a_sweep_of_axolotls_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text("learning_rate: [0.0003, 0.001]\nnum_epochs: [2, 3]\n")
+    space = read_sweep(file)
+    assert {name: one.choices for name, one in space.items()} == {
+        "learning_rate": [0.0003, 0.001],
+        "num_epochs": [2, 3],
+    }
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    drawn = {space["num_epochs"].suggest(study.ask(), "num_epochs", 4) for _ in range(40)}
+    assert drawn == {2, 3, 4}, "the shipped value is among them, since the first trial has it"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("learning_rate: [0.1", "can't be read"),
+        ("[]", "lists nothing"),
+        ("_: [{load_in_8bit: true, adapter: lora}]", "varies values together"),
+        ("optimizer: [lion, adamw]", "no list of numbers for optimizer"),
+        ("learning_rate: 0.1", "no list of numbers for learning_rate"),
+        ("sample_packing: [true, false]", "no list of numbers for sample_packing"),
+    ],
+)
+def test_a_sweep_that_can_not_be_searched_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(text)
+    with pytest.raises(TwinError, match=said):
+        read_sweep(file)
+    with pytest.raises(TwinError, match="can't be read"):
+        read_sweep(tmp_path / "none.yaml")
 
 
 def test_the_search_never_sees_the_held_out_side_and_splits_by_document(tmp_path: Path) -> None:

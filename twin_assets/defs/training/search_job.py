@@ -1,5 +1,6 @@
 """The job that searches for better hyperparameters and proposes them to a person."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,7 +12,8 @@ from twin_assets.defs.shared.common import TRAINING_POOL
 from twin_assets.defs.shared.metadata import image
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.training.base_models.base import ensure_base_model
-from twin_assets.training.search.plots import history_plot, importance_plot
+from twin_assets.training.search.plots import study_plots
+from twin_assets.training.search.space import read_sweep
 from twin_assets.training.search.study import STARTUP_TRIALS, SearchResult, search
 
 
@@ -21,6 +23,9 @@ class SearchConfig(dg.Config):
     persona: str
     trials: int = Field(12, description="In all: a search that goes on counts the trials it has.")
     minutes: float = Field(120.0, description="No trial is begun that would end later.")
+    sweep: str | None = Field(
+        None, description="A sweep file of Axolotl's, in place of training_configs/search.yaml."
+    )
     startup_trials: int = Field(STARTUP_TRIALS, description="Trials that are never ended early.")
 
 
@@ -47,10 +52,12 @@ def search_values(context: dg.OpExecutionContext, config: SearchConfig, platform
         config.trials,
         config.minutes,
         context.log.info,
+        read_sweep(Path(config.sweep)) if config.sweep else None,
         startup_trials=config.startup_trials,
     )
     context.log.info(_verdict(result))
-    context.add_output_metadata(_metadata(result))
+    pictures = {name: image(data, name) for name, data in study_plots(settings, result).items()}
+    context.add_output_metadata(_metadata(result) | pictures)
 
 
 def _verdict(result: SearchResult) -> str:
@@ -76,8 +83,6 @@ def _metadata(result: SearchResult) -> dict[str, Any]:
         "pruned": sum(t.state == "pruned" for t in result.trials),
         "gain": result.gain,
         "proposal": dg.MetadataValue.md(f"```yaml\n{proposal.read_text()}\n```") if proposal else "none",
-        "history": image(history_plot(result), "history"),
-        "importance": image(importance_plot(result), "importance"),
     }
 
 

@@ -1,45 +1,43 @@
-"""Pictures of a hyperparameter search."""
+"""Pictures of a hyperparameter search, as Optuna draws them."""
 
-from itertools import accumulate
+from collections.abc import Callable
+from typing import Any
 
+from twin_assets.settings import Settings
 from twin_assets.training.axolotl.reporting.plots import png
-from twin_assets.training.search.study import SearchResult
+from twin_assets.training.search.study import SearchResult, storage
 
 
-def history_plot(result: SearchResult) -> bytes:
-    """Loss of each trial and the best so far, with the shipped values' loss as a line; a PNG."""
-    from matplotlib.figure import Figure
+def study_plots(settings: Settings, result: SearchResult) -> dict[str, bytes]:
+    """PNGs by name: the loss of each trial with that of the shipped values, each trial's way there, the loss by each dimension, and how
+    much of its variation each explains (PED-ANOVA, Watanabe et al. 2023). What too few trials tell nothing of is left out."""
+    import matplotlib
 
-    figure = Figure(figsize=(7, 3.5), layout="constrained")
-    axes = figure.subplots()
-    for state, marker, colour in (("complete", "o", "C0"), ("pruned", "x", "0.6")):
-        points = [(t.number, t.loss) for t in result.trials if t.state == state and t.loss is not None]
-        if points:
-            axes.plot(*zip(*points, strict=True), marker, color=colour, label=state)
-    complete = [(t.number, t.loss) for t in result.trials if t.state == "complete" and t.loss is not None]
-    numbers, losses = zip(*complete, strict=True)
-    axes.step(
-        numbers, list(accumulate(losses, min)), where="post", color="C0", linewidth=1, label="best so far"
-    )
-    axes.axhline(result.shipped.loss or 0.0, color="C1", linestyle="--", linewidth=1, label="shipped values")
-    axes.set(xlabel="trial", ylabel="evaluation loss (nats a token)")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    return png(figure)
+    matplotlib.use("Agg")  # Optuna draws with pyplot, which would look for a screen
+    import optuna
+    from matplotlib import pyplot
+    from optuna.importance import PedAnovaImportanceEvaluator
+    from optuna.visualization import matplotlib as plots
 
-
-def importance_plot(result: SearchResult) -> bytes:
-    """How much of the loss's variation each dimension explains; a PNG. Says so when too few trials tell."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 2.5), layout="constrained")
-    axes = figure.subplots()
-    if result.importance:
-        names = sorted(result.importance, key=lambda name: result.importance[name])
-        axes.barh(names, [result.importance[name] for name in names], color="C0")
-        axes.set(xlabel="share of the variation in loss", xlim=(0, 1))
-        axes.spines[["top", "right"]].set_visible(False)
-    else:
-        axes.text(0.5, 0.5, "too few trials to tell", ha="center", transform=axes.transAxes)
-        axes.set_axis_off()
-    return png(figure)
+    study = optuna.load_study(study_name=result.study, storage=storage(settings))
+    drawn: dict[str, Callable[[], Any]] = {
+        "history": lambda: plots.plot_optimization_history(study, target_name="evaluation loss"),
+        "courses": lambda: plots.plot_intermediate_values(study),
+    }
+    if len({trial.loss for trial in result.trials if trial.state == "complete"}) > 1:
+        drawn["slices"] = lambda: plots.plot_slice(study, target_name="evaluation loss")
+        drawn["importance"] = lambda: plots.plot_param_importances(
+            study, evaluator=PedAnovaImportanceEvaluator()
+        )
+    pictures = {}
+    for name, draw in drawn.items():
+        draw()
+        if name == "history" and result.shipped.loss is not None:
+            pyplot.axhline(
+                result.shipped.loss, color="black", linestyle="--", linewidth=1, label="shipped values"
+            )
+            pyplot.legend()
+        # Optuna writes legends and long names beside the axes.
+        pictures[name] = png(pyplot.gcf(), bbox_inches="tight")
+        pyplot.close("all")
+    return pictures

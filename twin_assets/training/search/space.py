@@ -1,5 +1,6 @@
 """What a hyperparameter search may vary: `training_configs/search.yaml`, fitted to a profile's own values."""
 
+from pathlib import Path
 from typing import Any, Self
 
 import yaml
@@ -33,7 +34,9 @@ class Dimension(BaseModel):
     def suggest(self, trial: Any, name: str, shipped: float) -> Any:
         """A value for an Optuna trial."""
         if self.choices is not None:
-            return trial.suggest_categorical(name, self.choices)
+            # The first trial has the shipped value, whatever a sweep lists.
+            own = [] if shipped in self.choices else [shipped]
+            return trial.suggest_categorical(name, own + self.choices)
         if self.times is not None:
             low, high = shipped / self.times, shipped * self.times
         else:
@@ -59,6 +62,32 @@ def load_space(stage: str) -> Space:
     if not space:
         raise TwinError(f"{SPACE_FILE.name} lets nothing vary in {stage}.", "add a dimension there.")
     return space
+
+
+def read_sweep(path: Path) -> Space:
+    """The dimensions of a file as `axolotl train --sweep` takes it: names of the configuration, each with a list of values.
+    Raises TwinError."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise TwinError(
+            f"The sweep {path} can't be read: {' '.join(str(error).split())[:200]}", "name a YAML file."
+        ) from None
+    if not isinstance(raw, dict) or not raw:
+        raise TwinError(f"The sweep {path} lists nothing.", "write name: [value, value] in it.")
+    if "_" in raw:
+        raise TwinError(
+            f"The sweep {path} varies values together (`_`).",
+            "list each by itself: the search finds which go together.",
+        )
+    for name, values in raw.items():
+        fits = isinstance(values, list) and values and all(type(value) in (int, float) for value in values)
+        if not fits:
+            raise TwinError(
+                f"The sweep {path} has no list of numbers for {name}.",
+                "write numbers, 0.0003 for 3e-4: what is no number is chosen by the profile.",
+            )
+    return {str(name): Dimension(choices=values) for name, values in raw.items()}
 
 
 def shipped_values(space: Space, config: dict[str, Any]) -> dict[str, int | float]:

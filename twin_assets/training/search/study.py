@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from twin_assets.core.datasets.rows import Manifest
 from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import fingerprint
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.models.registry import ModelVersion
 from twin_assets.core.records import Record
@@ -49,18 +50,13 @@ class TrialFacts(Record):
 
 
 class SearchResult(Record):
-    """What a study knows. `gain` is the share by which `best` beats the shipped values' loss.
-
-    `importance` is each dimension's share of what varied the loss (PED-ANOVA, Watanabe et al. 2023); empty while
-    there are too few trials to tell. `proposal` is None when there is nothing better to propose.
-    """
+    """What a study knows. `gain` is the share by which `best` beats the shipped values' loss; `proposal` is None when there is nothing better to propose."""
 
     study: str
     trials: list[TrialFacts]
     best: TrialFacts
     shipped: TrialFacts
     gain: float
-    importance: dict[str, float]
     proposal: Path | None
 
 
@@ -78,8 +74,8 @@ def search(
 ) -> SearchResult:
     """Search for better SFT values of `profile` on an instruct dataset, for `trials` in all or `minutes` now.
 
-    The first trial has the shipped values. A study of the same dataset, base and configuration goes on where
-    it was. Raises TwinError when the shipped values can't be trained.
+    The first trial has the shipped values. A study of the same dataset, base, configuration and choices goes on where
+    it was. Raises TwinError when the shipped values can't be trained, or the space varies what the profile doesn't set.
     """
     folder = settings.cache_dir / "search" / manifest.persona
     data = folder / f"data-{manifest.version}"
@@ -87,6 +83,11 @@ def search(
     config = compose_config(profile, STAGE, base.path, data, folder, settings, tuning.counts)
     dimensions = space or load_space(STAGE)
     shipped = shipped_values(dimensions, config)
+    if space and (unset := sorted(space.keys() - shipped.keys())):
+        raise TwinError(
+            f"The profile {profile.name} sets no number for {', '.join(unset)}.",
+            f"vary what it sets, such as {', '.join(load_space(STAGE))}.",
+        )
     parts = [
         manifest.persona,
         profile.name,
@@ -95,6 +96,8 @@ def search(
         base.lineage.inputs_hash,
         config_hash(config),
     ]
+    if choices := {name: one.choices for name, one in (space or {}).items() if one.choices}:
+        parts.append(fingerprint(choices, 8))  # Optuna lets no study have other choices than it began with
     deadline = time.monotonic() + 60 * minutes
 
     def prepare(values: dict[str, Any]) -> TrainingJob:
@@ -120,15 +123,20 @@ def search(
     return _result(settings, manifest, profile, study)
 
 
+def storage(settings: Settings) -> str:
+    """Where Optuna keeps the studies of this installation."""
+    path = settings.home / "search" / "studies.db"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{path}"
+
+
 def _open_study(settings: Settings, name: str, shipped: dict[str, Any], startup_trials: int) -> Any:
     """The study of that name; trials of a process that died are tried again."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = settings.home / "search" / "studies.db"
-    storage.parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
-        storage=f"sqlite:///{storage}",
+        storage=storage(settings),
         study_name=name,
         load_if_exists=True,
         direction="minimize",
@@ -189,7 +197,6 @@ def _result(settings: Settings, manifest: Manifest, profile: Profile, study: Any
         trials=facts,
         best=best,
         shipped=shipped,
-        importance=_importance(study),
         gain=1 - _loss(best) / _loss(shipped),
         proposal=None,
     )
@@ -219,16 +226,6 @@ def _facts(trial: Any) -> TrialFacts:
         seconds=round(trial.duration.total_seconds(), 1) if trial.duration else 0.0,
         shipped=bool(trial.user_attrs.get(_SHIPPED)),
     )
-
-
-def _importance(study: Any) -> dict[str, float]:
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-
-    complete = [t for t in study.trials if t.state.name == "COMPLETE"]
-    if len({t.value for t in complete}) < 2:
-        return {}
-    evaluator = PedAnovaImportanceEvaluator()
-    return {name: float(share) for name, share in get_param_importances(study, evaluator=evaluator).items()}
 
 
 def _shown(values: dict[str, Any]) -> str:

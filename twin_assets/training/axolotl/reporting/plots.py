@@ -31,10 +31,10 @@ def training_plot(history: Sequence[HistoryPoint]) -> bytes:
     return png(figure)
 
 
-def png(figure: Any) -> bytes:
-    """A matplotlib figure as a PNG."""
+def png(figure: Any, **options: Any) -> bytes:
+    """A matplotlib figure as a PNG; `options` are those of its `savefig`."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png", dpi=110, **options)
     return buffer.getvalue()
 
 
