@@ -2,14 +2,15 @@
 
     python -m benchmarks.chain [jessfraz-blog matklad] [--topics 10] [--words 300]
 
-Articles on the titles of held-out documents, through the chain as the service runs it: an outline, sections, the check and the revision,
-by SmolLM2-135M-Instruct as it comes, with the author's training side as the index. The first idea is the topic itself.
+Articles on topics of held-out documents (a title, or two telling words where there is none), through the chain as the service runs it: an
+outline, sections, the check and the revision, by SmolLM2-135M-Instruct as it comes, with the author's training side as the index. The first
+idea is the topic itself.
 
-The check, and with it which version of a section is kept, is by instruments of one half (`best_of.instruments`); the voice in the table
-was fitted on the other documents of the author and the other writers. Findings, sense and support have no second instrument: there a revision can hardly
-lose, by its own rule. Beside them stand the loss under the reference model and the share of claims' fact words that stand in the
-passages. Differences are paired by text, with 95% intervals by bootstrap over texts. Four chains run
-at once, so that seconds are those of a busy engine, and a second run writes other texts (rounding in other batches).
+The check, and with it which version of a section is kept, is by instruments of one half (`best_of.instruments`); the voice in the table was
+fitted on the other documents of the author and the other writers. Findings, sense and support have no second instrument: there a revision
+can hardly lose, by its own rule. Beside them stand the loss under the reference model and the share of claims' fact words that stand in
+the passages. Differences are paired by text, with 95% intervals by bootstrap over texts. Four chains run at once, so that seconds are those
+of a busy engine, and a second run writes other texts (rounding in other batches).
 """
 
 import argparse
@@ -56,7 +57,7 @@ SEED, AT_ONCE = 1000, 4
 # One look at a text at a time, as in the service: the reference model has as many threads as there are cores.
 TURN = threading.Lock()
 KINDS: tuple[FindingKind, ...] = FindingKind.__args__  # type: ignore[attr-defined]
-NAMES = (*KINDS, "all findings", *Judge.NAMES, "words")
+NAMES = (*(f"found: {kind}" for kind in KINDS), "found: all", *Judge.NAMES, "words")
 
 
 class OwnWriter:
