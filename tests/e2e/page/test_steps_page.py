@@ -1,16 +1,21 @@
 """A text in steps on the page: ideas are chosen from, outline and text are changed, and what was written before something broke stays."""
 
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.web_browser import SIZES, Pages, see
+from tests.inference.ideas.made_corpus import TOPIC, chunks
 from tests.serving import twin_server
 from tests.serving.api.test_chain import FALSE, IDEAS, OUTLINE, TIDES
 from tests.serving.engine_double import EngineDouble
 from tests.serving.twin_server import TEXTS, Server
+from twin_assets.core.records import EmbeddedChunk
+from twin_assets.core.storage.feature_store import FeatureStore
 
 pytestmark = pytest.mark.e2e
 
@@ -18,6 +23,7 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, EngineDouble]]:
     with twin_server.twin(tmp_path_factory.mktemp("steps")) as served:
+        FeatureStore(served[0].answers.lake).write("embeddings", "runa", chunks(), list[EmbeddedChunk])
         yield served
 
 
@@ -27,6 +33,41 @@ def opened(pages: Pages, server: Server, size: str = "desktop", **options: Any) 
     page.get_by_label("Topic").fill("late tide tables")
     page.get_by_label("Words").fill("200")
     return page
+
+
+def shown(page: Any, name: str) -> None:
+    """Pictures of the page in both schemes, where somebody wants to look at it."""
+    if folder := os.environ.get("TWIN_TEST_SCREENSHOTS"):
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_an_idea_from_the_writing_is_kept_among_the_drafts_or_started_from(
+    served: tuple[Server, EngineDouble], pages: Pages, size: str
+) -> None:
+    server, engine = served
+    page = opened(pages, server, size)
+    page.get_by_role("button", name="What could I write about?").click()
+    offer = page.get_by_role("listitem").filter(has=page.get_by_text(TOPIC, exact=True))
+    see(offer.get_by_text("2 texts touch it")).to_be_visible()
+    see(offer.get_by_text("Rowing home").last).to_be_visible()
+    page.get_by_text("Not among them").click()
+    see(page.get_by_text("What readers asked:")).to_be_visible()
+    shown(page, f"ideas-{size}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    page.get_by_label(f"Keep for later: {TOPIC}").click()
+    see(page.get_by_text("Kept among the drafts.")).to_be_visible()
+    [kept] = server.client.get("/v1/drafts", params={"persona": "runa", "status": "idea"}).json()["drafts"]
+    assert kept["title"] == TOPIC
+    server.client.delete(f"/v1/drafts/{kept['id']}", params={"persona": "runa"}).raise_for_status()
+    engine.drafts, engine.says = [], json.dumps(IDEAS)
+    page.get_by_label(f"Start from it: {TOPIC}").click()
+    see(page.get_by_label("Topic")).to_have_value(TOPIC)
+    see(page.get_by_label("Rehearsing restores on Tuesdays")).to_be_visible()
+    see(page.get_by_role("heading", name="What you could write about")).to_have_count(0)
+    assert TOPIC in engine.prompt
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,6 +1,7 @@
 """Texts in steps over real HTTP: what each step tells, that its result can be edited and given back, and what breaks."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,16 @@ def test_a_model_that_writes_no_json_is_helped_by_rules(tmp_path: Path) -> None:
         assert all(idea["passages"] for idea in ideas["ideas"])
 
 
+def test_rules_read_a_passage_past_its_heading_and_over_broken_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = "## Restores\n\nWe rehearse restores\non Tuesdays. A backup that was never restored is a hope."
+    monkeypatch.setitem(TEXTS, "backups", broken)
+    with twin(tmp_path) as (server, _):
+        told = chained(server, topic="rehearsing restores", given={"until": "ideas"})
+        assert done(told, "ideas")["ideas"][0]["why"] == "We rehearse restores on Tuesdays."
+
+
 def test_ideas_that_stand_on_nothing_are_not_given(tmp_path: Path) -> None:
     strange = {
         "ideas": [{"title": f"Growing bananas in Ecuador, part {n}", "why": "Fruit."} for n in range(3)]
@@ -130,6 +141,40 @@ def test_what_a_person_edited_is_gone_on_from(tmp_path: Path) -> None:
         given = {"outline": outline, "sections": ["My own words.", TEXTS["sql"]], "until": "check"}
         assert done(chained(server, given=given, kind="article"), "draft")["by"] == "person"
         assert len(engine.asked) == 1
+
+
+def test_a_section_too_long_to_be_shown_is_written_again_as_it_was_asked_for(tmp_path: Path) -> None:
+    outline, long = OUTLINE | {"sections": OUTLINE["sections"][:2]}, " ".join([FALSE] * 20)
+    with twin(tmp_path) as (server, engine):
+        engine.drafts = [long, TEXTS["backups"], TIDES, TIDES]
+        revise = done(chained(server, kind="article", given={"outline": outline}), "revise")
+        assert [(r["kept"], r["text"]) for r in revise["revisions"] if r["section"] == 0] == [
+            ("rewritten", TIDES)
+        ]
+        assert engine.asked[2]["messages"] == engine.asked[0]["messages"]
+
+
+def test_a_person_s_section_that_can_t_be_shown_is_not_written_again(tmp_path: Path) -> None:
+    outline, long = OUTLINE | {"sections": OUTLINE["sections"][:2]}, " ".join([FALSE] * 20)
+    with twin(tmp_path) as (server, engine):
+        engine.says = TIDES
+        given = {"outline": outline, "sections": [long, TEXTS["backups"]]}
+        revise = done(chained(server, kind="article", given=given), "revise")
+        assert [(r["kept"], r["text"]) for r in revise["revisions"] if r["section"] == 0] == [
+            ("as_it_was", long)
+        ]
+
+
+def test_a_section_is_mended_with_the_passages_it_was_written_from(tmp_path: Path) -> None:
+    tides = OUTLINE["sections"][0]
+    outline = {"title": "A day late", "sections": [tides, tides | {"heading": "The table again"}]}
+    with twin(tmp_path) as (server, engine):
+        engine.drafts = [TIDES, f"{TEXTS['sql']} {FALSE}"]
+        chained(server, kind="article", words=200, given={"outline": outline})
+        prompts = [asked["messages"][-1]["content"] for asked in engine.asked]
+        notes = [re.findall(r"^\[\d\] .*$", prompt, re.MULTILINE) for prompt in prompts]
+        mending = next(at for at, prompt in enumerate(prompts) if FALSE in prompt)
+        assert notes[mending] == notes[1] != notes[0]
 
 
 def test_a_post_is_asked_for_in_the_words_of_training(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ class Chain:
         step = _Step(self, "draft")
         yield step.begun()
         for at, plan in enumerate(outline.sections):
-            given = self._given.sections[at] if self._given.sections else None
+            given = self._given_section(at)
             if given is not None:
                 shown = plan_section(self.desk, outline, at, self.sections)
                 section = Section(heading=plan.heading, text=given.strip(), citations=shown.citations)
@@ -162,8 +162,11 @@ class Chain:
     def _look(self, outline: Outline, at: int) -> SectionLook:
         """What a section is looked at beside; an X post's length is seen to as it is written."""
         words = section_brief(self.desk, outline).words if self.desk.brief.words else None
-        before = [section.text for section in self.sections[:at]]
-        return SectionLook(at, subject_of(outline, at), self._plans[at], before, words)
+        given = self._given_section(at) is not None
+        return SectionLook(at, subject_of(outline, at), self._plans[at], self.sections[:at], words, given)
+
+    def _given_section(self, at: int) -> str | None:
+        return self._given.sections[at] if self._given.sections else None
 
     def _note(self) -> None:
         self.findings = [finding for check in self._checks for finding in check.findings]

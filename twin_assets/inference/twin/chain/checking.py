@@ -25,14 +25,15 @@ FEWEST_SAID = 5  # shorter sentences may come again
 
 @dataclass(frozen=True)
 class SectionLook:
-    """What a section is looked at beside: its place, its `subject`, the `plan` it was written from, the texts `before` it, and how many
-    `words` it was to have, where somebody said."""
+    """What a section is looked at beside: its place, its `subject`, the `plan` it was written from, the sections `before` it, and how many
+    `words` it was to have, where somebody said; and whether a person brought it."""
 
     at: int
     subject: str
     plan: Plan
-    before: list[str]
+    before: list[Section]
     words: int | None
+    given: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def check_section(section: Section, look: SectionLook, judge: Judge, off_topic: 
         *_empty(at, text),
         *_unsupported(at, text, plan, judge),
         *_copied(at, text, judge),
-        *_repeated(at, text, look.before),
+        *_repeated(at, text, [section.text for section in look.before]),
         *(
             Finding(section=at, kind="link", text=url, detail="The model was not shown this address.")
             for url in plan.unsupported_links(text)

@@ -7,6 +7,7 @@ and section must find a passage that is near enough to stand on. Where fewer tha
 
 import json
 import math
+import re
 from collections.abc import Generator
 from typing import Any, NamedTuple, TypeVar
 
@@ -31,6 +32,8 @@ PLAN_TEMPERATURE = 0.6
 HEADING_WORDS, ABOUT_WORDS = 8, 25
 # Of the words of one title, so many stand in another one: it says the same.
 SAME = 0.8
+
+_HEADINGS = re.compile(r"^#+ .*$", re.MULTILINE)
 
 Asked = TypeVar("Asked", bound=Record)
 
@@ -211,5 +214,8 @@ def _cut_heading(text: str, words: int = HEADING_WORDS) -> str:
 
 
 def _first_sentence(passage: Passage) -> str:
-    start, end = next(iter(sentences(passage.text)), (0, len(passage.text)))
-    return first_words(passage.text[start:end], ABOUT_WORDS, " …")
+    """Of its first paragraph, whose lines may be broken anywhere; headings are none."""
+    paragraph = _HEADINGS.sub("", passage.text).strip().partition("\n\n")[0] or passage.text
+    text = " ".join(paragraph.split())
+    start, end = next(iter(sentences(text)), (0, len(text)))
+    return first_words(text[start:end], ABOUT_WORDS, " …")

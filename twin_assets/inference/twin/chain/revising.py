@@ -1,16 +1,18 @@
 """The fifth step: sections with findings are mended, and what is mended must not be worse.
 
-Two kinds of mending compete with the section as it was: the sentences that were found fault with left out, and the whole written again
-with the findings told. A version is kept when it has fewer findings, the instruments score it no lower, and it keeps to its subject.
+Two kinds of mending compete with the section as it was: the sentences that were found fault with left out, and the whole written again,
+with the findings told where the model can be shown it. A version is kept when it has fewer findings, the instruments score it no lower,
+and it keeps to its subject.
 """
 
 from collections.abc import Generator
-from dataclasses import replace
+from statistics import mean
 from typing import Literal, NamedTuple
 
 from twin_assets.core.prompts.templates import render, strip_special_tokens
 from twin_assets.core.text.words import count_words, sentences
-from twin_assets.inference.twin.answer import sampling_of
+from twin_assets.inference.generation.sampling import WRITING
+from twin_assets.inference.twin.candidates import CandidateScore
 from twin_assets.inference.twin.chain.checking import SectionCheck, SectionLook, check_section
 from twin_assets.inference.twin.chain.desk import ChainDesk, Judge, unheard
 from twin_assets.inference.twin.chain.drafting import section_brief
@@ -55,12 +57,13 @@ def revise_section(
     rewritten = yield from _rewritten(desk, outline, look, section, check.findings)
     if rewritten and rewritten != section.text:
         versions.append(version("rewritten", rewritten))
+    gains = [gain(check.score, v.check.score) for v in versions]
     no_worse = [
-        v
-        for v in versions
-        if v.check.score.total >= check.score.total - NO_WORSE and v.check.near >= check.near - NO_FURTHER
+        (len(v.check.findings), -gained, at)
+        for at, (v, gained) in enumerate(zip(versions, gains, strict=True))
+        if gained >= -NO_WORSE and v.check.near >= check.near - NO_FURTHER
     ]
-    best = min(no_worse, key=lambda v: (len(v.check.findings), -v.check.score.total, v is not first))
+    best = versions[min(no_worse)[-1]]
     revision = Revision(
         section=look.at,
         kept=best.kept,
@@ -76,20 +79,36 @@ def revise_section(
 def _rewritten(
     desk: ChainDesk, outline: Outline, look: SectionLook, section: Section, findings: list[Finding]
 ) -> Generator[str, None, str]:
-    """The section once more by the persona's model, told of what was found; empty where it is too long to be shown."""
-    if not section.text.strip() or not desk.fits(section.text):
+    """The section once more by the persona's model, told of what was found; one that it can't be shown, as its first draft was
+    asked for. Empty where that would be the text of a person and it can't be shown."""
+    if section.text.strip() and desk.fits(section.text):
+        task = render(
+            "serving/chain/revise",
+            task=render("rewrite", draft=strip_special_tokens(section.text)),
+            notes=notes_of(findings),
+        )
+        used = {citation.chunk_id for before in look.before for citation in before.citations}
+        plan = desk.twin.plan_text(
+            section_brief(desk, outline), "write_chain", task, look.subject, desk.linked, used
+        )
+    elif look.given:
         return ""
-    task = render(
-        "serving/chain/revise",
-        task=render("rewrite", draft=strip_special_tokens(section.text)),
-        notes=notes_of(findings),
-    )
-    plan = desk.twin.plan_text(section_brief(desk, outline), "write_chain", task, look.subject, desk.linked)
-    sampling = replace(
-        sampling_of(plan, desk.temperature, None), temperature=min(desk.temperature, REVISION_TEMPERATURE)
-    )
+    else:
+        plan = look.plan
+    sampling = WRITING.sampling(plan.max_tokens, None, min(desk.temperature, REVISION_TEMPERATURE))
     text, _ = yield from unheard(desk.write(plan, sampling))
     return str(text)
+
+
+def gain(before: CandidateScore, after: CandidateScore) -> float:
+    """How much better a version is by the instruments that could be asked of both: a text that is too short for one, or states
+    nothing, is neither better nor worse for that. Of one that is empty, by what the totals say."""
+    both = [
+        (getattr(before, part), getattr(after, part))
+        for part in ("sense", "voice", "support", "own")
+        if getattr(before, part) is not None and getattr(after, part) is not None
+    ]
+    return mean(new - old for old, new in both) if both else after.total - before.total
 
 
 def notes_of(findings: list[Finding]) -> str:
