@@ -18,7 +18,7 @@ FILES = [
 # Patterns that are put together at run time, of words that are ours or of a persona's YAML, without repeats.
 PUT_TOGETHER = {
     "twin_assets/core/llm/client.py", "twin_assets/core/text/html/boilerplate.py", "twin_assets/core/text/html/blocks.py", "twin_assets/core/text/html/meta.py",
-    "twin_assets/evaluation/grounding/questions.py", "twin_assets/inference/retrieval/understand.py", "twin_assets/monitoring/scores/toxicity.py",
+    "twin_assets/evaluation/grounding/questions.py", "twin_assets/inference/retrieval/understand.py", "twin_assets/monitoring/erasure/people.py", "twin_assets/monitoring/scores/toxicity.py",
 }  # fmt: skip
 
 

@@ -135,7 +135,8 @@ class AnswerService:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.lake = settings, open_lake(settings)
-        self.log, self._lookup = RequestLog(self.lake), RequestLookup(self.lake)
+        self.log = RequestLog(self.lake, declared=lambda name: name in self._names())
+        self._lookup = RequestLookup(self.lake)
         self.price = price_of(settings)
         self.profile = load_profile(settings.profile)  # parsing it takes longer than routing an answer
         self._stores: dict[str, ResilientVectorStore] = {}

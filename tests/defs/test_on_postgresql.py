@@ -15,7 +15,9 @@ from tests.support.postgres.server import Postgres, postgres
 from twin_assets.core.storage.dagster_home import ensure_dagster_home
 from twin_assets.core.storage.database import DAGSTER_TABLES, ask, connect
 from twin_assets.core.storage.lake import open_lake
-from twin_assets.monitoring.erasure import erase_document
+from twin_assets.definitions import defs
+from twin_assets.defs.monitoring.person import PersonInDagster
+from twin_assets.monitoring.erasure import delete_person, erase_document
 from twin_assets.settings import ROOT, Settings
 
 STEPS = (
@@ -52,14 +54,14 @@ def settings(server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return Settings(home=tmp_path / "home", personas_dir=personas, profile="pocket", database_url=server.url)  # type: ignore[arg-type]
 
 
-def with_word(settings: Settings) -> int:
-    """How many rows of Dagster's have the word."""
+def with_word(settings: Settings, word: str = WORD) -> int:
+    """How many rows have the word."""
     connection, found = connect(settings, 60), 0
     for (table,) in ask(
         connection, 60, "select table_name from information_schema.tables where table_schema = 'public'"
     ):
         [(count,)] = ask(
-            connection, 60, f'select count(*) from "{table}" as t where t::text like %s', (f"%{WORD}%",)
+            connection, 60, f'select count(*) from "{table}" as t where t::text like %s', (f"%{word}%",)
         )
         found += count
     connection.close()
@@ -99,3 +101,15 @@ def test_the_graph_runs_on_it_and_a_document_that_is_erased_leaves_it(
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         assert [run.run_id for run in instance.get_runs()] == [made.run_id]
         assert instance.get_latest_materialization_event(dg.AssetKey("chunks"))
+
+    # A person whose name is in no path, so that each row with it is one of theirs.
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        told = delete_person(
+            settings, open_lake(settings), "runa", "Ines", PersonInDagster(instance, "runa", lambda: defs)
+        )
+        assert told.finished_at
+        assert told.places["dagster"]
+        assert instance.get_runs() == []
+        assert instance.get_dynamic_partitions("personas") == []
+    assert with_word(settings, "runa") == 0
+    assert with_word(settings) == 1  # the other program's

@@ -1,6 +1,5 @@
 """A persona's way from its sources to a candidate: who there is, what would be collected, collecting, and the whole walk."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twin_assets.cli.base import (
-    AsJson,
     PersonaName,
     command,
     complete_personas,
     may_be_stopped,
     read_settings,
 )
+from twin_assets.cli.personas.command import app as personas
 from twin_assets.core.errors import TwinError
 
 if TYPE_CHECKING:
@@ -26,13 +25,7 @@ SOURCE_IN_ERROR = 3  # exit status: everything was made, of what is stored
 
 def add_to(app: typer.Typer, panel: str) -> None:
     """Add these commands to the whole."""
-    command(
-        app,
-        "twin personas",
-        "twin personas --json",
-        "twin personas --schema > personas/schema.json",
-        panel=panel,
-    )(personas)
+    app.add_typer(personas, name="personas", rich_help_panel=panel)
     command(
         app,
         "twin collect --preview ~/Downloads/export.zip",
@@ -167,46 +160,3 @@ def _check_files(persona: "Persona") -> None:
 
     read_impostors(persona.impostors)
     read_questions(persona.questions)
-
-
-def personas(
-    as_json: AsJson = False,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON schema of a persona's file instead.")
-    ] = False,
-) -> None:
-    """Lists the personas of this installation, and what is wrong with a file that can't be used.
-
-    A persona is one file, personas/<name>.yaml (TWIN_PERSONAS_DIR says where); docs/collection.md has every option.
-    """
-    from twin_assets.core.persona.definition import load_persona, persona_names, persona_schema
-
-    if schema:
-        typer.echo(persona_schema(), nl=False)
-        return
-    folder = read_settings().personas_dir
-    rows = []
-    for name in persona_names(folder):
-        try:
-            persona = load_persona(folder, name)
-            rows.append(
-                {
-                    "name": name,
-                    "full_name": persona.full_name,
-                    "visibility": persona.visibility,
-                    "sources": persona.sources(),
-                }
-            )
-        except TwinError as error:
-            rows.append({"name": name, "problem": str(error)})
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-    else:
-        for row in rows:
-            told = (
-                row.get("problem") or f"{row['full_name']}, {row['visibility']}: {', '.join(row['sources'])}"
-            )
-            typer.echo(f"{row['name']:<12}  {told}")
-        if not rows:
-            typer.echo(f"none yet: write {folder}/<name>.yaml")
-    raise typer.Exit(1 if any("problem" in row for row in rows) else 0)

@@ -61,7 +61,7 @@ class Runner:
         os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
         self.settings, self.persona = settings, persona
         self.instance = dg.DagsterInstance.get()
-        _release_slots_of_dead_runs(self.instance)
+        close_dead_runs(self.instance)
         self.instance.add_dynamic_partitions(PERSONAS, [persona])
         self.job = defs.resolve_implicit_global_asset_job_def()
         self.graph = defs.resolve_asset_graph()
@@ -221,7 +221,7 @@ def hears_stops() -> Iterator[Callable[[], bool]]:
 os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
 
 
-def _release_slots_of_dead_runs(instance: dg.DagsterInstance) -> None:
+def close_dead_runs(instance: dg.DagsterInstance) -> None:
     """A runner that was killed leaves its run open and its pool slots taken: close and free them."""
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         pid = run.tags.get(PID_TAG)

@@ -52,15 +52,15 @@ STEPS = (
 
 
 def walk(
-    settings: Settings, instance: dg.DagsterInstance, steps: tuple[str, ...] = STEPS
+    settings: Settings, instance: dg.DagsterInstance, steps: tuple[str, ...] = STEPS, persona: str = "runa"
 ) -> dg.ExecuteInProcessResult:
     """The graph from the crawl to the dataset, or the part of it that `steps` begin the names of."""
     overrides = {"home": str(settings.home), "personas_dir": str(settings.personas_dir), "profile": "pocket"}
     assets = [a for a in defs.assets or [] if isinstance(a, dg.AssetsDefinition)]
     chosen = [a for a in assets if all(k.to_user_string().startswith(steps) for k in a.keys)]
-    instance.add_dynamic_partitions("personas", ["runa"])
+    instance.add_dynamic_partitions("personas", [persona])
     made = dg.materialize(
-        chosen, instance=instance, partition_key="runa", resources=build_resources(overrides)
+        chosen, instance=instance, partition_key=persona, resources=build_resources(overrides)
     )
     assert made.success
     return made
@@ -225,7 +225,9 @@ def test_every_folder_of_a_used_home_is_a_place_of_the_registry(settings: Settin
     for place in PLACES:
         assert place.holds
         if place.document is None and place.request is None:
-            assert place.name in ("mirror", "models", "erased", "figures")
+            assert place.name in ("mirror", "models", "erased", "figures", "deletions")
+        if place.person is None:
+            assert place.name in ("mirror", "deletions")
 
 
 def test_the_jobs_that_erase_are_there_and_one_says_that_a_document_is_unknown(settings: Settings) -> None:

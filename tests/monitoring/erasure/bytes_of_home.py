@@ -13,9 +13,9 @@ import lancedb
 import pyarrow.parquet as pq
 
 
-def places_with(home: Path, word: str) -> set[str]:
-    """The files below `home` that hold a word, in whatever case; tables of LanceDB and DuckDB by their own names."""
-    wanted = re.compile(re.escape(word).encode(), re.IGNORECASE)
+def places_with(home: Path, word: str | re.Pattern[bytes]) -> set[str]:
+    """The files below `home` that hold a word, in whatever case, or a pattern; tables of LanceDB by their own names."""
+    wanted = re.compile(re.escape(word).encode(), re.IGNORECASE) if isinstance(word, str) else word
     found = set()
     for path in sorted(p for p in home.rglob("*") if p.is_file()):
         if any(wanted.search(data) for data in _readings(path)):

@@ -55,6 +55,20 @@ class Bucket:
             with answered(self.client, f"hand out {base}{name}"):
                 self.client.download_file(self.bucket, base + name, str(target))
 
+    def delete(self, name: str) -> int:
+        """Remove all versions of a model for good; how many objects. Raises NotOurs."""
+        self._own()
+        base = self._base(name)
+        objects = self._names(base)
+        for one in objects:
+            with answered(self.client, f"delete {base}{one}"):
+                self.client.delete_object(Bucket=self.bucket, Key=base + one)
+        return len(objects)
+
+    def count(self, name: str) -> int:
+        """How many objects the versions of a model have."""
+        return len(self._names(self._base(name)))
+
     def check(self) -> str:
         """See whether models can be listed; what was found. Raises StorageError."""
         pages = self.client.get_paginator("list_objects_v2").paginate(
@@ -73,8 +87,8 @@ class Bucket:
         claim(objects, place, platform_name(self._settings), "TWIN_REGISTRY_URL")
 
     def _base(self, tag: str) -> str:
-        name, _, number = tag.partition(":")
-        return "/".join([*([self.prefix] if self.prefix else []), name, number, ""])
+        """Of a version; of all versions of a name without a number."""
+        return "/".join([*([self.prefix] if self.prefix else []), *filter(None, tag.split(":", 1)), ""])
 
     def _names(self, base: str) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=base)

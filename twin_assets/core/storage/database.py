@@ -107,6 +107,20 @@ def clean_texts(settings: Settings, cleaned: Callable[[str], str | None], second
     return changed
 
 
+def vacuum_dagster(settings: Settings, seconds: float = 60.0) -> None:
+    """Write Dagster's tables anew, without the rows that were deleted from them. Raises DatabaseAway."""
+    from psycopg2 import sql
+
+    connection = connect(settings, seconds)
+    try:
+        for (table,) in ask(connection, seconds, _TABLES, (list(DAGSTER_TABLES),)):
+            ask(connection, seconds, sql.SQL("vacuum full {}").format(sql.Identifier(table)))
+    finally:
+        connection.close()
+
+
+_TABLES = """
+select table_name from information_schema.tables where table_schema = current_schema() and table_name = any(%s) order by 1"""
 _TEXTS = """
 select table_name, column_name from information_schema.columns where table_schema = current_schema()
 and table_name = any(%s) and data_type in ('text', 'character varying') order by 1, 2"""

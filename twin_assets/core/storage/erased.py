@@ -19,6 +19,8 @@ from twin_assets.core.storage.lake import Lake
 from twin_assets.core.storage.read_once import ReadOnce
 
 FOLDER = "erased"
+# Certificates of persons who were deleted: `deletions/<persona>/<time>.json`.
+DELETIONS = "deletions"
 _DONE = ".done"
 
 
@@ -171,6 +173,12 @@ def unfinished(lake: Lake, persona: str) -> dict[str, Entry]:
     done = {key.removesuffix(_DONE) for key in lake.keys(f"{FOLDER}/{persona}") if key.endswith(_DONE)}
     entries = erased_list(lake, persona).entries
     return {key: entry for key, entry in entries.items() if key.removesuffix(".json") not in done}
+
+
+def is_deleted(lake: Lake, persona: str) -> bool:
+    """Whether a person of that name was deleted here, or is being deleted. One may have come again since: for whoever finds no
+    declaration of them."""
+    return next(iter(lake.keys(f"{DELETIONS}/{persona}")), None) is not None
 
 
 def once(rows: Iterable[Row]) -> Iterator[Row]:

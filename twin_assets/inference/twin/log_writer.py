@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from twin_assets.core.persona.definition import TextPolicy
-from twin_assets.core.storage.erased import erased_list, settle
+from twin_assets.core.storage.erased import erased_list, is_deleted, settle
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.text.privacy import mask, scan
 from twin_assets.inference.twin.log_days import take_out
@@ -35,9 +35,15 @@ class RequestLog:
     are counted as lost. A process that is killed loses the rows of its last FLUSH_SECONDS, and those kept.
     """
 
-    def __init__(self, lake: Lake, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """`clock` says when objects are written, which names their day: another than the present for replays only."""
-        self._lake, self._clock = lake, clock
+    def __init__(
+        self,
+        lake: Lake,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        declared: Callable[[str], bool] = lambda persona: True,
+    ) -> None:
+        """`clock` says when objects are written, which names their day: another than the present for replays only. `declared`
+        says whether there is a persona of a name: rows of one who was deleted meanwhile are not stored."""
+        self._lake, self._clock, self._declared = lake, clock, declared
         self._rows: deque[tuple[RequestRecord, TextPolicy]] = deque()
         self._held: list[RequestRecord] = []  # taken from the queue, not stored yet
         self._recent: deque[tuple[RequestRecord, TextPolicy]] = deque(maxlen=RECENT)
@@ -99,6 +105,9 @@ class RequestLog:
         for persona, rows in by_persona.items():
             name = f"{now:%H%M%S%f}-{secrets.token_hex(3)}"
             try:
+                if not self._declared(persona) and is_deleted(self._lake, persona):
+                    logger.info("%d request rows of %s, who was deleted, are not stored", len(rows), persona)
+                    continue
                 write_object(self._lake, f"{FOLDER}/{persona}/{now:%Y-%m-%d}", name, rows)
             except Exception:  # of a disk or of S3: the log must outlive both
                 failed += rows

@@ -1,5 +1,13 @@
-"""Erasure: what takes requests, and documents, out of every place that keeps texts. `places` lists those."""
+"""Erasure: what takes requests, documents, and whole persons out of every place that keeps texts. `places` lists those."""
 
+from twin_assets.monitoring.erasure.deletion import (
+    Certificate,
+    NoSuchPerson,
+    PersonInUse,
+    delete_person,
+    refuse_running,
+    refuse_unknown,
+)
 from twin_assets.monitoring.erasure.erasing import (
     Erased,
     ErasedDocument,
@@ -13,13 +21,19 @@ from twin_assets.monitoring.erasure.erasing import (
 from twin_assets.monitoring.erasure.requests import remove_texts
 
 __all__ = [
+    "Certificate",
     "Erased",
     "ErasedDocument",
     "NoSuchDocument",
+    "NoSuchPerson",
+    "PersonInUse",
+    "delete_person",
     "erase",
     "erase_document",
     "erase_found",
     "find_document",
     "finish_erasures",
+    "refuse_running",
+    "refuse_unknown",
     "remove_texts",
 ]

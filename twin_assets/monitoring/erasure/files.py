@@ -9,6 +9,7 @@ import sqlite3
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -170,14 +171,16 @@ def clean_sqlite(path: Path, cleaned: Callable[[str], str | None]) -> int:
                     elif new != text:
                         base.execute(f'update "{table}" set "{name}" = ? where rowid = ?', (new, row))  # noqa: S608
                     changed += new != text
-    base = sqlite3.connect(path, timeout=30, isolation_level=None)
-    try:
-        if changed:
-            base.execute("vacuum")
-            base.execute("pragma wal_checkpoint(truncate)")
-    finally:
-        base.close()
+    if changed:
+        vacuum_sqlite(path)
     return changed
+
+
+def vacuum_sqlite(path: Path) -> None:
+    """Write a database anew, without what was deleted from it. Raises as `clean_sqlite`."""
+    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as base:
+        base.execute("vacuum")
+        base.execute("pragma wal_checkpoint(truncate)")
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -7,8 +7,9 @@ the folders of a used home against this list.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from twin_assets.monitoring.erasure import documents, feedback, requests
+from twin_assets.monitoring.erasure import documents, feedback, people, requests
 from twin_assets.monitoring.erasure.documents import DocumentErasure
+from twin_assets.monitoring.erasure.people import PersonErasure
 from twin_assets.monitoring.erasure.requests import RequestErasure
 
 
@@ -17,7 +18,8 @@ class Place:
     """`where`: folders or files below TWIN_HOME; `lake/` stands for the lake, on S3 for its bucket and its mirror on disk.
 
     `document` and `request` take one out and say how many rows, files or versions lost something; None says that the
-    place was in use, and the hourly run does it. A place without them says in `holds` why nothing has to go.
+    place was in use, and the hourly run does it. A place without them says in `holds` why nothing has to go. `person` takes
+    all out that is a persona's, given `where`; None says that whoever deletes them does it again.
     """
 
     name: str
@@ -25,38 +27,41 @@ class Place:
     holds: str
     document: Callable[[DocumentErasure], int | None] | None = None
     request: Callable[[RequestErasure], int | None] | None = None
+    person: Callable[[PersonErasure, tuple[str, ...]], int | None] | None = None
 
 
 PLACES = (
-    Place("datasets", ("lake/datasets",), "rows of dataset versions, cards", documents.from_datasets, feedback.from_datasets),
-    Place("feedback", ("lake/feedback", "lake/feedback_reviews"), "reactions, pairs and reviews", documents.from_feedback, feedback.from_reactions),
-    Place("threads", ("lake/threads",), "talks that callers keep, with titles and passages", documents.from_threads, requests.from_threads),
-    Place("drafts", ("lake/drafts",), "texts that people write with the twin, every version", documents.from_drafts, requests.from_drafts),
-    Place("posts", ("lake/publishing",), "texts that were posted, which are out: an erasure takes a document's words out of the ledger", documents.from_posts),
-    Place("index", ("vectors", "weaviate"), "chunks with their words and vectors, and older versions of both", documents.from_index),
-    Place("reports", ("lake/reports", "lake/monitoring", "lake/experiments", "lake/alerts"), "evaluation examples, reports", documents.from_reports),
-    Place("scores", ("lake/scored_requests",), "figures of requests under their ids", None, requests.from_scores),
-    Place("dagster", ("dagster",), "samples in the event log, what runs printed", documents.from_dagster),
-    Place("tracker", ("wandb",), "reports that wait to be sent", documents.from_tracker),
-    Place("logs", ("logs",), "titles and addresses", documents.from_logs),
-    Place("runs", ("cache/training", "cache/rebuilds", "cache/search"), "rows as tokens, checkpoints", documents.from_runs),
-    Place("answers_kept", ("cache/teacher.sqlite", "cache/judge.sqlite", "cache/requests.sqlite"), "what a teacher, a judge or the base model said", documents.from_answers_kept),
-    Place("embeddings", ("cache/embeddings-",), "vectors by the hash of their text", documents.from_embeddings),
-    Place("crawl_parts", ("cache/crawl",), "what a killed crawl had fetched", documents.from_crawl_parts),
-    Place("uploads", ("uploads", "staging"), "exports that were brought", documents.from_uploads),
-    Place("features", ("lake/feature_store",), "documents, chunks and embeddings, every version", documents.from_features),
-    Place("warehouse", ("warehouse.duckdb",), "documents with their history, requests without texts", documents.from_warehouse, requests.from_warehouse),
-    Place("requests", ("lake/requests",), "what was asked and answered", documents.from_log, requests.from_log),
-    Place("temporary", (".", "lake/."), "what a killed write left: `.name.random.tmp`", documents.from_temporary),
-    Place("crawl_state", ("lake/state",), "ids and addresses of what is known", documents.from_crawl_state),
-    Place("raw", ("lake/raw",), "every version of every document, the library's too", documents.from_raw),
+    Place("datasets", ("lake/datasets",), "rows of dataset versions, cards", documents.from_datasets, feedback.from_datasets, person=people.from_lake),
+    Place("feedback", ("lake/feedback", "lake/feedback_reviews"), "reactions, pairs and reviews", documents.from_feedback, feedback.from_reactions, person=people.from_lake),
+    Place("threads", ("lake/threads",), "talks that callers keep, with titles and passages", documents.from_threads, requests.from_threads, person=people.from_lake),
+    Place("drafts", ("lake/drafts",), "texts that people write with the twin, every version", documents.from_drafts, requests.from_drafts, person=people.from_lake),
+    Place("posts", ("lake/publishing",), "texts that were posted, which are out: an erasure takes a document's words out of the ledger", documents.from_posts, person=people.from_lake),
+    Place("index", ("vectors", "weaviate"), "chunks with their words and vectors, and older versions of both", documents.from_index, person=people.from_index),
+    Place("reports", ("lake/reports", "lake/monitoring", "lake/experiments", "lake/alerts"), "evaluation examples, reports", documents.from_reports, person=people.from_lake),
+    Place("scores", ("lake/scored_requests",), "figures of requests under their ids", None, requests.from_scores, person=people.from_lake),
+    Place("dagster", ("dagster",), "samples in the event log, what runs printed", documents.from_dagster, person=people.from_dagster),
+    Place("tracker", ("wandb",), "reports that wait to be sent", documents.from_tracker, person=people.from_tracker),
+    Place("logs", ("logs",), "titles and addresses", documents.from_logs, person=people.from_logs),
+    Place("runs", ("cache/training", "cache/rebuilds", "cache/search"), "rows as tokens, checkpoints", documents.from_runs, person=people.from_runs),
+    Place("answers_kept", ("cache/teacher.sqlite", "cache/judge.sqlite", "cache/requests.sqlite", "cache/sense.sqlite"), "what a teacher, a judge or the base model said", documents.from_answers_kept, person=people.from_answers_kept),
+    Place("embeddings", ("cache/embeddings-",), "vectors by the hash of their text", documents.from_embeddings, person=people.from_embeddings),
+    Place("crawl_parts", ("cache/crawl",), "what a killed crawl had fetched", documents.from_crawl_parts, person=people.from_crawl_parts),
+    Place("uploads", ("uploads", "staging"), "exports that were brought", documents.from_uploads, person=people.from_uploads),
+    Place("features", ("lake/feature_store",), "documents, chunks and embeddings, every version", documents.from_features, person=people.from_lake),
+    Place("warehouse", ("warehouse.duckdb",), "documents with their history, requests without texts", documents.from_warehouse, requests.from_warehouse, person=people.from_warehouse),
+    Place("requests", ("lake/requests",), "what was asked and answered", documents.from_log, requests.from_log, person=people.from_lake),
+    Place("temporary", (".", "lake/."), "what a killed write left: `.name.random.tmp`", documents.from_temporary, person=people.from_temporary),
+    Place("crawl_state", ("lake/state",), "ids and addresses of what is known", documents.from_crawl_state, person=people.from_lake),
+    Place("raw", ("lake/raw",), "every version of every document, the library's too", documents.from_raw, person=people.from_lake),
     Place("mirror", ("cache/lake-mirror",), "copies of the lake's objects: one goes when its object changes or goes"),
-    Place("models", ("bentoml", "cache/whole"), "weights, which forget nothing: an erasure names the versions that learnt from it"),
-    Place("erased", ("lake/erased",), "hashes and ids of what was erased, and when"),
+    Place("models", ("bentoml", "cache/whole"), "weights, which forget nothing: an erasure names the versions that learnt from it", person=people.from_models),
+    Place("erased", ("lake/erased",), "hashes and ids of what was erased, and when", person=people.from_lake),
     Place(
         "figures",
-        ("lake/ledger", "lake/blind_readings", "lake/access", "lake/watch", "lake/refresh", "lake/live_voices", "lake/embedders", "cache/embedder", "cache/hub", "cache/base_model.lock",
+        ("lake/ledger", "lake/blind_readings", "lake/access", "lake/watch", "lake/refresh", "lake/live_voices", "lake/embedders", "cache/embedder", "cache/reference", "cache/hub", "cache/base_model.lock",
          "run", "search", "proposals", "ui_secret"),
         "events, keys' hashes, figures, models of others: no texts of documents or requests",
+        person=people.from_figures,
     ),
+    Place("deletions", ("lake/deletions",), "certificates of who was deleted: counts and no texts"),
 )  # fmt: skip

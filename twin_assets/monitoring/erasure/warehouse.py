@@ -19,21 +19,72 @@ def erase_requests(settings: Settings, persona: str, ids: Iterable[str]) -> int 
 
 def erase_documents(settings: Settings, persona: str, ids: Iterable[str]) -> int | None:
     """Take every version of these documents out, for good; how many rows, None while another process has it open."""
+    return _delete(
+        settings, persona, OF_DOCUMENTS, "doc_id", ids, lambda connection: _write_anew(settings, connection)
+    )
 
-    def anew(connection: duckdb.DuckDBPyConnection) -> None:
-        path = settings.warehouse_path
-        staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        name = connection.execute("select current_database()").fetchall()[0][0]
-        try:
-            quoted = str(staged).replace("'", "''")
-            connection.execute(f"attach '{quoted}' as anew")
-            connection.execute(f'copy from database "{name}" to anew')
-            connection.execute("detach anew")
-            staged.replace(path)  # while this process keeps others out of the old file
-        finally:
-            staged.unlink(missing_ok=True)
 
-    return _delete(settings, persona, OF_DOCUMENTS, "doc_id", ids, anew)
+def erase_persona(settings: Settings, persona: str) -> int | None:
+    """Take every row of a persona out of every table, for good; how many, None while another process has it open."""
+    if not settings.warehouse_path.is_file():
+        return 0
+    try:
+        with duckdb.connect(str(settings.warehouse_path)) as connection:
+            erased = 0
+            for table in _tables_of_personas(connection):
+                counts = connection.execute(f"delete from {table} where persona = ?", [persona]).fetchone()  # noqa: S608
+                erased += counts[0] if counts else 0
+            connection.execute("checkpoint")
+            _remove_staged(settings)
+            _write_anew(settings, connection)
+            return erased
+    except duckdb.IOException:
+        return None  # another process has it open
+
+
+def rows_of_persona(settings: Settings, persona: str) -> int | None:
+    """How many rows of a persona there are, None while another process has the warehouse open."""
+    if not settings.warehouse_path.is_file():
+        return 0
+    try:
+        with duckdb.connect(str(settings.warehouse_path), read_only=True) as connection:
+            counts = [
+                connection.execute(f"select count(*) from {table} where persona = ?", [persona]).fetchall()  # noqa: S608
+                for table in _tables_of_personas(connection)
+            ]
+            return sum(count[0][0] for count in counts)
+    except duckdb.IOException:
+        return None
+
+
+def _tables_of_personas(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    return [
+        f'"{schema}"."{table}"'
+        for schema, table in connection.execute(
+            "select c.schema_name, c.table_name from duckdb_columns() c join duckdb_tables() t using (database_oid, table_oid) "
+            "where c.column_name = 'persona' order by all"
+        ).fetchall()
+    ]
+
+
+def _write_anew(settings: Settings, connection: duckdb.DuckDBPyConnection) -> None:
+    path = settings.warehouse_path
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    name = connection.execute("select current_database()").fetchall()[0][0]
+    try:
+        quoted = str(staged).replace("'", "''")
+        connection.execute(f"attach '{quoted}' as anew")
+        connection.execute(f'copy from database "{name}" to anew')
+        connection.execute("detach anew")
+        staged.replace(path)  # while this process keeps others out of the old file
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def _remove_staged(settings: Settings) -> None:
+    """What a process that was killed while it wrote the file anew has left: this one has it alone."""
+    for left in settings.warehouse_path.parent.glob(f".{settings.warehouse_path.name}.*.tmp*"):
+        left.unlink(missing_ok=True)
 
 
 def _delete(

@@ -1,0 +1,157 @@
+"""The commands about whole personas."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twin_assets.cli.base import AsJson, PersonaName, TellsErrors, command, read_settings
+from twin_assets.core.errors import TwinError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from twin_assets.monitoring.erasure import Certificate
+    from twin_assets.settings import Settings
+
+app = typer.Typer(
+    cls=TellsErrors,
+    help="Lists the personas of this installation, and deletes a person wholly.\n\nA persona is one file, "
+    "personas/<name>.yaml (TWIN_PERSONAS_DIR says where); docs/collection.md has every option.",
+    epilog="[bold]Examples[/bold]\n\n$ twin personas\n\n$ twin personas --json\n\n$ twin personas --schema > personas/schema.json",
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def personas(
+    context: typer.Context,
+    as_json: AsJson = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of a persona's file instead.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    from twin_assets.core.persona.definition import load_persona, persona_names, persona_schema
+
+    if schema:
+        typer.echo(persona_schema(), nl=False)
+        return
+    folder = read_settings().personas_dir
+    rows = []
+    for name in persona_names(folder):
+        try:
+            persona = load_persona(folder, name)
+            rows.append(
+                {
+                    "name": name,
+                    "full_name": persona.full_name,
+                    "visibility": persona.visibility,
+                    "sources": persona.sources(),
+                }
+            )
+        except TwinError as error:
+            rows.append({"name": name, "problem": str(error)})
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        for row in rows:
+            told = (
+                row.get("problem") or f"{row['full_name']}, {row['visibility']}: {', '.join(row['sources'])}"
+            )
+            typer.echo(f"{row['name']:<12}  {told}")
+        if not rows:
+            typer.echo(f"none yet: write {folder}/<name>.yaml")
+    raise typer.Exit(1 if any("problem" in row for row in rows) else 0)
+
+
+@command(
+    app,
+    "twin personas delete ada",
+    "twin personas delete ada --yes --by 'Ines, for the data protection officer' --certificate ada.json",
+)
+def delete(
+    name: PersonaName,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the certificate there too.", dir_okay=False),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask for the name to be typed.")] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="WHO", help="Who deletes; the certificate keeps it beside the account."),
+    ] = None,
+) -> None:
+    """Deletes a person from every place, for good, and prints a certificate as JSON: what went, and what can't be taken back.
+
+    Models, index, runs and the persona's file go too. Stopped, or where a place was in use, the same again goes on where it
+    was: exit status 1. The certificate is kept in the lake. docs/monitoring.md says what stays.
+    """
+    from twin_assets.core.release.callers import said_to_be, system_user
+    from twin_assets.core.storage.lake import open_lake
+    from twin_assets.defs.monitoring.person import PersonInDagster
+    from twin_assets.monitoring.erasure import delete_person, refuse_running, refuse_unknown
+
+    settings = read_settings()
+    if certificate is not None and not certificate.absolute().parent.is_dir():
+        raise TwinError(
+            f"There is no folder {certificate.absolute().parent}.", "make it, or name another FILE."
+        )
+    lake = open_lake(settings)
+    with _instance(settings) as instance:
+        graph = PersonInDagster(instance, name, _definitions)
+        refuse_unknown(settings, lake, name, graph)
+        refuse_running(name, graph)
+        if not yes:
+            _confirm(name)
+        told = delete_person(settings, lake, name, said_to_be(by, system_user()), graph)
+    text = told.model_dump_json(indent=2)
+    typer.echo(text)
+    if certificate is not None:
+        certificate.write_text(f"{text}\n", encoding="utf-8")
+    if told.finished_at is None:
+        raise TwinError(
+            f"{name} is not deleted wholly: {_open(told)}.", "end what uses it, and delete again."
+        )
+
+
+def _definitions() -> "dg.Definitions":
+    from twin_assets.definitions import defs
+
+    return defs
+
+
+def _open(told: "Certificate") -> str:
+    used = [place for place, count in told.places.items() if count is None]
+    found = [f"{count} {kind}" for kind, count in told.checked.items() if count]
+    return "; ".join([*([f"in use or not reached: {', '.join(used)}"] if used else []), *found])
+
+
+def _confirm(name: str) -> None:
+    if not sys.stdin.isatty():
+        raise TwinError("Nobody is here to confirm that a person is deleted for good.", "add --yes.")
+    if (
+        typer.prompt(f"This deletes {name} from every place, for good. Type the name to go on", err=True)
+        != name
+    ):
+        raise TwinError("That is not the name: nothing was deleted.", f"type {name}, or add --yes.")
+
+
+def _instance(settings: "Settings") -> "dg.DagsterInstance":
+    """Dagster's instance of this home, in which runs of processes that died are over."""
+    import dagster as dg
+
+    from twin_assets.cli.runner import close_dead_runs
+    from twin_assets.core.storage.dagster_home import ensure_dagster_home
+
+    ensure_dagster_home(settings)
+    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+    instance = dg.DagsterInstance.get()
+    close_dead_runs(instance)
+    return instance
