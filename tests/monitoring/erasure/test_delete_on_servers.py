@@ -7,6 +7,7 @@ import pytest
 from tests.core.vectors.test_weaviate import at
 from tests.serving.twin_server import twin
 from tests.support.chunks import CHUNKS
+from tests.support.machine import until
 from tests.support.s3_double import KEYS_OF_A_STRANGER, s3_client, s3_server
 from tests.support.weaviate_double import running
 from twin_assets.core.persona.definition import save_persona
@@ -114,6 +115,8 @@ def test_a_running_service_knows_them_no_more_and_makes_nothing_anew(tmp_path: P
         told = delete_person(settings, answers.lake, "runa", "Ines", NothingInDagster())
         assert told.finished_at
         answers.log.append(row, text)
+        # Requests within a second share one look at who there is.
+        until(lambda: server.ask().status_code == 404, "the service forgets them")
         for ask in (server.ask, server.write):
             answer = ask()
             assert (answer.status_code, "no persona 'runa'" in answer.text) == (404, True)

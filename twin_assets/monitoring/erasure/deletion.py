@@ -98,7 +98,7 @@ def delete_person(settings: Settings, lake: Lake, name: str, by: str, graph: Per
     call again goes on. Raises NoSuchPerson and PersonInUse before anything is removed."""
     refuse_unknown(settings, lake, name, graph)
     refuse_running(name, graph)
-    key, told = _unfinished(lake, name) or _begun(settings, lake, name, by)
+    key, told = _begun(settings, lake, name, by)
     _set_aside(settings, name)
     graph.close()
     refuse_running(name, graph)  # one may have begun meanwhile
@@ -146,6 +146,10 @@ def _set_aside(settings: Settings, name: str) -> None:
 
 
 def _begun(settings: Settings, lake: Lake, name: str, by: str) -> tuple[str, Certificate]:
+    """The certificate of a deletion that broke off, or a new one. What stays is read as long as nothing is gone."""
+    begun = _unfinished(lake, name)
+    if begun and name not in persona_names(settings.personas_dir):
+        return begun
     now = datetime.now(UTC)
     told = Certificate(
         persona=name,
@@ -154,8 +158,8 @@ def _begun(settings: Settings, lake: Lake, name: str, by: str) -> tuple[str, Cer
         versions={"llm-twin-platform": version("llm-twin-platform"), "python": platform.python_version()},
         stays=_stays(settings, lake, name),
     )
-    key = f"{DELETIONS}/{name}/{now:%Y%m%dT%H%M%S%f}.json"
-    lake.create(key, told.model_dump_json(indent=2).encode())
+    key = begun[0] if begun else f"{DELETIONS}/{name}/{now:%Y%m%dT%H%M%S%f}.json"
+    lake.write(key, told.model_dump_json(indent=2).encode())
     return key, told
 
 
