@@ -113,6 +113,9 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         plant(settings, name, TEXT.splitlines()[2] if name == ADA else "A ferry of another.")
     open_store(settings, LOVELACE).sync([c.model_copy(update={"persona": LOVELACE}) for c in CHUNKS])
     (home / "logs/service.log").write_text(f"asked {ADA}\nasked {LOVELACE}\n")
+    tick = home / "dagster/storage/__repository__/rebuild_when_due/8.err"
+    tick.parent.mkdir(parents=True)
+    tick.write_text(json.dumps({"orig_message": f"{ADA}: rebuild 1"}) + "\n")
     keys = Keys(open_lake(settings))
     keys.create("one", [ADA], list(DEFAULT_ACTIONS))
     keys.create("two", [ADA, LOVELACE], list(DEFAULT_ACTIONS))

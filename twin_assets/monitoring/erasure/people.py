@@ -142,12 +142,15 @@ def from_index(erasure: PersonErasure, _: tuple[str, ...]) -> int:
 
 
 def from_dagster(erasure: PersonErasure, _: tuple[str, ...]) -> int:
-    """Runs, events, partition; then the name in what is left: ticks, cursors, events of runs that were everybody's."""
+    """Runs, events, partition; then the name in what is left: ticks and what they printed, cursors, events of runs that were
+    everybody's."""
     taken, settings = erasure.graph.forget(), erasure.settings
     for path in files.files_below(settings.dagster_home):
         if path.suffix == ".db":
             taken += 0 if erasure.graph.reserved else files.clean_sqlite(path, erasure.cleaned)
             files.vacuum_sqlite(path)
+        elif path.is_relative_to(settings.dagster_home / "storage"):
+            taken += 0 if erasure.graph.reserved else _without_lines(erasure, path)
     if settings.database_url:
         taken += 0 if erasure.graph.reserved else clean_texts(settings, erasure.cleaned)
         vacuum_dagster(settings)
@@ -178,15 +181,21 @@ def from_logs(erasure: PersonErasure, _: tuple[str, ...]) -> int:
             path.unlink(missing_ok=True)
             taken += 1
             continue
-        try:
-            lines = path.read_bytes().split(b"\n")
-            left = [line for line in lines if not erasure.named.search(line.decode("utf-8", "replace"))]
-            if len(left) < len(lines):
-                path.write_bytes(b"\n".join(left))  # the same file, since a process may have it open
-                taken += 1
-        except FileNotFoundError:
-            continue
+        taken += _without_lines(erasure, path)
     return taken
+
+
+def _without_lines(erasure: PersonErasure, path: Path) -> bool:
+    """Take out the lines that name them; whether there were any."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+        left = [line for line in lines if not erasure.named.search(line.decode("utf-8", "replace"))]
+        if len(left) < len(lines):
+            path.write_bytes(b"\n".join(left))  # the same file, since a process may have it open
+            return True
+    except FileNotFoundError:
+        pass
+    return False
 
 
 def from_runs(erasure: PersonErasure, _: tuple[str, ...]) -> int:
