@@ -1,5 +1,6 @@
 """What the browser tests need besides a browser: the services, and short ways to look and to ask."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -117,6 +118,14 @@ def see(place: Any) -> Any:
 
     expect.set_options(timeout=WAIT_MS)
     return expect(place)
+
+
+def photograph(page: Any, name: str) -> None:
+    """Pictures of the page in both schemes, where somebody wants to look at it: in the folder TWIN_TEST_SCREENSHOTS."""
+    if folder := os.environ.get("TWIN_TEST_SCREENSHOTS"):
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
 
 
 def ask(page: Any, question: str) -> Any:

@@ -57,11 +57,8 @@ class Runner:
 
         load_persona(settings.personas_dir, persona)
         load_profile(settings.profile)
-        ensure_dagster_home(settings)
-        os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
         self.settings, self.persona = settings, persona
-        self.instance = dg.DagsterInstance.get()
-        close_dead_runs(self.instance)
+        self.instance = open_instance(settings)
         self.instance.add_dynamic_partitions(PERSONAS, [persona])
         self.job = defs.resolve_implicit_global_asset_job_def()
         self.graph = defs.resolve_asset_graph()
@@ -221,7 +218,16 @@ def hears_stops() -> Iterator[Callable[[], bool]]:
 os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
 
 
-def close_dead_runs(instance: dg.DagsterInstance) -> None:
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """Dagster's instance of this home, in which runs of processes that died are over."""
+    ensure_dagster_home(settings)
+    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+    instance = dg.DagsterInstance.get()
+    _close_dead_runs(instance)
+    return instance
+
+
+def _close_dead_runs(instance: dg.DagsterInstance) -> None:
     """A runner that was killed leaves its run open and its pool slots taken: close and free them."""
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         pid = run.tags.get(PID_TAG)

@@ -1,6 +1,5 @@
 """Drafts on the page: a text of the twin's is kept, changed and compared; of two tabs neither loses a word."""
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.web_browser import SIZES, Pages, see
+from tests.e2e.web_browser import SIZES, Pages, photograph, see
 from tests.serving import twin_server
 from tests.serving.engine_double import EngineDouble
 from tests.serving.twin_server import TEXTS, Server
@@ -26,14 +25,6 @@ MINE = f"{TEXTS['tides']} Nobody had looked at it for a week, me included. {TEXT
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, EngineDouble]]:
     with twin_server.twin(tmp_path_factory.mktemp("drafts")) as served:
         yield served
-
-
-def shown(page: Any, name: str) -> None:
-    """Pictures of the page in both schemes, where somebody wants to look at it."""
-    if folder := os.environ.get("TWIN_TEST_SCREENSHOTS"):
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            page.screenshot(path=Path(folder) / f"drafts-{name}-{scheme}.png", full_page=True)
 
 
 def kept(server: Server, draft: str) -> list[str]:
@@ -66,7 +57,7 @@ def test_a_text_of_the_twin_s_becomes_a_person_s_and_what_changed_is_seen_and_le
     page.get_by_role("button", name="Version 2 by you").click()
     see(page.locator("dialog del").first).to_contain_text("In conclusion, robust")
     see(page.locator("dialog ins").first).to_contain_text("Nobody had looked at it")
-    shown(page, f"version-{size}")
+    photograph(page, f"drafts-version-{size}")
     page.keyboard.press("Escape")
 
     before = len(stored_pairs(server.answers.lake, "runa").pairs)
@@ -74,7 +65,7 @@ def test_a_text_of_the_twin_s_becomes_a_person_s_and_what_changed_is_seen_and_le
     send = page.get_by_role("button", name="Send my edits")
     see(send).to_be_disabled()
     page.get_by_label("Keep question and text, to improve the twin").check()
-    shown(page, f"edits-{size}")
+    photograph(page, f"drafts-edits-{size}")
     send.click()
     see(page.get_by_text("Your edits")).to_have_count(0)
     pair = stored_pairs(server.answers.lake, "runa").pairs[-1]
@@ -85,7 +76,7 @@ def test_a_text_of_the_twin_s_becomes_a_person_s_and_what_changed_is_seen_and_le
     row = page.get_by_role("link", name=f"late tide tables, {size}")
     see(row).to_contain_text("Ready")
     see(row).to_contain_text("last by you")
-    shown(page, f"list-{size}")
+    photograph(page, f"drafts-list-{size}")
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
     with page.expect_download() as export:
         page.get_by_role("button", name="Export all").click()
@@ -125,7 +116,7 @@ def test_two_tabs_that_edit_one_draft_lose_no_text(
     see(second.locator("del").first).to_be_visible()
     see(boxes[1]).to_have_value("One. Two. Three of the second tab.")
     assert kept(server, begun["id"]) == ["One. Two. Three.", "One. Two of the first tab. Three."]
-    shown(second, f"conflict-{size}")
+    photograph(second, f"drafts-conflict-{size}")
     second.get_by_role("button", name="Save mine on top").click()
     see(second.get_by_role("button", name="Version 3 by you")).to_be_visible()
     assert kept(server, begun["id"])[1:] == [

@@ -1,14 +1,12 @@
 """A text in steps on the page: ideas are chosen from, outline and text are changed, and what was written before something broke stays."""
 
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.web_browser import SIZES, Pages, see
+from tests.e2e.web_browser import SIZES, Pages, photograph, see
 from tests.inference.ideas.made_corpus import TOPIC, chunks
 from tests.serving import twin_server
 from tests.serving.api.test_chain import FALSE, IDEAS, OUTLINE, TIDES
@@ -35,14 +33,6 @@ def opened(pages: Pages, server: Server, size: str = "desktop", **options: Any) 
     return page
 
 
-def shown(page: Any, name: str) -> None:
-    """Pictures of the page in both schemes, where somebody wants to look at it."""
-    if folder := os.environ.get("TWIN_TEST_SCREENSHOTS"):
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
-
-
 @pytest.mark.parametrize("size", SIZES)
 def test_an_idea_from_the_writing_is_kept_among_the_drafts_or_started_from(
     served: tuple[Server, EngineDouble], pages: Pages, size: str
@@ -55,7 +45,7 @@ def test_an_idea_from_the_writing_is_kept_among_the_drafts_or_started_from(
     see(offer.get_by_text("Rowing home").last).to_be_visible()
     page.get_by_text("Not among them").click()
     see(page.get_by_text("What readers asked:")).to_be_visible()
-    shown(page, f"ideas-{size}")
+    photograph(page, f"ideas-{size}")
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
     page.get_by_label(f"Keep for later: {TOPIC}").click()
     see(page.get_by_text("Kept among the drafts.")).to_be_visible()

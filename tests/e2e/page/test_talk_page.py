@@ -1,12 +1,11 @@
 """A talk on the page, in a real browser: a follow-up is understood, and the page says as what."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.web_browser import SIZES, Pages, ask, see
+from tests.e2e.web_browser import SIZES, Pages, ask, photograph, see
 from tests.serving.engine_double import EngineDouble
 from tests.serving.twin_server import TEXTS, Server, twin
 
@@ -32,7 +31,4 @@ def test_a_follow_up_takes_the_talk_along(
     see(second).to_contain_text("understood as “Why was it <b>old</b>? (tide table Stenna)”")
     see(second.get_by_role("list", name="Passages")).to_contain_text(" ".join(TEXTS["tides"].split()[:6]))
     assert [m["role"] for m in engine.asked[-1]["messages"]] == ["system", "user", "assistant", "user"]
-    if folder := os.environ.get("TWIN_TEST_SCREENSHOTS"):
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            page.screenshot(path=Path(folder) / f"talk-{size}-{scheme}.png", full_page=True)
+    photograph(page, f"talk-{size}")

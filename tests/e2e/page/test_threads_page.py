@@ -1,13 +1,12 @@
 """Kept conversations on the page, in a real browser: they are there again, renamed, gone on with from two tabs, and deleted."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.web_browser import SIZES, Pages, ask, see
+from tests.e2e.web_browser import SIZES, Pages, ask, photograph, see
 from tests.serving.engine_double import EngineDouble
 from tests.serving.twin_server import Server, twin
 from twin_assets.inference.twin.threads import kept
@@ -39,13 +38,6 @@ def threads(page: Any) -> Any:
     if details.get_attribute("open") is None:
         aside.locator("summary").press("Enter")
     return aside
-
-
-def photograph(page: Any, name: str) -> None:
-    if folder := os.environ.get("TWIN_TEST_SCREENSHOTS"):
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,7 +1,6 @@
 """The commands about whole personas."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from twin_assets.monitoring.erasure import Certificate
-    from twin_assets.settings import Settings
 
 app = typer.Typer(
     cls=TellsErrors,
@@ -93,6 +91,7 @@ def delete(
     Models, index, runs and the persona's file go too. Stopped, or where a place was in use, the same again goes on where it
     was: exit status 1. The certificate is kept in the lake. docs/monitoring.md says what stays.
     """
+    from twin_assets.cli.runner import open_instance
     from twin_assets.core.release.callers import said_to_be, system_user
     from twin_assets.core.storage.lake import open_lake
     from twin_assets.defs.monitoring.person import PersonInDagster
@@ -104,7 +103,7 @@ def delete(
             f"There is no folder {certificate.absolute().parent}.", "make it, or name another FILE."
         )
     lake = open_lake(settings)
-    with _instance(settings) as instance:
+    with open_instance(settings) as instance:
         graph = PersonInDagster(instance, name, _definitions)
         refuse_unknown(settings, lake, name, graph)
         refuse_running(name, graph)
@@ -141,17 +140,3 @@ def _confirm(name: str) -> None:
         != name
     ):
         raise TwinError("That is not the name: nothing was deleted.", f"type {name}, or add --yes.")
-
-
-def _instance(settings: "Settings") -> "dg.DagsterInstance":
-    """Dagster's instance of this home, in which runs of processes that died are over."""
-    import dagster as dg
-
-    from twin_assets.cli.runner import close_dead_runs
-    from twin_assets.core.storage.dagster_home import ensure_dagster_home
-
-    ensure_dagster_home(settings)
-    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
-    instance = dg.DagsterInstance.get()
-    close_dead_runs(instance)
-    return instance

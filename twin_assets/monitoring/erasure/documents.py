@@ -5,9 +5,10 @@ are known by its words (`core.text.traces`): what none of the persona's other do
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from twin_assets.core.datasets.erasure import erase_rows, rows_that
 from twin_assets.core.datasets.rows import Kind, StoredRow
@@ -31,6 +32,8 @@ from twin_assets.monitoring.erasure import files
 from twin_assets.monitoring.erasure.warehouse import erase_documents
 from twin_assets.settings import Settings
 
+TEXTS = ("voice_text", "search_text", "text")  # of a feature's row
+
 
 class DocumentErasure:
     """One document that is being erased: what is known of it, and what of its erasure is told beside counts."""
@@ -47,9 +50,7 @@ class DocumentErasure:
                     others[item.doc_id] = item.body
         self.rows = FeatureStore(lake).rows_of(persona, doc_id)
         texts = [item.body for item in self.raw]
-        texts += [
-            row[name] for row in self.rows for name in ("voice_text", "search_text", "text") if row.get(name)
-        ]
+        texts += [row[name] for row in self.rows for name in TEXTS if row.get(name)]
         names = {item.url for item in self.raw} | {item.item_id for item in self.raw}
         names |= {item.title for item in self.raw if item.title and len(item.title.split()) > 2}
         self.traces = Traces(texts, names, others.values())
@@ -236,11 +237,19 @@ def from_crawl_parts(erasure: DocumentErasure) -> int:
 
 
 def from_embeddings(erasure: DocumentErasure) -> int:
-    """Vectors of its texts, as the cache of embedded texts names them."""
-    texts = {row[name] for row in erasure.rows for name in ("voice_text", "search_text") if row.get(name)}
-    texts |= {search_view(Chunk.model_validate(row)) for row in erasure.rows if row.get("chunk_id")}
+    """Vectors of its texts."""
+    return forget_vectors(erasure.settings, erasure.rows)
+
+
+def forget_vectors(settings: Settings, rows: Iterable[dict[str, Any]]) -> int:
+    """Vectors of the texts of features' rows, as the cache of embedded texts names them; how many."""
+    texts = set[str]()
+    for row in rows:
+        texts |= {row[name] for name in TEXTS if row.get(name)}
+        if row.get("chunk_id"):
+            texts.add(search_view(Chunk.model_validate(row)))
     keys = [text_hash(text, 32) for text in texts]
-    caches = erasure.settings.cache_dir.glob("embeddings-*.sqlite")
+    caches = settings.cache_dir.glob("embeddings-*.sqlite")
     return sum(KeptValues[bytes](file, "vectors").erase(keys) for file in caches)
 
 

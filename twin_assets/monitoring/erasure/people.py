@@ -8,25 +8,23 @@ import io
 import json
 import re
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import pyarrow.parquet as pq
 
-from twin_assets.core.embedding.embedder import search_view
 from twin_assets.core.errors import TwinError
-from twin_assets.core.hashing import text_hash
 from twin_assets.core.models.profiles import profile_names
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.models.version import Stage
-from twin_assets.core.records import Chunk
 from twin_assets.core.release.bucket import Bucket
 from twin_assets.core.storage.database import clean_texts, vacuum_dagster
-from twin_assets.core.storage.kept import KeptValues
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.vectors import open_store
 from twin_assets.monitoring.erasure import files
+from twin_assets.monitoring.erasure.documents import forget_vectors
 from twin_assets.monitoring.erasure.warehouse import erase_persona
 from twin_assets.settings import Settings
 
@@ -218,19 +216,16 @@ def from_answers_kept(erasure: PersonErasure, _: tuple[str, ...]) -> int:
 
 
 def from_embeddings(erasure: PersonErasure, _: tuple[str, ...]) -> int:
-    """Vectors of their texts, which the cache names by hash, of every version of every feature."""
-    texts = set[str]()
+    """Vectors of their texts, of every version of every feature."""
+    return forget_vectors(erasure.settings, _rows(erasure))
+
+
+def _rows(erasure: PersonErasure) -> Iterator[dict[str, Any]]:
     for key in objects_of(erasure.lake, "feature_store", erasure.name):
         if key.endswith(".parquet"):
             data = erasure.lake.read(key)
             names = [n for n in pq.read_schema(io.BytesIO(data)).names if n != "vector"]
-            for row in pq.read_table(io.BytesIO(data), columns=names).to_pylist():
-                texts |= {row[name] for name in ("voice_text", "search_text", "text") if row.get(name)}
-                if row.get("chunk_id"):
-                    texts.add(search_view(Chunk.model_validate(row)))
-    keys = [text_hash(text, 32) for text in texts]
-    caches = erasure.settings.cache_dir.glob("embeddings-*.sqlite")
-    return sum(KeptValues[bytes](file, "vectors").erase(keys) for file in caches)
+            yield from pq.read_table(io.BytesIO(data), columns=names).to_pylist()
 
 
 def from_crawl_parts(erasure: PersonErasure, _: tuple[str, ...]) -> int:
