@@ -45,6 +45,13 @@ class Installation(BaseModel):
     )
     seed: int = Field(17, description="Of what is drawn at random: splits, dataset rows, trainings, samples.")
 
+    @field_validator("home", "personas_dir", mode="before")
+    @classmethod
+    def _is_the_same_wherever_a_process_runs(cls, folder: str | Path) -> Path:
+        if not str(folder).strip():
+            raise ValueError("it is empty: name a folder, or leave it unset")
+        return Path(folder).expanduser().absolute()
+
     @field_validator("database_url")
     @classmethod
     def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:

@@ -34,11 +34,19 @@ from twin_assets.inference.grounding.facts import FactDesk
 from twin_assets.inference.retrieval.retriever import open_retriever
 from twin_assets.inference.twin.answer import Twin
 
-SFT, DPO, BEST = CANDIDATE, "SFT+DPO", "SFT, best of 4"
+SFT, DPO, BEST, INT8 = CANDIDATE, "SFT+DPO", "SFT, best of 4", "SFT, int8 weights"
 PEER, PEER_BARE = "peers' rows, asked as a twin", "peers' rows, asked as they train"
 BEST_OF = 4
 # Who is held against whom, on the same tasks.
-PAIRS = ((SFT, BASELINE), (DPO, SFT), (BEST, SFT), (BEST, BASELINE), (SFT, PEER), (PEER, BASELINE))
+PAIRS = (
+    (SFT, BASELINE),
+    (DPO, SFT),
+    (BEST, SFT),
+    (BEST, BASELINE),
+    (INT8, SFT),
+    (SFT, PEER),
+    (PEER, BASELINE),
+)
 
 
 class Gains(Record):
@@ -70,6 +78,7 @@ class Desk:
     registry: Registry
     corpus: list[SplitDocument]
     writers: Writers
+    small: Writers  # as TWIN_CPU_WEIGHTS=int8 serves
 
 
 def open_desk(home: Home, say: Callable[[str], None]) -> Desk:
@@ -81,15 +90,24 @@ def open_desk(home: Home, say: Callable[[str], None]) -> Desk:
         FeatureStore(lake).load("corpus_split", persona.name, list[SplitDocument]), persona
     )
     kept: KeptValues[str] = KeptValues(home.folder / "texts.sqlite", "texts")
+    rounded = Registry(settings.model_copy(update={"cpu_weights": "int8"}))
     return Desk(
-        persona, profile, lake, registry, corpus, Writers(registry, profile, kept, settings.seed, say)
+        persona,
+        profile,
+        lake,
+        registry,
+        corpus,
+        Writers(registry, profile, kept, settings.seed, say),
+        Writers(rounded, profile, kept, settings.seed, say, "int8"),
     )
 
 
 def compare(home: Home, rows: int, epochs: int, say: Callable[[str], None]) -> Found:
     """With `rows` of the peers' recipe, or without that where it is 0."""
     desk, settings = open_desk(home, say), home.settings
-    persona, profile, corpus, writers = desk.persona, desk.profile, desk.corpus, desk.writers
+    persona, profile, corpus, writers, small = (
+        desk.persona, desk.profile, desk.corpus, desk.writers, desk.small,
+    )  # fmt: skip
     store = FeatureStore(desk.lake)
     sft, dpo, base = (
         store.load(name, persona.name, str) for name in ("sft_model", "dpo_model", "base_model")
@@ -109,6 +127,7 @@ def compare(home: Home, rows: int, epochs: int, say: Callable[[str], None]) -> F
         SFT: writers.system(SFT, sft, "twin"),
         DPO: writers.system(DPO, dpo, "twin"),
         BEST: writers.best_of(BEST, sft, BEST_OF, chooser),
+        INT8: small.system(INT8, sft, "twin"),
     }
     peer_count = 0
     if rows:
@@ -155,7 +174,8 @@ def compare(home: Home, rows: int, epochs: int, say: Callable[[str], None]) -> F
         on_progress=say,
     )
     tasks = write_tasks(heldout, train)[: report.prompts]
-    texts = {role: [g.text for g in of[: len(tasks)]] for role, of in writers.written.items()}
+    written = writers.written | small.written
+    texts = {role: [g.text for g in of[: len(tasks)]] for role, of in written.items()}
     voice = voice_instrument(prose, background)
     score = voice.share if voice and not background.no_figure else None
     return Found(
@@ -177,6 +197,6 @@ def compare(home: Home, rows: int, epochs: int, say: Callable[[str], None]) -> F
         ],
         topics=[task.topic for task in tasks],
         texts=texts,
-        seconds={role: sum(g.seconds for g in of) for role, of in writers.written.items()},
+        seconds={role: sum(g.seconds for g in of) for role, of in written.items()},
         peer_rows=peer_count,
     )

@@ -31,8 +31,11 @@ class Writers:
         kept: KeptValues[str],
         seed: int,
         say: Callable[[str], None],
+        weights: str = "",
     ) -> None:
+        """`weights` names others than an engine takes by itself, as the registry's options have them."""
         self._registry, self._profile, self._kept, self._seed, self._say = registry, profile, kept, seed, say
+        self._weights = [weights] if weights else []
         self._open: dict[str, LocalGenerator] = {}
         self.written: dict[str, list[Generation]] = {}
 
@@ -90,6 +93,7 @@ class Writers:
                     manner.repetition_penalty,
                     manner.temperature,
                     seed,
+                    *self._weights,
                 ]
             )
             for c, seed in zip(conversations, seeds, strict=True)

@@ -1,11 +1,14 @@
-"""Every setting is told, and none of what is secret."""
+"""Every setting is told, and none of what is secret; folders are the same for every process."""
 
 import json
 from pathlib import Path
 
+import pytest
+from pydantic import ValidationError
+
 from tests.cli.terminal import Terminal
 from twin_assets.cli.settings import as_markdown
-from twin_assets.settings import ROOT, Settings, settings_parts
+from twin_assets.settings import ROOT, Settings, load_settings, settings_parts
 
 
 def test_the_page_of_settings_is_what_the_command_writes(tmp_path: Path) -> None:
@@ -48,3 +51,23 @@ def test_values_are_shown_and_secrets_are_not(tmp_path: Path) -> None:
     assert {row["name"] for row in json.loads(terminal.said("settings", "--json"))} == {
         f"TWIN_{name.upper()}" for name in Settings.model_fields
     }
+
+
+def test_folders_are_the_same_wherever_a_process_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    monkeypatch.setenv("TWIN_HOME", "of mine")
+    monkeypatch.setenv("TWIN_PERSONAS_DIR", "~/people")
+    settings = load_settings()
+    assert settings.home == tmp_path / "of mine"
+    assert settings.personas_dir == tmp_path / "me" / "people"
+
+
+def test_an_empty_home_is_refused_and_not_taken_for_the_folder_one_is_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TWIN_HOME", " ")
+    with pytest.raises(ValidationError, match="it is empty: name a folder, or leave it unset"):
+        load_settings()

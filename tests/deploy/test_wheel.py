@@ -1,4 +1,4 @@
-"""A wheel holds what the code reads, and works outside of the checkout; the extra `serve` is enough for the gateway.
+"""A wheel and a bento hold what the code reads, and work outside of the checkout; the extra `serve` is enough for the gateway.
 
 The wheel is built from a copy of the checkout and laid out in a folder, which comes first on the path. What is not of the extra
 is hidden from Python and from every process that it starts.
@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -177,6 +179,33 @@ def test_an_export_is_previewed_with_the_extra_serve(
     assert "too short" not in told.stdout, "they were cleaned and judged too"
 
 
+@contextmanager
+def gateway(folder: Path, service: str, told: dict[str, str]) -> Iterator[httpx.Client]:
+    """A client of what `bentoml serve` serves in this folder; nothing may go wrong in it."""
+    log, port = folder / "gateway.log", free_port()
+    command = [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "-p", str(port), service]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, env=told, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
+            wait_ready(client, process, log)
+            yield client
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(PATIENCE)
+    assert "Traceback" not in log.read_text()
+
+
+def assert_answered(client: httpx.Client) -> None:
+    """A question, with its citation."""
+    asked = {"model": "runa", "messages": [{"role": "user", "content": QUESTION}]}
+    answer = client.post("/v1/chat/completions", json=asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["citations"][0]["url"] == "https://runa.example/tides", answer.text
+
+
 def test_the_gateway_answers_with_the_extra_serve_alone(
     unpacked: Path, only_serve: Path, tmp_path: Path
 ) -> None:
@@ -185,31 +214,38 @@ def test_the_gateway_answers_with_the_extra_serve_alone(
         install_twin(tmp_path / ".twin", engine.url)
         shutil.move(tmp_path / ".twin" / "personas", tmp_path / "personas")
         shutil.rmtree(tmp_path / ".twin" / "cache", ignore_errors=True)
-        port, metrics = free_port(), free_port()
         told = environment(
-            only_serve, unpacked, TWIN_LLM_URL=engine.url, TWIN_PROFILE="smoke", TWIN_TWIN_METRICS_PORT=str(metrics),
+            only_serve, unpacked, TWIN_LLM_URL=engine.url, TWIN_PROFILE="smoke", TWIN_TWIN_METRICS_PORT=str(free_port()),
             BENTOML_HOME=str(tmp_path / "bentoml"),
         )  # fmt: skip
-        log = tmp_path / "gateway.log"
-        bento = [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "-p", str(port), "serving.twin_service:TwinService"]  # fmt: skip
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                bento, cwd=tmp_path, env=told, stdout=output, stderr=output, start_new_session=True
-            )
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
-                wait_ready(client, process, log)
-                assert "<title" in client.get("/").text
-                answer = client.post(
-                    "/v1/chat/completions", json={"model": "runa", "messages": [{"role": "user", "content": QUESTION}]}
-                )  # fmt: skip
-                assert answer.status_code == 200, answer.text
-                assert answer.json()["citations"][0]["url"] == "https://runa.example/tides", answer.text
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(PATIENCE)
+        with gateway(tmp_path, "serving.twin_service:TwinService", told) as client:
+            assert "<title" in client.get("/").text
+            assert_answered(client)
         assert [path.name for path in (tmp_path / ".twin" / "cache" / "embedder").glob("*/model.xml")] == ["model.xml"]  # fmt: skip
-        assert "Traceback" not in log.read_text()
+
+
+def test_a_bento_of_the_gateway_holds_all_that_it_serves_with(only_serve: Path, tmp_path: Path) -> None:
+    """Built by `bentoml build`, served outside of the checkout with the extra `serve` alone."""
+    store, home = tmp_path / "bentoml", tmp_path / "home"
+    told = environment(only_serve, BENTOML_HOME=str(store))
+    build = [sys.executable, "-m", "bentoml", "build", "-f", "deploy/bento/twin.yaml", "."]
+    built = subprocess.run(
+        build, cwd=ROOT, env=told, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
+    [page] = store.glob("bentos/twin-service/*/src/serving/web/index.html")
+    page.write_text(
+        page.read_text().replace("<title>", "<title>From the bento: ")
+    )  # and not from the checkout
+    with EngineDouble() as engine:
+        install_twin(home, engine.url)
+        told |= {
+            "TWIN_HOME": str(home), "TWIN_PERSONAS_DIR": str(home / "personas"), "TWIN_LLM_URL": engine.url, "TWIN_PROFILE": "smoke",
+            "TWIN_TWIN_METRICS_PORT": str(free_port()),
+        }  # fmt: skip
+        with gateway(tmp_path, "twin-service:latest", told) as client:
+            assert "<title>From the bento: " in client.get("/").text
+            assert_answered(client)
 
 
 def test_neither_service_imports_what_is_heavy_before_it_is_asked(tmp_path: Path) -> None:

@@ -72,4 +72,3 @@ FRESHNESS = {
 
 WAREHOUSE_POOL = "warehouse"
 TRAINING_POOL = "training"
-CRAWL_POOL = "crawl"
