@@ -56,7 +56,7 @@ def test_a_version_and_its_parents_move_through_a_bucket_to_another_machine(
         assert weights_hash(mine.path) == theirs.weights_hash
         assert mine.path.is_relative_to(tmp_path / "there")
     # What is there already is neither pushed nor pulled again.
-    bucket.delete_object(Bucket="models", Key="twins/" + sft.tag.replace(":", "/") + "/model.safetensors")
+    bucket.delete_object(Bucket="models", Key=_objects(bucket, sft.tag)["model.safetensors"])
     assert pull_version(there, sft.tag, "s3", client=bucket)[0].tag == sft.tag
     # A damaged copy is refused, and nothing of it is kept.
     with pytest.raises(TwinError, match="are not those that were pushed"):
@@ -66,6 +66,31 @@ def test_a_version_and_its_parents_move_through_a_bucket_to_another_machine(
         pull_version(there, "twin-runa-dpo:nope", "s3", client=bucket)
     with pytest.raises(TwinError, match="TWIN_REGISTRY_URL"):
         push_version(home(tmp_path / "here"), dpo.tag, "s3", "public")
+
+
+def _objects(bucket: Any, tag: str, prefix: str = "twins") -> dict[str, str]:
+    """Keys of a pushed version by the file's own name."""
+    listed = bucket.list_objects_v2(Bucket="models", Prefix=f"{prefix}/{tag.replace(':', '/')}")["Contents"]
+    return {item["Key"].rpartition("/")[2]: item["Key"] for item in listed}
+
+
+def test_a_version_that_was_pushed_when_files_lay_beside_their_record_is_pulled(
+    tmp_path: Path, bucket: Any
+) -> None:
+    here, there = (home(tmp_path / n, registry_url="s3://models/before") for n in ("here", "there"))
+    version = save(Registry(here), tmp_path / "scratch", lineage("dpo"))
+    push_version(here, version.tag, "s3", "public", client=bucket)
+    place = "before/" + version.tag.replace(":", "/")
+    for key in _objects(bucket, version.tag, "before").values():
+        _hashed, _, name = key.removeprefix(f"{place}/").partition("/")
+        if name:
+            source = {"Bucket": "models", "Key": key}
+            bucket.copy_object(Bucket="models", CopySource=source, Key=f"{place}/{name}")
+            bucket.delete_object(**source)
+    (pulled,) = pull_version(there, version.tag, "s3", client=bucket)
+    assert pulled.record() == version.record()
+    assert weights_hash(pulled.path) == version.weights_hash
+    assert (pulled.path / "training" / "config.yaml").is_file()
 
 
 def test_a_version_moves_through_the_hub_with_its_card(tmp_path: Path) -> None:

@@ -74,6 +74,21 @@ def test_opening_the_lake_closes_its_home_to_other_accounts(tmp_path: Path) -> N
         assert home.stat().st_mode & 0o077 == 0
 
 
+def test_keys_are_listed_from_one_on(lake: Lake) -> None:
+    for key in (
+        "log/runa/2026-01-31/9.json",
+        "log/runa/2026-02-01/1.json",
+        "log/runa/2026-02-02.json",
+        "log/runa-b/2026-03-01/1.json",
+    ):
+        lake.write(key, b"x")
+    listed = list(lake.keys("log/runa"))
+    assert len(listed) == 3
+    assert list(lake.keys("log/runa", "log/runa/2026-02-01")) == listed[1:]
+    assert list(lake.keys("log/runa", listed[1])) == listed[2:]
+    assert list(lake.keys("log/runa", "log/runa/")) == listed
+
+
 def test_create_never_overwrites(lake: Lake) -> None:
     lake.create("ledger/1.json", b"first")
     with pytest.raises(FileExistsError):

@@ -149,9 +149,9 @@ class Watched(LocalLake):
         self._use()
         super().delete(key)
 
-    def keys(self, prefix: str):  # type: ignore[no-untyped-def]
+    def keys(self, prefix: str, after: str = ""):  # type: ignore[no-untyped-def]
         self._use()
-        return iter(list(super().keys(prefix)))
+        return iter(list(super().keys(prefix, after)))
 
 
 def die() -> None:

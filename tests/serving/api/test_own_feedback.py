@@ -21,6 +21,7 @@ from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.defs.datasets.feedback import accepted_rows
 from twin_assets.defs.shared.resources import build_resources
+from twin_assets.inference.twin.log_days import compact_days
 from twin_assets.inference.twin.request_log import read_requests, write_object
 from twin_assets.inference.twin.request_lookup import MAX_READ, RequestLookup
 
@@ -184,9 +185,13 @@ def test_no_pair_of_texts_takes_long_to_compare(answer: str, edited: str) -> Non
 
 
 class CountingLake(LocalLake):
-    """A lake that says how many objects were read."""
+    """A lake that says how many objects were read, and how often it was listed."""
 
-    reads = 0
+    reads = lists = 0
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        self.lists += 1
+        return super().keys(prefix, after)
 
     def read(self, key: str) -> bytes:
         self.reads += 1
@@ -208,3 +213,20 @@ def test_an_invented_id_costs_little_however_long_the_log_is(tmp_path: Path) -> 
     old = lookup.find("runa", str(MAX_READ + 20), "ann", now)
     assert old is not None
     assert lookup.find("runa", "3", "ann", now + timedelta(days=40)) is None
+    lake.lists = 0
+    assert RequestLookup(lake).find("runa", "invented", "ann", now + timedelta(days=29)) is None
+    assert lake.lists == 2, "a listing of today, and one of all days before"
+
+
+def test_a_day_that_was_compacted_is_looked_through(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lake, now = CountingLake(tmp_path), datetime(2026, 3, 2, 12, tzinfo=UTC)
+    for n in range(3):
+        write_object(
+            lake, "requests/runa/2026-03-01", f"{n}", [request(n, key="ann", time=now - timedelta(days=1))]
+        )
+    compact_days(lake, "runa", now.date())
+    lake.reads = 0
+    row = RequestLookup(lake).find("runa", "2", "ann", now)
+    assert row is not None
+    assert lake.reads == 2, "the object, for its ids and for the row; the note beside it has no rows"
+    assert not caplog.records

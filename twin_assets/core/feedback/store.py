@@ -58,8 +58,7 @@ def edited_share(answer: str, edited: str) -> float:
 
 def read_feedback(lake: Lake, persona: str, since: date | None = None) -> list[Feedback]:
     """Reactions, oldest first: all, or those from the day `since` (UTC) on."""
-    first = f"{FOLDER}/{persona}/{since or ''}"
-    keys = (key for key in lake.keys(f"{FOLDER}/{persona}") if key >= first)
+    keys = lake.keys(f"{FOLDER}/{persona}", f"{FOLDER}/{persona}/{since or ''}")
     return erased_list(lake, persona).without(one for key in keys if (one := read_reaction(lake, key)))
 
 

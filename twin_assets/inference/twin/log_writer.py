@@ -87,13 +87,16 @@ class RequestLog:
         self._store()
 
     def _store(self) -> bool:
-        """Store all that waits, FLUSH_ROWS at a time, up to the first failure; whether there was none."""
+        """Store what waits, FLUSH_ROWS at a time, up to the first failure; whether there was none. Rows that come meanwhile
+        wait for the next time, if they are fewer: an object costs what it costs, whatever it holds."""
         while self._rows or self._held:
             while self._rows and len(self._held) < FLUSH_ROWS:
                 self._held.append(_storable(*self._rows.popleft()))
                 time.sleep(BREATH_SECONDS)
             if not self._flush():
                 return False
+            if len(self._rows) < FLUSH_ROWS and not self._closing.is_set():
+                break
         return True
 
     def _flush(self) -> bool:

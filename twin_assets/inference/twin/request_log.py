@@ -135,10 +135,9 @@ _NUMBERED = re.compile(r"\d{6}(-[0-9a-f]+\.parquet|\.json)")
 def log_days(lake: Lake, persona: str, since: date | None = None) -> dict[str, list[str]]:
     """Names of everything in the folders of the days (UTC) from `since` on, by day, oldest first."""
     days: dict[str, list[str]] = {}
-    for key in lake.keys(f"{FOLDER}/{persona}"):
+    for key in lake.keys(f"{FOLDER}/{persona}", f"{FOLDER}/{persona}/{since or ''}"):
         day, name = key.split("/")[-2:]
-        if day >= str(since or ""):
-            days.setdefault(day, []).append(name)
+        days.setdefault(day, []).append(name)
     return dict(sorted(days.items()))
 
 

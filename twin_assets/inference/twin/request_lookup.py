@@ -2,10 +2,11 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from twin_assets.core.storage.lake import Lake
-from twin_assets.inference.twin.request_log import FOLDER, RequestRecord, read_object
+from twin_assets.inference.twin.request_log import FOLDER, NOTE, RequestRecord, read_object
 
 DAYS = 30
 # An id that nobody was given must cost little: of objects that were not seen before so many are read for one look, the
@@ -27,17 +28,22 @@ class RequestLookup:
         """The newest request with that id which `caller` (`RequestRecord.key`) asked in the last DAYS days; None when
         there is none, or it is beyond what is looked at."""
         now, unread = today or datetime.now(UTC), MAX_READ
-        for back in range(DAYS + 1):
-            folder = f"{FOLDER}/{persona}/{now - timedelta(days=back):%Y-%m-%d}"
-            for key in sorted(self._lake.keys(folder), reverse=True):
-                ids = self._ids.get(key)
-                if ids is None:
-                    if unread == 0:
-                        return None
-                    unread, ids = unread - 1, self._read(key)
-                if request_id in ids and (row := self._of(key, request_id, caller)):
-                    return row
+        for key in self._newest_first(f"{FOLDER}/{persona}", now):
+            ids = self._ids.get(key)
+            if ids is None:
+                if unread == 0:
+                    return None
+                unread, ids = unread - 1, self._read(key)
+            if request_id in ids and (row := self._of(key, request_id, caller)):
+                return row
         return None
+
+    def _newest_first(self, log: str, now: datetime) -> Iterator[str]:
+        """Objects of today, and then of the days before, which are few a day by now: two listings."""
+        today, first = f"{log}/{now:%Y-%m-%d}", f"{log}/{now - timedelta(days=DAYS):%Y-%m-%d}"
+        days_before = (key for key in self._lake.keys(log, first) if key < today)
+        for keys in (self._lake.keys(today), days_before):
+            yield from sorted((key for key in keys if not key.endswith(NOTE)), reverse=True)
 
     def _of(self, key: str, request_id: str, caller: str) -> RequestRecord | None:
         rows = read_object(self._lake, key)

@@ -171,8 +171,7 @@ def add_voices(
 
 def read_voices(lake: Lake, persona: str, since: date | None = None) -> list[DayVoice]:
     """Measured days, oldest first, from the day `since` on."""
-    first = f"{FOLDER}/{persona}/{since or ''}"
-    keys = [key for key in lake.keys(f"{FOLDER}/{persona}") if key >= first]
+    keys = lake.keys(f"{FOLDER}/{persona}", f"{FOLDER}/{persona}/{since or ''}")
     return [
         DayVoice.model_validate_json(line)
         for key in keys

@@ -82,11 +82,11 @@ def read_scored(
     """Scored requests, oldest first, with the feedback there is by now: all of them, those from the day
     `since` (UTC) on, or the `newest` of those."""
     keys, erased = defaultdict[str, list[str]](list), erased_list(lake, persona)
-    for key in lake.keys(f"{FOLDER}/{persona}"):
+    for key in lake.keys(f"{FOLDER}/{persona}", f"{FOLDER}/{persona}/{since or ''}"):
         keys[key.split("/")[-2]].append(key)
     rows: list[ScoredRequest] = []
     for day in sorted(keys, reverse=True):  # a day's objects are in no order, so a day is read whole
-        if day < str(since or "") or (newest is not None and len(rows) >= newest):
+        if newest is not None and len(rows) >= newest:
             break
         rows += once(row for key in keys[day] for row in erased.without(read_part(lake, key)))
     ordered = sorted(rows, key=lambda r: r.time)

@@ -29,8 +29,11 @@ class Lake(Protocol):
 
     def exists(self, key: str) -> bool: ...
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Keys below a prefix (a folder), sorted."""
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """Keys below a prefix (a folder), sorted; only those greater than `after`, letter by letter.
+
+        S3 lists 1,000 of them a request: whoever wants the last days of many asks for these.
+        """
         ...
 
     def update(self, key: str, change: Callable[[bytes], bytes | None]) -> bool:

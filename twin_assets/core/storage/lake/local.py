@@ -96,12 +96,12 @@ class LocalLake:
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
 
-    def keys(self, prefix: str) -> Iterator[str]:
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
         # Not with Path.rglob, which takes three times as long: every request looks at a ledger.
         before = len(str(self.root.resolve())) + 1
         paths = (f"{folder}/{name}" for folder, _, names in os.walk(self._path(prefix)) for name in names)
         keys = (path[before:] for path in paths if not path.rpartition("/")[2].startswith("."))
-        yield from sorted(keys, key=lambda key: key.split("/"))
+        yield from sorted((key for key in keys if key > after), key=lambda key: key.split("/"))
 
     def update(self, key: str, change: Callable[[bytes], bytes | None]) -> bool:
         private_folder(self.root)

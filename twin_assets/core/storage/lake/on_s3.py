@@ -121,12 +121,13 @@ class S3Lake:
     def exists(self, key: str) -> bool:
         return any(listed == key for listed in self.keys(key))
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        return (key for key, _ in self._listed(prefix))
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        return (key for key, _ in self._listed(prefix, after))
 
-    def _listed(self, prefix: str) -> Iterator[tuple[str, Listed]]:
+    def _listed(self, prefix: str, after: str = "") -> Iterator[tuple[str, Listed]]:
+        start = {"StartAfter": self._key(after)} if after else {}
         pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=self._key(prefix)
+            Bucket=self.bucket, Prefix=self._key(prefix), **start
         )
         skip = len(self.prefix) + 1 if self.prefix else 0
         folder = prefix.rstrip("/") + "/"
