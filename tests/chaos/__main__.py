@@ -17,6 +17,7 @@ PARTS = {
     "training": "kill -9 of a training and all its processes",
     "full_disk": "a disk that fills at random, and has room again",
     "ill_bucket": "an S3 that fails, delays and loses answers, under two processes at once",
+    "lost_node": "a Ray cluster of three nodes that loses one in the middle of the work",
     "fuzzed_api": "requests that schemathesis makes of both services",
     "injected": "attacks on the prompt in strangers' texts, and answers that fetch",
     "swapped": "releases and rollbacks under constant requests",

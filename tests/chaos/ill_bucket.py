@@ -12,11 +12,11 @@ from typing import Any
 
 from demo.sites import DemoSites
 from tests.chaos import works
-from tests.chaos.ill_s3 import IllS3
 from tests.chaos.kills import NEVER, run_function
 from tests.chaos.report import Part
 from tests.support.models import lineage, save
 from tests.support.releases import decision_of_ines
+from tests.support.s3.ill_s3 import IllS3
 from tests.support.s3_double import KEYS_OF_A_STRANGER, hurry, s3_client, s3_lake, s3_server
 from twin_assets.core.hashing import folder_hash
 from twin_assets.core.models.registry import Registry

@@ -6,6 +6,7 @@ comes out was verified by its true Jaccard similarity. Only the signatures are c
 take 512 bytes a document on the machine that calls.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -24,6 +25,7 @@ _ESTIMATE_SLACK = 0.15
 FULL_BUCKET, NEIGHBOURS = 16, 8
 _PAIRS_AT_ONCE, _WORDS_AT_ONCE, _SHINGLES_AT_ONCE, _CODES_AT_ONCE = 16_384, 1 << 17, 1 << 18, 1 << 22
 _PARTITION = 5_000
+_TRIES = 3
 # Odd multipliers for the places of a 3-gram, from the digits of π, e and √2.
 _FACTORS = (np.uint64(0x243F6A8885A308D3), np.uint64(0xB7E151628AED2A6B), np.uint64(0x6A09E667F3BCC909))
 
@@ -63,20 +65,43 @@ def near_pairs(texts: list[str], runner: Runner | None = None) -> Pairs:
 
 def signatures(texts: pa.LargeStringArray, runner: Runner | None = None) -> np.ndarray:
     """MinHash signatures of word 3-grams: uint32 of shape (texts, 128), in the order of `texts`."""
+    _use(runner)
+    hashes, done = np.empty((len(texts), HASHES), dtype=np.uint32), np.zeros(len(texts), bool)
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            for at, rows in _hashed(texts, np.flatnonzero(~done)):
+                hashes[at], done[at] = rows, True
+            break
+        except _node_lost():
+            if not tries_left:
+                raise
+    return hashes
+
+
+def _hashed(texts: pa.LargeStringArray, places: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Signatures of the texts at these places, as they come: places and uint32 of shape (places, 128)."""
     import daft
 
-    _use(runner)
-    table = pa.table({"at": np.arange(len(texts)), "text": texts})
+    table = pa.table({"at": places, "text": texts.take(pa.array(places))})
     # A partition is what one thread or one worker of a cluster takes.
-    frame = daft.from_arrow([table.slice(i, _PARTITION) for i in range(0, len(texts), _PARTITION)])
+    frame = daft.from_arrow([table.slice(i, _PARTITION) for i in range(0, len(places), _PARTITION)])
     minhash = daft.col("text").minhash(
         num_hashes=HASHES, ngram_size=SHINGLE, seed=1, hash_function="xxhash3_64"
     )
-    hashes = np.empty((len(texts), HASHES), dtype=np.uint32)
-    for batch in frame.select(daft.col("at"), minhash.alias("hashes")).to_arrow().to_batches():
+    for batch in frame.select(daft.col("at"), minhash.alias("hashes")).to_arrow_iter():
         rows = batch.column("hashes").flatten().to_numpy(zero_copy_only=False)
-        hashes[batch.column("at").to_numpy()] = rows.reshape(-1, HASHES)
-    return hashes
+        yield batch.column("at").to_numpy(), rows.reshape(-1, HASHES)
+
+
+def _node_lost() -> tuple[type[Exception], ...]:
+    """What Ray raises where a node is lost with what it had made, which Daft does not make again; nothing on one machine."""
+    from daft import runners
+
+    if runners.get_or_infer_runner_type() != "ray":
+        return ()
+    from ray.exceptions import RayError
+
+    return (RayError,)
 
 
 def _use(runner: Runner | None) -> None:
