@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from twin_assets.core.datasets.rows import Kind, Manifest
+from twin_assets.core.datasets.rows import Manifest, kind_for
 from twin_assets.core.models.families import Architecture
 from twin_assets.core.models.profiles import Profile, load_profile
 from twin_assets.core.models.version import Lineage, ModelVersion
@@ -84,7 +84,7 @@ def write_rows(stage: str, model: Path, folder: Path, count: int, tokens: int) -
     from transformers import AutoTokenizer
 
     tokenizer, words = AutoTokenizer.from_pretrained(model), base_text().prose.split()
-    kind: Kind = "instruct" if stage == "sft" else "preference"
+    kind = kind_for(stage)
     rng = random.Random(0)
 
     def turns(length: int, first: int) -> list[dict[str, str]]:

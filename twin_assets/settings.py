@@ -265,6 +265,12 @@ class TrainingStartSettings(BaseModel):
         "dpo",
         description="How the second stage learns from pairs; its models are named twin-<persona>-<method>.",
     )
+    continued_pretraining_tokens: int = Field(
+        0,
+        ge=0,
+        le=50_000_000,
+        description="Before SFT a model reads so many tokens of the author's own documents, as they are; 0 leaves that out.",
+    )
     train_min_changed_rows: float = Field(
         0.01,
         description="A new dataset version starts a training when it differs from the one trained last in this "

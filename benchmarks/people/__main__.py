@@ -1,6 +1,7 @@
 """A real person, whole: collected, trained on, judged, and read beside what other recipes give on the same writing.
 
     python -m benchmarks.people jessfraz [--folder FOLDER] [--peer-rows 200] [--peer-epochs 2]
+    python -m benchmarks.people matklad --continued 45000                    # after a walk: SFT alone, and after reading documents
     python -m benchmarks.people --page docs/results.md [--folder FOLDER]     # of everybody who was measured
 
 Whose writing there is stands in `people/home.py`; `TWIN_AUTHORS` names the folders that hold theirs, with a colon between. The walk is
@@ -22,6 +23,7 @@ from pathlib import Path
 import dagster as dg
 
 from benchmarks.people.compare import compare
+from benchmarks.people.continued import continued
 from benchmarks.people.home import PEOPLE, open_home
 from benchmarks.people.page import Result, Walk, page, section
 from twin_assets.cli.runner import Runner, walk_log
@@ -43,6 +45,9 @@ def main() -> None:
     parser.add_argument("--profile", default="pocket")
     parser.add_argument("--peer-rows", type=int, default=200, help="0: without the peers' recipe")
     parser.add_argument("--peer-epochs", type=int, default=2)
+    parser.add_argument(
+        "--continued", type=int, metavar="TOKENS", help="of the author's documents, read before SFT"
+    )
     parser.add_argument("--page", type=Path, help="file to write the results of all people to")
     given = parser.parse_args()
     if given.page:
@@ -51,6 +56,10 @@ def main() -> None:
         if not found:
             sys.exit(f"Nobody was measured in {given.folder}. Fix: name a person first, or another --folder.")
         given.page.write_text(page(found), encoding="utf-8")
+    elif given.person and given.continued:
+        home = open_home(given.person, given.folder.resolve(), given.profile)
+        with only_progress(walk_log(home.settings, given.person)):
+            print(continued(home, given.continued, say))
     elif given.person:
         print(
             section(measured(given.person, given.folder, given.profile, given.peer_rows, given.peer_epochs))

@@ -1,13 +1,13 @@
 """The product's judge over every way of writing as a person: what it finds, and the texts to be read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.people.home import Home
 from benchmarks.people.peer_recipe import peer_model
 from benchmarks.people.writers import Writers
-from twin_assets.core.embedding.embedder import load_embedder
-from twin_assets.core.embedding.thresholds import thresholds_of
+from twin_assets.core.embedding.embedder import Embedder, load_embedder
+from twin_assets.core.embedding.thresholds import Thresholds, thresholds_of
 from twin_assets.core.models.profiles import Profile, load_profile
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.persona.definition import Persona, load_persona
@@ -17,9 +17,11 @@ from twin_assets.core.storage.kept import KeptValues
 from twin_assets.core.storage.lake import Lake, open_lake
 from twin_assets.core.vectors import open_store
 from twin_assets.evaluation.choosing import WORDS, Chooser
+from twin_assets.evaluation.contest.write import System
 from twin_assets.evaluation.evaluate import Instruments, evaluate
 from twin_assets.evaluation.grounding.entailment import open_measure
 from twin_assets.evaluation.results import BASELINE, CANDIDATE, EvaluationReport
+from twin_assets.evaluation.sense.meter import SenseMeter
 from twin_assets.evaluation.sense.persona_sense import persona_sense
 from twin_assets.evaluation.stages import StageGain, compare_stages
 from twin_assets.evaluation.training_prose import training_prose
@@ -79,6 +81,10 @@ class Desk:
     corpus: list[SplitDocument]
     writers: Writers
     small: Writers  # as TWIN_CPU_WEIGHTS=int8 serves
+    embedder: Embedder
+    thresholds: Thresholds
+    sense: SenseMeter | None
+    no_sense: str
 
 
 def open_desk(home: Home, say: Callable[[str], None]) -> Desk:
@@ -90,44 +96,39 @@ def open_desk(home: Home, say: Callable[[str], None]) -> Desk:
         FeatureStore(lake).load("corpus_split", persona.name, list[SplitDocument]), persona
     )
     kept: KeptValues[str] = KeptValues(home.folder / "texts.sqlite", "texts")
+    writers = Writers(registry, profile, kept, settings.seed, say)
     rounded = Registry(settings.model_copy(update={"cpu_weights": "int8"}))
+    small = Writers(rounded, profile, kept, settings.seed, say, "int8")
+    small.written = writers.written  # they are judged together
+    embedder = load_embedder(settings.embedder)
+    sense, no_sense = persona_sense(settings, profile, [d for d in corpus if d.split == "train"])
+    thresholds = thresholds_of(lake, embedder)
     return Desk(
-        persona,
-        profile,
-        lake,
-        registry,
-        corpus,
-        Writers(registry, profile, kept, settings.seed, say),
-        Writers(rounded, profile, kept, settings.seed, say, "int8"),
+        persona, profile, lake, registry, corpus, writers, small, embedder, thresholds, sense, no_sense
     )
 
 
 def compare(home: Home, rows: int, epochs: int, say: Callable[[str], None]) -> Found:
     """With `rows` of the peers' recipe, or without that where it is 0."""
     desk, settings = open_desk(home, say), home.settings
-    persona, profile, corpus, writers, small = (
-        desk.persona, desk.profile, desk.corpus, desk.writers, desk.small,
-    )  # fmt: skip
+    persona, profile, corpus, writers = desk.persona, desk.profile, desk.corpus, desk.writers
     store = FeatureStore(desk.lake)
     sft, dpo, base = (
         store.load(name, persona.name, str) for name in ("sft_model", "dpo_model", "base_model")
     )
-    embedder = load_embedder(settings.embedder)
-    thresholds = thresholds_of(desk.lake, embedder)
-    sense, no_sense = persona_sense(settings, profile, [d for d in corpus if d.split == "train"])
     prose = training_prose(corpus)
     chooser = Chooser(
-        sense,
+        desk.sense,
         VoiceInstrument.fit(prose[::2], read_impostors(home.choosing), WORDS),
         CopyCheck(list(prose)),
-        by_mix(embedder.embed_kept),
+        by_mix(desk.embedder.embed_kept),
     )
     systems = {
         BASELINE: writers.system(BASELINE, base, "baseline"),
         SFT: writers.system(SFT, sft, "twin"),
         DPO: writers.system(DPO, dpo, "twin"),
         BEST: writers.best_of(BEST, sft, BEST_OF, chooser),
-        INT8: small.system(INT8, sft, "twin"),
+        INT8: desk.small.system(INT8, sft, "twin"),
     }
     peer_count = 0
     if rows:
@@ -137,6 +138,26 @@ def compare(home: Home, rows: int, epochs: int, say: Callable[[str], None]) -> F
             PEER: writers.system(PEER, peer, "twin"),
             PEER_BARE: writers.system(PEER_BARE, peer, "bare"),
         }
+    return judge(home, desk, systems, PAIRS, say).model_copy(update={"peer_rows": peer_count})
+
+
+def judge(
+    home: Home,
+    desk: Desk,
+    systems: dict[str, System],
+    pairs: Sequence[tuple[str, str]],
+    say: Callable[[str], None],
+) -> Found:
+    """The product's evaluation of systems that the desk's writers write for; of `pairs` the first is held against the second."""
+    settings, persona, profile, corpus, writers = (
+        home.settings,
+        desk.persona,
+        desk.profile,
+        desk.corpus,
+        desk.writers,
+    )
+    embedder, thresholds, sense = desk.embedder, desk.thresholds, desk.sense
+    prose = training_prose(corpus)
     retriever = open_retriever(
         settings, persona, open_store(settings, persona.name), embedder, persona.learns_from
     )
@@ -165,7 +186,7 @@ def compare(home: Home, rows: int, epochs: int, say: Callable[[str], None]) -> F
             supported=supported,
             measure=measure,
             sense=sense,
-            no_sense=no_sense,
+            no_sense=desk.no_sense,
             same_subject=thresholds.same_subject,
             desk=FactDesk(embedder, thresholds),
         ),
@@ -174,8 +195,7 @@ def compare(home: Home, rows: int, epochs: int, say: Callable[[str], None]) -> F
         on_progress=say,
     )
     tasks = write_tasks(heldout, train)[: report.prompts]
-    written = writers.written | small.written
-    texts = {role: [g.text for g in of[: len(tasks)]] for role, of in written.items()}
+    texts = {role: [g.text for g in of[: len(tasks)]] for role, of in writers.written.items()}
     voice = voice_instrument(prose, background)
     score = voice.share if voice and not background.no_figure else None
     return Found(
@@ -192,11 +212,10 @@ def compare(home: Home, rows: int, epochs: int, say: Callable[[str], None]) -> F
                     settings.seed,
                 ).gains,
             )
-            for ours, theirs in PAIRS
+            for ours, theirs in pairs
             if ours in texts and theirs in texts
         ],
         topics=[task.topic for task in tasks],
         texts=texts,
-        seconds={role: sum(g.seconds for g in of) for role, of in written.items()},
-        peer_rows=peer_count,
+        seconds={role: sum(g.seconds for g in of) for role, of in writers.written.items()},
     )

@@ -16,8 +16,9 @@ from tests.training.training_factories import (
 from twin_assets.core.errors import TwinError
 from twin_assets.settings import Settings
 from twin_assets.training.axolotl.failures import read_error
-from twin_assets.training.axolotl.rows import check_rows
+from twin_assets.training.axolotl.rows import check_rows, read_rows
 from twin_assets.training.jobs import done, prepare_job
+from twin_assets.training.method_rows import write_method_rows
 
 
 def test_a_dataset_without_training_rows_is_refused(tmp_path: Path) -> None:
@@ -25,6 +26,8 @@ def test_a_dataset_without_training_rows_is_refused(tmp_path: Path) -> None:
     manifest = instruct_dataset(tmp_path / "data", train=0)
     with pytest.raises(TwinError, match="no training rows"):
         prepare_job(platform, profile(), "sft", tiny_base(platform), manifest, tmp_path / "data", "runa")
+    with pytest.raises(TwinError, match=r"no documents to read before SFT.*CONTINUED_PRETRAINING_TOKENS"):
+        prepare_job(platform, profile(), "cpt", tiny_base(platform), manifest, tmp_path / "data", "runa")
 
 
 def test_a_dataset_emptied_after_its_manifest_stops_the_run_with_its_name(tmp_path: Path) -> None:
@@ -50,6 +53,23 @@ def test_rows_too_long_for_the_model_are_counted_before_training(tmp_path: Path)
     job = prepare_job(platform, profile(), "sft", tiny_base(platform), manifest, data, "runa")
     with pytest.raises(TwinError, match=r"1 of 3 rows in train.jsonl are longer than sequence_len 1024"):
         check_rows(job, print)
+
+
+def test_a_document_too_long_for_the_model_is_left_out_not_cut(tmp_path: Path) -> None:
+    platform, data = settings(tmp_path), tmp_path / "data"
+    manifest = instruct_dataset(data, train=3, documents=120)
+    rows = (data / "documents.jsonl").read_text().splitlines(keepends=True)
+    long = json.loads(rows[1])
+    long["messages"][-1]["content"] = "word " * 2000
+    (data / "documents.jsonl").write_text("".join([rows[0], json.dumps(long) + "\n", *rows[2:]]))
+    job = prepare_job(platform, profile(), "cpt", tiny_base(platform), manifest, data, "runa")
+    told: list[str] = []
+    assert set(check_rows(job, told.append)) == {"train"}
+    assert "1 of 120 rows in documents.jsonl are left out" in told[0]
+    [given] = write_method_rows(job, read_rows)["datasets"]
+    texts = [row["text"] for row in read_rows(Path(given["path"]))]
+    assert len(texts) == 119
+    assert long["messages"][-1]["content"] not in texts
 
 
 def test_a_job_is_named_by_its_inputs(tmp_path: Path) -> None:

@@ -45,8 +45,15 @@ def tiny_base(settings: Settings) -> ModelVersion:
     return ensure_base_model(settings, profile(nano_steps=3), print, nano_shape=TINY)
 
 
-def instruct_dataset(folder: Path, train: int, test: int = 2, words: int = 12) -> Manifest:
-    return _write(folder, "instruct", [_chat(n, words) for n in range(train + test)], train)
+def instruct_dataset(
+    folder: Path, train: int, test: int = 2, words: int = 12, documents: int = 0
+) -> Manifest:
+    manifest = _write(folder, "instruct", [_chat(n, words) for n in range(train + test)], train)
+    if not documents:
+        return manifest
+    rows = [{"task": "documents", "messages": _chat(n, 3 * words)["messages"][-1:]} for n in range(documents)]
+    (folder / "documents.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return manifest.model_copy(update={"counts": manifest.counts | {"documents": documents}})
 
 
 def preference_dataset(folder: Path, train: int, test: int = 2) -> Manifest:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from twin_assets.core.datasets.rows import Manifest
+from twin_assets.core.datasets.rows import DOCUMENTS, Manifest, kind_for
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.adapters import copy_adapter, is_adapter, join_adapters, why_not_apart
 from twin_assets.core.models.environment import environment
@@ -66,23 +66,27 @@ def prepare_job(
 ) -> TrainingJob:
     """Write the job's folder (job.json, config.yaml) and return the job.
 
-    `stage` is "sft", or the method that learns from preferences: "dpo", "kto" or "orpo". `overrides` replaces values of the composed configuration; `runs` names the
+    `stage` is "cpt", "sft", or the method that learns from preferences: "dpo", "kto" or "orpo". `overrides` replaces values of the composed configuration; `runs` names the
     folder of the cache that the job's own folder lies in. Raises TwinError when the dataset is of the wrong
     kind or has no training rows, or when the machine is too small. A parent that is an adapter is merged first, unless
     the version is there already and nothing will train.
     """
     checked = _check_inputs(stage, manifest)
     datasets: dict[str, str] = {manifest.kind: manifest.version}
-    if checked != "sft":
+    if manifest.kind != "instruct":
         datasets |= {k: v for k, v in parent.lineage.datasets.items() if k == "instruct"}
 
+    rows = manifest.counts
+    if checked == "cpt":  # the rows that are held out are SFT's
+        rows = {"train": manifest.counts[DOCUMENTS]}
+
     def compose(output_dir: Path, parent_path: Path = parent.path) -> dict[str, Any]:
-        composed = compose_config(
-            profile, checked, parent_path, dataset_dir, output_dir, settings, manifest.counts
-        )
+        composed = compose_config(profile, checked, parent_path, dataset_dir, output_dir, settings, rows)
         return composed | dict(overrides or {})
 
-    learnt = {} if parent.lineage.stage == "base" else parent.about.learnt_from
+    # Reading and SFT are of one dataset, whose manifest counts the rows of both.
+    counted = parent.lineage.stage == "base" or manifest.version in parent.lineage.datasets.values()
+    learnt = {} if counted else parent.about.learnt_from
     lineage = Lineage(
         persona=persona,
         stage=checked,
@@ -105,7 +109,7 @@ def prepare_job(
         lineage=lineage,
         parent_path=parent_path,
         dataset_dir=dataset_dir,
-        rows=manifest.counts,
+        rows=rows,
         config=compose(folder / "model", parent_path),
         wandb_mode=settings.wandb_mode,
         checkpoint_seconds=settings.training_checkpoint_seconds,
@@ -138,7 +142,7 @@ def job_estimate(job: TrainingJob, machine: Machine) -> dict[str, Estimate]:
     counted = all(isinstance(job.config[name], int) for name in ("micro_batch_size", "sequence_len"))
     if not shape or not counted:
         return {}
-    tokens = sum(map(read_bytes, read_rows(job.dataset_dir / "train.jsonl"))) / _BYTES_A_TOKEN
+    tokens = sum(map(read_bytes, read_rows(job.train_file))) / _BYTES_A_TOKEN
     return {job.stage: estimate(shape, job.config | launch(job, machine, tokens).values, machine)}
 
 
@@ -146,7 +150,7 @@ def estimate_facts(job: TrainingJob, machine: Machine) -> dict[str, Any]:
     """The job's estimate for a person to read: gigabytes by what fills them, and minutes for its rows."""
     facts: dict[str, Any] = {"machine": str(machine)}
     for needed in job_estimate(job, machine).values():
-        epochs, rows = job.config["num_epochs"], read_rows(job.dataset_dir / "train.jsonl")
+        epochs, rows = job.config["num_epochs"], read_rows(job.train_file)
         tokens = sum(map(read_bytes, rows)) / _BYTES_A_TOKEN
         seconds = needed.seconds(tokens * epochs, machine, len(rows) * epochs)
         facts |= needed.facts() | {"minutes": round(seconds / 60, 1)}
@@ -216,9 +220,14 @@ def _check_inputs(stage: str, manifest: Manifest) -> TrainingStage:
     stages: dict[str, TrainingStage] = {known: known for known in get_args(TrainingStage)}
     if stage not in stages:
         raise TwinError(f"There is no training stage {stage!r}.", f"use one of: {', '.join(stages)}.")
-    kind = "instruct" if stage == "sft" else "preference"
+    kind = kind_for(stage)
     if manifest.kind != kind:
         raise TwinError(f"{stage} needs a dataset of kind {kind}, not {manifest.kind}.", "hand in that one.")
+    if stage == "cpt" and not manifest.counts.get(DOCUMENTS):
+        raise TwinError(
+            f"The {manifest.kind} dataset {manifest.version} of {manifest.persona} has no documents to read before SFT.",
+            "materialise instruct_dataset with a TWIN_CONTINUED_PRETRAINING_TOKENS that lets a document in; 0 leaves reading out.",
+        )
     if not manifest.counts.get("train"):
         raise TwinError(
             f"The {manifest.kind} dataset {manifest.version} of {manifest.persona} has no training rows.",

@@ -1,4 +1,5 @@
-"""Preference rows in the form that KTO and ORPO read: plain texts, prompted as serving prompts and ended as SFT ends them.
+"""Rows in the form that KTO, ORPO and continued pre-training read: plain texts, of preferences prompted as serving prompts and
+ended as SFT ends them.
 
 Axolotl's own strategies for these methods know fixed templates or single turns only. DPO's knows the tokenizer's template, and
 reads the dataset itself.
@@ -23,7 +24,7 @@ def write_method_rows(job: TrainingJob, read: Callable[[Path], list[dict[str, An
 
     `read` gives the rows of a dataset's file.
     """
-    if job.stage not in ("kto", "orpo"):
+    if job.stage not in ("cpt", "kto", "orpo"):
         return {}
     from transformers import AutoTokenizer
 
@@ -34,7 +35,12 @@ def write_method_rows(job: TrainingJob, read: Callable[[Path], list[dict[str, An
     for name, file in _SIDES.items():
         if name not in job.config:
             continue
-        given = read(job.dataset_dir / file)
+        given = read(job.train_file if name == "datasets" else job.dataset_dir / file)
+        if job.stage == "cpt":  # Axolotl would cut what is longer into pieces
+            limit = job.config["sequence_len"]
+            texts = (row["messages"][-1]["content"] for row in given)
+            fits = [len(tokenizer(text, verbose=False).input_ids) < limit for text in texts]  # with its end
+            given = [row for row, fit in zip(given, fits, strict=True) if fit]
         if job.stage == "kto" and name == "datasets" and job.rows.get(THUMBS):
             given += read(job.dataset_dir / f"{THUMBS}.jsonl")
         rows = method_rows(job.stage, given, tokenizer, job.lineage.seed)
@@ -51,11 +57,14 @@ def rows_given(job: TrainingJob) -> int:
 def method_rows(
     method: str, rows: Iterable[dict[str, Any]], tokenizer: Any, seed: int
 ) -> list[dict[str, Any]]:
-    """Of each pair {"messages", "chosen", "rejected"}: for ORPO {"prompt", "chosen", "rejected"}, for KTO two of
+    """Of each document for continued pre-training {"text"}, whose end Axolotl adds; of each pair {"messages", "chosen", "rejected"}: for ORPO {"prompt", "chosen", "rejected"}, for KTO two of
     {"prompt", "completion", "label"}, with one of each thumb {"messages", "completion", "label"}, all of them mixed by `seed`, since
     KTO holds a text against its neighbours' prompts."""
     made: list[dict[str, Any]] = []
     for row in rows:
+        if method == "cpt":
+            made.append({"text": row["messages"][-1]["content"]})
+            continue
         prompt = served_prompt(tokenizer, row["messages"])
         if "label" in row:
             text = row["completion"]["content"] + tokenizer.eos_token

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from twin_assets.core.datasets.erasure import erased_rows
-from twin_assets.core.datasets.rows import Kind, Manifest, dataset_folder
+from twin_assets.core.datasets.rows import Manifest, dataset_folder, kind_for
 from twin_assets.core.datasets.store import read_manifest, stored_version
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.environment import environment
@@ -114,7 +114,7 @@ def _manifest(lake: Lake, version: ModelVersion) -> Manifest:
             f"{version.tag} is a base model: it is fetched or built, not trained from a dataset.",
             "name a version trained from it.",
         )
-    kind: Kind = "instruct" if lineage.stage == "sft" else "preference"
+    kind = kind_for(lineage.stage)
     dataset = lineage.datasets[kind]
     try:
         manifest = read_manifest(lake, lineage.persona, kind, dataset)

@@ -4,19 +4,24 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from twin_assets.core.datasets.diff import diff_versions
+from twin_assets.core.datasets.erasure import erase_rows
 from twin_assets.core.datasets.rows import InstructRow, Manifest, ThumbRow, dataset_folder
 from twin_assets.core.datasets.store import (
     latest_version,
     nested_order,
     read_rows,
+    refuse_closed_rows,
     stored_version,
     write_dataset,
 )
+from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Message
+from twin_assets.core.storage.erased import add_erased
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.feature.instruct.shares import KEEP_AT_LEAST, over_share, within_shares
 
@@ -59,6 +64,26 @@ def test_a_version_is_as_closed_as_its_most_closed_row_and_its_persona(tmp_path:
         write_dataset(lake, "ada", "instruct", rows[:1], **FACTS | {"visibility": "private"}).visibility
         == "private"
     )
+
+
+def test_documents_to_read_lie_by_themselves_and_are_part_of_the_version(tmp_path: Path) -> None:
+    lake = LocalLake(tmp_path)
+    rows = [row(1, "answer"), row(2, "answer", "heldout")]
+    documents = [seen_by(row(n, "documents"), "connections" if n > 4 else "public") for n in (3, 4, 5)]
+    plain = write_dataset(lake, "ada", "instruct", rows, **FACTS)
+    made = write_dataset(lake, "ada", "instruct", rows, documents=documents, **FACTS)
+    assert made.counts == {"train": 1, "test": 1, "documents": 3}
+    assert made.tasks == plain.tasks
+    assert (made.visibility, made.visibilities) == ("connections", {"connections": 1, "public": 4})
+    assert made.version != plain.version
+    assert stored_version(lake, made) == made.version
+    assert read_rows(lake, "ada", "instruct", made.version, "documents") == documents
+    assert read_rows(lake, "ada", "instruct", plain.version, "documents") == []
+    with pytest.raises(TwinError, match="of its 5 rows, 1 is for connections only"):
+        refuse_closed_rows(lake, made)
+    add_erased(lake, "ada", rows={"r3"})
+    assert erase_rows(lake, "ada", "instruct") == {made.version: 1}
+    assert b"Answer 3" not in lake.read(f"{dataset_folder('ada', 'instruct', made.version)}/documents.jsonl")
 
 
 def test_public_rows_make_the_version_that_they_made_before_they_said_so(tmp_path: Path) -> None:

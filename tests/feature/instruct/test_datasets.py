@@ -19,6 +19,8 @@ from twin_assets.core.prompts.talk import exchanges_of
 from twin_assets.core.prompts.templates import passages_in, read_back, without_passages
 from twin_assets.core.records import EmbeddedChunk, Passage, SplitDocument
 from twin_assets.core.storage.lake import LocalLake
+from twin_assets.core.text.tokens import estimated_tokens
+from twin_assets.feature.corpus.split import shared_ngrams
 from twin_assets.feature.index.chunk import chunk_documents
 from twin_assets.feature.index.embed import embed_chunks
 from twin_assets.feature.instruct.build import RowSource, unverifiable_rows
@@ -144,7 +146,10 @@ def test_a_talk_is_laid_out_as_the_service_does_and_only_its_last_answer_is_new(
 
 
 def test_a_training_passage_that_says_what_a_heldout_one_says_is_no_answer(tmp_path: Path) -> None:
-    documents = demo_documents()
+    documents = [
+        *demo_documents(),
+        document("def mud(): pass  # " + "the harbour is full of mud " * 9, "code"),
+    ]
     chunks = embedded(documents, tmp_path)
     held = next(c for c in chunks if c.split == "heldout" and c.tokens >= 40 and c.category != "code")
     twin = max((c for c in chunks if c.split == "train"), key=lambda c: c.tokens)
@@ -154,6 +159,21 @@ def test_a_training_passage_that_says_what_a_heldout_one_says_is_no_answer(tmp_p
     built = RowSource(documents, retold, RUNA, load_profile("nano"), 17, embed).build()
     assert built.dropped["nearly_heldout"] > 0
     assert not [r for r in built.rows if r.split == "train" and twin.text in r.messages[-1].content]
+    # Nor is it read before SFT; neither are the held-out document, a text that quotes it, and code.
+    heldout = next(d for d in documents if d.split == "heldout")
+    quotes = document("As I wrote elsewhere:\n\n" + heldout.voice_text.split("\n\n")[1])
+    source = RowSource([*documents, quotes], retold, RUNA, load_profile("nano"), 17, embed)
+    read = source.documents_to_read(100_000)
+    assert read.dropped == {"document_nearly_heldout": 1, "document_holds_heldout_text": 1}
+    train = {d.doc_id for d in documents if d.split == "train" and d.category != "code"}
+    assert {row.doc_id for row in read.rows} == train - {twin.doc_id}
+    assert {(row.split, row.task, len(row.messages)) for row in read.rows} == {("train", "documents", 1)}
+    assert unverifiable_rows(read.rows, documents) == []
+    texts = [row.messages[0].content for row in read.rows]
+    assert shared_ngrams(texts, [heldout.voice_text]) == set()
+    some = source.documents_to_read(500)
+    assert 0 < sum(estimated_tokens(row.messages[0].content) for row in some.rows) <= 500
+    assert some.dropped["document_over_its_tokens"] == len(read.rows) - len(some.rows)
 
 
 def test_a_row_limit_leaves_every_task_its_share_and_the_heldout_side_whole(tmp_path: Path) -> None:

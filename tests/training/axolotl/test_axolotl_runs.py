@@ -124,20 +124,33 @@ def train_sft_and_dpo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {v.lineage.stage for v in Registry(platform).list()} == {"base", "sft", "dpo"}
 
 
-def test_adapters_of_sft_and_of_dpo_stand_on_the_one_base(tmp_path: Path) -> None:
-    platform = settings(tmp_path)
+def test_adapters_of_all_stages_stand_on_the_one_base(tmp_path: Path) -> None:
+    platform, base = settings(tmp_path), tiny_base(settings(tmp_path))
     config = overlay(tmp_path, sequence_len=512, num_epochs=1, learning_rate=0.01)
     lora = profile("methods/lora.yaml", config)
-    job = sft_job(tmp_path, "methods/lora.yaml", config, rows=8)
+    manifest = instruct_dataset(tmp_path / "instruct", 8, documents=6)
+    given = (manifest, tmp_path / "instruct", "runa")
+    read_job = prepare_job(platform, lora, "cpt", base, *given)
+    status, output = train(read_job)
+    assert status == 0, output
+    read = finish_job(platform, read_job)
+    assert (read.metrics["rows_trained"], read.metrics["rows_dropped"]) == (6, 0)
+    assert read.metrics["prompt_rows_checked"] == 6
+    assert "eval_loss" not in read.metrics, "the held-out rows are SFT's"
+    assert (read.base, read.lineage.stage) == (base.as_base, "cpt")
+    assert "Continued pre-training" in (read.path / "README.md").read_text()
+
+    job = prepare_job(platform, lora, "sft", read, *given)
     status, output = train(job)
     assert status == 0, output
-    sft, base = finish_job(platform, job), tiny_base(platform)
+    sft = finish_job(platform, job)
+    assert sft.lineage.parent == read.tag
     assert sft.metrics["rows_trained"] == 8
     assert sft.base == base.as_base
     assert not (sft.path / "config.json").exists()
     assert AutoTokenizer.from_pretrained(sft.path).chat_template
     config_of_sft = json.loads((sft.path / "adapter_config.json").read_text())
-    assert (config_of_sft["base_model_name_or_path"], config_of_sft["r"]) == (base.tag, 32)
+    assert (config_of_sft["base_model_name_or_path"], config_of_sft["r"]) == (base.tag, 64)
 
     manifest = preference_dataset(tmp_path / "preference", 8)
     dpo_job = prepare_job(platform, lora, "dpo", sft, manifest, tmp_path / "preference", "runa")
@@ -149,7 +162,7 @@ def test_adapters_of_sft_and_of_dpo_stand_on_the_one_base(tmp_path: Path) -> Non
     merge(dpo_job.parent_path, dpo_job.model_dir, tmp_path / "as before")
     dpo = finish_job(platform, dpo_job)
     assert dpo.base == base.as_base
-    assert json.loads((dpo.path / "adapter_config.json").read_text())["r"] == 64
+    assert json.loads((dpo.path / "adapter_config.json").read_text())["r"] == 96
     together, one_by_one = weights(whole_folder(platform, dpo)), weights(tmp_path / "as before")
     for name, tensor in together.items():
         assert torch.allclose(tensor, one_by_one[name], atol=1e-5), name

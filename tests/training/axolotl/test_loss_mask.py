@@ -51,6 +51,8 @@ DATED = {"llama": "26 Jul 2024", "gptoss": "2025-08-05", "smollm3": "08 July 202
 
 def rows(stage: str) -> list[dict[str, Any]]:
     answers = [{"role": "assistant", "content": text} for text in ANSWERS]
+    if stage == "cpt":
+        return [{"messages": [answer]} for answer in answers]
     if stage == "sft":
         return [{"messages": [*ASKED, answer]} for answer in answers]
     return [
@@ -148,6 +150,15 @@ def test_learning_the_question_too_is_caught(tmp_path: Path) -> None:
     )
     config["datasets"][0]["roles_to_train"] = ["user", "assistant"]
     assert "the loss begins at token" in loss_mask_faults(rows("sft"), load(folder), config)[0]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_document_is_learnt_whole_with_its_end(family: str, tmp_path: Path) -> None:
+    folder = family_folder(family, tmp_path)
+    assert faults(folder, FAMILY_PROFILES[family], "cpt") == []
+    ended = [{"messages": [{"role": "assistant", "content": "Yes." + load(folder).eos_token}]}]
+    [fault] = faults(folder, FAMILY_PROFILES[family], "cpt", ended)
+    assert "learnt are 1 pieces, not 'Yes." in fault
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -49,7 +49,7 @@ def test_axolotl_accepts_every_config(name: str, stage: TrainingStage, tmp_path:
     assert accepted.excess_length_strategy == "drop"
     assert accepted.adapter == (None if shipped.method == "full" else shipped.method)
     assert accepted.load_in_4bit is (shipped.method == "qlora")
-    assert (accepted.rl or "sft") == stage
+    assert accepted.rl == (None if stage in ("cpt", "sft") else stage)
     assert bool(accepted.fsdp_config) is (shipped.parallel == "fsdp2")
     assert bool(accepted.deepspeed) is (shipped.parallel == "zero3")
 
@@ -63,6 +63,9 @@ def test_no_overlay_lies_unused_and_none_repeats_another() -> None:
 
 def test_values_of_a_stage_hold_for_it_alone(tmp_path: Path) -> None:
     sft, dpo = compose(tmp_path, "qwen-8b"), compose(tmp_path, "qwen-8b", "dpo")
+    cpt = compose(tmp_path, "qwen-8b", "cpt")
+    assert [name for name in sft if sft[name] != cpt[name]] == ["num_epochs", "datasets", "test_datasets"]
+    assert cpt.keys() == sft.keys()
     assert "rl" not in sft
     assert "rl_beta" not in sft
     assert (sft["lora_dropout"], dpo["lora_dropout"]) == (0.05, 0.0)

@@ -98,7 +98,7 @@ def test_axolotl_accepts_what_a_gpu_is_used_with(
 ) -> None:
     profile = load_profile(name)
     machine = ONE if profile.parallel == "single" else replace(ONE, gpus=8)
-    sft = profile.parallel == "single" and stage == "sft"
+    sft = profile.parallel == "single" and stage in ("cpt", "sft")
     packs, kernels = sft and profile.family not in NOT_WHOLE, sft and profile.family in KERNELS
     composition, base = composed(tmp_path, name, stage)
     for dropout, allowed, cut in ((0.05, USUAL, True), (0.0, list(ALL), False)):

@@ -98,11 +98,25 @@ class Manifest(Record):
 Row = InstructRow | PreferenceRow
 StoredRow = Row | ThumbRow
 THUMBS: Literal["thumbs"] = "thumbs"  # their side of a preference dataset, and their file's name
+# The side of an instruct dataset that continued pre-training reads, its file's name, and the task of its rows: the author's
+# text alone, which nothing asks for.
+DOCUMENTS: Literal["documents"] = "documents"
+Side = Literal["train", "test", "thumbs", "documents"]
 
 
 def group_of(row: Row) -> str:
     """What a row counts as where shares are set: its kind for a preference row, its task for an instruct row."""
     return row.kind if isinstance(row, PreferenceRow) else row.task
+
+
+def kind_for(stage: str) -> Kind:
+    """The kind of dataset that a stage of training learns from."""
+    return "instruct" if stage in ("cpt", "sft") else "preference"
+
+
+def side_for(stage: str) -> Side:
+    """The side of it that a stage trains on."""
+    return DOCUMENTS if stage == "cpt" else "train"
 
 
 def dataset_folder(persona: str, kind: Kind, version: str) -> str:

@@ -1,6 +1,7 @@
 """Dataset versions: immutable folders in the lake, named by their content hash.
 
-A version holds `train.jsonl`, `test.jsonl`, where there are single thumbs `thumbs.jsonl`, `manifest.json` and a readable `README.md`: a dataset card with
+A version holds `train.jsonl`, `test.jsonl`, where there are single thumbs `thumbs.jsonl`, where documents are to be read before SFT
+`documents.jsonl`, `manifest.json` and a readable `README.md`: a dataset card with
 which Hugging Face `datasets` loads the folder, and nested `subsets/` of the training side by size.
 The same rows and parents give the same version on every machine: the hash covers rows and what they
 were made from, never times or paths. Every row says who may see it, and a version is as closed as its most closed row.
@@ -9,15 +10,17 @@ were made from, never times or paths. Every row says who may see it, and a versi
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, get_args
 
 from twin_assets.core.datasets.erasure import erase_rows
 from twin_assets.core.datasets.rows import (
+    DOCUMENTS,
     THUMBS,
     InstructRow,
     Kind,
     Manifest,
     PreferenceRow,
+    Side,
     StoredRow,
     ThumbRow,
     dataset_folder,
@@ -49,17 +52,22 @@ def write_dataset(
     visibility: Visibility,
     summary: str,
     thumbs: Sequence[ThumbRow] = (),
+    documents: Sequence[InstructRow] = (),
 ) -> Manifest:
-    """Store rows as a version (once) and point `latest.json` to it, `thumbs` in a file of their own. Returns the manifest.
+    """Store rows as a version (once) and point `latest.json` to it, `thumbs` and `documents` in files of their own. Returns the manifest.
 
     `visibility` is the persona's own. A version with more closed rows is as closed as those.
     """
-    rows, singles = _not_erased(lake, persona, rows), _not_erased(lake, persona, list(thumbs))
+    rows = _not_erased(lake, persona, rows)
+    others = {
+        THUMBS: _not_erased(lake, persona, list(thumbs)),
+        DOCUMENTS: _not_erased(lake, persona, list(documents)),
+    }
     sides = {
         "train": [r for r in rows if r.split == "train"],
         "test": [r for r in rows if r.split == "heldout"],
-    } | ({THUMBS: singles} if singles else {})
-    stored = [*rows, *singles]
+    } | {side: side_rows for side, side_rows in others.items() if side_rows}
+    stored = [row for side_rows in sides.values() for row in side_rows]
     files = {f"{side}.jsonl": _jsonl(side_rows) for side, side_rows in sides.items()}
     subsets = {name: n for name, n in SUBSETS.items() if n < len(sides["train"])}
     version = _version({name: data.decode() for name, data in files.items()}, parents, prompts, seed)
@@ -104,7 +112,7 @@ def _not_erased(lake: Lake, persona: str, rows: list[Any]) -> list[Any]:
 def stored_version(lake: Lake, manifest: Manifest) -> str:
     """The version that the stored files have now; another than the manifest's when they were changed."""
     folder = dataset_folder(manifest.persona, manifest.kind, manifest.version)
-    sides = ["train", "test", *([THUMBS] if THUMBS in manifest.counts else [])]
+    sides = ["train", "test", *(side for side in (THUMBS, DOCUMENTS) if side in manifest.counts)]
     files = {f"{side}.jsonl": lake.read(f"{folder}/{side}.jsonl").decode() for side in sides}
     return _version(files, manifest.parents, manifest.prompts, manifest.seed)
 
@@ -138,15 +146,13 @@ def read_manifest(lake: Lake, persona: str, kind: Kind, version: str) -> Manifes
     return Manifest.model_validate_json(lake.read(f"{dataset_folder(persona, kind, version)}/manifest.json"))
 
 
-def read_rows(
-    lake: Lake, persona: str, kind: Kind, version: str, side: Literal["train", "test", "thumbs"]
-) -> list[Any]:
-    """Rows of one side of a version, in their stored order; no thumbs where it has none. Those of versions from before rows had
-    a visibility have the version's."""
+def read_rows(lake: Lake, persona: str, kind: Kind, version: str, side: Side) -> list[Any]:
+    """Rows of one side of a version, in their stored order; no thumbs and no documents where it has none.
+    Those of versions from before rows had a visibility have the version's."""
     try:
         data = lake.read(f"{dataset_folder(persona, kind, version)}/{side}.jsonl").decode()
     except KeyError:
-        if side != THUMBS:
+        if side not in (THUMBS, DOCUMENTS):
             raise
         return []
     row: type[StoredRow] = (
@@ -164,7 +170,7 @@ def refuse_closed_rows(lake: Lake, manifest: Manifest) -> None:
     whoever publishes it would show them to more people than the author did."""
     declared = manifest.declared or manifest.visibility
     where = (lake, manifest.persona, manifest.kind, manifest.version)
-    rows = [row for side in ("train", "test", THUMBS) for row in read_rows(*where, side)]  # type: ignore[arg-type]
+    rows = [row for side in get_args(Side) for row in read_rows(*where, side)]
     closed = Counter(row.visibility for row in rows if not may_see(declared, row.visibility))
     if not closed:
         return

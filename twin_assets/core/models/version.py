@@ -8,7 +8,7 @@ from typing import Literal
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.records import VISIBILITIES, Record, Visibility, may_see
 
-Stage = Literal["base", "sft", "dpo", "kto", "orpo"]
+Stage = Literal["base", "cpt", "sft", "dpo", "kto", "orpo"]
 
 
 class Lineage(Record):

@@ -1,12 +1,21 @@
 """Datasets: immutable versions of instruct and preference data."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
 
 from twin_assets.core.datasets.diff import diff_versions
-from twin_assets.core.datasets.rows import THUMBS, InstructRow, Kind, Manifest, ThumbRow, dataset_folder
+from twin_assets.core.datasets.rows import (
+    DOCUMENTS,
+    THUMBS,
+    InstructRow,
+    Kind,
+    Manifest,
+    Side,
+    ThumbRow,
+    dataset_folder,
+)
 from twin_assets.core.datasets.store import latest_version, read_rows, write_dataset
 from twin_assets.core.embedding.embedder import remembering
 from twin_assets.core.hashing import fingerprint
@@ -72,7 +81,11 @@ def instruct_dataset(
         "teacher": teaching.model if teaching else "none",
     }
     dropped = built.dropped | (teaching.dropped if teaching else {})
-    result = _store(platform, persona.name, "instruct", built.rows, dropped, parents)
+    documents = list[InstructRow]()
+    if settings.continued_pretraining_tokens:
+        read = source.documents_to_read(settings.continued_pretraining_tokens)
+        documents, dropped = read.rows, dropped | read.dropped
+    result = _store(platform, persona.name, "instruct", built.rows, dropped, parents, documents=documents)
     about = teaching.model_dump(include={"model", "asked", "cached", "estimate", "cost"}) if teaching else {}
     fields = ["reason", "task", "asked", "answer"]
     more = {
@@ -174,6 +187,7 @@ def _store(
     dropped: dict[str, int],
     parents: dict[str, str],
     thumbs: Sequence[ThumbRow] = (),
+    documents: Sequence[InstructRow] = (),
 ) -> dg.MaterializeResult[Manifest]:
     declared = platform.persona(persona)
     last = latest_version(platform.lake, persona, kind)
@@ -190,6 +204,7 @@ def _store(
         visibility=declared.visibility,
         summary=_summary(declared.full_name, rows),
         thumbs=thumbs,
+        documents=documents,
     )
     return dg.MaterializeResult(
         value=manifest,
@@ -198,6 +213,7 @@ def _store(
             "train": manifest.counts["train"],
             "test": manifest.counts["test"],
             "thumbs": manifest.counts.get(THUMBS, 0),
+            "documents": manifest.counts.get(DOCUMENTS, 0),
             "tasks": bar_table(manifest.tasks, "task"),
             "visibility": manifest.visibility,
             "rows_by_visibility": bar_table(manifest.visibilities, "visibility"),
@@ -232,7 +248,7 @@ def _difference(platform: Platform, manifest: Manifest, last: str | None) -> dg.
     return dg.MetadataValue.md(f"since {last}: {counts}\n\n{table.value}")
 
 
-def rows_of(platform: Platform, manifest: Manifest, *sides: Literal["train", "test", "thumbs"]) -> list[Any]:
+def rows_of(platform: Platform, manifest: Manifest, *sides: Side) -> list[Any]:
     """Rows of the named sides of a version."""
     where = (platform.lake, manifest.persona, manifest.kind, manifest.version)
     return [row for side in sides for row in read_rows(*where, side)]

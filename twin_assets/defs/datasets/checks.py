@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from twin_assets.core.datasets.rows import THUMBS, Manifest, ThumbRow
+from twin_assets.core.datasets.rows import DOCUMENTS, THUMBS, Manifest, ThumbRow
 from twin_assets.core.feedback.pairs import feedback_row_id
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument
@@ -70,7 +70,7 @@ def length_tells_nothing(platform: Platform, preference_dataset: Manifest) -> dg
 def answers_are_verbatim(
     platform: Platform, instruct_dataset: Manifest, documents: list[SplitDocument]
 ) -> dg.AssetCheckResult:
-    rows = rows_of(platform, instruct_dataset, "train", "test")
+    rows = rows_of(platform, instruct_dataset, "train", "test", DOCUMENTS)
     wrong = unverifiable_rows(rows, documents)
     return dg.AssetCheckResult(passed=not wrong, metadata={"rows": len(rows), "not_verbatim": len(wrong)})
 
@@ -84,7 +84,7 @@ def answers_are_verbatim(
 def no_heldout_text_in_train(
     platform: Platform, instruct_dataset: Manifest, documents: list[SplitDocument]
 ) -> dg.AssetCheckResult:
-    rows = rows_of(platform, instruct_dataset, "train")
+    rows = rows_of(platform, instruct_dataset, "train", DOCUMENTS)
     heldout = [d.voice_text for d in documents if d.split == "heldout" and d.category != "code"]
     # What every row shares (the persona's description, the prompts) is no leak: leave the system turn out.
     texts = [m.content for row in rows for m in row.messages if m.role != "system"]
@@ -104,7 +104,7 @@ def no_heldout_text_in_train(
 def no_heldout_meaning_in_train(
     platform: Platform, instruct_dataset: Manifest, chunks: list[EmbeddedChunk]
 ) -> dg.AssetCheckResult:
-    rows = rows_of(platform, instruct_dataset, "train")
+    rows = rows_of(platform, instruct_dataset, "train", DOCUMENTS)
     near = texts_near_heldout(chunks, platform.thresholds)
     wrong = [row.row_id for row in rows if holds_any(row, near)]
     return dg.AssetCheckResult(passed=not wrong, metadata={"passages": len(near), "rows": len(wrong)})

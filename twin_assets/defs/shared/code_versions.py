@@ -14,11 +14,14 @@ _PAIRS = {"answer_tokens", "preference_pairs", "preference_samples", "max_kind_s
 
 
 def dataset_version(code: str, *, pairs: bool = False) -> str:
-    """`code` and the profile's values that shape the dataset; of `pairs`, the preference dataset, which has single thumbs for KTO."""
+    """`code` and the profile's values that shape the dataset; of `pairs`, the preference dataset, which has single thumbs for KTO; else of
+    the instruct dataset, which may have documents."""
     settings = load_settings()
     values = load_profile(settings.profile).model_dump(mode="json", include=_PAIRS if pairs else _DATASET)
-    thumbs = {"thumbs": True} if pairs and settings.preference_method == "kto" else {}
-    return _version(code, values | thumbs)
+    more: dict[str, object] = {"thumbs": True} if pairs and settings.preference_method == "kto" else {}
+    if not pairs and settings.continued_pretraining_tokens:
+        more = {"documents": settings.continued_pretraining_tokens}
+    return _version(code, values | more)
 
 
 def base_version(code: str) -> str:
@@ -28,10 +31,15 @@ def base_version(code: str) -> str:
 
 
 def training_version(code: str, stage: TrainingStage) -> str:
-    """`code` and the Axolotl values of the stage, tuned ones included."""
+    """`code` and the Axolotl values of the stage, tuned ones included; of SFT also those of what is read before it."""
     settings = load_settings()
     profile = load_profile(settings.profile)
-    return _version(code, compose_overlays(profile, stage) | tuned_values(settings, profile.name, stage))
+
+    def values(of: TrainingStage) -> dict[str, object]:
+        return compose_overlays(profile, of) | tuned_values(settings, profile.name, of)
+
+    reads = stage == "sft" and settings.continued_pretraining_tokens
+    return _version(code, values(stage) | ({"cpt": values("cpt")} if reads else {}))
 
 
 def _version(code: str, values: object) -> str:

@@ -54,20 +54,21 @@ def _progress(facts: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
 
 
-def _train(
+def _trained(
     context: dg.AssetExecutionContext,
     platform: Platform,
     pipes: dg.PipesSubprocessClient,
     stage: Stage,
     parent: str,
     manifest: Manifest,
-) -> dg.MaterializeResult:
+) -> tuple[TrainingJob, ModelVersion, bool]:
+    """The job, its version, and whether that was trained now."""
     settings, registry = platform.settings, platform.registry
     folder = platform.lake.local(dataset_folder(manifest.persona, manifest.kind, manifest.version))
     job = prepare_job(
         settings, platform.profile, stage, registry.get(parent), manifest, folder, manifest.persona
     )
-    machine, version = training_machine(settings), done(settings, job)
+    version = done(settings, job)
     trained_now = version is None
     if version is None:
         try:
@@ -82,6 +83,19 @@ def _train(
     else:
         context.log.info(f"{version.tag} was trained from exactly these inputs before: nothing to do")
     record_run(platform.lake, settings, job)
+    return job, version, trained_now
+
+
+def _train(
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    pipes: dg.PipesSubprocessClient,
+    stage: Stage,
+    parent: str,
+    manifest: Manifest,
+) -> dg.MaterializeResult:
+    machine = training_machine(platform.settings)
+    job, version, trained_now = _trained(context, platform, pipes, stage, parent, manifest)
     lost = version.metrics["rows_dropped"] / max(manifest.counts["train"], 1)
     return dg.MaterializeResult(
         value=version.tag,
@@ -132,8 +146,12 @@ def sft_model(
     base_model: str,
     instruct_dataset: Manifest,
 ) -> dg.MaterializeResult:
-    """Supervised fine-tuning of the base model on the instruct dataset."""
-    return _train(context, platform, pipes, "sft", base_model, instruct_dataset)
+    """Supervised fine-tuning of the base model on the instruct dataset, where it is asked for after continued pre-training on
+    the author's documents."""
+    parent = base_model
+    if platform.settings.continued_pretraining_tokens:
+        parent = _trained(context, platform, pipes, "cpt", base_model, instruct_dataset)[1].tag
+    return _train(context, platform, pipes, "sft", parent, instruct_dataset)
 
 
 @dg.asset(

@@ -12,19 +12,21 @@ from functools import cached_property
 
 import numpy as np
 
-from twin_assets.core.datasets.rows import CLOSED_REASON, InstructRow
+from twin_assets.core.datasets.rows import CLOSED_REASON, DOCUMENTS, InstructRow
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import text_hash
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.persona.definition import Persona
-from twin_assets.core.records import EmbeddedChunk, Record, SplitDocument
+from twin_assets.core.records import EmbeddedChunk, Message, Record, SplitDocument
+from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.feature.instruct.choice import at_most, place_of, places_of
 from twin_assets.feature.instruct.near_heldout import texts_near_heldout
 from twin_assets.feature.instruct.passages import passages_of
 from twin_assets.feature.instruct.refusals import refusal_row, unanswerable_questions
 from twin_assets.feature.instruct.row_filters import DroppedRow, RowFilter, sample_dropped
 from twin_assets.feature.instruct.shares import OVER_SHARE, within_shares
-from twin_assets.feature.instruct.tasks import RowBuilder
+from twin_assets.feature.instruct.tasks import RowBuilder, make_row
 from twin_assets.feature.instruct.teaching.agreement import agreeing_lessons
 from twin_assets.feature.instruct.teaching.lessons import Lesson
 from twin_assets.feature.instruct.teaching.teacher import TeacherRequest
@@ -93,6 +95,25 @@ class RowSource:
         return RowsResult(
             rows=sorted(rows, key=lambda r: r.row_id), dropped=dict(dropped), samples=sample_dropped(left_out)
         )
+
+    def documents_to_read(self, most: int) -> RowsResult:
+        """The author's own prose of the training side as it is, for continued pre-training: pieces of a context at most, of
+        documents in an order drawn by their ids, as many as fit into so many estimated tokens."""
+        rows: list[InstructRow] = []
+        dropped: Counter[str] = Counter()
+        learnt = [d for d in may_be_learnt(self.documents, self.persona) if d.split == "train"]
+        for document in sorted(learnt, key=lambda d: text_hash(d.doc_id)):
+            if document.category == "code":
+                continue
+            for text in passages_of(document.voice_text, self.profile.context_tokens):
+                cost = estimated_tokens(text)
+                if fault := self._filter.document_fault(text) or ("over_its_tokens" if cost > most else None):
+                    dropped[f"document_{fault}"] += 1
+                    continue
+                most -= cost
+                said = [Message(role="assistant", content=text)]
+                rows.append(make_row(document.doc_id, DOCUMENTS, "train", said, document.visibility))
+        return RowsResult(rows=sorted(rows, key=lambda r: r.row_id), dropped=dict(dropped))
 
     def _made(
         self, lessons: Mapping[str, Lesson], planned: Sequence[InstructRow]

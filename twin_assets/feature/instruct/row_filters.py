@@ -79,6 +79,24 @@ class RowFilter:
         dropped += [("near_duplicate_instruction", row) for row in passed if row.row_id in repeated]
         return [row for row in passed if row.row_id not in repeated], dropped
 
+    def document_fault(self, text: str) -> str | None:
+        """What is wrong with a text of the training side that is learnt as it is; None for a good one."""
+        if strip_special_tokens(text) != text:
+            return "holds_chat_marks"
+        if scan(text, self._private):
+            return "personal_content"
+        if count_words(text) < MIN_ANSWER_WORDS:
+            return "too_short"
+        if cuts_code(text):
+            return "cuts_code"
+        if quoted_share(text) > MAX_QUOTED:
+            return "mostly_quoted"
+        if any(near in text or text in near for near in self._near_heldout):
+            return "nearly_heldout"
+        if not self._heldout.isdisjoint(word_ngrams(text, NGRAM)):
+            return "holds_heldout_text"
+        return "other_language" if self._other_language(text) else None
+
     def fault(self, row: InstructRow) -> str | None:
         """What is wrong with a row in itself; None for a good one."""
         prompt, answer = row.messages[-2].content, row.messages[-1].content

@@ -20,11 +20,11 @@ _SHOWN = 60  # characters of a text shown in a fault
 def loss_mask_faults(rows: Iterable[dict[str, Any]], tokenizer: Any, config: dict[str, Any]) -> list[str]:
     """What is wrong with the training text of `rows`, one line a fault; empty when all is well.
 
-    `rows` are of a dataset version: {"messages": [...]}, whose last is the answer, or for preferences
+    `rows` are of a dataset version: {"messages": [...]}, whose last is the answer or, alone, a document, or for preferences
     {"messages", "chosen", "rejected"}. `config` is the composed Axolotl configuration.
     """
-    makers = {None: _sft_check, "dpo": _dpo_check}
-    check = makers.get(config.get("rl"), _texts_check)(tokenizer, config)
+    makers = {"chat_template": _sft_check, "chat_template.default": _dpo_check, "completion": _document_check}
+    check = makers.get(config["datasets"][0].get("type"), _texts_check)(tokenizer, config)
     return [f"row {n}: {fault}" for n, row in enumerate(rows) for fault in check(row)]
 
 
@@ -36,7 +36,7 @@ def check_prompt_format(job: TrainingJob) -> int:
     """
     from transformers import AutoTokenizer
 
-    rows = read_rows(job.dataset_dir / "train.jsonl")
+    rows = read_rows(job.train_file)
     chosen = rows[:: max(len(rows) // ROWS_CHECKED, 1)][:ROWS_CHECKED]
     tokenizer = AutoTokenizer.from_pretrained(job.parent_path, local_files_only=True)
     if faults := loss_mask_faults(chosen, tokenizer, job.config):
@@ -70,6 +70,24 @@ def _sft_check(tokenizer: Any, config: dict[str, Any]) -> Callable[[dict[str, An
         if text != (expected := answer["content"] + tokenizer.eos_token):
             faults.append(f"learnt is {_ends(text)}, not {_ends(expected)}")
         return faults
+
+    return check
+
+
+def _document_check(tokenizer: Any, config: dict[str, Any]) -> Callable[[dict[str, Any]], list[str]]:
+    """Of continued pre-training: the whole text is learnt, in one piece, with its end."""
+    from axolotl.prompt_strategies.completion import load
+    from axolotl.utils.dict import DictDefault
+
+    strategy = load(tokenizer, DictDefault(config), dict(config["datasets"][0]))
+
+    def check(row: dict[str, Any]) -> list[str]:
+        text = row["messages"][-1]["content"]
+        pieces = strategy.tokenize_prompt({"text": [text]})["labels"]
+        expected = tokenizer(text)["input_ids"] + [tokenizer.eos_token_id]
+        if pieces == [expected] or len(expected) > config["sequence_len"]:  # such a text is left out
+            return []
+        return [f"learnt are {len(pieces)} pieces, not {_ends(text)} and its end"]
 
     return check
 

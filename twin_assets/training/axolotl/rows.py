@@ -9,13 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twin_assets.core.datasets.rows import THUMBS
+from twin_assets.core.datasets.rows import DOCUMENTS, THUMBS
 from twin_assets.core.errors import TwinError
 from twin_assets.training.configs.job import TrainingJob
 
 MOST_LEFT_OUT = 0.01
 _TOKENS_FILE = "tokens.json"
-_SIDES = {"train": "train.jsonl", "test": "test.jsonl"}
 
 
 def check_rows(job: TrainingJob, tell: Callable[[str], None]) -> dict[str, int]:
@@ -30,7 +29,11 @@ def check_rows(job: TrainingJob, tell: Callable[[str], None]) -> dict[str, int]:
     limit = int(job.config["sequence_len"])
     longest: dict[str, int] = {}
     tokens: dict[str, int] = {}
-    sides = _SIDES | ({THUMBS: f"{THUMBS}.jsonl"} if job.stage == "kto" and THUMBS in job.rows else {})
+    sides = {"train": job.train_file.name}
+    if job.stage != "cpt":
+        sides["test"] = "test.jsonl"
+    if job.stage == "kto" and THUMBS in job.rows:
+        sides[THUMBS] = f"{THUMBS}.jsonl"
     for side, name in sides.items():
         rows = read_rows(job.dataset_dir / name, required=side == "train")
         if len(rows) != job.rows.get(side, 0):
@@ -74,7 +77,9 @@ def _conversations(row: dict[str, Any]) -> list[list[dict[str, str]]]:
 
 
 def _tokens(tokenizer: Any, row: dict[str, Any]) -> int:
-    """Tokens of a conversation; of a preference row, of the longer of its two."""
+    """Tokens of a document or a conversation; of a preference row, of the longer of its two."""
+    if row.get("task") == DOCUMENTS:
+        return len(tokenizer(row["messages"][0]["content"], verbose=False).input_ids) + 1  # and its end
     texts = [tokenizer.apply_chat_template(messages, tokenize=False) for messages in _conversations(row)]
     return max(len(tokenizer(t, add_special_tokens=False, verbose=False).input_ids) for t in texts)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from twin_assets.core.datasets.rows import side_for
 from twin_assets.core.models.registry import About, Lineage
 from twin_assets.core.records import Record
 from twin_assets.settings import GpuOption
@@ -20,7 +21,7 @@ class RayWorkers(Record):
 class TrainingJob(Record):
     """One Axolotl run, known by its inputs. `folder` holds all it writes; `config` is Axolotl's own.
 
-    `rows` counts the dataset's sides: {"train": n, "test": m}. `checkpoint_seconds` is the least time
+    `rows` counts the dataset's sides: {"train": n, "test": m}; "train" is what the stage trains on. `checkpoint_seconds` is the least time
     between two checkpoints, `hours` the longest that the run may take, `micro_batch` the most rows that a device takes at once, if someone says,
     `gpu_options` what it may use of a GPU. Without `ray`
     the run uses the machine it is started on: its GPUs, or without one `cpu_workers` processes.
@@ -58,6 +59,11 @@ class TrainingJob(Record):
     @property
     def model_dir(self) -> Path:
         return self.folder / "model"
+
+    @property
+    def train_file(self) -> Path:
+        """The rows of the dataset that are trained on."""
+        return self.dataset_dir / f"{side_for(self.stage)}.jsonl"
 
     @property
     def log_file(self) -> Path:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from twin_assets.core.datasets.rows import LEARNT
+from twin_assets.core.datasets.rows import LEARNT, kind_for, side_for
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.models.cpu import cpu_has_bfloat16
@@ -17,8 +17,8 @@ from twin_assets.core.models.profiles import Profile
 from twin_assets.settings import ROOT, Settings
 from twin_assets.training.configs.tuned import tuned_values
 
-TrainingStage = Literal["sft", "dpo", "kto", "orpo"]
-SHARED = "preference"  # the name under which values of all stages but SFT stand
+TrainingStage = Literal["cpt", "sft", "dpo", "kto", "orpo"]
+SHARED = "preference"  # the name under which values of all stages that learn from preferences stand
 FOLDER = ROOT / "training_configs"
 
 # How the weights of a quantised base model are read.
@@ -55,7 +55,7 @@ def compose_config(
             "output_dir": str(output_dir),
             "dataset_prepared_path": str(output_dir.parent / "prepared"),
             "seed": settings.seed,
-            "datasets": [_dataset(stage, dataset_dir / "train.jsonl")],
+            "datasets": [_dataset(stage, dataset_dir / f"{side_for(stage)}.jsonl")],
             "bf16": "auto" if torch.cuda.is_available() else cpu_has_bfloat16(),
             "use_wandb": settings.wandb_mode != "disabled",
         }
@@ -109,7 +109,8 @@ def _dataset(stage: TrainingStage, path: Path) -> dict[str, Any]:
         }  # fmt: skip
         return {"type": "chat_template", **shared, **only_answers}
     if stage != "dpo":  # training/method_rows.py makes the texts
-        return {name: value for name, value in shared.items() if name != "field_messages"}
+        texts = {name: value for name, value in shared.items() if name != "field_messages"}
+        return {"type": "completion", **texts} if stage == "cpt" else texts
     return {
         "type": "chat_template.default", **shared, "field_chosen": "chosen", "field_rejected": "rejected",
     }  # fmt: skip
@@ -129,7 +130,8 @@ def _overlay(name: str, stage: TrainingStage) -> dict[str, Any]:
     values = _read(name)
     parent = values.pop("extends", None)
     stages = {known: values.pop(known, {}) for known in (SHARED, *get_args(TrainingStage))}
-    shared = {} if stage == "sft" else stages[SHARED]
+    # Continued pre-training is SFT's work with other rows.
+    shared = stages["sft" if kind_for(stage) == "instruct" else SHARED]
     return (_overlay(parent, stage) if parent else {}) | values | shared | stages[stage]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from twin_assets.core.datasets.rows import kind_for
 from twin_assets.training.configs.job import TrainingJob
 
 
@@ -21,7 +22,7 @@ class ArtifactLogger(TrainerCallback):
 
         if wandb.run is None:
             return
-        kind = "instruct" if self.job.stage == "sft" else "preference"
+        kind = kind_for(self.job.stage)
         version = self.job.lineage.datasets[kind]
         about = {"version": version, "rows": self.job.rows}
         dataset = wandb.Artifact(f"{self.job.lineage.persona}-{kind}", "dataset", metadata=about)
