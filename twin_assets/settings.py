@@ -404,6 +404,20 @@ class RefreshSettings(BaseModel):
     refresh_cooldown_days: float = Field(7.0, description="No rebuild is asked for sooner after the last.")
 
 
+class QuotaSettings(BaseModel):
+    """Quotas of each person"""
+
+    quota_runs_a_day: int | None = Field(
+        None, ge=1, le=1_000, description="Runs that are started for one person by themselves, in 24 hours; unset: as many as come. A persona's `quotas` come first."
+    )  # fmt: skip
+    quota_training_hours_a_month: float | None = Field(
+        None, ge=0, le=100_000, description="Hours of trainings of one person, in 30 days; then none starts by itself."
+    )  # fmt: skip
+    quota_dollars_a_month: float | None = Field(
+        None, ge=0, le=10_000_000, description="US dollars for trainings and teachers of one person, in 30 days; then nothing starts by itself."
+    )  # fmt: skip
+
+
 class AlertSettings(BaseModel):
     """Alerts"""
 
@@ -618,6 +632,7 @@ class Settings(
     TrainingSettings,
     ReleaseSettings,
     RefreshSettings,
+    QuotaSettings,
     AlertSettings,
     EngineSettings,
     PortSettings,

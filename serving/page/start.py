@@ -11,6 +11,7 @@ from serving.page.dagster import dagster_url
 from serving.protocol import WriteRequest
 from twin_assets.core.persona.definition import SOURCES, Persona, load_persona, persona_names, source_title
 from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.release.marks import PAUSED
 from twin_assets.core.storage.lake import open_lake
 
 router = APIRouter()
@@ -19,9 +20,10 @@ router = APIRouter()
 @router.get("/ui/api/start")
 @needs("admin")
 def start(request: Request, settings: Config) -> dict[str, Any]:
-    """Personas with the version in production, the schema of /v1/write, from which the page builds its form,
+    """Personas with the version in production and whether they are paused, the schema of /v1/write, from which the page builds its form,
     and of a persona, for how many days the caller may keep threads, and the sources that a persona may have, with their titles."""
     lake = open_lake(settings)
+    marks = PAUSED.lately(lake)
     caller = caller_of(request)
     names = [n for n in persona_names(settings.personas_dir) if caller.may("admin", n)]
     people = [load_persona(settings.personas_dir, name) for name in names]
@@ -31,6 +33,7 @@ def start(request: Request, settings: Config) -> dict[str, Any]:
                 "name": p.name,
                 "full_name": p.full_name,
                 "model": Ledger(lake, p.name).production(),
+                "paused": marks[p.name].sentence if p.name in marks else None,
                 "thread_days": p.threads_kept_days if caller.signed_in else 0,
             }
             for p in people

@@ -20,7 +20,7 @@ const route = () => location.hash.replace(/^#\/?/, "").split("/").filter(Boolean
 
 function frame(active) {
   const people = state.start.personas, chosen = people.find(one => one.name === state.persona);
-  const pick = select("Persona", people.map(one => [one.name, one.full_name]), state.persona, persona => {
+  const pick = select("Persona", people.map(one => [one.name, one.paused ? `${one.full_name} (paused)` : one.full_name]), state.persona, persona => {
     state.persona = persona;
     localStorage.setItem("persona", persona);
     if (route()[1] === "chat") location.hash = "#/write";  // a conversation is one persona's

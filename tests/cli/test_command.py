@@ -157,3 +157,24 @@ def test_personas_are_listed_with_what_is_wrong_with_a_file(tmp_path: Path) -> N
     assert (runa["name"], runa["sources"]) == ("runa", ["web"])
     assert "ill.yaml is not YAML" in ill["problem"]
     assert terminal.said("personas", "--schema") == (ROOT / "personas" / "schema.json").read_text()
+
+
+def test_a_person_is_paused_and_goes_on(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    terminal.declare("runa")
+    unknown = terminal.twin("personas", "pause", "nobody")
+    assert (unknown.exit_code, "no persona 'nobody'" in unknown.output) == (1, True)
+    long = terminal.twin("personas", "pause", "runa", "--reason", "x" * 301)
+    assert (long.exit_code, "300 characters at most" in long.output) == (1, True)
+    assert "paused" not in terminal.said("personas")
+    told = terminal.said("personas", "pause", "runa", "--reason", "on leave", "--by", "Ines")
+    assert "by Ines (system user " in told
+    assert "What serves goes on serving" in told
+    assert "Runa, public: web (paused since " in terminal.said("personas")
+    assert json.loads(terminal.said("personas", "--json"))[0]["paused"]["reason"] == "on leave"
+    looked = json.loads(terminal.twin("doctor", "--json").stdout)
+    note = next(one for one in looked if one["look"] == "personas" and "on leave" in one["says"])
+    assert (note["state"], note["fix"].startswith("twin personas resume runa")) == ("note", True)
+    assert terminal.said("personas", "resume", "runa") == "runa goes on.\n"
+    assert "paused" not in terminal.said("personas")
+    assert terminal.twin("personas", "resume", "runa").exit_code == 1

@@ -53,7 +53,9 @@ def run(
     where it was. Exit status 3: all was made, of what is stored, while a source is in error.
     """
     from twin_assets.cli.runner import Runner, walk_log
+    from twin_assets.core.storage.lake import open_lake
     from twin_assets.defs.shared.console import only_progress, say
+    from twin_assets.defs.shared.quotas import held_by_quota
 
     settings = read_settings()
     _check_files(_chosen(settings, persona))  # what is wrong is said now, not after a training
@@ -61,6 +63,8 @@ def run(
     typer.echo(f"What the tools print goes to {log_file}")
     with may_be_stopped("the same again goes on where it was"), only_progress(log_file):
         runner = Runner(settings, persona)
+        if held := held_by_quota(settings, open_lake(settings), runner.instance, persona, trains=True):
+            say(f"  ! {held.sentence}. It goes on, since you started it")
         fine = runner.materialize_stale()
         if fine and approve_as and runner.waits_for_approval():
             fine = runner.approve(approve_as, reason)

@@ -1,13 +1,13 @@
 """`twin settings`: every setting, what it is here, and what it is for. docs/settings.md is made from it."""
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
 from twin_assets.cli.base import AsJson, command, read_settings, setting_name
+from twin_assets.core.text.addresses import HIDDEN, hide_logins
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -18,7 +18,6 @@ Each is read from the environment, or from a file `.env` in the working director
 runs on one machine without an account. Lists and tables are written as JSON. `twin settings` shows what is set here,
 secrets hidden; `twin settings --markdown > docs/settings.md` writes this page.
 """
-HIDDEN = "(hidden)"
 
 
 def add_to(app: typer.Typer, panel: str) -> None:
@@ -117,11 +116,6 @@ def _shown(value: Any) -> Any:
     if isinstance(value, str):
         return hide_logins(value)
     return to_jsonable_python(value)
-
-
-def hide_logins(text: str) -> str:
-    """A text whose addresses say who logs in, without that."""
-    return re.sub(r"(?<=//)[^/@\s]+(?=@)", HIDDEN, text)
 
 
 def _text(value: Any) -> str:

@@ -10,11 +10,13 @@ import {table} from "../lib/table.js";
 const SPANS = [["7", "7 days"], ["30", "30 days"], ["90", "90 days"]];
 const DAY_MS = 86_400_000;
 
-export default async function monitoring({persona}) {
+export default async function monitoring({persona, start: {personas}}) {
+  const {paused} = personas.find(one => one.name === persona);
   const place = h("div");
   const load = async days => place.replaceChildren(...shown({...await get(`/ui/api/${persona}/monitoring?days=${days}`), persona}, days).flat(Infinity).filter(Boolean));
   await load("30");
-  return [h("div", {class: "title"}, h("h1", {}, "Monitoring"), select("Period", SPANS, "30", load)), place];
+  return [h("div", {class: "title"}, h("h1", {}, "Monitoring"), select("Period", SPANS, "30", load)),
+    paused ? h("p", {class: "warned", role: "note"}, `${capital(paused)}. Nothing is crawled, built, trained or evaluated by itself. Go on with: twin personas resume ${persona}`) : null, place].filter(Boolean);
 }
 
 const tile = (label, value, note) => h("div", {class: "tile"}, h("span", {class: "meta"}, label), h("strong", {}, value), note ? h("small", {class: "meta"}, note) : null);

@@ -1,12 +1,15 @@
 """A person is deleted wholly: nothing with their name or their words is left, and of another, whose name goes on where theirs
 ends, nothing has changed."""
 
+import hashlib
 import json
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +27,8 @@ from twin_assets.core.models.registry import Lineage, Registry
 from twin_assets.core.persona.definition import load_persona, save_persona
 from twin_assets.core.publishing import PostLedger
 from twin_assets.core.release.ledger import Ledger
-from twin_assets.core.storage.erased import add_erased
+from twin_assets.core.release.marks import PAUSED, pause
+from twin_assets.core.storage.erased import add_erased, mark_done, unfinished
 from twin_assets.core.storage.kept import KeptValues
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.core.vectors import open_store
@@ -32,8 +36,10 @@ from twin_assets.definitions import defs
 from twin_assets.defs.monitoring.person import PersonInDagster
 from twin_assets.inference.twin.request_log import RequestRecord, write_object
 from twin_assets.inference.twin.threads import Threads, ThreadTurn
-from twin_assets.monitoring.erasure import Certificate, delete_person
+from twin_assets.monitoring.erasure import Certificate, Manifest, delete_person, export_person
 from twin_assets.monitoring.erasure.people import is_theirs
+from twin_assets.monitoring.erasure.places import PLACES
+from twin_assets.monitoring.erasure.portable import PersonExport
 from twin_assets.monitoring.erasure.warehouse import rows_of_persona
 from twin_assets.settings import ROOT, Settings
 
@@ -41,7 +47,7 @@ ADA, LOVELACE = "zyada", "zyada-lovelace"
 NAMED = re.compile(rb"zyada(?![-_]lovela)", re.IGNORECASE)
 CERTIFICATE = f"lake/deletions/{ADA}/"
 # Caches that are for everybody are emptied in part or wholly, and Dagster's and DuckDB's files are written anew.
-SHARED = ("cache/requests.sqlite", "cache/teacher.sqlite", "cache/embeddings-", "dagster/", "warehouse.duckdb", "lake/access/", "lake/deletions/", "lake/.update.lock", "logs/service.log")  # fmt: skip
+SHARED = ("cache/requests.sqlite", "cache/teacher.sqlite", "cache/embeddings-", "dagster/", "warehouse.duckdb", "lake/access/", "lake/deletions/", "lake/paused/", "lake/.update.lock", "logs/service.log")  # fmt: skip
 
 
 def instance_of(settings: Settings) -> dg.DagsterInstance:
@@ -63,6 +69,7 @@ def plant(settings: Settings, name: str, words: str) -> None:
     posts.end(post.number, "made", "ann", address=f"https://x.example/{post.number}")
     Ledger(lake, name).append(f"twin-{name}-sft:one", "proposed", "pipeline", "new")
     add_erased(lake, name, documents=["0" * 16])
+    pause(lake, name, "Ines", words[:200])
     lake.write(f"datasets/{name}/instruct/abc/train.jsonl", words.encode())
     KeptValues[str](home / "cache/teacher.sqlite", "lessons").keep({f"key of {len(name)}": words})
     lake.write(f"reports/{name}/one.json", json.dumps({"samples": [words]}).encode())
@@ -119,6 +126,14 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     keys = Keys(open_lake(settings))
     keys.create("one", [ADA], list(DEFAULT_ACTIONS))
     keys.create("two", [ADA, LOVELACE], list(DEFAULT_ACTIONS))
+    return settings
+
+
+def without_erasures(settings: Settings) -> Settings:
+    """What was planted as a dataset is no row, in which an erasure could look for a document."""
+    lake = open_lake(settings)
+    for key in list(unfinished(lake, ADA)):
+        mark_done(lake, key)
     return settings
 
 
@@ -194,6 +209,7 @@ def test_nothing_of_a_deleted_person_is_left_and_all_of_another_is(used: Setting
     assert open_store(settings, LOVELACE).count() == chunks
     assert rows_of_persona(settings, LOVELACE) == rows
     assert (settings.home / "logs/service.log").read_text() == f"asked {LOVELACE}\n"
+    assert list(PAUSED.all(lake)) == [LOVELACE]
     assert [v.lineage.persona for v in Registry(settings).list()] == [LOVELACE]
     with instance_of(settings) as instance:
         assert instance.get_dynamic_partitions("personas") == [LOVELACE]
@@ -210,6 +226,79 @@ def test_nothing_of_a_deleted_person_is_left_and_all_of_another_is(used: Setting
     # The crawl of the other goes on as before, and the name may be given again.
     with pytest.raises(Exception, match="no persona"):
         deleted(settings)
+
+
+def test_whatever_a_deletion_takes_is_exported_or_left_out_for_a_reason() -> None:
+    taken = {place.name for place in PLACES if place.person}
+    assert taken == {place.name for place in PLACES if place.export}
+
+
+def test_a_person_is_given_all_that_is_theirs_and_nothing_of_another(used: Settings, tmp_path: Path) -> None:
+    settings = without_erasures(copied(used, tmp_path))
+    declared = settings.personas_dir / f"{ADA}.yaml"
+    declared.write_text(declared.read_text() + "# feed: https://ada:hunter2@blog.example/feed\n")
+    terminal = Terminal(tmp_path / "unused")
+    terminal.environment = {"TWIN_HOME": str(settings.home), "TWIN_PERSONAS_DIR": str(settings.personas_dir)}
+    said = terminal.said("personas", "export", ADA, str(tmp_path / "ada"))
+    assert "hashes of keys" in said
+    folder = tmp_path / "ada"
+    told = Manifest.model_validate_json((folder / "manifest.json").read_text())
+    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    assert files.keys() == {one.path for one in told.files} | {"manifest.json"}
+    for one in told.files:
+        data = files[one.path].read_bytes()
+        assert (one.bytes, one.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+        if one.rows is not None:
+            assert one.rows == data.count(b"\n")
+    # What they wrote, what was made of it, what was asked and said: each where the manifest says.
+    documents = [json.loads(line) for line in files["documents.jsonl"].read_text().splitlines()]
+    assert {d["source"] for d in documents} == {"web"}
+    assert all(d["fetched_at"] and d["url"] for d in documents)
+    assert any(TEXT.splitlines()[2] in d["body"] for d in documents)
+    assert json.loads(files["requests.jsonl"].read_text().splitlines()[0])["request_id"] == f"of-{ADA}"
+    for place in ("feedback", "threads", "drafts", "posts", "datasets", "reports", "uploads", "figures"):
+        assert told.places[place], place
+    texts = {name for name, path in files.items() if TEXT.splitlines()[2].encode() in path.read_bytes()}
+    assert {name.split("/")[0] for name in texts} >= {"documents.jsonl", "threads", "drafts", "datasets", "uploads", "feedback"}  # fmt: skip
+    (card,) = (name for name in files if name.startswith("models/") and name.endswith("README.md"))
+    assert f"twin-{ADA}-sft" in card
+    # Nobody else's, and nothing secret.
+    everything = b"".join(path.read_bytes() for path in files.values())
+    assert LOVELACE.encode() not in everything
+    assert b"A ferry of another." not in everything
+    assert b"hunter2" not in everything
+    assert all(key.hash.encode() not in everything for key in Keys(open_lake(settings)).all())
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    # The same as a zip; a name that is taken, and one that is nobody's, are refused, and nothing half made is left.
+    assert terminal.said("personas", "export", ADA, str(tmp_path / "ada.zip"))
+    with zipfile.ZipFile(tmp_path / "ada.zip") as archive:
+        assert archive.testzip() is None
+        assert set(archive.namelist()) == set(files)
+    for name, target, why in ((ADA, "ada", "is there already"), ("nobody", "new", "no persona 'nobody'")):
+        refused = terminal.twin("personas", "export", name, str(tmp_path / target))
+        assert (refused.exit_code, why in refused.output) == (1, True)
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+
+
+def test_one_thing_that_cannot_be_read_is_named_and_an_export_that_fails_leaves_nothing(
+    used: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = without_erasures(copied(used, tmp_path))
+    lake = open_lake(settings)
+    lake.write(f"scored_requests/{ADA}/2026-01-01/part.parquet", b"PAR1 and no more")
+    told = export_person(settings, lake, ADA, tmp_path / "ada", "Ines", weights=True)
+    assert [one.what for one in told.left_out] == [f"scored_requests/{ADA}/2026-01-01/part.parquet", told.left_out[-1].what]  # fmt: skip
+    assert told.places["datasets"]
+    assert any(one.path.startswith("models/") for one in told.files)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(PersonExport, "add", full)
+    for name in ("full", "full.zip"):
+        with pytest.raises(OSError, match="No space left"):
+            export_person(settings, lake, ADA, tmp_path / name, "Ines", weights=True)
+    assert [path.name for path in tmp_path.iterdir() if "full" in path.name] == []
 
 
 KILLED = """

@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.web_browser import Pages, see
 from tests.serving.twin_server import Server, twin
+from twin_assets.core.release.marks import pause
 from twin_assets.monitoring.alerts.lifecycle import PLATFORM, settle_alerts
 from twin_assets.monitoring.alerts.operation import (
     FailedWork,
@@ -65,3 +66,11 @@ def test_a_candidate_alone_is_no_alarm(server: Server, pages: Pages) -> None:
     page = pages.open(server.url, "monitoring")
     page.get_by_label("Persona").select_option("runa")
     see(page.get_by_role("region", name="Alerts").get_by_role("heading")).to_have_text("1 thing waits")
+
+
+def test_who_is_paused_is_said_where_they_are_chosen_and_watched(server: Server, pages: Pages) -> None:
+    pause(server.answers.lake, "runa", "Ines", "on leave")
+    page = pages.open(server.url, "monitoring")
+    page.get_by_label("Persona").select_option("runa")
+    see(page.get_by_role("note")).to_contain_text("by Ines: on leave. Nothing is crawled, built")
+    see(page.get_by_label("Persona").locator("option:checked")).to_contain_text("(paused)")

@@ -33,6 +33,7 @@ from tests.serving.twin_server import QUESTION, Server, install, serving, twin
 from tests.support.machine import PATIENCE, until
 from twin_assets.core.release.history import Event
 from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.release.marks import PAUSED, pause
 from twin_assets.core.storage.lake import LocalLake, open_lake
 from twin_assets.settings import Settings
 
@@ -98,7 +99,13 @@ def test_the_page_names_the_personas_that_a_key_is_admin_of(keyed: tuple[Server,
     server, bearer = keyed
     headers = {"Authorization": bearer["own"]}
     people = server.client.get("/ui/api/start", headers=headers).json()["personas"]
-    assert [p["name"] for p in people] == ["ola"]
+    assert [(p["name"], p["paused"]) for p in people] == [("ola", None)]
+    pause(open_lake(server.settings), "ola", "Ines", "on leave")
+    try:
+        (shown,) = server.client.get("/ui/api/start", headers=headers).json()["personas"]
+        assert shown["paused"].endswith(" UTC by Ines: on leave")
+    finally:
+        PAUSED.take(open_lake(server.settings), "ola")
     admin = {"Authorization": bearer["admin"]}
     assert server.client.get("/ui/api/runa/documents", headers=admin).status_code == 200
     assert server.client.get("/ui/api/start", headers=admin).json()["personas"] != []

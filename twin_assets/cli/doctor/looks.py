@@ -14,14 +14,15 @@ from typing import Any, Literal
 import httpx
 from pydantic import BaseModel, SecretStr
 
-from twin_assets.cli.settings import hide_logins
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.hub import patient_hub
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.persona.definition import Persona, load_persona, persona_names
 from twin_assets.core.release.bucket import Bucket
+from twin_assets.core.release.marks import PAUSED
 from twin_assets.core.storage.database import ask, connect
 from twin_assets.core.storage.lake import open_lake
+from twin_assets.core.text.addresses import hide_logins
 from twin_assets.core.vectors import open_store
 from twin_assets.settings import ROOT, Settings
 
@@ -145,7 +146,7 @@ def database(settings: Settings) -> Iterator[Finding]:
 
 
 def personas(settings: Settings) -> Iterator[Finding]:
-    """Whether each persona's declaration can be read."""
+    """Whether each persona's declaration can be read, and who is paused."""
     names, broken = persona_names(settings.personas_dir), 0
     for name in names:
         try:
@@ -153,13 +154,20 @@ def personas(settings: Settings) -> Iterator[Finding]:
         except TwinError as error:
             broken += 1
             yield Finding(look="personas", state="wrong", says=error.problem, fix=error.fix)
+    marks = {name: mark for name, mark in PAUSED.all(open_lake(settings)).items() if name in names}
+    for name, mark in list(marks.items())[:PERSONAS_ASKED]:
+        yield Finding(look="personas", state="note", says=f"{name}: {mark.sentence}", fix=f"twin personas resume {name}, if they are to go on")  # fmt: skip
     if not names:
         yield Finding(
             look="personas", state="note", says=f"there is none in {settings.personas_dir}",
             fix="write <name>.yaml there (docs/collection.md), or begin with: twin demo",
         )  # fmt: skip
     elif not broken:
-        yield Finding(look="personas", state="ok", says=f"{len(names)} can be read")
+        yield Finding(
+            look="personas",
+            state="ok",
+            says=f"{len(names)} can be read{f', {len(marks)} are paused' if marks else ''}",
+        )
 
 
 def index(settings: Settings) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.answer_options import AnswerOptions
+from twin_assets.core.persona.quotas import Quotas
 from twin_assets.core.persona.retrieval_options import RetrievalOptions
 from twin_assets.core.persona.sources import (
     Bluesky,
@@ -114,6 +115,10 @@ class Persona(Part):
         False,
         description="Consent: reviewed edits and thumbs of readers may become preference pairs, apart from the "
         "author's own text.",
+    )
+    quotas: Quotas = Field(
+        Quotas(),
+        description="How much is started for this person by itself, at most; the platform's defaults where nothing is said.",
     )
     refusals: list[str] = Field(
         default=[],

@@ -1,12 +1,21 @@
-"""Which addresses may be fetched on somebody's word: http(s) on public hosts. For spiders and for links alike."""
+"""Which addresses may be fetched on somebody's word: http(s) on public hosts. For spiders and for links alike. And addresses
+without who logs in."""
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # IPv6 addresses that lead to an IPv4 one: a translator (RFC 6052), 6to4 (RFC 3056), IPv4-compatible (RFC 4291).
 _LAST_FOUR_BYTES = [ipaddress.ip_network(n) for n in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")]
+
+HIDDEN = "(hidden)"
+
+
+def hide_logins(text: str) -> str:
+    """A text whose addresses say who logs in, without that."""
+    return re.sub(r"(?<=//)[^/@\s]+(?=@)", HIDDEN, text)
 
 
 def url_refusal(url: str, allow_private: bool) -> str | None:

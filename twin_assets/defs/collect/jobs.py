@@ -10,6 +10,7 @@ from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.defs.collect.last_crawls import last_crawls
 from twin_assets.defs.shared.asked import Asked, runs_or_reasons
 from twin_assets.defs.shared.common import COLLECT, PERSONAS
+from twin_assets.defs.shared.quotas import held_by_quota
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.monitoring.drift.refresh import crawl_interval
 
@@ -26,6 +27,9 @@ def collect_daily(context: dg.ScheduleEvaluationContext, platform: Platform) -> 
     requests, waiting = list[dg.RunRequest](), []
     crawls = _last_crawls(context.instance)
     for persona in context.instance.get_dynamic_partitions(PERSONAS):
+        if mark := platform.paused.get(persona):
+            waiting.append(f"{persona}: {mark.sentence}")
+            continue
         now = context.scheduled_execution_time.astimezone(UTC)
         interval = crawl_interval(_published(platform, persona), now)
         last = crawls.get(persona)
@@ -36,6 +40,11 @@ def collect_daily(context: dg.ScheduleEvaluationContext, platform: Platform) -> 
             or last.in_error
             or (now - last.at).total_seconds() >= interval.total_seconds() - 43200
         ):
+            if held := held_by_quota(
+                platform.settings, platform.lake, context.instance, persona, trains=False
+            ):
+                waiting.append(f"{persona}: {held.sentence}")
+                continue
             # Dagster wants keys where there are several, and starts one run a key.
             requests.append(dg.RunRequest(run_key=f"{persona}:{now.isoformat()}", partition_key=persona))
         else:

@@ -8,6 +8,8 @@ from twin_assets.core.hashing import fingerprint
 from twin_assets.defs.shared.asked import Asked, runs_or_reasons
 from twin_assets.defs.shared.common import PERSONAS
 from twin_assets.defs.shared.looks import Looks
+from twin_assets.defs.shared.quotas import held_by_quota
+from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.shared.versions import is_current, latest, newest_rows, version_of
 
 CHAIN = ("dpo_model", "evaluation_report")
@@ -21,16 +23,22 @@ evaluate = dg.define_asset_job("evaluate", dg.AssetSelection.assets("evaluation_
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=30,
 )
-def evaluate_new_candidate(context: dg.SensorEvaluationContext) -> Asked:
+def evaluate_new_candidate(context: dg.SensorEvaluationContext, platform: Platform) -> Asked:
     """One run for each data version of the candidate, persona by persona, unless its report was already made."""
     requests, reasons, instance = list[dg.RunRequest](), [], context.instance
     looks, rows = Looks(context.cursor, datetime.now(UTC)), newest_rows(instance, CHAIN)
     for persona in instance.get_dynamic_partitions(PERSONAS):
+        if mark := platform.paused.get(persona):
+            reasons.append(f"{persona}: {mark.sentence}")
+            continue
         state = fingerprint(rows.get(persona, {}), 12)
         sentence = looks.quiet(persona, state)
         if sentence is None:
             links = [latest(instance, dg.AssetKey(name), persona) for name in CHAIN]
             if links[0] is not None and not is_current(CHAIN, links):
+                if held := held_by_quota(platform.settings, platform.lake, instance, persona, trains=False):
+                    reasons.append(f"{persona}: {held.sentence}")
+                    continue
                 # The run key makes Dagster start one run a version, however often it is asked for.
                 key = f"{persona}:{version_of(links[0])}"
                 requests.append(dg.RunRequest(run_key=key, partition_key=persona))

@@ -9,6 +9,7 @@ import dagster as dg
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.persona.definition import SOURCES
 from twin_assets.core.release.approval import expires
+from twin_assets.core.release.marks import HELD
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.defs.monitoring.operation import (
     dagster_address,
@@ -35,6 +36,7 @@ from twin_assets.monitoring.alerts.operation import (
     failing_sources,
     full_disk,
     long_queue,
+    used_up,
     waiting_candidate,
 )
 from twin_assets.monitoring.drift.report import DriftReport
@@ -54,10 +56,14 @@ def send_alerts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
     looks = Looks(context.cursor, settings.now)
     rules = channels(settings), dagster_address(settings)
     failed = failed_work_of(instance, settings)
-    rows = newest_rows(instance, WATCHED)
+    rows, held = newest_rows(instance, WATCHED), HELD.lately(platform.lake)
     due: dict[str, tuple[str, list[Alert]]] = {}  # with the state and what is known already
     for persona in instance.get_dynamic_partitions(PERSONAS):
+        if mark := platform.paused.get(persona):  # what is open waits for whoever lets them go on
+            said.append(f"{persona}: {mark.sentence}")
+            continue
         beside = [*failed_work(failed.get(persona, ())), *_candidate(platform, persona)]
+        beside += used_up(held.get(persona), settings.now, f"{dagster_address(settings)}/runs")
         state = fingerprint([rows.get(persona), rules, [a.model_dump_json() for a in beside]], 12)
         if sentence := looks.quiet(persona, state):
             said.append(f"{persona}: {sentence}")

@@ -12,7 +12,8 @@ from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.defs.collect.jobs import collect
 from twin_assets.defs.shared.asked import Asked, runs_or_reasons
 from twin_assets.defs.shared.common import PERSONAS
-from twin_assets.defs.shared.looks import Looks
+from twin_assets.defs.shared.looks import TURN, Looks
+from twin_assets.defs.shared.quotas import held_by_quota
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.shared.versions import newest_rows
 from twin_assets.monitoring.drift.refresh import Ask, ask, asks, estimate_cost, judge_refresh
@@ -38,6 +39,9 @@ def rebuild_when_due(context: dg.SensorEvaluationContext, platform: Platform) ->
     rules = settings.refresh_age_days, settings.refresh_new_share, settings.refresh_cooldown_days
     rows = newest_rows(context.instance, ("drift_report",))
     for persona in context.instance.get_dynamic_partitions(PERSONAS):
+        if mark := platform.paused.get(persona):
+            said.append(f"{persona}: {mark.sentence}")
+            continue
         history = platform.known_ledgers.history(persona)
         state = fingerprint([rows.get(persona), len(history.events), rules], 12)
         if sentence := looks.quiet(persona, state):
@@ -47,7 +51,7 @@ def rebuild_when_due(context: dg.SensorEvaluationContext, platform: Platform) ->
         if last is not None and not _started(context.instance, last):
             requests.append(_run(last))
             continue
-        request, sentence, due = _judge(platform, persona, history, last)
+        request, sentence, due = _judge(platform, context.instance, persona, history, last)
         if request is not None:
             context.log.info(f"{persona}: rebuild {request.number}: {sentence}. Cost: {request.cost}")
             requests.append(_run(request))
@@ -59,7 +63,7 @@ def rebuild_when_due(context: dg.SensorEvaluationContext, platform: Platform) ->
 
 
 def _judge(
-    platform: Platform, persona: str, history: History, last: Ask | None
+    platform: Platform, instance: dg.DagsterInstance, persona: str, history: History, last: Ask | None
 ) -> tuple[Ask | None, str, datetime | None]:
     """What is asked for now, why or why not, and when it is to be judged again even if nothing changes."""
     settings = platform.settings
@@ -73,6 +77,8 @@ def _judge(
     verdict = judge_refresh(settings, report, built_at, last, settings.now)
     if model is None or not verdict.rebuild:
         return None, verdict.sentence, verdict.due
+    if held := held_by_quota(settings, platform.lake, instance, persona, trains=True):
+        return None, f"{verdict.sentence}; but {held.sentence}", min(held.until, settings.now + TURN)
     growth = 1 + (report.writing.share if report else 0.0)
     cost = estimate_cost(read_rows(platform.lake, persona), growth)
     return ask(platform.lake, persona, model, verdict, cost, settings.now), verdict.sentence, settings.now

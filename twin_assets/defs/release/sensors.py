@@ -30,6 +30,7 @@ def deploy_approved(context: dg.SensorEvaluationContext, platform: Platform) -> 
         state = fingerprint([rows.get(persona), len(history.events)], 12)
         waiting = history.waiting()
         automatic = settings.auto_approve and waiting is not None and may_be_released(waiting, settings)
+        automatic &= persona not in platform.paused  # what a person approved is deployed all the same
         known = looks.quiet(persona, state)
         shown = known or version_of(latest(instance, dg.AssetKey("release"), persona)) or "none"
         if automatic or can_deploy(history, settings) or shown != (history.production() or "none"):

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import dagster as dg
 
+from twin_assets.defs.shared.may_start import MayStart
+
 PERSONAS = "personas"
 personas = dg.DynamicPartitionsDefinition(name=PERSONAS)
 
@@ -41,6 +43,7 @@ def when_changed(*inputs: str) -> dg.AutomationCondition:
         & dg.AutomationCondition.any_deps_match(~missing)
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
+        & MayStart()
     ).with_label("when_inputs_change")
 
 
@@ -52,6 +55,7 @@ when_a_run_has_ended = (
         dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
     )
     & ~dg.AutomationCondition.in_progress()
+    & MayStart()
 ).with_label("when_a_run_has_ended")
 
 

@@ -1,7 +1,7 @@
 """Resources: the platform's parts as Dagster sees them, and the IO manager that keeps every version."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,7 @@ from twin_assets.core.persona.definition import Persona, load_persona
 from twin_assets.core.records import Record, to_table
 from twin_assets.core.release.known import KnownLedgers
 from twin_assets.core.release.ledger import Ledger
+from twin_assets.core.release.marks import PAUSED, Paused
 from twin_assets.core.storage.feature_store import FeatureStore, table_version
 from twin_assets.core.storage.lake import Lake, open_lake
 from twin_assets.core.storage.s3 import s3_client
@@ -109,6 +110,11 @@ class Platform(dg.ConfigurableResource):
 
     def ledger(self, persona: str) -> Ledger:
         return Ledger(self.lake, persona)
+
+    @cached_property
+    def paused(self) -> Mapping[str, Paused]:
+        """Who is paused, for whoever goes through all personas: nothing is started for these."""
+        return PAUSED.lately(self.lake)
 
     @cached_property
     def known_ledgers(self) -> KnownLedgers:

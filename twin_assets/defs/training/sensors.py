@@ -12,6 +12,7 @@ from twin_assets.core.records import Record
 from twin_assets.defs.shared.asked import Asked, runs_or_reasons
 from twin_assets.defs.shared.common import PERSONAS
 from twin_assets.defs.shared.looks import Looks
+from twin_assets.defs.shared.quotas import held_by_quota
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.shared.versions import is_current, latest, newest_rows, version_of
 from twin_assets.defs.training.jobs import train
@@ -41,6 +42,9 @@ def train_on_new_dataset(context: dg.SensorEvaluationContext, platform: Platform
     requests, changes, held = list[dg.RunRequest](), dict(cursor.changes), []
     looks, rows = Looks(cursor.looks, datetime.now(UTC)), newest_rows(instance, CHAIN)
     for persona in instance.get_dynamic_partitions(PERSONAS):
+        if mark := platform.paused.get(persona):
+            held.append(f"{persona}: {mark.sentence}")
+            continue
         state = fingerprint(rows.get(persona, {}), 12)
         sentence = looks.quiet(persona, state)
         if sentence is None:
@@ -52,7 +56,11 @@ def train_on_new_dataset(context: dg.SensorEvaluationContext, platform: Platform
                 version = version_of(links[0])
                 verdict = _judge(context, platform, persona, version, changes)
                 sentence = verdict.reason
-                if verdict.train:
+                if verdict.train and (
+                    over := held_by_quota(platform.settings, platform.lake, instance, persona, trains=True)
+                ):
+                    sentence += f"; but {over.sentence}"
+                elif verdict.train:
                     context.log.info(f"{persona}: {sentence}")
                     # The run key makes Dagster start one run a version, however often it is asked for.
                     requests.append(dg.RunRequest(run_key=f"{persona}:{version}", partition_key=persona))

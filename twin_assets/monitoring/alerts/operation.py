@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from twin_assets.core.records import Record
+from twin_assets.core.release.marks import Held
 from twin_assets.monitoring.alerts.lifecycle import Alert
 
 DISK_FREE_SHARE = 0.1  # as deploy/monitoring has it
@@ -93,6 +94,24 @@ def waiting_candidate(
         "repeats": True,
     }
     return [waits, waits.model_copy(update=ends)] if expires - now <= APPROVAL_ENDS_SOON else [waits]
+
+
+def used_up(held: Held | None, now: datetime, link: str) -> list[Alert]:
+    """A notice, told once, that a quota holds back what would be started by itself, until there is room again."""
+    if held is None or held.until <= now:
+        return []
+    return [
+        Alert(
+            name=f"quota:{held.quota}",
+            severity="notice",
+            what=f"The quota {held.quota} is used up: what would start by itself waits.",
+            how_bad=held.sentence,
+            since=held.since,
+            link=link,
+            advice="Wait until then, raise `quotas` in the persona's file, or start by hand what can't wait.",
+            repeats=False,
+        )
+    ]
 
 
 def full_disk(folder: Path, now: datetime, link: str) -> list[Alert]:

@@ -18,12 +18,14 @@ from twin_assets.monitoring.erasure.erasing import (
     find_document,
     finish_erasures,
 )
+from twin_assets.monitoring.erasure.exporting import Manifest, export_person
 from twin_assets.monitoring.erasure.requests import remove_texts
 
 __all__ = [
     "Certificate",
     "Erased",
     "ErasedDocument",
+    "Manifest",
     "NoSuchDocument",
     "NoSuchPerson",
     "PersonInUse",
@@ -31,6 +33,7 @@ __all__ = [
     "erase",
     "erase_document",
     "erase_found",
+    "export_person",
     "find_document",
     "finish_erasures",
     "refuse_running",

@@ -20,6 +20,7 @@ from twin_assets.core.models.profiles import profile_names
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.models.version import Stage
 from twin_assets.core.release.bucket import Bucket
+from twin_assets.core.release.marks import HELD, PAUSED
 from twin_assets.core.storage.database import clean_texts, vacuum_dagster
 from twin_assets.core.storage.lake import Lake
 from twin_assets.core.vectors import open_store
@@ -275,8 +276,9 @@ def from_models(erasure: PersonErasure, _: tuple[str, ...]) -> int:
 
 
 def from_figures(erasure: PersonErasure, where: tuple[str, ...]) -> int:
-    """Releases, readings, canaries and the like; the name in API keys; proposals and studies of searches."""
-    taken = from_lake(erasure, where)
+    """Releases, readings, canaries and the like; the name in API keys and among those who are paused or held back; proposals and studies of searches."""
+    lake, name = erasure.lake, erasure.name
+    taken = from_lake(erasure, where) + PAUSED.take(lake, name) + HELD.take(lake, name)
     taken += sum(erasure.lake.update(key, lambda data: _key_without(data, erasure.name)) for key in list(erasure.lake.keys(KEYS)))  # fmt: skip
     for profile in profile_names():
         proposal = erasure.settings.home / "proposals" / f"{erasure.name}-{profile}.yaml"
