@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from twin_assets.core.collector import look_seldom
+
 os.environ.setdefault("TWIN_PROFILE", "nano")
+look_seldom()
 
 TESTS = Path(__file__).parent
 # Files that take a minute or more, of each run the longest first: one that began last would keep one core busy at the end,

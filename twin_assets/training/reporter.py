@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from accelerate.utils import broadcast_object_list
 from axolotl.integrations.base import BasePlugin
+from axolotl.utils.data import rl, sft
 from transformers import TrainerCallback
 
 from twin_assets.core.models.cpu import without_gpu_kernels
@@ -36,6 +37,11 @@ class ReporterPlugin(BasePlugin):
         # The last hook before the model is placed; the dataset is left to Axolotl. Of several workers each
         # would be given the GPU of its number.
         without_gpu_kernels()
+        if cfg.world_size == 1:
+            # Axolotl writes the tokenized rows for the workers to read, by a process that imports all of this again:
+            # seconds for each of the two files, for rows that the one worker holds already.
+            for reader in (sft, rl):
+                reader.save_preprocessed_dataset = _leave_in_memory
         if not torch.cuda.is_available():
             cfg.device_map = {"": "cpu"}
 
@@ -48,6 +54,10 @@ class ReporterPlugin(BasePlugin):
         job = TrainingJob.model_validate_json((Path(cfg.output_dir).parent / "job.json").read_text())
         reporter = Reporter(trainer)
         return [reporter, CheckpointClock(job.checkpoint_seconds, reporter.report), ArtifactLogger(job)]
+
+
+def _leave_in_memory(*_: Any) -> None:
+    pass
 
 
 class Reporter(TrainerCallback):

@@ -1,9 +1,11 @@
-"""Several processes that train one model on CPUs: what each does before Axolotl, and the one that torchrun starts,
-`torchrun … -m twin_assets.training.axolotl.cpu_workers CONFIG.yaml`.
+"""Axolotl on CPUs: the process that trains alone, `python -m twin_assets.training.axolotl.cpu_workers CONFIG.yaml`, or each
+of several that torchrun starts so, and what these do before.
 """
 
 import os
 import sys
+
+from twin_assets.core.collector import look_seldom
 
 
 def join_cpu_group() -> None:
@@ -27,7 +29,9 @@ def threads_each(workers: int) -> int:
 
 
 if __name__ == "__main__":
-    join_cpu_group()
+    look_seldom()
+    if "WORLD_SIZE" in os.environ:  # torchrun's word for how many there are
+        join_cpu_group()
     from axolotl.cli.train import do_cli
 
     do_cli(config=sys.argv[1])

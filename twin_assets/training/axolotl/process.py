@@ -45,15 +45,15 @@ def command(job: TrainingJob) -> list[str]:
     """One process; one a GPU where there are several; several on CPUs; or the workers of a Ray cluster."""
     if job.ray:
         return [sys.executable, "-m", "twin_assets.training.axolotl.ray_workers", str(job.file)]
-    train = [str(Path(sys.executable).parent / "axolotl"), "train", str(job.config_file), "--launcher"]
     machine = this_machine()
-    if (processes := worker_count(job, machine)) == 1:
-        return [*train, "python"]
+    processes = worker_count(job, machine)
     group = ["--standalone", f"--nproc-per-node={processes}"]
+    programs = Path(sys.executable).parent
     if machine.gpus:
-        return [*train, "torchrun", "--", *group]
-    torchrun = str(Path(sys.executable).parent / "torchrun")
-    return [torchrun, *group, "-m", "twin_assets.training.axolotl.cpu_workers", str(job.config_file)]
+        launcher = ["python"] if processes == 1 else ["torchrun", "--", *group]
+        return [str(programs / "axolotl"), "train", str(job.config_file), "--launcher", *launcher]
+    start = [sys.executable] if processes == 1 else [str(programs / "torchrun"), *group]
+    return [*start, "-m", "twin_assets.training.axolotl.cpu_workers", str(job.config_file)]
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:

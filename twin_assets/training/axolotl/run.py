@@ -18,6 +18,7 @@ from types import FrameType
 
 from dagster_pipes import open_dagster_pipes
 
+from twin_assets.core.collector import look_seldom
 from twin_assets.core.errors import TwinError
 from twin_assets.core.processes import time_limit, took_too_long
 from twin_assets.training.axolotl.checkpoints import kept_for_the_next_run, last_checkpoint, step_of
@@ -172,6 +173,7 @@ def main() -> int:
         return 2
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, _stop)
+    look_seldom()
     job = TrainingJob.model_validate_json(Path(sys.argv[1]).read_text())
     with open_dagster_pipes() as pipes:
 
