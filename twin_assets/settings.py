@@ -542,6 +542,13 @@ class MonitoringSettings(BaseModel):
     toxicity_model: str | None = Field(
         None, description="A text classifier, folder or hub id, that flags abuse; a short word list if unset."
     )
+    runs_kept_days: int = Field(
+        90,
+        ge=31,
+        le=36_500,
+        description="Dagster keeps a run so long, and longer where it made the newest of something, a dataset, model, evaluation "
+        "or release. Quotas count a month of them.",
+    )
     draft_days: int = Field(
         0, ge=0, description="A draft that nobody has changed for so many days is deleted; 0: never."
     )

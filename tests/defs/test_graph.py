@@ -92,7 +92,11 @@ def test_jobs_schedules_and_sensors_are_there() -> None:
     assert {"collect", "features", "train", "evaluate", "approve_release", "roll_back_release"} <= set(
         repository.job_names
     )
-    assert {s.name for s in repository.schedule_defs} == {"collect_daily", "monitor_hourly"}
+    assert {s.name for s in repository.schedule_defs} == {
+        "collect_daily",
+        "forget_runs_nightly",
+        "monitor_hourly",
+    }
     assert {
         "train_on_new_dataset",
         "deploy_approved",

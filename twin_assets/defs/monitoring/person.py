@@ -3,27 +3,22 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable
+from dagster._core.storage.event_log.schema import AssetKeyTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._serdes import deserialize_value, serialize_value
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from twin_assets.core.errors import TwinError
 from twin_assets.defs.shared.common import PERSONAS
+from twin_assets.defs.shared.runs import PARTITION_TAG, RUNS_AT_ONCE, remove_databases, remove_run
 
-PARTITION_TAG = "dagster/partition"
-RUNS_AT_ONCE, RUN_ID_LETTERS = 500, 36
 GOING_ON = [
     dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING,
 ]  # fmt: skip
-# Storages of Dagster on SQLite: a run's own database lies below, named by its id.
-_RUN_FILES = (".db", ".db-wal", ".db-shm", ".db-journal")
 
 
 class PersonInDagster:
@@ -57,18 +52,10 @@ class PersonInDagster:
             ) from None
 
     def _forget(self) -> int:
-        """Each run goes last of what is its own: by it the rest is found again, should this break off."""
         events, runs = self._instance.event_log_storage, list(self._runs())
         for run in runs:
-            self._instance.compute_log_manager.delete_logs(prefix=[run.run_id])
-            if isinstance(events, SqlEventLogStorage):
-                with events.index_connection() as connection:
-                    ours = AssetCheckExecutionsTable.c.run_id == run.run_id
-                    connection.execute(AssetCheckExecutionsTable.delete().where(ours))
-            events.delete_events(run.run_id)
-            self._instance.delete_run(run.run_id)
-        if isinstance(events, SqliteEventLogStorage):
-            self._remove_databases(events)
+            remove_run(self._instance, run.run_id)
+        remove_databases(self._instance)
         if isinstance(events, SqlEventLogStorage):
             self._forget_newest(events)
         return len(runs)
@@ -107,13 +94,6 @@ class PersonInDagster:
                 for run in runs
                 if run.tags.get(PARTITION_TAG) == self._name or _names(run.run_config, self._name)
             )
-
-    def _remove_databases(self, events: SqliteEventLogStorage) -> None:
-        """Those of runs that are gone, each of which had one: what is deleted in it would stay readable."""
-        for path in Path(events.path_for_shard("any")).parent.glob("*.db"):
-            if len(path.stem) == RUN_ID_LETTERS and not self._instance.has_run(path.stem):
-                for ending in _RUN_FILES:
-                    path.with_name(f"{path.stem}{ending}").unlink(missing_ok=True)
 
 
 def _names(config: Any, name: str) -> bool:
