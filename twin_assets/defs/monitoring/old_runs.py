@@ -8,9 +8,9 @@ import dagster as dg
 from dagster import DagsterEventType, RunsFilter
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
+from twin_assets.defs.monitoring.runs import RUNS_AT_ONCE, remove_databases, remove_run
 from twin_assets.defs.shared.common import DATASETS, EVALUATION, RELEASE, TRAINING
 from twin_assets.defs.shared.resources import Platform
-from twin_assets.defs.shared.runs import RUNS_AT_ONCE, remove_databases, remove_run
 
 # Few and dear: what the teacher took is summed over all datasets, and people ask how a version came about.
 KEPT = frozenset({DATASETS, TRAINING, EVALUATION, RELEASE})

@@ -13,8 +13,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from twin_assets.core.errors import TwinError
+from twin_assets.defs.monitoring.runs import PARTITION_TAG, RUNS_AT_ONCE, remove_databases, remove_run
 from twin_assets.defs.shared.common import PERSONAS
-from twin_assets.defs.shared.runs import PARTITION_TAG, RUNS_AT_ONCE, remove_databases, remove_run
 
 GOING_ON = [
     dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING,
