@@ -1,12 +1,16 @@
-"""A dbt command is one process: neither is its version asked of the package index beside it, nor the project loaded a second time."""
+"""A dbt command is one process: neither is its version asked of the package index beside it, nor the project loaded a second time.
+What it writes beside the warehouse does not pile up."""
 
+import os
 import subprocess
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from twin_assets.defs.shared.dbt import FAILED_KEPT_DAYS, remove_old_targets
 from twin_assets.defs.shared.resources import dbt_cli
 
 
@@ -28,3 +32,14 @@ def test_a_dbt_command_starts_one_process_and_nothing_beside_it(
     assert [args[1:] for args in started] == [["parse", "--quiet"]]
     assert parsing.adapter is None
     assert str(parsing.cli_version) == version("dbt-core")
+
+
+def test_what_a_failed_build_left_goes_after_a_week(tmp_path: Path) -> None:
+    names = ["warehouse-now", "warehouse-old", "warehouse-new", "production_marts-old", "manifest.json"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    long_ago = time.time() - (FAILED_KEPT_DAYS + 1) * 86400
+    for name in ("warehouse-now", "warehouse-old", "production_marts-old"):
+        os.utime(tmp_path / name, (long_ago, long_ago))
+    remove_old_targets(tmp_path / "warehouse-now")
+    assert {path.name for path in tmp_path.iterdir()} == set(names) - {"warehouse-old"}

@@ -8,7 +8,7 @@ from demo.sites import DemoSites
 from twin_assets.core.embedding.embedder import load_embedder
 from twin_assets.core.vectors import open_store
 from twin_assets.definitions import defs
-from twin_assets.defs.shared.resources import build_resources
+from twin_assets.defs.shared.resources import DBT_PROJECT, build_resources
 from twin_assets.settings import Settings
 
 STAGES = (
@@ -44,6 +44,8 @@ def collect_to_index(instance: dg.DagsterInstance, home: Path) -> None:
         wanted, instance=instance, partition_key="runa", resources=build_resources(overrides)
     )
     assert result.success
+    left = (DBT_PROJECT / "target").glob(f"*-{result.run_id[:7]}-*")
+    assert list(left) == [], "a build leaves three megabytes of dbt's own files"
 
 
 def test_a_deleted_post_leaves_the_index_and_an_edited_one_is_found_by_its_new_words(tmp_path: Path) -> None:

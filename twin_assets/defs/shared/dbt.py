@@ -2,7 +2,10 @@
 
 import json
 import os
+import shutil
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +23,7 @@ from twin_assets.defs.shared.resources import Platform, dbt_cli
 
 os.environ.setdefault("TWIN_WAREHOUSE", "unset.duckdb")  # parsing asks for it, but opens nothing
 DBT_SECONDS = 3600.0
+FAILED_KEPT_DAYS = 7.0
 
 
 @dg.template_var
@@ -96,6 +100,7 @@ class PersonaModels(DbtProjectComponent):
         """`dbt build` of the context's models for its persona: models and their tests, as assets and asset checks."""
         variables = json.dumps(self._variables(context.resources.platform, context.partition_key))
         building = dbt.cli(["build", "--vars", variables], context=context)
+        remove_old_targets(building.target_path)
         with time_limit(building.process, DBT_SECONDS) as late:
             try:
                 yield from building.stream()
@@ -105,6 +110,8 @@ class PersonaModels(DbtProjectComponent):
                         "dbt build", DBT_SECONDS, "see what else holds the warehouse, then run it again."
                     ) from None
                 raise
+        # Some three megabytes a run, which nobody reads but where a build failed: its error names the folder.
+        shutil.rmtree(building.target_path, ignore_errors=True)
 
     def _variables(self, platform: Platform, persona: str) -> dict[str, str]:
         """Whose models to build, and where the lake's objects lie."""
@@ -115,6 +122,15 @@ class PersonaModels(DbtProjectComponent):
         return {"persona": persona} | {
             name: str(lake.local(prefix)) for name, prefix in (folders | self.folders).items()
         }
+
+
+def remove_old_targets(target: Path) -> None:
+    """Of runs of the same models, what failed ones and those that were killed left more than some days ago."""
+    kind = target.name.split("-", 1)[0]
+    for left in target.parent.glob(f"{kind}-*"):
+        with suppress(OSError):  # another run's, which removes it now
+            if left != target and time.time() - left.stat().st_mtime > FAILED_KEPT_DAYS * 86400:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def current_manifest(project: DbtProject) -> Path:
