@@ -97,14 +97,19 @@ def evaluation_report(
         systems[PRODUCTION] = models.system(production, "twin")
     train = [d for d in learnt if d.split == "train"]
     sense, no_sense = persona_sense(settings, platform.profile, train)
+    background = persona_background(persona, corpus_split, platform.lake, settings.impostors_dir)
+    impostors = read_impostors(persona.impostors)
+    if any(platform.registry.get(system.model).lineage.reward for system in systems.values()):
+        rewarded, background = background.parted()  # who rewarded a model is no judge of it
+        impostors = {name: texts for name, texts in impostors.items() if name not in rewarded}
     shown = [d.voice_text for d in train if d.category != "code"][:JUDGE_SAMPLES]
     measure, supported = open_measure(settings, platform.thresholds.supported)
     report = evaluate(
         systems,
         heldout=[d for d in learnt if d.split == "heldout"],
         train=train,
-        impostors=read_impostors(persona.impostors),
-        background=persona_background(persona, corpus_split, platform.lake, settings.impostors_dir),
+        impostors=impostors,
+        background=background,
         persona=persona,
         profile=platform.profile,
         instruments=Instruments(

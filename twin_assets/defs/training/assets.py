@@ -7,12 +7,17 @@ import dagster as dg
 from twin_assets.core.datasets.rows import Manifest, dataset_folder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import ModelVersion, Stage
+from twin_assets.core.records import SplitDocument
+from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.defs.shared.code_versions import base_version, training_version
 from twin_assets.defs.shared.common import OWNERS, TRAINING, TRAINING_POOL, personas
 from twin_assets.defs.shared.metadata import image
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.shared.retries import retried_when_away
 from twin_assets.defs.training.runner import run_training
+from twin_assets.evaluation.reward import Reward, RewardTexts
+from twin_assets.evaluation.voice.persona_meter import persona_background
+from twin_assets.feature.instruct.build import may_be_learnt
 from twin_assets.settings import load_settings
 from twin_assets.training.axolotl.checkpoints import kept_for_the_next_run
 from twin_assets.training.axolotl.reporting.plots import training_plot
@@ -61,13 +66,15 @@ def _trained(
     stage: Stage,
     parent: str,
     manifest: Manifest,
+    reward: str | None = None,
 ) -> tuple[TrainingJob, ModelVersion, bool]:
     """The job, its version, and whether that was trained now."""
     settings, registry = platform.settings, platform.registry
     folder = platform.lake.local(dataset_folder(manifest.persona, manifest.kind, manifest.version))
     job = prepare_job(
-        settings, platform.profile, stage, registry.get(parent), manifest, folder, manifest.persona
-    )
+        settings, platform.profile, stage, registry.get(parent), manifest, folder, manifest.persona,
+        reward=reward,
+    )  # fmt: skip
     version = done(settings, job)
     trained_now = version is None
     if version is None:
@@ -93,9 +100,10 @@ def _train(
     stage: Stage,
     parent: str,
     manifest: Manifest,
+    reward: str | None = None,
 ) -> dg.MaterializeResult:
     machine = training_machine(platform.settings)
-    job, version, trained_now = _trained(context, platform, pipes, stage, parent, manifest)
+    job, version, trained_now = _trained(context, platform, pipes, stage, parent, manifest, reward)
     lost = version.metrics["rows_dropped"] / max(manifest.counts["train"], 1)
     return dg.MaterializeResult(
         value=version.tag,
@@ -174,7 +182,19 @@ def dpo_model(
 ) -> dg.MaterializeResult:
     """Preference optimisation of the SFT model: the candidate. By DPO (Rafailov et al. 2023), or as TWIN_PREFERENCE_METHOD says."""
     method = platform.settings.preference_method
-    return _train(context, platform, pipes, method, sft_model, preference_dataset)
+    reward = _reward(platform, context.partition_key) if method == "grpo" else None
+    return _train(context, platform, pipes, method, sft_model, preference_dataset, reward)
+
+
+def _reward(platform: Platform, name: str) -> str:
+    """What GRPO is rewarded by, as JSON, opened once: what can't be measured is refused before anything is trained, and the author's own figures
+    are kept for the training. No input of the asset: whether there is something new to learn, the dataset says."""
+    persona, settings = platform.persona(name), platform.settings
+    corpus = FeatureStore(platform.lake).load("corpus_split", name, list[SplitDocument])
+    background = persona_background(persona, corpus, platform.lake, settings.impostors_dir)
+    texts = RewardTexts.of(may_be_learnt(corpus, persona), background, settings)
+    Reward.of(texts, settings.cache_dir)
+    return texts.model_dump_json()
 
 
 def _model_metadata(version: ModelVersion) -> dict[str, Any]:
