@@ -21,7 +21,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Record, SplitDocument
 from twin_assets.core.text.words import word_spans
 from twin_assets.evaluation.choosing import FURTHEST, NEAREST, WORDS
-from twin_assets.evaluation.sense.meter import FAR, MOST_REPEATED, SenseMeter, repeated
+from twin_assets.evaluation.sense.meter import MOST_REPEATED, SenseMeter, repeated
 from twin_assets.evaluation.sense.passages import LEAST_WORDS, WINDOW
 from twin_assets.evaluation.sense.persona_sense import fitted_sense
 from twin_assets.evaluation.voice.background import Background
@@ -110,7 +110,7 @@ class Reward:
 
     def _voice(self, text: str, unreadable: float) -> float:
         own = windows([self.copying.without_copies(text)], WORDS)
-        if not own or unreadable >= FAR or repeated(text) > MOST_REPEATED:
+        if not own or unreadable == 1:
             return FURTHEST
         return float(np.clip(self.voice.positions(own).mean(), FURTHEST, NEAREST))
 
@@ -119,11 +119,15 @@ class Reward:
         return 1.0 - float(claim_support(claims, passages, self.measure).mean()) if claims else 1.0
 
     def _unreadable(self, texts: Sequence[str]) -> list[float]:
-        """A text is as readable as its worst part: noise after a good beginning would else cost little."""
+        """A text is as strange as its worst part: noise after a good beginning would else cost little. What the author writes costs nothing,
+        so that voice alone is learnt from texts that are readable."""
         parts = [_readings(text) for text in texts]
-        found = iter(self.sense.standing([part for some in parts for part in some]))
-        worst = [min((next(found) or 0.0 for _ in some), default=0.0) for some in parts]
-        return [max(1.0 - w, repeated(text)) for w, text in zip(worst, texts, strict=True)]
+        found = [1.0 if f is None else f for f in self.sense.strangeness([p for some in parts for p in some])]
+        each = iter(found)
+        worst = [max((next(each) for _ in some), default=1.0) for some in parts]
+        return [
+            max(w, min(repeated(text) / MOST_REPEATED, 1.0)) for w, text in zip(worst, texts, strict=True)
+        ]
 
 
 def _readings(text: str) -> list[str]:
