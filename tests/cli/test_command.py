@@ -173,7 +173,7 @@ def test_a_person_is_paused_and_goes_on(tmp_path: Path) -> None:
     assert "Runa, public: web (paused since " in terminal.said("personas")
     assert json.loads(terminal.said("personas", "--json"))[0]["paused"]["reason"] == "on leave"
     looked = json.loads(terminal.twin("doctor", "--json").stdout)
-    note = next(one for one in looked if one["look"] == "personas" and "on leave" in one["says"])
+    note = next(one for one in looked if one["look"] == "paused" and "on leave" in one["says"])
     assert (note["state"], note["fix"].startswith("twin personas resume runa")) == ("note", True)
     assert terminal.said("personas", "resume", "runa") == "runa goes on.\n"
     assert "paused" not in terminal.said("personas")

@@ -146,7 +146,7 @@ def database(settings: Settings) -> Iterator[Finding]:
 
 
 def personas(settings: Settings) -> Iterator[Finding]:
-    """Whether each persona's declaration can be read, and who is paused."""
+    """Whether each persona's declaration can be read."""
     names, broken = persona_names(settings.personas_dir), 0
     for name in names:
         try:
@@ -154,20 +154,21 @@ def personas(settings: Settings) -> Iterator[Finding]:
         except TwinError as error:
             broken += 1
             yield Finding(look="personas", state="wrong", says=error.problem, fix=error.fix)
-    marks = {name: mark for name, mark in PAUSED.all(open_lake(settings)).items() if name in names}
-    for name, mark in list(marks.items())[:PERSONAS_ASKED]:
-        yield Finding(look="personas", state="note", says=f"{name}: {mark.sentence}", fix=f"twin personas resume {name}, if they are to go on")  # fmt: skip
     if not names:
         yield Finding(
             look="personas", state="note", says=f"there is none in {settings.personas_dir}",
             fix="write <name>.yaml there (docs/collection.md), or begin with: twin demo",
         )  # fmt: skip
     elif not broken:
-        yield Finding(
-            look="personas",
-            state="ok",
-            says=f"{len(names)} can be read{f', {len(marks)} are paused' if marks else ''}",
-        )
+        yield Finding(look="personas", state="ok", says=f"{len(names)} can be read")
+
+
+def paused(settings: Settings) -> Iterator[Finding]:
+    """Who is paused: what is not collected, trained or evaluated for them is no fault."""
+    names = persona_names(settings.personas_dir)
+    marks = {name: mark for name, mark in PAUSED.all(open_lake(settings)).items() if name in names}
+    for name, mark in list(marks.items())[:PERSONAS_ASKED]:
+        yield Finding(look="paused", state="note", says=f"{name}: {mark.sentence}", fix=f"twin personas resume {name}, if they are to go on")  # fmt: skip
 
 
 def index(settings: Settings) -> Iterator[Finding]:
@@ -311,7 +312,7 @@ def profile(settings: Settings) -> Iterator[Finding]:
 
 
 LOOKS: dict[str, Look] = {
-    "packages": packages, "disk": disk, "ports": ports, "lake": lake, "database": database, "personas": personas, "index": index, "engine": engine,
+    "packages": packages, "disk": disk, "ports": ports, "lake": lake, "database": database, "personas": personas, "paused": paused, "index": index, "engine": engine,
     "tokens": tokens, "profile": profile,
 }  # fmt: skip
 
