@@ -198,6 +198,21 @@ def test_a_lost_answer_to_a_create_is_no_refusal(tmp_path: Path, s3_url: str) ->
     assert straight.read("ledger/2.json") == b"theirs"
 
 
+def test_a_create_whose_fate_is_not_known_is_no_refusal_either(tmp_path: Path, s3_url: str) -> None:
+    """The answer is lost, and then S3 is too busy to say whose the name is: who appends must not take the next one."""
+    straight = s3_lake(s3_url, tmp_path)
+    twice = Config(retries={"total_max_attempts": 2})
+    with BadLine(s3_url) as line:
+        client = boto3.client("s3", endpoint_url=line.url, config=twice, **KEYS_OF_A_STRANGER)  # type: ignore[call-overload]
+        lake = S3Lake(client, straight.bucket, "some/prefix", tmp_path)
+        lake.create("first", b"")
+        line.lose, line.says, line.only = 1, (503, ""), "HEAD"
+        with pytest.raises(StorageError, match="create ledger/1"):
+            lake.create("ledger/1.json", b"mine")
+        assert line.lose == 0
+    assert straight.read("ledger/1.json") == b"mine"
+
+
 def test_an_object_store_that_says_nothing_is_named_with_what_was_asked(tmp_path: Path, s3_url: str) -> None:
     straight = s3_lake(s3_url, tmp_path)
     straight.write("a.txt", b"x")

@@ -46,9 +46,10 @@ def personas(
         typer.echo(persona_schema(), nl=False)
         return
     settings = read_settings()
-    folder, marks = settings.personas_dir, _marks(settings)
-    rows: list[dict[str, Any]] = []
-    for name in persona_names(folder):
+    folder = settings.personas_dir
+    names, rows = persona_names(folder), list[dict[str, Any]]()
+    marks = _marks(settings) if names else {}
+    for name in names:
         try:
             persona = load_persona(folder, name)
             rows.append(

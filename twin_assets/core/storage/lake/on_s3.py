@@ -98,7 +98,7 @@ class S3Lake:
                 except (BotoCoreError, ClientError) as error:
                     # An answer may get lost on its way back: then the client asks again, and is told that the name is
                     # taken, by itself.
-                    if self._carries(key, mark):
+                    if self._carries(key, mark, status_of(error)):
                         break
                     if status_of(error) == 412:
                         raise FileExistsError(key) from None
@@ -108,13 +108,15 @@ class S3Lake:
                 break
         return self.uri(key)
 
-    def _carries(self, key: str, mark: str) -> bool:
-        """Whether the object was stored by the call that chose this mark."""
+    def _carries(self, key: str, mark: str, said: int) -> bool:
+        """Whether the object was stored by the call that chose this mark, and was told `said`."""
         from botocore.exceptions import ClientError
 
         try:
             head = self.client.head_object(Bucket=self.bucket, Key=self._key(key))
-        except ClientError:
+        except ClientError as error:
+            if said == 412 and status_of(error) != 404:
+                raise  # whose it is can't be told: who takes it for another's would write it twice
             return False
         return bool(head["Metadata"].get(_MARK) == mark)
 
