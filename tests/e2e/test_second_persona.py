@@ -7,7 +7,6 @@ import pytest
 
 from tests.e2e.product import Product
 from twin_assets.core.datasets.rows import dataset_folder
-from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.storage.lake import open_lake
@@ -43,6 +42,6 @@ def test_a_real_authors_folder_becomes_a_released_twin(tmp_path: Path) -> None:
     lineage = Registry(product.settings).get(production).lineage
     folder = lake.local(dataset_folder("jess", "instruct", lineage.datasets["instruct"]))
     rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
-    assert 150 < len(rows) <= (load_profile("smoke").max_train_rows or 0)
+    assert len(rows) > 300
     assert len({row["doc_id"] for row in rows}) > 12
     assert {"write_article", "write_section", "continue", "answer"} <= {row["task"] for row in rows}
