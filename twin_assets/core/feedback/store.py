@@ -8,7 +8,7 @@ from rapidfuzz.distance import Indel
 
 from twin_assets.core.records import Visibility
 from twin_assets.core.storage.erased import Asked, ErasedList, erased_list
-from twin_assets.core.storage.lake import Lake
+from twin_assets.core.storage.lake import Lake, keys_since
 from twin_assets.core.text.words import spaced
 
 FOLDER = "feedback"
@@ -58,7 +58,7 @@ def edited_share(answer: str, edited: str) -> float:
 
 def read_feedback(lake: Lake, persona: str, since: date | None = None) -> list[Feedback]:
     """Reactions, oldest first: all, or those from the day `since` (UTC) on."""
-    keys = lake.keys(f"{FOLDER}/{persona}", f"{FOLDER}/{persona}/{since or ''}")
+    keys = keys_since(lake, f"{FOLDER}/{persona}", since)
     return erased_list(lake, persona).without(one for key in keys if (one := read_reaction(lake, key)))
 
 

@@ -8,8 +8,8 @@ import dagster as dg
 from twin_assets.core.records import SplitDocument
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.defs.collect.last_crawls import last_crawls
-from twin_assets.defs.shared.asked import Asked, runs_or_reasons
-from twin_assets.defs.shared.common import COLLECT, PERSONAS
+from twin_assets.defs.shared.asked import Asked, runs_or_reasons, who_goes_on
+from twin_assets.defs.shared.common import COLLECT
 from twin_assets.defs.shared.quotas import held_by_quota
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.monitoring.drift.refresh import crawl_interval
@@ -24,12 +24,9 @@ collect = dg.define_asset_job("collect", dg.AssetSelection.groups(COLLECT))
 )
 def collect_daily(context: dg.ScheduleEvaluationContext, platform: Platform) -> Asked:
     """Personas whose crawl interval is over: half the mean time between two of their pieces, 1 to 14 days."""
-    requests, waiting = list[dg.RunRequest](), []
+    requests, waiting = list[dg.RunRequest](), list[str]()
     crawls = _last_crawls(context.instance)
-    for persona in context.instance.get_dynamic_partitions(PERSONAS):
-        if mark := platform.paused.get(persona):
-            waiting.append(f"{persona}: {mark.sentence}")
-            continue
+    for persona in who_goes_on(context.instance, platform, waiting):
         now = context.scheduled_execution_time.astimezone(UTC)
         interval = crawl_interval(_published(platform, persona), now)
         last = crawls.get(persona)

@@ -106,7 +106,7 @@ def no_heldout_meaning_in_train(
 ) -> dg.AssetCheckResult:
     rows = rows_of(platform, instruct_dataset, "train", DOCUMENTS)
     near = texts_near_heldout(chunks, platform.thresholds)
-    wrong = [row.row_id for row in rows if holds_any(row, near)]
+    wrong = [row.row_id for row in rows if holds_any(row.messages[-1].content, near)]
     return dg.AssetCheckResult(passed=not wrong, metadata={"passages": len(near), "rows": len(wrong)})
 
 

@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from twin_assets.core.hashing import fingerprint
-from twin_assets.defs.shared.asked import Asked, runs_or_reasons
-from twin_assets.defs.shared.common import PERSONAS
+from twin_assets.defs.shared.asked import Asked, runs_or_reasons, who_goes_on
 from twin_assets.defs.shared.looks import Looks
 from twin_assets.defs.shared.quotas import held_by_quota
 from twin_assets.defs.shared.resources import Platform
@@ -25,12 +24,9 @@ evaluate = dg.define_asset_job("evaluate", dg.AssetSelection.assets("evaluation_
 )
 def evaluate_new_candidate(context: dg.SensorEvaluationContext, platform: Platform) -> Asked:
     """One run for each data version of the candidate, persona by persona, unless its report was already made."""
-    requests, reasons, instance = list[dg.RunRequest](), [], context.instance
+    requests, reasons, instance = list[dg.RunRequest](), list[str](), context.instance
     looks, rows = Looks(context.cursor, datetime.now(UTC)), newest_rows(instance, CHAIN)
-    for persona in instance.get_dynamic_partitions(PERSONAS):
-        if mark := platform.paused.get(persona):
-            reasons.append(f"{persona}: {mark.sentence}")
-            continue
+    for persona in who_goes_on(instance, platform, reasons):
         state = fingerprint(rows.get(persona, {}), 12)
         sentence = looks.quiet(persona, state)
         if sentence is None:

@@ -17,7 +17,7 @@ from twin_assets.defs.monitoring.operation import (
     failing_sources_of,
     queue_of,
 )
-from twin_assets.defs.shared.common import PERSONAS
+from twin_assets.defs.shared.asked import who_goes_on
 from twin_assets.defs.shared.looks import Looks
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.shared.versions import newest_rows
@@ -52,16 +52,13 @@ WATCHED = ("drift_report", *(f"raw_{source}" for source in SOURCES))
 )
 def send_alerts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SkipReason:
     """Starts no run. What a channel didn't take stays, and is sent at the next tick."""
-    settings, instance, said = platform.settings, context.instance, []
+    settings, instance, said = platform.settings, context.instance, list[str]()
     looks = Looks(context.cursor, settings.now)
     rules = channels(settings), dagster_address(settings)
     failed = failed_work_of(instance, settings)
     rows, held = newest_rows(instance, WATCHED), HELD.lately(platform.lake)
     due: dict[str, tuple[str, list[Alert]]] = {}  # with the state and what is known already
-    for persona in instance.get_dynamic_partitions(PERSONAS):
-        if mark := platform.paused.get(persona):  # what is open waits for whoever lets them go on
-            said.append(f"{persona}: {mark.sentence}")
-            continue
+    for persona in who_goes_on(instance, platform, said):  # what is open of the others waits with them
         beside = [*failed_work(failed.get(persona, ())), *_candidate(platform, persona)]
         beside += used_up(held.get(persona), settings.now, f"{dagster_address(settings)}/runs")
         state = fingerprint([rows.get(persona), rules, [a.model_dump_json() for a in beside]], 12)

@@ -10,8 +10,7 @@ from twin_assets.core.release.history import History
 from twin_assets.core.storage.experiments import read_rows
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.defs.collect.jobs import collect
-from twin_assets.defs.shared.asked import Asked, runs_or_reasons
-from twin_assets.defs.shared.common import PERSONAS
+from twin_assets.defs.shared.asked import Asked, runs_or_reasons, who_goes_on
 from twin_assets.defs.shared.looks import TURN, Looks
 from twin_assets.defs.shared.quotas import held_by_quota
 from twin_assets.defs.shared.resources import Platform
@@ -34,14 +33,11 @@ TAG_CHARACTERS = 200
 def rebuild_when_due(context: dg.SensorEvaluationContext, platform: Platform) -> Asked:
     """One run of `collect` for each rebuild that is asked for; the rest follows from what it finds, up to the
     evaluation. What was asked for but never started, because the daemon died in between, is started now."""
-    settings, requests, said = platform.settings, list[dg.RunRequest](), []
+    settings, requests, said = platform.settings, list[dg.RunRequest](), list[str]()
     looks = Looks(context.cursor, settings.now)
     rules = settings.refresh_age_days, settings.refresh_new_share, settings.refresh_cooldown_days
     rows = newest_rows(context.instance, ("drift_report",))
-    for persona in context.instance.get_dynamic_partitions(PERSONAS):
-        if mark := platform.paused.get(persona):
-            said.append(f"{persona}: {mark.sentence}")
-            continue
+    for persona in who_goes_on(context.instance, platform, said):
         history = platform.known_ledgers.history(persona)
         state = fingerprint([rows.get(persona), len(history.events), rules], 12)
         if sentence := looks.quiet(persona, state):

@@ -1,10 +1,22 @@
 """What a sensor or a schedule that goes through all personas gives Dagster."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from twin_assets.defs.shared.common import PERSONAS
+from twin_assets.defs.shared.resources import Platform
+
 Asked = list[dg.RunRequest] | dg.SkipReason
+
+
+def who_goes_on(instance: dg.DagsterInstance, platform: Platform, reasons: list[str]) -> Iterator[str]:
+    """All personas but those who are paused, of whom `reasons` gets a line each."""
+    for persona in instance.get_dynamic_partitions(PERSONAS):
+        if mark := platform.paused.get(persona):
+            reasons.append(f"{persona}: {mark.sentence}")
+        else:
+            yield persona
 
 
 def runs_or_reasons(

@@ -9,8 +9,7 @@ from twin_assets.core.datasets.diff import diff_versions
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.models.version import ModelVersion
 from twin_assets.core.records import Record
-from twin_assets.defs.shared.asked import Asked, runs_or_reasons
-from twin_assets.defs.shared.common import PERSONAS
+from twin_assets.defs.shared.asked import Asked, runs_or_reasons, who_goes_on
 from twin_assets.defs.shared.looks import Looks
 from twin_assets.defs.shared.quotas import held_by_quota
 from twin_assets.defs.shared.resources import Platform
@@ -39,12 +38,9 @@ class _Cursor(Record):
 def train_on_new_dataset(context: dg.SensorEvaluationContext, platform: Platform) -> Asked:
     """One run for each dataset version that the rules let through, persona by persona."""
     cursor, instance = _read(context.cursor), context.instance
-    requests, changes, held = list[dg.RunRequest](), dict(cursor.changes), []
+    requests, changes, held = list[dg.RunRequest](), dict(cursor.changes), list[str]()
     looks, rows = Looks(cursor.looks, datetime.now(UTC)), newest_rows(instance, CHAIN)
-    for persona in instance.get_dynamic_partitions(PERSONAS):
-        if mark := platform.paused.get(persona):
-            held.append(f"{persona}: {mark.sentence}")
-            continue
+    for persona in who_goes_on(instance, platform, held):
         state = fingerprint(rows.get(persona, {}), 12)
         sentence = looks.quiet(persona, state)
         if sentence is None:

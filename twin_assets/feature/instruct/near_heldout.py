@@ -5,7 +5,6 @@ Documents are decontaminated as wholes by `split.py`; this looks at passages, by
 
 import numpy as np
 
-from twin_assets.core.datasets.rows import InstructRow
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.records import EmbeddedChunk
 
@@ -31,7 +30,6 @@ def texts_near_heldout(chunks: list[EmbeddedChunk], thresholds: Thresholds = OFF
     return near
 
 
-def holds_any(row: InstructRow, texts: list[str]) -> bool:
-    """Whether the row's answer holds one of the texts, or is part of one."""
-    answer = row.messages[-1].content
+def holds_any(answer: str, texts: list[str]) -> bool:
+    """Whether an answer, or a text that is learnt as it is, holds one of the texts, or is part of one."""
     return any(text in answer or answer in text for text in texts)

@@ -91,7 +91,7 @@ class RowFilter:
             return "cuts_code"
         if quoted_share(text) > MAX_QUOTED:
             return "mostly_quoted"
-        if any(near in text or text in near for near in self._near_heldout):
+        if holds_any(text, self._near_heldout):
             return "nearly_heldout"
         if not self._heldout.isdisjoint(word_ngrams(text, NGRAM)):
             return "holds_heldout_text"
@@ -126,7 +126,7 @@ class RowFilter:
             return "passages_lack_the_answer"
         if row.task in _RETELLING and copied_share(request, answer) > MAX_COPIED:
             return "instruction_copies_the_author"
-        if row.split == "train" and holds_any(row, self._near_heldout):
+        if row.split == "train" and holds_any(answer, self._near_heldout):
             return "nearly_heldout"
         # A title that a held-out text names may make such a run with the prompt's words.
         if row.split == "train" and any(not self._heldout.isdisjoint(word_ngrams(t, NGRAM)) for t in texts):

@@ -21,7 +21,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Record, Visibility, arrow_schema
 from twin_assets.core.storage.erased import Asked, erased_list
-from twin_assets.core.storage.lake import Lake
+from twin_assets.core.storage.lake import Lake, keys_since
 from twin_assets.inference.grounding.facts import FactChecks
 from twin_assets.inference.twin.brief import Brief
 from twin_assets.inference.twin.candidates import Choice
@@ -135,7 +135,7 @@ _NUMBERED = re.compile(r"\d{6}(-[0-9a-f]+\.parquet|\.json)")
 def log_days(lake: Lake, persona: str, since: date | None = None) -> dict[str, list[str]]:
     """Names of everything in the folders of the days (UTC) from `since` on, by day, oldest first."""
     days: dict[str, list[str]] = {}
-    for key in lake.keys(f"{FOLDER}/{persona}", f"{FOLDER}/{persona}/{since or ''}"):
+    for key in keys_since(lake, f"{FOLDER}/{persona}", since):
         day, name = key.split("/")[-2:]
         days.setdefault(day, []).append(name)
     return dict(sorted(days.items()))

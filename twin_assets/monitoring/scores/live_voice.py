@@ -13,7 +13,7 @@ import numpy as np
 
 from twin_assets.core.records import Record
 from twin_assets.core.storage.erased import erased_list
-from twin_assets.core.storage.lake import Lake
+from twin_assets.core.storage.lake import Lake, keys_since
 from twin_assets.evaluation.bootstrap import bootstrap
 from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import MIN_WINDOWS, VoiceMeter
@@ -171,7 +171,7 @@ def add_voices(
 
 def read_voices(lake: Lake, persona: str, since: date | None = None) -> list[DayVoice]:
     """Measured days, oldest first, from the day `since` on."""
-    keys = lake.keys(f"{FOLDER}/{persona}", f"{FOLDER}/{persona}/{since or ''}")
+    keys = keys_since(lake, f"{FOLDER}/{persona}", since)
     return [
         DayVoice.model_validate_json(line)
         for key in keys

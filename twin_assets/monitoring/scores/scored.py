@@ -16,7 +16,7 @@ from twin_assets.core.feedback.store import Feedback, edited_share, read_feedbac
 from twin_assets.core.hashing import bytes_hash
 from twin_assets.core.records import from_table, to_table
 from twin_assets.core.storage.erased import ErasedList, erased_list, once, settle
-from twin_assets.core.storage.lake import Lake
+from twin_assets.core.storage.lake import Lake, keys_since
 from twin_assets.monitoring.scores.records import ScoredRequest
 
 FOLDER = "scored_requests"
@@ -82,7 +82,7 @@ def read_scored(
     """Scored requests, oldest first, with the feedback there is by now: all of them, those from the day
     `since` (UTC) on, or the `newest` of those."""
     keys, erased = defaultdict[str, list[str]](list), erased_list(lake, persona)
-    for key in lake.keys(f"{FOLDER}/{persona}", f"{FOLDER}/{persona}/{since or ''}"):
+    for key in keys_since(lake, f"{FOLDER}/{persona}", since):
         keys[key.split("/")[-2]].append(key)
     rows: list[ScoredRequest] = []
     for day in sorted(keys, reverse=True):  # a day's objects are in no order, so a day is read whole

@@ -4,11 +4,20 @@ Objects are written whole or not at all. `create` never overwrites, which makes 
 append-only ledgers. Keys are POSIX paths relative to the lake.
 """
 
-from twin_assets.core.storage.lake.base import Lake
+from twin_assets.core.storage.lake.base import Lake, keys_since
 from twin_assets.core.storage.lake.keys import ERASED_NOTE
 from twin_assets.core.storage.lake.local import LocalLake
 from twin_assets.core.storage.lake.on_s3 import S3Lake
 from twin_assets.core.storage.lake.open import open_lake, platform_name
 from twin_assets.core.storage.lake.owner import NotOurs
 
-__all__ = ["ERASED_NOTE", "Lake", "LocalLake", "NotOurs", "S3Lake", "open_lake", "platform_name"]
+__all__ = [
+    "ERASED_NOTE",
+    "Lake",
+    "LocalLake",
+    "NotOurs",
+    "S3Lake",
+    "keys_since",
+    "open_lake",
+    "platform_name",
+]

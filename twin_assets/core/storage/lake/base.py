@@ -1,6 +1,7 @@
 """The contract of a lake."""
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Protocol
 
@@ -63,3 +64,8 @@ class Lake(Protocol):
     def check(self) -> str:
         """Try what the platform needs of a lake; what was found. Raises TwinError, or what the disk raises."""
         ...
+
+
+def keys_since(lake: Lake, folder: str, day: date | None) -> Iterator[str]:
+    """Keys `<folder>/<day>…` from a day on, or all; sorted. On S3 those of the days before are not listed."""
+    return lake.keys(folder, f"{folder}/{day or ''}")

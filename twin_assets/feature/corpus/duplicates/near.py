@@ -66,10 +66,12 @@ def near_pairs(texts: list[str], runner: Runner | None = None) -> Pairs:
 def signatures(texts: pa.LargeStringArray, runner: Runner | None = None) -> np.ndarray:
     """MinHash signatures of word 3-grams: uint32 of shape (texts, 128), in the order of `texts`."""
     _use(runner)
+    table = pa.table({"at": np.arange(len(texts)), "text": texts})
     hashes, done = np.empty((len(texts), HASHES), dtype=np.uint32), np.zeros(len(texts), bool)
     for tries_left in reversed(range(_TRIES)):
         try:
-            for at, rows in _hashed(texts, np.flatnonzero(~done)):
+            # Copied only where some are done.
+            for at, rows in _hashed(table.filter(pa.array(~done)) if done.any() else table):
                 hashes[at], done[at] = rows, True
             break
         except _node_lost():
@@ -78,13 +80,12 @@ def signatures(texts: pa.LargeStringArray, runner: Runner | None = None) -> np.n
     return hashes
 
 
-def _hashed(texts: pa.LargeStringArray, places: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Signatures of the texts at these places, as they come: places and uint32 of shape (places, 128)."""
+def _hashed(table: pa.Table) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Signatures of texts with their places, as they come: places and uint32 of shape (places, 128)."""
     import daft
 
-    table = pa.table({"at": places, "text": texts.take(pa.array(places))})
     # A partition is what one thread or one worker of a cluster takes.
-    frame = daft.from_arrow([table.slice(i, _PARTITION) for i in range(0, len(places), _PARTITION)])
+    frame = daft.from_arrow([table.slice(i, _PARTITION) for i in range(0, table.num_rows, _PARTITION)])
     minhash = daft.col("text").minhash(
         num_hashes=HASHES, ngram_size=SHINGLE, seed=1, hash_function="xxhash3_64"
     )
