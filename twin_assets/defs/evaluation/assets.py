@@ -29,10 +29,10 @@ from twin_assets.evaluation.report.page import render_html, report_key, stages_t
 from twin_assets.evaluation.report.plots import systems_plot, voice_plot
 from twin_assets.evaluation.results import (
     BASELINE,
-    BEFORE_DPO,
     CANDIDATE,
     PRODUCTION,
     PROMPTED,
+    SFT_ALONE,
     EvaluationReport,
 )
 from twin_assets.evaluation.sense.persona_sense import persona_sense
@@ -91,7 +91,7 @@ def evaluation_report(
     if platform.profile.evaluation.bare:
         systems["base"] = models.system(base_model, "bare")
     if not platform.profile.plumbing:  # two who write noise gain nothing on each other
-        systems[BEFORE_DPO] = models.system(sft_model, "twin")
+        systems[SFT_ALONE] = models.system(sft_model, "twin")
     production = ledger.production()
     if production and production not in (dpo_model, sft_model):
         systems[PRODUCTION] = models.system(production, "twin")
@@ -129,8 +129,9 @@ def evaluation_report(
         questions=read_questions(persona.questions),
         seed=settings.seed,
         on_progress=context.log.info,
+        method=platform.registry.get(dpo_model).lineage.stage.upper(),
     )
-    candidate = report.candidate  # the SFT model where DPO gained nothing
+    candidate = report.candidate  # the SFT model where the second stage gained nothing
     rows = platform.registry.get(candidate).about.learnt_from
     seen = most_closed([report.visibility, *(v for v in VISIBILITIES if rows.get(v))])
     report = report.model_copy(update={"learnt_from": rows, "visibility": seen})
@@ -211,7 +212,7 @@ def _metadata(
         "gates": dg.MetadataValue.md("\n".join(f"- {g.mark} {g.message}" for g in gates)),
         "comparison": comparison.verdict,
         "worth_it": report.advice.verdict if report.advice else "",
-        "dpo_over_sft": dg.MetadataValue.md(stages_table(report.stages)),
+        "gain_over_sft": dg.MetadataValue.md(stages_table(report.stages)),
         "voice": image(voice_plot(report), "voice"),
         "systems": image(systems_plot(report), "what each system reaches"),
         "report": dg.MetadataValue.url(page),

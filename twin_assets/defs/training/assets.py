@@ -1,5 +1,6 @@
 """Training: the base model, then Axolotl's SFT and preference optimisation as outside processes through Dagster Pipes."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -18,7 +19,7 @@ from twin_assets.defs.training.runner import run_training
 from twin_assets.evaluation.reward import Reward, RewardTexts
 from twin_assets.evaluation.voice.persona_meter import persona_background
 from twin_assets.feature.instruct.build import may_be_learnt
-from twin_assets.settings import load_settings
+from twin_assets.settings import Settings, load_settings
 from twin_assets.training.axolotl.checkpoints import kept_for_the_next_run
 from twin_assets.training.axolotl.reporting.plots import training_plot
 from twin_assets.training.axolotl.rows import MOST_LEFT_OUT
@@ -59,7 +60,16 @@ def _progress(facts: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
 
 
-def _trained(
+@dataclass(frozen=True)
+class _Trained:
+    """A job and its version; `now` where that was trained in this run."""
+
+    job: TrainingJob
+    version: ModelVersion
+    now: bool
+
+
+def _train(
     context: dg.AssetExecutionContext,
     platform: Platform,
     pipes: dg.PipesSubprocessClient,
@@ -67,8 +77,7 @@ def _trained(
     parent: str,
     manifest: Manifest,
     reward: str | None = None,
-) -> tuple[TrainingJob, ModelVersion, bool]:
-    """The job, its version, and whether that was trained now."""
+) -> _Trained:
     settings, registry = platform.settings, platform.registry
     folder = platform.lake.local(dataset_folder(manifest.persona, manifest.kind, manifest.version))
     job = prepare_job(
@@ -90,37 +99,32 @@ def _trained(
     else:
         context.log.info(f"{version.tag} was trained from exactly these inputs before: nothing to do")
     record_run(platform.lake, settings, job)
-    return job, version, trained_now
+    return _Trained(job, version, trained_now)
 
 
-def _train(
-    context: dg.AssetExecutionContext,
-    platform: Platform,
-    pipes: dg.PipesSubprocessClient,
-    stage: Stage,
-    parent: str,
-    manifest: Manifest,
-    reward: str | None = None,
-) -> dg.MaterializeResult:
-    machine = training_machine(platform.settings)
-    job, version, trained_now = _trained(context, platform, pipes, stage, parent, manifest, reward)
-    lost = version.metrics["rows_dropped"] / max(manifest.counts["train"], 1)
+def _materialized(trained: _Trained, settings: Settings) -> dg.MaterializeResult:
+    job, version = trained.job, trained.version
+    rows, metrics = job.rows["train"], version.metrics
     return dg.MaterializeResult(
         value=version.tag,
-        metadata=_model_metadata(version) | _run_metadata(job, machine) | {"trained_now": trained_now},
+        metadata=_model_metadata(version)
+        | _run_metadata(job, training_machine(settings))
+        | {"trained_now": trained.now},
         check_results=[
             dg.AssetCheckResult(
                 check_name="every_row_trained",
-                passed=version.metrics["rows_trained"] == manifest.counts["train"],
+                passed=metrics["rows_trained"] == rows,
                 # A stray row longer than the model's context is left out; more would have stopped the run.
-                severity=dg.AssetCheckSeverity.ERROR if lost > MOST_LEFT_OUT else dg.AssetCheckSeverity.WARN,
-                metadata={"trained": version.metrics["rows_trained"], "dataset": manifest.counts["train"]},
+                severity=dg.AssetCheckSeverity.ERROR
+                if metrics["rows_dropped"] / rows > MOST_LEFT_OUT
+                else dg.AssetCheckSeverity.WARN,
+                metadata={"trained": metrics["rows_trained"], "dataset": rows},
             ),
             # A fault stops the run before it trains; a model from before this check has looked at no row.
             dg.AssetCheckResult(
                 check_name="prompt_format_is_served",
-                passed=version.metrics.get("prompt_rows_checked", 0) > 0,
-                metadata={"rows_checked": version.metrics.get("prompt_rows_checked", 0)},
+                passed=metrics.get("prompt_rows_checked", 0) > 0,
+                metadata={"rows_checked": metrics.get("prompt_rows_checked", 0)},
             ),
         ],
         data_version=dg.DataVersion(version.tag),
@@ -158,8 +162,8 @@ def sft_model(
     the author's documents."""
     parent = base_model
     if platform.settings.continued_pretraining_tokens:
-        parent = _trained(context, platform, pipes, "cpt", base_model, instruct_dataset)[1].tag
-    return _train(context, platform, pipes, "sft", parent, instruct_dataset)
+        parent = _train(context, platform, pipes, "cpt", base_model, instruct_dataset).version.tag
+    return _materialized(_train(context, platform, pipes, "sft", parent, instruct_dataset), platform.settings)
 
 
 @dg.asset(
@@ -183,7 +187,8 @@ def dpo_model(
     """Preference optimisation of the SFT model: the candidate. By DPO (Rafailov et al. 2023), or as TWIN_PREFERENCE_METHOD says."""
     method = platform.settings.preference_method
     reward = _reward(platform, context.partition_key) if method == "grpo" else None
-    return _train(context, platform, pipes, method, sft_model, preference_dataset, reward)
+    trained = _train(context, platform, pipes, method, sft_model, preference_dataset, reward)
+    return _materialized(trained, platform.settings)
 
 
 def _reward(platform: Platform, name: str) -> str:
