@@ -139,10 +139,11 @@ def test_real_authors_are_worth_more_than_what_games_their_instruments(name: str
 
 def test_the_reward_and_its_judge_know_different_people() -> None:
     with pytest.raises(TwinError, match=r"7 other writers are known.*8 are needed"):
-        Background(people(7)).parted()
-    rewards, judges = Background(people(12)).parted()
+        Background(people(7)).rewarding()
+    known = Background(people(12))
+    rewards = known.rewarding()
     assert set(rewards) == {"writer01", "writer04", "writer07", "writer10"}
-    assert set(judges.people) == set(people(12)) - set(rewards)
+    assert set(known.without(rewards).people) == set(people(12)) - set(rewards)
 
 
 def test_without_a_measure_of_sense_nothing_is_rewarded() -> None:

@@ -1,6 +1,5 @@
 """KTO, ORPO and GRPO beside DPO: the same pairs, prompted as serving prompts, through Axolotl into the registry."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +43,15 @@ THUMBED = 3  # single thumbs in each dataset, which KTO alone learns from
 
 
 def job_in(
-    home: Path, method: str, reward: str = REWARD, base: ModelVersion | None = None, **overrides: Any
+    home: Path,
+    method: str,
+    reward: str = REWARD,
+    base: ModelVersion | None = None,
+    rows: int = 9,
+    **overrides: Any,
 ) -> TrainingJob:
     platform = settings(home, wandb_mode="disabled", preference_method=method)
-    manifest = with_thumbs(home / "pairs", preference_dataset(home / "pairs", 9), THUMBED)
+    manifest = with_thumbs(home / "pairs", preference_dataset(home / "pairs", rows), THUMBED)
     given = reward if method == "grpo" else None
     return prepare_job(
         platform, profile(), method, base or tiny_base(platform), manifest, home / "pairs", "runa", overrides,
@@ -104,6 +108,7 @@ def test_grpo_learns_from_a_reward_whose_terms_are_told(
     assert {"reward", "reward_voice", "reward_unreadable"} <= set(model.metrics)
     assert "Shao" in render_card(model)
     assert f"| reward | {model.lineage.reward} |" in render_card(model)
+    assert model.about.rewarded_by == sorted(neighbours()), "none of them ever judges it"
 
 
 def test_grpo_is_asked_as_serving_asks_and_by_nothing_but_voice(tmp_path: Path) -> None:
@@ -126,8 +131,9 @@ def test_grpo_is_asked_as_serving_asks_and_by_nothing_but_voice(tmp_path: Path) 
 
 def test_another_reward_is_another_model_and_only_the_one_of_the_lineage_trains(tmp_path: Path) -> None:
     job = job_in(tmp_path, "grpo")
-    other = job_in(tmp_path, "grpo", REWARD.replace("{}", json.dumps({"d": "A text."}), 1))
+    other = job_in(tmp_path, "grpo", REWARD.replace('"others": {}', '"others": {"brandur": ["A text."]}'))
     assert job.lineage.tag != other.lineage.tag
+    assert (job.about.rewarded_by, other.about.rewarded_by) == ([], ["brandur"])
     assert "reward" not in job_in(tmp_path, "dpo").lineage.model_dump(exclude_none=True)
     write_method_rows(job, read_rows)
     job.reward_file.write_text(other.reward_file.read_text())

@@ -5,7 +5,7 @@ a person sees which one is being gamed. Voice as a reward is that of arXiv 2512.
 
 What can't be measured is as bad as can be: no text gains by being too short. What is copied has no voice, and nor has what does not read as
 language, whatever the voice instrument says of it. The voice is told by every second document of the author and by writers who never judge
-(`Background.parted`). The author's sense and copying have no second instrument.
+(`Background.rewarding`). The author's sense and copying have no second instrument.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class RewardTexts(Record):
             )
         return cls(
             prose={d.doc_id: d.voice_text for d in training_documents(corpus)},
-            others=background.parted()[0],
+            others=background.rewarding(),
             reference_model=settings.reference_model,
             embedder=settings.embedder,
         )

@@ -4,6 +4,7 @@ A job is named by its inputs, so that nothing trains twice: the registry is aske
 folder for a finished run that never got registered.
 """
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -131,6 +132,7 @@ def prepare_job(
             learnt_from=dict(Counter(learnt) + Counter(manifest.visibilities)),
             languages=_languages(settings, persona),
             base_model=profile.base_model,
+            rewarded_by=sorted(json.loads(reward)["others"]) if reward else [],
         ),
     )
     machine = training_machine(settings)

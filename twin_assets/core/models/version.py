@@ -55,7 +55,8 @@ class About(Record):
     `base_model` is what the profile names: a hub id, a folder, or `nano`. `environment` holds the versions
     of the code and libraries that it was made with. `learnt_from` counts dataset rows by who may see them, those of
     its parents among them; `visibility` is that of the most closed, and no more open than the persona. `merged_because`
-    says why an adapter was merged into its base where one could not be kept apart.
+    says why an adapter was merged into its base where one could not be kept apart. `rewarded_by` are the writers whom a reward told
+    the author from: they never judge the version.
     """
 
     license: str = "other"
@@ -65,6 +66,7 @@ class About(Record):
     environment: dict[str, str] = {}
     learnt_from: dict[str, int] = {}
     merged_because: str = ""
+    rewarded_by: list[str] = []
 
 
 def closed_rows(learnt_from: Mapping[str, int], declared: Visibility) -> str:

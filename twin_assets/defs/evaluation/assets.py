@@ -99,9 +99,10 @@ def evaluation_report(
     sense, no_sense = persona_sense(settings, platform.profile, train)
     background = persona_background(persona, corpus_split, platform.lake, settings.impostors_dir)
     impostors = read_impostors(persona.impostors)
-    if any(platform.registry.get(system.model).lineage.reward for system in systems.values()):
-        rewarded, background = background.parted()  # who rewarded a model is no judge of it
-        impostors = {name: texts for name, texts in impostors.items() if name not in rewarded}
+    # Who rewarded a model is no judge of it.
+    rewarded = {name for s in systems.values() for name in platform.registry.get(s.model).about.rewarded_by}
+    background = background.without(rewarded)
+    impostors = {name: texts for name, texts in impostors.items() if name not in rewarded}
     shown = [d.voice_text for d in train if d.category != "code"][:JUDGE_SAMPLES]
     measure, supported = open_measure(settings, platform.thresholds.supported)
     report = evaluate(

@@ -5,7 +5,7 @@ English would look like telling one person from another.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -47,19 +47,19 @@ class Background:
             "language would look like other people; name folders of writers of the language under `impostors:`"
         )
 
-    def parted(self) -> tuple[dict[str, list[str]], "Background"]:
-        """Whom a reward tells the author from, and everybody else, by whom a judge does who never was that reward.
-
-        Raises TwinError with too few for both.
-        """
+    def rewarding(self) -> dict[str, list[str]]:
+        """Whom a reward tells the author from. Raises TwinError with too few for it and for a judge who never was that reward."""
         rewards = {name: self.people[name] for name in sorted(self.people)[1::EVERY]}
         if len(rewards) < MIN_WRITERS:
             raise TwinError(
                 f"GRPO's reward and its judge tell the author from different people, and {len(self.people)} other writers are known.",
                 f"{EVERY * MIN_WRITERS - 1} are needed: name folders under `impostors:`, or run `twin impostors fetch`.",
             )
-        judges = {name: texts for name, texts in self.people.items() if name not in rewards}
-        return rewards, replace(self, people=judges)
+        return rewards
+
+    def without(self, names: Container[str]) -> "Background":
+        """Everybody else: by whom a judge tells the author from."""
+        return replace(self, people={name: texts for name, texts in self.people.items() if name not in names})
 
     @property
     def weakness(self) -> str | None:
