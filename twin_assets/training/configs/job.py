@@ -92,7 +92,7 @@ class TrainingResult(Record):
 
     metrics: train_loss (mean of the last tenth of the steps, nats a token), eval_loss (last
     evaluation), steps, seconds (of training, all attempts together), tokens_per_second (mean),
-    peak_memory_gb, rows_trained, rows_dropped, prompt_rows_checked (rows whose format was compared with
+    peak_memory_gb, rows_trained (of GRPO the prompts it was asked with), rows_dropped, prompt_rows_checked (rows whose format was compared with
     the served one); for DPO also reward_accuracy (share) and reward_margin, means of the later half of the
     steps: each step judges its pairs before it learns from them. For GRPO the reward and its terms, voice, copied, unsupported and
     unreadable, in the same way.
