@@ -39,6 +39,7 @@ from twin_assets.training.rebuild import _reward
 
 # A reward of texts that nothing here measures.
 REWARD = '{"prose": {}, "others": {}, "reference_model": "none", "embedder": "none"}'
+FOX = "The quick brown fox jumps over the lazy dog. "
 THUMBED = 3  # single thumbs in each dataset, which KTO alone learns from
 
 
@@ -81,16 +82,17 @@ def test_each_method_trains_every_pair_and_lands_in_the_registry(
 def test_grpo_learns_from_a_reward_whose_terms_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The real instruments, in the training process. So small a model knows one sentence, and they tell how often it says it."""
+    """The real instruments, in the training process. So small a model half knows one sentence, which is the author's here: its short texts have
+    no voice, and differ in how much of that they copy."""
     monkeypatch.setenv("TWIN_HOME", str(tmp_path))
     lend_embedder(tmp_path)
     lend_reference(tmp_path)
     texts = RewardTexts(
-        prose={d.doc_id: d.voice_text for d in documents()}, others=neighbours(),
+        prose={d.doc_id: d.voice_text for d in documents()[-5:]} | {"fox": FOX * 2}, others=neighbours(),
         reference_model=Settings().reference_model, embedder="offline-minilm",
     )  # fmt: skip
-    short = compose_overlays(profile(), "grpo")["trl"] | {"max_completion_length": 64}
-    build_nano_base(tmp_path / "fox", tiny_text(), 17, 300, print, TINY)
+    short = compose_overlays(profile(), "grpo")["trl"] | {"max_completion_length": 32}
+    build_nano_base(tmp_path / "fox", tiny_text(), 17, 170, print, TINY)
     fox = ensure_base_model(settings(tmp_path), profile(base_model=str(tmp_path / "fox")), print)
     job = job_in(tmp_path, "grpo", texts.model_dump_json(), fox, rows=2, trl=short)
     status, output = train(job)
@@ -100,7 +102,7 @@ def test_grpo_learns_from_a_reward_whose_terms_are_told(
     for term in ("reward", "reward_voice", "reward_copied", "reward_unreadable"):
         assert all(getattr(point, term) is not None for point in history), term
     assert all(point.reward_unsupported is None for point in history), "no prompt has passages"
-    assert len({point.reward_unreadable for point in history}) > 1
+    assert len({point.reward_copied for point in history}) > 1
     assert any(point.grad_norm for point in history), "something was learnt"
     model = finish_job(settings(tmp_path), job)
     assert model.tag.startswith("twin-runa-grpo:")
