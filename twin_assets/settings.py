@@ -261,9 +261,10 @@ class RegistrySettings(BaseModel):
 class TrainingStartSettings(BaseModel):
     """What is trained, and when"""
 
-    preference_method: Literal["dpo", "kto", "orpo"] = Field(
+    preference_method: Literal["dpo", "kto", "orpo", "grpo"] = Field(
         "dpo",
-        description="How the second stage learns from pairs; its models are named twin-<persona>-<method>.",
+        description="How the second stage learns: from pairs, or by `grpo` from a reward for voice; its models are named "
+        "twin-<persona>-<method>.",
     )
     continued_pretraining_tokens: int = Field(
         0,

@@ -24,11 +24,10 @@ from twin_assets.evaluation.results import BASELINE, CANDIDATE, EvaluationReport
 from twin_assets.evaluation.sense.meter import SenseMeter
 from twin_assets.evaluation.sense.persona_sense import persona_sense
 from twin_assets.evaluation.stages import StageGain, compare_stages
-from twin_assets.evaluation.training_prose import training_prose
 from twin_assets.evaluation.voice.copying import CopyCheck
 from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.evaluation.voice.instrument import VoiceInstrument
-from twin_assets.evaluation.voice.persona_meter import persona_background, voice_instrument
+from twin_assets.evaluation.voice.persona_meter import persona_background, training_prose, voice_instrument
 from twin_assets.evaluation.write_tasks import write_tasks
 from twin_assets.feature.instruct.build import may_be_learnt
 from twin_assets.inference.grounding.claims import by_mix

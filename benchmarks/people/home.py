@@ -7,10 +7,9 @@ from pathlib import Path
 import yaml
 
 from benchmarks.authors import MOST_LETTERS, author_folders
+from twin_assets.evaluation.voice.background import EVERY
 from twin_assets.settings import Settings, load_settings
 
-# Every third of the others, by name, is told from only where the best of several texts is chosen: who chooses does not judge.
-EVERY = 3
 LEFT_OUT = ("azu-ja",)  # writes Japanese, and would be told by that alone
 
 

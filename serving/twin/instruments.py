@@ -18,9 +18,13 @@ from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import Lake
 from twin_assets.evaluation.choosing import WORDS, Chooser
 from twin_assets.evaluation.sense.persona_sense import persona_sense
-from twin_assets.evaluation.training_prose import training_prose
 from twin_assets.evaluation.voice.copying import CopyCheck
-from twin_assets.evaluation.voice.persona_meter import no_voice, persona_background, voice_instrument
+from twin_assets.evaluation.voice.persona_meter import (
+    no_voice,
+    persona_background,
+    training_prose,
+    voice_instrument,
+)
 from twin_assets.inference.grounding.claims import by_mix
 from twin_assets.inference.twin.candidates import Choice, Choose
 from twin_assets.settings import Settings

@@ -1,10 +1,11 @@
-"""DPO has to gain something on SFT, surely, and lose nothing: else the model of before is the candidate."""
+"""The second stage has to gain something on SFT, surely, and lose nothing: else the model of before is the candidate."""
 
 import pytest
 
 from tests.evaluation.evaluation_factories import run_evaluation, sentences_of, train
 from twin_assets.evaluation.evaluate import System
 from twin_assets.evaluation.grounding.qa_eval import Answered, Claim, Grounding, Kind, QaEval, Refusals
+from twin_assets.evaluation.report.page import render_html, stages_table
 from twin_assets.evaluation.stages import StageGains, compare_stages
 
 QUESTIONS = 8
@@ -50,17 +51,27 @@ def test_a_gain_has_both_means_and_too_few_tasks_have_none() -> None:
     assert compared(([1] * 3, [0] * 3), ([3] * 3, [1] * 3)).gains == []
 
 
-def test_where_dpo_gains_nothing_the_sft_model_is_evaluated_gated_and_reported_as_the_candidate() -> None:
+def test_where_the_second_stage_gains_nothing_the_sft_model_is_evaluated_gated_and_reported_as_the_candidate() -> (
+    None
+):
     own = sentences_of([d.voice_text for d in train()])
     report = run_evaluation(
         {
             "candidate": System("runa:dpo", own, "twin"),
             "base+prompt+retrieval": System("base:one", own, "baseline"),
-            "before DPO": System("runa:sft", own, "twin"),
-        }
+            "SFT alone": System("runa:sft", own, "twin"),
+        },
+        method="GRPO",
     )
     assert report.candidate == report.systems["candidate"].model == "runa:sft"
-    assert report.systems["with DPO"].model == "runa:dpo"
-    assert "before DPO" not in report.systems
+    assert report.systems["with GRPO"].model == "runa:dpo"
+    assert "SFT alone" not in report.systems
     assert report.stages is not None
-    assert "can tell: the SFT model is the candidate" in report.stages.verdict
+    assert (
+        "GRPO gained in nothing that this evaluation can tell: the SFT model is the candidate"
+        in report.stages.verdict
+    )
+    assert "| measure | pairs | SFT | GRPO | GRPO minus SFT | 95% interval |" in stages_table(report.stages)
+    html = render_html(report, [], None)
+    assert "GRPO minus SFT, with 95% intervals" in html
+    assert "DPO" not in html

@@ -32,11 +32,10 @@ from twin_assets.evaluation.grounding.safety import check_safety
 from twin_assets.evaluation.opinions import judges_verdicts, kept_ability, pairs_to_read_blind
 from twin_assets.evaluation.results import (
     BASELINE,
-    BEFORE_DPO,
     CANDIDATE,
     REAL_WORDS,
+    SFT_ALONE,
     SHOWN_SAMPLES,
-    WITH_DPO,
     EvaluationReport,
     Sample,
     SystemResult,
@@ -81,9 +80,10 @@ def evaluate(
     seed: int,
     on_progress: Callable[[str], None],
     background: Background | None = None,
+    method: str = "DPO",
 ) -> EvaluationReport:
-    """Write, measure and compare; `systems` are by role, with at least a candidate. With the SFT model as BEFORE_DPO, that
-    becomes the candidate where DPO gained nothing. `background` is whom the voice figure
+    """Write, measure and compare; `systems` are by role, with at least a candidate. With the SFT model as SFT_ALONE, that
+    becomes the candidate where the second stage, which `method` names, gained nothing. `background` is whom the voice figure
     tells the author from; the impostors without it.
 
     Raises TwinError when there is too little text to measure a voice.
@@ -126,13 +126,20 @@ def evaluate(
         for role, system in systems.items()
     }
     stages = None
-    if BEFORE_DPO in systems:
-        sft, dpo = ((written[role].texts, qa_evals[role]) for role in (BEFORE_DPO, CANDIDATE))
-        stages = compare_stages(sft, dpo, None if no_voice else voice.of_windows, instruments.sense, seed)
+    if SFT_ALONE in systems:
+        sft, dpo = ((written[role].texts, qa_evals[role]) for role in (SFT_ALONE, CANDIDATE))
+        of_windows = None if no_voice else voice.of_windows
+        stages = compare_stages(sft, dpo, of_windows, instruments.sense, seed, method)
         on_progress(stages.verdict)
         if not stages.keeps_dpo:
-            systems, written = _with_sft_as_candidate(systems), _with_sft_as_candidate(written)
-            answers, qa_evals = _with_sft_as_candidate(answers), _with_sft_as_candidate(qa_evals)
+            systems, written = (
+                _with_sft_as_candidate(systems, method),
+                _with_sft_as_candidate(written, method),
+            )
+            answers, qa_evals = (
+                _with_sft_as_candidate(answers, method),
+                _with_sft_as_candidate(qa_evals, method),
+            )
     if BASELINE in systems and not no_voice:
         first = paired_gain(voice.of_windows, written[CANDIDATE].texts, written[BASELINE].texts, seed)
         compared = {role: systems[role] for role in (CANDIDATE, BASELINE)}
@@ -221,9 +228,9 @@ def evaluate(
     )
 
 
-def _with_sft_as_candidate(of_roles: dict[str, T]) -> dict[str, T]:
-    """The same by role, where the SFT model is the candidate and the DPO model stands beside it."""
-    renamed = {CANDIDATE: WITH_DPO, BEFORE_DPO: CANDIDATE}
+def _with_sft_as_candidate(of_roles: dict[str, T], method: str) -> dict[str, T]:
+    """The same by role, where the SFT model is the candidate and the second stage's stands beside it."""
+    renamed = {CANDIDATE: f"with {method}", SFT_ALONE: CANDIDATE}
     swapped = {renamed.get(role, role): value for role, value in of_roles.items()}
     return {CANDIDATE: swapped[CANDIDATE]} | swapped
 

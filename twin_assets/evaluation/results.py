@@ -19,8 +19,8 @@ from twin_assets.evaluation.voice.copying import CopyReport
 from twin_assets.evaluation.voice.meter import VoiceScore
 
 CANDIDATE, BASELINE, PROMPTED, PRODUCTION = "candidate", "base+prompt+retrieval", "base+prompt", "production"
-# The one of SFT and DPO model that is not the candidate.
-BEFORE_DPO, WITH_DPO = "before DPO", "with DPO"
+# The SFT model beside a candidate of the second stage; where that gained nothing, the two change places (evaluate.py).
+SFT_ALONE = "SFT alone"
 # Texts that a report shows under their systems' names, and words of the author's beside them.
 SHOWN_SAMPLES, REAL_WORDS = 4, 150
 # Reports that were stored under the names of before are still read.

@@ -1,4 +1,4 @@
-"""Is the twin better for its preference training? DPO against the SFT model that it began from, on the same tasks.
+"""Is the twin better for its second stage? The model of DPO, or of whatever method, against the SFT model that it began from, on the same tasks.
 
 Whoever gains nothing keeps the model that was trained less: the pipeline then proposes that one.
 """
@@ -17,7 +17,7 @@ LEAST_PAIRS = 4  # an interval from fewer says little
 
 
 class StageGain(Record):
-    """Means of both models over `pairs` of tasks, and of DPO minus SFT with its 95% interval by paired bootstrap. More is
+    """Means of both models over `pairs` of tasks, of the second stage by whatever method `dpo`, and of that minus SFT with its 95% interval by paired bootstrap. More is
     better: `voice` is a place between others (0) and the author (1), or a margin; `sense` the share of a text's passages that
     read as the author's do, `support` the share of an answer's claims that its passages hold, `refusals` the share of
     unanswerable questions that the model declines. The means of voice are not of single tasks, and are left out."""
@@ -32,11 +32,12 @@ class StageGain(Record):
 
 
 class StageGains(Record):
-    """`keeps_dpo` where some measure is surely better and none surely worse."""
+    """`keeps_dpo`, the second stage's model by whatever `method`, where some measure is surely better and none surely worse."""
 
     gains: list[StageGain]
     keeps_dpo: bool
     verdict: str
+    method: str = "DPO"
 
 
 def compare_stages(
@@ -45,9 +46,10 @@ def compare_stages(
     voice: Callable[[list[str]], float] | None,
     sense: SenseMeter | None,
     seed: int,
+    method: str = "DPO",
 ) -> StageGains:
     """Texts and answers of both, to the same tasks and questions in the same order. `voice` is a score of windows; what is None
-    is left out."""
+    is left out. `method` is the second stage's name in the verdict."""
     found: list[StageGain | None] = []
     if voice:
         gain = paired_gain(voice, dpo[0], sft[0], seed)
@@ -70,14 +72,16 @@ def compare_stages(
     worse = [one.measure for one in gains if one.high < 0]
     keeps = bool(better) and not worse
     if keeps:
-        verdict = f"DPO gained surely in {' and '.join(better)} and lost surely in nothing: its model is the candidate."
+        verdict = f"{method} gained surely in {' and '.join(better)} and lost surely in nothing: its model is the candidate."
     elif better:
-        verdict = f"DPO gained in {' and '.join(better)} and lost in {' and '.join(worse)}: the SFT model is the candidate."
+        verdict = f"{method} gained in {' and '.join(better)} and lost in {' and '.join(worse)}: the SFT model is the candidate."
     elif worse:
-        verdict = f"DPO gained in nothing and lost in {' and '.join(worse)}: the SFT model is the candidate."
+        verdict = (
+            f"{method} gained in nothing and lost in {' and '.join(worse)}: the SFT model is the candidate."
+        )
     else:
-        verdict = "DPO gained in nothing that this evaluation can tell: the SFT model is the candidate."
-    return StageGains(gains=gains, keeps_dpo=keeps, verdict=verdict)
+        verdict = f"{method} gained in nothing that this evaluation can tell: the SFT model is the candidate."
+    return StageGains(gains=gains, keeps_dpo=keeps, verdict=verdict, method=method)
 
 
 def _support(answered: QaEval) -> list[float | None]:

@@ -4,6 +4,7 @@ A job is named by its inputs, so that nothing trains twice: the registry is aske
 folder for a finished run that never got registered.
 """
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any, get_args
 
 from twin_assets.core.datasets.rows import DOCUMENTS, Manifest, kind_for
 from twin_assets.core.errors import TwinError
+from twin_assets.core.hashing import text_hash
 from twin_assets.core.models.adapters import copy_adapter, is_adapter, join_adapters, why_not_apart
 from twin_assets.core.models.environment import environment
 from twin_assets.core.models.families import Architecture
@@ -63,15 +65,20 @@ def prepare_job(
     persona: str,
     overrides: Mapping[str, Any] | None = None,
     runs: str = "training",
+    reward: str | None = None,
 ) -> TrainingJob:
     """Write the job's folder (job.json, config.yaml) and return the job.
 
-    `stage` is "cpt", "sft", or the method that learns from preferences: "dpo", "kto" or "orpo". `overrides` replaces values of the composed configuration; `runs` names the
-    folder of the cache that the job's own folder lies in. Raises TwinError when the dataset is of the wrong
-    kind or has no training rows, or when the machine is too small. A parent that is an adapter is merged first, unless
+    `stage` is "cpt", "sft", or the method of the second stage: "dpo", "kto", "orpo" or "grpo". `overrides` replaces values of the composed configuration; `runs` names the
+    folder of the cache that the job's own folder lies in; `reward` is what GRPO's is made of, as JSON (evaluation/reward.py), kept in the job's folder. Raises TwinError when the dataset is of the wrong
+    kind or has no training rows, GRPO has no reward, or when the machine is too small. A parent that is an adapter is merged first, unless
     the version is there already and nothing will train.
     """
     checked = _check_inputs(stage, manifest)
+    if (checked == "grpo") != bool(reward):
+        raise TwinError(
+            f"{checked} was prepared with{'' if reward else 'out'} a reward.", "GRPO alone learns from one."
+        )
     datasets: dict[str, str] = {manifest.kind: manifest.version}
     if manifest.kind != "instruct":
         datasets |= {k: v for k, v in parent.lineage.datasets.items() if k == "instruct"}
@@ -97,8 +104,9 @@ def prepare_job(
         code_version=TRAINING_CODE_VERSION,
         seed=settings.seed,
         prompts=manifest.prompts,
+        reward=text_hash(reward) if reward else None,
     )
-    folder = settings.cache_dir / runs / persona / f"{stage}-{lineage.inputs_hash}"
+    folder = job_folder(settings, lineage, runs)
     folder.mkdir(parents=True, exist_ok=True)
     parent_path = _parent_path(
         settings, parent, trains=runs != "training" or not Registry(settings).find(lineage)
@@ -124,13 +132,21 @@ def prepare_job(
             learnt_from=dict(Counter(learnt) + Counter(manifest.visibilities)),
             languages=_languages(settings, persona),
             base_model=profile.base_model,
+            rewarded_by=sorted(json.loads(reward)["others"]) if reward else [],
         ),
     )
     machine = training_machine(settings)
     refuse_unfit(profile, job_estimate(job, machine), machine, settings.preference_method)
     write_config(job.config, job.config_file)
+    if reward:
+        job.reward_file.write_text(reward, encoding="utf-8")
     job.file.write_text(job.model_dump_json(indent=2))
     return job
+
+
+def job_folder(settings: Settings, lineage: Lineage, runs: str = "training") -> Path:
+    """Where a job of these inputs lies."""
+    return settings.cache_dir / runs / lineage.persona / f"{lineage.stage}-{lineage.inputs_hash}"
 
 
 def job_estimate(job: TrainingJob, machine: Machine) -> dict[str, Estimate]:

@@ -19,7 +19,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.core.models.environment import environment
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.models.registry import Registry
-from twin_assets.core.models.version import ModelVersion
+from twin_assets.core.models.version import REWARD_FILE, Lineage, ModelVersion
 from twin_assets.core.processes import run_within
 from twin_assets.core.records import Record
 from twin_assets.core.storage.lake import Lake
@@ -27,7 +27,7 @@ from twin_assets.settings import WORK_DIR, Settings
 from twin_assets.training.axolotl.failures import name_stop
 from twin_assets.training.configs.job import TrainingJob, TrainingResult
 from twin_assets.training.configs.overlays import config_hash, learnt_config, write_config
-from twin_assets.training.jobs import TRAINING_CODE_VERSION, prepare_job, read_result
+from twin_assets.training.jobs import TRAINING_CODE_VERSION, job_folder, prepare_job, read_result
 
 # How far a metric may move between two trainings of the same inputs, relative to its value. The same machine
 # repeats itself to the last digit; other hardware sums in another order, and a loss moves in its third digit.
@@ -155,6 +155,7 @@ def _as_it_was(
         data,
         lineage.persona,
         runs="rebuilds",
+        reward=_reward(settings, lineage) if lineage.reward else None,
     )
     stored = yaml.safe_load(version.config_file.read_text())
     job = job.model_copy(update={"config": _with_learnt(job.config, stored), "lineage": lineage})
@@ -166,6 +167,17 @@ def _as_it_was(
     write_config(job.config, job.config_file)
     job.file.write_text(job.model_dump_json(indent=2))
     return job
+
+
+def _reward(settings: Settings, lineage: Lineage) -> str:
+    """What GRPO's reward was made of: the author's writing as it was, which only the training's own folder keeps."""
+    path = job_folder(settings, lineage) / REWARD_FILE
+    if not path.is_file():
+        raise TwinError(
+            f"What rewarded {lineage.tag} is not in {path.parent}.",
+            "rebuild it where it was trained, or materialise dpo_model, which makes it of today's corpus.",
+        )
+    return path.read_text(encoding="utf-8")
 
 
 def _with_learnt(composed: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,10 @@ from twin_assets.training.axolotl.reporting.tracking import ArtifactLogger
 from twin_assets.training.configs.job import TrainingJob
 
 PREFIX = "TWIN-REPORT "
-REPORTED = {"loss", "eval_loss", "learning_rate", "grad_norm", "rewards/accuracies", "rewards/margins"}
+REPORTED = {
+    "loss", "eval_loss", "learning_rate", "grad_norm", "rewards/accuracies", "rewards/margins", "reward", "rewards/voice/mean",
+    "rewards/copied/mean", "rewards/unsupported/mean", "rewards/unreadable/mean",
+}  # fmt: skip
 KEPT_CHECKPOINTS = 2  # the one before, should the last turn out broken
 MOST_SAVING = 0.02  # of the time: a checkpoint that takes long is made less often
 

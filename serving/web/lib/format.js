@@ -15,8 +15,8 @@ export const words = name => name.replaceAll("_", " ");
 export const closed = piece => piece.visibility === "connections" ? " · for connections only" : piece.visibility === "private" ? " · private" : "";
 export const capital = text => text.charAt(0).toUpperCase() + text.slice(1);
 
-const NAMES = {x_post: "X post", linkedin_post: "LinkedIn post", url: "URL", api: "API base", sft: "SFT", dpo: "DPO"};
+const NAMES = {x_post: "X post", linkedin_post: "LinkedIn post", url: "URL", api: "API base", cpt: "Continued pre-training", sft: "SFT", dpo: "DPO", kto: "KTO", orpo: "ORPO", grpo: "GRPO"};
 /** A key for reading; `titles` are those of the sources, where it may be one. */
 export const name = (key, titles = {}) => titles[key] ?? NAMES[key] ?? capital(words(key));
 /** `twin-runa-dpo:abc` is long; its hash is enough where the persona is known. */
-export const shortModel = tag => (tag ?? "").replace(/^twin-[a-z0-9-]+-(base|sft|dpo):/, (_, stage) => `${stage} · `);
+export const shortModel = tag => (tag ?? "").replace(/^twin-[a-z0-9-]+-(base|cpt|sft|dpo|kto|orpo|grpo):/, (_, stage) => `${stage} · `);

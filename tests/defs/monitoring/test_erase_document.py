@@ -157,6 +157,12 @@ def test_no_byte_of_an_erased_document_is_left_and_no_crawl_brings_it_back(setti
     items = [item for key in lake.keys("raw") for item in read_items(lake, key)]
     (line,) = [item.model_dump_json() for item in items if item.doc_id == doc_id]
 
+    rewarded = (
+        home / "cache/training/runa/grpo-other"
+    )  # on a dataset without it, by a reward that is made of it
+    rewarded.mkdir()
+    (rewarded / "job.json").write_text('{"lineage": {"datasets": {"instruct": "another"}}}')
+    (rewarded / "reward.json").write_text(json.dumps({"prose": {doc_id: TEXT}}))
     told = erase_document(settings, lake, "runa", doc_id)
 
     assert places_with(home, WORD) == set()
@@ -195,6 +201,7 @@ def test_no_byte_of_an_erased_document_is_left_and_no_crawl_brings_it_back(setti
         assert b"stays" in gzip.decompress(archive.read("more.csv.gz"))
     assert not (home / "cache/training/runa/sft-abc").exists()
     assert (home / "cache/training/runa/sft-other").exists()
+    assert not rewarded.exists()
 
     # The text still stands where it was crawled from, and a killed crawl had it in hand.
     part = home / "cache/crawl/runa/web/20260101T000000000000-aa.jsonl"

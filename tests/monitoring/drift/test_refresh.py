@@ -90,6 +90,8 @@ def test_the_cost_is_that_of_the_last_runs_for_the_data_there_is_now() -> None:
     assert "12 min of training, no price is set" in estimate_cost(
         [run("sft", seconds=720.0, cost_usd=None)], 1
     )
+    later = run("grpo", started_at=MONDAY + timedelta(days=1))
+    assert "$3.00, by grpo and sft last time" in estimate_cost([*runs, later], 1.0), "one second stage alone"
     assert estimate_cost([], 1.0).startswith("unknown")
 
 

@@ -8,11 +8,14 @@ from typing import Literal
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.records import VISIBILITIES, Record, Visibility, may_see
 
-Stage = Literal["base", "cpt", "sft", "dpo", "kto", "orpo"]
+REWARD_FILE = "reward.json"
+"""In the folder of a GRPO training: what its reward is made of."""
+Stage = Literal["base", "cpt", "sft", "dpo", "kto", "orpo", "grpo"]
 
 
 class Lineage(Record):
-    """Everything that a model version was made from. `inputs_hash` identifies the whole."""
+    """Everything that a model version was made from. `inputs_hash` identifies the whole, `reward` the instruments that GRPO was
+    rewarded by."""
 
     persona: str
     stage: Stage
@@ -23,10 +26,14 @@ class Lineage(Record):
     code_version: str
     seed: int
     prompts: str
+    reward: str | None = None
 
     @property
     def inputs_hash(self) -> str:
-        return fingerprint(self.model_dump(), 12)
+        unset = (
+            {"reward"} if self.reward is None else None
+        )  # versions of before it was known keep their names
+        return fingerprint(self.model_dump(exclude=unset), 12)
 
     @property
     def tag(self) -> str:
@@ -48,7 +55,8 @@ class About(Record):
     `base_model` is what the profile names: a hub id, a folder, or `nano`. `environment` holds the versions
     of the code and libraries that it was made with. `learnt_from` counts dataset rows by who may see them, those of
     its parents among them; `visibility` is that of the most closed, and no more open than the persona. `merged_because`
-    says why an adapter was merged into its base where one could not be kept apart.
+    says why an adapter was merged into its base where one could not be kept apart. `rewarded_by` are the writers whom a reward told
+    the author from: they never judge the version.
     """
 
     license: str = "other"
@@ -58,6 +66,7 @@ class About(Record):
     environment: dict[str, str] = {}
     learnt_from: dict[str, int] = {}
     merged_because: str = ""
+    rewarded_by: list[str] = []
 
 
 def closed_rows(learnt_from: Mapping[str, int], declared: Visibility) -> str:

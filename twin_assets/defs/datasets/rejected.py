@@ -12,9 +12,8 @@ from twin_assets.core.text.content_words import grounded_share
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.evaluation.bootstrap import bootstrap
 from twin_assets.evaluation.sense.persona_sense import persona_sense
-from twin_assets.evaluation.training_prose import training_prose
 from twin_assets.evaluation.voice.copying import CopyCheck
-from twin_assets.evaluation.voice.persona_meter import persona_instrument
+from twin_assets.evaluation.voice.persona_meter import persona_instrument, training_prose
 from twin_assets.feature.preference.build import Candidate
 
 MEASURES = ("sense", "voice", "copying", "support")

@@ -29,10 +29,10 @@ from twin_assets.evaluation.report.page import render_html, report_key, stages_t
 from twin_assets.evaluation.report.plots import systems_plot, voice_plot
 from twin_assets.evaluation.results import (
     BASELINE,
-    BEFORE_DPO,
     CANDIDATE,
     PRODUCTION,
     PROMPTED,
+    SFT_ALONE,
     EvaluationReport,
 )
 from twin_assets.evaluation.sense.persona_sense import persona_sense
@@ -91,20 +91,26 @@ def evaluation_report(
     if platform.profile.evaluation.bare:
         systems["base"] = models.system(base_model, "bare")
     if not platform.profile.plumbing:  # two who write noise gain nothing on each other
-        systems[BEFORE_DPO] = models.system(sft_model, "twin")
+        systems[SFT_ALONE] = models.system(sft_model, "twin")
     production = ledger.production()
     if production and production not in (dpo_model, sft_model):
         systems[PRODUCTION] = models.system(production, "twin")
     train = [d for d in learnt if d.split == "train"]
     sense, no_sense = persona_sense(settings, platform.profile, train)
+    background = persona_background(persona, corpus_split, platform.lake, settings.impostors_dir)
+    impostors = read_impostors(persona.impostors)
+    # Who rewarded a model is no judge of it.
+    rewarded = {name for s in systems.values() for name in platform.registry.get(s.model).about.rewarded_by}
+    background = background.without(rewarded)
+    impostors = {name: texts for name, texts in impostors.items() if name not in rewarded}
     shown = [d.voice_text for d in train if d.category != "code"][:JUDGE_SAMPLES]
     measure, supported = open_measure(settings, platform.thresholds.supported)
     report = evaluate(
         systems,
         heldout=[d for d in learnt if d.split == "heldout"],
         train=train,
-        impostors=read_impostors(persona.impostors),
-        background=persona_background(persona, corpus_split, platform.lake, settings.impostors_dir),
+        impostors=impostors,
+        background=background,
         persona=persona,
         profile=platform.profile,
         instruments=Instruments(
@@ -124,8 +130,9 @@ def evaluation_report(
         questions=read_questions(persona.questions),
         seed=settings.seed,
         on_progress=context.log.info,
+        method=platform.registry.get(dpo_model).lineage.stage.upper(),
     )
-    candidate = report.candidate  # the SFT model where DPO gained nothing
+    candidate = report.candidate  # the SFT model where the second stage gained nothing
     rows = platform.registry.get(candidate).about.learnt_from
     seen = most_closed([report.visibility, *(v for v in VISIBILITIES if rows.get(v))])
     report = report.model_copy(update={"learnt_from": rows, "visibility": seen})
@@ -206,7 +213,7 @@ def _metadata(
         "gates": dg.MetadataValue.md("\n".join(f"- {g.mark} {g.message}" for g in gates)),
         "comparison": comparison.verdict,
         "worth_it": report.advice.verdict if report.advice else "",
-        "dpo_over_sft": dg.MetadataValue.md(stages_table(report.stages)),
+        "gain_over_sft": dg.MetadataValue.md(stages_table(report.stages)),
         "voice": image(voice_plot(report), "voice"),
         "systems": image(systems_plot(report), "what each system reaches"),
         "report": dg.MetadataValue.url(page),

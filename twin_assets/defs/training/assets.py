@@ -1,5 +1,6 @@
 """Training: the base model, then Axolotl's SFT and preference optimisation as outside processes through Dagster Pipes."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -7,13 +8,18 @@ import dagster as dg
 from twin_assets.core.datasets.rows import Manifest, dataset_folder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.registry import ModelVersion, Stage
+from twin_assets.core.records import SplitDocument
+from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.defs.shared.code_versions import base_version, training_version
 from twin_assets.defs.shared.common import OWNERS, TRAINING, TRAINING_POOL, personas
 from twin_assets.defs.shared.metadata import image
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.shared.retries import retried_when_away
 from twin_assets.defs.training.runner import run_training
-from twin_assets.settings import load_settings
+from twin_assets.evaluation.reward import Reward, RewardTexts
+from twin_assets.evaluation.voice.persona_meter import persona_background
+from twin_assets.feature.instruct.build import may_be_learnt
+from twin_assets.settings import Settings, load_settings
 from twin_assets.training.axolotl.checkpoints import kept_for_the_next_run
 from twin_assets.training.axolotl.reporting.plots import training_plot
 from twin_assets.training.axolotl.rows import MOST_LEFT_OUT
@@ -54,20 +60,30 @@ def _progress(facts: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
 
 
-def _trained(
+@dataclass(frozen=True)
+class _Trained:
+    """A job and its version; `now` where that was trained in this run."""
+
+    job: TrainingJob
+    version: ModelVersion
+    now: bool
+
+
+def _train(
     context: dg.AssetExecutionContext,
     platform: Platform,
     pipes: dg.PipesSubprocessClient,
     stage: Stage,
     parent: str,
     manifest: Manifest,
-) -> tuple[TrainingJob, ModelVersion, bool]:
-    """The job, its version, and whether that was trained now."""
+    reward: str | None = None,
+) -> _Trained:
     settings, registry = platform.settings, platform.registry
     folder = platform.lake.local(dataset_folder(manifest.persona, manifest.kind, manifest.version))
     job = prepare_job(
-        settings, platform.profile, stage, registry.get(parent), manifest, folder, manifest.persona
-    )
+        settings, platform.profile, stage, registry.get(parent), manifest, folder, manifest.persona,
+        reward=reward,
+    )  # fmt: skip
     version = done(settings, job)
     trained_now = version is None
     if version is None:
@@ -83,36 +99,32 @@ def _trained(
     else:
         context.log.info(f"{version.tag} was trained from exactly these inputs before: nothing to do")
     record_run(platform.lake, settings, job)
-    return job, version, trained_now
+    return _Trained(job, version, trained_now)
 
 
-def _train(
-    context: dg.AssetExecutionContext,
-    platform: Platform,
-    pipes: dg.PipesSubprocessClient,
-    stage: Stage,
-    parent: str,
-    manifest: Manifest,
-) -> dg.MaterializeResult:
-    machine = training_machine(platform.settings)
-    job, version, trained_now = _trained(context, platform, pipes, stage, parent, manifest)
-    lost = version.metrics["rows_dropped"] / max(manifest.counts["train"], 1)
+def _materialized(trained: _Trained, settings: Settings) -> dg.MaterializeResult:
+    job, version = trained.job, trained.version
+    rows, metrics = job.rows["train"], version.metrics
     return dg.MaterializeResult(
         value=version.tag,
-        metadata=_model_metadata(version) | _run_metadata(job, machine) | {"trained_now": trained_now},
+        metadata=_model_metadata(version)
+        | _run_metadata(job, training_machine(settings))
+        | {"trained_now": trained.now},
         check_results=[
             dg.AssetCheckResult(
                 check_name="every_row_trained",
-                passed=version.metrics["rows_trained"] == manifest.counts["train"],
+                passed=metrics["rows_dropped"] == 0,
                 # A stray row longer than the model's context is left out; more would have stopped the run.
-                severity=dg.AssetCheckSeverity.ERROR if lost > MOST_LEFT_OUT else dg.AssetCheckSeverity.WARN,
-                metadata={"trained": version.metrics["rows_trained"], "dataset": manifest.counts["train"]},
+                severity=dg.AssetCheckSeverity.ERROR
+                if metrics["rows_dropped"] / rows > MOST_LEFT_OUT
+                else dg.AssetCheckSeverity.WARN,
+                metadata={"trained": metrics["rows_trained"], "dataset": rows},
             ),
             # A fault stops the run before it trains; a model from before this check has looked at no row.
             dg.AssetCheckResult(
                 check_name="prompt_format_is_served",
-                passed=version.metrics.get("prompt_rows_checked", 0) > 0,
-                metadata={"rows_checked": version.metrics.get("prompt_rows_checked", 0)},
+                passed=metrics.get("prompt_rows_checked", 0) > 0,
+                metadata={"rows_checked": metrics.get("prompt_rows_checked", 0)},
             ),
         ],
         data_version=dg.DataVersion(version.tag),
@@ -150,8 +162,8 @@ def sft_model(
     the author's documents."""
     parent = base_model
     if platform.settings.continued_pretraining_tokens:
-        parent = _trained(context, platform, pipes, "cpt", base_model, instruct_dataset)[1].tag
-    return _train(context, platform, pipes, "sft", parent, instruct_dataset)
+        parent = _train(context, platform, pipes, "cpt", base_model, instruct_dataset).version.tag
+    return _materialized(_train(context, platform, pipes, "sft", parent, instruct_dataset), platform.settings)
 
 
 @dg.asset(
@@ -174,7 +186,20 @@ def dpo_model(
 ) -> dg.MaterializeResult:
     """Preference optimisation of the SFT model: the candidate. By DPO (Rafailov et al. 2023), or as TWIN_PREFERENCE_METHOD says."""
     method = platform.settings.preference_method
-    return _train(context, platform, pipes, method, sft_model, preference_dataset)
+    reward = _reward(platform, context.partition_key) if method == "grpo" else None
+    trained = _train(context, platform, pipes, method, sft_model, preference_dataset, reward)
+    return _materialized(trained, platform.settings)
+
+
+def _reward(platform: Platform, name: str) -> str:
+    """What GRPO is rewarded by, as JSON, opened once: what can't be measured is refused before anything is trained, and the author's own figures
+    are kept for the training. No input of the asset: whether there is something new to learn, the dataset says."""
+    persona, settings = platform.persona(name), platform.settings
+    corpus = FeatureStore(platform.lake).load("corpus_split", name, list[SplitDocument])
+    background = persona_background(persona, corpus, platform.lake, settings.impostors_dir)
+    texts = RewardTexts.of(may_be_learnt(corpus, persona), background, settings)
+    Reward.of(texts, settings.cache_dir)
+    return texts.model_dump_json()
 
 
 def _model_metadata(version: ModelVersion) -> dict[str, Any]:

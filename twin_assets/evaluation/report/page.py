@@ -62,14 +62,17 @@ def _gains(stages: StageGains) -> str:
         f"{one.measure} {one.gain:+.2f} ({one.low:+.2f} to {one.high:+.2f}, {one.pairs} pairs)"
         for one in stages.gains
     )
-    return f"DPO minus SFT, with 95% intervals: {told or 'too little was written to compare'}."
+    return f"{stages.method} minus SFT, with 95% intervals: {told or 'too little was written to compare'}."
 
 
 def stages_table(stages: StageGains | None) -> str:
-    """DPO beside SFT as Markdown; a sentence where they were not compared."""
+    """The second stage beside SFT as Markdown; a sentence where they were not compared."""
     if stages is None:
         return "not compared"
-    head = "| measure | pairs | SFT | DPO | DPO minus SFT | 95% interval |\n|---|---|---|---|---|---|"
+    method = stages.method
+    head = (
+        f"| measure | pairs | SFT | {method} | {method} minus SFT | 95% interval |\n|---|---|---|---|---|---|"
+    )
     rows = [
         f"| {one.measure} | {one.pairs} | {_number(one.sft)} | {_number(one.dpo)} | {one.gain:+.3f} "
         f"| {one.low:+.3f} to {one.high:+.3f} |"

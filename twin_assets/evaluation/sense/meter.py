@@ -248,12 +248,26 @@ class SenseMeter:
     def standing(self, texts: list[str]) -> list[float | None]:
         """For each text the share of the author's passages that read no better than its first one, in [0, 1]; None where it has none,
         or it can't be told. Raises TwinError as `PassageMeter.measure`."""
+        return [None if bad is None else 1 - self._badness.rank(bad) for bad in self._first(texts)]
+
+    def strangeness(self, texts: list[str]) -> list[float | None]:
+        """For each text, of its first passage: 0 where it reads no worse than all but 5% of the author's, 1 where it lies as far beyond
+        those as they lie from the author's median, or further. None and raises as `standing`."""
+        usual = float(np.quantile(self._badness.values, 0.95))
+        beyond = max(self._badness.high - usual, LEAST_WIDTH)
+        return [
+            None if bad is None else float(np.clip((bad - usual) / beyond, 0, 1))
+            for bad in self._first(texts)
+        ]
+
+    def _first(self, texts: list[str]) -> list[float | None]:
+        """How bad the first passage of each text is."""
         if not self.tells_words:
             return [None] * len(texts)
         firsts = [passages(text)[:1] for text in texts]
         measured = iter(self._meter.measure([first for part in firsts for first in part]))
         found = [next(measured) if part else None for part in firsts]
-        return [1 - self._badness.rank(self._bad(m)) if m and m.losses else None for m in found]
+        return [self._bad(m) if m and m.losses else None for m in found]
 
     def _text(self, found: list[Measured]) -> TextSense | None:
         found = [m for m in found if m.losses]

@@ -13,7 +13,7 @@ from twin_assets.core.storage.kept import KeptValues
 from twin_assets.evaluation.sense.meter import SenseMeter
 from twin_assets.evaluation.sense.passages import PassageMeter
 from twin_assets.evaluation.sense.reference import load_reference
-from twin_assets.evaluation.training_prose import training_prose
+from twin_assets.evaluation.voice.persona_meter import training_prose
 from twin_assets.settings import Settings
 
 
@@ -35,13 +35,14 @@ def persona_sense(
         )
     prose = training_prose(corpus)
     try:
-        return _fitted(settings.reference_model, settings.embedder, settings.cache_dir, prose), ""
+        return fitted_sense(settings.reference_model, settings.embedder, settings.cache_dir, prose), ""
     except TwinError as error:
         return None, str(error)
 
 
 @lru_cache(maxsize=2)
-def _fitted(reference: str, embedder: str, cache_dir: Path, author: tuple[str, ...]) -> SenseMeter:
+def fitted_sense(reference: str, embedder: str, cache_dir: Path, author: tuple[str, ...]) -> SenseMeter:
+    """Fitted on the author's texts by the models of these names. Raises TwinError for too few, and for a model that can't be loaded."""
     embedding, model = load_embedder(embedder), load_reference(reference, cache_dir)
     kept: KeptValues[str] = KeptValues(cache_dir / "sense.sqlite", "passages")
     fitted = SenseMeter.fit(PassageMeter(model, embedding.embed, embedding.fingerprint, kept), list(author))

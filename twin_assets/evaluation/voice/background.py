@@ -5,13 +5,15 @@ English would look like telling one person from another.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from twin_assets.core.errors import TwinError
 from twin_assets.core.persona.impostors import ATTRIBUTION
 from twin_assets.evaluation.voice.copying import CopyCheck
 from twin_assets.evaluation.voice.impostors import read_impostors
+from twin_assets.evaluation.voice.instrument import MIN_WRITERS
 from twin_assets.evaluation.voice.package_prose import package_prose
 from twin_assets.evaluation.voice.stylometry import WINDOW, tokens, word_count
 
@@ -22,6 +24,8 @@ COMMON, SAME_LANGUAGE = 100, 0.5
 OTHER_LANGUAGE = "it is in another language"
 # From so many windows of other people on, packages' prose makes the figure worse (docs/evaluation.md).
 ENOUGH = 100
+# Every third writer, by name, is told from only where a text is chosen or rewarded: who chooses does not judge.
+EVERY = 3
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,20 @@ class Background:
             f"there is no figure for this language: none of {others} other writers who are known writes in it, and who differ in "
             "language would look like other people; name folders of writers of the language under `impostors:`"
         )
+
+    def rewarding(self) -> dict[str, list[str]]:
+        """Whom a reward tells the author from. Raises TwinError with too few for it and for a judge who never was that reward."""
+        rewards = {name: self.people[name] for name in sorted(self.people)[1::EVERY]}
+        if len(rewards) < MIN_WRITERS:
+            raise TwinError(
+                f"GRPO's reward and its judge tell the author from different people, and {len(self.people)} other writers are known.",
+                f"{EVERY * MIN_WRITERS - 1} are needed: name folders under `impostors:`, or run `twin impostors fetch`.",
+            )
+        return rewards
+
+    def without(self, names: Container[str]) -> "Background":
+        """Everybody else: by whom a judge tells the author from."""
+        return replace(self, people={name: texts for name, texts in self.people.items() if name not in names})
 
     @property
     def weakness(self) -> str | None:

@@ -9,7 +9,6 @@ from twin_assets.core.persona.definition import Persona
 from twin_assets.core.persona.impostors import IMPOSTORS
 from twin_assets.core.records import SplitDocument
 from twin_assets.core.storage.lake import Lake
-from twin_assets.evaluation.training_prose import training_prose
 from twin_assets.evaluation.voice.background import Background, gather
 from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.evaluation.voice.instrument import VoiceInstrument
@@ -17,6 +16,17 @@ from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import WINDOW
 
 Texts = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def training_prose(corpus: Sequence[SplitDocument]) -> tuple[str, ...]:
+    """What instruments learn the author from: the training side's texts without code, in the corpus' order. A tuple, so that what is fitted
+    on them can be kept."""
+    return tuple(d.voice_text for d in training_documents(corpus))
+
+
+def training_documents(corpus: Sequence[SplitDocument]) -> list[SplitDocument]:
+    """Those that `training_prose` is the text of."""
+    return [d for d in corpus if d.split == "train" and d.category != "code"]
 
 
 def persona_meter(persona: Persona, corpus: Sequence[SplitDocument]) -> VoiceMeter | None:

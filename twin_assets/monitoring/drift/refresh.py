@@ -5,6 +5,7 @@ the same gates as any rebuild, and ends, like any, at the evaluation: a person a
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from twin_assets.core.datasets.rows import kind_for
 from twin_assets.core.records import Record
 from twin_assets.core.storage.experiments import ExperimentRow
 from twin_assets.core.storage.lake import Lake
@@ -102,7 +103,7 @@ def asks(lake: Lake, persona: str) -> list[Ask]:
 
 
 def estimate_cost(runs: Sequence[ExperimentRow], growth: float) -> str:
-    """What a rebuild takes, from the latest finished SFT and DPO runs, for `growth` times their data.
+    """What a rebuild takes, from the latest finished run of SFT and of the second stage, by whatever method, for `growth` times their data.
 
     Training only: what a hosted teacher or judge costs is limited by its own budget.
     """
@@ -110,7 +111,7 @@ def estimate_cost(runs: Sequence[ExperimentRow], growth: float) -> str:
     for run in sorted(
         (r for r in runs if r.status == "finished" and r.study is None), key=lambda r: r.started_at
     ):
-        latest[run.stage] = run
+        latest[run.stage if kind_for(run.stage) == "instruct" else "second"] = run
     if not latest:
         return "unknown: no finished training has been recorded"
     hours = sum(r.seconds for r in latest.values()) / 3600 * growth
@@ -118,7 +119,7 @@ def estimate_cost(runs: Sequence[ExperimentRow], growth: float) -> str:
     dollars = sum(c for c in costs if c is not None) * growth
     money = f", ${dollars:.2f}" if None not in costs else ", no price is set (TWIN_HARDWARE_USD_PER_HOUR)"
     size = f" for {growth:.2f} times the data" if growth > 1.005 else ""
-    return f"about {_time(hours)} of training{money}, by {' and '.join(sorted(latest))} last time{size}"
+    return f"about {_time(hours)} of training{money}, by {' and '.join(sorted(r.stage for r in latest.values()))} last time{size}"
 
 
 def crawl_interval(published: Sequence[datetime], now: datetime) -> timedelta:

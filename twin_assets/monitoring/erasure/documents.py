@@ -16,6 +16,7 @@ from twin_assets.core.drafts.store import draft_keys
 from twin_assets.core.embedding.embedder import search_view
 from twin_assets.core.feedback import store as feedback
 from twin_assets.core.hashing import text_hash
+from twin_assets.core.models.version import REWARD_FILE
 from twin_assets.core.publishing.ledger import FOLDER as LEDGER
 from twin_assets.core.records import Chunk, UniqueDocument, Visibility
 from twin_assets.core.storage.database import clean_texts
@@ -270,10 +271,16 @@ def from_runs(erasure: DocumentErasure) -> int:
         job.parent
         for runs in ("training", "rebuilds", "search/runs")
         for job in (cache / runs / persona).glob("*/job.json")
-        if any(version in job.read_text() for version in erasure.datasets)
+        if any(version in job.read_text() for version in erasure.datasets) or _rewards(job, erasure.doc_id)
     ]
     held += [cache / "search" / persona / f"data-{version}" for version in erasure.datasets]
     return sum(files.remove_folder(folder) for folder in held)
+
+
+def _rewards(job: Path, doc_id: str) -> bool:
+    """Whether a document is among what rewards the training: that is made of the corpus, not of the dataset alone."""
+    reward = job.with_name(REWARD_FILE)
+    return reward.is_file() and doc_id in reward.read_text("utf-8")
 
 
 def from_logs(erasure: DocumentErasure) -> int:

@@ -118,7 +118,7 @@ def _dpo_check(tokenizer: Any, config: dict[str, Any]) -> Callable[[dict[str, An
 
 
 def _texts_check(tokenizer: Any, config: dict[str, Any]) -> Callable[[dict[str, Any]], list[str]]:
-    """Of KTO and ORPO, whose texts are made by training/method_rows.py, as it makes them: SFT must have learnt the same."""
+    """Of KTO, ORPO and GRPO, whose prompts and ends are those of training/method_rows.py: SFT must have learnt the same."""
 
     def check(row: dict[str, Any]) -> list[str]:
         prompt = served_prompt(tokenizer, row["messages"])

@@ -77,7 +77,8 @@ def run(job: TrainingJob, tell: Callable[[str], None]) -> TrainingResult:
     if status != 0:
         raise name_failure(status, tail, progress.phase)
     dropped = rows_given(job) - progress.rows_trained
-    trained = job.rows["train"] - dropped
+    # GRPO is asked with rows of one kind alone.
+    trained = progress.rows_trained if job.stage == "grpo" else job.rows["train"] - dropped
     result = TrainingResult(
         model_dir=job.model_dir,
         metrics=progress.metrics()

@@ -5,6 +5,7 @@ from typing import Any
 
 from twin_assets.core.datasets.rows import side_for
 from twin_assets.core.models.registry import About, Lineage
+from twin_assets.core.models.version import REWARD_FILE
 from twin_assets.core.records import Record
 from twin_assets.settings import GpuOption
 from twin_assets.training.configs.overlays import TrainingStage
@@ -78,6 +79,10 @@ class TrainingJob(Record):
         return self.folder / "phase"
 
     @property
+    def reward_file(self) -> Path:
+        return self.folder / REWARD_FILE
+
+    @property
     def history_file(self) -> Path:
         return self.folder / "history.jsonl"
 
@@ -87,9 +92,10 @@ class TrainingResult(Record):
 
     metrics: train_loss (mean of the last tenth of the steps, nats a token), eval_loss (last
     evaluation), steps, seconds (of training, all attempts together), tokens_per_second (mean),
-    peak_memory_gb, rows_trained, rows_dropped, prompt_rows_checked (rows whose format was compared with
+    peak_memory_gb, rows_trained (of GRPO the prompts it was asked with), rows_dropped, prompt_rows_checked (rows whose format was compared with
     the served one); for DPO also reward_accuracy (share) and reward_margin, means of the later half of the
-    steps: each step judges its pairs before it learns from them.
+    steps: each step judges its pairs before it learns from them. For GRPO the reward and its terms, voice, copied, unsupported and
+    unreadable, in the same way.
     `resumed_from_step` is 0 for a run in one piece. `micro_batch` are the rows that a device took at once, where
     they were not the config's, and `gpu_options` what the run used of a GPU.
     """
@@ -131,3 +137,8 @@ class HistoryPoint(Record):
     memory_gb: float | None = None
     reward_accuracy: float | None = None
     reward_margin: float | None = None
+    reward: float | None = None
+    reward_voice: float | None = None
+    reward_copied: float | None = None
+    reward_unsupported: float | None = None
+    reward_unreadable: float | None = None

@@ -17,8 +17,8 @@ from twin_assets.core.models.profiles import Profile
 from twin_assets.settings import ROOT, Settings
 from twin_assets.training.configs.tuned import tuned_values
 
-TrainingStage = Literal["cpt", "sft", "dpo", "kto", "orpo"]
-SHARED = "preference"  # the name under which values of all stages that learn from preferences stand
+TrainingStage = Literal["cpt", "sft", "dpo", "kto", "orpo", "grpo"]
+SHARED = "preference"  # the name under which values of all stages after SFT stand
 FOLDER = ROOT / "training_configs"
 
 # How the weights of a quantised base model are read.
@@ -62,7 +62,9 @@ def compose_config(
     )
     if not _is_quantised(base_path):  # as openai's own repository is, and a copy in 16 bits is not
         config = {name: value for name, value in config.items() if name not in _OF_QUANTISED}
-    if rows.get("test"):
+    if (
+        rows.get("test") and stage != "grpo"
+    ):  # it has nothing to hold a text against that the evaluation hasn't
         config["test_datasets"] = [_dataset(stage, dataset_dir / "test.jsonl")]
     else:
         config.pop("eval_strategy", None)
@@ -79,7 +81,13 @@ def compose_overlays(profile: Profile, stage: TrainingStage) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for name in profile.overlays:
         config |= _overlay(name, stage)
-    return config | profile.axolotl
+    config |= profile.axolotl
+    if stage == "grpo":
+        # All texts of a step are written at once, over all workers; none is longer than an answer that is served.
+        step = config["micro_batch_size"] * config["gradient_accumulation_steps"]
+        sizes = {"generation_batch_size": step, "max_completion_length": profile.answer_tokens}
+        config["trl"] = config["trl"] | sizes
+    return config
 
 
 def learnt_config(config: dict[str, Any]) -> dict[str, Any]:

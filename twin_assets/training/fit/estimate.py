@@ -79,7 +79,7 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
     """
     rank = config["lora_r"] if config.get("adapter") else 0
     method, fsdp = config.get("rl"), config.get("fsdp_config") or {}
-    referred = method in ("dpo", "kto")  # to the model of before, without its adapter or in a copy
+    referred = method in ("dpo", "kto", "grpo")  # to the model of before, without its adapter or in a copy
     sharded = bool(fsdp or config.get("deepspeed"))
     shards, width = machine.devices if sharded else 1, 2 if machine.bfloat16 else 4
     trainable = _adapter_parameters(shape, rank) if rank else shape.parameters
@@ -115,8 +115,10 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
         "activations": tokens * per_token,
         "logits": logits,
     }
-    # KTO reads each prompt with another row's text too, by the model and by its reference.
-    passes = _passes(bool(rank), checkpointed) + {"dpo": 1, "kto": 3}.get(method or "", 0)
+    # KTO reads each prompt with another row's text too, by the model and by its reference. GRPO writes some texts for each prompt, reads
+    # them and has its reference read them.
+    passes = _passes(bool(rank), checkpointed) + {"dpo": 1, "kto": 3, "grpo": 2}.get(method or "", 0)
+    passes *= config["trl"]["num_generations"] if method == "grpo" else 1
     reserve = _GPU_RESERVE + (_FRAGMENTED - 1) * sum(used.values()) if machine.gpus else _CPU_RESERVE
     return Estimate(
         **used,

@@ -16,6 +16,8 @@ _NAMES = {
     "loss": "loss", "eval_loss": "eval_loss", "learning_rate": "learning_rate", "grad_norm": "grad_norm",
     "tokens_per_second": "tokens_per_second", "memory_gb": "memory_gb",
     "rewards/accuracies": "reward_accuracy", "rewards/margins": "reward_margin",
+    "reward": "reward", "rewards/voice/mean": "reward_voice", "rewards/copied/mean": "reward_copied",
+    "rewards/unsupported/mean": "reward_unsupported", "rewards/unreadable/mean": "reward_unreadable",
 }  # fmt: skip
 
 
@@ -118,7 +120,7 @@ def point_metrics(history: Sequence[HistoryPoint]) -> dict[str, float]:
         metrics["peak_memory_gb"] = max(memory)
     if held_out := _values(history, "eval_loss"):
         metrics["eval_loss"] = held_out[-1]
-    for name in ("reward_accuracy", "reward_margin"):
+    for name in (n for n in _NAMES.values() if n.startswith("reward")):
         if rewards := _values(history, name):  # a step judges a few pairs: one alone says nothing
             metrics[name] = statistics.fmean(rewards[len(rewards) // 2 :])
     return metrics
