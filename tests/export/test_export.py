@@ -18,6 +18,9 @@ from twin_assets.core.records import SplitDocument
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.core.vectors import open_store
+from twin_assets.export.judge import judge_export
+from twin_assets.export.measures import open_measures
+from twin_assets.export.readers import TransformersReader
 
 
 def registered(terminal: Terminal, scratch: Path, adapter: bool = False) -> ModelVersion:
@@ -108,10 +111,27 @@ def test_the_card_says_what_was_lost_by_the_products_own_judge(tmp_path: Path) -
         chunk(f"c{n}", text, 0, vector=vector.tolist(), embedder=embedder.fingerprint)
         for n, (text, vector) in enumerate(zip(texts, embedder.embed(texts), strict=True))
     ])  # fmt: skip
-    terminal.said("export", version.tag, "--quantize", "f16", "--texts", "6", "--to", str(tmp_path / "after"))
+    told = terminal.twin(
+        "export", version.tag, "--quantize", "f16", "--texts", "6", "--to", str(tmp_path / "after")
+    ).stderr
+    assert "judging by 6 texts of each side, in 15 minutes at most" in told
+    assert "at this pace up to" in told
+    assert told.index("4 of 6 texts by both in") < told.index("to go") < told.index("6 of 6 texts by both in")
     card = (tmp_path / "after" / "README.md").read_text()
     assert "Both wrote the same 6 held-out prompts" in card
-    assert "| prompts read as the same tokens | | 6 of 6 |" in card
-    ratio = float(card.split("(× ")[1].split(")")[0])
+    assert "| prompts read as the same tokens | | 6 of 6 | |" in card
+    ratio = float(card.split("| × ")[1].split(" (")[0])
     assert abs(ratio - 1) < 0.01
     assert "| voice, 0 others to 1 the author |" in card
+
+    # A machine on which the time is over before it began: both sides are judged by a first round, and the card says so.
+    measures = open_measures(terminal.settings, lake, version)
+    says: list[str] = []
+    one = TransformersReader(version.path)
+    tokenizer = AutoTokenizer.from_pretrained(version.path)
+    verdict = judge_export(one, one, tokenizer, measures, says.append, 6, minutes=0)
+    assert (verdict.texts, verdict.prompts) == (4, 6)
+    assert 0 < verdict.windows <= 4
+    assert says[-2] == "the time is over: judged by 4 texts"
+    assert verdict.perplexity_ratio
+    assert (verdict.perplexity_ratio.low, verdict.perplexity_ratio.high) == (1, 1)

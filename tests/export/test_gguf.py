@@ -1,7 +1,9 @@
 """A GGUF file says what its model says: held against the original by transformers, and by llama.cpp where it is installed."""
 
 import importlib.util
+import os
 import shutil
+import signal
 import subprocess
 from contextlib import closing
 from itertools import product
@@ -63,8 +65,20 @@ def test_llama_cpp_reads_the_file_as_transformers_reads_the_folder(
             template, [{"role": "system", "content": HARD}, {"role": "user", "content": HARD}]
         )
         assert theirs.tokens(asked) == ours.tokens(asked)
-        assert theirs._model.metadata["tokenizer.chat_template"] == CHAT_TEMPLATE
+        assert theirs.ask("metadata")["tokenizer.chat_template"] == CHAT_TEMPLATE
         assert np.abs(ours.losses(tokens) - theirs.losses(tokens)).max() < CLOSE["f16"]
+
+
+def test_llama_cpp_that_aborts_takes_nobody_with_it(tmp_path: Path) -> None:
+    """As it does on CPUs with AMX in one thread with PyTorch, and with a build for another CPU."""
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: `pip install -e '.[export]'`")
+    folder = save_model(tmp_path / "model")
+    with closing(LlamaCppReader(exported(folder), folder)) as reader:
+        assert reader.tokens("a")
+        assert reader._process.pid
+        os.kill(reader._process.pid, signal.SIGILL)
+        with pytest.raises(TwinError, match=r"ended while it read the file \(status -4\)"):
+            reader.losses([1, 2])
 
 
 @pytest.mark.parametrize("kind", ["q8_0", "q4_0"])

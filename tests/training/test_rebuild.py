@@ -1,12 +1,18 @@
 """A model that was trained by Axolotl is trained again from what was kept of it, and comes out the same."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.feature.instruct.test_dataset_versions import FACTS, row
-from tests.training.training_factories import settings, tiny_base, train
+from tests.support.machine import PATIENCE, until
+from tests.training.training_factories import processes_of, settings, tiny_base, train
 from twin_assets.core.datasets.rows import dataset_folder
 from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.errors import TwinError
@@ -15,6 +21,7 @@ from twin_assets.core.models.registry import Registry
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.defs.shared.resources import build_resources
 from twin_assets.defs.training.registry_jobs import rebuild_model_version
+from twin_assets.training.configs.job import TrainingJob
 from twin_assets.training.jobs import finish_job, prepare_job
 from twin_assets.training.rebuild import rebuild
 
@@ -52,6 +59,9 @@ def test_a_version_is_rebuilt_from_its_dataset_and_configuration(tmp_path: Path)
     assert again["train_loss"] == pytest.approx(version.metrics["train_loss"], rel=1e-3)
     assert [v.tag for v in Registry(platform).list("runa")] == [version.tag]
 
+    again_job = TrainingJob.model_validate_json((Path(made["folder"]) / job.file.name).read_text())
+    told_to_end_leaves_no_process(version.tag, again_job)
+
     with pytest.raises(TwinError, match="is a base model"):
         rebuild(platform, lake, base.tag)
     rows = (folder / "train.jsonl").read_text().splitlines(keepends=True)
@@ -61,3 +71,30 @@ def test_a_version_is_rebuilt_from_its_dataset_and_configuration(tmp_path: Path)
     lake.delete(f"{dataset_folder('runa', 'instruct', manifest.version)}/manifest.json")
     with pytest.raises(TwinError, match="is not in the lake"):
         rebuild(platform, lake, version.tag)
+
+
+def told_to_end_leaves_no_process(tag: str, job: TrainingJob) -> None:
+    """`twin rebuild` in a process of its own, which is told to end when its training has begun."""
+    environment = os.environ | {"TWIN_HOME": str(job.folder.parents[3]), "TWIN_WANDB_MODE": "offline"}
+    command = subprocess.Popen([sys.executable, "-m", "twin_assets.cli", "rebuild", tag], env=environment)
+    training: list[int] = []
+    try:
+        training = until(lambda: trains(job), "the training")
+        command.terminate()
+        assert command.wait(PATIENCE) == 130
+        until(lambda: not (trains(job) or processes_of(job)), "the end of every process")
+    finally:
+        command.kill()
+        for pid in training:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+
+def trains(job: TrainingJob) -> list[int]:
+    """Ids of the processes that are given this job."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended while we looked
+            if str(job.file).encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found

@@ -3,8 +3,11 @@
 Commands import what they need when they run: `twin --help` and completion in a shell must not wait for torch or Dagster.
 """
 
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -104,6 +107,26 @@ def read_settings() -> "Settings":
 def setting_name(field: str) -> str:
     """How the environment names a setting."""
     return field if field.startswith("TWIN_") else f"TWIN_{field.upper()}"
+
+
+@contextmanager
+def sigterm_is_ctrl_c() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does. By itself it ends Python on the spot, and programs that the command started, a
+    training say, in a session of their own, go on. A second one does that: an exception may get lost in a callback."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no handler can be set, nor does a signal arrive
+        return
+    before = signal.getsignal(signal.SIGTERM)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, before)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

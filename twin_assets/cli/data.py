@@ -140,13 +140,19 @@ def export_version(
     ] = "q8_0",
     judge: Annotated[
         bool,
-        typer.Option(
-            "--judge/--no-judge", help="Measure what voice and sense a GGUF file lost; it takes minutes."
-        ),
+        typer.Option("--judge/--no-judge", help="Measure what voice and sense a GGUF file lost."),
     ] = True,
     texts: Annotated[
         int, typer.Option(min=4, max=24, help="That are written to judge by: fewer are sooner, and say less.")
     ] = 24,
+    minutes: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=1440,
+            help="That judging may read and write for; a slow machine judges by fewer texts then, by 4 at least.",
+        ),
+    ] = 15,
 ) -> None:
     """Writes a version for other programs: a GGUF file with Ollama's Modelfile, whole weights, or its adapter.
 
@@ -165,7 +171,7 @@ def export_version(
     system = system_message(load_persona(settings.personas_dir, name)).content if name != "shared" else None
     refuse_full(to)
     whole = chosen.path if format == "adapter" else whole_folder(settings, chosen)
-    judged = _judge(settings, chosen, texts) if judge else None
+    judged = _judge(settings, chosen, texts, minutes) if judge else None
     folder = write_version(chosen, whole, to, format, quantize, system, judged)
     _tell(folder, chosen)
 
@@ -187,7 +193,7 @@ def _version_of(settings: "Settings", name: str) -> "ModelVersion":
     return Registry(settings).get(name)
 
 
-def _judge(settings: "Settings", version: "ModelVersion", texts: int) -> "JudgeExport":
+def _judge(settings: "Settings", version: "ModelVersion", texts: int, minutes: float) -> "JudgeExport":
     """Judges by the persona's held-out writing, and says as it goes what it does."""
     from twin_assets.export.judge import ExportVerdict, judge_export
     from twin_assets.export.measures import open_measures
@@ -200,12 +206,13 @@ def _judge(settings: "Settings", version: "ModelVersion", texts: int) -> "JudgeE
 
         if version.lineage.persona == "shared":
             return "a base model has nobody's voice"
+        typer.echo(f"{file.name} is written; what it is judged by is opened", err=True)
         try:
             measures = open_measures(settings, open_lake(settings), version)
             with closing(TransformersReader(folder)) as ours, closing(open_reader(file, folder)) as theirs:
                 tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
                 return judge_export(
-                    ours, theirs, tokenizer, measures, lambda said: typer.echo(said, err=True), texts
+                    ours, theirs, tokenizer, measures, lambda said: typer.echo(said, err=True), texts, minutes
                 )
         except TwinError as error:
             typer.echo(f"not judged: {error}", err=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from twin_assets.cli import data, demo, impostors, keys, pipeline, registry, release, settings
-from twin_assets.cli.base import command, group, not_installed, read_settings
+from twin_assets.cli.base import command, group, not_installed, read_settings, sigterm_is_ctrl_c
 from twin_assets.cli.doctor import command as doctor
 
 TRY, WORK, LOOK_AFTER, INSTALL = "Try it", "Your twin", "Models and data", "This installation"
@@ -16,7 +16,7 @@ app = group(
     "Turns one person's writing into an LLM twin, serves it, and rebuilds it at any time.\n\n"
     "First `twin demo`, then `twin up`. For your own: write personas/<name>.yaml, then `twin run <name>`.\n\n"
     "Exit status: 0 done; 1 it can't be done, and standard error says why and what to do; 2 wrong usage; 3 done with what "
-    "is stored, while a source is in error; 130 stopped with Ctrl-C."
+    "is stored, while a source is in error; 130 stopped with Ctrl-C or SIGTERM."
 )
 
 
@@ -28,10 +28,12 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _twin(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-) -> None: ...
+) -> None:
+    ctx.with_resource(sigterm_is_ctrl_c())
 
 
 demo.add_to(app, TRY)

@@ -5,7 +5,9 @@ values back and computes in floats; it takes neither the file's cutting of words
 """
 
 import importlib.util
+import multiprocessing
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,8 +17,9 @@ import numpy as np
 from twin_assets.core.errors import TwinError
 from twin_assets.core.prompts.templates import served_prompt
 from twin_assets.core.records import Message
+from twin_assets.export.llama_process import serve, token_losses
 from twin_assets.inference.generation.local import Generation, LocalGenerator, WholeModel
-from twin_assets.inference.generation.sampling import REPETITION_PENALTY, TOP_K, TOP_P, Sampling
+from twin_assets.inference.generation.sampling import Sampling
 
 INSTALL = "`pip install llama-cpp-python`, and export again."
 WINDOW = 512  # tokens that a loss is measured over
@@ -67,7 +70,7 @@ class TransformersReader:
 
         with self._generator.scoring() as (_, model), torch.inference_mode():
             ids = torch.tensor([list(tokens)], device=model.device)
-            return _losses(model(ids).logits[0, :-1].float().cpu().numpy(), tokens)
+            return token_losses(model(ids).logits[0, :-1].float().cpu().numpy(), tokens)
 
     def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
         fitting = [self._generator.fit(c, sampling.max_tokens) for c in conversations]
@@ -101,57 +104,64 @@ class _FromFile(LocalGenerator):
 
 
 class LlamaCppReader:
-    """llama.cpp in this process, by its Python binding."""
+    """llama.cpp by its Python binding, in a process of its own."""
 
     def __init__(self, file: Path, template_of: Path) -> None:
         """`template_of` is the folder whose chat template renders the prompts: the file's is the same text."""
-        import llama_cpp
+        import torch
         from transformers import AutoTokenizer
 
-        self.name = f"llama.cpp (llama-cpp-python {llama_cpp.__version__})"
         self._tokenizer = AutoTokenizer.from_pretrained(template_of, local_files_only=True)
-        self._model = llama_cpp.Llama(
-            str(file), n_ctx=0, logits_all=False, last_n_tokens_size=1 << 16, verbose=False
-        )
-        self._scoring = llama_cpp.Llama(str(file), n_ctx=WINDOW, logits_all=True, verbose=False)
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        threads = torch.get_num_threads()  # the binding's own are half of them
+        self._process = context.Process(target=serve, args=(theirs, str(file), WINDOW, threads), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.name = f"llama.cpp (llama-cpp-python {self._answer()})"
 
     def close(self) -> None:
-        self._model.close()
-        self._scoring.close()
+        self._pipe.close()
+        self._process.terminate()
+        self._process.join()
+
+    def ask(self, name: str, *given: Any) -> Any:
+        """What a method of `LlamaCpp` gives. Raises TwinError when llama.cpp has ended."""
+        with suppress(OSError):  # the answer says that it has ended
+            self._pipe.send((name, given))
+        return self._answer()
+
+    def _answer(self) -> Any:
+        try:
+            return self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            raise TwinError(
+                f"llama.cpp ended while it read the file (status {self._process.exitcode}).",
+                "build llama-cpp-python on this machine, or uninstall it: then transformers reads the file.",
+            ) from None
 
     def tokens(self, text: str) -> list[int]:
-        return list(self._model.tokenize(text.encode(), add_bos=False, special=True))
+        return list(self.ask("tokens", text))
 
     def losses(self, tokens: Sequence[int]) -> np.ndarray:
-        self._scoring.reset()
-        self._scoring.eval(list(tokens))
-        return _losses(self._scoring.scores[: len(tokens) - 1], tokens)
+        return np.asarray(self.ask("losses", list(tokens)))
 
     def generate(self, conversations: list[list[Message]], sampling: Sampling) -> list[Generation]:
         return list(self._written(conversations, sampling))
 
     def _written(self, conversations: list[list[Message]], sampling: Sampling) -> Iterator[Generation]:
-        import llama_cpp
-
         for n, conversation in enumerate(conversations):
-            prompt = self.tokens(served_prompt(self._tokenizer, [m.model_dump() for m in conversation]))
-            answer = self._model.create_completion(
-                prompt,
-                max_tokens=sampling.max_tokens,
-                temperature=sampling.temperature,
-                top_k=TOP_K,
-                top_p=TOP_P,
-                min_p=0.0,
-                repeat_penalty=1.0,  # the binding's own leaves the prompt out, which the service's doesn't
-                logits_processor=llama_cpp.LogitsProcessorList([_penalise]),
-                seed=(sampling.seed or 0) + n,
+            prompt = served_prompt(self._tokenizer, [m.model_dump() for m in conversation])
+            seed = (sampling.seed or 0) + n
+            text, read, written, reason = self.ask(
+                "write", prompt, sampling.max_tokens, sampling.temperature, seed
             )
-            choice: dict[str, Any] = answer["choices"][0]
             yield Generation(
-                text=choice["text"].strip(),
-                tokens_in=len(prompt),
-                tokens_out=answer["usage"]["completion_tokens"],
-                finish_reason=choice["finish_reason"] or "stop",
+                text=text.strip(),
+                tokens_in=read,
+                tokens_out=written,
+                finish_reason=reason or "stop",
                 seconds=0.0,
             )
 
@@ -161,21 +171,6 @@ def open_reader(file: Path, original: Path) -> Reader:
     if importlib.util.find_spec("llama_cpp"):
         return LlamaCppReader(file, original)
     return TransformersReader(file)
-
-
-def _penalise(tokens: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The service's repetition penalty: on every token of the prompt and the text."""
-    seen = np.unique(tokens)
-    scores[seen] = np.where(
-        scores[seen] < 0, scores[seen] * REPETITION_PENALTY, scores[seen] / REPETITION_PENALTY
-    )
-    return scores
-
-
-def _losses(logits: np.ndarray, tokens: Sequence[int]) -> np.ndarray:
-    high = logits.max(axis=-1, keepdims=True)
-    total = np.log(np.exp(logits - high).sum(axis=-1)) + high[:, 0]
-    return total - logits[np.arange(len(tokens) - 1), np.asarray(tokens[1:])]
 
 
 def _has_factors(file: Path) -> bool:
