@@ -15,6 +15,7 @@ from twin_assets.core.hashing import fingerprint
 from twin_assets.core.models.cpu import cpu_has_bfloat16
 from twin_assets.core.models.profiles import Profile
 from twin_assets.settings import ROOT, Settings
+from twin_assets.training.configs.qat import refuse_qat
 from twin_assets.training.configs.tuned import tuned_values
 
 TrainingStage = Literal["cpt", "sft", "dpo", "kto", "orpo"]
@@ -74,12 +75,14 @@ def compose_config(
 def compose_overlays(profile: Profile, stage: TrainingStage) -> dict[str, Any]:
     """The part of a configuration that is the same on every machine: the profile's overlays, in order.
 
-    Raises TwinError when a file is missing or isn't a YAML mapping.
+    Raises TwinError when a file is missing or isn't a YAML mapping, or when they round weights as nothing trains them.
     """
     config: dict[str, Any] = {}
     for name in profile.overlays:
         config |= _overlay(name, stage)
-    return config | profile.axolotl
+    config |= profile.axolotl
+    refuse_qat(config, profile.architecture)
+    return config
 
 
 def learnt_config(config: dict[str, Any]) -> dict[str, Any]:
