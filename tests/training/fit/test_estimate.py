@@ -90,7 +90,9 @@ def test_axolotls_model_holds_the_bytes_and_activations_that_are_estimated(name:
     else:  # the output layer has no gradient in this test
         head = 4 * 3 * shape.vocabulary * shape.hidden
         assert grown == pytest.approx(expected.trained - head, rel=0.01)
-    if name.endswith("qat"):  # what rounding keeps is counted from above; the output layer is not part of this test
+    if name.endswith(
+        "qat"
+    ):  # what rounding keeps is counted from above; the output layer is not part of this test
         counted = expected.activations - 28.7 * shape.vocabulary * shape.hidden
         assert 0.9 * counted < activations <= counted
     else:
