@@ -1,17 +1,20 @@
-"""Quantisation-aware training: rounding costs less after it, and what nothing trains is refused."""
+"""Quantisation-aware training: weights are rounded while they learn, what is kept is not, and what can't be is refused."""
 
+import json
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.training.training_factories import overlay, profile
+from tests.training.training_factories import instruct_dataset, overlay, profile, settings, tiny_base, train
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.families import load_families
 from twin_assets.core.models.profiles import load_profile, profile_names
+from twin_assets.core.prompts.templates import served_prompt
 from twin_assets.training.base_models.nano_text import base_text
 from twin_assets.training.configs.overlays import compose_overlays
+from twin_assets.training.jobs import finish_job, prepare_job, read_history
 
 GROUP = 32
 
@@ -28,6 +31,26 @@ def round_to_4_bits(model: Any) -> Any:
             rounded = ((groups - least) / step).round() * step + least
             module.weight = torch.nn.Parameter(rounded.view_as(module.weight))  # the embeddings' own stay
     return model
+
+
+@pytest.mark.e2e
+def test_what_learns_is_rounded_and_what_is_kept_is_not(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    platform, manifest = settings(tmp_path), instruct_dataset(tmp_path / "instruct", 20)
+    qat = profile(overlay(tmp_path, num_epochs=1, learning_rate=0.02), name="nano-qat")
+    given = (qat, "sft", tiny_base(platform), manifest, tmp_path / "instruct", "runa", {"bf16": False})
+    job = prepare_job(platform, *given)
+    status, output = train(job)
+    assert status == 0, output
+    version = finish_job(platform, job)
+    model, tokenizer = (kind.from_pretrained(version.path) for kind in (AutoModelForCausalLM, AutoTokenizer))
+    heldout = job.dataset_dir / "test.jsonl"
+    kept = loss_of(model, tokenizer, heldout)
+    rounded = loss_of(round_to_4_bits(model), tokenizer, heldout)
+    told = [point.eval_loss for point in read_history(job) if point.eval_loss is not None][-1]
+    assert told == pytest.approx(rounded, rel=1e-5)
+    assert told != pytest.approx(kept, rel=1e-4)
 
 
 def test_rounding_costs_less_after_training_with_it() -> None:
@@ -99,6 +122,25 @@ def rounded_loss(model: Any, rows: Any) -> float:
 
 def loss_over(model: Any, rows: Any) -> float:
     return float(model(rows, labels=rows).loss.detach())
+
+
+def loss_of(model: Any, tokenizer: Any, file: Path) -> float:
+    """Of the answers' tokens and the end of their turn, in nats."""
+    import torch
+
+    losses = []
+    for line in file.read_text().splitlines():
+        messages = json.loads(line)["messages"]
+        prompt = served_prompt(tokenizer, messages[:-1])
+        whole = tokenizer.apply_chat_template(messages, tokenize=False).rstrip()
+        before, after = (
+            tokenizer(text, add_special_tokens=False)["input_ids"]
+            for text in (prompt, whole.removeprefix(prompt))
+        )
+        with torch.inference_mode():
+            logits = model(torch.tensor([before + after])).logits[0, len(before) - 1 : -1]
+        losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(after), reduction="none"))
+    return float(torch.cat(losses).mean())
 
 
 def test_every_model_that_is_offered_for_it_divides_into_groups() -> None:

@@ -237,4 +237,4 @@ def test_a_machine_is_read_from_its_name() -> None:
 def test_the_table_lists_every_profile_whose_shape_is_known() -> None:
     text = table(parse_machine("1x80"))
     assert "| `qwen-8b` | Qwen/Qwen3-8B |" in text
-    assert text.count("\n|") == 2 + 61
+    assert text.count("\n|") == 2 + 67
