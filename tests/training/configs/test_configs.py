@@ -47,7 +47,8 @@ def test_axolotl_accepts_every_config(name: str, stage: TrainingStage, tmp_path:
     )
     assert accepted.learning_rate == config["learning_rate"]
     assert accepted.excess_length_strategy == "drop"
-    assert accepted.adapter == (None if shipped.method == "full" else shipped.method)
+    assert accepted.adapter == (None if shipped.method in ("full", "qat") else shipped.method)
+    assert bool(accepted.qat) is (shipped.method == "qat")
     assert accepted.load_in_4bit is (shipped.method == "qlora")
     assert accepted.rl == (None if stage in ("cpt", "sft") else stage)
     assert bool(accepted.fsdp_config) is (shipped.parallel == "fsdp2")

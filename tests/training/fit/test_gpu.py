@@ -100,6 +100,7 @@ def test_axolotl_accepts_what_a_gpu_is_used_with(
     machine = ONE if profile.parallel == "single" else replace(ONE, gpus=8)
     sft = profile.parallel == "single" and stage in ("cpt", "sft")
     packs, kernels = sft and profile.family not in NOT_WHOLE, sft and profile.family in KERNELS
+    adapter, fused = profile.method in ("lora", "qlora"), kernels and profile.method != "qat"
     composition, base = composed(tmp_path, name, stage)
     for dropout, allowed, cut in ((0.05, USUAL, True), (0.0, list(ALL), False)):
         monkeypatch.setattr(gpu, "cut_cross_entropy_installed", lambda cut=cut: cut)
@@ -110,10 +111,10 @@ def test_axolotl_accepts_what_a_gpu_is_used_with(
         assert {key: known[key] for key in changed} == {key: whole[key] for key in changed}
         assert bool(known.sample_packing) is packs
         assert known.attn_decontaminates_packing or not packs, "no row sees another"
-        assert bool(known.lora_mlp_kernel) is bool(kernels and profile.method != "full" and not dropout)
-        assert bool(known.cut_cross_entropy) is (kernels and cut)
-        assert bool(known.liger_fused_linear_cross_entropy) is (kernels and not cut)
-        single_full = profile.parallel == "single" and profile.method == "full"
+        assert bool(known.lora_mlp_kernel) is bool(kernels and adapter and not dropout)
+        assert bool(known.cut_cross_entropy) is (fused and cut)
+        assert bool(known.liger_fused_linear_cross_entropy) is (fused and not cut)
+        single_full = profile.parallel == "single" and not adapter
         assert bool(known.torch_compile) is (single_full and "compile" in allowed)
         assert known.optimizer == ("adamw_torch" if profile.parallel == "zero3" else "adamw_torch_fused")
 

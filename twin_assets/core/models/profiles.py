@@ -92,7 +92,7 @@ class EvaluationSize(BaseModel):
     bare: bool = True
 
 
-Method = Literal["full", "lora", "qlora"]
+Method = Literal["full", "lora", "qlora", "qat"]
 Parallel = Literal["single", "fsdp2", "zero3"]
 
 
@@ -183,12 +183,18 @@ def load_profile(name: str) -> Profile:
 def profile_names() -> Iterator[str]:
     """Every profile there is by its full name, in the order of the files: families, sizes, methods."""
     sizes, families = _sizes(), load_families()
-    yield from (size for size, values in sizes.items() if "base_model" in values)
+    for size, values in sizes.items():
+        if "base_model" in values:
+            yield from (size + _suffix(values, method) for method in values["methods"])
     for family, facts in families.items():
         for size in facts.models:
-            first = next(iter(sizes[size]["methods"]))
             for method in _methods(sizes[size], facts):
-                yield f"{family}-{size}" if method == first else f"{family}-{size}-{method}"
+                yield f"{family}-{size}{_suffix(sizes[size], method)}"
+
+
+def _suffix(size: dict[str, Any], method: str) -> str:
+    """How a method is named behind its size: the first not at all."""
+    return "" if method == next(iter(size["methods"])) else f"-{method}"
 
 
 def _methods(size: dict[str, Any], family: Family) -> list[str]:
@@ -200,7 +206,7 @@ def _profile(
     values: dict[str, Any], size: str, method: str, name: str | None, family: Family | None
 ) -> Profile:
     methods, budgets = values["methods"], {k: v for k, v in values.items() if k != "methods"}
-    suffix = "" if method == next(iter(methods)) else f"-{method}"
+    suffix = _suffix(values, method)
     parallel = methods[method]
     overlays = ["base.yaml", f"methods/{method}.yaml", f"sizes/{size}.yaml"]
     if parallel != "single":

@@ -15,6 +15,7 @@ from twin_assets.core.hashing import fingerprint
 from twin_assets.core.models.cpu import cpu_has_bfloat16
 from twin_assets.core.models.profiles import Profile
 from twin_assets.settings import ROOT, Settings
+from twin_assets.training.configs.qat import refuse_qat
 from twin_assets.training.configs.tuned import tuned_values
 
 TrainingStage = Literal["cpt", "sft", "dpo", "kto", "orpo", "grpo"]
@@ -76,7 +77,7 @@ def compose_config(
 def compose_overlays(profile: Profile, stage: TrainingStage) -> dict[str, Any]:
     """The part of a configuration that is the same on every machine: the profile's overlays, in order.
 
-    Raises TwinError when a file is missing or isn't a YAML mapping.
+    Raises TwinError when a file is missing or isn't a YAML mapping, or when they round weights as nothing trains them.
     """
     config: dict[str, Any] = {}
     for name in profile.overlays:
@@ -87,6 +88,7 @@ def compose_overlays(profile: Profile, stage: TrainingStage) -> dict[str, Any]:
         step = config["micro_batch_size"] * config["gradient_accumulation_steps"]
         sizes = {"generation_batch_size": step, "max_completion_length": profile.answer_tokens}
         config["trl"] = config["trl"] | sizes
+    refuse_qat(config, profile.architecture)
     return config
 
 

@@ -22,6 +22,9 @@ _ADAPTER = 4 + 4 + 8  # bytes a parameter: weight, gradient and moments, all in 
 _NF4 = (4 + 0.127) / 8
 _LOGITS = 4 + 4 + 4  # beside the model's own logits: 32-bit copy, its log-softmax, and the gradient
 _DPO_LOGITS = 16  # more copies are alive at once; read off one run on a GPU, see docs/training.md
+# What quantisation-aware training keeps of each weight for its backward pass, by the width of a weight in bytes: counted
+# on torchao 0.17's rounding to 4 bits of one layer, with its groups' scales.
+_ROUNDING = {2: 22.4, 4: 28.7}
 _GPU_RESERVE = 2 * GB  # CUDA context, cuBLAS and NCCL workspaces
 _FRAGMENTED = 1.1  # what torch's allocator holds over what is in use
 # Seconds a layer in each pass over it, however few tokens there are: the GPU waits for its kernels to be launched. Read
@@ -112,7 +115,7 @@ def estimate(shape: Architecture, config: dict[str, Any], machine: Machine) -> E
     used = {
         "weights": weights,
         "trained": trained / shards,
-        "activations": tokens * per_token,
+        "activations": tokens * per_token + _rounding_bytes(shape, config, width, bool(checkpointed)),
         "logits": logits,
     }
     # KTO reads each prompt with another row's text too, by the model and by its reference. GRPO writes some texts for each prompt, reads
@@ -248,6 +251,15 @@ def _layer_bytes(shape: Architecture, width: int, rank: int) -> float:
     else:
         values = 26 * shape.hidden + 4 * query + 4 * key + 8 * mlp
     return values * width / 2
+
+
+def _rounding_bytes(shape: Architecture, config: dict[str, Any], width: int, checkpointed: bool) -> float:
+    """What rounding the weights as they learn keeps: of all layers, or of the one that is open, and of the output layer, whose
+    weights are in 32 bits where it shares them with the embeddings."""
+    if not config.get("qat"):
+        return 0.0
+    layers = _ROUNDING[width] * shape.linear_parameters / (shape.layers if checkpointed else 1)
+    return layers + _ROUNDING[4] * shape.vocabulary * shape.hidden
 
 
 def _fused_loss_bytes(shape: Architecture, tokens: int, width: int, whole: bool) -> float:

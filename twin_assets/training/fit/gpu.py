@@ -51,9 +51,11 @@ def gpu_options(
             "group_by_length": False,  # against padding, of which there is none
         }
     known = model.get("model_type") in KERNEL_FAMILIES
-    # The fused losses multiply with the output layer's weights outside of that layer, where shards aren't gathered.
+    # The fused losses multiply with the output layer's weights outside of that layer, where shards aren't gathered, and
+    # quantisation-aware training doesn't round.
+    fusible = alone and sft and known and not config.get("qat")
     cut = "cut_cross_entropy" in allowed and cut_cross_entropy_installed()
-    if alone and sft and machine.bfloat16 and known and cut:
+    if fusible and machine.bfloat16 and cut:
         # The loss without its logits in memory (Wijmans et al. 2025): they are the second largest part of a step's.
         chosen["cut_cross_entropy"] = {"cut_cross_entropy": True}
     kernels = bool(alone and sft and known and _plain_lora(config))
@@ -66,7 +68,7 @@ def gpu_options(
         chosen["liger"] = {"liger_rms_norm": True, "liger_rope": True}
         if not (kernels and "lora_kernels" in allowed):  # those bring an MLP of their own
             chosen["liger"]["liger_glu_activation"] = True
-        if alone and sft and "cut_cross_entropy" not in chosen:
+        if fusible and "cut_cross_entropy" not in chosen:
             chosen["liger"]["liger_fused_linear_cross_entropy"] = True  # logits of a few positions at a time
     if config.get("optimizer") == "adamw_torch" and not config.get("deepspeed"):
         # One kernel in place of several for each tensor. ZeRO steps a copy of its own.
