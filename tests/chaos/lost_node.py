@@ -26,6 +26,7 @@ from twin_assets.core.records import Document
 from twin_assets.feature.data_runner import Runner
 from twin_assets.settings import ROOT
 
+_LETTERS = str.maketrans("0123456789", "aeioustnrl")  # numbers are no writing
 NODES, STORE_BYTES = 3, 100 * 2**20
 LONGEST_SECONDS = 300
 
@@ -152,9 +153,8 @@ def cleaned(texts: list[str], runner: Runner) -> tuple[str, int]:
 
 
 def _page(text: str) -> Document:
-    body = (
-        f"<nav><a href=/>Home</a></nav><article><h1>W</h1><p>{text}</p><p>Share this post</p></article>" * 4
-    )
+    said = f"The boat was late again, and that is what the log says of it: {text.translate(_LETTERS)}. " * 2
+    body = f"<nav><a href=/>Home</a></nav><article><h1>W</h1><p>{said}</p><p>Share this post</p></article>"
     return Document(
         persona="runa", source="web", category="post", doc_id=text_hash(text), url="https://runa.example/", mime="text/html",
         fetched_at=datetime(2024, 1, 1, tzinfo=UTC), body=body, content_hash=text_hash(body), language="en",
