@@ -174,8 +174,8 @@ def vectors(texts: list[str], runner: Runner) -> tuple[str, int]:
 
 STEPS = {
     "near duplicates": Step(pairs, 20_000, 60_000, 1),
-    "cleaning": Step(cleaned, 1_500, 6_000, 3),
-    "embedding": Step(vectors, 2_000, 10_000, 3),
+    "cleaning": Step(cleaned, 600, 6_000, 3),
+    "embedding": Step(vectors, 1_000, 10_000, 3),
 }
 
 
