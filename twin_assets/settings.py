@@ -126,7 +126,8 @@ class DataWorkSettings(BaseModel):
     """Heavy data work"""
 
     data_runner: Literal["native", "ray"] | None = Field(
-        None, description="Where Daft runs heavy data work: this machine, or a Ray cluster (RAY_ADDRESS)."
+        None,
+        description="Where cleaning, signatures and embedding run: this machine, or a Ray cluster (RAY_ADDRESS).",
     )
 
 

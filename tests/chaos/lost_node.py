@@ -1,9 +1,9 @@
-"""A Ray cluster of three nodes on this machine that loses one in the middle of the work: near duplicates come out as on one
-machine.
+"""A Ray cluster of three nodes on this machine that loses one in the middle of the work: near duplicates, cleaned documents and
+vectors come out as on one machine.
 
-`python -m tests.chaos.lost_node DOCUMENTS SEED [SECONDS]` does the work, in a process of its own, since Daft's runner is chosen
-once: without SECONDS on this machine alone, with them on a cluster whose last node is killed (-9) so long after all three
-have work.
+`python -m tests.chaos.lost_node STEP ROWS SEED [SECONDS]` does the work of one step, in a process of its own, since Daft's runner
+is chosen once: without SECONDS on this machine alone, with them on a cluster whose last node is killed (-9) so long after all
+three have work.
 """
 
 import json
@@ -12,43 +12,63 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tests.chaos.report import Part
-from twin_assets.core.hashing import bytes_hash
+from twin_assets.core.hashing import bytes_hash, text_hash
+from twin_assets.core.records import Document
+from twin_assets.feature.data_runner import Runner
 from twin_assets.settings import ROOT
 
+_LETTERS = str.maketrans("0123456789", "aeioustnrl")  # numbers are no writing
 NODES, STORE_BYTES = 3, 100 * 2**20
-PARTITION = 1_000  # documents that a node takes at once: small, so that each has many in turn
 LONGEST_SECONDS = 300
 
 
+class Step(NamedTuple):
+    """A step's work, which gives a digest of what it made and how many rows, and on how many texts, in the `full` form too.
+    A node is killed `within` so many seconds of the work's beginning."""
+
+    work: Callable[[list[str], Runner], tuple[str, int]]
+    rows: int
+    full: int
+    within: float
+
+
 def run(part: Part) -> None:
-    documents, kills = (60_000, 3) if part.full else (20_000, 1)
-    seed = part.rng.randrange(10**6)
-    here = _work(documents, seed)
-    late = 0
-    while part.tried["kills of a node at work"] < kills and late < 3:
-        found = _work(documents, seed, part.rng.uniform(0, 1))
-        if not found["killed"]:
-            late += 1  # the work was over before
-            continue
-        part.tried["kills of a node at work"] += 1
-        if found["nodes"] != NODES - 1:
-            part.broken.append(f"{found['nodes']} nodes are alive after a kill")
-        if found["pairs"] != here["pairs"]:
-            part.broken.append(
-                f"{found['count']} pairs with a node lost, {here['count']} on one machine, or others"
-            )
-    part.note(
-        f"{documents} documents, {here['count']} pairs: {here['seconds']:.1f} s here; {late} kills came too late"
-    )
+    for name, step in STEPS.items():
+        rows, kills = (step.full, 3) if part.full else (step.rows, 1)
+        seed = part.rng.randrange(10**6)
+        here = _work(name, rows, seed)
+        late, done = 0, 0
+        while done < kills and late < 3:
+            found = _work(name, rows, seed, part.rng.uniform(0, step.within))
+            if not found["killed"]:
+                late += 1  # the work was over before
+                continue
+            done += 1
+            part.tried[f"{name}: kills of a node at work"] += 1
+            if found["nodes"] != NODES - 1:
+                part.broken.append(f"{name}: {found['nodes']} nodes are alive after a kill")
+            if found["made"] != here["made"]:
+                part.broken.append(
+                    f"{name}: {found['count']} with a node lost, {here['count']} on one machine, or others"
+                )
+        if not done:
+            part.broken.append(f"{name}: no node was killed in time")
+        part.note(
+            f"{name}: {rows} texts, {here['count']} made: {here['seconds']:.1f} s here; {late} kills came too late"
+        )
 
 
-def _work(documents: int, seed: int, kill_after: float | None = None) -> dict[str, Any]:
-    arguments = [str(documents), str(seed), *([] if kill_after is None else [str(kill_after)])]
+def _work(step: str, rows: int, seed: int, kill_after: float | None = None) -> dict[str, Any]:
+    arguments = [step, str(rows), str(seed), *([] if kill_after is None else [str(kill_after)])]
     done = subprocess.run(
         [sys.executable, "-m", "tests.chaos.lost_node", *arguments], cwd=ROOT, capture_output=True, text=True,
         timeout=LONGEST_SECONDS, env=os.environ | {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"},
@@ -58,18 +78,18 @@ def _work(documents: int, seed: int, kill_after: float | None = None) -> dict[st
     return answer
 
 
-def texts_of(documents: int, seed: int) -> list[str]:
+def texts_of(rows: int, seed: int) -> list[str]:
     """Texts of 60 words, every tenth a copy of the one before with a word put in."""
     rng = np.random.default_rng(seed)
     words = np.array([f"w{n}" for n in range(20_000)])
-    texts = [" ".join(row) for row in words[rng.integers(0, len(words), (documents, 60))]]
-    for n in range(9, documents, 10):
+    texts = [" ".join(row) for row in words[rng.integers(0, len(words), (rows, 60))]]
+    for n in range(9, rows, 10):
         texts[n] = f"{texts[n - 1]} again{n}"
     return texts
 
 
-def on_a_cluster(texts: list[str], kill_after: float) -> dict[str, Any]:
-    """The pairs, and what became of the cluster."""
+def on_a_cluster(step: Step, texts: list[str], kill_after: float) -> dict[str, Any]:
+    """What the step made, and what became of the cluster."""
     import ray
     from ray.cluster_utils import Cluster
 
@@ -90,7 +110,7 @@ def on_a_cluster(texts: list[str], kill_after: float) -> dict[str, Any]:
 
     killer = threading.Thread(target=kill)
     killer.start()
-    found = pairs(texts, "ray")
+    found = made(step, texts, "ray")
     over.set()
     killer.join()
     alive = sum(node["Alive"] for node in ray.nodes())
@@ -100,27 +120,71 @@ def on_a_cluster(texts: list[str], kill_after: float) -> dict[str, Any]:
 
 
 def _at_work() -> int:
-    """Nodes on which Daft's worker runs."""
+    """Nodes that compute: Daft's worker runs there, or a task has the node's core."""
     import ray
 
-    actors = ray._private.state.actors().values()
-    return sum(a["State"] == "ALIVE" and a["ActorClassName"] == "RaySwordfishActor" for a in actors)
+    state = ray._private.state
+    daft = [a for a in state.actors().values() if a["ActorClassName"] == "RaySwordfishActor" and a["State"] == "ALIVE"]  # fmt: skip
+    taken = [free for free in state.available_resources_per_node().values() if not free.get("CPU")]
+    return max(len(daft), len(taken))
 
 
-def pairs(texts: list[str], runner: Any) -> dict[str, Any]:
-    """A digest of the verified pairs with their similarity."""
+def made(step: Step, texts: list[str], runner: Runner) -> dict[str, Any]:
+    began = time.monotonic()
+    digest, count = step.work(texts, runner)
+    return {"made": digest, "count": count, "seconds": time.monotonic() - began}
+
+
+def pairs(texts: list[str], runner: Runner) -> tuple[str, int]:
+    """The verified pairs with their similarity."""
     from twin_assets.feature.corpus.duplicates import near
 
-    near._PARTITION = PARTITION
-    began = time.monotonic()
+    near._PARTITION = 1_000  # small, so that each node has many in turn
     found = near.near_pairs(texts, runner)
-    digest = bytes_hash(b"".join(column.tobytes() for column in found))
-    return {"pairs": digest, "count": len(found.left), "seconds": time.monotonic() - began}
+    return bytes_hash(b"".join(column.tobytes() for column in found)), len(found.left)
 
 
-def main(documents: str, seed: str, *kill_after: str) -> None:
-    texts = texts_of(int(documents), int(seed))
-    print(json.dumps(on_a_cluster(texts, float(kill_after[0])) if kill_after else pairs(texts, "native")))
+def cleaned(texts: list[str], runner: Runner) -> tuple[str, int]:
+    """Pages with the texts, cleaned; what they end with is of all of them."""
+    from twin_assets.feature.corpus.cleaning.clean import clean_documents
+
+    result = clean_documents(map(_page, texts), ["en"], runner=runner)
+    return text_hash(result.model_dump_json(), 32), len(result.documents)
+
+
+def _page(text: str) -> Document:
+    said = f"The boat was late again, and that is what the log says of it: {text.translate(_LETTERS)}. " * 2
+    body = f"<nav><a href=/>Home</a></nav><article><h1>W</h1><p>{said}</p><p>Share this post</p></article>"
+    return Document(
+        persona="runa", source="web", category="post", doc_id=text_hash(text), url="https://runa.example/", mime="text/html",
+        fetched_at=datetime(2024, 1, 1, tzinfo=UTC), body=body, content_hash=text_hash(body), language="en",
+    )  # fmt: skip
+
+
+def vectors(texts: list[str], runner: Runner) -> tuple[str, int]:
+    """The texts' vectors, none of them known before."""
+    from twin_assets.core.embedding.embedder import load_embedder
+    from twin_assets.feature.index import embed
+
+    embed.BLOCK = 100  # small, so that each node has many in turn
+    with TemporaryDirectory() as folder:
+        embedder = embed.CachedEmbedder(load_embedder("offline-minilm"), Path(folder), runner=runner)
+        return bytes_hash(embedder.embed(texts).tobytes()), embedder.computed
+
+
+STEPS = {
+    "near duplicates": Step(pairs, 20_000, 60_000, 1),
+    "cleaning": Step(cleaned, 600, 6_000, 3),
+    "embedding": Step(vectors, 1_000, 10_000, 3),
+}
+
+
+def main(step: str, rows: str, seed: str, *kill_after: str) -> None:
+    texts = texts_of(int(rows), int(seed))
+    of = STEPS[step]
+    print(
+        json.dumps(on_a_cluster(of, texts, float(kill_after[0])) if kill_after else made(of, texts, "native"))
+    )
 
 
 if __name__ == "__main__":

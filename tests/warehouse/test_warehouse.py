@@ -14,7 +14,7 @@ import pytest
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Document, arrow_schema
 from twin_assets.core.storage.raw import RawItem, body_hash
-from twin_assets.feature.corpus.warehouse import count_damaged, read_documents
+from twin_assets.feature.corpus.warehouse import count_damaged, read_documents, read_some
 from twin_assets.settings import ROOT
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -102,7 +102,9 @@ def test_a_half_line_joined_to_the_next_item_fails_no_build_wherever_it_was_cut(
     assert count_damaged(warehouse, "runa") == len(cuts) + 3
 
 
-def test_edits_and_deletions_change_the_documents_and_stay_in_the_history(tmp_path: Path) -> None:
+def test_edits_and_deletions_change_the_documents_and_stay_in_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store(tmp_path / "raw", "1", [raw("a", "six ⛴\n“cores”", 0), raw("b", "bye", 0), raw("c", "still", 0)])
     store(tmp_path / "raw", "1", [raw("p", "a post", 0, source="linkedin", category="post", title=" ")])
     first = build(tmp_path)
@@ -112,7 +114,12 @@ def test_edits_and_deletions_change_the_documents_and_stay_in_the_history(tmp_pa
     store(tmp_path / "raw", "2", [raw("a", "eight cores", 1), gone])
     store(tmp_path / "raw", "3", [raw("c", "still", 0)])  # a line that an earlier object has already
     warehouse = build(tmp_path)
-    documents = {d.url: d for d in read_documents(warehouse, "runa")}
+    monkeypatch.setattr("twin_assets.feature.corpus.warehouse.PAGE", 2)
+    read = list(read_documents(warehouse, "runa"))
+    assert [d.doc_id for d in read] == sorted(d.doc_id for d in read)
+    assert read_some(warehouse, "runa", [read[2].doc_id, "unknown"]) == read[2:]
+    assert read_some(warehouse, "ada", [read[2].doc_id]) == []
+    documents = {d.url: d for d in read}
     assert set(documents) == {"https://x/a", "https://x/c", "https://x/p"}
     assert documents["https://x/a"].body == "eight cores"
     assert documents["https://x/a"].fetched_at == START + timedelta(days=1)
@@ -147,7 +154,7 @@ def test_each_persona_is_built_alone(tmp_path: Path) -> None:
     store(tmp_path / "raw", "1", [raw("a", "yours", 0, persona="ada")])
     build(tmp_path, "runa")
     warehouse = build(tmp_path, "ada")
-    mine, yours = read_documents(warehouse, "runa"), read_documents(warehouse, "ada")
+    mine, yours = list(read_documents(warehouse, "runa")), list(read_documents(warehouse, "ada"))
     assert [d.body for d in mine + yours] == ["mine", "yours"]
     assert mine[0].doc_id != yours[0].doc_id
     names = [row[0] for row in query(warehouse, "describe documents")]

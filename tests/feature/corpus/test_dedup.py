@@ -1,8 +1,5 @@
 """Duplicates: edits are found, strangers are not, and neither order nor growth moves a cluster."""
 
-import json
-import os
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -340,53 +337,3 @@ def test_each_distinct_prose_text_is_embedded_once() -> None:
 
     find_duplicates([*MIXED, document("x = 1", "code", category="code")], embed)
     assert len(seen) == len(MIXED) - 1
-
-
-# --- runners ---------------------------------------------------------------------------------------------
-
-ON_RAY = """
-import json, sys
-import ray
-ray.init(num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
-from planted import plant
-from twin_assets.feature.corpus.duplicates.near import near_pairs
-from twin_assets.feature.corpus.cleaning.normalise import normalise_all
-found = near_pairs(normalise_all(plant(6_000, seed=4).texts), "ray")
-import daft.runners
-print(json.dumps([daft.runners.get_or_infer_runner_type(), found.left.tolist(), found.right.tolist()]))
-ray.shutdown()
-"""
-
-
-@pytest.mark.e2e
-def test_a_ray_cluster_gives_the_same_pairs() -> None:
-    pytest.importorskip("ray")
-    here = near_pairs(normalise_all(plant(6_000, seed=4).texts), "native")
-    # Daft's runner is chosen once a process; workers import the platform from this tree.
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'benchmarks'}"}
-    done = subprocess.run(
-        [sys.executable, "-c", ON_RAY], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    runner, left, right = json.loads(done.stdout.splitlines()[-1])
-    assert runner == "ray"
-    assert len(left) > 500
-    assert (left, right) == (here.left.tolist(), here.right.tolist())
-
-
-CHOSEN_TOO_LATE = """
-from twin_assets.feature.corpus.duplicates.near import near_pairs
-near_pairs(["a b c d", "a b c e"], "native")
-near_pairs(["a b c d", "a b c e"], "ray")
-"""
-
-
-@pytest.mark.e2e
-def test_a_runner_that_cannot_be_chosen_any_more_is_named() -> None:
-    pytest.importorskip("ray")
-    done = subprocess.run(
-        [sys.executable, "-c", CHOSEN_TOO_LATE], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 1
-    assert "RuntimeError" in done.stderr
-    assert "Fix: choose it before" in done.stderr

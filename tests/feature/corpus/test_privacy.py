@@ -5,6 +5,7 @@ import string
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
@@ -194,6 +195,7 @@ def test_the_check_on_cleaned_documents_fails_on_a_leak_and_names_no_secret() ->
             return self
 
         mask_personal_data = False
+        settings = SimpleNamespace(data_runner="native")
 
     good = clean_document(document(BODY), mask_personal_data=False)
     bad = good.model_copy(update={"voice_text": good.voice_text + TRUE_POSITIVES["aws_key"][0]})

@@ -36,6 +36,10 @@ class Embedder:
         self.name = name
         self._question = lru_cache(maxsize=KEPT_QUESTIONS)(self._embed_question)
 
+    def __reduce__(self) -> tuple[Callable[[str], "Embedder"], tuple[str]]:
+        """Sent to another process it is that one's: a process loads a model once."""
+        return load_embedder, (self.name,)
+
     @cached_property
     def _engine(self) -> Engine:
         try:

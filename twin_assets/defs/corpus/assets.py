@@ -1,12 +1,13 @@
 """Corpus: two text views, one copy of everything, and a split that nothing crosses."""
 
 from collections import Counter
+from pathlib import Path
 
 import dagster as dg
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.publishing import PostLedger
-from twin_assets.core.records import CleanedDocument, Document, Record, SplitDocument, UniqueDocument
+from twin_assets.core.records import CleanedDocument, Record, SplitDocument, UniqueDocument
 from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.text.privacy import ALL_KINDS, mask
@@ -17,7 +18,7 @@ from twin_assets.feature.corpus.cleaning.clean import clean_documents, leaks
 from twin_assets.feature.corpus.duplicates.dedup import find_duplicates
 from twin_assets.feature.corpus.published import REASON, not_their_own
 from twin_assets.feature.corpus.split import shared_ngrams, sides_of, split_corpus
-from twin_assets.feature.corpus.warehouse import read_documents, read_library, read_turns
+from twin_assets.feature.corpus.warehouse import read_documents, read_library, read_some, read_turns
 from twin_assets.feature.index.embed import CachedEmbedder
 from twin_assets.feature.plots import clusters_plot, corpus_plot
 
@@ -47,10 +48,11 @@ def cleaned_documents(
     persona = platform.persona(context.partition_key)
     erased = erased_list(platform.lake, persona.name).documents
     warehouse = platform.settings.warehouse_path
-    documents = [d for d in read_documents(warehouse, persona.name) if d.doc_id not in erased]
+    documents = (d for d in read_documents(warehouse, persona.name) if d.doc_id not in erased)
     cleaned = clean_documents(
-        documents, persona.languages, persona.mask_personal_data, read_turns(warehouse, persona.name)
-    )
+        documents, persona.languages, persona.mask_personal_data, read_turns(warehouse, persona.name),
+        platform.settings.data_runner,
+    )  # fmt: skip
     published = not_their_own(cleaned.documents, PostLedger(platform.lake, persona.name).posts())
     theirs = [d for d in cleaned.documents if d.doc_id not in published]
     dropped = cleaned.dropped | ({REASON: sorted(published)} if published else {})
@@ -62,7 +64,7 @@ def cleaned_documents(
             "words": sum(d.words for d in theirs),
             "questions_answered_in_talks": sum(len(d.exchanges) for d in theirs),
             "dropped": bar_table({reason: len(ids) for reason, ids in dropped.items()}, "reason"),
-            "dropped_samples": _dropped_samples(documents, dropped),
+            "dropped_samples": _dropped_samples(warehouse, persona.name, dropped),
             "boilerplate_removed": bar_table(cleaned.removed, "kind"),
             "masked": bar_table(cleaned.masked, "kind"),
             "languages": bar_table(Counter(d.language or "unknown" for d in theirs), "language"),
@@ -87,7 +89,9 @@ def library_documents(
     """Pages and papers of others that were added to the library: found and cited, never learnt from."""
     persona = platform.persona(context.partition_key)
     documents = read_library(platform.settings.warehouse_path, persona.name)
-    cleaned = clean_documents(documents, persona.languages, persona.mask_personal_data)
+    cleaned = clean_documents(
+        documents, persona.languages, persona.mask_personal_data, runner=platform.settings.data_runner
+    )
     pages = [SplitDocument(**d.model_dump(), cluster_id=d.doc_id, split="train") for d in cleaned.documents]
     return records_result(
         pages,
@@ -102,22 +106,24 @@ def library_documents(
 
 def _embedder(platform: Platform) -> CachedEmbedder:
     """Whole documents, of which both deduplication and the split ask the vectors, and most are those of last time."""
-    return CachedEmbedder(platform.embedder, platform.settings.cache_dir)
+    return CachedEmbedder(
+        platform.embedder, platform.settings.cache_dir, runner=platform.settings.data_runner
+    )
 
 
-def _dropped_samples(documents: list[Document], dropped: dict[str, list[str]]) -> dg.MetadataValue:
+def _dropped_samples(warehouse: Path, persona: str, dropped: dict[str, list[str]]) -> dg.MetadataValue:
     """A few of each reason, with how they begin, so that a person can judge the filter."""
-    by_id = {d.doc_id: d for d in documents}
+    reasons = {doc_id: reason for reason, ids in dropped.items() for doc_id in ids[:3]}
     shown = [
         DroppedDocument(
-            reason=reason,
-            title=by_id[i].title,
-            url=by_id[i].url,
-            begins=mask(by_id[i].body[:2_000], ALL_KINDS)[0],  # the raw body: nothing has masked it yet
+            reason=reasons[d.doc_id],
+            title=d.title,
+            url=d.url,
+            begins=mask(d.body[:2_000], ALL_KINDS)[0],  # the raw body: nothing has masked it yet
         )
-        for reason, ids in dropped.items()
-        for i in ids[:3]
+        for d in read_some(warehouse, persona, reasons)
     ]
+    shown.sort(key=lambda one: one.reason)
     return sample_table(shown, ["reason", "title", "url", "begins"], n=30)
 
 
@@ -204,9 +210,10 @@ def corpus_split(
     description="No secret, and no personal data that the persona masks, is in any cleaned text.",
 )
 def no_secrets(platform: Platform, cleaned_documents: list[CleanedDocument]) -> dg.AssetCheckResult:
-    names = {d.persona for d in cleaned_documents}
-    masking = {name: platform.persona(name).mask_personal_data for name in names}
-    leaked = sum((leaks([d], masking[d.persona]) for d in cleaned_documents), Counter[str]())
+    leaked = Counter[str]()
+    for name in {d.persona for d in cleaned_documents}:
+        theirs = [d for d in cleaned_documents if d.persona == name]
+        leaked += leaks(theirs, platform.persona(name).mask_personal_data, platform.settings.data_runner)
     return dg.AssetCheckResult(
         passed=not leaked,
         metadata={"documents": len(cleaned_documents), "found": bar_table(leaked, "kind")},

@@ -63,7 +63,8 @@ def embeddings(
 ) -> dg.MaterializeResult[list[EmbeddedChunk]]:
     """Chunks with unit vectors; only texts never seen before are computed."""
     embedder = platform.embedder
-    result = embed_chunks(chunks, embedder, platform.settings.cache_dir, context.log.info)
+    settings = platform.settings
+    result = embed_chunks(chunks, embedder, settings.cache_dir, context.log.info, settings.data_runner)
     return records_result(
         result.chunks,
         EmbeddedChunk,

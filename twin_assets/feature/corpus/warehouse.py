@@ -1,26 +1,50 @@
 """Reads documents from the warehouse that dbt builds. Never writes to it."""
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.records import Document, arrow_schema, from_table
 from twin_assets.core.storage.library import LIBRARY
 
 COLLECT = "collect the persona's sources and build the warehouse first."
+PAGE = 1_000  # documents held at a time
 
 
-def read_documents(warehouse: Path, persona: str) -> list[Document]:
+def read_documents(warehouse: Path, persona: str) -> Iterator[Document]:
     """The persona's own documents as they stand now, in the order of their ids; times in UTC.
 
-    Raises TwinError when the warehouse or the persona's documents aren't there.
+    They are copied to a nameless file first: so the warehouse can be built again at once, and PAGE of them are held at a time.
+    Raises TwinError, before the first document, when the warehouse or the persona's documents aren't there.
     """
-    documents = [d for d in _read(warehouse, persona) if d.source != LIBRARY]
-    if not documents:
+    schema, rows = arrow_schema(Document), 0
+    copy = TemporaryFile()  # noqa: SIM115  # closed by who reads it
+    query = _query("source != ? order by doc_id")
+    with _open(warehouse) as connection, pq.ParquetWriter(copy, schema, compression="zstd") as writer:
+        for batch in connection.sql(query, params=[persona, LIBRARY]).to_arrow_reader(PAGE):
+            writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+            rows += len(batch)
+    if not rows:
         raise TwinError(f"The warehouse has no documents of {persona!r}.", COLLECT)
-    return documents
+    return _read_copy(copy)
+
+
+def _read_copy(copy: IO[bytes]) -> Iterator[Document]:
+    with copy:
+        for batch in pq.ParquetFile(copy).iter_batches(PAGE):
+            yield from from_table(pa.Table.from_batches([batch]), Document)
+
+
+def read_some(warehouse: Path, persona: str, ids: Collection[str]) -> list[Document]:
+    """Those of the persona's documents that the warehouse has under these ids."""
+    return _read(warehouse, "list_contains(?, doc_id) order by doc_id", persona, list(ids))
 
 
 def read_turns(warehouse: Path, persona: str) -> dict[str, str]:
@@ -37,7 +61,7 @@ def read_turns(warehouse: Path, persona: str) -> dict[str, str]:
 
 def read_library(warehouse: Path, persona: str) -> list[Document]:
     """Documents of others that the persona's library holds, in the order of their ids; may be none."""
-    return [d for d in _read(warehouse, persona) if d.source == LIBRARY]
+    return _read(warehouse, "source = ? order by doc_id", persona, LIBRARY)
 
 
 def count_damaged(warehouse: Path, persona: str) -> int:
@@ -49,18 +73,28 @@ def count_damaged(warehouse: Path, persona: str) -> int:
         return int(result.fetchall()[0][0])
 
 
-def _read(warehouse: Path, persona: str) -> list[Document]:
-    schema = arrow_schema(Document)
-    query = f"select {', '.join(schema.names)} from documents where persona = ? order by doc_id"  # noqa: S608
-    return from_table(_select(warehouse, query, persona).cast(schema), Document)
+def _query(which: str) -> str:
+    """A query for documents of a persona, its first parameter."""
+    return f"select {', '.join(arrow_schema(Document).names)} from documents where persona = ? and {which}"  # noqa: S608
 
 
-def _select(warehouse: Path, query: str, persona: str) -> pa.Table:
+def _read(warehouse: Path, which: str, persona: str, *values: str | list[str]) -> list[Document]:
+    table = _select(warehouse, _query(which), persona, *values)
+    return from_table(table.cast(arrow_schema(Document)), Document)
+
+
+def _select(warehouse: Path, query: str, *values: str | list[str]) -> pa.Table:
+    with _open(warehouse) as connection:
+        return connection.sql(query, params=list(values)).to_arrow_table()
+
+
+@contextmanager
+def _open(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     if not warehouse.is_file():
         raise TwinError(f"There is no warehouse at {warehouse}.", COLLECT)
     try:
         with duckdb.connect(str(warehouse), read_only=True) as connection:
-            return connection.sql(query, params=[persona]).to_arrow_table()
+            yield connection
     except duckdb.CatalogException:
         raise TwinError(f"{warehouse.name} has no table `documents`.", COLLECT) from None
     except duckdb.IOException as error:

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from twin_assets.core.records import CleanedDocument, Document, Exchange, Record
@@ -26,8 +27,12 @@ from twin_assets.feature.corpus.cleaning.repeated_ends import repeated_ends
 from twin_assets.feature.corpus.language import detect_language
 from twin_assets.feature.corpus.quality import assess_quality
 from twin_assets.feature.corpus.talks import exchanges_of
+from twin_assets.feature.data_runner import Runner, map_rows
 
 log = logging.getLogger(__name__)
+
+# Documents of a task: some tenths of a second's work.
+PARTITION = 20
 
 # Kinds of unstructured elements that are no running text of the author's.
 _NOT_WRITING = {"Footer", "Header", "EmailAddress", "Address", "PageBreak", "Image", "FormKeysValues"}
@@ -53,34 +58,30 @@ def clean_documents(
     languages: list[str],
     mask_personal_data: bool = True,
     turns: Mapping[str, str] | None = None,
+    runner: Runner | None = "native",
 ) -> CleaningResult:
     """Clean every document; drop, with a reason, what nothing should be learnt from. `turns` are the messages of
-    conversations by document id (`talks`)."""
+    conversations by document id (`talks`). `runner` is as in `map_rows`, with its errors; what ends many texts is told
+    here, by the texts' blocks: bodies are not kept."""
     passed: list[CleanedDocument] = []
     dropped: dict[str, list[str]] = {}
     removed: Counter[str] = Counter()
     read: list[tuple[Document, _Writing]] = []
-    for document in documents:
-        if document.partial:
-            dropped.setdefault("partial", []).append(document.doc_id)
-            continue
-        if document.mime == "text/html" and is_block_page(document.body):
-            dropped.setdefault("block_page", []).append(document.doc_id)
-            continue
-        try:
-            read.append((document, _writing(document)))
-        except Exception:  # a page can be odd in any way; the others are not
-            log.exception("not cleaned: %s", document.url)
-            dropped.setdefault("unreadable", []).append(document.doc_id)
+    for document, writing in map_rows(_read, documents, runner, partition=PARTITION):
+        if isinstance(writing, str):
+            dropped.setdefault(writing, []).append(document.doc_id)
+        else:
+            read.append((document, writing))
     ends = repeated_ends([writing.blocks for _, writing in read])
-    for (document, writing), (first, last) in zip(read, ends, strict=True):
-        cleaned = _cleaned(document, writing.without(first, last), mask_personal_data)
-        if turns and document.doc_id in turns:
-            cleaned = _with_exchanges(cleaned, turns[document.doc_id], mask_personal_data)
+    rows = (
+        (document, writing.without(first, last), (turns or {}).get(document.doc_id))
+        for (document, writing), (first, last) in zip(read, ends, strict=True)
+    )
+    finish = partial(_finished, languages=languages, mask_personal_data=mask_personal_data)
+    for cleaned, reasons in map_rows(finish, rows, runner, partition=PARTITION):
         removed.update(cleaned.removed)
-        reasons = assess_quality(cleaned, languages)
         if reasons:
-            dropped.setdefault(reasons[0], []).append(document.doc_id)
+            dropped.setdefault(reasons[0], []).append(cleaned.doc_id)
         else:
             passed.append(cleaned)
     return CleaningResult(
@@ -89,6 +90,31 @@ def clean_documents(
         removed={kind: n for kind, n in removed.items() if kind not in ALL_KINDS},
         masked={kind: n for kind, n in removed.items() if kind in ALL_KINDS},
     )
+
+
+def _read(document: Document) -> tuple[Document, "_Writing | str"]:
+    """The document without its body, and its writing, or the reason to drop it unread."""
+    bare = document.model_copy(update={"body": ""})
+    if document.partial:
+        return bare, "partial"
+    if document.mime == "text/html" and is_block_page(document.body):
+        return bare, "block_page"
+    try:
+        return bare, _writing(document)
+    except Exception:  # a page can be odd in any way; the others are not
+        log.exception("not cleaned: %s", document.url)
+        return bare, "unreadable"
+
+
+def _finished(
+    row: "tuple[Document, _Writing, str | None]", languages: list[str], mask_personal_data: bool
+) -> tuple[CleanedDocument, list[str]]:
+    """The cleaned document of its writing and of its messages, if it is a conversation; with reasons to drop it."""
+    document, writing, turns = row
+    cleaned = _cleaned(document, writing, mask_personal_data)
+    if turns is not None:
+        cleaned = _with_exchanges(cleaned, turns, mask_personal_data)
+    return cleaned, assess_quality(cleaned, languages)
 
 
 def clean_document(document: Document, mask_personal_data: bool = True) -> CleanedDocument:
@@ -136,20 +162,23 @@ def _with_exchanges(document: CleanedDocument, turns: str, mask_personal_data: b
     return document.model_copy(update={"exchanges": whole})
 
 
-def leaks(documents: list[CleanedDocument], mask_personal_data: bool = True) -> Counter[str]:
-    """Secrets, and personal data where it is to be masked, still in any text of the documents, by kind."""
-    kinds = kinds_to_mask(mask_personal_data)
-    return Counter(
-        finding.kind
-        for document in documents
-        for text in (
-            document.voice_text,
-            document.search_text,
-            document.title or "",
-            *(one.asked for one in document.exchanges),
-        )
-        for finding in scan(text, kinds)
+def leaks(
+    documents: list[CleanedDocument], mask_personal_data: bool = True, runner: Runner | None = "native"
+) -> Counter[str]:
+    """Secrets, and personal data where it is to be masked, still in any text of the documents, by kind. `runner` is as in
+    `map_rows`."""
+    kinds_of = partial(_leaks_of, kinds=kinds_to_mask(mask_personal_data))
+    return sum(map_rows(kinds_of, documents, runner, partition=PARTITION), Counter[str]())
+
+
+def _leaks_of(document: CleanedDocument, kinds: frozenset[str]) -> Counter[str]:
+    texts = (
+        document.voice_text,
+        document.search_text,
+        document.title or "",
+        *(one.asked for one in document.exchanges),
     )
+    return Counter(finding.kind for text in texts for finding in scan(text, kinds))
 
 
 def search_view(text: str) -> str:

@@ -6,13 +6,14 @@ comes out was verified by its true Jaccard similarity. Only the signatures are c
 take 512 bytes a document on the machine that calls.
 """
 
-from collections.abc import Iterator
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from twin_assets.feature.data_runner import Runner, plan_rows
 
 HASHES, SHINGLE = 128, 3
 # 42 bands of 3 find 98% of the pairs at a Jaccard of 0.44 and 1 in 200,000 at 0.005; 32 of 4 find only 70%.
@@ -25,11 +26,8 @@ _ESTIMATE_SLACK = 0.15
 FULL_BUCKET, NEIGHBOURS = 16, 8
 _PAIRS_AT_ONCE, _WORDS_AT_ONCE, _SHINGLES_AT_ONCE, _CODES_AT_ONCE = 16_384, 1 << 17, 1 << 18, 1 << 22
 _PARTITION = 5_000
-_TRIES = 3
 # Odd multipliers for the places of a 3-gram, from the digits of π, e and √2.
 _FACTORS = (np.uint64(0x243F6A8885A308D3), np.uint64(0xB7E151628AED2A6B), np.uint64(0x6A09E667F3BCC909))
-
-Runner = Literal["native", "ray"]
 
 
 class Pairs(NamedTuple):
@@ -47,9 +45,7 @@ def near_pairs(texts: list[str], runner: Runner | None = None) -> Pairs:
     """Verified near-duplicate pairs among normalised, distinct, non-empty texts.
 
     The result depends on the order of `texts` only where a bucket is oversize: sort them first for the same
-    result at every call. `runner` is `native` (this machine) or `ray` (the cluster that Ray finds, a local one
-    otherwise); None leaves it to Daft's own setting, `DAFT_RUNNER`. Raises RuntimeError where this process
-    already uses the other runner, as Daft cannot change it.
+    result at every call. `runner` is as in `plan_rows`, with its errors.
     """
     if len(texts) < 2:
         return NO_PAIRS
@@ -65,65 +61,16 @@ def near_pairs(texts: list[str], runner: Runner | None = None) -> Pairs:
 
 def signatures(texts: pa.LargeStringArray, runner: Runner | None = None) -> np.ndarray:
     """MinHash signatures of word 3-grams: uint32 of shape (texts, 128), in the order of `texts`."""
-    _use(runner)
-    table = pa.table({"at": np.arange(len(texts)), "text": texts})
-    hashes, done = np.empty((len(texts), HASHES), dtype=np.uint32), np.zeros(len(texts), bool)
-    for tries_left in reversed(range(_TRIES)):
-        try:
-            # Copied only where some are done.
-            for at, rows in _hashed(table.filter(pa.array(~done)) if done.any() else table):
-                hashes[at], done[at] = rows, True
-            break
-        except _node_lost():
-            if not tries_left:
-                raise
-    return hashes
-
-
-def _hashed(table: pa.Table) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Signatures of texts with their places, as they come: places and uint32 of shape (places, 128)."""
     import daft
 
-    # A partition is what one thread or one worker of a cluster takes.
-    frame = daft.from_arrow([table.slice(i, _PARTITION) for i in range(0, table.num_rows, _PARTITION)])
-    minhash = daft.col("text").minhash(
-        num_hashes=HASHES, ngram_size=SHINGLE, seed=1, hash_function="xxhash3_64"
-    )
-    for batch in frame.select(daft.col("at"), minhash.alias("hashes")).to_arrow_iter():
-        rows = batch.column("hashes").flatten().to_numpy(zero_copy_only=False)
-        yield batch.column("at").to_numpy(), rows.reshape(-1, HASHES)
+    def minhash(text: daft.Expression) -> daft.Expression:
+        return text.minhash(num_hashes=HASHES, ngram_size=SHINGLE, seed=1, hash_function="xxhash3_64")
 
-
-def _node_lost() -> tuple[type[Exception], ...]:
-    """What Ray raises where a node is lost with what it had made, which Daft does not make again; nothing on one machine."""
-    from daft import runners
-
-    if runners.get_or_infer_runner_type() != "ray":
-        return ()
-    from ray.exceptions import RayError
-
-    return (RayError,)
-
-
-def _use(runner: Runner | None) -> None:
-    if runner is None:
-        return
-    from daft import runners
-
-    cause: Exception | None = None
-    try:
-        if runner == "ray":
-            runners.set_runner_ray(noop_if_initialized=True)
-        else:
-            runners.set_runner_native()
-    except Exception as error:
-        # Daft refuses a second choice, the same one too.
-        cause = error
-    if (used := runners.get_or_infer_runner_type()) != runner:
-        raise RuntimeError(
-            f"Daft's runner in this process is {used!r} and cannot become {runner!r}. "
-            "Fix: choose it before Daft's first use, or set DAFT_RUNNER."
-        ) from cause
+    hashes = np.empty((len(texts), HASHES), dtype=np.uint32)
+    table = pa.table({"text": texts})
+    for places, found in plan_rows(table, "text", minhash, runner, partition=_PARTITION):
+        hashes[places] = found.flatten().to_numpy(zero_copy_only=False).reshape(-1, HASHES)
+    return hashes
 
 
 def candidate_pairs(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,146 @@
+"""Work on many rows, on this machine or on the nodes of a Ray cluster, again where a node was lost.
+
+Two kinds: a pure Python function of one row (`map_rows`, by Ray's tasks), and what Daft computes itself (`plan_rows`). A Python
+function does not go through Daft: it would run in the threads of one process a node, one core of it, or in processes that start
+anew with each plan, and an import of the platform or of a model takes seconds.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from daft import Expression
+
+Runner = Literal["native", "ray"]
+T = TypeVar("T")
+R = TypeVar("R")
+
+# How often a node may be lost with the same rows.
+MOST_LOSSES = 2
+
+
+def map_rows(
+    function: Callable[[T], R],
+    rows: Iterable[T],
+    runner: Runner | None = "native",
+    *,
+    partition: int,
+    uses_all_cores: bool = False,
+) -> Iterator[R]:
+    """`function` of each row, in the order of the rows, which are taken as results are asked for.
+
+    On this machine (`native`) it is called here, row by row. On Ray (the cluster that Ray finds, a local one otherwise) a
+    task takes `partition` rows and a core, or a node's where the function `uses_all_cores` by itself; two tasks for each
+    place are under way, so that this machine holds their rows and results and no others. Every node needs the platform.
+    None leaves it to `DAFT_RUNNER`. What the function raises comes out as it is, so that one bad row stops all:
+    it should return what is wrong with a row. Where nodes are lost too often, Ray's error comes out.
+    """
+    if (runner or os.environ.get("DAFT_RUNNER", "native")).lower() != "ray":
+        yield from map(function, rows)
+        return
+    import ray
+
+    if not ray.is_initialized():
+        ray.init()
+    cores = _cores_of_a_node() if uses_all_cores else 1
+    # A result that was lost with its node is made again too.
+    task = ray.remote(_each).options(num_cpus=cores, max_retries=MOST_LOSSES)
+    under_way: deque[Any] = deque()
+    rest = iter(rows)
+    while part := list(islice(rest, partition)):
+        under_way.append(task.remote(function, part))
+        if len(under_way) > 2 * ray.cluster_resources().get("CPU", 0) / cores:
+            yield from ray.get(under_way.popleft())
+    while under_way:
+        yield from ray.get(under_way.popleft())
+
+
+def _each(function: Callable[[T], R], rows: list[T]) -> list[R]:
+    return [function(row) for row in rows]
+
+
+def _cores_of_a_node() -> int:
+    """Of the smallest node that has any, so that each such node takes one task."""
+    import ray
+
+    cores = (int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
+    return min(filter(None, cores), default=1)
+
+
+def plan_rows(
+    table: pa.Table,
+    column: str,
+    plan: "Callable[[Expression], Expression]",
+    runner: Runner | None,
+    *,
+    partition: int,
+) -> Iterator[tuple[np.ndarray, pa.Array]]:
+    """What Daft's `plan` makes of a column, as it comes: places in the table, int64 of shape (n,), and as many results.
+
+    Each row comes once. A node, or a thread of this machine, takes `partition` rows at a time. `runner` is `native` (this
+    machine) or `ray` (the cluster that Ray finds, a local one otherwise); None leaves it to Daft's own setting,
+    `DAFT_RUNNER`. Raises RuntimeError where this process already uses the other runner, as Daft cannot change it, and
+    Ray's error where nodes are lost too often.
+    """
+    _use(runner)
+    done = np.zeros(len(table), bool)
+    numbered = table.append_column("at", pa.array(np.arange(len(table))))
+    for losses_left in reversed(range(MOST_LOSSES + 1)):
+        try:
+            # Copied only where some are done.
+            left = numbered.filter(pa.array(~done)) if done.any() else numbered
+            for places, results in _planned(left, column, plan, partition):
+                done[places] = True
+                yield places, results
+            return
+        except _node_lost():
+            if not losses_left:
+                raise
+
+
+def _planned(
+    table: pa.Table, column: str, plan: "Callable[[Expression], Expression]", partition: int
+) -> Iterator[tuple[np.ndarray, pa.Array]]:
+    import daft
+
+    frame = daft.from_arrow([table.slice(at, partition) for at in range(0, len(table), partition)])
+    for batch in frame.select(daft.col("at"), plan(daft.col(column)).alias("made")).to_arrow_iter():
+        yield batch.column("at").to_numpy(), batch.column("made")
+
+
+def _node_lost() -> tuple[type[Exception], ...]:
+    """What Ray raises where a node is lost with what it had made, which Daft does not make again; nothing on one machine."""
+    from daft import runners
+
+    if runners.get_or_infer_runner_type() != "ray":
+        return ()
+    from ray.exceptions import RayError
+
+    return (RayError,)
+
+
+def _use(runner: Runner | None) -> None:
+    if runner is None:
+        return
+    from daft import runners
+
+    cause: Exception | None = None
+    try:
+        if runner == "ray":
+            runners.set_runner_ray(noop_if_initialized=True)
+        else:
+            runners.set_runner_native()
+    except Exception as error:
+        # Daft refuses a second choice, the same one too.
+        cause = error
+    if (used := runners.get_or_infer_runner_type()) != runner:
+        raise RuntimeError(
+            f"Daft's runner in this process is {used!r} and cannot become {runner!r}. "
+            "Fix: choose it before Daft's first use, or set DAFT_RUNNER."
+        ) from cause
