@@ -135,7 +135,7 @@ def export_version(
         ),
     ] = "gguf",
     quantize: Annotated[
-        Literal["f16", "q8_0", "q4_0", "q4_k_m"],
+        Literal["f16", "q8_0", "q4_0", "q4_1", "q4_k_m"],
         typer.Option(help="Of a GGUF file; q4_k_m needs llama.cpp's quantiser or llama-cpp-python."),
     ] = "q8_0",
     judge: Annotated[

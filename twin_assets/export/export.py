@@ -18,7 +18,7 @@ from twin_assets.export.modelfile import is_chatml, render_modelfile
 from twin_assets.export.quantiser import check_quantiser, quantise
 
 Format = Literal["gguf", "merged", "adapter"]
-Quantization = Literal["f16", "q8_0", "q4_0", "q4_k_m"]
+Quantization = Literal["f16", "q8_0", "q4_0", "q4_1", "q4_k_m"]
 ADAPTER, RECORD = "adapter", ("README.md", "version.json", "training")
 # Judges a GGUF file beside the folder of whole weights that it was made of; or says why it is not judged.
 JudgeExport = Callable[[Path, Path], ExportVerdict | str]

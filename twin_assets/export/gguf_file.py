@@ -16,7 +16,7 @@ from twin_assets.core.errors import TwinError
 from twin_assets.export.gguf_tokenizer import add_tokenizer
 
 # What `gguf` computes by itself. K-quants are made of an f16 file by llama.cpp (`quantizer`).
-FileKind = Literal["f16", "q8_0", "q4_0"]
+FileKind = Literal["f16", "q8_0", "q4_0", "q4_1"]
 
 
 class _Family(NamedTuple):
@@ -212,6 +212,6 @@ def _kind_of(name: str, values: np.ndarray, kind: FileKind) -> Any:
     if values.ndim == 1 or not np.isfinite(values.astype(np.float16)).all():
         return kinds.F32
     # Four bits are too few for what every token is read from and written by.
-    wanted = kinds.Q8_0 if kind == "q4_0" and name in _VOCABULARY else kinds[kind.upper()]
+    wanted = kinds.Q8_0 if kind.startswith("q4") and name in _VOCABULARY else kinds[kind.upper()]
     block, _ = gguf.GGML_QUANT_SIZES[wanted]
     return wanted if values.shape[-1] % block == 0 else kinds.F16
