@@ -36,12 +36,12 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 @pytest.fixture(scope="module", autouse=True)
 def fitted_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The author is the same in every home: what reads as theirs is fitted once."""
-    fitted, first = persona_sense._fitted, tmp_path_factory.mktemp("first")
+    fitted, first = persona_sense.fitted_sense, tmp_path_factory.mktemp("first")
     lend_reference(first)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             persona_sense,
-            "_fitted",
+            "fitted_sense",
             lambda model, embedder, _, prose: fitted(model, embedder, first / "cache", prose),
         )
         yield
