@@ -174,7 +174,7 @@ def test_a_slow_call_fails_by_how_much() -> None:
 def test_every_profile_has_a_whole_gate_and_larger_ones_ask_more() -> None:
     for name in profile_names():
         gate = load_profile(name).gate
-        assert gate.max_secrets == 0 or name == "smoke", name
+        assert gate.max_secrets == 0 or name.split("-")[0] == "smoke", name
         blocks = gate.min_reading_share is not None and gate.max_worse_reading is not None
         assert blocks != load_profile(name).plumbing, name
     small, nano = load_profile("qwen-small").gate, load_profile("nano").gate
