@@ -7,6 +7,7 @@ its wording; the row count is the trainer's own, after everything that could hav
 
 import json
 import math
+import os
 import resource
 import time
 from collections.abc import Callable
@@ -40,7 +41,8 @@ class ReporterPlugin(BasePlugin):
         # The last hook before the model is placed; the dataset is left to Axolotl. Of several workers each
         # would be given the GPU of its number.
         without_gpu_kernels()
-        if cfg.world_size == 1:
+        # Axolotl's own `cfg.world_size` is that of the process that began, which has several workers on Ray.
+        if os.environ.get("WORLD_SIZE", "1") == "1":
             # Axolotl writes the tokenized rows for the workers to read, by a process that imports all of this again:
             # seconds for each of the two files, for rows that the one worker holds already.
             for reader in (sft, rl):
