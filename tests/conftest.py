@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from twin_assets.core.collector import SELDOM
+
 os.environ.setdefault("TWIN_PROFILE", "nano")
-gc.set_threshold(
-    50_000, 20, 100
-)  # with Python's own a sixth of the suite's time went into looking for garbage
+gc.set_threshold(*SELDOM)  # with Python's own a sixth of the suite's time went into looking for garbage
 
 TESTS = Path(__file__).parent
 # Files that take a minute or more, of each run the longest first: one that began last would keep one core busy at the end,

@@ -1,7 +1,6 @@
 """Nothing is started for a person who is paused, but what was promised and what they or others decide; the others go on, and so
 do they later."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,15 +36,15 @@ def lake(home: Path) -> LocalLake:
 
 
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as local:
-        local.add_dynamic_partitions("personas", BOTH)
-        for persona in BOTH:
-            for asset in ("instruct_dataset", "dpo_model"):
-                tags = {"dagster/data_version": f"{asset}:1"}
-                local.report_runless_asset_event(dg.AssetMaterialization(asset, partition=persona, tags=tags))
-        yield local
+def instance(local_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    local_instance.add_dynamic_partitions("personas", BOTH)
+    for persona in BOTH:
+        for asset in ("instruct_dataset", "dpo_model"):
+            told = dg.AssetMaterialization(
+                asset, partition=persona, tags={"dagster/data_version": f"{asset}:1"}
+            )
+            local_instance.report_runless_asset_event(told)
+    return local_instance
 
 
 def scheduled(instance: dg.DagsterInstance, name: str, home: Path) -> Any:

@@ -1,6 +1,5 @@
 """A person whose quota is used up has nothing started by itself until there is room again; the others go on."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,14 +33,6 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @pytest.fixture
 def lake(settings: Settings) -> LocalLake:
     return LocalLake(settings.home / "lake")
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as local:
-        local.add_dynamic_partitions("personas", ["ola", "runa"])
-        yield local
 
 
 def declare(settings: Settings, name: str, **quotas: float) -> None:

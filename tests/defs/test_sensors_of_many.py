@@ -1,6 +1,6 @@
 """What the sensors ask Dagster of a hundred personas with whom nothing is new: no more than of a few."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,13 @@ QUERIES = (
 
 
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as local:
-        local.add_dynamic_partitions("personas", MANY)
-        for asset in ("instruct_dataset", "drift_report", "raw_web"):
-            for persona in MANY[:3]:
-                told = dg.AssetMaterialization(asset, partition=persona, tags={"dagster/data_version": "1"})
-                local.report_runless_asset_event(told)
-        yield local
+def instance(local_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    local_instance.add_dynamic_partitions("personas", MANY)
+    for asset in ("instruct_dataset", "drift_report", "raw_web"):
+        for persona in MANY[:3]:
+            told = dg.AssetMaterialization(asset, partition=persona, tags={"dagster/data_version": "1"})
+            local_instance.report_runless_asset_event(told)
+    return local_instance
 
 
 def tick(instance: dg.DagsterInstance, name: str, home: Path, cursor: str | None) -> Any:

@@ -1,10 +1,11 @@
-"""Python's garbage collector, for programs that import much: torch, transformers and Axolotl make some two million objects
-that live as long as the program."""
+"""Python's garbage collector, for programs that import much: of torch, transformers and Axolotl it follows some 660,000
+objects, which live as long as the program."""
 
 import atexit
 import gc
 
-_YOUNGEST = 50_000  # objects made before the youngest are looked at; Python's own 700 is for small programs
+# For gc.set_threshold. Python's own, from 700 new objects on, are for small programs.
+SELDOM = (50_000, 20, 100)
 
 
 def look_seldom() -> None:
@@ -13,5 +14,5 @@ def look_seldom() -> None:
     A process that imports Axolotl starts and ends some five seconds sooner for it: at its end Python would look through
     all that was imported for circles, only to give the memory back a moment before the system takes it.
     """
-    gc.set_threshold(_YOUNGEST, 20, 100)
+    gc.set_threshold(*SELDOM)
     atexit.register(gc.freeze)

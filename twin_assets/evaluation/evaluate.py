@@ -132,14 +132,9 @@ def evaluate(
         stages = compare_stages(sft, dpo, of_windows, instruments.sense, seed, method)
         on_progress(stages.verdict)
         if not stages.keeps_dpo:
-            systems, written = (
-                _with_sft_as_candidate(systems, method),
-                _with_sft_as_candidate(written, method),
-            )
-            answers, qa_evals = (
-                _with_sft_as_candidate(answers, method),
-                _with_sft_as_candidate(qa_evals, method),
-            )
+            beside = f"with {method}"
+            systems, written = _sft_as_candidate(systems, beside), _sft_as_candidate(written, beside)
+            answers, qa_evals = _sft_as_candidate(answers, beside), _sft_as_candidate(qa_evals, beside)
     if BASELINE in systems and not no_voice:
         first = paired_gain(voice.of_windows, written[CANDIDATE].texts, written[BASELINE].texts, seed)
         compared = {role: systems[role] for role in (CANDIDATE, BASELINE)}
@@ -228,9 +223,9 @@ def evaluate(
     )
 
 
-def _with_sft_as_candidate(of_roles: dict[str, T], method: str) -> dict[str, T]:
-    """The same by role, where the SFT model is the candidate and the second stage's stands beside it."""
-    renamed = {CANDIDATE: f"with {method}", SFT_ALONE: CANDIDATE}
+def _sft_as_candidate(of_roles: dict[str, T], beside: str) -> dict[str, T]:
+    """The same by role, where the SFT model is the candidate and the second stage's stands `beside` it by that name."""
+    renamed = {CANDIDATE: beside, SFT_ALONE: CANDIDATE}
     swapped = {renamed.get(role, role): value for role, value in of_roles.items()}
     return {CANDIDATE: swapped[CANDIDATE]} | swapped
 

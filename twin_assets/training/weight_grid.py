@@ -25,7 +25,6 @@ def use_even_steps(model: Any) -> int:
 
     found = [module for module in model.modules() if isinstance(module, Int4WeightFakeQuantizer)]
     for quantizer in found:
-        quantizer.config.activation_dtype = (
-            torch.bfloat16
-        )  # of the kernel that takes 16 bits; nothing else reads it
+        # That of the kernel which takes 16 bits; nothing else reads it.
+        quantizer.config.activation_dtype = torch.bfloat16
     return len(found)

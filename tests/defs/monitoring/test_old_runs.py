@@ -1,11 +1,9 @@
 """Old runs are removed from a real instance on SQLite; what the graph goes by stays."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
-import pytest
 from dagster import DagsterRunStatus
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
@@ -13,14 +11,6 @@ from twin_assets.definitions import defs
 from twin_assets.defs.shared.common import personas
 
 REPOSITORY = ReconstructableRepository.for_module("twin_assets.definitions", "defs")
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as local:
-        local.add_dynamic_partitions("personas", ["runa", "ola"])
-        yield local
 
 
 def made(instance: dg.DagsterInstance, name: str, persona: str = "runa") -> str:

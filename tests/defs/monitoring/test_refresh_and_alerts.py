@@ -1,6 +1,5 @@
 """The sensors that ask for rebuilds and send alerts, and the schedule of crawling, on a real instance."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,9 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as local:
-        local.add_dynamic_partitions("personas", ["runa"])
-        yield local
+def instance(local_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    local_instance.add_dynamic_partitions("personas", ["runa"])
+    return local_instance
 
 
 def tick(instance: dg.DagsterInstance, name: str, home: Path, now: datetime = NOW, **overrides: Any) -> Any:

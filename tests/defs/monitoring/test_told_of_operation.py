@@ -50,14 +50,6 @@ class Told:
 
 
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as local:
-        local.add_dynamic_partitions("personas", ["runa", "ola"])
-        yield local
-
-
-@pytest.fixture
 def told(tmp_path: Path) -> Iterator[Told]:
     with HookDouble() as hook:
         yield Told(tmp_path / "home", hook)

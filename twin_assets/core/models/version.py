@@ -30,9 +30,8 @@ class Lineage(Record):
 
     @property
     def inputs_hash(self) -> str:
-        unset = (
-            {"reward"} if self.reward is None else None
-        )  # versions of before it was known keep their names
+        # Versions of before there were rewards keep their names.
+        unset = {"reward"} if self.reward is None else None
         return fingerprint(self.model_dump(exclude=unset), 12)
 
     @property

@@ -62,10 +62,12 @@ def _made_what_stays(instance: dg.DagsterInstance, run_id: str, kept: set[dg.Ass
         made = entry.asset_materialization
         if made is None:
             continue
+        if made.asset_key in kept:
+            return True
         partitions = None if made.partition is None else [made.partition]
         asked = dg.AssetRecordsFilter(made.asset_key, asset_partitions=partitions)
         newest = instance.fetch_materializations(asked, limit=1).records
-        if made.asset_key in kept or not newest or newest[0].run_id == run_id:
+        if not newest or newest[0].run_id == run_id:
             return True
     return False
 

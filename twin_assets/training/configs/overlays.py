@@ -63,9 +63,8 @@ def compose_config(
     )
     if not _is_quantised(base_path):  # as openai's own repository is, and a copy in 16 bits is not
         config = {name: value for name, value in config.items() if name not in _OF_QUANTISED}
-    if (
-        rows.get("test") and stage != "grpo"
-    ):  # it has nothing to hold a text against that the evaluation hasn't
+    # GRPO has nothing to hold a text against that the evaluation hasn't.
+    if rows.get("test") and stage != "grpo":
         config["test_datasets"] = [_dataset(stage, dataset_dir / "test.jsonl")]
     else:
         config.pop("eval_strategy", None)
