@@ -149,7 +149,12 @@ def test_a_process_killed_by_the_system_ran_out_of_memory() -> None:
 def test_a_disk_that_fills_under_our_own_files_is_named() -> None:
     assert "disk is full" in str(name_exception(OSError(errno.ENOSPC, "No space left on device"), READING))
     assert "train.log" in str(name_exception(PermissionError(errno.EACCES, "denied", "train.log"), READING))
-    assert name_exception(ZeroDivisionError("a fault of ours"), READING) is None
+
+
+def test_an_exception_that_has_no_name_is_told_as_it_is() -> None:
+    error = name_exception(ZeroDivisionError("division by zero"), READING)
+    assert error.problem == f"The training stopped while {READING}: ZeroDivisionError: division by zero."
+    assert "report it" in error.fix
 
 
 def test_a_broken_loss_says_where() -> None:

@@ -45,12 +45,13 @@ _KNOWN: list[tuple[tuple[str, ...], str, str]] = [
         "mend the field it names in training_configs/.",
     ),
 ]
-# What ran out of memory shows in many ways: at import, in torch and oneDNN (its library for CPUs), in Ray, and by the
-# kernel, whose SIGKILL a shell or a container reports as status 137.
+# What ran out of memory shows in many ways: at import, in C code that loses Python's MemoryError (a SystemError then), in
+# torch and oneDNN (its library for CPUs), in Ray, and by the kernel, whose SIGKILL a shell or a container reports as
+# status 137.
 _MEMORY = (
     "out of memory", "can't allocate memory", "cannot allocate memory", "memoryerror", "bad_alloc",
     "could not create a primitive", "failed to map segment", "outofmemoryerror", "oomkilled", "errno 12", "sigkill",
-    "exitcode: -9", "exitcode  : -9", "signal 9",
+    "exitcode: -9", "exitcode  : -9", "signal 9", "returned null without setting an exception",
 )  # fmt: skip
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 _FRAMES = (
@@ -91,8 +92,8 @@ def out_of_memory(phase: str, tail: str = "", killed: bool = False) -> TwinError
     )
 
 
-def name_exception(error: Exception, phase: str) -> TwinError | None:
-    """The failure that an exception around the run means; None for one that nobody has a name for."""
+def name_exception(error: Exception, phase: str) -> TwinError:
+    """The failure that an exception around the run means; for one that nobody has a name for, what it says itself."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         _, problem, fix = _KNOWN[0]
@@ -103,7 +104,10 @@ def name_exception(error: Exception, phase: str) -> TwinError | None:
         return TwinError(
             f"The training could not use a file: {error}.", "see that it exists and may be written."
         )
-    return None
+    return TwinError(
+        f"The training stopped while {phase}: {text[:300]}.",
+        "this is a fault of the platform: report it with what the process printed, where the traceback is.",
+    )
 
 
 def read_error(job: TrainingJob) -> TwinError | None:

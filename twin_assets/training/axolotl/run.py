@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -189,12 +190,12 @@ def main() -> int:
             return 143
         except Exception as raised:
             error = raised if isinstance(raised, TwinError) else name_exception(raised, read_phase(job))
-            if error is None:
-                raise
             _remove(job, *_MADE_AGAIN, job.phase_file.name)  # a full disk would have no room for the error
             with suppress(OSError):
                 job.error_file.write_text(json.dumps({"problem": error.problem, "fix": error.fix}))
             pipes.log.error(str(error))
+            if error is not raised:
+                traceback.print_exc()
             print(error, file=sys.stderr)
             return 1
         tell(f"{job.stage} finished: {result.metrics}")
