@@ -52,14 +52,16 @@ def main() -> None:
     given = parser.parse_args()
     if given.page:
         files = [given.folder / name / "results.json" for name in PEOPLE]
-        found = [Result.model_validate_json(f.read_text()) for f in files if f.is_file()]
-        if not found:
+        results = [Result.model_validate_json(f.read_text()) for f in files if f.is_file()]
+        if not results:
             sys.exit(f"Nobody was measured in {given.folder}. Fix: name a person first, or another --folder.")
-        given.page.write_text(page(found), encoding="utf-8")
+        given.page.write_text(page(results), encoding="utf-8")
     elif given.person and given.continued:
         home = open_home(given.person, given.folder.resolve(), given.profile)
         with only_progress(walk_log(home.settings, given.person)):
-            print(continued(home, given.continued, say))
+            found = continued(home, given.continued, say)
+        # Inside it would go to the log, as all that is printed there.
+        print(found)
     elif given.person:
         print(
             section(measured(given.person, given.folder, given.profile, given.peer_rows, given.peer_epochs))
