@@ -105,7 +105,13 @@ def works(role: str, folder: Path, lake: Lake, wanted: list[str]) -> Callable[[]
         )
     if role == "make":
         turns = iter(range(10_000))
-        return lambda: made(lake, next(turns))
+
+        def make() -> None:
+            made(lake, next(turns))
+            # Whoever erases reads every version that was made: without a pause most of his time goes into reading.
+            time.sleep(0.2)
+
+        return make
     return lambda: {"retain": retain, "score": score}[role](lake)
 
 
