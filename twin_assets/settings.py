@@ -40,8 +40,8 @@ class Installation(BaseModel):
     )
     database_url: SecretStr | None = Field(
         None,
-        description="`postgresql://user:password@host/database`, for Dagster's runs and events and for limits that count over "
-        "replicas; if unset: SQLite under home, and each process counts for itself.",
+        description="`postgresql://user:password@host/database`, for Dagster's runs and events and for limits and "
+        "places in the queue that count over replicas; if unset: SQLite under home, and each process counts for itself.",
     )
     seed: int = Field(17, description="Of what is drawn at random: splits, dataset rows, trainings, samples.")
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -67,12 +68,23 @@ class QueueFull(Exception):
     """No place in the queue, or none came free in time."""
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """What other replicas have: how many places to run, and how many requests of each caller run and wait there."""
+
+    places: int = 0
+    running: Counter[str] = field(default_factory=Counter)
+    waiting: Counter[str] = field(default_factory=Counter)
+
+
 class Admission:
     """At most `running` requests at once and `waiting` in line for at most `seconds`; the rest are refused.
 
     Places are shared among callers. None has all of them: a quarter, at least one where there are more, is left for
     others. The next free one goes to who has fewest, and where the line is full, who has most in it makes room for who
-    has less. Of one event loop. Refusing early keeps the time that the others wait bounded, and threads for what is quick.
+    has less. What a caller has elsewhere counts too, where `heed` is told of it; a quarter of all replicas' places is then
+    left as well, while anybody else asks. Of one event loop. Refusing early keeps the time that the others wait bounded,
+    and threads for what is quick.
     """
 
     def __init__(
@@ -83,11 +95,11 @@ class Admission:
         on_change: Callable[[State, int], None] | None = None,
     ) -> None:
         """`on_change` is told how many run, or how many wait, whenever that changes."""
-        self._places, self._line, self._seconds = running, waiting, seconds
-        self._share = running - max(1, running // 4) if running > 1 else running
+        self.places, self._line, self._seconds = running, waiting, seconds
         self._on_change = on_change
         self._running: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self.elsewhere = Elsewhere()
         self.in_hand: dict[State, int] = {"running": 0, "waiting": 0}
 
     async def enter(self, caller: str) -> None:
@@ -119,9 +131,24 @@ class Admission:
         if not self._running[caller]:
             del self._running[caller]
         self._count("running", -1)
-        able = [name for name in self._waiting if self._may_run(name)]
-        if able:
-            following = min(able, key=lambda name: self._running[name])
+        self._admit()
+
+    def heed(self, elsewhere: Elsewhere) -> None:
+        """Count what other replicas have, in the place of what they had before."""
+        self.elsewhere = elsewhere
+        self._admit()
+
+    def callers(self) -> dict[str, tuple[int, int]]:
+        """How many requests of each caller run and wait here."""
+        return {
+            name: (self._running[name], len(self._waiting.get(name, ())))
+            for name in {*self._running, *self._waiting}
+        }
+
+    def _admit(self) -> None:
+        """Give what is free to who waits and may run, first to who has fewest."""
+        while able := [name for name in self._waiting if self._may_run(name)]:
+            following = min(able, key=self._held)
             turn = self._waiting[following][0]
             self._forget(following, turn)
             if following in self._waiting:  # of those with as few, the others come first
@@ -130,7 +157,17 @@ class Admission:
             turn.set_result(None)
 
     def _may_run(self, caller: str) -> bool:
-        return self.in_hand["running"] < self._places and self._running[caller] < self._share
+        if self.in_hand["running"] >= self.places or self._running[caller] >= _share(self.places):
+            return False
+        everywhere = _share(self.places + self.elsewhere.places)
+        return self._held(caller) < everywhere or not self._others_ask(caller)
+
+    def _held(self, caller: str) -> int:
+        return self._running[caller] + self.elsewhere.running[caller]
+
+    def _others_ask(self, caller: str) -> bool:
+        everywhere = (self._running, self._waiting, self.elsewhere.running, self.elsewhere.waiting)
+        return any({*names} - {caller} for names in everywhere)
 
     def _run(self, caller: str) -> None:
         self._running[caller] += 1
@@ -138,12 +175,15 @@ class Admission:
 
     def _make_room(self, caller: str) -> None:
         """Refuse the last of who has most in line. Raises QueueFull when that is no more than the caller would have."""
-        longest = max(self._waiting, key=lambda name: len(self._waiting[name]), default=caller)
-        if len(self._waiting.get(longest, ())) <= len(self._waiting.get(caller, ())) + 1:
+        longest = max(self._waiting, key=self._held_in_line, default=caller)
+        if self._held_in_line(longest) <= self._held_in_line(caller) + 1:
             raise QueueFull
         turn = self._waiting[longest][-1]
         self._forget(longest, turn)
         turn.set_exception(QueueFull())
+
+    def _held_in_line(self, caller: str) -> int:
+        return len(self._waiting.get(caller, ())) + self.elsewhere.waiting[caller]
 
     def _forget(self, caller: str, turn: "asyncio.Future[None]") -> None:
         line = self._waiting.get(caller)
@@ -157,3 +197,8 @@ class Admission:
         self.in_hand[state] += more
         if self._on_change:
             self._on_change(state, self.in_hand[state])
+
+
+def _share(places: int) -> int:
+    """How many of them one caller may have."""
+    return places - max(1, places // 4) if places > 1 else places

@@ -28,7 +28,7 @@ from serving.access.front import is_of_another_site
 from serving.access.keys import Keys
 from serving.access.limits import Admission, QueueFull, State, network_of
 from serving.access.needs import ANYONE, Needs, NeedsOf
-from serving.access.shared_limits import Limits
+from serving.access.shared_limits import Limits, SharedAdmission
 from serving.access.this_machine import is_loopback, names_this_machine, was_forwarded
 from serving.errors import Forbidden, error_response
 from serving.refusal import refusal
@@ -62,13 +62,15 @@ class Access:
         self.keys = Keys(open_lake(settings))
         self.by_key = limits.limit("key", settings.rate_per_minute)
         self.by_address = limits.limit("address", settings.rate_per_minute_address)
-        self._asks_a_database = limits.shared
+        self._limits, self._asks_a_database = limits, limits.shared
         self._needs_of: NeedsOf | None = None
 
     @cached_property
-    def admission(self) -> Admission:
+    def admission(self) -> Admission | SharedAdmission:
         s = self.settings
-        return Admission(s.max_running, s.max_waiting, s.max_wait_seconds, _show_queue)
+        return self._limits.admission(
+            Admission(s.max_running, s.max_waiting, s.max_wait_seconds, _show_queue)
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

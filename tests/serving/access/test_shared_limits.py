@@ -1,7 +1,6 @@
 """Rates that all replicas count together, in a real PostgreSQL that dies, freezes and comes back."""
 
 import logging
-import os
 import re
 import signal
 from collections.abc import Iterator
@@ -93,18 +92,17 @@ def test_while_the_database_is_away_each_replica_counts_for_itself(
     if ill == "dead":
         server.stop()
     else:
-        # Every process of the server: the one that answers an open connection too.
-        _signal_all(server, signal.SIGSTOP)
+        server.signal(signal.SIGSTOP)
     try:
         assert [limit.wait("ada") == 0.0 for _ in range(4)] == [True, True, True, False]
     finally:
         if ill == "dead":
             server.start()
         else:
-            _signal_all(server, signal.SIGCONT)
+            server.signal(signal.SIGCONT)
     said = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert len(said) == 1
-    assert "each replica counts rates for itself" in said[0]
+    assert "each replica counts limits for itself" in said[0]
     assert PASSWORD not in said[0]
     assert "p%40ss" not in said[0]
 
@@ -112,15 +110,9 @@ def test_while_the_database_is_away_each_replica_counts_for_itself(
 
     def counted_again() -> bool:
         limit.wait(str(next(others)))  # a name that its own process turns away is not asked for
-        return any(r.getMessage() == "rates are counted in the database again" for r in caplog.records)
+        return any(r.getMessage() == "limits are counted in the database again" for r in caplog.records)
 
     until(counted_again)
-
-
-def _signal_all(server: Postgres, number: int) -> None:
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    for pid in (server.process.pid, *map(int, children)):
-        os.kill(pid, number)
 
 
 def test_two_services_turn_a_caller_away_together(server: Postgres, tmp_path: Path) -> None:

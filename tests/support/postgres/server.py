@@ -26,7 +26,7 @@ def programs() -> Path | None:
 
 
 class Postgres:
-    """A server that runs; `process` can be killed or frozen."""
+    """A server that runs; it can be stopped or frozen, and go on after."""
 
     def __init__(self, folder: Path, binaries: Path) -> None:
         self._folder, self._binaries = folder, binaries
@@ -58,6 +58,13 @@ class Postgres:
         """End it at once, with those that talk to it."""
         self.process.send_signal(3)
         self.process.wait(PATIENCE)
+
+    def signal(self, number: int) -> None:
+        """To every process of the server: the one that answers an open connection too."""
+        main = self.process.pid
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        for pid in (main, *map(int, children)):
+            os.kill(pid, number)
 
     def _answers(self) -> bool:
         asked = ["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
