@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,28 +20,46 @@ MACHINES = {
 }
 
 
-@pytest.mark.e2e
-@pytest.mark.parametrize("python", [".".join(map(str, install.OLDEST)), "3.12", "3.13", "3.14"])
-@pytest.mark.parametrize("machine", MACHINES)
-def test_the_pins_resolve(python: str, machine: str, tmp_path: Path) -> None:
+PYTHONS = (".".join(map(str, install.OLDEST)), "3.12", "3.13", "3.14")
+Resolved = tuple["subprocess.CompletedProcess[str]", Path]
+
+
+def resolve(python: str, machine: str, folder: Path) -> Resolved:
     target, settings = MACHINES[machine]
+    resolved = folder / f"{machine}-{python}.txt"
     ended = subprocess.run(
         [Path(sys.executable).parent / "uv", "pip", "compile", "--quiet", "--python-version", python,
          "--python-platform", target, "-c", "constraints.txt", "pyproject.toml", "--all-extras",
-         "--output-file", tmp_path / "resolved.txt"],
+         "--output-file", resolved],
         cwd=ROOT, capture_output=True, text=True, check=False,
         env=os.environ | install.uv_environment(Path(sys.executable)) | settings,
     )  # fmt: skip
+    return ended, resolved
+
+
+@pytest.fixture(scope="module")
+def resolutions(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[tuple[str, str], Future[Resolved]]]:
+    """All at once: each waits for the index most of its time."""
+    folder = tmp_path_factory.mktemp("resolved")
+    with ThreadPoolExecutor(len(PYTHONS)) as pool:
+        yield {(m, p): pool.submit(resolve, p, m, folder) for m in MACHINES for p in PYTHONS}
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_pins_resolve(
+    python: str, machine: str, resolutions: dict[tuple[str, str], Future[Resolved]]
+) -> None:
+    ended, file = resolutions[machine, python].result()
     if ended.returncode and any(
         said in ended.stderr for said in ("Failed to fetch", "client error", "dns error")
     ):
         pytest.skip(f"PINS NOT RESOLVED for {python} on {machine}: no package index can be reached")
     assert ended.returncode == 0, ended.stderr
-    resolved = {
-        line.split(" ")[0]
-        for line in (tmp_path / "resolved.txt").read_text().splitlines()
-        if line[:1].isalnum()
-    }
+    resolved = {line.split(" ")[0] for line in file.read_text().splitlines() if line[:1].isalnum()}
     pinned = {
         line.lower().replace("_", "-").replace(".", "-")
         for line in (ROOT / "constraints.txt").read_text().split()

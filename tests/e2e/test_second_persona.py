@@ -1,4 +1,4 @@
-"""The same graph on a real author: 74 Hugo articles from a folder, beside another real author."""
+"""The same graph on a real author: Hugo articles from a folder, beside another real author."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ about: Jessie Frazelle is an engineer who writes about containers, Linux and har
 license: MIT
 web:
   folders: [{corpora}/jessfraz-blog/post]
-  include: ["[a-h]*.md"]  # a third of the 74 articles: all of them train ten minutes
+  include: ["[e-nqs]*.md"]  # 21 of the 74 articles, which are short: all of them train ten minutes
 impostors: [{corpora}/simonw-til, {demo}/neighbours/marcus-vale, {demo}/neighbours/eleanor-whitcombe]
 """
 
