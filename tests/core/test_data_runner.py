@@ -86,7 +86,7 @@ def scores(runner: Runner) -> tuple[list[dict[str, Any]], list[str]]:
     with TemporaryDirectory() as folder:
         lake = LocalLake(Path(folder))
         for n, (text, kind) in enumerate((text, kind) for text in said for kind in ("answer", "write_post")):
-            row = request(n, time=datetime(2026, 1, 1 + n % 2, tzinfo=UTC), answer=text, prompt_kind=kind, retrieved=[f"d-{n % 7}"])  # fmt: skip
+            row = request(n, time=datetime(2026, 1, 1 + n % 2, tzinfo=UTC), answer=text, prompt_kind=kind, retrieved=[f"d-{n // 2 % len(own)}"])  # fmt: skip
             write_object(lake, f"requests/runa/{row.time:%Y-%m-%d}", f"{n:03}", [row])
         score_new(lake, scorer, batch=9, runner=runner)
         stored = [row.model_dump(mode="json") for row in read_scored(lake, "runa")]
