@@ -71,7 +71,7 @@ def measure(size: int, per_hour: int, sample: int) -> dict[str, float]:
     passages = {f"d-{n}": text[:800] for n, text in enumerate(texts)}
     embedder = load_embedder("offline-minilm")
     scorer = LiveScorer(
-        persona, passages, embedder.embed_kept, VoiceMeter.fit(texts, impostors), by_words, sample, seed=17
+        persona, passages, embedder, VoiceMeter.fit(texts, impostors), by_words, sample, seed=17
     )  # fmt: skip
     embedder.embed(["warm"])
     with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,5 @@
-"""A Ray cluster of three nodes on this machine that loses one in the middle of the work: near duplicates, cleaned documents and
-vectors come out as on one machine.
+"""A Ray cluster of three nodes on this machine that loses one in the middle of the work: near duplicates, cleaned documents,
+vectors and scores of requests come out as on one machine.
 
 `python -m tests.chaos.lost_node STEP ROWS SEED [SECONDS]` does the work of one step, in a process of its own, since Daft's runner
 is chosen once: without SECONDS on this machine alone, with them on a cluster whose last node is killed (-9) so long after all
@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tests.chaos.report import Part
+from twin_assets.core.data_runner import Runner
 from twin_assets.core.hashing import bytes_hash, text_hash
 from twin_assets.core.records import Document
-from twin_assets.feature.data_runner import Runner
 from twin_assets.settings import ROOT
 
 _LETTERS = str.maketrans("0123456789", "aeioustnrl")  # numbers are no writing
@@ -172,10 +172,36 @@ def vectors(texts: list[str], runner: Runner) -> tuple[str, int]:
         return bytes_hash(embedder.embed(texts).tobytes()), embedder.computed
 
 
+def scores(texts: list[str], runner: Runner) -> tuple[str, int]:
+    """Scores of requests answered from one text with the next, as they are stored."""
+    from tests.evaluation.evaluation_factories import request, runa
+    from twin_assets.core.embedding.embedder import load_embedder
+    from twin_assets.core.storage.lake import LocalLake
+    from twin_assets.inference.twin.request_log import write_object
+    from twin_assets.monitoring.scores.live_scores import LiveScorer, score_new
+    from twin_assets.monitoring.scores.scored import FOLDER
+    from twin_assets.monitoring.scores.toxicity import by_words
+
+    passages = {f"d-{n}": text for n, text in enumerate(texts)}
+    scorer = LiveScorer(
+        runa(), passages, load_embedder("offline-minilm"), None, by_words, sample_per_hour=30, seed=17
+    )
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    with TemporaryDirectory() as folder:
+        lake = LocalLake(Path(folder))
+        for n, text in enumerate(texts[1:]):
+            row = request(n, time=at + timedelta(minutes=n % 1440), answer=text, retrieved=[f"d-{n}"])
+            write_object(lake, "requests/runa/2026-01-01", f"{n:06}", [row])
+        # Small batches, so that each node has many in turn.
+        run = score_new(lake, scorer, batch=20, runner=runner)
+        return bytes_hash(b"".join(lake.read(key) for key in lake.keys(FOLDER))), run.scored
+
+
 STEPS = {
     "near duplicates": Step(pairs, 20_000, 60_000, 1),
     "cleaning": Step(cleaned, 600, 6_000, 3),
     "embedding": Step(vectors, 1_000, 10_000, 3),
+    "scoring": Step(scores, 1_000, 10_000, 3),
 }
 
 

@@ -1,9 +1,10 @@
 """The one error type that users see: what is wrong, and what to do about it."""
 
+import copyreg
 import functools
 import sys
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 P = ParamSpec("P")
 
@@ -15,6 +16,10 @@ class TwinError(Exception):
         super().__init__(f"{problem} Fix: {fix}")
         self.problem = problem
         self.fix = fix
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Exceptions are made anew from the whole sentence, which is one argument here where two are needed."""
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
 
 
 def tells_errors(main: Callable[P, int]) -> Callable[P, int]:

@@ -1,5 +1,6 @@
 """Claims measured by a classifier of sentence pairs: the way is real, the model small and random."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,7 @@ def test_the_setting_chooses_and_what_is_no_such_model_is_named(tmp_path: Path) 
     assert supported == ENTAILED
     assert measure is not None
     assert measure(CLAIMS, PASSAGES).shape == (2, 2)
+    assert pickle.loads(pickle.dumps(measure)) == measure  # a process's own model, loaded once
     assert open_measure(Settings(entailment_model=None), 0.55) == (None, 0.55)
     with pytest.raises(TwinError, match=r"has no label `entailment` \(it has: toxic, fine\)"):
         EntailmentModel(save_model(tmp_path / "b", ["toxic", "fine"])).support(CLAIMS, PASSAGES)

@@ -1,5 +1,6 @@
 """Nonsense made of the author's own words does not read as language, her unseen text does; by the real reference model."""
 
+import pickle
 import random
 from collections.abc import Iterator
 from functools import lru_cache
@@ -185,6 +186,12 @@ def test_a_text_without_end_costs_no_more_than_its_beginning(reference: Referenc
 def test_a_model_that_cannot_be_loaded_is_named_with_the_setting(tmp_path: Path) -> None:
     with pytest.raises(TwinError, match=r"reference model '.*' can't be loaded.*TWIN_REFERENCE_MODEL"):
         ReferenceModel(str(tmp_path), tmp_path).losses([SKUA])
+
+
+def test_a_model_sent_to_another_process_is_that_ones(tmp_path: Path) -> None:
+    sent = pickle.loads(pickle.dumps(ReferenceModel(str(tmp_path), tmp_path)))
+    assert sent.name == str(tmp_path)
+    assert pickle.loads(pickle.dumps(sent)) is sent
 
 
 def test_a_reference_that_cannot_tell_says_so_and_passes_nothing() -> None:

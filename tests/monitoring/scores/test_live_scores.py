@@ -1,5 +1,6 @@
 """Production scored from its log: what is new, once, within a sample, and with nothing said of what can't be known."""
 
+import pickle
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,9 @@ def test_a_classifier_by_setting_takes_the_place_of_the_word_list(tmp_path: Path
         name, is_toxic = open_toxicity(str(tmp_path / "model"))
         assert name.startswith("model ")
         assert is_toxic(["fine", "awful"]) == [expected, expected]
+    sent = pickle.loads(pickle.dumps(is_toxic))
+    assert sent(["fine"]) == [True]
+    assert pickle.loads(pickle.dumps(sent)) is sent  # a process loads a model once
     assert open_toxicity(None)[0] == "word list"
     with pytest.raises(TwinError, match="can't be loaded"):
         open_toxicity(str(tmp_path / "nothing"))

@@ -14,7 +14,6 @@ from twin_assets.defs.shared.resources import Platform
 from twin_assets.evaluation.grounding.entailment import open_measure
 from twin_assets.evaluation.sense.persona_sense import persona_sense
 from twin_assets.evaluation.voice.persona_meter import no_voice, persona_instrument, persona_meter
-from twin_assets.inference.grounding.claims import by_mix
 from twin_assets.inference.twin.log_days import compact_days
 from twin_assets.inference.twin.threads.removal import sweep
 from twin_assets.monitoring.erasure import finish_erasures, remove_texts
@@ -61,7 +60,7 @@ def scored_requests(
     scorer = LiveScorer(
         persona,
         {c.chunk_id: c.text for c in embeddings},
-        measure or by_mix(platform.embedder.embed_kept),
+        measure or platform.embedder,
         persona_meter(persona, corpus_split),
         is_toxic,
         settings.monitor_sample_per_hour,
@@ -71,7 +70,7 @@ def scored_requests(
         cache(lambda: persona_instrument(persona, corpus_split, lake, settings.impostors_dir)),
         cache(lambda: no_voice(persona, corpus_split, lake, settings.impostors_dir)),
     )
-    run = score_new(lake, scorer)
+    run = score_new(lake, scorer, runner=settings.data_runner)
     compacted = compact_days(lake, persona.name, settings.now.date())
     since = shown_since(settings.now)
     rows, voices = read_scored(lake, persona.name, since, NEWEST), read_voices(lake, persona.name, since)

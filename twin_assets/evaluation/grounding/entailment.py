@@ -5,6 +5,7 @@ asked as in TRUE (Honovich et al. 2022): is the claim entailed by the passage? A
 can hold, and its best part counts (Laban et al., "SummaC", 2022).
 """
 
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -30,6 +31,10 @@ class EntailmentModel:
     def __init__(self, name: str) -> None:
         """`name` is a folder or a hub id."""
         self.name = name
+
+    def __reduce__(self) -> "tuple[Callable[[str], EntailmentModel], tuple[str]]":
+        """Sent to another process it is that one's: a process loads a model once."""
+        return _model, (self.name,)
 
     def support(self, claims: list[str], passages: list[str]) -> np.ndarray:
         """Probability that each passage entails each claim, shape (claims, passages). Raises TwinError when the model

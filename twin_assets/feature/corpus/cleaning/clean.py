@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from twin_assets.core.data_runner import Runner, map_rows
 from twin_assets.core.records import CleanedDocument, Document, Exchange, Record
 from twin_assets.core.text.html.block_pages import is_block_page
 from twin_assets.core.text.html.boilerplate import boilerplate_kind
@@ -27,7 +28,6 @@ from twin_assets.feature.corpus.cleaning.repeated_ends import repeated_ends
 from twin_assets.feature.corpus.language import detect_language
 from twin_assets.feature.corpus.quality import assess_quality
 from twin_assets.feature.corpus.talks import exchanges_of
-from twin_assets.feature.data_runner import Runner, map_rows
 
 log = logging.getLogger(__name__)
 

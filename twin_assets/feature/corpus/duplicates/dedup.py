@@ -9,13 +9,13 @@ import pyarrow as pa
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
+from twin_assets.core.data_runner import Runner
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import VISIBILITIES, CleanedDocument, Record, UniqueDocument
 from twin_assets.feature.corpus.cleaning.normalise import normalise_all
 from twin_assets.feature.corpus.duplicates.near import NO_PAIRS, Pairs, near_pairs
 from twin_assets.feature.corpus.duplicates.semantic import semantic_pairs
-from twin_assets.feature.data_runner import Runner
 
 Kind = Literal["exact", "near", "semantic"]
 Embed = Callable[[list[str]], np.ndarray]

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from twin_assets.feature.data_runner import Runner, plan_rows
+from twin_assets.core.data_runner import Runner, plan_rows
 
 HASHES, SHINGLE = 128, 3
 # 42 bands of 3 find 98% of the pairs at a Jaccard of 0.44 and 1 in 200,000 at 0.005; 32 of 4 find only 70%.

@@ -1,4 +1,4 @@
-"""Heavy steps on a Ray cluster: the same pairs, cleaned documents and vectors as on this machine."""
+"""Heavy steps on a Ray cluster: the same pairs, cleaned documents, vectors and scores as on this machine."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,15 +16,26 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.evaluation.counted_words import CountedWords
+from tests.evaluation.evaluation_factories import heldout, neighbours, request, runa, train
+from twin_assets.core import data_runner
+from twin_assets.core.data_runner import Runner, map_rows, plan_rows
 from twin_assets.core.embedding.embedder import Embedder, load_embedder
+from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import bytes_hash, text_hash
 from twin_assets.core.records import Document
-from twin_assets.feature import data_runner
+from twin_assets.core.storage.lake import LocalLake
+from twin_assets.evaluation.sense.meter import SenseMeter
+from twin_assets.evaluation.sense.passages import PassageMeter, some_passages
+from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.feature.corpus.cleaning import clean
 from twin_assets.feature.corpus.cleaning.normalise import normalise_all
 from twin_assets.feature.corpus.duplicates.near import near_pairs
-from twin_assets.feature.data_runner import Runner, map_rows, plan_rows
 from twin_assets.feature.index import embed
+from twin_assets.inference.twin.request_log import write_object
+from twin_assets.monitoring.scores.live_scores import LiveScorer, score_new
+from twin_assets.monitoring.scores.scored import FOLDER, read_scored
+from twin_assets.monitoring.scores.toxicity import by_words
 from twin_assets.settings import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))
@@ -59,6 +71,29 @@ DOCUMENTS = [
 ]
 
 
+def scores(runner: Runner) -> tuple[list[dict[str, Any]], list[str]]:
+    """Scores of a log of two days by every measure, in several batches, and identities of the objects that they are in."""
+    own = [d.voice_text for d in train()]
+    passages = {f"d-{n}": text for n, text in enumerate(own)}
+    embedder = load_embedder("offline-minilm")
+    reads = PassageMeter(CountedWords(own), embedder.embed, "minilm")
+    sense = SenseMeter(reads, reads.measure(some_passages(own, 80)), 1.0, 1.0)
+    scorer = LiveScorer(
+        runa(), passages, embedder, None, by_words, 8, 17, sense=sense,
+        instrument=cache(lambda: VoiceInstrument.fit(own, neighbours())),
+    )  # fmt: skip
+    said = [*own, *(d.voice_text for d in heldout()), "You idiot, write to runa.skov@ferries.dk.", None]
+    with TemporaryDirectory() as folder:
+        lake = LocalLake(Path(folder))
+        for n, (text, kind) in enumerate((text, kind) for text in said for kind in ("answer", "write_post")):
+            row = request(n, time=datetime(2026, 1, 1 + n % 2, tzinfo=UTC), answer=text, prompt_kind=kind, retrieved=[f"d-{n // 2 % len(own)}"])  # fmt: skip
+            write_object(lake, f"requests/runa/{row.time:%Y-%m-%d}", f"{n:03}", [row])
+        score_new(lake, scorer, batch=9, runner=runner)
+        stored = [row.model_dump(mode="json") for row in read_scored(lake, "runa")]
+        keys = [*lake.keys(FOLDER), *lake.keys("live_voices")]
+        return stored, [f"{key} {bytes_hash(lake.read(key))}" for key in keys]
+
+
 def results(runner: Runner) -> dict[str, Any]:
     """What each step makes of a few rows, in several partitions."""
     pairs = near_pairs(normalise_all(plant(6_000, seed=4).texts), runner)
@@ -73,6 +108,7 @@ def results(runner: Runner) -> dict[str, Any]:
     return {
         "pairs": [pairs.left.tolist(), pairs.right.tolist(), pairs.similarity.tolist()],
         "cleaned": json.loads(cleaned.model_dump_json()),
+        "scores": scores(runner),
         "vectors": [bytes_hash(vector.tobytes()) for vector in vectors],
     }
 
@@ -83,16 +119,24 @@ def process_and_loads(embedder: Embedder) -> tuple[int, int]:
     return os.getpid(), load_embedder.cache_info().misses
 
 
+def refuse(row: int) -> int:
+    raise TwinError(f"Row {row} can't be read.", "leave it out.")
+
+
 ON_RAY = """
 import json
 import ray
 ray.init(num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
-from tests.feature.test_data_runner import load_embedder, map_rows, process_and_loads, results
+from tests.core.test_data_runner import TwinError, load_embedder, map_rows, process_and_loads, refuse, results
 found = results("ray")
 embedders = [load_embedder("offline-minilm")] * 3
 loads = list(map_rows(process_and_loads, embedders, "ray", partition=1, uses_all_cores=True))
+try:
+    list(map_rows(refuse, [1], "ray", partition=1))
+except TwinError as error:
+    refused = [str(error), error.problem, error.fix]
 import daft.runners
-print(json.dumps([daft.runners.get_or_infer_runner_type(), found, loads]))
+print(json.dumps([daft.runners.get_or_infer_runner_type(), found, loads, refused]))
 ray.shutdown()
 """
 
@@ -107,7 +151,7 @@ def test_a_ray_cluster_makes_the_same_and_loads_a_model_once() -> None:
         [sys.executable, "-c", ON_RAY], env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    runner, there, loads = json.loads(done.stdout.splitlines()[-1])
+    runner, there, loads, refused = json.loads(done.stdout.splitlines()[-1])
     assert runner == "ray"
     assert len(here["pairs"][0]) > 500
     assert there["pairs"] == here["pairs"]
@@ -116,8 +160,16 @@ def test_a_ray_cluster_makes_the_same_and_loads_a_model_once() -> None:
     assert here["cleaned"]["removed"] == {"repeated": 5, "share": 1}
     assert sum(len(d["exchanges"]) for d in here["cleaned"]["documents"]) == 1
     assert there["vectors"] == here["vectors"]
+    assert there["scores"] == json.loads(json.dumps(here["scores"]))
+    rows, objects = here["scores"]
+    assert len(objects) > 6
+    assert {row["weight"] > 0 for row in rows} == {True, False}
+    for measured in ("support", "grounded_share", "sense_share", "sense_coherence", "voice_figure"):
+        assert len({row[measured] for row in rows}) > 2, measured
     assert len({tuple(one) for one in loads}) == 1
     assert loads[0][1] == 1
+    problem, fix = "Row 1 can't be read.", "leave it out."
+    assert refused == [f"{problem} Fix: {fix}", problem, fix]
 
 
 def test_rows_of_a_lost_node_are_computed_again_and_come_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,8 @@ def map_rows(
 
     On this machine (`native`) it is called here, row by row. On Ray (the cluster that Ray finds, a local one otherwise) a
     task takes `partition` rows and a core, or a node's where the function `uses_all_cores` by itself; two tasks for each
-    place are under way, so that this machine holds their rows and results and no others. Every node needs the platform.
+    place are under way, so that this machine holds their rows and results and no others. The function is pickled once,
+    and not at all without rows. Every node needs the platform.
     None leaves it to `DAFT_RUNNER`. What the function raises comes out as it is, so that one bad row stops all:
     it should return what is wrong with a row. Where nodes are lost too often, Ray's error comes out.
     """
@@ -46,19 +47,35 @@ def map_rows(
         return
     import ray
 
+    rest = iter(rows)
+    if not (part := list(islice(rest, partition))):
+        return
     if not ray.is_initialized():
         ray.init()
     cores = _cores_of_a_node() if uses_all_cores else 1
     # A result that was lost with its node is made again too.
     task = ray.remote(_each).options(num_cpus=cores, max_retries=MOST_LOSSES)
+    # What the function holds is sent to a node once, not with each task.
+    shared = ray.put(function)
     under_way: deque[Any] = deque()
-    rest = iter(rows)
-    while part := list(islice(rest, partition)):
-        under_way.append(task.remote(function, part))
+    while part:
+        under_way.append(task.remote(shared, part))
         if len(under_way) > 2 * ray.cluster_resources().get("CPU", 0) / cores:
-            yield from ray.get(under_way.popleft())
+            yield from _made(under_way.popleft())
+        part = list(islice(rest, partition))
     while under_way:
-        yield from ray.get(under_way.popleft())
+        yield from _made(under_way.popleft())
+
+
+def _made(task: Any) -> Any:
+    """A task's results. Raises what the function raised: Ray's own error says a traceback in the place of the message."""
+    import ray
+    from ray.exceptions import RayTaskError
+
+    try:
+        return ray.get(task)
+    except RayTaskError as error:
+        raise error.cause from error
 
 
 def _each(function: Callable[[T], R], rows: list[T]) -> list[R]:
