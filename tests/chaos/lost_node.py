@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -177,15 +178,16 @@ def scores(texts: list[str], runner: Runner) -> tuple[str, int]:
     from tests.evaluation.evaluation_factories import request, runa
     from twin_assets.core.embedding.embedder import load_embedder
     from twin_assets.core.storage.lake import LocalLake
+    from twin_assets.inference.grounding.claims import support
     from twin_assets.inference.twin.request_log import write_object
     from twin_assets.monitoring.scores.live_scores import LiveScorer, score_new
     from twin_assets.monitoring.scores.scored import FOLDER
     from twin_assets.monitoring.scores.toxicity import by_words
 
     passages = {f"d-{n}": text for n, text in enumerate(texts)}
-    scorer = LiveScorer(
-        runa(), passages, load_embedder("offline-minilm"), None, by_words, sample_per_hour=30, seed=17
-    )
+    # Not the embedder itself: one machine would keep vectors from batch to batch, whose last digits hang on what is embedded beside.
+    measure = partial(support, embed=load_embedder("offline-minilm").embed)
+    scorer = LiveScorer(runa(), passages, measure, None, by_words, sample_per_hour=30, seed=17)
     at = datetime(2026, 1, 1, tzinfo=UTC)
     with TemporaryDirectory() as folder:
         lake = LocalLake(Path(folder))

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,6 +32,7 @@ from twin_assets.feature.corpus.cleaning import clean
 from twin_assets.feature.corpus.cleaning.normalise import normalise_all
 from twin_assets.feature.corpus.duplicates.near import near_pairs
 from twin_assets.feature.index import embed
+from twin_assets.inference.grounding.claims import support
 from twin_assets.inference.twin.request_log import write_object
 from twin_assets.monitoring.scores.live_scores import LiveScorer, score_new
 from twin_assets.monitoring.scores.scored import FOLDER, read_scored
@@ -77,9 +78,10 @@ def scores(runner: Runner) -> tuple[list[dict[str, Any]], list[str]]:
     passages = {f"d-{n}": text for n, text in enumerate(own)}
     embedder = load_embedder("offline-minilm")
     reads = PassageMeter(CountedWords(own), embedder.embed, "minilm")
+    # Not the embedder itself: one machine would keep vectors from batch to batch, whose last digits hang on what is embedded beside.
     sense = SenseMeter(reads, reads.measure(some_passages(own, 80)), 1.0, 1.0)
     scorer = LiveScorer(
-        runa(), passages, embedder, None, by_words, 8, 17, sense=sense,
+        runa(), passages, partial(support, embed=embedder.embed), None, by_words, 8, 17, sense=sense,
         instrument=cache(lambda: VoiceInstrument.fit(own, neighbours())),
     )  # fmt: skip
     said = [*own, *(d.voice_text for d in heldout()), "You idiot, write to runa.skov@ferries.dk.", None]

@@ -82,8 +82,8 @@ class Embedder:
 
     @cached_property
     def embed_kept(self) -> Embed:
-        """`embed`, but the KEPT_TEXTS texts asked for last are not embedded again: drift sees the same passages with
-        every look."""
+        """`embed`, but the KEPT_TEXTS texts asked for last are not embedded again: scoring and drift see the same
+        passages with every look."""
         return remembering(self.embed, KEPT_TEXTS)
 
     def embed_question(self, text: str) -> np.ndarray:

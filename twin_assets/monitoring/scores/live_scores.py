@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from twin_assets.core.data_runner import Runner, map_rows
+from twin_assets.core.data_runner import Runner, map_rows, on_ray
 from twin_assets.core.embedding.embedder import KEPT_TEXTS, Embedder, remembering
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.core.hashing import hash_share
@@ -87,8 +87,8 @@ class LiveScorer:
         return vars(self) | {"passages": {}} | fitted
 
     def score(self, rows: list[RequestRecord], shares: dict[Stratum, float]) -> list[ScoredRequest]:
-        """Scores of rows, which hang on no rows scored before; `shares` says how much of each hour and version is in
-        the sample."""
+        """Scores of rows; `shares` says how much of each hour and version is in the sample. With an embedder as its measure
+        they hang on no rows scored before."""
         measure = _mix(self.measure) if isinstance(self.measure, Embedder) else self.measure
         toxic = iter(self.is_toxic([r.answer for r in rows if r.answer is not None]))
         found = [
@@ -186,6 +186,9 @@ def score_new(
     `map_rows`, with its errors; a node takes a batch at a time.
     """
     persona = scorer.persona.name
+    if isinstance(scorer.measure, Embedder) and not on_ray(runner):
+        # Passages come back with every batch, which here is one process's: kept, they cost a third.
+        scorer = replace(scorer, measure=by_mix(scorer.measure.embed_kept))
     if since is None and (last := last_scored_day(lake, persona)):
         since = last - LOOK_BACK
     run = ScoringRun()
