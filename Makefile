@@ -56,11 +56,14 @@ validate: install .venv/dg/.installed
 	mkdir -p $(DAGSTER_HOME)
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
+# A worker that died ends the run, which names its test: begun anew, it can leave the others waiting for ever.
+BY_FILE := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+
 unit: install
-	$(BIN)/python -m pytest -m 'not e2e' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m 'not e2e' -n auto --maxprocesses 4 $(BY_FILE)
 
 e2e: install
-	$(BIN)/python -m pytest -m e2e -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m e2e -n auto --maxprocesses 2 $(BY_FILE)
 
 .vllm/.installed: tests/support/vllm/install.py
 	rm -rf .vllm
