@@ -28,7 +28,7 @@ from twin_assets.evaluation.voice.impostors import read_impostors
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.inference.retrieval.compress import sentences
 from twin_assets.inference.twin.request_log import RequestRecord, write_object
-from twin_assets.monitoring.scores.live_scores import LiveScorer, score_new
+from twin_assets.monitoring.scores.live_scores import KeptMix, LiveScorer, score_new
 from twin_assets.monitoring.scores.toxicity import by_words
 from twin_assets.settings import ROOT
 
@@ -71,7 +71,7 @@ def measure(size: int, per_hour: int, sample: int) -> dict[str, float]:
     passages = {f"d-{n}": text[:800] for n, text in enumerate(texts)}
     embedder = load_embedder("offline-minilm")
     scorer = LiveScorer(
-        persona, passages, embedder, VoiceMeter.fit(texts, impostors), by_words, sample, seed=17
+        persona, passages, KeptMix(embedder), VoiceMeter.fit(texts, impostors), by_words, sample, seed=17
     )  # fmt: skip
     embedder.embed(["warm"])
     with tempfile.TemporaryDirectory() as folder:

@@ -185,7 +185,7 @@ def scores(texts: list[str], runner: Runner) -> tuple[str, int]:
     from twin_assets.monitoring.scores.toxicity import by_words
 
     passages = {f"d-{n}": text for n, text in enumerate(texts)}
-    # Not the embedder itself: one machine would keep vectors from batch to batch, whose last digits hang on what is embedded beside.
+    # Not KeptMix: one machine would keep vectors from batch to batch, whose last digits hang on what is embedded beside.
     measure = partial(support, embed=load_embedder("offline-minilm").embed)
     scorer = LiveScorer(runa(), passages, measure, None, by_words, sample_per_hour=30, seed=17)
     at = datetime(2026, 1, 1, tzinfo=UTC)

@@ -78,7 +78,7 @@ def scores(runner: Runner) -> tuple[list[dict[str, Any]], list[str]]:
     passages = {f"d-{n}": text for n, text in enumerate(own)}
     embedder = load_embedder("offline-minilm")
     reads = PassageMeter(CountedWords(own), embedder.embed, "minilm")
-    # Not the embedder itself: one machine would keep vectors from batch to batch, whose last digits hang on what is embedded beside.
+    # Not KeptMix: one machine would keep vectors from batch to batch, whose last digits hang on what is embedded beside.
     sense = SenseMeter(reads, reads.measure(some_passages(own, 80)), 1.0, 1.0)
     scorer = LiveScorer(
         runa(), passages, partial(support, embed=embedder.embed), None, by_words, 8, 17, sense=sense,

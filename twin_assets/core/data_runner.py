@@ -42,7 +42,7 @@ def map_rows(
     None leaves it to `DAFT_RUNNER`. What the function raises comes out as it is, so that one bad row stops all:
     it should return what is wrong with a row. Where nodes are lost too often, Ray's error comes out.
     """
-    if not on_ray(runner):
+    if (runner or os.environ.get("DAFT_RUNNER", "native")).lower() != "ray":
         yield from map(function, rows)
         return
     import ray
@@ -65,11 +65,6 @@ def map_rows(
         part = list(islice(rest, partition))
     while under_way:
         yield from _made(under_way.popleft())
-
-
-def on_ray(runner: Runner | None) -> bool:
-    """Whether `map_rows` would hand rows to a Ray cluster."""
-    return (runner or os.environ.get("DAFT_RUNNER", "native")).lower() == "ray"
 
 
 def _made(task: Any) -> Any:

@@ -3,8 +3,9 @@
 import pickle
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from tests.evaluation.counted_words import CountedWords
@@ -22,7 +23,7 @@ from twin_assets.inference.grounding.claims import by_mix
 from twin_assets.inference.twin.request_log import RequestRecord, write_object
 from twin_assets.monitoring.report.plots import quality_plot
 from twin_assets.monitoring.scores.live_quality import quality_by, quality_of
-from twin_assets.monitoring.scores.live_scores import LiveScorer, score_new, stratum
+from twin_assets.monitoring.scores.live_scores import KeptMix, LiveScorer, score_new, stratum
 from twin_assets.monitoring.scores.live_voice import DayVoice, Reading, day_voices, pooled, read_voices
 from twin_assets.monitoring.scores.records import ScoredRequest
 from twin_assets.monitoring.scores.scored import FOLDER, read_scored
@@ -358,3 +359,28 @@ def test_a_day_of_which_half_is_far_out_is_noise_though_most_lies_in_the_authors
     text = request(5, prompt_kind="write_post", answer=TRUE)
     assert not Reading(mixed).may_speak(text)
     assert Reading(usual).may_speak(text)
+
+
+class CountingEmbedder:
+    """Counts the texts that are embedded, in all copies of it together."""
+
+    embedded: ClassVar[list[str]] = []
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        self.embedded.extend(texts)
+        return load_embedder("offline-minilm").embed(texts)
+
+
+def test_a_mix_embeds_no_text_twice_and_has_kept_nothing_where_it_was_sent() -> None:
+    claims, passages = (
+        ["The tide table was a day old."],
+        ["Yesterday's table hung on the wall. The boat was on the mud."],
+    )
+    mix = KeptMix(CountingEmbedder())  # type: ignore[arg-type]
+    first = mix(claims, passages)
+    asked = len(CountingEmbedder.embedded)
+    assert asked == len(set(CountingEmbedder.embedded)) > 0
+    assert (mix(claims, passages) == first).all()
+    assert len(CountingEmbedder.embedded) == asked
+    assert (pickle.loads(pickle.dumps(mix))(claims, passages) == first).all()
+    assert len(CountingEmbedder.embedded) == 2 * asked

@@ -3,7 +3,6 @@
 import logging
 import re
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -17,20 +16,9 @@ from serving.access.session import TRIES
 from serving.access.shared_limits import Counter, Limits, SharedRateLimit
 from tests.serving.twin_server import install, serving
 from tests.support.machine import free_port, until
-from tests.support.postgres.server import PASSWORD, Postgres, postgres
+from tests.support.postgres.server import PASSWORD, Postgres
 from twin_assets.core.storage.database import DatabaseAway, ask, connect
 from twin_assets.settings import Settings, load_settings
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as made:
-        yield made
-
-
-@pytest.fixture
-def settings(server: Postgres, tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path, database_url=server.url)  # type: ignore[arg-type]
 
 
 def rows(settings: Settings) -> list[tuple[str]]:

@@ -21,23 +21,16 @@ from serving.access.limits import Admission, Elsewhere, QueueFull
 from serving.access.shared_limits import Limits
 from tests.serving.twin_server import twin
 from tests.support.machine import PATIENCE, until
-from tests.support.postgres.server import PASSWORD, Postgres, postgres
+from tests.support.postgres.server import PASSWORD, Postgres
 from twin_assets.core.storage.database import ask, connect
 from twin_assets.settings import Settings
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as made:
-        yield made
-
-
 @pytest.fixture
-def settings(server: Postgres, tmp_path: Path) -> Settings:
-    made = Settings(home=tmp_path, database_url=server.url)  # type: ignore[arg-type]
+def settings(settings: Settings) -> Settings:
     # Rows of the test before count for a moment yet.
-    assert shared_limits.Counter(made).ask("delete from twin_places", ()) == []
-    return made
+    assert shared_limits.Counter(settings).ask("delete from twin_places", ()) == []
+    return settings
 
 
 def elsewhere(places: int, running: dict[str, int], waiting: dict[str, int] | None = None) -> Elsewhere:

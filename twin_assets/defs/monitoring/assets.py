@@ -21,7 +21,7 @@ from twin_assets.monitoring.report.plots import cost_plot, quality_plot
 from twin_assets.monitoring.scores import scored
 from twin_assets.monitoring.scores.cost_report import CostReport, read_costs
 from twin_assets.monitoring.scores.live_quality import Quality, quality_by
-from twin_assets.monitoring.scores.live_scores import LiveScorer, score_new
+from twin_assets.monitoring.scores.live_scores import KeptMix, LiveScorer, score_new
 from twin_assets.monitoring.scores.live_voice import pooled, read_voices
 from twin_assets.monitoring.scores.scored import read_scored
 from twin_assets.monitoring.scores.toxicity import open_toxicity
@@ -60,7 +60,7 @@ def scored_requests(
     scorer = LiveScorer(
         persona,
         {c.chunk_id: c.text for c in embeddings},
-        measure or platform.embedder,
+        measure or KeptMix(platform.embedder),
         persona_meter(persona, corpus_split),
         is_toxic,
         settings.monitor_sample_per_hour,

@@ -15,7 +15,9 @@ from datetime import date, timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from twin_assets.core.data_runner import Runner, map_rows, on_ray
+import numpy as np
+
+from twin_assets.core.data_runner import Runner, map_rows
 from twin_assets.core.embedding.embedder import KEPT_TEXTS, Embedder, remembering
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM
 from twin_assets.core.hashing import hash_share
@@ -30,7 +32,7 @@ from twin_assets.evaluation.sense.meter import SenseMeter
 from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.evaluation.voice.meter import VoiceMeter
 from twin_assets.evaluation.voice.stylometry import prose, windows
-from twin_assets.inference.grounding.claims import Measure, by_mix, claim_support, claims_of
+from twin_assets.inference.grounding.claims import Measure, claim_support, claims_of, support
 from twin_assets.inference.grounding.quotations import without_quotations
 from twin_assets.inference.twin.request_log import RequestRecord, day_objects, identity, log_days
 from twin_assets.monitoring.scores.live_voice import add_voices, is_noise
@@ -61,16 +63,34 @@ class ScoringRun(Record):
     days: list[str] = []
 
 
+class KeptMix:
+    """`support` by an embedder that embeds no text twice: passages come back with every batch, and kept they cost a third.
+
+    Sent to another process, as with every batch to a node, it has kept nothing: what is embedded together changes a vector a
+    little (up to 1e-3 in bfloat16), and nodes have not seen the same batches.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._embed = remembering(embedder.embed, KEPT_TEXTS)
+
+    def __reduce__(self) -> "tuple[type[KeptMix], tuple[Embedder]]":
+        return KeptMix, (self._embedder,)
+
+    def __call__(self, claims: list[str], passages: list[str]) -> np.ndarray:
+        return support(claims, passages, self._embed)
+
+
 @dataclass
 class LiveScorer:
     """How requests are scored. `passages` maps chunk ids to texts; without `sense` it is not measured whether a text
     reads as language, and without an instrument a `meter` measures the voice, by the measure of before. A claim counts
-    from `supported` on with this `measure`, an embedder being that of the mix (`by_mix`). `instrument` is asked for once
-    there is something to measure: it takes seconds to fit. `no_voice` says why there is neither."""
+    from `supported` on with this `measure`. `instrument` is asked for once there is something to measure: it takes seconds
+    to fit. `no_voice` says why there is neither."""
 
     persona: Persona
     passages: dict[str, str]
-    measure: Measure | Embedder
+    measure: Measure
     meter: VoiceMeter | None
     is_toxic: IsToxic
     sample_per_hour: int
@@ -87,13 +107,11 @@ class LiveScorer:
         return vars(self) | {"passages": {}} | fitted
 
     def score(self, rows: list[RequestRecord], shares: dict[Stratum, float]) -> list[ScoredRequest]:
-        """Scores of rows; `shares` says how much of each hour and version is in the sample. With an embedder as its measure
-        they hang on no rows scored before."""
-        measure = _mix(self.measure) if isinstance(self.measure, Embedder) else self.measure
+        """Scores of rows; `shares` says how much of each hour and version is in the sample."""
         toxic = iter(self.is_toxic([r.answer for r in rows if r.answer is not None]))
         found = [
             scored.model_copy(
-                update=self._of_text(row, shares.get(stratum(row), 1.0), measure)
+                update=self._of_text(row, shares.get(stratum(row), 1.0))
                 | {"toxic": None if row.answer is None else next(toxic)}
             )
             for row, scored in zip(rows, score_requests(rows, self.passages), strict=True)
@@ -114,7 +132,7 @@ class LiveScorer:
                 found[at] = found[at].model_copy(update={f"sense_{name}": value for name, value in sense})
         return found
 
-    def _of_text(self, row: RequestRecord, share: float, measure: Measure) -> dict[str, object]:
+    def _of_text(self, row: RequestRecord, share: float) -> dict[str, object]:
         drawn = hash_share(f"{self.seed}/{row.request_id}/{row.time.isoformat()}")  # the same in every run
         chosen = drawn < share
         fields: dict[str, object] = {"weight": 1 / share if chosen else 0.0}
@@ -127,17 +145,17 @@ class LiveScorer:
             "declined": row.outcome == "refused" or declines(row.answer, self.persona),
         }
         if chosen and row.outcome == "answered":
-            fields |= self._grounding(row, row.answer, measure) if row.kind == "answer" else {}
+            fields |= self._grounding(row, row.answer) if row.kind == "answer" else {}
         return fields
 
-    def _grounding(self, row: RequestRecord, answer: str, measure: Measure) -> dict[str, object]:
+    def _grounding(self, row: RequestRecord, answer: str) -> dict[str, object]:
         """Nothing where a passage isn't known any more, or came with the request: half the evidence would
         make a true claim look invented."""
         passages = [self.passages[i] for i in row.retrieved if i in self.passages]
         if not passages or len(passages) < len(row.retrieved):
             return {}
         claims = claims_of(prose(without_quotations(answer)))
-        held = claim_support(claims, passages, measure) >= self.supported
+        held = claim_support(claims, passages, self.measure) >= self.supported
         return {"claims": len(claims), "grounded_share": float(held.mean()) if claims else None}
 
     def _with_voice(self, rows: list[RequestRecord], found: list[ScoredRequest]) -> list[ScoredRequest]:
@@ -162,12 +180,6 @@ class LiveScorer:
         return {"voice_margin": float(self.meter.margins(cut).mean())} if self.meter else {}
 
 
-def _mix(embedder: Embedder) -> Measure:
-    """It embeds no text twice, and remembers none of another batch: what is embedded together changes a vector a little
-    (up to 1e-3 in bfloat16), and nodes have not seen the same batches."""
-    return by_mix(remembering(embedder.embed, KEPT_TEXTS))
-
-
 def _given(value: T) -> T:
     return value
 
@@ -186,9 +198,6 @@ def score_new(
     `map_rows`, with its errors; a node takes a batch at a time.
     """
     persona = scorer.persona.name
-    if isinstance(scorer.measure, Embedder) and not on_ray(runner):
-        # Passages come back with every batch, which here is one process's: kept, they cost a third.
-        scorer = replace(scorer, measure=by_mix(scorer.measure.embed_kept))
     if since is None and (last := last_scored_day(lake, persona)):
         since = last - LOOK_BACK
     run = ScoringRun()
