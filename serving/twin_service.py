@@ -4,6 +4,7 @@ import bentoml
 
 from serving.app import create_app, say_who_may_ask
 from serving.llm.gc_tuning import UNTRACED, keep_steady
+from serving.llm.image import pinned_image
 from serving.metrics.endpoint import NOT_BENTOMLS, LedgerAge, serve_metrics
 from serving.metrics.state import DiskMetrics
 from serving.probes import only_probes
@@ -21,6 +22,7 @@ app = create_app(settings)
     traffic={"timeout": 300, "concurrency": settings.max_running},
     tracing=UNTRACED,
     metrics=NOT_BENTOMLS,
+    image=pinned_image("deploy/serve/hashes.txt"),  # without torch, Axolotl and Dagster
     logging={"access": {"enabled": False}},  # ours says more, as JSON; each costs a tenth of a bare request
 )
 @bentoml.asgi_app(app, path="/")

@@ -19,6 +19,7 @@ from serving.api.document import Documented
 from serving.completions import EVENTS, ChatCompletion, ModelList
 from serving.errors import ERRORS, install_error_handlers
 from serving.llm.gc_tuning import UNTRACED, keep_steady
+from serving.llm.image import pinned_image
 from serving.llm.metrics import EngineMetrics
 from serving.llm.released import Pick, ReleasedModels
 from serving.llm.tracing import writing, written
@@ -61,6 +62,7 @@ install_error_handlers(app)
     traffic={"timeout": 300, "concurrency": settings.llm_batch},
     tracing=UNTRACED,
     metrics=NOT_BENTOMLS,
+    image=pinned_image("hashes.txt", "libgomp1"),
 )
 @bentoml.asgi_app(app, path="/")
 class LLMService:

@@ -20,6 +20,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from deploy import install, part
+from tests.deploy.images import assert_only_pins_are_installed
 from tests.serving.engine_double import EngineDouble
 from tests.serving.twin_server import QUESTION
 from tests.serving.twin_server import install as install_twin
@@ -233,7 +234,9 @@ def test_a_bento_of_the_gateway_holds_all_that_it_serves_with(only_serve: Path, 
         build, cwd=ROOT, env=told, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
-    [page] = store.glob("bentos/twin-service/*/src/serving/web/index.html")
+    [bento] = store.glob("bentos/twin-service/*/bento.yaml")
+    assert_only_pins_are_installed(bento.parent, "deploy/serve/hashes.txt")
+    page = bento.parent / "src" / "serving" / "web" / "index.html"
     page.write_text(
         page.read_text().replace("<title>", "<title>From the bento: ")
     )  # and not from the checkout
