@@ -275,6 +275,11 @@ class ReleasedModels:
                 async for piece in pieces:
                     yield piece
 
+    @property
+    def ledger_seconds_old(self) -> float | None:
+        """How long ago the ledgers were known to be so; None when nothing is known yet."""
+        return self.ledgers.seconds_old
+
     def engines(self) -> list[tuple[str, Counts]]:
         """All that is served by version, with its part of the engine's work."""
         return [(g.model, g.engine) for route in list(self._routes.values()) for g in _models(route)]

@@ -1,4 +1,4 @@
-"""LLMService: OpenAI-compatible chat completions from the models that are in production."""
+"""LLMService: OpenAI-compatible chat completions from the models that are in production, or that its bento contains."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +18,7 @@ from serving.access.this_machine import from_this_machine
 from serving.api.document import Documented
 from serving.completions import EVENTS, ChatCompletion, ModelList
 from serving.errors import ERRORS, install_error_handlers
+from serving.llm.contained import ContainedModels, contained_in
 from serving.llm.gc_tuning import UNTRACED, keep_steady
 from serving.llm.image import pinned_image
 from serving.llm.metrics import EngineMetrics
@@ -46,6 +47,8 @@ WRITTEN: dict[int | str, dict[str, Any]] = {
     }
 }
 
+Models = ReleasedModels | ContainedModels
+
 settings = load_settings()
 app = Documented(title="LLM service", version="1", responses=ERRORS)
 for route in app.routes:  # FastAPI's own: its pages of the API
@@ -69,8 +72,9 @@ class LLMService:
     """Requests for one model are written together, in one batch."""
 
     def __init__(self) -> None:
-        self.models = ReleasedModels(settings)
-        age = LedgerAge(lambda: self.models.ledgers.seconds_old)
+        contained = contained_in(LLMService)
+        self.models: Models = ContainedModels(settings, contained) if contained else ReleasedModels(settings)
+        age = LedgerAge(lambda: self.models.ledger_seconds_old)
         engines, disk = EngineMetrics(self.models.engines), DiskMetrics(settings.home)
         serve_metrics(settings.metrics_host, settings.llm_metrics_port, engines, disk, age)
         self.tracer = open_tracer(settings, "llm_service")
@@ -141,7 +145,7 @@ def admit(request: HTTPConnection) -> str | Response:
 app.add_middleware(Front, hosts=settings.allowed_hosts, admit=admit)
 
 
-def _begin(models: ReleasedModels, pick: Pick, given: ChatRequest) -> list[GenerationHandle]:
+def _begin(models: Models, pick: Pick, given: ChatRequest) -> list[GenerationHandle]:
     """Every choice is queued, or none: they are rows of one batch like other requests."""
     conversation = [Message(role=t.role, content=t.content) for t in given.messages]
     sampling = given.sampling(DEFAULT_TOKENS)
@@ -181,7 +185,7 @@ def _logprobs(tickets: list[GenerationHandle]) -> Callable[[int], list[dict[str,
 
 
 def _streamed(
-    models: ReleasedModels,
+    models: Models,
     pick: Pick,
     tickets: list[GenerationHandle],
     given: ChatRequest,

@@ -239,6 +239,36 @@ def export_model(tag: ModelTag, folder: NewFolder) -> None:
     _tell(folder, version)
 
 
+@command(export, "twin export bento ada ~/ada-bento", name="bento")
+def export_bento(persona: PersonaName, folder: NewFolder) -> None:
+    """Builds a bento of the LLM service that contains what the persona has in production, an adapter with its base.
+
+    It serves this version wherever it is brought, without the lake and the registry. Nobody's settings or secrets are in it.
+    """
+    from twin_assets.core.models.registry import Registry
+    from twin_assets.core.models.version import closed_rows
+    from twin_assets.core.persona.definition import load_persona
+    from twin_assets.core.release.ledger import Ledger
+    from twin_assets.core.storage.lake import open_lake
+    from twin_assets.export.bento import export_bento as build
+
+    settings = read_settings()
+    load_persona(settings.personas_dir, persona)
+    released = Ledger(open_lake(settings), persona).production()
+    if released is None:
+        raise TwinError(
+            f"{persona} has nothing in production.",
+            f"approve an evaluated candidate; `twin release show {persona}` says what waits.",
+        )
+    version, folder = Registry(settings).get(released), folder.absolute()  # BentoML finds no other
+    tag = build(settings, version, folder)
+    _tell(folder, version)
+    if closed := closed_rows(version.about.learnt_from, "public"):
+        typer.echo(f"it learnt from {closed}, and may repeat them to whoever it serves")
+    typer.echo(f"serve it    TWIN_LLM_API_KEY=… bentoml serve {folder}")
+    typer.echo(f"an image    docker build -t {tag} -f {folder}/env/docker/Dockerfile {folder}")
+
+
 def _tell(folder: Path, version: "ModelVersion") -> None:
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     typer.echo(f"{folder}  {version.tag}, {size / 1e6:.1f} MB, for {version.about.visibility} use")

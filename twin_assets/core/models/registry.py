@@ -27,13 +27,14 @@ _BESIDE = frozenset({"README.md", RECORD, "training", STORE_FILE, ".gitattribute
 
 
 class Registry:
-    """Model versions of one installation."""
+    """Model versions of one installation; or those in `store`, another BentoML model store, such as a bento's own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: Path | None = None) -> None:
         os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")  # or it tells its makers of every model
         from bentoml._internal.models.model import ModelStore  # the public calls take a store of this type
 
-        self._models, self._staging = settings.bentoml_home / "models", settings.bentoml_home / "staging"
+        self._models = store or settings.bentoml_home / "models"
+        self._staging = self._models.parent / "staging"
         self._models.mkdir(parents=True, exist_ok=True)
         self._store = ModelStore(self._models)
         self._hub_namespace, self._cache = settings.hub_namespace, settings.cache_dir
