@@ -1,7 +1,9 @@
 """What ways of training are held against each other by: rows made as the walk made them, trainings with its seed and configuration, and
 what each of them lost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from benchmarks.people.home import Home
 from benchmarks.people.page import NAMES
 from twin_assets.core.datasets.rows import Manifest, dataset_folder
 from twin_assets.core.errors import TwinError
+from twin_assets.core.models.profiles import Profile
 from twin_assets.core.models.version import ModelVersion
 from twin_assets.core.models.whole import whole_folder
 from twin_assets.core.records import EmbeddedChunk
@@ -55,10 +58,14 @@ def trained(
     parent: ModelVersion,
     manifest: Manifest,
     say: Callable[[str], None],
+    profile: Profile | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> ModelVersion:
-    """The version of this stage on these rows, trained unless it is there."""
+    """The version of this stage on these rows, trained unless it is there; as the walk's profile has it, unless given."""
     folder = desk.lake.local(dataset_folder(manifest.persona, "instruct", manifest.version))
-    job = prepare_job(settings, desk.profile, stage, parent, manifest, folder, manifest.persona)
+    job = prepare_job(
+        settings, profile or desk.profile, stage, parent, manifest, folder, manifest.persona, overrides
+    )
     version = done(settings, job)
     if version is None:
         say(f"{stage}: training on {job.rows['train']} rows")
@@ -74,13 +81,20 @@ def must_be_alike(version: ModelVersion, walks: ModelVersion) -> None:
         raise TwinError(f"{walks.tag} was trained otherwise than {version.tag}.", "walk this person again.")
 
 
-def document_losses(settings: Settings, desk: Desk, version: ModelVersion) -> np.ndarray:
-    """Of each held-out document of prose the mean loss of its first tokens, in nats, shape (documents,)."""
+def document_losses(
+    settings: Settings, desk: Desk, version: ModelVersion, file: Path | None = None
+) -> np.ndarray:
+    """Of each held-out document of prose the mean loss of its first tokens, in nats, shape (documents,). With a GGUF file its
+    weights are read in place of the version's."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = whole_folder(settings, version)
-    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).float().eval()
+    weights: dict[str, Any] = {"gguf_file": file.name} if file else {}
+    model = AutoModelForCausalLM.from_pretrained(
+        file.parent if file else folder, local_files_only=True, **weights
+    )
+    model = model.float().eval()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     losses = []
     for document in desk.corpus:
