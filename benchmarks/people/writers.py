@@ -103,6 +103,7 @@ class Writers:
                     manner.temperature,
                     seed,
                     *self._weights,
+                    *([manner.frequency_penalty] if manner.frequency_penalty else []),
                 ]
             )
             for c, seed in zip(conversations, seeds, strict=True)
