@@ -486,7 +486,8 @@ class EngineSettings(BaseModel):
     )
     llm_waiting: int = Field(64, description="Requests that may wait for one model; the next is told 503.")
     twin_workers: int = Field(
-        1, description="Processes of the TwinService; limits are counted in each. The LLM service has one."
+        1,
+        description="Processes of the TwinService; limits are counted in each, unless there is `TWIN_DATABASE_URL`. The LLM service has one.",
     )
     vllm_url: str | None = Field(
         None,

@@ -2,6 +2,9 @@
 
     python -m benchmarks.people jessfraz [--folder FOLDER] [--peer-rows 200] [--peer-epochs 2]
     python -m benchmarks.people matklad --continued 45000                    # after a walk: SFT alone, and after reading documents
+    python -m benchmarks.people jessfraz --rules                             # after a walk: requests by the base model, and by rules
+    python -m benchmarks.people jessfraz --rounded 1e-4                      # after a walk: quantisation-aware training, in 4 bits
+    python -m benchmarks.people jessfraz --manners                           # after a walk: how texts are drawn
     python -m benchmarks.people --page docs/results.md [--folder FOLDER]     # of everybody who was measured
 
 Whose writing there is stands in `people/home.py`; `TWIN_AUTHORS` names the folders that hold theirs, with a colon between. The walk is
@@ -18,14 +21,18 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
 
 from benchmarks.people.compare import compare
 from benchmarks.people.continued import continued
-from benchmarks.people.home import PEOPLE, open_home
+from benchmarks.people.home import PEOPLE, Home, open_home
+from benchmarks.people.manners import manners
 from benchmarks.people.page import Result, Walk, page, section
+from benchmarks.people.rounded import rounded
+from benchmarks.people.rule_requests import rule_requests
 from twin_assets.cli.runner import Runner, walk_log
 from twin_assets.core.models.cpu import cpu_has_bfloat16
 from twin_assets.core.models.environment import code_revision
@@ -48,6 +55,15 @@ def main() -> None:
     parser.add_argument(
         "--continued", type=int, metavar="TOKENS", help="of the author's documents, read before SFT"
     )
+    parser.add_argument(
+        "--rules", action="store_true", help="hold the requests by the base model against those by rules"
+    )
+    parser.add_argument(
+        "--rounded", type=float, metavar="RATE", help="train all weights, with and without `qat`"
+    )
+    parser.add_argument(
+        "--manners", action="store_true", help="draw texts at several temperatures and penalties"
+    )
     parser.add_argument("--page", type=Path, help="file to write the results of all people to")
     given = parser.parse_args()
     if given.page:
@@ -56,10 +72,10 @@ def main() -> None:
         if not results:
             sys.exit(f"Nobody was measured in {given.folder}. Fix: name a person first, or another --folder.")
         given.page.write_text(page(results), encoding="utf-8")
-    elif given.person and given.continued:
+    elif given.person and (asked := after_walk(given)):
         home = open_home(given.person, given.folder.resolve(), given.profile)
         with only_progress(walk_log(home.settings, given.person)):
-            found = continued(home, given.continued, say)
+            found = asked(home, say)
         # Inside it would go to the log, as all that is printed there.
         print(found)
     elif given.person:
@@ -68,6 +84,17 @@ def main() -> None:
         )
     else:
         parser.error("name a person, or --page FILE")
+
+
+def after_walk(given: argparse.Namespace) -> Callable[[Home, Callable[[str], None]], str] | None:
+    """What is asked about somebody who was walked before, if anything is."""
+    if given.continued:
+        return lambda home, say: continued(home, given.continued, say)
+    if given.rounded:
+        return lambda home, say: rounded(home, given.rounded, say)
+    if given.rules:
+        return rule_requests
+    return manners if given.manners else None
 
 
 def measured(name: str, folder: Path, profile: str, peer_rows: int, peer_epochs: int) -> Result:

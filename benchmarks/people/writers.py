@@ -39,9 +39,11 @@ class Writers:
         self._open: dict[str, LocalGenerator] = {}
         self.written: dict[str, list[Generation]] = {}
 
-    def system(self, role: str, tag: str, prompting: Prompting) -> System:
+    def system(self, role: str, tag: str, prompting: Prompting, writing: Manner = WRITING) -> System:
         """As the evaluation has it, one text a request."""
-        return self._system(role, tag, prompting, lambda manner: lambda c, n: self.write(tag, c, n, manner))
+        return self._system(
+            role, tag, prompting, lambda manner: lambda c, n: self.write(tag, c, n, manner), writing
+        )
 
     def best_of(self, role: str, tag: str, count: int, choose: Chooser) -> System:
         """The best of so many texts by `choose`, of which the first is the one that `system` has."""
@@ -63,7 +65,14 @@ class Writers:
 
         return self._system(role, tag, "twin", chosen)
 
-    def _system(self, role: str, tag: str, prompting: Prompting, write: Callable[[Manner], Write]) -> System:
+    def _system(
+        self,
+        role: str,
+        tag: str,
+        prompting: Prompting,
+        write: Callable[[Manner], Write],
+        writing: Manner = WRITING,
+    ) -> System:
         def recorded(manner: Manner) -> Write:
             def of(conversations: list[list[Message]], tokens: int) -> list[Generation]:
                 found = write(manner)(conversations, tokens)
@@ -72,7 +81,7 @@ class Writers:
 
             return of
 
-        return System(tag, recorded(WRITING), prompting, 0.0, recorded(ANSWERING))
+        return System(tag, recorded(writing), prompting, 0.0, recorded(ANSWERING))
 
     def write(
         self,
@@ -94,6 +103,7 @@ class Writers:
                     manner.temperature,
                     seed,
                     *self._weights,
+                    *([manner.frequency_penalty] if manner.frequency_penalty else []),
                 ]
             )
             for c, seed in zip(conversations, seeds, strict=True)

@@ -13,14 +13,16 @@ import pytest
 from tests.feature.instruct.test_dataset_versions import FACTS, row
 from tests.support.machine import PATIENCE, until
 from tests.training.training_factories import processes_of, settings, tiny_base, train
-from twin_assets.core.datasets.rows import dataset_folder
+from twin_assets.core.datasets.rows import DOCUMENTS, dataset_folder
 from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.core.models.registry import Registry
+from twin_assets.core.records import Message
 from twin_assets.core.storage.lake import open_lake
 from twin_assets.defs.shared.resources import build_resources
 from twin_assets.defs.training.registry_jobs import rebuild_model_version
+from twin_assets.feature.instruct.tasks import make_row
 from twin_assets.training.configs.job import TrainingJob
 from twin_assets.training.jobs import finish_job, prepare_job
 from twin_assets.training.rebuild import rebuild
@@ -71,6 +73,31 @@ def test_a_version_is_rebuilt_from_its_dataset_and_configuration(tmp_path: Path)
     lake.delete(f"{dataset_folder('runa', 'instruct', manifest.version)}/manifest.json")
     with pytest.raises(TwinError, match="is not in the lake"):
         rebuild(platform, lake, version.tag)
+
+
+def test_a_model_that_read_documents_is_rebuilt_from_what_it_read(tmp_path: Path) -> None:
+    platform = settings(tmp_path)
+    lake, base = open_lake(platform), tiny_base(platform)
+    rows = [row(n, "answer", "heldout" if n > 3 else "train") for n in range(5)]
+    said = [
+        Message(role="assistant", content="The ferry waits for the tide. " * 6 + f"Day {n}.")
+        for n in range(8)
+    ]
+    documents = [
+        make_row(f"document{n}", DOCUMENTS, "train", [text], "public") for n, text in enumerate(said)
+    ]
+    manifest = write_dataset(lake, "runa", "instruct", rows, documents=documents, **FACTS)
+    folder = lake.local(dataset_folder("runa", "instruct", manifest.version))
+    job = prepare_job(platform, load_profile("smoke"), "cpt", base, manifest, folder, "runa")
+    status, output = train(job)
+    assert status == 0, output
+    read = finish_job(platform, job)
+    assert read.metrics["rows_trained"] == 8
+
+    again = rebuild(platform, lake, read.tag)
+    assert (again.dataset, again.config_hash) == (manifest.version, read.lineage.config_hash)
+    assert again.folder != job.folder
+    assert again.metrics["train_loss"].after == pytest.approx(read.metrics["train_loss"], rel=1e-3)
 
 
 def told_to_end_leaves_no_process(tag: str, job: TrainingJob) -> None:

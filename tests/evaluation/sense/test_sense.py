@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import string
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -39,7 +40,13 @@ from twin_assets.evaluation.sense.meter import (
     sentences_shuffled,
     word_chains,
 )
-from twin_assets.evaluation.sense.passages import LENGTHS, PassageMeter, passages, some_passages
+from twin_assets.evaluation.sense.passages import (
+    LEAST_LETTERS,
+    LENGTHS,
+    PassageMeter,
+    passages,
+    some_passages,
+)
 from twin_assets.evaluation.sense.persona_sense import persona_sense
 from twin_assets.evaluation.sense.reference import TOKENS, ReferenceModel
 from twin_assets.inference.generation.local import Generation
@@ -115,6 +122,21 @@ def test_a_set_of_which_half_is_noise_does_not_read_as_language(sense: SenseMete
         assert score.far > 0.3
         assert not reads(score), score
         assert score.reads is False
+
+
+@pytest.mark.e2e
+def test_letters_without_blanks_are_read_and_don_t_pass(sense: SenseMeter) -> None:
+    """A model that goes astray writes no fifty words: left out, a quarter of such texts hid behind the others."""
+    drawn = random.Random(5)
+    letters = string.ascii_letters + string.digits
+    noise = [
+        "".join(drawn.choices(letters, k=60)) + " " + "".join(drawn.choices(letters, k=330)) for _ in range(8)
+    ]
+    score = sense.score([*unseen()[:16], *noise], 24, 1)
+    assert score.passages == 24
+    assert score.far is not None
+    assert score.far >= 8 / 24
+    assert not reads(score)
 
 
 def test_a_few_passages_far_out_are_chance_and_scores_of_before_are_held_against_nobody() -> None:
@@ -241,6 +263,7 @@ def test_passages_are_words_of_any_script() -> None:
     words = "one two three four five. " * 51
     assert [len(p.split()) for p in passages(words)] == [100, 100, 55]
     assert passages("word " * 49) == []
+    assert passages("W" * LEAST_LETTERS) == ["W" * LEAST_LETTERS]
     assert len(passages(japanese(40))) > 1
 
 

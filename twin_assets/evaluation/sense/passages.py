@@ -14,6 +14,8 @@ from twin_assets.core.text.words import sentences, word_spans
 from twin_assets.evaluation.voice.stylometry import prose
 
 WINDOW, LEAST_WORDS = 100, 50
+# What has no blanks is read too: a model that goes astray writes hundreds of letters, and no fifty words.
+LEAST_LETTERS = 300
 # The mean loss falls with what was read: a short passage is held against as short beginnings of the author's.
 LENGTHS = (48, 64, 80, 96, 112, 128)
 
@@ -42,11 +44,12 @@ class Measured:
 
 
 def passages(text: str) -> list[str]:
-    """The prose of a text in passages of WINDOW words; a last one counts from LEAST_WORDS on."""
+    """The prose of a text in passages of WINDOW words; a last one counts from LEAST_WORDS or LEAST_LETTERS on."""
     text = prose(text).strip()
     spans = word_spans(text)
-    cut = [spans[at : at + WINDOW] for at in range(0, len(spans), WINDOW)]
-    return [text[part[0][0] : part[-1][1]] for part in cut if len(part) >= LEAST_WORDS]
+    cut = (spans[at : at + WINDOW] for at in range(0, len(spans), WINDOW))
+    found = ((text[part[0][0] : part[-1][1]], len(part)) for part in cut)
+    return [piece for piece, words in found if words >= LEAST_WORDS or len(piece) >= LEAST_LETTERS]
 
 
 def some_passages(texts: Iterable[str], most: int) -> list[str]:

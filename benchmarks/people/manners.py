@@ -1,0 +1,36 @@
+"""How a text is best drawn: the walk's base and SFT models at several temperatures and penalties on repetition, on the same topics.
+
+The instruments tell voice, copying and passages that no author would write; whether a post holds together they don't, so the texts are
+printed to be read. `SFT` and `base+prompt+retrieval` without a manner are the usual one's. The penalty on repetition counts the words
+of the prompt, that on frequency those that were written.
+"""
+
+from collections.abc import Callable
+
+from benchmarks.people.arms import walked
+from benchmarks.people.compare import SFT, judge, open_desk
+from benchmarks.people.home import Home
+from benchmarks.people.page import gains_table, result_table, samples
+from twin_assets.evaluation.results import BASELINE
+from twin_assets.inference.generation.sampling import Manner
+
+MANNERS = {
+    SFT: [Manner(0.8, 1.0), Manner(0.6, 1.1), Manner(0.6, 1.0), Manner(0.8, 1.0, 0.3), Manner(0.6, 1.0, 0.3)],
+    BASELINE: [Manner(0.8, 1.0), Manner(0.8, 1.0, 0.3), Manner(0.6, 1.0, 0.3)],
+}
+
+
+def manners(home: Home, say: Callable[[str], None]) -> str:
+    """Write and judge; returns what was found, as Markdown. Raises TwinError for somebody who was not walked before."""
+    desk = open_desk(home, say)
+    base, sft = walked(desk)
+    systems, pairs = {}, []
+    for role, version in ((BASELINE, base), (SFT, sft)):
+        prompting = "baseline" if role == BASELINE else "twin"
+        systems[role] = desk.writers.system(role, version.tag, prompting)
+        for manner in MANNERS[role]:
+            name = f"{'base' if role == BASELINE else 'SFT'}, temperature {manner.temperature:g}, repetition {manner.repetition_penalty:g}, frequency {manner.frequency_penalty:g}"
+            systems[name] = desk.writers.system(name, version.tag, prompting, manner)
+            pairs.append((name, role))
+    found = judge(home, desk, systems, pairs, say)
+    return "\n\n".join([result_table(found), gains_table(found), samples(found)])
