@@ -6,13 +6,16 @@ later one. Only where a category would hold out too little are the lowest places
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
+from twin_assets.core.data_runner import Runner, map_rows
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.hashing import hash_share
 from twin_assets.core.records import Record, Split, SplitDocument, UniqueDocument
 from twin_assets.core.text.words import ngrams, terms
+from twin_assets.feature.corpus.duplicates.semantic import COLUMNS, ROWS
 
 HELDOUT_SHARE = 0.2
 # A category of at least MIN_FROM documents holds out at least MIN_HELDOUT: the voice metric needs windows.
@@ -34,11 +37,12 @@ def split_corpus(
     seed: int = 17,
     before: Mapping[str, Split] | None = None,
     thresholds: Thresholds = OFFLINE_MINILM,
+    runner: Runner | None = "native",
 ) -> SplitResult:
     """Both sides, in order of id. Code is never held out: it is no measure of a voice.
 
     `before` has the sides of the last split by document, its duplicates included. A cluster that joins
-    both sides is held out. `thresholds` are those of `embed`.
+    both sides is held out. `thresholds` are those of `embed`; `runner` is as in `map_rows`, with its errors.
 
     What the training side shares with the held-out side (a 13-gram, or an embedding nearly the same) is
     taken out of training and named in `contaminated`.
@@ -59,7 +63,7 @@ def split_corpus(
         SplitDocument(**d.model_dump(), split="heldout" if d.doc_id in heldout else "train")
         for d in documents
     ]
-    contaminated = _contaminated(sides, embed, thresholds.contaminated)
+    contaminated = _contaminated(sides, embed, thresholds.contaminated, runner)
     clean = [d for d in sides if d.doc_id not in contaminated]
     return SplitResult(documents=sorted(clean, key=lambda d: d.doc_id), contaminated=contaminated)
 
@@ -89,7 +93,10 @@ def word_ngrams(text: str, n: int) -> list[str]:
 
 
 def _contaminated(
-    documents: list[SplitDocument], embed: Callable[[list[str]], np.ndarray], most: float
+    documents: list[SplitDocument],
+    embed: Callable[[list[str]], np.ndarray],
+    most: float,
+    runner: Runner | None,
 ) -> dict[str, str]:
     train = [d for d in documents if d.split == "train"]
     heldout = [d for d in documents if d.split == "heldout"]
@@ -101,8 +108,19 @@ def _contaminated(
     }
     prose = [d for d in train if d.category != "code"]
     if prose:
-        cosines = embed([d.search_text for d in prose]) @ embed([d.search_text for d in heldout]).T
-        for document, cosine in zip(prose, cosines.max(axis=1), strict=True):
+        vectors = embed([d.search_text for d in prose])
+        blocks = (vectors[at : at + ROWS] for at in range(0, len(vectors), ROWS))
+        closest = map_rows(
+            partial(_closest, embed([d.search_text for d in heldout])), blocks, runner,
+            partition=1, threads_as_here=True,
+        )  # fmt: skip
+        for document, cosine in zip(prose, np.concatenate(list(closest)), strict=True):
             if cosine > most:
                 reasons.setdefault(document.doc_id, "nearly_the_same_meaning")
     return reasons
+
+
+def _closest(heldout: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Each vector's highest cosine with those held out, by blocks, as all at once would be train × heldout numbers."""
+    blocks = (heldout[at : at + COLUMNS] for at in range(0, len(heldout), COLUMNS))
+    return np.max([(vectors @ block.T).max(axis=1) for block in blocks], axis=0)
