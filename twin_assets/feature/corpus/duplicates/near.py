@@ -2,8 +2,8 @@
 
 Resemblance of word 3-grams and MinHash follow Broder, "On the resemblance and containment of documents"
 (1997); banding follows Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", ch. 3. Every pair that
-comes out was verified by its true Jaccard similarity. Only the signatures are computed on a cluster; they
-take 512 bytes a document on the machine that calls.
+comes out was verified by its true Jaccard similarity. On a cluster the machine that calls holds the texts, the
+signatures (512 bytes a document), the candidate pairs, and the words of their texts as numbers.
 """
 
 from collections.abc import Iterator
