@@ -114,7 +114,10 @@ def on_a_cluster(step: Step, texts: list[str], kill_after: float) -> dict[str, A
     found = made(step, texts, "ray")
     over.set()
     killer.join()
-    alive = sum(node["Alive"] for node in ray.nodes())
+    # Work may end before Ray has told itself that the node is gone.
+    latest = time.monotonic() + 60 * any(killed)
+    while (alive := sum(node["Alive"] for node in ray.nodes())) == NODES and time.monotonic() < latest:
+        time.sleep(0.2)
     ray.shutdown()
     cluster.shutdown()
     return found | {"nodes": alive, "killed": any(killed)}
