@@ -127,7 +127,7 @@ class DataWorkSettings(BaseModel):
 
     data_runner: Literal["native", "ray"] | None = Field(
         None,
-        description="Where cleaning, signatures, embedding and scoring run: this machine, or a Ray cluster (RAY_ADDRESS).",
+        description="Where cleaning, duplicates, embedding, the split and scoring run: this machine, or a Ray cluster (RAY_ADDRESS).",
     )
 
 

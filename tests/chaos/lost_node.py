@@ -1,5 +1,5 @@
-"""A Ray cluster of three nodes on this machine that loses one in the middle of the work: near duplicates, cleaned documents,
-vectors and scores of requests come out as on one machine.
+"""A Ray cluster of three nodes on this machine that loses one in the middle of the work: near and semantic duplicates, cleaned
+documents, vectors and scores of requests come out as on one machine.
 
 `python -m tests.chaos.lost_node STEP ROWS SEED [SECONDS]` does the work of one step, in a process of its own, since Daft's runner
 is chosen once: without SECONDS on this machine alone, with them on a cluster whose last node is killed (-9) so long after all
@@ -114,7 +114,10 @@ def on_a_cluster(step: Step, texts: list[str], kill_after: float) -> dict[str, A
     found = made(step, texts, "ray")
     over.set()
     killer.join()
-    alive = sum(node["Alive"] for node in ray.nodes())
+    # Work may end before Ray has told itself that the node is gone.
+    latest = time.monotonic() + 60 * any(killed)
+    while (alive := sum(node["Alive"] for node in ray.nodes())) == NODES and time.monotonic() < latest:
+        time.sleep(0.2)
     ray.shutdown()
     cluster.shutdown()
     return found | {"nodes": alive, "killed": any(killed)}
@@ -140,8 +143,20 @@ def pairs(texts: list[str], runner: Runner) -> tuple[str, int]:
     """The verified pairs with their similarity."""
     from twin_assets.feature.corpus.duplicates import near
 
-    near._PARTITION = 1_000  # small, so that each node has many in turn
+    near._PARTITION, near._PAIRS_A_TASK = 1_000, 100  # small, so that each node has many in turn
     found = near.near_pairs(texts, runner)
+    return bytes_hash(b"".join(column.tobytes() for column in found)), len(found.left)
+
+
+def semantic(texts: list[str], runner: Runner) -> tuple[str, int]:
+    """Pairs of as many vectors, every tenth a copy of the one before with something added."""
+    from twin_assets.feature.corpus.duplicates.semantic import semantic_pairs
+
+    rng = np.random.default_rng(len(texts))
+    vectors = rng.normal(size=(len(texts), 384)).astype(np.float32)
+    vectors[9::10] = vectors[8::10] + 0.2 * vectors[9::10]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = semantic_pairs(vectors, np.full(len(texts), 60), runner=runner)
     return bytes_hash(b"".join(column.tobytes() for column in found)), len(found.left)
 
 
@@ -200,7 +215,8 @@ def scores(texts: list[str], runner: Runner) -> tuple[str, int]:
 
 
 STEPS = {
-    "near duplicates": Step(pairs, 20_000, 60_000, 1),
+    "near duplicates": Step(pairs, 20_000, 60_000, 1.5),
+    "semantic duplicates": Step(semantic, 20_000, 40_000, 1),
     "cleaning": Step(cleaned, 600, 6_000, 3),
     "embedding": Step(vectors, 1_000, 10_000, 3),
     "scoring": Step(scores, 1_000, 10_000, 3),

@@ -23,14 +23,16 @@ from twin_assets.core.data_runner import Runner, map_rows, plan_rows
 from twin_assets.core.embedding.embedder import Embedder, load_embedder
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import bytes_hash, text_hash
-from twin_assets.core.records import Document
+from twin_assets.core.records import Document, UniqueDocument
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.evaluation.sense.meter import SenseMeter
 from twin_assets.evaluation.sense.passages import PassageMeter, some_passages
 from twin_assets.evaluation.voice.instrument import VoiceInstrument
 from twin_assets.feature.corpus.cleaning import clean
 from twin_assets.feature.corpus.cleaning.normalise import normalise_all
-from twin_assets.feature.corpus.duplicates.near import near_pairs
+from twin_assets.feature.corpus.duplicates import near
+from twin_assets.feature.corpus.duplicates.semantic import semantic_pairs
+from twin_assets.feature.corpus.split import split_corpus
 from twin_assets.feature.index import embed
 from twin_assets.inference.grounding.claims import support
 from twin_assets.inference.twin.request_log import write_object
@@ -96,9 +98,35 @@ def scores(runner: Runner) -> tuple[list[dict[str, Any]], list[str]]:
         return stored, [f"{key} {bytes_hash(lake.read(key))}" for key in keys]
 
 
+def alike(rows: int, near_by: float) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors, every second `near_by` the one before, and lengths in words."""
+    rng = np.random.default_rng(rows)
+    vectors = rng.normal(size=(rows, 384)).astype(np.float32)
+    vectors[1::2] = vectors[::2] + near_by * vectors[1::2]
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.repeat(
+        rng.integers(50, 500, rows // 2), 2
+    )
+
+
+def contaminated(runner: Runner) -> dict[str, str]:
+    """What is left out of training as it nearly says what is held out, or is partly that: the last hundred texts are of 20 words,
+    ten of them all the same."""
+    vectors, words = alike(2_000, 0.2)
+    documents = [
+        UniqueDocument(
+            persona="runa", source="medium", category="post", doc_id=f"d{n:04}", url=f"https://x.example/{n}", content_hash=f"{n}",
+            voice_text=f"{n}" if n < 1_900 else " ".join(f"word{m * n if n % 10 else m}" for m in range(20)), search_text=f"{n}", words=count, cluster_id=f"c{n}", duplicates=[],
+        )
+        for n, count in enumerate(words.tolist())
+    ]  # fmt: skip
+    return split_corpus(documents, lambda texts: vectors[list(map(int, texts))], runner=runner).contaminated
+
+
 def results(runner: Runner) -> dict[str, Any]:
     """What each step makes of a few rows, in several partitions."""
-    pairs = near_pairs(normalise_all(plant(6_000, seed=4).texts), runner)
+    with patch.object(near, "_PAIRS_A_TASK", 100):
+        pairs = near.near_pairs(normalise_all(plant(6_000, seed=4).texts), runner)
+    semantic = semantic_pairs(*alike(3_000, 0.25), runner=runner)
     with patch.object(clean, "PARTITION", 3):
         cleaned = clean.clean_documents(DOCUMENTS, ["en"], True, {"talk": json.dumps(TALK)}, runner)
     with patch.object(embed, "BLOCK", 2), TemporaryDirectory() as folder:
@@ -108,7 +136,9 @@ def results(runner: Runner) -> dict[str, Any]:
         assert (again.embed(TEXTS) == vectors).all()
         assert (cached.computed, again.computed) == (len(TEXTS), 0)
     return {
-        "pairs": [pairs.left.tolist(), pairs.right.tolist(), pairs.similarity.tolist()],
+        "contaminated": contaminated(runner),
+        "pairs": [column.tolist() for column in pairs],
+        "semantic": [column.tolist() for column in semantic],
         "cleaned": json.loads(cleaned.model_dump_json()),
         "scores": scores(runner),
         "vectors": [bytes_hash(vector.tobytes()) for vector in vectors],
@@ -157,6 +187,12 @@ def test_a_ray_cluster_makes_the_same_and_loads_a_model_once() -> None:
     assert runner == "ray"
     assert len(here["pairs"][0]) > 500
     assert there["pairs"] == here["pairs"]
+    assert len(set(here["semantic"][2])) > 500
+    assert there["semantic"] == here["semantic"]
+    reasons = list(here["contaminated"].values())
+    assert reasons.count("nearly_the_same_meaning") > 100
+    assert 0 < reasons.count("shares_a_13gram") < 10
+    assert there["contaminated"] == here["contaminated"]
     assert there["cleaned"] == here["cleaned"]
     assert set(here["cleaned"]["dropped"]) == {"block_page", "partial", "too_short"}
     assert here["cleaned"]["removed"] == {"repeated": 5, "share": 1}

@@ -32,17 +32,19 @@ def map_rows(
     *,
     partition: int,
     uses_all_cores: bool = False,
+    threads_as_here: bool = False,
 ) -> Iterator[R]:
     """`function` of each row, in the order of the rows, which are taken as results are asked for.
 
     On this machine (`native`) it is called here, row by row. On Ray (the cluster that Ray finds, a local one otherwise) a
     task takes `partition` rows and a core, or a node's where the function `uses_all_cores` by itself; two tasks for each
     place are under way, so that this machine holds their rows and results and no others. The function is pickled once,
-    and not at all without rows. Every node needs the platform.
+    and not at all without rows. Every node needs the platform. The last digits of a matrix product hang on how many threads
+    share it: with `threads_as_here` a task has as many as this process, and as many cores, or a node's where that is fewer.
     None leaves it to `DAFT_RUNNER`. What the function raises comes out as it is, so that one bad row stops all:
     it should return what is wrong with a row. Where nodes are lost too often, Ray's error comes out.
     """
-    if (runner or os.environ.get("DAFT_RUNNER", "native")).lower() != "ray":
+    if not on_ray(runner):
         yield from map(function, rows)
         return
     import ray
@@ -52,19 +54,25 @@ def map_rows(
         return
     if not ray.is_initialized():
         ray.init()
-    cores = _cores_of_a_node() if uses_all_cores else 1
+    threads = _product_threads() if threads_as_here else None
+    cores = _cores_of_a_node() if uses_all_cores else min(threads or 1, _cores_of_a_node())
     # A result that was lost with its node is made again too.
     task = ray.remote(_each).options(num_cpus=cores, max_retries=MOST_LOSSES)
     # What the function holds is sent to a node once, not with each task.
     shared = ray.put(function)
     under_way: deque[Any] = deque()
     while part:
-        under_way.append(task.remote(shared, part))
+        under_way.append(task.remote(shared, part, threads))
         if len(under_way) > 2 * ray.cluster_resources().get("CPU", 0) / cores:
             yield from _made(under_way.popleft())
         part = list(islice(rest, partition))
     while under_way:
         yield from _made(under_way.popleft())
+
+
+def on_ray(runner: Runner | None) -> bool:
+    """Whether `runner`, or Daft's own setting where it is None, is a cluster."""
+    return (runner or os.environ.get("DAFT_RUNNER", "native")).lower() == "ray"
 
 
 def _made(task: Any) -> Any:
@@ -78,8 +86,20 @@ def _made(task: Any) -> Any:
         raise error.cause from error
 
 
-def _each(function: Callable[[T], R], rows: list[T]) -> list[R]:
-    return [function(row) for row in rows]
+def _each(function: Callable[[T], R], rows: list[T], threads: int | None) -> list[R]:
+    if threads is None:
+        return [function(row) for row in rows]
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(threads, "blas"):
+        return [function(row) for row in rows]
+
+
+def _product_threads() -> int:
+    """Threads that share a matrix product of this process."""
+    from threadpoolctl import threadpool_info
+
+    return max((one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"), default=1)
 
 
 def _cores_of_a_node() -> int:

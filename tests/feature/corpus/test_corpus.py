@@ -13,7 +13,7 @@ from twin_assets.core.records import CleanedDocument, Document, UniqueDocument, 
 from twin_assets.feature.corpus.cleaning.clean import clean_document, clean_documents
 from twin_assets.feature.corpus.cleaning.markdown import markdown_blocks
 from twin_assets.feature.corpus.duplicates.dedup import find_duplicates
-from twin_assets.feature.corpus.split import shared_ngrams, sides_of, split_corpus
+from twin_assets.feature.corpus.split import shared_ngrams, sides_of, split_corpus, word_ngrams
 
 STORY = (
     "I don't trust a green tick. It says the job ran (it didn't say what it ran on), and that's the whole trick: "
@@ -141,6 +141,17 @@ def test_train_text_shared_with_the_heldout_side_is_taken_out_and_named() -> Non
     held = [d.voice_text for d in again.documents if d.split == "heldout"]
     assert shared_ngrams(train, held) == set()
     assert again.contaminated.get("copy", "shares_a_13gram") == "shares_a_13gram"
+
+
+def test_shared_ngrams_are_those_of_both_sides_as_sets() -> None:
+    rng = np.random.default_rng(3)
+    texts = [" ".join(f"w{n}" for n in rng.integers(0, 9, count)) for count in rng.integers(0, 60, 80)]
+    sides = [texts[:40], texts[40:]]
+    for n in (2, 4, 13):
+        train, heldout = ({gram for text in side for gram in word_ngrams(text, n)} for side in sides)
+        assert shared_ngrams(*sides, n) == train & heldout
+    assert shared_ngrams(*sides, 4)
+    assert shared_ngrams([*sides[0], sides[1][0] + " last"], sides[1]) >= set(word_ngrams(sides[1][0], 13))
 
 
 def test_where_notes_and_links_lead_is_no_writing() -> None:

@@ -183,6 +183,7 @@ def corpus_split(
         seed=platform.settings.seed,
         before=sides_of(last),
         thresholds=platform.thresholds,
+        runner=platform.settings.data_runner,
     )
     sides = [f"{d.split} {d.category}" for d in split.documents]
     return records_result(

@@ -72,7 +72,7 @@ def find_duplicates(
     if len(prose) > 1:
         vectors = embed([ordered[i].search_text for i in prose])
         words = np.array([ordered[i].words for i in prose])
-        semantic = semantic_pairs(vectors, words, least=thresholds.duplicate)
+        semantic = semantic_pairs(vectors, words, least=thresholds.duplicate, runner=runner)
     exact = Pairs(first, np.arange(len(ordered)), np.ones(len(ordered)))
     labels, weakest = _components(len(ordered), [exact, _at(worded, near), _at(prose, semantic)])
     return _result(ordered, labels, weakest, known or {})

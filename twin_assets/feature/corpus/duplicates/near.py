@@ -2,10 +2,12 @@
 
 Resemblance of word 3-grams and MinHash follow Broder, "On the resemblance and containment of documents"
 (1997); banding follows Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", ch. 3. Every pair that
-comes out was verified by its true Jaccard similarity. Only the signatures are computed on a cluster; they
-take 512 bytes a document on the machine that calls.
+comes out was verified by its true Jaccard similarity. On a cluster the machine that calls holds the texts, the
+signatures (512 bytes a document), the candidate pairs, and the words of their texts as numbers.
 """
 
+from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -13,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from twin_assets.core.data_runner import Runner, plan_rows
+from twin_assets.core.data_runner import Runner, map_rows, on_ray, plan_rows
 
 HASHES, SHINGLE = 128, 3
 # 42 bands of 3 find 98% of the pairs at a Jaccard of 0.44 and 1 in 200,000 at 0.005; 32 of 4 find only 70%.
@@ -25,7 +27,7 @@ _ESTIMATE_SLACK = 0.15
 # A bucket with more members is boilerplate: see `candidate_pairs`.
 FULL_BUCKET, NEIGHBOURS = 16, 8
 _PAIRS_AT_ONCE, _WORDS_AT_ONCE, _SHINGLES_AT_ONCE, _CODES_AT_ONCE = 16_384, 1 << 17, 1 << 18, 1 << 22
-_PARTITION = 5_000
+_PARTITION, _PAIRS_A_TASK = 5_000, 2_000
 # Odd multipliers for the places of a 3-gram, from the digits of π, e and √2.
 _FACTORS = (np.uint64(0x243F6A8885A308D3), np.uint64(0xB7E151628AED2A6B), np.uint64(0x6A09E667F3BCC909))
 
@@ -51,10 +53,10 @@ def near_pairs(texts: list[str], runner: Runner | None = None) -> Pairs:
         return NO_PAIRS
     column = pa.array(texts, pa.large_string())
     hashes = signatures(column, runner)
-    left, right = candidate_pairs(hashes)
+    left, right = candidate_pairs(hashes, runner)
     likely = _estimates(hashes, left, right) >= NEAR_JACCARD - _ESTIMATE_SLACK
     left, right = left[likely], right[likely]
-    similarity = jaccard(column, left, right)
+    similarity = jaccard(column, left, right, runner)
     passed = similarity >= NEAR_JACCARD
     return Pairs(left[passed], right[passed], similarity[passed])
 
@@ -73,7 +75,7 @@ def signatures(texts: pa.LargeStringArray, runner: Runner | None = None) -> np.n
     return hashes
 
 
-def candidate_pairs(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def candidate_pairs(hashes: np.ndarray, runner: Runner | None = "native") -> tuple[np.ndarray, np.ndarray]:
     """Pairs that share a band: two int64 arrays of shape (pairs,), sorted, without repeats.
 
     `hashes` is uint32 of shape (documents, 128). Documents that share a bucket are all paired up to
@@ -83,28 +85,8 @@ def candidate_pairs(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     n = len(hashes)
     codes = [np.empty(0, np.int64)]
-    for band in range(BANDS):
-        columns = hashes[:, band * ROWS : (band + 1) * ROWS].astype(np.uint64)
-        keys = _mix(_mix(_mix(columns[:, 0]) + columns[:, 1]) + columns[:, 2])
-        order = np.argsort(keys, kind="stable")
-        ranked = keys[order]
-        start = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
-        size = np.diff(start, append=n)
-        start, size = start[size > 1], size[size > 1]
-        members = order[_ranges(start, size)]
-        bucket = np.repeat(np.arange(len(size)), size)
-        if (oversize := np.repeat(size > FULL_BUCKET, size)).any():
-            nearby = (np.arange(2 * ROWS) + (band + 1) * ROWS) % (BANDS * ROWS)
-            chosen = np.flatnonzero(oversize)
-            by = [*hashes[np.ix_(members[chosen], nearby)].T[::-1], bucket[chosen]]
-            members[chosen] = members[chosen][np.lexsort(by)]
-            first = np.repeat(np.cumsum(size) - size, size)
-            codes.append(_codes(members[first[chosen]], members[chosen], n))
-        for step in range(1, min(int(size.max(initial=1)), FULL_BUCKET)):
-            here = bucket[step:] == bucket[:-step]
-            if step > NEIGHBOURS:
-                here &= ~oversize[step:]
-            codes.append(_codes(members[:-step][here], members[step:][here], n))
+    for found in map_rows(partial(_band_codes, hashes), range(BANDS), runner, partition=1):
+        codes.append(found)
         # A bucket that recurs in every band must not pile up copies of its pairs.
         if sum(map(len, codes)) > _CODES_AT_ONCE:
             codes = [np.unique(np.concatenate(codes))]
@@ -112,18 +94,78 @@ def candidate_pairs(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return left[left != right], right[left != right]
 
 
-def jaccard(texts: pa.LargeStringArray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _band_codes(hashes: np.ndarray, band: int) -> np.ndarray:
+    """Pairs that share a bucket of this band, as `_codes`, with repeats: int64 of shape (pairs,)."""
+    n = len(hashes)
+    columns = hashes[:, band * ROWS : (band + 1) * ROWS].astype(np.uint64)
+    keys = _mix(_mix(_mix(columns[:, 0]) + columns[:, 1]) + columns[:, 2])
+    order = np.argsort(keys, kind="stable")
+    ranked = keys[order]
+    start = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    size = np.diff(start, append=n)
+    start, size = start[size > 1], size[size > 1]
+    members = order[_ranges(start, size)]
+    bucket = np.repeat(np.arange(len(size)), size)
+    codes = [np.empty(0, np.int64)]
+    if (oversize := np.repeat(size > FULL_BUCKET, size)).any():
+        nearby = (np.arange(2 * ROWS) + (band + 1) * ROWS) % (BANDS * ROWS)
+        chosen = np.flatnonzero(oversize)
+        by = [*hashes[np.ix_(members[chosen], nearby)].T[::-1], bucket[chosen]]
+        members[chosen] = members[chosen][np.lexsort(by)]
+        first = np.repeat(np.cumsum(size) - size, size)
+        codes.append(_codes(members[first[chosen]], members[chosen], n))
+    for step in range(1, min(int(size.max(initial=1)), FULL_BUCKET)):
+        here = bucket[step:] == bucket[:-step]
+        if step > NEIGHBOURS:
+            here &= ~oversize[step:]
+        codes.append(_codes(members[:-step][here], members[step:][here], n))
+    return np.concatenate(codes)
+
+
+def jaccard(
+    texts: pa.LargeStringArray, left: np.ndarray, right: np.ndarray, runner: Runner | None = "native"
+) -> np.ndarray:
     """True Jaccard similarity of the sets of word 3-grams for each pair: float64 of shape (pairs,).
 
     A text of fewer than three words is one shingle. Shingles are compared by 32-bit hashes: for two texts of
     a thousand words one accidental match is expected in 4,000 pairs, which changes the similarity by 0.001.
+    Nodes get words as numbers that this machine gave them, so that the accidents are the same.
     """
     if not len(left):
         return np.empty(0)
     needed, where = np.unique(np.concatenate([left, right]), return_inverse=True)
-    keys, sizes = _shingle_keys(texts.take(pa.array(needed)))
+    words = pc.split_pattern(texts.take(pa.array(needed)), " ")
+    ids = words.flatten().dictionary_encode().indices.to_numpy()
+    worded = _Worded(ids, np.diff(words.offsets.to_numpy()), where[: len(left)], where[len(left) :])
+    parts = map_rows(_verified, _parts(worded) if on_ray(runner) else [worded], runner, partition=1)
+    return np.concatenate(list(parts))
+
+
+class _Worded(NamedTuple):
+    """Pairs of texts whose words are numbers: `ids` of all texts, one after the other, each text's number of words, and the
+    pairs' positions among these texts."""
+
+    ids: np.ndarray
+    lengths: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+
+
+def _parts(worded: _Worded) -> Iterator[_Worded]:
+    """A task's pairs with their texts alone."""
+    starts = np.cumsum(worded.lengths) - worded.lengths
+    for at in range(0, len(worded.left), _PAIRS_A_TASK):
+        left, right = worded.left[at : at + _PAIRS_A_TASK], worded.right[at : at + _PAIRS_A_TASK]
+        needed, where = np.unique(np.concatenate([left, right]), return_inverse=True)
+        lengths = worded.lengths[needed]
+        ids = worded.ids[_ranges(starts[needed], lengths)]
+        yield _Worded(ids, lengths, where[: len(left)], where[len(left) :])
+
+
+def _verified(worded: _Worded) -> np.ndarray:
+    keys, sizes = _shingle_keys(worded.ids, worded.lengths)
     starts = np.cumsum(sizes) - sizes
-    a, b = where[: len(left)], where[len(left) :]
+    a, b = worded.left, worded.right
     a, b = np.where(sizes[a] <= sizes[b], a, b), np.where(sizes[a] <= sizes[b], b, a)
     shared = np.empty(len(a), dtype=np.int64)
     blocks = np.cumsum(sizes[a]) // _SHINGLES_AT_ONCE
@@ -137,20 +179,18 @@ def jaccard(texts: pa.LargeStringArray, left: np.ndarray, right: np.ndarray) -> 
     return shared / (sizes[a] + sizes[b] - shared)
 
 
-def _shingle_keys(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
+def _shingle_keys(ids: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sorted distinct keys (text's position in the upper 32 bits, shingle hash below) and their number by text."""
-    words = pc.split_pattern(texts, " ")
-    ids = words.flatten().dictionary_encode().indices.to_numpy()
-    ends = words.offsets.to_numpy()[1:]
+    ends = np.cumsum(lengths)
     # Blocks small enough for the cache; their keys follow each other, so that the whole is sorted.
     cuts = np.unique(np.searchsorted(ends, np.arange(0, len(ids), _WORDS_AT_ONCE)))
-    edges = [0, *cuts[cuts > 0], len(texts)]
+    edges = [0, *cuts[cuts > 0], len(lengths)]
     keys = []
     for lo, hi in pairwise(edges):
         first = ends[lo - 1] if lo else 0
-        keys.append(_block_keys(ids[first : ends[hi - 1]], np.diff(ends[lo:hi], prepend=first), lo))
+        keys.append(_block_keys(ids[first : ends[hi - 1]], lengths[lo:hi], lo))
     joined = np.concatenate(keys)
-    return joined, np.bincount((joined >> np.uint64(32)).astype(np.int64), minlength=len(texts))
+    return joined, np.bincount((joined >> np.uint64(32)).astype(np.int64), minlength=len(lengths))
 
 
 def _block_keys(ids: np.ndarray, lengths: np.ndarray, position: int) -> np.ndarray:
