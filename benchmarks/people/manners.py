@@ -15,8 +15,16 @@ from twin_assets.evaluation.results import BASELINE
 from twin_assets.inference.generation.sampling import Manner
 
 MANNERS = {
-    SFT: [Manner(0.8, 1.0), Manner(0.6, 1.1), Manner(0.6, 1.0), Manner(0.8, 1.0, 0.3), Manner(0.6, 1.0, 0.3)],
-    BASELINE: [Manner(0.8, 1.0), Manner(0.8, 1.0, 0.3), Manner(0.6, 1.0, 0.3)],
+    SFT: [
+        Manner(0.8, 1.0),
+        Manner(0.6, 1.1),
+        Manner(0.8, 1.0, 0.3),
+        Manner(0.8, 1.05, 0.3),
+        Manner(0.8, 1.0, 0.0, 0.5),
+        Manner(0.8, 1.0, 0.0, 1.0),
+        Manner(0.8, 1.05, 0.0, 0.5),
+    ],
+    BASELINE: [Manner(0.8, 1.0), Manner(0.8, 1.0, 0.3), Manner(0.8, 1.0, 0.0, 0.5)],
 }
 
 
@@ -29,8 +37,17 @@ def manners(home: Home, say: Callable[[str], None]) -> str:
         prompting = "baseline" if role == BASELINE else "twin"
         systems[role] = desk.writers.system(role, version.tag, prompting)
         for manner in MANNERS[role]:
-            name = f"{'base' if role == BASELINE else 'SFT'}, temperature {manner.temperature:g}, repetition {manner.repetition_penalty:g}, frequency {manner.frequency_penalty:g}"
+            name = f"{'base' if role == BASELINE else 'SFT'}, {_name(manner)}"
             systems[name] = desk.writers.system(name, version.tag, prompting, manner)
             pairs.append((name, role))
     found = judge(home, desk, systems, pairs, say)
     return "\n\n".join([result_table(found), gains_table(found), samples(found)])
+
+
+def _name(manner: Manner) -> str:
+    parts = {
+        "repetition": manner.repetition_penalty,
+        "frequency": manner.frequency_penalty,
+        "presence": manner.presence_penalty,
+    }
+    return f"temperature {manner.temperature:g}" + "".join(f", {k} {v:g}" for k, v in parts.items() if v)

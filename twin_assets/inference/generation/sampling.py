@@ -16,6 +16,7 @@ class Manner(NamedTuple):
     temperature: float
     repetition_penalty: float
     frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
 
     def sampling(self, max_tokens: int, seed: int | None, temperature: float | None = None) -> "Sampling":
         """Of a text of this kind, at the temperature that was asked for, if one was."""
@@ -26,6 +27,7 @@ class Manner(NamedTuple):
             seed,
             repetition_penalty=self.repetition_penalty,
             frequency_penalty=self.frequency_penalty,
+            presence_penalty=self.presence_penalty,
         )
 
 

@@ -78,6 +78,16 @@ def test_chatter_and_circles_are_no_requests(tmp_path: Path) -> None:
     assert made.dropped == {"base_model_question": 2, "base_model_title": 2}
 
 
+def test_a_chain_of_words_is_no_title(tmp_path: Path) -> None:
+    writer = Writer(
+        {}, {TIDE: "A tide table for-yesterday-and-the-table-of-the-tide", BREAD: "Bread that rises over-"}
+    )
+    assert ask(writer, tmp_path).dropped["base_model_title"] == 2
+    common = Writer({}, {TIDE: "An out-of-the-way tide table"})
+    [lesson] = ask(common, tmp_path / "common", (TIDE,)).lessons.values()
+    assert lesson.topic
+
+
 def test_how_a_thing_differs_from_itself_is_no_question(tmp_path: Path) -> None:
     writer = Writer(
         {

@@ -50,7 +50,8 @@ EXAMPLES = (
     },
 )
 _REPEATS = re.compile(r"\b(\w+(?:\W+\w+){0,5})(?:\W+\1\b){2}", re.IGNORECASE)
-
+# Words without end, or one that the last token cut.
+_CHAINED = re.compile(r"(?:-\w+){5}|-$")
 _FROM_ITSELF = re.compile(
     r"\bbetween (?:the |an? )?([\w-]+(?: [\w-]+){0,2}) and (?:the |an? )?\1\b", re.IGNORECASE
 )
@@ -158,7 +159,7 @@ def _question(text: str) -> str:
     """The first line up to its question mark; empty when that is no one question of a fitting length, or asks how a thing differs from itself."""
     line = _first_line(text)
     asked = line[: line.index("?") + 1] if "?" in line else ""
-    sound = not _REPEATS.search(asked) and not _FROM_ITSELF.search(asked)
+    sound = not any(circle.search(asked) for circle in (_REPEATS, _CHAINED, _FROM_ITSELF))
     return asked if sound and count_words(asked) in QUESTION_WORDS else ""
 
 
@@ -166,7 +167,7 @@ def _topic(text: str) -> str:
     """A title without its marks, as a topic in a sentence; empty when it is none, was cut off or goes round in circles."""
     line = re.sub(r"^(?:title|topic)\s*:\s*", "", _first_line(text), flags=re.IGNORECASE).rstrip(".!")
     fits = count_words(line) in TITLE_WORDS and not re.search(r"[#<>\[\]`{}|]|https?:|[.!?]\s", line)
-    return line if fits and not _REPEATS.search(line) else ""
+    return line if fits and not _REPEATS.search(line) and not _CHAINED.search(line) else ""
 
 
 def _keeps_to(request: str, passage: str) -> bool:
