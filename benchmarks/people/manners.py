@@ -15,16 +15,8 @@ from twin_assets.evaluation.results import BASELINE
 from twin_assets.inference.generation.sampling import Manner
 
 MANNERS = {
-    SFT: [
-        Manner(0.8, 1.0),
-        Manner(0.6, 1.1),
-        Manner(0.8, 1.0, 0.3),
-        Manner(0.8, 1.05, 0.3),
-        Manner(0.8, 1.0, 0.0, 0.5),
-        Manner(0.8, 1.0, 0.0, 1.0),
-        Manner(0.8, 1.05, 0.0, 0.5),
-    ],
-    BASELINE: [Manner(0.8, 1.0), Manner(0.8, 1.0, 0.3), Manner(0.8, 1.0, 0.0, 0.5)],
+    SFT: [Manner(0.8, 1.0), Manner(0.8, 1.05), Manner(0.8, 1.05, 0.3), Manner(0.8, 1.05, 0.0, 0.5)],
+    BASELINE: [Manner(0.8, 1.05)],
 }
 
 
