@@ -103,8 +103,6 @@ class Writers:
                     manner.temperature,
                     seed,
                     *self._weights,
-                    *([manner.frequency_penalty] if manner.frequency_penalty else []),
-                    *(["present", manner.presence_penalty] if manner.presence_penalty else []),
                 ]
             )
             for c, seed in zip(conversations, seeds, strict=True)

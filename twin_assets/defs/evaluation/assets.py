@@ -55,7 +55,7 @@ JUDGE_SAMPLES = 3
     group_name=EVALUATION,
     owners=OWNERS,
     kinds={"scikitlearn", "html"},
-    code_version="5",
+    code_version="6",
     dagster_type=dg.Any,  # with check specs Dagster can't read it off the annotation
     check_specs=[
         dg.AssetCheckSpec(

@@ -15,20 +15,11 @@ class Manner(NamedTuple):
 
     temperature: float
     repetition_penalty: float
-    frequency_penalty: float = 0.0
-    presence_penalty: float = 0.0
 
     def sampling(self, max_tokens: int, seed: int | None, temperature: float | None = None) -> "Sampling":
         """Of a text of this kind, at the temperature that was asked for, if one was."""
         drawn = self.temperature if temperature is None else temperature
-        return Sampling(
-            max_tokens,
-            drawn,
-            seed,
-            repetition_penalty=self.repetition_penalty,
-            frequency_penalty=self.frequency_penalty,
-            presence_penalty=self.presence_penalty,
-        )
+        return Sampling(max_tokens, drawn, seed, repetition_penalty=self.repetition_penalty)
 
 
 WRITING = Manner(TEMPERATURE, REPETITION_PENALTY)
