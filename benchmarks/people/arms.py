@@ -1,16 +1,17 @@
 """What ways of training are held against each other by: rows made as the walk made them, trainings with its seed and configuration, and
 what each of them lost."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.people.compare import Desk
+from benchmarks.people.compare import Desk, Found, judge
 from benchmarks.people.home import Home
 from benchmarks.people.page import NAMES
-from twin_assets.core.datasets.rows import Manifest, dataset_folder
+from twin_assets.core.datasets.rows import InstructRow, Manifest, dataset_folder
+from twin_assets.core.datasets.store import write_dataset
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.models.version import ModelVersion
@@ -18,8 +19,8 @@ from twin_assets.core.models.whole import whole_folder
 from twin_assets.core.records import EmbeddedChunk
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.evaluation.bootstrap import bootstrap
-from twin_assets.evaluation.results import EvaluationReport
-from twin_assets.feature.instruct.build import RowSource
+from twin_assets.evaluation.results import BASELINE, EvaluationReport
+from twin_assets.feature.instruct.build import RowSource, RowsResult
 from twin_assets.settings import Settings
 from twin_assets.training.jobs import done, finish_job, prepare_job
 from twin_assets.training.rebuild import run_here
@@ -79,6 +80,49 @@ def must_be_alike(version: ModelVersion, walks: ModelVersion) -> None:
     same = {"config_hash", "seed", "code_version"}
     if version.lineage.model_dump(include=same) != walks.lineage.model_dump(include=same):
         raise TwinError(f"{walks.tag} was trained otherwise than {version.tag}.", "walk this person again.")
+
+
+def stored(
+    home: Home,
+    desk: Desk,
+    what: str,
+    rows: RowsResult,
+    alike: ModelVersion,
+    parents: dict[str, str],
+    summary: str,
+    documents: Sequence[InstructRow] = (),
+) -> Manifest:
+    """A dataset of these rows beside the walk's, of `alike`'s prompts, for the arm `what`."""
+    persona = desk.persona
+    return write_dataset(
+        desk.lake,
+        f"{persona.name}-{what}",
+        "instruct",
+        rows.rows,
+        parents=parents,
+        prompts=alike.lineage.prompts,
+        dropped=rows.dropped,
+        seed=home.settings.seed,
+        license=persona.license,
+        visibility=persona.visibility,
+        summary=summary,
+        documents=documents,
+    )
+
+
+def judged(
+    home: Home,
+    desk: Desk,
+    versions: dict[str, ModelVersion],
+    pairs: Sequence[tuple[str, str]],
+    say: Callable[[str], None],
+) -> Found:
+    """The evaluation of what each writes: the base asked by prompt and retrieval, the others as a twin."""
+    systems = {
+        role: desk.writers.system(role, version.tag, "baseline" if role == BASELINE else "twin")
+        for role, version in versions.items()
+    }
+    return judge(home, desk, systems, pairs, say)
 
 
 def document_losses(

@@ -9,17 +9,19 @@ from collections.abc import Callable
 from benchmarks.people.arms import (
     LONGEST,
     document_losses,
+    judged,
     losses_table,
     must_be_alike,
     row_source,
+    stored,
     trained,
     walked,
 )
-from benchmarks.people.compare import SFT, Desk, judge, open_desk
+from benchmarks.people.compare import SFT, Desk, open_desk
 from benchmarks.people.home import Home
 from benchmarks.people.page import gains_table, result_table
 from twin_assets.core.datasets.rows import Manifest, Side
-from twin_assets.core.datasets.store import read_rows, write_dataset
+from twin_assets.core.datasets.store import read_rows
 from twin_assets.core.models.version import ModelVersion
 from twin_assets.evaluation.results import BASELINE
 
@@ -39,11 +41,7 @@ def continued(home: Home, tokens: int, say: Callable[[str], None]) -> str:
     versions = {BASELINE: base, SFT: alone, CONTINUED: both}
     everyone = {**versions, "documents": read}
     losses = {role: document_losses(settings, desk, version) for role, version in everyone.items()}
-    systems = {
-        role: desk.writers.system(role, version.tag, "baseline" if version is base else "twin")
-        for role, version in versions.items()
-    }
-    found = judge(home, desk, systems, ((SFT, BASELINE), (CONTINUED, BASELINE), (CONTINUED, SFT)), say)
+    found = judged(home, desk, versions, ((SFT, BASELINE), (CONTINUED, BASELINE), (CONTINUED, SFT)), say)
     return "\n\n".join(
         [
             f"{manifest.counts['documents']} pieces of documents, of {tokens} tokens by estimate; SFT of {manifest.counts['train']} rows. Held out: "
@@ -57,20 +55,9 @@ def continued(home: Home, tokens: int, say: Callable[[str], None]) -> str:
 
 def _dataset(home: Home, desk: Desk, alone: ModelVersion, tokens: int) -> Manifest:
     """The rows that the walk's SFT was trained on, with documents beside them."""
-    persona, settings = desk.persona, home.settings
     read = row_source(home, desk).documents_to_read(tokens)
-    before = (desk.lake, persona.name, "instruct", alone.lineage.datasets["instruct"])
-    return write_dataset(
-        desk.lake,
-        f"{persona.name}-read",
-        "instruct",
-        [row for side in SIDES for row in read_rows(*before, side)],
-        parents={"rows_of": before[3]},
-        prompts=alone.lineage.prompts,
-        dropped=read.dropped,
-        seed=settings.seed,
-        license=persona.license,
-        visibility=persona.visibility,
-        summary=f"The rows of {persona.full_name} with documents beside them.",
-        documents=read.rows,
-    )
+    before = (desk.lake, desk.persona.name, "instruct", alone.lineage.datasets["instruct"])
+    rows = [row for side in SIDES for row in read_rows(*before, side)]
+    summary = f"The rows of {desk.persona.full_name} with documents beside them."
+    same = read.model_copy(update={"rows": rows})
+    return stored(home, desk, "read", same, alone, {"rows_of": before[3]}, summary, read.rows)

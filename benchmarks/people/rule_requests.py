@@ -6,14 +6,22 @@ are of held-out documents: their titles to be written about, and questions that 
 
 from collections.abc import Callable
 
-from benchmarks.people.arms import document_losses, losses_table, must_be_alike, row_source, trained, walked
-from benchmarks.people.compare import SFT, Desk, judge, open_desk
+from benchmarks.people.arms import (
+    document_losses,
+    judged,
+    losses_table,
+    must_be_alike,
+    row_source,
+    stored,
+    trained,
+    walked,
+)
+from benchmarks.people.compare import SFT, open_desk
 from benchmarks.people.home import Home
 from benchmarks.people.page import gains_table, result_table
-from twin_assets.core.datasets.rows import InstructRow, Manifest
-from twin_assets.core.datasets.store import read_manifest, read_rows, write_dataset
+from twin_assets.core.datasets.rows import InstructRow
+from twin_assets.core.datasets.store import read_manifest, read_rows
 from twin_assets.core.errors import TwinError
-from twin_assets.core.models.version import ModelVersion
 from twin_assets.evaluation.results import BASELINE
 
 RULES = "SFT, requests by rules"
@@ -33,16 +41,15 @@ def rule_requests(home: Home, say: Callable[[str], None]) -> str:
             f"No model was asked for the requests of {asked.tag}.",
             "walk this person with TWIN_BACKTRANSLATION unset.",
         )
-    manifest = _dataset(home, desk, asked)
+    summary = f"The rows of {home.person.full_name} with requests by rules."
+    manifest = stored(
+        home, desk, "rules", row_source(home, desk).build(), asked, {"teacher": "none"}, summary
+    )
     rules = trained(settings, desk, "sft", base, manifest, say)
     must_be_alike(rules, asked)
     versions = {BASELINE: base, SFT: asked, RULES: rules}
     losses = {role: document_losses(settings, desk, version) for role, version in versions.items()}
-    systems = {
-        role: desk.writers.system(role, version.tag, "baseline" if version is base else "twin")
-        for role, version in versions.items()
-    }
-    found = judge(home, desk, systems, ((SFT, RULES), (SFT, BASELINE), (RULES, BASELINE)), say)
+    found = judged(home, desk, versions, ((SFT, RULES), (SFT, BASELINE), (RULES, BASELINE)), say)
     rows: list[InstructRow] = read_rows(desk.lake, home.person.name, "instruct", before, "train")
     made = read_rows(desk.lake, manifest.persona, "instruct", manifest.version, "train")
     return "\n\n".join(
@@ -58,22 +65,3 @@ def rule_requests(home: Home, say: Callable[[str], None]) -> str:
 
 def _requests(rows: list[InstructRow]) -> set[str]:
     return {row.messages[-2].content for row in rows}
-
-
-def _dataset(home: Home, desk: Desk, asked: ModelVersion) -> Manifest:
-    """The rows that this person has where nobody is asked for requests."""
-    persona, settings = desk.persona, home.settings
-    built = row_source(home, desk).build()
-    return write_dataset(
-        desk.lake,
-        f"{persona.name}-rules",
-        "instruct",
-        built.rows,
-        parents={"teacher": "none"},
-        prompts=asked.lineage.prompts,
-        dropped=built.dropped,
-        seed=settings.seed,
-        license=persona.license,
-        visibility=persona.visibility,
-        summary=f"The rows of {persona.full_name} with requests by rules.",
-    )

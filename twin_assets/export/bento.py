@@ -4,10 +4,8 @@
 """
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from twin_assets.core.models.card import render_card
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.models.version import ModelVersion
 from twin_assets.core.processes import run_within
-from twin_assets.export.export import refuse_full
+from twin_assets.export.export import appear, refuse_full, scratch_beside
 from twin_assets.settings import ROOT, Settings
 
 BENTOFILE = ROOT / "deploy" / "bento" / "llm.yaml"
@@ -40,20 +38,13 @@ def export_bento(settings: Settings, version: ModelVersion, target: Path) -> str
             "run `twin` from a checkout's own environment (`make install` there).",
         )
     options = bento_options(version, Registry(settings).base_of(version))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with scratch_beside(target) as scratch:
         (scratch / "models").symlink_to(settings.bentoml_home / "models")
         bentofile = scratch / "bentofile.yaml"
         bentofile.write_text(yaml.safe_dump(options, sort_keys=False, allow_unicode=True))
         folder = Path(_build(settings, bentofile, scratch))
         folder.chmod(0o755)
-        refuse_full(target)  # it took a while
-        folder.rename(target)
-    except OSError as error:
-        raise TwinError(f"{target} can't be written: {error}.", "name another folder.") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        appear(folder, target)
     return f"{folder.parent.name}:{folder.name}"
 
 

@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -43,9 +44,7 @@ def export_version(
     refuse_full(target)
     if to == "gguf" and quantization == "q4_k_m":
         check_quantiser()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with scratch_beside(target) as staged:
         staged.chmod(0o755)
         if to == ADAPTER:
             _copy_adapter(version, staged)
@@ -59,13 +58,27 @@ def export_version(
         else:
             about = _write_gguf(version, whole, staged, quantization, system, judge)
         (staged / "README.md").write_text(render_card(version) + about)
-        refuse_full(target)  # it took a while
-        staged.rename(target)
+        appear(staged, target)
+    return target
+
+
+@contextmanager
+def scratch_beside(target: Path) -> Iterator[Path]:
+    """A folder on the same disk, which is gone in the end. Raises TwinError for what can't be written there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield scratch
     except OSError as error:
         raise TwinError(f"{target} can't be written: {error}.", "name another folder.") from None
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
-    return target
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def appear(made: Path, target: Path) -> None:
+    """Move a whole folder to its place. Raises TwinError where something came there meanwhile."""
+    refuse_full(target)
+    made.rename(target)
 
 
 def refuse_full(folder: Path) -> None:
