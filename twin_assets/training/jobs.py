@@ -24,7 +24,7 @@ from twin_assets.core.persona.definition import load_persona, persona_names
 from twin_assets.core.records import most_closed
 from twin_assets.settings import Settings
 from twin_assets.training.axolotl.failures import name_failure
-from twin_assets.training.axolotl.phases import MERGING
+from twin_assets.training.axolotl.reporting.phases import MERGING
 from twin_assets.training.axolotl.reporting.progress import read_points
 from twin_assets.training.axolotl.rows import read_bytes, read_rows
 from twin_assets.training.configs.job import HistoryPoint, RayWorkers, TrainingJob, TrainingResult

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from twin_assets.core.embedding.embedder import _source
 from twin_assets.core.embedding.engines import open_engine
-from twin_assets.core.models.packaged import SMOLLM2
+from twin_assets.core.models.packaged import SMOLLM2, unpacked
 from twin_assets.evaluation.sense.reference import ReferenceModel
 from twin_assets.settings import ROOT
 
@@ -24,7 +24,7 @@ def lend_embedder(home: Path) -> None:
 
 def lend_reference(home: Path) -> None:
     """Give a new home the reference model as its own first use would leave it."""
-    shutil.copytree(lent_reference()._unpacked().parent, home / "cache" / "reference", copy_function=_link)
+    shutil.copytree(unpacked(LENT).parent, home / "cache" / "reference", copy_function=_link)
 
 
 def lent_reference() -> ReferenceModel:

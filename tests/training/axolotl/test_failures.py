@@ -25,7 +25,7 @@ from tests.training.training_factories import (
 from twin_assets.core.errors import TwinError
 from twin_assets.core.models.profiles import load_profile
 from twin_assets.training.axolotl.failures import name_failure, name_stop, read_error
-from twin_assets.training.axolotl.phases import MERGING, SAVING, enter_phase
+from twin_assets.training.axolotl.reporting.phases import MERGING, SAVING, enter_phase
 from twin_assets.training.configs.job import RayWorkers, TrainingJob
 from twin_assets.training.configs.overlays import TrainingStage, compose_overlays
 from twin_assets.training.fit.hardware import check_hardware, gpu_settings

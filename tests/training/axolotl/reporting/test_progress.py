@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from twin_assets.training.axolotl.failures import ZERO_LOSS, broken_loss, name_exception, name_failure
-from twin_assets.training.axolotl.phases import LOADING, READING
+from twin_assets.training.axolotl.reporting.phases import LOADING, READING
 from twin_assets.training.axolotl.reporting.plots import training_plot
 from twin_assets.training.axolotl.reporting.progress import PREFIX, Progress, point_metrics, read_points
 from twin_assets.training.configs.job import HistoryPoint
