@@ -16,8 +16,9 @@ from twin_assets.defs.shared.metadata import bar_table, image, sample_table
 from twin_assets.defs.shared.resources import Platform, records_result
 from twin_assets.feature.corpus.cleaning.clean import clean_documents, leaks
 from twin_assets.feature.corpus.duplicates.dedup import find_duplicates
+from twin_assets.feature.corpus.ngrams import shared_ngrams
 from twin_assets.feature.corpus.published import REASON, not_their_own
-from twin_assets.feature.corpus.split import shared_ngrams, sides_of, split_corpus
+from twin_assets.feature.corpus.split import sides_of, split_corpus
 from twin_assets.feature.corpus.warehouse import read_documents, read_library, read_some, read_turns
 from twin_assets.feature.index.embed import CachedEmbedder
 from twin_assets.feature.plots import clusters_plot, corpus_plot

@@ -5,10 +5,8 @@ a side before stays there, whatever joins it: what a released model was trained 
 later one. Only where a category would hold out too little are the lowest places of new documents added.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from hashlib import blake2b
-from itertools import chain
 
 import numpy as np
 
@@ -16,28 +14,12 @@ from twin_assets.core.data_runner import Runner, map_rows
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.hashing import hash_share
 from twin_assets.core.records import Record, Split, SplitDocument, UniqueDocument
-from twin_assets.core.text.words import ngrams, terms
 from twin_assets.feature.corpus.duplicates.semantic import COLUMNS, ROWS
+from twin_assets.feature.corpus.ngrams import HeldoutNgrams
 
 HELDOUT_SHARE = 0.2
 # A category of at least MIN_FROM documents holds out at least MIN_HELDOUT: the voice metric needs windows.
 MIN_FROM, MIN_HELDOUT = 8, 2
-NGRAM = 13
-_TEXTS_AT_ONCE, _WORDS_KEPT = 500, 1 << 20
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)
-
-
-class _WordHashes(dict[str, int]):
-    """Each word's 64-bit hash, signed, kept once it was made: a dictionary is twice as quick as `lru_cache`."""
-
-    def __missing__(self, word: str) -> int:
-        if len(self) >= _WORDS_KEPT:
-            self.clear()
-        self[word] = made = int.from_bytes(blake2b(word.encode(), digest_size=8).digest(), signed=True)
-        return made
-
-
-_WORD_HASHES = _WordHashes()
 
 
 class SplitResult(Record):
@@ -95,59 +77,6 @@ def _side_before(document: UniqueDocument, before: Mapping[str, Split]) -> Split
     return "heldout" if "heldout" in sides else "train" if sides else None
 
 
-def shared_ngrams(train: list[str], heldout: list[str], n: int = NGRAM) -> set[str]:
-    """Word n-grams that occur on both sides."""
-    sharing = [text for text, shares in zip(train, _sharing(train, heldout, n), strict=True) if shares]
-    grams = {gram for text in sharing for gram in word_ngrams(text, n)}
-    return {gram for text in heldout for gram in word_ngrams(text, n) if gram in grams} if grams else set()
-
-
-def word_ngrams(text: str, n: int) -> list[str]:
-    """Every run of n lower-case words, in order, repeats included."""
-    return ngrams(terms(text), n)
-
-
-def _sharing(
-    texts: list[str], heldout: list[str], n: int, runner: Runner | None = "native"
-) -> Iterator[bool]:
-    """Whether each text has a word n-gram of those held out, by 64-bit hashes, as the n-grams themselves take 20 times the memory.
-
-    None is missed; one found by accident is expected in a thousand corpora of a million texts of 300 words.
-    """
-    hashes = map_rows(partial(_gram_hashes, n), _blocks(heldout), runner, partition=1)
-    forbidden = np.sort(np.concatenate([np.empty(0, np.uint64), *(one for one, _ in hashes)]))
-    shares = map_rows(partial(_shares, forbidden, n), _blocks(texts), runner, partition=1)
-    return chain.from_iterable(shares)
-
-
-def _blocks(texts: list[str]) -> Iterator[list[str]]:
-    return (texts[at : at + _TEXTS_AT_ONCE] for at in range(0, len(texts), _TEXTS_AT_ONCE))
-
-
-def _gram_hashes(n: int, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of the texts' word n-grams, uint64 of shape (n-grams,), the same on every machine, and the position of each one's text."""
-    words = [terms(text) for text in texts]
-    owners = np.repeat(np.arange(len(texts)), list(map(len, words)))
-    hashed = map(_WORD_HASHES.__getitem__, chain.from_iterable(words))
-    ids = np.fromiter(hashed, np.int64, len(owners)).view(np.uint64)
-    if len(ids) < n:
-        return np.empty(0, np.uint64), np.empty(0, np.int64)
-    # A polynomial of the words' hashes; 64 bits wrap.
-    hashes = np.lib.stride_tricks.sliding_window_view(ids, n) @ (_FACTOR ** np.arange(n, dtype=np.uint64))
-    within = owners[: len(hashes)] == owners[n - 1 :]
-    return hashes[within], owners[: len(hashes)][within]
-
-
-def _shares(forbidden: np.ndarray, n: int, texts: list[str]) -> list[bool]:
-    hashes, owners = _gram_hashes(n, texts)
-    order = np.argsort(hashes)  # what is sought then lies near what was sought before
-    hashes, owners = hashes[order], owners[order]
-    at = np.searchsorted(forbidden, hashes)
-    there = at < len(forbidden)
-    there[there] = forbidden[at[there]] == hashes[there]
-    return (np.bincount(owners[there], minlength=len(texts)) > 0).tolist()
-
-
 def _contaminated(
     documents: list[SplitDocument],
     embed: Callable[[list[str]], np.ndarray],
@@ -158,7 +87,8 @@ def _contaminated(
     heldout = [d for d in documents if d.split == "heldout"]
     if not train or not heldout:
         return {}
-    shared = _sharing([d.voice_text for d in train], [d.voice_text for d in heldout], NGRAM, runner)
+    ngrams = HeldoutNgrams([d.voice_text for d in heldout], runner=runner)
+    shared = ngrams.shared_by([d.voice_text for d in train], runner)
     reasons = {d.doc_id: "shares_a_13gram" for d, shares in zip(train, shared, strict=True) if shares}
     prose = [d for d in train if d.category != "code"]
     if prose:
