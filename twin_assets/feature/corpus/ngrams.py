@@ -1,9 +1,9 @@
 """What texts share word for word: runs of 13 words, as 64-bit hashes wherever those of a whole side are held."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 
@@ -36,14 +36,14 @@ class HeldoutNgrams:
     said to share what it does not, and is then left out of training for nothing.
     """
 
-    def __init__(self, texts: list[str], n: int = NGRAM, runner: Runner | None = "native") -> None:
+    def __init__(self, texts: Iterable[str], n: int = NGRAM, runner: Runner | None = "native") -> None:
         """`runner`, here and below, is as in `map_rows`, with its errors."""
         hashes = map_rows(partial(_gram_hashes, n), _blocks(texts), runner, partition=1)
         self._n = n
         self._hashes = np.concatenate([np.empty(0, np.uint64), *(one for one, _ in hashes)])
         self._hashes.sort()
 
-    def shared_by(self, texts: list[str], runner: Runner | None = "native") -> Iterator[bool]:
+    def shared_by(self, texts: Iterable[str], runner: Runner | None = "native") -> Iterator[bool]:
         """Whether each text has one of these n-grams."""
         return chain.from_iterable(map_rows(self._shared, _blocks(texts), runner, partition=1))
 
@@ -61,8 +61,8 @@ class HeldoutNgrams:
         return (np.bincount(owners[there], minlength=len(texts)) > 0).tolist()
 
 
-def shared_ngrams(texts: list[str], heldout: list[str], n: int = NGRAM) -> set[str]:
-    """Word n-grams that occur on both sides."""
+def shared_ngrams(texts: Collection[str], heldout: Collection[str], n: int = NGRAM) -> set[str]:
+    """Word n-grams that occur on both sides, which are walked over twice."""
     sharing = [
         text for text, shares in zip(texts, HeldoutNgrams(heldout, n).shared_by(texts), strict=True) if shares
     ]
@@ -75,8 +75,9 @@ def word_ngrams(text: str, n: int) -> list[str]:
     return ngrams(terms(text), n)
 
 
-def _blocks(texts: list[str]) -> Iterator[list[str]]:
-    return (texts[at : at + _TEXTS_AT_ONCE] for at in range(0, len(texts), _TEXTS_AT_ONCE))
+def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(texts)
+    return iter(lambda: list(islice(rest, _TEXTS_AT_ONCE)), [])
 
 
 def _gram_hashes(n: int, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -5,15 +5,18 @@ a side before stays there, whatever joins it: what a released model was trained 
 later one. Only where a category would hold out too little are the lowest places of new documents added.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from functools import partial
+from itertools import compress
+from typing import NamedTuple
 
 import numpy as np
 
 from twin_assets.core.data_runner import Runner, map_rows
 from twin_assets.core.embedding.thresholds import OFFLINE_MINILM, Thresholds
 from twin_assets.core.hashing import hash_share
-from twin_assets.core.records import Record, Split, SplitDocument, UniqueDocument
+from twin_assets.core.records import Category, Split, SplitDocument, UniqueDocument
+from twin_assets.core.row_file import RowFile
 from twin_assets.feature.corpus.duplicates.semantic import COLUMNS, ROWS
 from twin_assets.feature.corpus.ngrams import HeldoutNgrams
 
@@ -22,23 +25,33 @@ HELDOUT_SHARE = 0.2
 MIN_FROM, MIN_HELDOUT = 8, 2
 
 
-class SplitResult(Record):
+class _Brief(NamedTuple):
+    """What is held of a document."""
+
+    doc_id: str
+    category: Category
+    cluster_id: str
+    duplicates: list[str]
+
+
+class SplitResult(NamedTuple):
     """`contaminated` names the reason by id of every document taken out of training."""
 
-    documents: list[SplitDocument]
+    documents: RowFile[SplitDocument]
     contaminated: dict[str, str]
 
 
 def split_corpus(
-    documents: list[UniqueDocument],
-    embed: Callable[[list[str]], np.ndarray],
+    documents: Iterable[UniqueDocument],
+    embed: Callable[[Collection[str]], np.ndarray],
     heldout_share: float = HELDOUT_SHARE,
     seed: int = 17,
     before: Mapping[str, Split] | None = None,
     thresholds: Thresholds = OFFLINE_MINILM,
     runner: Runner | None = "native",
 ) -> SplitResult:
-    """Both sides, in order of id. Code is never held out: it is no measure of a voice.
+    """Both sides, in order of id. Code is never held out: it is no measure of a voice. A RowFile of documents has them by id, and
+    their texts are then not held.
 
     `before` has the sides of the last split by document, its duplicates included. A cluster that joins
     both sides is held out. `thresholds` are those of `embed`; `runner` is as in `map_rows`, with its errors.
@@ -46,10 +59,14 @@ def split_corpus(
     What the training side shares with the held-out side (a 13-gram, or an embedding nearly the same) is
     taken out of training and named in `contaminated`.
     """
-    sides_before = {d.doc_id: side for d in documents if (side := _side_before(d, before or {}))}
+    if not isinstance(documents, RowFile):
+        documents = sorted(documents, key=lambda d: d.doc_id)
+    rows = RowFile[UniqueDocument].of(documents)
+    briefs = [_Brief(*brief) for brief in rows.values(*_Brief._fields)]
+    sides_before = {d.doc_id: side for d in briefs if (side := _side_before(d, before or {}))}
     heldout = {doc_id for doc_id, side in sides_before.items() if side == "heldout"}
     for category in ("post", "article"):
-        these = [d for d in documents if d.category == category]
+        these = [d for d in briefs if d.category == category]
         placed = sorted(
             (hash_share(f"{seed}:{d.cluster_id}"), d.doc_id) for d in these if d.doc_id not in sides_before
         )
@@ -58,47 +75,49 @@ def split_corpus(
         if len(these) >= MIN_FROM and missing > 0:
             chosen = [doc_id for _, doc_id in placed[: len(chosen) + missing]]
         heldout.update(chosen)
-    sides = [
+    contaminated = _contaminated(rows, briefs, heldout, embed, thresholds.contaminated, runner)
+    clean = (
         SplitDocument(**d.model_dump(), split="heldout" if d.doc_id in heldout else "train")
-        for d in documents
-    ]
-    contaminated = _contaminated(sides, embed, thresholds.contaminated, runner)
-    clean = [d for d in sides if d.doc_id not in contaminated]
-    return SplitResult(documents=sorted(clean, key=lambda d: d.doc_id), contaminated=contaminated)
+        for d in rows
+        if d.doc_id not in contaminated
+    )
+    return SplitResult(RowFile[SplitDocument].of(clean), contaminated)
 
 
-def sides_of(documents: list[SplitDocument]) -> dict[str, Split]:
+def sides_of(documents: Iterable[SplitDocument]) -> dict[str, Split]:
     """The side of every document of a split, and of the duplicates that it stands for."""
     return {i: d.split for d in documents for i in (d.doc_id, *d.duplicates)}
 
 
-def _side_before(document: UniqueDocument, before: Mapping[str, Split]) -> Split | None:
+def _side_before(document: _Brief, before: Mapping[str, Split]) -> Split | None:
     sides = {before[i] for i in (document.doc_id, *document.duplicates) if i in before}
     return "heldout" if "heldout" in sides else "train" if sides else None
 
 
 def _contaminated(
-    documents: list[SplitDocument],
-    embed: Callable[[list[str]], np.ndarray],
+    rows: RowFile[UniqueDocument],
+    briefs: list[_Brief],
+    heldout: Container[str],
+    embed: Callable[[Collection[str]], np.ndarray],
     most: float,
     runner: Runner | None,
 ) -> dict[str, str]:
-    train = [d for d in documents if d.split == "train"]
-    heldout = [d for d in documents if d.split == "heldout"]
-    if not train or not heldout:
+    held = np.array([d.doc_id in heldout for d in briefs], dtype=bool)
+    prose = ~held & np.array([d.category != "code" for d in briefs], dtype=bool)
+    if held.all() or not held.any():
         return {}
-    ngrams = HeldoutNgrams([d.voice_text for d in heldout], runner=runner)
-    shared = ngrams.shared_by([d.voice_text for d in train], runner)
-    reasons = {d.doc_id: "shares_a_13gram" for d, shares in zip(train, shared, strict=True) if shares}
-    prose = [d for d in train if d.category != "code"]
-    if prose:
-        vectors = embed([d.search_text for d in prose])
+    ngrams = HeldoutNgrams(rows.texts("voice_text", held), runner=runner)
+    shared = ngrams.shared_by(rows.texts("voice_text", ~held), runner)
+    train = (d.doc_id for d in compress(briefs, ~held))
+    reasons = {doc_id: "shares_a_13gram" for doc_id, shares in zip(train, shared, strict=True) if shares}
+    if prose.any():
+        vectors = embed(rows.texts("search_text", prose))
         blocks = (vectors[at : at + ROWS] for at in range(0, len(vectors), ROWS))
         closest = map_rows(
-            partial(_closest, embed([d.search_text for d in heldout])), blocks, runner,
+            partial(_closest, embed(rows.texts("search_text", held))), blocks, runner,
             partition=1, threads_as_here=True,
         )  # fmt: skip
-        for document, cosine in zip(prose, np.concatenate(list(closest)), strict=True):
+        for document, cosine in zip(compress(briefs, prose), np.concatenate(list(closest)), strict=True):
             if cosine > most:
                 reasons.setdefault(document.doc_id, "nearly_the_same_meaning")
     return reasons
