@@ -85,7 +85,7 @@ def run(size: int, runner: Runner) -> dict[str, float]:
     column = pa.array(texts, pa.large_string())
     hashes = timed("signatures", lambda: near.signatures(column, runner))
     left, right = timed("banding", lambda: near.candidate_pairs(hashes, runner))
-    timed("verification", lambda: near.jaccard(column, left, right, runner))
+    timed("verification", lambda: near.jaccard([column], left, right, runner))
     timed("semantic duplicates", lambda: semantic_pairs(vectors, words, runner=runner))
     documents = [
         UniqueDocument(

@@ -34,7 +34,8 @@ from twin_assets.core.models.registry import Lineage, Registry
 from twin_assets.core.persona.definition import Persona, load_persona
 from twin_assets.core.records import Chunk, EmbeddedChunk, Message, Record, SplitDocument, to_table
 from twin_assets.core.release.ledger import Ledger
-from twin_assets.core.storage.feature_store import FeatureStore, table_version
+from twin_assets.core.row_file import table_version
+from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.definitions import defs
 from twin_assets.defs.shared.common import MONITORING
 from twin_assets.defs.shared.resources import Platform, build_resources

@@ -165,7 +165,8 @@ def cleaned(texts: list[str], runner: Runner) -> tuple[str, int]:
     from twin_assets.feature.corpus.cleaning.clean import clean_documents
 
     result = clean_documents(map(_page, texts), ["en"], runner=runner)
-    return text_hash(result.model_dump_json(), 32), len(result.documents)
+    told = [result.documents.version, result.dropped, result.removed, result.masked]
+    return text_hash(json.dumps(told), 32), len(result.documents)
 
 
 def _page(text: str) -> Document:

@@ -139,7 +139,10 @@ def results(runner: Runner) -> dict[str, Any]:
         "contaminated": contaminated(runner),
         "pairs": [column.tolist() for column in pairs],
         "semantic": [column.tolist() for column in semantic],
-        "cleaned": json.loads(cleaned.model_dump_json()),
+        "cleaned": {
+            **cleaned._asdict(),
+            "documents": [json.loads(document.model_dump_json()) for document in cleaned.documents],
+        },
         "scores": scores(runner),
         "vectors": [bytes_hash(vector.tobytes()) for vector in vectors],
     }

@@ -221,10 +221,12 @@ def to_table(records: list[R], record: type[R]) -> pa.Table:
 
 
 def from_table(table: pa.Table, record: type[R]) -> list[R]:
-    """Records of an Arrow table; raises pydantic's ValidationError on a row that does not fit.
+    """Records of an Arrow table; raises pydantic's ValidationError on a row that does not fit."""
+    return [record.model_validate(row) for row in with_visibility(table, record).to_pylist()]
 
-    Rows of a table from before they said who may see them are for nobody but the persona.
-    """
-    if "visibility" in record.model_fields and "visibility" not in table.column_names:
-        table = table.append_column("visibility", pa.array(["private"] * len(table), pa.string()))
-    return [record.model_validate(row) for row in table.to_pylist()]
+
+def with_visibility(table: pa.Table, record: type[Record]) -> pa.Table:
+    """The table of such records: rows from before they said who may see them are for nobody but the persona."""
+    if "visibility" not in record.model_fields or "visibility" in table.column_names:
+        return table
+    return table.append_column("visibility", pa.array(["private"] * len(table), pa.string()))

@@ -2,11 +2,12 @@
 
 import io
 from collections import Counter
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from twin_assets.core.records import CleanedDocument, EmbeddedChunk
+from twin_assets.core.records import EmbeddedChunk
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +17,17 @@ CATEGORIES = ("post", "article", "code")
 MAX_POINTS = 5_000
 
 
-def corpus_plot(documents: list[CleanedDocument]) -> bytes:
+class PlottedDocument(NamedTuple):
+    """What the plot of a corpus shows of a document."""
+
+    source: str
+    category: str
+    words: int
+    published_at: datetime | None
+    language: str | None
+
+
+def corpus_plot(documents: list[PlottedDocument]) -> bytes:
     """Documents by source and category, their lengths, their growth over time, and their languages."""
     figure = _figure(8, 6)
     axes = figure.subplots(2, 2)
@@ -109,7 +120,7 @@ def _flat(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
         return PCA(2, random_state=seed).fit_transform(vectors), "PCA"
 
 
-def _stacked(axes, documents: list[CleanedDocument]) -> None:  # type: ignore[no-untyped-def]
+def _stacked(axes, documents: list[PlottedDocument]) -> None:  # type: ignore[no-untyped-def]
     sources = sorted({d.source for d in documents})
     bottom = [0] * len(sources)
     for category in CATEGORIES:

@@ -13,7 +13,7 @@ from twin_assets.definitions import defs
 from twin_assets.defs.shared.resources import build_resources
 from twin_assets.evaluation.voice.copying import CopyCheck
 from twin_assets.evaluation.voice.meter import VoiceMeter
-from twin_assets.feature.corpus.split import shared_ngrams
+from twin_assets.feature.corpus.ngrams import shared_ngrams
 from twin_assets.feature.instruct.tasks import FOLLOW_UP, MIN_ANSWER_WORDS, MIN_QUOTED_WORDS
 from twin_assets.settings import ROOT, Settings
 

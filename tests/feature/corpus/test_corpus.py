@@ -13,7 +13,8 @@ from twin_assets.core.records import CleanedDocument, Document, UniqueDocument, 
 from twin_assets.feature.corpus.cleaning.clean import clean_document, clean_documents
 from twin_assets.feature.corpus.cleaning.markdown import markdown_blocks
 from twin_assets.feature.corpus.duplicates.dedup import find_duplicates
-from twin_assets.feature.corpus.split import shared_ngrams, sides_of, split_corpus, word_ngrams
+from twin_assets.feature.corpus.ngrams import HeldoutNgrams, shared_ngrams, word_ngrams
+from twin_assets.feature.corpus.split import sides_of, split_corpus
 
 STORY = (
     "I don't trust a green tick. It says the job ran (it didn't say what it ran on), and that's the whole trick: "
@@ -150,6 +151,10 @@ def test_shared_ngrams_are_those_of_both_sides_as_sets() -> None:
     for n in (2, 4, 13):
         train, heldout = ({gram for text in side for gram in word_ngrams(text, n)} for side in sides)
         assert shared_ngrams(*sides, n) == train & heldout
+        asked = HeldoutNgrams(sides[1], n)
+        assert [asked.in_any([text]) for text in sides[0]] == [
+            not heldout.isdisjoint(word_ngrams(text, n)) for text in sides[0]
+        ]
     assert shared_ngrams(*sides, 4)
     assert shared_ngrams([*sides[0], sides[1][0] + " last"], sides[1]) >= set(word_ngrams(sides[1][0], 13))
 

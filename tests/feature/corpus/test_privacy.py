@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from tests.support.machine import growth
 from twin_assets.core.hashing import text_hash
-from twin_assets.core.records import Document
+from twin_assets.core.records import CleanedDocument, Document
+from twin_assets.core.row_file import RowFile
 from twin_assets.core.text.privacy import ALL_KINDS, SECRET_KINDS, mask, scan
 from twin_assets.defs.corpus.assets import no_secrets
 from twin_assets.feature.corpus.cleaning.clean import clean_document, clean_documents, leaks
@@ -200,8 +201,8 @@ def test_the_check_on_cleaned_documents_fails_on_a_leak_and_names_no_secret() ->
     good = clean_document(document(BODY), mask_personal_data=False)
     bad = good.model_copy(update={"voice_text": good.voice_text + TRUE_POSITIVES["aws_key"][0]})
     check = no_secrets.op.compute_fn.decorated_fn  # type: ignore[attr-defined]
-    passed: dg.AssetCheckResult = check(Stub(), [good])
-    failed: dg.AssetCheckResult = check(Stub(), [good, bad])
+    passed: dg.AssetCheckResult = check(Stub(), RowFile[CleanedDocument].of([good]))
+    failed: dg.AssetCheckResult = check(Stub(), RowFile[CleanedDocument].of([good, bad]))
     assert passed.passed
     assert not failed.passed
     assert "AKIA" not in str(failed.metadata)

@@ -20,7 +20,7 @@ from twin_assets.core.prompts.templates import passages_in, read_back, without_p
 from twin_assets.core.records import EmbeddedChunk, Passage, SplitDocument
 from twin_assets.core.storage.lake import LocalLake
 from twin_assets.core.text.tokens import estimated_tokens
-from twin_assets.feature.corpus.split import shared_ngrams
+from twin_assets.feature.corpus.ngrams import shared_ngrams
 from twin_assets.feature.index.chunk import chunk_documents
 from twin_assets.feature.index.embed import embed_chunks
 from twin_assets.feature.instruct.build import RowSource, unverifiable_rows

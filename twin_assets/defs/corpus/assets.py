@@ -4,10 +4,12 @@ from collections import Counter
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.publishing import PostLedger
 from twin_assets.core.records import CleanedDocument, Record, SplitDocument, UniqueDocument
+from twin_assets.core.row_file import RowFile
 from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.text.privacy import ALL_KINDS, mask
@@ -16,11 +18,12 @@ from twin_assets.defs.shared.metadata import bar_table, image, sample_table
 from twin_assets.defs.shared.resources import Platform, records_result
 from twin_assets.feature.corpus.cleaning.clean import clean_documents, leaks
 from twin_assets.feature.corpus.duplicates.dedup import find_duplicates
+from twin_assets.feature.corpus.ngrams import shared_ngrams
 from twin_assets.feature.corpus.published import REASON, not_their_own
-from twin_assets.feature.corpus.split import shared_ngrams, sides_of, split_corpus
+from twin_assets.feature.corpus.split import sides_of, split_corpus
 from twin_assets.feature.corpus.warehouse import read_documents, read_library, read_some, read_turns
 from twin_assets.feature.index.embed import CachedEmbedder
-from twin_assets.feature.plots import clusters_plot, corpus_plot
+from twin_assets.feature.plots import PlottedDocument, clusters_plot, corpus_plot
 
 
 class DroppedDocument(Record):
@@ -43,7 +46,7 @@ class DroppedDocument(Record):
 )
 def cleaned_documents(
     context: dg.AssetExecutionContext, platform: Platform
-) -> dg.MaterializeResult[list[CleanedDocument]]:
+) -> dg.MaterializeResult[RowFile[CleanedDocument]]:
     """Documents without boilerplate: `voice_text` to learn from, `search_text` to find by."""
     persona = platform.persona(context.partition_key)
     erased = erased_list(platform.lake, persona.name).documents
@@ -54,22 +57,22 @@ def cleaned_documents(
         platform.settings.data_runner,
     )  # fmt: skip
     published = not_their_own(cleaned.documents, PostLedger(platform.lake, persona.name).posts())
-    theirs = [d for d in cleaned.documents if d.doc_id not in published]
+    theirs = cleaned.documents.without(published)
+    plotted = [PlottedDocument(*values) for values in theirs.values(*PlottedDocument._fields)]
     dropped = cleaned.dropped | ({REASON: sorted(published)} if published else {})
     return records_result(
         theirs,
-        CleanedDocument,
         {
             "documents": len(theirs),
-            "words": sum(d.words for d in theirs),
-            "questions_answered_in_talks": sum(len(d.exchanges) for d in theirs),
+            "words": sum(d.words for d in plotted),
+            "questions_answered_in_talks": sum(len(found) for (found,) in theirs.values("exchanges")),
             "dropped": bar_table({reason: len(ids) for reason, ids in dropped.items()}, "reason"),
             "dropped_samples": _dropped_samples(warehouse, persona.name, dropped),
             "boilerplate_removed": bar_table(cleaned.removed, "kind"),
             "masked": bar_table(cleaned.masked, "kind"),
-            "languages": bar_table(Counter(d.language or "unknown" for d in theirs), "language"),
+            "languages": bar_table(Counter(d.language or "unknown" for d in plotted), "language"),
             "sample": sample_table(theirs, ["title", "category", "words", "voice_text"]),
-            "plot": image(corpus_plot(theirs)),
+            "plot": image(corpus_plot(plotted)),
         },
     )
 
@@ -85,17 +88,18 @@ def cleaned_documents(
 )
 def library_documents(
     context: dg.AssetExecutionContext, platform: Platform
-) -> dg.MaterializeResult[list[SplitDocument]]:
+) -> dg.MaterializeResult[RowFile[SplitDocument]]:
     """Pages and papers of others that were added to the library: found and cited, never learnt from."""
     persona = platform.persona(context.partition_key)
     documents = read_library(platform.settings.warehouse_path, persona.name)
     cleaned = clean_documents(
         documents, persona.languages, persona.mask_personal_data, runner=platform.settings.data_runner
     )
-    pages = [SplitDocument(**d.model_dump(), cluster_id=d.doc_id, split="train") for d in cleaned.documents]
+    pages = RowFile[SplitDocument].of(
+        SplitDocument(**d.model_dump(), cluster_id=d.doc_id, split="train") for d in cleaned.documents
+    )
     return records_result(
         pages,
-        SplitDocument,
         {
             "documents": len(pages),
             "dropped": bar_table({reason: len(ids) for reason, ids in cleaned.dropped.items()}, "reason"),
@@ -136,8 +140,8 @@ def _dropped_samples(warehouse: Path, persona: str, dropped: dict[str, list[str]
     automation_condition=when_inputs_change,
 )
 def unique_documents(
-    context: dg.AssetExecutionContext, platform: Platform, cleaned_documents: list[CleanedDocument]
-) -> dg.MaterializeResult[list[UniqueDocument]]:
+    context: dg.AssetExecutionContext, platform: Platform, cleaned_documents: RowFile[CleanedDocument]
+) -> dg.MaterializeResult[RowFile[UniqueDocument]]:
     """One representative for each cluster of exact, near and semantic duplicates."""
     result = find_duplicates(
         cleaned_documents,
@@ -148,7 +152,6 @@ def unique_documents(
     kinds = [c.kind for c in result.clusters]
     return records_result(
         result.documents,
-        UniqueDocument,
         {
             "documents": len(result.documents),
             "removed": len(cleaned_documents) - len(result.documents),
@@ -172,11 +175,11 @@ def unique_documents(
     automation_condition=when_inputs_change,
 )
 def corpus_split(
-    context: dg.AssetExecutionContext, platform: Platform, unique_documents: list[UniqueDocument]
-) -> dg.MaterializeResult[list[SplitDocument]]:
+    context: dg.AssetExecutionContext, platform: Platform, unique_documents: RowFile[UniqueDocument]
+) -> dg.MaterializeResult[RowFile[SplitDocument]]:
     """Train and held-out sides, by document and cluster, before anything is generated from them."""
     store, key = FeatureStore(platform.lake), ("corpus_split", context.partition_key)
-    last = store.read(*key) if store.latest(*key) else []
+    last = store.load(*key, RowFile[SplitDocument]) if store.latest(*key) else ()
     split = split_corpus(
         unique_documents,
         _embedder(platform).embed,
@@ -185,14 +188,13 @@ def corpus_split(
         thresholds=platform.thresholds,
         runner=platform.settings.data_runner,
     )
-    sides = [f"{d.split} {d.category}" for d in split.documents]
+    sides = Counter(f"{d.split} {d.category}" for d in split.documents)
     return records_result(
         split.documents,
-        SplitDocument,
         {
             "documents": len(split.documents),
-            "heldout": sum(d.split == "heldout" for d in split.documents),
-            "sides": bar_table({side: sides.count(side) for side in sorted(set(sides))}, "side"),
+            "heldout": sum(n for side, n in sides.items() if side.startswith("heldout")),
+            "sides": bar_table(sides, "side"),
             "contaminated": dg.MetadataValue.json(split.contaminated),
             "heldout_titles": dg.MetadataValue.json(
                 [d.title or d.voice_text[:60] for d in split.documents if d.split == "heldout"]
@@ -210,10 +212,10 @@ def corpus_split(
     blocking=True,
     description="No secret, and no personal data that the persona masks, is in any cleaned text.",
 )
-def no_secrets(platform: Platform, cleaned_documents: list[CleanedDocument]) -> dg.AssetCheckResult:
+def no_secrets(platform: Platform, cleaned_documents: RowFile[CleanedDocument]) -> dg.AssetCheckResult:
     leaked = Counter[str]()
-    for name in {d.persona for d in cleaned_documents}:
-        theirs = [d for d in cleaned_documents if d.persona == name]
+    for name in {name for (name,) in cleaned_documents.values("persona")}:
+        theirs = (d for d in cleaned_documents if d.persona == name)
         leaked += leaks(theirs, platform.persona(name).mask_personal_data, platform.settings.data_runner)
     return dg.AssetCheckResult(
         passed=not leaked,
@@ -222,12 +224,12 @@ def no_secrets(platform: Platform, cleaned_documents: list[CleanedDocument]) -> 
 
 
 @dg.asset_check(asset=corpus_split, blocking=True, description="No 13-gram is on both sides of the split.")
-def no_shared_ngrams(corpus_split: list[SplitDocument]) -> dg.AssetCheckResult:
-    prose = [d for d in corpus_split if d.category != "code"]
-    shared = shared_ngrams(
-        [d.voice_text for d in prose if d.split == "train"],
-        [d.voice_text for d in prose if d.split == "heldout"],
+def no_shared_ngrams(corpus_split: RowFile[SplitDocument]) -> dg.AssetCheckResult:
+    sides = np.array(
+        ["" if c == "code" else s for c, s in corpus_split.values("category", "split")], dtype="U7"
     )
+    train, heldout = (corpus_split.texts("voice_text", sides == side) for side in ("train", "heldout"))
+    shared = shared_ngrams(train, heldout)
     return dg.AssetCheckResult(
         passed=not shared,
         metadata={"shared": len(shared), "examples": dg.MetadataValue.json(sorted(shared)[:5])},

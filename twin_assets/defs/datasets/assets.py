@@ -21,13 +21,14 @@ from twin_assets.core.embedding.embedder import remembering
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.prompts.templates import prompts_fingerprint
 from twin_assets.core.records import EmbeddedChunk, SplitDocument, to_table
+from twin_assets.core.row_file import table_version
 from twin_assets.defs.datasets.feedback import accepted_rows, accepted_thumbs
 from twin_assets.defs.datasets.rejected import Instruments, Told, how_much_worse
 from twin_assets.defs.datasets.requests import ask_for_requests, somebody_writes
 from twin_assets.defs.shared.code_versions import dataset_version
 from twin_assets.defs.shared.common import DATASETS, OWNERS, personas, when_changed
 from twin_assets.defs.shared.metadata import bar_table, image, sample_table
-from twin_assets.defs.shared.resources import Platform, table_version
+from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.shared.retries import retried_when_away
 from twin_assets.feature.instruct.build import (
     RowSource,

@@ -12,7 +12,7 @@ from twin_assets.core.records import EmbeddedChunk, SplitDocument
 from twin_assets.defs.datasets.assets import rows_of
 from twin_assets.defs.datasets.feedback import accepted_pairs
 from twin_assets.defs.shared.resources import Platform
-from twin_assets.feature.corpus.split import shared_ngrams
+from twin_assets.feature.corpus.ngrams import shared_ngrams
 from twin_assets.feature.instruct.build import unverifiable_rows
 from twin_assets.feature.instruct.near_heldout import holds_any, texts_near_heldout
 from twin_assets.feature.instruct.shares import OVER_SHARE, over_share

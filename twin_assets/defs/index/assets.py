@@ -1,18 +1,21 @@
 """Index: chunks, their vectors, and the vector store synced to them by difference."""
 
+from collections import Counter
 from contextlib import closing
+from itertools import chain
 
 import dagster as dg
 
 from twin_assets.core.records import Chunk, EmbeddedChunk, SplitDocument, UniqueDocument, set_aside, to_table
+from twin_assets.core.row_file import RowFile, table_version
 from twin_assets.core.storage.erased import erased_list
 from twin_assets.core.vectors import open_store
 from twin_assets.core.vectors.findable import findable
 from twin_assets.defs.shared.common import INDEX, OWNERS, personas, when_changed, when_inputs_change
 from twin_assets.defs.shared.metadata import bar_table, image, sample_table
-from twin_assets.defs.shared.resources import Platform, records_result, table_version
+from twin_assets.defs.shared.resources import Platform, records_result
 from twin_assets.defs.shared.retries import retried_when_away
-from twin_assets.feature.index.chunk import chunk_documents
+from twin_assets.feature.index.chunk import chunks_of
 from twin_assets.feature.index.embed import embed_chunks
 from twin_assets.feature.plots import vectors_plot
 
@@ -29,22 +32,21 @@ from twin_assets.feature.plots import vectors_plot
 def chunks(
     context: dg.AssetExecutionContext,
     platform: Platform,
-    unique_documents: list[UniqueDocument],
-    corpus_split: list[SplitDocument],
-    library_documents: list[SplitDocument],
-) -> dg.MaterializeResult[list[Chunk]]:
+    unique_documents: RowFile[UniqueDocument],
+    corpus_split: RowFile[SplitDocument],
+    library_documents: RowFile[SplitDocument],
+) -> dg.MaterializeResult[RowFile[Chunk]]:
     """Passages by category: posts whole, articles by section, code by function; the library's among them, and those of
     documents that the split set aside."""
-    documents = [*corpus_split, *set_aside(unique_documents, corpus_split), *library_documents]
-    made = chunk_documents(documents, platform.embedder.count_tokens)
-    categories = [c.category for c in made]
+    documents = chain(corpus_split, set_aside(unique_documents, corpus_split), library_documents)
+    made = RowFile[Chunk].of(chunks_of(documents, platform.embedder.count_tokens))
+    categories = Counter(category for (category,) in made.values("category"))
     return records_result(
         made,
-        Chunk,
         {
             "chunks": len(made),
-            "tokens": sum(c.tokens for c in made),
-            "categories": bar_table({c: categories.count(c) for c in sorted(set(categories))}, "category"),
+            "tokens": sum(tokens for (tokens,) in made.values("tokens")),
+            "categories": bar_table(categories, "category"),
             "sample": sample_table(made, ["title", "heading", "tokens", "text"]),
         },
     )
@@ -60,14 +62,13 @@ def chunks(
 )
 def embeddings(
     context: dg.AssetExecutionContext, platform: Platform, chunks: list[Chunk]
-) -> dg.MaterializeResult[list[EmbeddedChunk]]:
+) -> dg.MaterializeResult[RowFile[EmbeddedChunk]]:
     """Chunks with unit vectors; only texts never seen before are computed."""
     embedder = platform.embedder
     settings = platform.settings
     result = embed_chunks(chunks, embedder, settings.cache_dir, context.log.info, settings.data_runner)
     return records_result(
-        result.chunks,
-        EmbeddedChunk,
+        RowFile[EmbeddedChunk].of(result.chunks),
         {
             "chunks": len(result.chunks),
             "computed": result.computed,

@@ -19,11 +19,11 @@ from twin_assets.core.hashing import fingerprint
 from twin_assets.core.models.profiles import Profile, load_profile
 from twin_assets.core.models.registry import Registry
 from twin_assets.core.persona.definition import Persona, load_persona
-from twin_assets.core.records import Record, to_table
 from twin_assets.core.release.known import KnownLedgers
 from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.release.marks import PAUSED, Paused
-from twin_assets.core.storage.feature_store import FeatureStore, table_version
+from twin_assets.core.row_file import RowFile
+from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.core.storage.lake import Lake, open_lake
 from twin_assets.core.storage.s3 import s3_client
 from twin_assets.defs.shared.retries import retrying
@@ -142,19 +142,15 @@ class FeatureStoreIOManager(dg.ConfigurableIOManager):
 
 
 def records_result(
-    value: list[Any],
-    kind: type[Record],
+    rows: RowFile[Any],
     metadata: dict[str, Any],
     checks: list[dg.AssetCheckResult] | None = None,
     beside: object = None,
 ) -> dg.MaterializeResult:
     """A materialisation of records whose data version is their content, and what is told `beside` them."""
-    version = table_version(to_table(value, kind))
+    version = f"{rows.version}-{fingerprint(beside, 8)}" if beside else rows.version
     return dg.MaterializeResult(
-        value=value,
-        metadata=metadata,
-        check_results=checks or [],
-        data_version=dg.DataVersion(f"{version}-{fingerprint(beside, 8)}" if beside else version),
+        value=rows, metadata=metadata, check_results=checks or [], data_version=dg.DataVersion(version)
     )
 
 

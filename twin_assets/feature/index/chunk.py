@@ -6,7 +6,7 @@ and nothing twice, so that a citation can point to the exact place.
 
 import itertools
 import re
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 
 from twin_assets.core.hashing import text_hash
 from twin_assets.core.records import Chunk, SplitDocument
@@ -22,15 +22,22 @@ _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 
 
 def chunk_documents(
-    documents: list[SplitDocument], count_tokens: Callable[[str], int], max_tokens: int = MAX_TOKENS
+    documents: Iterable[SplitDocument], count_tokens: Callable[[str], int], max_tokens: int = MAX_TOKENS
 ) -> list[Chunk]:
     """All chunks, by document and place. Tokens are of the embedder's own tokenizer."""
+    return list(chunks_of(documents, count_tokens, max_tokens))
+
+
+def chunks_of(
+    documents: Iterable[SplitDocument], count_tokens: Callable[[str], int], max_tokens: int = MAX_TOKENS
+) -> Iterator[Chunk]:
+    """The same one by one, as the documents are taken."""
 
     def size(text: str) -> int:
         # An embedder that doesn't know a script takes a long run of its letters for one unknown token.
         return max(count_tokens(text), count_words(text)) if has_unspaced(text) else count_tokens(text)
 
-    return [chunk for document in documents for chunk in _chunks(document, size, max_tokens)]
+    return (chunk for document in documents for chunk in _chunks(document, size, max_tokens))
 
 
 def _chunks(document: SplitDocument, count_tokens: Callable[[str], int], max_tokens: int) -> list[Chunk]:

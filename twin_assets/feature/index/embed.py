@@ -1,6 +1,8 @@
 """Vectors of texts and chunks. What was embedded before, by the same embedder, is read from a cache."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -41,29 +43,43 @@ class CachedEmbedder:
         self._embedder, self._say, self._runner = embedder, on_progress, runner
         self.computed = 0
 
-    def embed(self, texts: list[str]) -> np.ndarray:
-        """Unit vectors of texts, in their order, shape (n, dimensions), float32."""
+    def embed(self, texts: Collection[str]) -> np.ndarray:
+        """Unit vectors of texts, in their order, shape (n, dimensions), float32. The texts are walked over twice, where some
+        are new, and not held."""
         keys = [text_hash(text, 32) for text in texts]
-        rows = np.zeros((len(texts), self._embedder.dimensions), dtype=np.float32)
-        vectors = self._kept.find(keys)
-        vectors |= self._compute({k: t for k, t in zip(keys, texts, strict=True) if k not in vectors})
-        for at, key in enumerate(keys):
-            rows[at] = np.frombuffer(vectors[key], dtype=np.float32)
+        rows = np.zeros((len(keys), self._embedder.dimensions), dtype=np.float32)
+        missing: dict[str, list[int]] = {}
+        for first in range(0, len(keys), BLOCK):
+            vectors = self._kept.find(keys[first : first + BLOCK])
+            for at, key in enumerate(keys[first : first + BLOCK], first):
+                if key in vectors:
+                    rows[at] = np.frombuffer(vectors[key], dtype=np.float32)
+                else:
+                    missing.setdefault(key, []).append(at)
+        self._compute(texts, missing, rows)
         return rows
 
-    def _compute(self, missing: dict[str, str]) -> dict[str, bytes]:
-        made: dict[str, bytes] = {}
-        pending = list(missing.items())
-        blocks = [pending[at : at + BLOCK] for at in range(0, len(pending), BLOCK)]
-        texts = ([text for _, text in block] for block in blocks)
-        found = map_rows(self._embedder.embed, texts, self._runner, partition=1, uses_all_cores=True)
-        for block, vectors in zip(blocks, found, strict=True):
-            new = {key: vector.tobytes() for (key, _), vector in zip(block, vectors, strict=True)}
-            self._kept.keep(new)
-            made |= new
-            self._say(f"embedded {len(made)} of {len(pending)} texts")
-        self.computed += len(made)
-        return made
+    def _compute(self, texts: Iterable[str], missing: dict[str, list[int]], rows: np.ndarray) -> None:
+        """Embed the texts whose keys are missing, and put each vector in its places among the rows."""
+        firsts = {places[0]: key for key, places in missing.items()}
+        under_way: deque[list[str]] = deque()
+
+        def blocks() -> Iterator[list[str]]:
+            new = ((firsts[at], text) for at, text in enumerate(texts) if at in firsts)
+            while block := list(islice(new, BLOCK)):
+                under_way.append([key for key, _ in block])
+                yield [text for _, text in block]
+
+        done = 0
+        to_do = blocks() if missing else ()
+        for vectors in map_rows(self._embedder.embed, to_do, self._runner, partition=1, uses_all_cores=True):
+            new = dict(zip(under_way.popleft(), vectors, strict=True))
+            self._kept.keep({key: vector.tobytes() for key, vector in new.items()})
+            for key, vector in new.items():
+                rows[missing[key]] = vector
+            done += len(new)
+            self._say(f"embedded {done} of {len(missing)} texts")
+        self.computed += done
 
 
 def embed_chunks(

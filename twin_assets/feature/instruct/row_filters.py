@@ -15,7 +15,7 @@ from twin_assets.core.text.privacy import ALL_KINDS, kinds_to_mask, mask, scan
 from twin_assets.core.text.tokens import estimated_tokens
 from twin_assets.core.text.words import count_words
 from twin_assets.feature.corpus.language import other_language
-from twin_assets.feature.corpus.split import NGRAM, word_ngrams
+from twin_assets.feature.corpus.ngrams import HeldoutNgrams, word_ngrams
 from twin_assets.feature.instruct.near_heldout import holds_any
 from twin_assets.feature.instruct.near_requests import near_requests
 from twin_assets.feature.instruct.tasks import FOLLOW_UP, MIN_ANSWER_WORDS, MIN_QUOTED_WORDS
@@ -56,7 +56,7 @@ class RowFilter:
     ) -> None:
         """`heldout` are the texts that no training row may quote, `near_heldout` those that no answer may hold."""
         self._profile, self._near_heldout = profile, list(near_heldout)
-        self._heldout = {gram for text in heldout for gram in word_ngrams(text, NGRAM)}
+        self._heldout = HeldoutNgrams(list(heldout))
         self._private = kinds_to_mask(persona.mask_personal_data)
         self._other_language = cache(
             lambda text: other_language(text[:_LANGUAGE_CHARACTERS], persona.languages)
@@ -93,7 +93,7 @@ class RowFilter:
             return "mostly_quoted"
         if holds_any(text, self._near_heldout):
             return "nearly_heldout"
-        if not self._heldout.isdisjoint(word_ngrams(text, NGRAM)):
+        if self._heldout.in_any([text]):
             return "holds_heldout_text"
         return "other_language" if self._other_language(text) else None
 
@@ -129,7 +129,7 @@ class RowFilter:
         if row.split == "train" and holds_any(answer, self._near_heldout):
             return "nearly_heldout"
         # A title that a held-out text names may make such a run with the prompt's words.
-        if row.split == "train" and any(not self._heldout.isdisjoint(word_ngrams(t, NGRAM)) for t in texts):
+        if row.split == "train" and self._heldout.in_any(texts):
             return "holds_heldout_text"
         if row.task != "explain_code" and self._other_language(answer):
             return "other_language"

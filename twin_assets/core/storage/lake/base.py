@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from twin_assets.core.storage.lake.local import LocalLake
 
@@ -13,6 +13,13 @@ class Lake(Protocol):
         """Bytes of an object; raises KeyError when there is none."""
         ...
 
+    def open(self, key: str) -> IO[bytes]:
+        """The object as a file on this machine's disk, to be read in parts; raises KeyError when there is none.
+
+        What becomes of the object meanwhile is not seen.
+        """
+        ...
+
     def read_if_changed(self, key: str, seen: str | None) -> tuple[bytes, str] | None:
         """Bytes of an object and a mark of them; None while `seen` is still their mark. Raises KeyError when there is none.
 
@@ -20,8 +27,8 @@ class Lake(Protocol):
         """
         ...
 
-    def write(self, key: str, data: bytes) -> str:
-        """Store an object whole, replacing an older one. Returns its URI."""
+    def write(self, key: str, data: bytes | IO[bytes]) -> str:
+        """Store an object whole, replacing an older one: bytes, or what a file has from its place on. Returns its URI."""
         ...
 
     def create(self, key: str, data: bytes) -> str:

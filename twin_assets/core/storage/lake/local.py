@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from filelock import FileLock
 
@@ -43,14 +43,20 @@ class LocalLake:
         except (FileNotFoundError, IsADirectoryError):
             raise KeyError(key) from None
 
+    def open(self, key: str) -> IO[bytes]:
+        try:
+            return self._path(key).open("rb")
+        except (FileNotFoundError, IsADirectoryError):
+            raise KeyError(key) from None
+
     def read_if_changed(self, key: str, seen: str | None) -> tuple[bytes, str] | None:
         data = self.read(key)
         mark = hashlib.sha256(data).hexdigest()
         return None if mark == seen else (data, mark)
 
-    def write(self, key: str, data: bytes) -> str:
+    def write(self, key: str, data: bytes | IO[bytes]) -> str:
         path = self._path(key)
-        with self._staged(path, BytesIO(data)) as staged:
+        with self._staged(path, BytesIO(data) if isinstance(data, bytes) else data) as staged:
             staged.replace(path)
         return self.uri(key)
 

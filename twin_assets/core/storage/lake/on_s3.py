@@ -2,6 +2,8 @@
 
 import random
 import secrets
+import shutil
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from twin_assets.core.storage.lake.keys import ERASED_NOTE, lake_key
 from twin_assets.core.storage.lake.local import LocalLake
@@ -51,6 +53,13 @@ class S3Lake:
         with answered(self.client, f"read {key}"):
             return self._get(key)["Body"].read()
 
+    def open(self, key: str) -> IO[bytes]:
+        file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by who reads it
+        with answered(self.client, f"read {key}"):
+            shutil.copyfileobj(self._get(key)["Body"], file)
+        file.seek(0)
+        return file
+
     def _get(self, key: str, **conditions: str) -> Any:
         try:
             answer = self.client.get_object(Bucket=self.bucket, Key=self._key(key), **conditions)
@@ -72,7 +81,7 @@ class S3Lake:
                     return None
                 raise
 
-    def write(self, key: str, data: bytes) -> str:
+    def write(self, key: str, data: bytes | IO[bytes]) -> str:
         self._own()
         with answered(self.client, f"write {key}"):
             self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)

@@ -5,15 +5,18 @@ normalised for retrieval. A document that is dropped is counted under its reason
 """
 
 import logging
+import pickle
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from tempfile import TemporaryFile
 from typing import NamedTuple
 
 from twin_assets.core.data_runner import Runner, map_rows
-from twin_assets.core.records import CleanedDocument, Document, Exchange, Record
+from twin_assets.core.records import CleanedDocument, Document, Exchange
+from twin_assets.core.row_file import RowFile
 from twin_assets.core.text.html.block_pages import is_block_page
 from twin_assets.core.text.html.boilerplate import boilerplate_kind
 from twin_assets.core.text.privacy import ALL_KINDS, SECRET_KINDS, kinds_to_mask, mask, scan
@@ -43,14 +46,14 @@ _DOUBTFUL = re.compile(r"@|\d{5}")
 _MARKED = ("```", "## ", "- ", "> ", "  ")
 
 
-class CleaningResult(Record):
+class CleaningResult(NamedTuple):
     """`dropped` holds document ids by reason, `removed` counts of boilerplate blocks by kind, `masked` counts
     of secrets and personal data by kind."""
 
-    documents: list[CleanedDocument]
+    documents: RowFile[CleanedDocument]
     dropped: dict[str, list[str]]
     removed: dict[str, int]
-    masked: dict[str, int] = {}
+    masked: dict[str, int]
 
 
 def clean_documents(
@@ -62,30 +65,41 @@ def clean_documents(
 ) -> CleaningResult:
     """Clean every document; drop, with a reason, what nothing should be learnt from. `turns` are the messages of
     conversations by document id (`talks`). `runner` is as in `map_rows`, with its errors; what ends many texts is told
-    here, by the texts' blocks: bodies are not kept."""
-    passed: list[CleanedDocument] = []
+    here, by hashes of the texts' blocks; the blocks wait on this machine's disk."""
     dropped: dict[str, list[str]] = {}
     removed: Counter[str] = Counter()
-    read: list[tuple[Document, _Writing]] = []
-    for document, writing in map_rows(_read, documents, runner, partition=PARTITION):
-        if isinstance(writing, str):
-            dropped.setdefault(writing, []).append(document.doc_id)
-        else:
-            read.append((document, writing))
-    ends = repeated_ends([writing.blocks for _, writing in read])
-    rows = (
-        (document, writing.without(first, last), (turns or {}).get(document.doc_id))
-        for (document, writing), (first, last) in zip(read, ends, strict=True)
-    )
-    finish = partial(_finished, languages=languages, mask_personal_data=mask_personal_data)
-    for cleaned, reasons in map_rows(finish, rows, runner, partition=PARTITION):
-        removed.update(cleaned.removed)
-        if reasons:
-            dropped.setdefault(reasons[0], []).append(cleaned.doc_id)
-        else:
-            passed.append(cleaned)
+    with TemporaryFile() as waiting:
+
+        def read() -> Iterator[list[str]]:
+            for document, writing in map_rows(_read, documents, runner, partition=PARTITION):
+                if isinstance(writing, str):
+                    dropped.setdefault(writing, []).append(document.doc_id)
+                else:
+                    pickle.dump((document, writing), waiting)
+                    yield writing.blocks
+
+        def rows() -> Iterator[tuple[Document, _Writing, str | None]]:
+            for first, last in ends:
+                document, writing = pickle.load(waiting)  # noqa: S301  # of this process
+                yield document, writing.without(first, last), (turns or {}).get(document.doc_id)
+
+        def passed() -> Iterator[CleanedDocument]:
+            finish = partial(_finished, languages=languages, mask_personal_data=mask_personal_data)
+            for cleaned, reasons in map_rows(finish, rows(), runner, partition=PARTITION):
+                removed.update(cleaned.removed)
+                if reasons:
+                    dropped.setdefault(reasons[0], []).append(cleaned.doc_id)
+                else:
+                    yield cleaned
+
+        ends = repeated_ends(read())
+        waiting.seek(0)
+        clean = RowFile[CleanedDocument].of(passed())
+    doc_ids = [doc_id for (doc_id,) in clean.values("doc_id")]
+    if doc_ids != sorted(doc_ids):  # the warehouse gives them in this order
+        clean = RowFile[CleanedDocument].of(sorted(clean, key=lambda d: d.doc_id))
     return CleaningResult(
-        documents=sorted(passed, key=lambda d: d.doc_id),
+        documents=clean,
         dropped=dict(sorted(dropped.items())),
         removed={kind: n for kind, n in removed.items() if kind not in ALL_KINDS},
         masked={kind: n for kind, n in removed.items() if kind in ALL_KINDS},
@@ -163,7 +177,7 @@ def _with_exchanges(document: CleanedDocument, turns: str, mask_personal_data: b
 
 
 def leaks(
-    documents: list[CleanedDocument], mask_personal_data: bool = True, runner: Runner | None = "native"
+    documents: Iterable[CleanedDocument], mask_personal_data: bool = True, runner: Runner | None = "native"
 ) -> Counter[str]:
     """Secrets, and personal data where it is to be masked, still in any text of the documents, by kind. `runner` is as in
     `map_rows`."""

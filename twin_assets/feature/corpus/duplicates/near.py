@@ -2,13 +2,13 @@
 
 Resemblance of word 3-grams and MinHash follow Broder, "On the resemblance and containment of documents"
 (1997); banding follows Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", ch. 3. Every pair that
-comes out was verified by its true Jaccard similarity. On a cluster the machine that calls holds the texts, the
+comes out was verified by its true Jaccard similarity. The machine that calls holds a block of the texts, the
 signatures (512 bytes a document), the candidate pairs, and the words of their texts as numbers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +28,8 @@ _ESTIMATE_SLACK = 0.15
 FULL_BUCKET, NEIGHBOURS = 16, 8
 _PAIRS_AT_ONCE, _WORDS_AT_ONCE, _SHINGLES_AT_ONCE, _CODES_AT_ONCE = 16_384, 1 << 17, 1 << 18, 1 << 22
 _PARTITION, _PAIRS_A_TASK = 5_000, 2_000
+# Texts held at a time.
+_BLOCK = 20_000
 # Odd multipliers for the places of a 3-gram, from the digits of π, e and √2.
 _FACTORS = (np.uint64(0x243F6A8885A308D3), np.uint64(0xB7E151628AED2A6B), np.uint64(0x6A09E667F3BCC909))
 
@@ -43,22 +45,27 @@ class Pairs(NamedTuple):
 NO_PAIRS = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
 
-def near_pairs(texts: list[str], runner: Runner | None = None) -> Pairs:
-    """Verified near-duplicate pairs among normalised, distinct, non-empty texts.
+def near_pairs(texts: Collection[str], runner: Runner | None = None) -> Pairs:
+    """Verified near-duplicate pairs among normalised, distinct, non-empty texts, which are walked over twice.
 
     The result depends on the order of `texts` only where a bucket is oversize: sort them first for the same
     result at every call. `runner` is as in `plan_rows`, with its errors.
     """
     if len(texts) < 2:
         return NO_PAIRS
-    column = pa.array(texts, pa.large_string())
-    hashes = signatures(column, runner)
+    hashes = np.concatenate([signatures(block, runner) for block in _blocks(texts)])
     left, right = candidate_pairs(hashes, runner)
     likely = _estimates(hashes, left, right) >= NEAR_JACCARD - _ESTIMATE_SLACK
     left, right = left[likely], right[likely]
-    similarity = jaccard(column, left, right, runner)
+    similarity = jaccard(_blocks(texts), left, right, runner)
     passed = similarity >= NEAR_JACCARD
     return Pairs(left[passed], right[passed], similarity[passed])
+
+
+def _blocks(texts: Iterable[str]) -> Iterator[pa.LargeStringArray]:
+    rest = iter(texts)
+    while block := list(islice(rest, _BLOCK)):
+        yield pa.array(block, pa.large_string())
 
 
 def signatures(texts: pa.LargeStringArray, runner: Runner | None = None) -> np.ndarray:
@@ -123,9 +130,13 @@ def _band_codes(hashes: np.ndarray, band: int) -> np.ndarray:
 
 
 def jaccard(
-    texts: pa.LargeStringArray, left: np.ndarray, right: np.ndarray, runner: Runner | None = "native"
+    blocks: Iterable[pa.LargeStringArray],
+    left: np.ndarray,
+    right: np.ndarray,
+    runner: Runner | None = "native",
 ) -> np.ndarray:
-    """True Jaccard similarity of the sets of word 3-grams for each pair: float64 of shape (pairs,).
+    """True Jaccard similarity of the sets of word 3-grams for each pair of texts: float64 of shape (pairs,). `left` and
+    `right` are places among the texts of all blocks.
 
     A text of fewer than three words is one shingle. Shingles are compared by 32-bit hashes: for two texts of
     a thousand words one accidental match is expected in 4,000 pairs, which changes the similarity by 0.001.
@@ -134,9 +145,18 @@ def jaccard(
     if not len(left):
         return np.empty(0)
     needed, where = np.unique(np.concatenate([left, right]), return_inverse=True)
-    words = pc.split_pattern(texts.take(pa.array(needed)), " ")
-    ids = words.flatten().dictionary_encode().indices.to_numpy()
-    worded = _Worded(ids, np.diff(words.offsets.to_numpy()), where[: len(left)], where[len(left) :])
+    words: list[pa.DictionaryArray] = []
+    lengths: list[np.ndarray] = []
+    first = 0
+    for block in blocks:
+        mine = needed[slice(*np.searchsorted(needed, (first, first + len(block))))] - first
+        split = pc.split_pattern(block.take(pa.array(mine)), " ")
+        words.append(split.flatten().dictionary_encode())
+        lengths.append(np.diff(split.offsets.to_numpy()))
+        first += len(block)
+    # The blocks' dictionaries become one, in the order in which words came.
+    ids = [part.indices.to_numpy() for part in pa.chunked_array(words).unify_dictionaries().chunks]
+    worded = _Worded(np.concatenate(ids), np.concatenate(lengths), where[: len(left)], where[len(left) :])
     parts = map_rows(_verified, _parts(worded) if on_ray(runner) else [worded], runner, partition=1)
     return np.concatenate(list(parts))
 
