@@ -142,7 +142,7 @@ def test_what_is_wrong_with_one_is_told_first_and_tried_again_and_a_storage_that
     assert now.told().startswith(
         "p009: can't be looked at: PermissionError: [Errno 13] Permission denied: 'rows.jsonl'; p000: p000"
     )
-    assert now.told().endswith("and 18 more personas, with each of whom it is something else")
+    assert now.told().endswith("and 18 more personas, of whom other things are told")
     states = dict.fromkeys(MANY[:30], "s")
     assert Looks(now.cursor(), NOW + AGAIN / 2).choose(states) == []
     assert Looks(now.cursor(), NOW + AGAIN).choose(states) == ["p009"]

@@ -11,7 +11,7 @@ from twin_assets.core.storage.experiments import read_rows
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.defs.collect.jobs import collect
 from twin_assets.defs.shared.asked import Asked, who_goes_on
-from twin_assets.defs.shared.looks import TURN, Looks
+from twin_assets.defs.shared.looks import AGAIN, TURN, Looks
 from twin_assets.defs.shared.quotas import held_by_quota
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.shared.versions import newest_rows
@@ -71,7 +71,7 @@ def _judge(
     try:
         built_at = platform.registry.get(model).created_at if model else None
     except TwinError as error:
-        return None, error.problem, settings.now
+        return None, error.problem, settings.now + AGAIN
     verdict = judge_refresh(settings, report, built_at, last, settings.now)
     if model is None or not verdict.rebuild:
         return None, verdict.sentence, verdict.due

@@ -37,7 +37,7 @@ def summed_up(said: Mapping[str, str]) -> str:
         else:
             told.append(f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more: {sentence}")
     if left := sum(map(len, list(alike.values())[SENTENCES:])):
-        told.append(f"and {left} more personas, with each of whom it is something else")
+        told.append(f"and {left} more personas, of whom other things are told")
     return "; ".join(told)
 
 
