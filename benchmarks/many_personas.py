@@ -78,7 +78,7 @@ def _populate(instance: dg.DagsterInstance, home: Path, names: list[str]) -> Non
 def _ticks(instance: dg.DagsterInstance, repository: Any, sensor: dg.SensorDefinition) -> str:
     from twin_assets.defs.shared.resources import build_resources
 
-    cursor, seconds, asked = None, list[float](), set[str]()
+    cursor, seconds, asked, left = None, list[float](), set[str](), True
     while len(seconds) < MOST_TICKS:
         resources = {"platform": build_resources()["platform"]}
         started = time.monotonic()
@@ -92,9 +92,10 @@ def _ticks(instance: dg.DagsterInstance, repository: Any, sensor: dg.SensorDefin
         seconds.append(time.monotonic() - started)
         new = {str(request.run_key) for request in done.run_requests or ()} - asked
         asked, cursor = asked | new, done.cursor
-        if len(seconds) > 1 and not new and "next ticks" not in (done.skip_message or ""):
+        if not new and not left:
             break
-    looked = seconds[:-1] or seconds
+        left = "next ticks" in (done.skip_message or "")
+    looked = seconds[:-1]
     cells = [
         f"{max(looked):.2f}",
         str(len(looked)),
