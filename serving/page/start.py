@@ -9,8 +9,8 @@ from serving.access.dependencies import Config
 from serving.access.needs import needs
 from serving.page.dagster import dagster_url
 from serving.protocol import WriteRequest
+from serving.twin.answering import answer_service
 from twin_assets.core.persona.definition import SOURCES, Persona, load_persona, persona_names, source_title
-from twin_assets.core.release.ledger import Ledger
 from twin_assets.core.release.marks import PAUSED
 from twin_assets.core.storage.lake import open_lake
 
@@ -22,9 +22,8 @@ router = APIRouter()
 def start(request: Request, settings: Config) -> dict[str, Any]:
     """Personas with the version in production and whether they are paused, the schema of /v1/write, from which the page builds its form,
     and of a persona, for how many days the caller may keep threads, and the sources that a persona may have, with their titles."""
-    lake = open_lake(settings)
-    marks = PAUSED.lately(lake)
-    caller = caller_of(request)
+    marks = PAUSED.lately(open_lake(settings))
+    caller, ledgers = caller_of(request), answer_service(request).ledgers
     names = [n for n in persona_names(settings.personas_dir) if caller.may("admin", n)]
     people = [load_persona(settings.personas_dir, name) for name in names]
     return {
@@ -32,7 +31,7 @@ def start(request: Request, settings: Config) -> dict[str, Any]:
             {
                 "name": p.name,
                 "full_name": p.full_name,
-                "model": Ledger(lake, p.name).production(),
+                "model": ledgers.history(p.name).production(),
                 "paused": marks[p.name].sentence if p.name in marks else None,
                 "thread_days": p.threads_kept_days if caller.signed_in else 0,
             }

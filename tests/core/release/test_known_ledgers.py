@@ -72,6 +72,7 @@ def test_what_did_not_change_is_one_request_whatever_the_number_of_personas(shor
         shore.release(persona, f"{persona}:1")
     service = shore.service()
     assert {p: service.history(p).production() for p in personas} == {p: f"{p}:1" for p in personas}
+    assert service.last_events() == dict.fromkeys(personas, 4)
     shore.line.asked.clear()
     for _ in range(5):
         for persona in personas:
@@ -261,7 +262,9 @@ def test_on_a_disk_the_ledger_itself_is_read(tmp_path: Path) -> None:
     lake = LocalLake(tmp_path)
     service = KnownLedgers(lake, 24.0)
     assert service.history("runa").production() is None
+    assert service.last_events() == {}
     Ledger(lake, "runa").append("a:1", "proposed", "pipeline", "new")
     assert service.history("runa").state("a:1") == "proposed"
+    assert service.last_events() == {"runa": 1}
     assert service.seconds_old == 0.0
     assert list(lake.keys("ledger")) == ["ledger/runa/00000001.json"]

@@ -116,6 +116,11 @@ def test_the_registry_keeps_lineage_and_never_stores_the_same_inputs_twice(tmp_p
     assert registry.get(saved.tag).lineage.datasets == {"instruct": "abc"}
     assert [v.tag for v in registry.list("runa")] == [saved.tag]
     assert registry.list("other") == []
+    later = registry.save(folder, lineage.model_copy(update={"seed": 2}))
+    registry.save(folder, lineage.model_copy(update={"seed": 3, "profile": "pocket"}))
+    assert registry.newest("runa", "sft", "nano") == later
+    assert registry.newest("runa", "dpo", "nano") is None
+    assert registry.newest("run", "sft", "nano") is None
     with pytest.raises(TwinError, match="no model 'twin-runa-sft:nope'"):
         registry.get("twin-runa-sft:nope")
 

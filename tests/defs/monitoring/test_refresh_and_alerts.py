@@ -149,7 +149,7 @@ def test_a_slow_writer_is_crawled_less_often(tmp_path: Path, instance: dg.Dagste
     instance.report_runless_asset_event(dg.AssetMaterialization("raw_web", partition="runa"))
     tomorrow = crawl_tick(instance, tmp_path, now + timedelta(days=1))
     assert not tomorrow.run_requests
-    assert "runa is crawled every 6 days, last at" in tomorrow.skip_message
+    assert "runa: crawled every 6 days, last at" in tomorrow.skip_message
     assert len(crawl_tick(instance, tmp_path, now + timedelta(days=6)).run_requests) == 1
     in_error = dg.AssetMaterialization(
         "raw_x", partition="runa", metadata={"error": "X: cut off. Fix: try later."}

@@ -53,3 +53,21 @@ def test_chats_cost_a_put_and_a_listing_a_second_and_the_keys_a_listing_in_two(
     assert set(cost) <= {"PUT", "LIST"}
     assert 1 <= cost["PUT"] <= seconds / FLUSH_SECONDS + 2
     assert cost["LIST"] <= cost["PUT"] + seconds / FRESH_SECONDS + 1
+
+
+def test_the_page_begins_with_next_to_no_request_whatever_the_number_of_personas(
+    tmp_path: Path, line: BadLine
+) -> None:
+    settings = install(
+        tmp_path, "http://127.0.0.1:1/v1", lake_url="s3://lake/page", s3_endpoint_url=line.url, ui_password="open sesame"
+    )  # fmt: skip
+    for n in range(30):
+        declared = f"name: p{n}\nfull_name: Person {n}\nabout: They write.\nlicense: MIT\nmedium: {{feed: https://p{n}.example/feed}}\n"
+        (settings.personas_dir / f"p{n}.yaml").write_text(declared)
+    with serving(settings) as server:
+        server.client.headers.update({"Authorization": "Bearer open sesame", "X-Twin-UI": "1"})
+        server.client.get("/ui/api/start")
+        line.asked.clear()
+        people = server.client.get("/ui/api/start").json()["personas"]
+        assert len(people) == 32
+        assert sum(line.asked.values()) <= 3, line.asked

@@ -145,20 +145,27 @@ class Registry:
             return found
         raise lacks_base(version.tag, version.base, versions)
 
-    def list(self, persona: str | None = None) -> list[ModelVersion]:
-        """All versions, newest first; of one persona if given."""
+    def _list(self, name: str) -> list[ModelVersion]:
         import bentoml
         from bentoml.exceptions import BentoMLException
 
         versions = []
-        for file in self._models.glob(f"*/*/{STORE_FILE}"):
+        for file in self._models.glob(f"{name}/*/{STORE_FILE}"):
             tag = f"{file.parent.parent.name}:{file.parent.name}"
             with suppress(BentoMLException, FileNotFoundError):  # it may be deleted at this moment
                 model = bentoml.models.get(tag, _model_store=self._store)
                 if "lineage" in model.info.metadata:
                     versions.append(_version(model))
-        of_persona = [v for v in versions if persona is None or v.lineage.persona == persona]
-        return sorted(of_persona, key=lambda v: v.created_at, reverse=True)
+        return sorted(versions, key=lambda v: v.created_at, reverse=True)
+
+    def list(self, persona: str | None = None) -> list[ModelVersion]:
+        """All versions, newest first; of one persona if given."""
+        return [v for v in self._list("*") if persona is None or v.lineage.persona == persona]
+
+    def newest(self, persona: str, stage: Stage, profile: str) -> ModelVersion | None:
+        """A persona's newest version of a stage by a profile, None where there is none, however many others have."""
+        made = self._list(f"twin-{persona}-{stage}")
+        return next((v for v in made if (v.lineage.persona, v.lineage.profile) == (persona, profile)), None)
 
     def delete(self, tag: str) -> None:
         """Remove a version for good, at once, and the whole model that an adapter was merged to. `registry_gc` decides which

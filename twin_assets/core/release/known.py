@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import time
+from collections.abc import Mapping
 
 from pydantic import ValidationError
 
@@ -73,6 +74,15 @@ class KnownLedgers:
             return ledger.history()
         looked = self._looked()
         return ledger.history_to(looked[0].events.get(persona, 0) if looked else 0)
+
+    def last_events(self) -> Mapping[str, int]:
+        """The number of the last event by persona, of those who have one: whether a ledger has changed, without reading any.
+
+        Raises as `history` does, but for Damaged.
+        """
+        self.check()
+        looked = self._looked() if self._remote else None
+        return looked[0].events if looked else self._last_events()
 
     def check(self) -> None:
         """Raises LedgerTooOld, and while nothing is known what the lake raises."""

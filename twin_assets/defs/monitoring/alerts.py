@@ -17,7 +17,7 @@ from twin_assets.defs.monitoring.operation import (
     failing_sources_of,
     queue_of,
 )
-from twin_assets.defs.shared.asked import who_goes_on
+from twin_assets.defs.shared.asked import Asked, who_goes_on
 from twin_assets.defs.shared.looks import Looks
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.shared.versions import newest_rows
@@ -32,6 +32,7 @@ from twin_assets.monitoring.alerts.lifecycle import (
     settle_alerts,
 )
 from twin_assets.monitoring.alerts.operation import (
+    APPROVAL_ENDS_SOON,
     failed_work,
     failing_sources,
     full_disk,
@@ -40,7 +41,9 @@ from twin_assets.monitoring.alerts.operation import (
     waiting_candidate,
 )
 from twin_assets.monitoring.drift.report import DriftReport
+from twin_assets.settings import Settings
 
+OURS = "the platform"  # what is nobody's own, which waits for no persona's turn
 WATCHED = ("drift_report", *(f"raw_{source}" for source in SOURCES))
 
 
@@ -50,46 +53,42 @@ WATCHED = ("drift_report", *(f"raw_{source}" for source in SOURCES))
     description="Sends new, daily repeated and closed alerts over the channels that are set: of drift, failed work, failing "
     "sources, candidates that wait, a disk that fills and runs that wait.",
 )
-def send_alerts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SkipReason:
+def send_alerts(context: dg.SensorEvaluationContext, platform: Platform) -> Asked:
     """Starts no run. What a channel didn't take stays, and is sent at the next tick."""
-    settings, instance, said = platform.settings, context.instance, list[str]()
+    settings, instance = platform.settings, context.instance
     looks = Looks(context.cursor, settings.now)
-    rules = channels(settings), dagster_address(settings)
-    failed = failed_work_of(instance, settings)
+    rules = channels(settings), dagster_address(settings), settings.auto_approve, settings.approval_days
+    failed, numbers = failed_work_of(instance, settings), platform.known_ledgers.last_events()
     rows, held = newest_rows(instance, WATCHED), HELD.lately(platform.lake)
-    due: dict[str, tuple[str, list[Alert]]] = {}  # with the state and what is known already
-    for persona in who_goes_on(instance, platform, said):  # what is open of the others waits with them
-        beside = [*failed_work(failed.get(persona, ())), *_candidate(platform, persona)]
-        beside += used_up(held.get(persona), settings.now, f"{dagster_address(settings)}/runs")
-        state = fingerprint([rows.get(persona), rules, [a.model_dump_json() for a in beside]], 12)
-        if sentence := looks.quiet(persona, state):
-            said.append(f"{persona}: {sentence}")
-        else:
-            due[persona] = state, beside
-    failing = failing_sources_of(instance, settings, list(due))
-    for persona, (state, beside) in due.items():
-        beside += failing_sources(failing.get(persona, ()))
-        sentence, again = tell(platform, persona, beside)
-        looks.looked(persona, state, sentence, again)
-        said.append(f"{persona}: {sentence}")
-    said += _told_of_the_platform(platform, instance, looks, failed_work(failed.get(PLATFORM, ())))
-    context.update_cursor(looks.cursor())
-    return dg.SkipReason("; ".join(said))
+    ours = _of_the_platform(settings, instance, failed_work(failed.get(PLATFORM, ())))
+    beside = {OURS: ours}
+    states = {OURS: fingerprint([rules, [(a.name, a.how_bad) for a in ours]], 12)}
+    for persona in who_goes_on(instance, platform, looks.says):  # what is open of the others waits with them
+        theirs = failed_work(failed.get(persona, ()))
+        theirs += used_up(held.get(persona), settings.now, f"{dagster_address(settings)}/runs")
+        seen = [rows.get(persona), numbers.get(persona, 0), rules, [a.model_dump_json() for a in theirs]]
+        beside[persona], states[persona] = theirs, fingerprint(seen, 12)
+    chosen = looks.choose(states, first=(OURS,))
+    failing = failing_sources_of(instance, settings, [name for name in chosen if name != OURS])
+
+    def look(name: str) -> None:
+        found, changes = beside[name] + failing_sources(failing.get(name, ())), None
+        if name in numbers:
+            waiting, changes = _candidate(platform, name)
+            found += waiting
+        sentence, again = tell(platform, PLATFORM if name == OURS else name, found)
+        looks.looked(name, sentence, min((at for at in (again, changes) if at), default=None))
+
+    looks.each(chosen, look)
+    if not ours:
+        looks.hush(OURS)
+    return looks.end(context)
 
 
-def _told_of_the_platform(
-    platform: Platform, instance: dg.DagsterInstance, looks: Looks, found: list[Alert]
-) -> list[str]:
-    """What is nobody's own; nothing is said where all is well."""
-    settings, address = platform.settings, dagster_address(platform.settings)
+def _of_the_platform(settings: Settings, instance: dg.DagsterInstance, found: list[Alert]) -> list[Alert]:
+    address = dagster_address(settings)
     found += full_disk(settings.home, settings.now, address)
-    found += long_queue(*queue_of(instance), settings.now, f"{address}/runs/queued")
-    state = fingerprint([channels(settings), [(a.name, a.how_bad) for a in found]], 12)
-    sentence = looks.quiet(PLATFORM, state)
-    if sentence is None:
-        sentence, due = tell(platform, PLATFORM, found)
-        looks.looked(PLATFORM, state, sentence, due)
-    return [f"the platform: {sentence}"] if found else []
+    return found + long_queue(*queue_of(instance), settings.now, f"{address}/runs/queued")
 
 
 def tell(platform: Platform, persona: str, beside: Sequence[Alert]) -> tuple[str, datetime | None]:
@@ -120,12 +119,13 @@ def _drift_alerts(platform: Platform, persona: str) -> list[Alert] | None:
     return alerts_of(report, f"{dagster_address(platform.settings)}/assets/drift_report?partition={persona}")
 
 
-def _candidate(platform: Platform, persona: str) -> list[Alert]:
-    """What is told of the candidate that waits for a person, as the ledger is known."""
+def _candidate(platform: Platform, persona: str) -> tuple[list[Alert], datetime | None]:
+    """What is told of the candidate that waits for a person, as the ledger is known, and when time alone changes that."""
     settings = platform.settings
     waiting = platform.known_ledgers.history(persona).waiting()
     if waiting is None or settings.auto_approve:
-        return []
+        return [], None
     link = f"{dagster_address(settings)}/assets/evaluation_report?partition={persona}"
     ends = expires(waiting, settings)
-    return waiting_candidate(waiting.model, waiting.at, ends, link, settings.now)
+    changes = (at for at in (ends - APPROVAL_ENDS_SOON, ends) if at > settings.now)
+    return waiting_candidate(waiting.model, waiting.at, ends, link, settings.now), min(changes, default=None)

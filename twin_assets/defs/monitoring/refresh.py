@@ -10,8 +10,8 @@ from twin_assets.core.release.history import History
 from twin_assets.core.storage.experiments import read_rows
 from twin_assets.core.storage.feature_store import FeatureStore
 from twin_assets.defs.collect.jobs import collect
-from twin_assets.defs.shared.asked import Asked, runs_or_reasons, who_goes_on
-from twin_assets.defs.shared.looks import TURN, Looks
+from twin_assets.defs.shared.asked import Asked, who_goes_on
+from twin_assets.defs.shared.looks import AGAIN, TURN, Looks
 from twin_assets.defs.shared.quotas import held_by_quota
 from twin_assets.defs.shared.resources import Platform
 from twin_assets.defs.shared.versions import newest_rows
@@ -33,29 +33,31 @@ TAG_CHARACTERS = 200
 def rebuild_when_due(context: dg.SensorEvaluationContext, platform: Platform) -> Asked:
     """One run of `collect` for each rebuild that is asked for; the rest follows from what it finds, up to the
     evaluation. What was asked for but never started, because the daemon died in between, is started now."""
-    settings, requests, said = platform.settings, list[dg.RunRequest](), list[str]()
+    settings, instance = platform.settings, context.instance
     looks = Looks(context.cursor, settings.now)
     rules = settings.refresh_age_days, settings.refresh_new_share, settings.refresh_cooldown_days
-    rows = newest_rows(context.instance, ("drift_report",))
-    for persona in who_goes_on(context.instance, platform, said):
-        history = platform.known_ledgers.history(persona)
-        state = fingerprint([rows.get(persona), len(history.events), rules], 12)
-        if sentence := looks.quiet(persona, state):
-            said.append(f"{persona}: {sentence}")
-            continue
-        last = next(iter(asks(platform.lake, persona)[-1:]), None)
-        if last is not None and not _started(context.instance, last):
-            requests.append(_run(last))
-            continue
-        request, sentence, due = _judge(platform, context.instance, persona, history, last)
-        if request is not None:
-            context.log.info(f"{persona}: rebuild {request.number}: {sentence}. Cost: {request.cost}")
-            requests.append(_run(request))
+    numbers, rows = platform.known_ledgers.last_events(), newest_rows(instance, ("drift_report",))
+    states = dict[str, str]()
+    for persona in who_goes_on(instance, platform, looks.says):
+        if persona in numbers:
+            states[persona] = fingerprint([rows.get(persona), numbers[persona], rules], 12)
         else:
-            looks.looked(persona, state, sentence, due)
-            said.append(f"{persona}: {sentence}")
-    context.update_cursor(looks.cursor())
-    return runs_or_reasons(context, requests, said)
+            looks.says(persona, "nothing is in production")
+
+    def look(persona: str) -> None:
+        last = next(iter(asks(platform.lake, persona)[-1:]), None)
+        if last is not None and not _started(instance, last):
+            looks.asks(persona, _run(last), "it was asked for, and never started")
+            return
+        history = platform.known_ledgers.history(persona)
+        request, sentence, due = _judge(platform, instance, persona, history, last)
+        if request is not None:
+            looks.asks(persona, _run(request), f"{sentence}. Cost: {request.cost}")
+        else:
+            looks.looked(persona, sentence, due)
+
+    looks.each(looks.choose(states), look)
+    return looks.end(context)
 
 
 def _judge(
@@ -69,7 +71,7 @@ def _judge(
     try:
         built_at = platform.registry.get(model).created_at if model else None
     except TwinError as error:
-        return None, error.problem, settings.now
+        return None, error.problem, settings.now + AGAIN
     verdict = judge_refresh(settings, report, built_at, last, settings.now)
     if model is None or not verdict.rebuild:
         return None, verdict.sentence, verdict.due

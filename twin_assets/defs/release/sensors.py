@@ -8,11 +8,13 @@ from twin_assets.core.hashing import fingerprint
 from twin_assets.core.release.approval import can_deploy, may_be_released
 from twin_assets.core.release.canary import evaluate_canary
 from twin_assets.defs.release.jobs import deploy, settle_release
-from twin_assets.defs.shared.asked import Asked, runs_or_reasons
+from twin_assets.defs.shared.asked import Asked
 from twin_assets.defs.shared.common import PERSONAS
 from twin_assets.defs.shared.looks import Looks
 from twin_assets.defs.shared.resources import Platform
-from twin_assets.defs.shared.versions import latest, newest_rows, version_of
+from twin_assets.defs.shared.versions import newest_links, newest_rows, version_of
+
+NOTHING, UNWATCHED = "no approval waits", "nothing is watched"
 
 
 @dg.sensor(
@@ -22,30 +24,37 @@ from twin_assets.defs.shared.versions import latest, newest_rows, version_of
     description="Deploys what a person has approved, and keeps `release` in step with promotions and rollbacks.",
 )
 def deploy_approved(context: dg.SensorEvaluationContext, platform: Platform) -> Asked:
+    """One run for each state of a ledger: a refused approval is not tried again and again."""
     settings, instance = platform.settings, context.instance
-    requests, reasons = list[dg.RunRequest](), []
     looks, rows = Looks(context.cursor, datetime.now(UTC)), newest_rows(instance, ("release",))
+    numbers, states = platform.known_ledgers.last_events(), dict[str, str]()
     for persona in instance.get_dynamic_partitions(PERSONAS):
+        if persona in numbers or persona in rows:
+            # What a person approved is deployed all the same where the persona is paused.
+            automatic = settings.auto_approve and persona not in platform.paused
+            seen = [rows.get(persona), numbers.get(persona, 0), automatic, settings.release_plumbing]
+            states[persona] = fingerprint(seen, 12)
+        else:
+            looks.says(persona, NOTHING)
+    chosen = looks.choose(states)
+    links = newest_links(instance, ("release",), rows, chosen)
+
+    def look(persona: str) -> None:
         history = platform.known_ledgers.history(persona)
-        state = fingerprint([rows.get(persona), len(history.events)], 12)
-        waiting = history.waiting()
+        waiting, canary = history.waiting(), history.canary()
         automatic = settings.auto_approve and waiting is not None and may_be_released(waiting, settings)
-        automatic &= persona not in platform.paused  # what a person approved is deployed all the same
-        known = looks.quiet(persona, state)
-        shown = known or version_of(latest(instance, dg.AssetKey("release"), persona)) or "none"
+        automatic &= persona not in platform.paused
+        shown = version_of(links[persona][0]) or "none"
         if automatic or can_deploy(history, settings) or shown != (history.production() or "none"):
-            # One run for each state of the ledger: a refused approval is not tried again and again.
             key = f"{persona}:{len(history.events)}"
-            requests.append(dg.RunRequest(run_key=key, partition_key=persona))
-            continue
-        if known is None:
-            looks.looked(persona, state, shown, None)
-        canary = history.canary()
-        reasons.append(
-            f"{persona}: the canary {canary.model} is not over" if canary else f"{persona}: no approval waits"
-        )
-    context.update_cursor(looks.cursor())
-    return runs_or_reasons(context, requests, reasons)
+            looks.asks(persona, dg.RunRequest(run_key=key, partition_key=persona), "the ledger is ahead")
+        else:
+            said = f"the canary {canary.model} is not over" if canary else NOTHING
+            # An approval that waits for a canary's end may get too old by time alone.
+            looks.looked(persona, said, looks.now if history.approved() else None)
+
+    looks.each(chosen, look)
+    return looks.end(context)
 
 
 @dg.sensor(
@@ -55,14 +64,25 @@ def deploy_approved(context: dg.SensorEvaluationContext, platform: Platform) -> 
     description="Ends a canary, and takes back a release that breaks a limit, when no serving process does.",
 )
 def watch_releases(context: dg.SensorEvaluationContext, platform: Platform) -> Asked:
-    requests, reasons = list[dg.RunRequest](), []
+    settings, looks = platform.settings, Looks(context.cursor, datetime.now(UTC))
+    numbers, states = platform.known_ledgers.last_events(), dict[str, str]()
     for persona in context.instance.get_dynamic_partitions(PERSONAS):
-        history, now = platform.known_ledgers.history(persona), datetime.now(UTC)
-        verdict = evaluate_canary(platform.lake, persona, history, platform.settings, now)
-        if verdict is None or verdict.act == "wait":
-            reasons.append(f"{persona}: {verdict.reason if verdict else 'nothing is watched'}")
+        if persona in numbers:
+            states[persona] = fingerprint([numbers[persona], settings.watch_minutes], 12)
+        else:
+            looks.says(persona, UNWATCHED)
+
+    def look(persona: str) -> None:
+        history = platform.known_ledgers.history(persona)
+        verdict = evaluate_canary(platform.lake, persona, history, settings, looks.now)
+        if verdict is None:
+            looks.looked(persona, UNWATCHED, None)
+        elif verdict.act == "wait":
+            looks.looked(persona, verdict.reason, looks.now)
         else:
             config = {"ops": {"settle_watched": {"config": {"persona": persona}}}}
             key = f"{persona}:{verdict.follows}:{verdict.act}"
-            requests.append(dg.RunRequest(run_key=key, run_config=config))
-    return runs_or_reasons(context, requests, reasons)
+            looks.asks(persona, dg.RunRequest(run_key=key, run_config=config), verdict.reason)
+
+    looks.each(looks.choose(states), look)
+    return looks.end(context)

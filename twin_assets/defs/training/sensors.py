@@ -9,11 +9,11 @@ from twin_assets.core.datasets.diff import diff_versions
 from twin_assets.core.hashing import fingerprint
 from twin_assets.core.models.version import ModelVersion
 from twin_assets.core.records import Record
-from twin_assets.defs.shared.asked import Asked, runs_or_reasons, who_goes_on
+from twin_assets.defs.shared.asked import Asked, who_goes_on
 from twin_assets.defs.shared.looks import Looks
 from twin_assets.defs.shared.quotas import held_by_quota
 from twin_assets.defs.shared.resources import Platform
-from twin_assets.defs.shared.versions import is_current, latest, newest_rows, version_of
+from twin_assets.defs.shared.versions import is_current, newest_links, newest_rows, version_of
 from twin_assets.defs.training.jobs import train
 from twin_assets.monitoring.drift.refresh import asks
 from twin_assets.training.continuous import Change, Verdict, at_once, cooling_down, enough_changed
@@ -37,33 +37,35 @@ class _Cursor(Record):
 )
 def train_on_new_dataset(context: dg.SensorEvaluationContext, platform: Platform) -> Asked:
     """One run for each dataset version that the rules let through, persona by persona."""
-    cursor, instance = _read(context.cursor), context.instance
-    requests, changes, held = list[dg.RunRequest](), dict(cursor.changes), list[str]()
-    looks, rows = Looks(cursor.looks, datetime.now(UTC)), newest_rows(instance, CHAIN)
-    for persona in who_goes_on(instance, platform, held):
-        state = fingerprint(rows.get(persona, {}), 12)
-        sentence = looks.quiet(persona, state)
-        if sentence is None:
-            links = [latest(instance, dg.AssetKey(name), persona) for name in CHAIN]
-            if links[0] is None or is_current(CHAIN, links):
-                sentence = "the dpo_model is current" if links[0] else "there is no instruct_dataset yet"
-                looks.looked(persona, state, sentence, None)
-            else:
-                version = version_of(links[0])
-                verdict = _judge(context, platform, persona, version, changes)
-                sentence = verdict.reason
-                if verdict.train and (
-                    over := held_by_quota(platform.settings, platform.lake, instance, persona, trains=True)
-                ):
-                    sentence += f"; but {over.sentence}"
-                elif verdict.train:
-                    context.log.info(f"{persona}: {sentence}")
-                    # The run key makes Dagster start one run a version, however often it is asked for.
-                    requests.append(dg.RunRequest(run_key=f"{persona}:{version}", partition_key=persona))
-                    continue
-        held.append(f"{persona}: {sentence}")
-    context.update_cursor(_Cursor(changes=changes, looks=looks.cursor()).model_dump_json())
-    return runs_or_reasons(context, requests, held)
+    before, instance = _read(context.cursor), context.instance
+    looks, rows = Looks(before.looks, datetime.now(UTC)), newest_rows(instance, CHAIN)
+    states = dict[str, str]()
+    for persona in who_goes_on(instance, platform, looks.says):
+        if CHAIN[0] in rows.get(persona, {}):
+            states[persona] = fingerprint(rows[persona], 12)
+        else:
+            looks.says(persona, "there is no instruct_dataset yet")
+    chosen = looks.choose(states)
+    links = newest_links(instance, CHAIN, rows, chosen)
+    changes = {persona: change for persona, change in before.changes.items() if persona in states}
+
+    def look(persona: str) -> None:
+        if is_current(CHAIN, links[persona]):
+            looks.looked(persona, "the dpo_model is current", None)
+            return
+        version = version_of(links[persona][0])
+        verdict = _judge(platform, persona, version, changes)
+        if not verdict.train:
+            looks.looked(persona, verdict.reason, looks.now)
+        elif over := held_by_quota(platform.settings, platform.lake, instance, persona, trains=True):
+            looks.looked(persona, f"{verdict.reason}; but {over.sentence}", looks.now)
+        else:
+            # The run key makes Dagster start one run a version, however often it is asked for.
+            request = dg.RunRequest(run_key=f"{persona}:{version}", partition_key=persona)
+            looks.asks(persona, request, verdict.reason)
+
+    looks.each(chosen, look)
+    return looks.end(context, _Cursor(changes=changes, looks=looks.cursor()).model_dump_json())
 
 
 def _read(cursor: str | None) -> _Cursor:
@@ -75,14 +77,13 @@ def _read(cursor: str | None) -> _Cursor:
 
 
 def _judge(
-    context: dg.SensorEvaluationContext,
     platform: Platform,
     persona: str,
     version: str,
     changes: dict[str, Change],
 ) -> Verdict:
     """`changes` remembers the last comparison of each persona, so that a tick that waits reads no rows."""
-    newest = _newest_model(platform, persona)
+    newest = platform.registry.newest(persona, "sft", platform.settings.profile)
     if verdict := at_once(newest, version, _asked_since(platform, persona, newest)):
         return verdict
     assert newest is not None
@@ -103,12 +104,6 @@ def _judge(
         )
         changes[persona] = change
     return enough_changed(platform.settings, newest, change)
-
-
-def _newest_model(platform: Platform, persona: str) -> ModelVersion | None:
-    profile = platform.settings.profile
-    versions = platform.registry.list(persona)
-    return next((v for v in versions if v.lineage.stage == "sft" and v.lineage.profile == profile), None)
 
 
 def _asked_since(platform: Platform, persona: str, newest: ModelVersion | None) -> str | None:
