@@ -12,7 +12,7 @@ from tests.support.s3_double import s3_lake, s3_server
 from twin_assets.core.hashing import bytes_hash
 from twin_assets.core.records import CleanedDocument, Exchange, SplitDocument, to_table
 from twin_assets.core.row_file import GROUP, PAGE, RowFile, table_version
-from twin_assets.core.storage.feature_store import FeatureStore
+from twin_assets.core.storage.feature_store import FeatureStore, StoredVersion
 from twin_assets.core.storage.lake import LocalLake
 
 
@@ -71,6 +71,11 @@ def test_a_version_is_stored_and_read_by_pages_without_what_was_erased(tmp_path:
             assert found.without({"000001"}) == [rows[0], rows[2]]
             with pytest.raises(KeyError):
                 lake.open("feature_store/nothing")
+
+
+def test_rows_of_no_document_are_none_that_was_erased() -> None:
+    made = StoredVersion(name="one", made_at=datetime(2025, 1, 1, tzinfo=UTC), rows=1)
+    assert [*RowFile[StoredVersion].of([made]).without({"000001"})] == [made]
 
 
 def test_rows_from_before_they_said_who_may_see_them_are_private() -> None:

@@ -87,8 +87,10 @@ class RowFile(Sequence[R]):
         return Texts(self, name, where)
 
     def without(self, documents: Container[str]) -> "RowFile[R]":
-        """Rows but those of these documents."""
-        if not any(doc_id in documents for (doc_id,) in self.values("doc_id")):
+        """Rows but those of these documents; all of them where rows are of no document."""
+        if "doc_id" not in self.kind.model_fields or not any(
+            doc_id in documents for (doc_id,) in self.values("doc_id")
+        ):
             return self
         return type(self).of(row for row in self if row.doc_id not in documents)  # type: ignore[attr-defined]
 
