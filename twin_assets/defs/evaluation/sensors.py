@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from twin_assets.core.hashing import fingerprint
 from twin_assets.defs.shared.asked import Asked, who_goes_on
 from twin_assets.defs.shared.looks import Looks
 from twin_assets.defs.shared.quotas import held_by_quota
@@ -26,12 +25,7 @@ def evaluate_new_candidate(context: dg.SensorEvaluationContext, platform: Platfo
     """One run for each data version of the candidate, persona by persona, unless its report was already made."""
     instance = context.instance
     looks, rows = Looks(context.cursor, datetime.now(UTC)), newest_rows(instance, CHAIN)
-    states = dict[str, str]()
-    for persona in who_goes_on(instance, platform, looks.says):
-        if CHAIN[0] in rows.get(persona, {}):
-            states[persona] = fingerprint(rows[persona], 12)
-        else:
-            looks.says(persona, "there is no dpo_model yet")
+    states = looks.states_of(who_goes_on(instance, platform, looks.says), rows, CHAIN[0])
     chosen = looks.choose(states)
     links = newest_links(instance, CHAIN, rows, chosen)
 

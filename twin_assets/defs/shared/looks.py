@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
+from twin_assets.core.hashing import fingerprint
 from twin_assets.core.records import Record
 from twin_assets.core.storage.s3 import StorageError
 from twin_assets.defs.shared.asked import Asked, summed_up
@@ -55,6 +56,18 @@ class Looks:
         self._said: dict[str, str] = {}
         self._troubled: list[str] = []
         self._requests: list[dg.RunRequest] = []
+
+    def states_of(
+        self, personas: Iterable[str], rows: Mapping[str, Mapping[str, int]], asset: str
+    ) -> dict[str, str]:
+        """What tells of a change of each of `personas`, by `rows` of `newest_rows`; it is told of who has no `asset` yet."""
+        states = dict[str, str]()
+        for persona in personas:
+            if asset in rows.get(persona, {}):
+                states[persona] = fingerprint(rows[persona], 12)
+            else:
+                self.says(persona, f"there is no {asset} yet")
+        return states
 
     def choose(self, states: Mapping[str, str], first: Iterable[str] = ()) -> list[str]:
         """Those to look at at this tick, who waited longest first, MOST_LOOKS at the most beside those of `first` who are due.

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from twin_assets.core.datasets.diff import diff_versions
-from twin_assets.core.hashing import fingerprint
 from twin_assets.core.models.version import ModelVersion
 from twin_assets.core.records import Record
 from twin_assets.defs.shared.asked import Asked, who_goes_on
@@ -39,12 +38,7 @@ def train_on_new_dataset(context: dg.SensorEvaluationContext, platform: Platform
     """One run for each dataset version that the rules let through, persona by persona."""
     before, instance = _read(context.cursor), context.instance
     looks, rows = Looks(before.looks, datetime.now(UTC)), newest_rows(instance, CHAIN)
-    states = dict[str, str]()
-    for persona in who_goes_on(instance, platform, looks.says):
-        if CHAIN[0] in rows.get(persona, {}):
-            states[persona] = fingerprint(rows[persona], 12)
-        else:
-            looks.says(persona, "there is no instruct_dataset yet")
+    states = looks.states_of(who_goes_on(instance, platform, looks.says), rows, CHAIN[0])
     chosen = looks.choose(states)
     links = newest_links(instance, CHAIN, rows, chosen)
     changes = {persona: change for persona, change in before.changes.items() if persona in states}

@@ -7,6 +7,8 @@ for a family like Llama 3. benchmarks/serving.py `llm` has what it brings.
 
 from typing import Any
 
+from twin_assets.core.models.attention import switch_attention
+
 NAME = "grouped"
 
 
@@ -17,15 +19,9 @@ def use_grouped_attention(model: Any) -> None:
     which takes longer than a step.
     """
     import torch
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
 
-    if getattr(model.config, "_attn_implementation", None) != "sdpa":
-        return
-    AttentionInterface.register(NAME, _attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
-    model.set_attn_implementation(NAME)
-    torch.backends.cuda.enable_cudnn_sdp(False)
+    if switch_attention(model, NAME, _attend):
+        torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def _attend(

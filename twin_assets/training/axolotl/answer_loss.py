@@ -103,9 +103,8 @@ def answers_of(inputs: dict[str, Any]) -> dict[str, Any]:
     wanted = before[:, None] + torch.arange(longest + 1, device=ids.device)
     places = wanted.clamp(max=tokens - 1)
     answer = mask.gather(1, places) * (wanted < tokens)
-    answer[:, 0] = (
-        0  # nothing is asked to foretell the token before, nor the first of a row that is all answer
-    )
+    # Nothing is asked to foretell the token before, nor the first of a row that is all answer.
+    answer[:, 0] = 0
     return inputs | {
         "input_ids": ids.gather(1, places),
         "completion_mask": answer,

@@ -8,6 +8,7 @@ from typing import Any
 
 from axolotl.integrations.base import BasePlugin
 
+from twin_assets.core.models.attention import switch_attention
 from twin_assets.core.models.cpu import cpu_has_bfloat16
 
 NAME = "cpu_products"
@@ -28,14 +29,7 @@ class CpuAttentionPlugin(BasePlugin):
 
 def use_cpu_attention(model: Any) -> None:
     """Switch a model of transformers over, unless it is set to another attention than PyTorch's (`sdpa`)."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    if getattr(model.config, "_attn_implementation", None) != "sdpa":
-        return
-    AttentionInterface.register(NAME, _attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
-    model.set_attn_implementation(NAME)
+    switch_attention(model, NAME, _attend)
 
 
 def _attend(
